@@ -1,0 +1,563 @@
+//! The composition root: opens the parts, wires them, and shuts them down in order.
+//!
+//! Both edges hold an [`App`]; a service holds a [`Service`], which adds the background. Nothing
+//! below this file knows that there are edges.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::domain::chunk::Limits;
+use crate::domain::rank::Weights;
+use crate::domain::source::SourceId;
+use crate::engine::install::Models;
+use crate::engine::llama::{Llama, LlamaOptions};
+use crate::engine::onnx::{OnnxEmbedder, Tokens};
+use crate::engine::{Embedder, EmbedderHandle, EngineError, Generator, GeneratorHandle};
+use crate::error::{BadRequest, Failure};
+use crate::extract::WorkerLimits;
+use crate::flow::answer::{self, Answer, AnswerOptions, Answerer, Ask, Event, Strategy};
+use crate::flow::ingest::{Ingest, IngestOptions};
+use crate::flow::scan;
+use crate::flow::search::{self, Found, Query};
+use crate::flow::watch::{Syncer, WatchOptions};
+use crate::settings::{Places, Settings};
+use crate::store::ledger::{self, Source};
+use crate::store::{Access, Store, StoreError, VectorSpace};
+
+/// Tokens of the headings that are embedded with a chunk, at most.
+const HEADING_TOKENS: usize = 32;
+
+/// The open knowledge base.
+pub struct App {
+    /// The settings in force.
+    pub settings: Settings,
+    /// Where things lie.
+    pub places: Places,
+    /// The installed models.
+    pub models: Models,
+    /// The store.
+    pub store: Arc<Store>,
+    /// The embedding model.
+    pub embedder: EmbedderHandle,
+    /// The language model, where one is installed and wanted.
+    pub generator: Option<GeneratorHandle>,
+    /// Ingestion.
+    pub ingest: Arc<Ingest>,
+}
+
+/// The clock that the edges hand down: milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl App {
+    /// Opens the knowledge base. Models load in the background, on their lanes.
+    ///
+    /// # Errors
+    /// What the store says, or a model that is not installed.
+    pub fn open(settings: Settings, places: Places, access: Access) -> Result<Self, Failure> {
+        let models = Models::at(&places.models);
+        let embedder_model = models.installed(&settings.models.embedder)?;
+        let runtime = models.runtime()?;
+        let folder = models.folder_of(&embedder_model.name);
+        let (length, threads) = (embedder_model.max_length, settings.models.threads);
+        let load_from = folder.clone();
+        let embedder = EmbedderHandle::spawn(move || {
+            let model = OnnxEmbedder::load(&runtime, &load_from, length, threads)?;
+            Ok(Box::new(model) as Box<dyn Embedder>)
+        })
+        .map_err(|source| StoreError::io(Path::new("a thread"), source))?;
+        let space = VectorSpace {
+            model: embedder_model.name.clone(),
+            dimensions: embedder_model.dimensions,
+        };
+        let store = Arc::new(Store::open(&places.home, &space, access)?);
+        let options = ingest_options(&settings, length)?;
+        let ingest = Ingest::new(
+            Arc::clone(&store),
+            embedder.clone(),
+            move || Tokens::load(&folder),
+            options,
+            now_ms,
+        );
+        let generator = generator(&settings, &models)?;
+        Ok(Self {
+            settings,
+            places,
+            models,
+            store,
+            embedder,
+            generator,
+            ingest: Arc::new(ingest),
+        })
+    }
+
+    /// Weights of the lanes.
+    pub fn weights(&self) -> Weights {
+        Weights {
+            dense: self.settings.search.dense_weight,
+            lexical: self.settings.search.lexical_weight,
+        }
+    }
+
+    /// Searches; blocks.
+    ///
+    /// # Errors
+    /// A bad query, or what the store and the embedding model say.
+    pub fn search(&self, query: &Query) -> Result<Found, Failure> {
+        search::search(&self.store, &self.embedder, query, self.weights())
+    }
+
+    /// Answers; blocks. See [`answer::answer`].
+    ///
+    /// # Errors
+    /// A bad question, or what the store and the models say.
+    pub fn ask(
+        &self,
+        ask: &Ask,
+        cancel: &Arc<AtomicBool>,
+        emit: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<Answer, Failure> {
+        let answering = &self.settings.answer;
+        let options = AnswerOptions {
+            weights: self.weights(),
+            max_tokens: answering.max_tokens,
+            evidence_tokens: answering.evidence_tokens,
+            least_cosine: answering.least_cosine,
+            least_coverage: answering.least_coverage,
+        };
+        let parts = Answerer {
+            store: &self.store,
+            embedder: &self.embedder,
+            generator: self.generator.as_ref(),
+            options: &options,
+        };
+        answer::answer(&parts, ask, cancel, emit)
+    }
+
+    /// A question with the settings' defaults for what is not said.
+    pub fn question(
+        &self,
+        question: String,
+        strategy: Option<Strategy>,
+        k: Option<usize>,
+        source: Option<SourceId>,
+    ) -> Ask {
+        Ask {
+            id: uuid::Uuid::now_v7().to_string(),
+            question,
+            strategy: strategy.unwrap_or(self.settings.answer.strategy),
+            k: k.unwrap_or(self.settings.answer.k),
+            source,
+            asked_ms: now_ms(),
+        }
+    }
+
+    /// Registers a folder; one that is registered already is returned as it is.
+    ///
+    /// # Errors
+    /// [`BadRequest`] for what is not a readable folder, lies in another source or around one.
+    pub fn add_source(
+        &self,
+        path: &Path,
+        include: &[String],
+        exclude: &[String],
+    ) -> Result<Source, Failure> {
+        let root = readable_folder(path)?;
+        for pattern in include.iter().chain(exclude) {
+            scan::glob(pattern).map_err(crate::flow::ingest::IngestError::from)?;
+        }
+        let Some(name) = root.to_str() else {
+            return Err(BadRequest::new(
+                "bad_path",
+                format!("the path {} is not valid UTF-8", root.display()),
+                "rename the folder",
+            )
+            .into());
+        };
+        let known = self.store.ledger().read(|snapshot| snapshot.sources())?;
+        for source in known {
+            if source.path == root {
+                return Ok(source);
+            }
+            let inside = root.starts_with(&source.path);
+            if inside || source.path.starts_with(&root) {
+                let how = if inside { "lies in" } else { "holds" };
+                return Err(BadRequest::new(
+                    "nested_source",
+                    format!(
+                        "{} {how} the source {}",
+                        root.display(),
+                        source.path.display()
+                    ),
+                    "a file belongs to one source: remove the other one first, or use globs",
+                )
+                .into());
+            }
+        }
+        if root.starts_with(&self.places.home) || self.places.home.starts_with(&root) {
+            return Err(BadRequest::new(
+                "data_folder",
+                format!("{} and coho's own data folder overlap", root.display()),
+                "set COHO_HOME to a folder outside your notes",
+            )
+            .into());
+        }
+        let id = self.store.ledger().write(|transaction| {
+            ledger::add_source(transaction, name, include, exclude, now_ms())
+        })?;
+        Ok(self
+            .store
+            .ledger()
+            .read(|snapshot| crate::flow::ingest::source(snapshot, id))?)
+    }
+
+    /// All sources.
+    ///
+    /// # Errors
+    /// What the ledger says.
+    pub fn sources(&self) -> Result<Vec<SourceStatus>, Failure> {
+        let list = self.store.ledger().read(|snapshot| {
+            let sources = snapshot.sources()?;
+            let with_counts = sources.into_iter().map(|source| {
+                let (documents, problems) = snapshot.counts_of(source.id)?;
+                Ok(SourceStatus {
+                    reachable: source.path.is_dir(),
+                    source,
+                    documents,
+                    problems,
+                })
+            });
+            with_counts.collect::<Result<Vec<_>, StoreError>>()
+        })?;
+        Ok(list)
+    }
+
+    /// What `coho status` says.
+    ///
+    /// # Errors
+    /// What the ledger says.
+    pub fn status(&self) -> Result<Status, Failure> {
+        let sources = self.sources()?;
+        let (counts, units) = self
+            .store
+            .ledger()
+            .read(|snapshot| Ok((snapshot.counts()?, snapshot.unit_counts()?)))?;
+        let unit = |state: &str| units.get(state).copied().unwrap_or(0);
+        let (ledger_bytes, vector_bytes, term_bytes) = self.store.disk_bytes();
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            home: self.places.home.clone(),
+            documents: counts.documents,
+            chunks: counts.chunks,
+            units: UnitCounts {
+                shadow: unit("shadow"),
+                active: unit("active"),
+                contested: unit("contested"),
+                stale: unit("stale"),
+                retired: unit("retired"),
+            },
+            sources,
+            models: ModelStatus {
+                embedder: self.settings.models.embedder.clone(),
+                generator: self.generator.as_ref().map(|g| g.name().to_owned()),
+                folder: self.places.models.clone(),
+            },
+            disk: Disk {
+                ledger_bytes,
+                vector_bytes,
+                term_bytes,
+            },
+            problems: counts.problems,
+        })
+    }
+
+    /// Files that could not be read.
+    ///
+    /// # Errors
+    /// What the ledger says.
+    pub fn problems(&self) -> Result<Problems, Failure> {
+        let listed = self.store.ledger().read(|snapshot| snapshot.problems())?;
+        let problems = listed
+            .into_iter()
+            .map(|(path, reason, since_ms)| ProblemStatus {
+                path,
+                reason,
+                since: timestamp(since_ms),
+            });
+        Ok(Problems {
+            problems: problems.collect(),
+        })
+    }
+
+    /// Keeps what the owner says of an answer.
+    ///
+    /// # Errors
+    /// [`BadRequest`] for an unknown verdict, not-found for an unknown answer.
+    pub fn feedback(&self, answer: &str, verdict: &str, note: Option<&str>) -> Result<(), Failure> {
+        if !matches!(verdict, "good" | "bad") {
+            return Err(BadRequest::new(
+                "bad_verdict",
+                format!("`{verdict}` is no verdict"),
+                "say `good` or `bad`",
+            )
+            .into());
+        }
+        let kept = self.store.ledger().write(|transaction| {
+            ledger::put_feedback(transaction, answer, verdict, note, now_ms())
+        })?;
+        if kept {
+            return Ok(());
+        }
+        Err(NotFound {
+            what: "answer",
+            id: answer.to_owned(),
+        }
+        .into())
+    }
+}
+
+/// Something that was named but is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no {what} `{id}`")]
+pub struct NotFound {
+    /// What kind of thing.
+    pub what: &'static str,
+    /// Its name.
+    pub id: String,
+}
+
+impl crate::error::Fault for NotFound {
+    fn kind(&self) -> crate::error::Kind {
+        crate::error::Kind::NotFound
+    }
+    fn code(&self) -> &'static str {
+        "not_found"
+    }
+}
+
+/// RFC 3339 in UTC.
+fn timestamp(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |t| t.to_string())
+}
+
+fn readable_folder(path: &Path) -> Result<PathBuf, BadRequest> {
+    let refuse = |reason: &str, hint: &str| {
+        BadRequest::new("bad_path", format!("{} {reason}", path.display()), hint)
+    };
+    let root = path.canonicalize().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => refuse("is not there", "check the spelling of the path"),
+        _ => refuse(
+            &format!("cannot be opened: {error}"),
+            "check its permissions",
+        ),
+    })?;
+    if !root.is_dir() {
+        return Err(refuse("is a file", "give the folder that holds it"));
+    }
+    std::fs::read_dir(&root)
+        .map_err(|error| refuse(&format!("cannot be read: {error}"), "check its permissions"))?;
+    Ok(root)
+}
+
+fn ingest_options(settings: &Settings, model_tokens: usize) -> Result<IngestOptions, Failure> {
+    let program = std::env::var_os("COHO_WORKER_PROGRAM").map(PathBuf::from);
+    let program = program.map_or_else(std::env::current_exe, Ok);
+    let extract = &settings.extract;
+    Ok(IngestOptions {
+        limits: Limits {
+            // Two special tokens frame every input.
+            max_tokens: settings
+                .chunks
+                .max_tokens
+                .min(model_tokens - 2)
+                .max(HEADING_TOKENS * 2),
+            min_tokens: settings.chunks.min_tokens,
+            heading_tokens: HEADING_TOKENS,
+        },
+        worker: WorkerLimits {
+            program: program
+                .map_err(|source| StoreError::io(Path::new("the coho binary"), source))?,
+            timeout: Duration::from_secs(extract.timeout_s.max(1)),
+            memory_bytes: extract.memory_mb << 20,
+            output_bytes: extract.max_text_mb << 20,
+        },
+        max_file_bytes: extract.max_file_mb << 20,
+    })
+}
+
+/// The language model's lane; `None` when none is wanted or installed.
+fn generator(settings: &Settings, models: &Models) -> Result<Option<GeneratorHandle>, Failure> {
+    let name = &settings.models.generator;
+    if name == "none" {
+        return Ok(None);
+    }
+    let installed = match models.installed(name) {
+        Ok(installed) => installed,
+        Err(EngineError::NotInstalled { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let options = LlamaOptions {
+        path: models.file_of(&installed),
+        context_tokens: settings.models.context_tokens,
+        threads: settings.models.threads,
+        gpu_layers: settings.models.gpu_layers,
+    };
+    let make = move || Box::new(Llama::new(options)) as Box<dyn Generator>;
+    let handle = GeneratorHandle::spawn(name, make)
+        .map_err(|source| StoreError::io(Path::new("a thread"), source))?;
+    Ok(Some(handle))
+}
+
+/// A knowledge base with its background: watching and syncing.
+pub struct Service {
+    /// The knowledge base.
+    pub app: Arc<App>,
+    /// The background. Dropped, and so joined, before the parts it uses.
+    pub syncer: Syncer,
+}
+
+impl Service {
+    /// Starts the background over all sources.
+    ///
+    /// # Errors
+    /// When the system refuses a thread, or what the ledger says.
+    pub fn start(app: App) -> Result<Self, Failure> {
+        let app = Arc::new(app);
+        let watch = &app.settings.watch;
+        let options = WatchOptions {
+            debounce: watch.debounce(),
+            rescan: Duration::from_secs(watch.rescan_s.max(1)),
+            poll: Duration::from_secs(watch.poll_s.max(1)),
+        };
+        let syncer = Syncer::spawn(Arc::clone(&app.ingest), Arc::clone(&app.store), options)
+            .map_err(|source| StoreError::io(Path::new("a thread"), source))?;
+        for source in app.store.ledger().read(|snapshot| snapshot.sources())? {
+            syncer.watch(&source);
+        }
+        Ok(Self { app, syncer })
+    }
+
+    /// Removes a source with all that came from it; its files are not touched.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSource`].
+    pub fn remove_source(&self, id: SourceId) -> Result<(), Failure> {
+        self.syncer.unwatch(id);
+        remove_source(&self.app, id)
+    }
+}
+
+/// Removes a source from a knowledge base that no service watches.
+///
+/// # Errors
+/// [`StoreError::NoSource`].
+pub fn remove_source(app: &App, id: SourceId) -> Result<(), Failure> {
+    let removed = app
+        .store
+        .ledger()
+        .write(|transaction| ledger::remove_source(transaction, id))?;
+    if !removed {
+        return Err(StoreError::NoSource { id }.into());
+    }
+    Ok(app.store.collect_garbage()?)
+}
+
+/// A source with what is known of it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct SourceStatus {
+    /// The source.
+    #[serde(flatten)]
+    pub source: Source,
+    /// Documents of it that are visible.
+    pub documents: u64,
+    /// Files of it that could not be read.
+    pub problems: u64,
+    /// Whether its folder is there.
+    pub reachable: bool,
+}
+
+/// What `coho status` says.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Status {
+    /// Version of coho.
+    pub version: String,
+    /// The data folder.
+    pub home: PathBuf,
+    /// Visible documents.
+    pub documents: u64,
+    /// Distinct visible chunks.
+    pub chunks: u64,
+    /// Knowledge units by state.
+    pub units: UnitCounts,
+    /// Sources.
+    pub sources: Vec<SourceStatus>,
+    /// Models in use.
+    pub models: ModelStatus,
+    /// Bytes on disk.
+    pub disk: Disk,
+    /// Files that could not be read.
+    pub problems: u64,
+}
+
+/// Knowledge units by state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct UnitCounts {
+    /// Retrieved and scored, not shown.
+    pub shadow: u64,
+    /// In use.
+    pub active: u64,
+    /// Contradicted by something.
+    pub contested: u64,
+    /// Resting on something that changed.
+    pub stale: u64,
+    /// Out of use.
+    pub retired: u64,
+}
+
+/// Models in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ModelStatus {
+    /// The embedding model.
+    pub embedder: String,
+    /// The language model; none when answers are quotes.
+    pub generator: Option<String>,
+    /// The models folder.
+    pub folder: PathBuf,
+}
+
+/// Bytes on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Disk {
+    /// The ledger.
+    pub ledger_bytes: u64,
+    /// The vector index.
+    pub vector_bytes: u64,
+    /// The lexical index.
+    pub term_bytes: u64,
+}
+
+/// Files that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Problems {
+    /// One entry a file.
+    pub problems: Vec<ProblemStatus>,
+}
+
+/// A file that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ProblemStatus {
+    /// The file.
+    pub path: PathBuf,
+    /// The reason.
+    pub reason: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+}

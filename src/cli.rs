@@ -1,0 +1,595 @@
+//! The command line: arguments, and one short function per subcommand.
+//!
+//! Data goes to stdout, everything else to stderr; `--json` prints one JSON document. The exit
+//! code is 0 when done, 1 when the user can mend it, 2 when it is our fault.
+
+mod doctor;
+mod models;
+mod remote;
+mod show;
+
+use std::collections::HashSet;
+use std::io::{IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{CommandFactory, Parser, Subcommand};
+use serde_json::json;
+
+use crate::app::{self, App, Service};
+use crate::domain::source::SourceId;
+use crate::error::{BadRequest, Failure, Fault, Kind};
+use crate::flow::answer::{Event, Strategy};
+use crate::flow::ingest::Report;
+use crate::flow::search::Query;
+use crate::settings::{self, Places, Settings};
+use crate::store::ledger::Source;
+use crate::store::{Access, StoreError};
+use remote::Remote;
+
+/// A personal knowledge base that answers from your own notes, on your own machine
+#[derive(Parser)]
+#[command(name = "coho", version, propagate_version = true)]
+struct Arguments {
+    /// Settings file, instead of the one in the platform's config folder
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one JSON document on stdout
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Add a folder of notes, and read it
+    Add {
+        /// The folder
+        path: PathBuf,
+        /// Only read files that fit this glob (may be repeated)
+        #[arg(long, value_name = "GLOB")]
+        include: Vec<String>,
+        /// Leave out files that fit this glob (may be repeated)
+        #[arg(long, value_name = "GLOB")]
+        exclude: Vec<String>,
+        /// Only register it
+        #[arg(long)]
+        no_sync: bool,
+    },
+    /// List the folders that were added, or remove one
+    Sources {
+        #[command(subcommand)]
+        action: Option<SourcesAction>,
+    },
+    /// Read what changed since the last time
+    Sync {
+        /// Only this source (its number or its path)
+        source: Option<String>,
+    },
+    /// Run the service: watch the folders, answer over HTTP
+    Serve {
+        /// Address and port to listen on
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<String>,
+    },
+    /// Search the notes
+    Search {
+        /// The words
+        query: String,
+        /// Hits at most
+        #[arg(long, short)]
+        k: Option<usize>,
+        /// Only this source (its number or its path)
+        #[arg(long)]
+        source: Option<String>,
+    },
+    /// Ask a question; the answer cites the notes it rests on
+    Ask {
+        /// The question
+        question: String,
+        /// How to answer
+        #[arg(long)]
+        strategy: Option<Strategy>,
+        /// Passages to look at
+        #[arg(long, short)]
+        k: Option<usize>,
+        /// Only this source (its number or its path)
+        #[arg(long)]
+        source: Option<String>,
+        /// Use original passages only, no knowledge units
+        #[arg(long)]
+        no_units: bool,
+    },
+    /// Say whether an answer was good
+    Feedback {
+        /// Id of the answer, as `coho ask --json` tells it
+        answer: String,
+        /// `good` or `bad`
+        verdict: String,
+        /// Why
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// Show what is known, and what could not be read
+    Status {
+        /// List the files that could not be read, with the reason
+        #[arg(long)]
+        problems: bool,
+    },
+    /// List, install, choose and measure models
+    Models {
+        #[command(subcommand)]
+        action: models::Action,
+    },
+    /// Find what is missing and say how to mend it
+    Doctor,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum SourcesAction {
+    /// Forget a folder; its files are not touched
+    Remove {
+        /// Its number or its path
+        source: String,
+    },
+}
+
+/// What a command is given: where things lie, what is set, how to print.
+struct Session {
+    places: Places,
+    settings: Settings,
+    json: bool,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log(matches!(arguments.command, Command::Serve { .. }));
+    let json = arguments.json;
+    match run(arguments) {
+        Ok(code) => code,
+        Err(failure) => {
+            show::failure(&failure, json);
+            ExitCode::from(failure.kind().exit_code())
+        }
+    }
+}
+
+fn log(service: bool) {
+    let default = if service {
+        "warn,coho=info,llama_cpp_2=error,llama-cpp-2=error"
+    } else {
+        "error"
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("COHO_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    if let Command::Completions { shell } = arguments.command {
+        let mut command = Arguments::command();
+        clap_complete::generate(shell, &mut command, "coho", &mut std::io::stdout());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let places = settings::places(arguments.config)?;
+    let mut flags = Vec::new();
+    if let Command::Serve {
+        listen: Some(listen),
+    } = &arguments.command
+    {
+        flags.push(("serve.listen", listen.clone()));
+    }
+    let settings = settings::resolve(&places.config, &flags)?;
+    if let Err(error) = settings::write_default(&places.config) {
+        tracing::warn!(%error, "the settings file could not be written");
+    }
+    let session = Session {
+        places,
+        settings,
+        json: arguments.json,
+    };
+    match arguments.command {
+        Command::Add {
+            path,
+            include,
+            exclude,
+            no_sync,
+        } => add(session, path, include, exclude, no_sync),
+        Command::Sources { action: None } => sources(session),
+        Command::Sources {
+            action: Some(SourcesAction::Remove { source }),
+        } => remove(session, &source),
+        Command::Sync { source } => sync(session, source.as_deref()),
+        Command::Serve { .. } => serve(session),
+        Command::Search { query, k, source } => search(session, query, k, source.as_deref()),
+        Command::Ask {
+            question,
+            strategy,
+            k,
+            source,
+            no_units: _,
+        } => ask(session, question, strategy, k, source.as_deref()),
+        Command::Feedback {
+            answer,
+            verdict,
+            note,
+        } => feedback(session, &answer, &verdict, note.as_deref()),
+        Command::Status { problems } => status(session, problems),
+        Command::Models { action } => models::run(session, action),
+        Command::Doctor => Ok(doctor::run(&session)),
+        Command::Completions { .. } => unreachable!("handled above"),
+    }
+}
+
+impl Session {
+    fn open(self, access: Access) -> Result<App, Failure> {
+        App::open(self.settings, self.places, access)
+    }
+}
+
+/// The knowledge base to write to: ours, or the one of the service that holds it.
+enum Writing {
+    Here(Box<App>),
+    There(Remote),
+}
+
+fn open_for_writing(session: Session) -> Result<Writing, Failure> {
+    let places = session.places.clone();
+    match session.open(Access::Write) {
+        Ok(app) => Ok(Writing::Here(Box::new(app))),
+        Err(failure) if failure.code() == "data_folder_in_use" => {
+            Remote::find(&places).map_or(Err(failure), |remote| Ok(Writing::There(remote)))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn add(
+    session: Session,
+    path: PathBuf,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    no_sync: bool,
+) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let (source, report) = match open_for_writing(session)? {
+        Writing::Here(app) => {
+            let source = app.add_source(&path, &include, &exclude)?;
+            let report = if no_sync {
+                None
+            } else {
+                Some(sync_here(&app, &source)?)
+            };
+            (json!(source), report.map(|r| json!(r)))
+        }
+        Writing::There(remote) => {
+            let source = remote.add_source(&path, &include, &exclude)?;
+            let id = source["id"].as_i64().unwrap_or_default();
+            let report = if no_sync {
+                None
+            } else {
+                Some(remote.sync(id)?)
+            };
+            (source, report)
+        }
+    };
+    if json {
+        show::json(&json!({ "source": source, "report": report }));
+    } else {
+        let shown = source["path"].as_str().unwrap_or_default();
+        println!("added {shown} as source {}", source["id"]);
+        if let Some(report) = &report {
+            show::report(report);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn sync_here(app: &App, source: &Source) -> Result<Report, Failure> {
+    let (documents, chunks) = app.ingest.heal()?;
+    if documents + chunks > 0 {
+        eprintln!("mended the indexes: {documents} documents, {chunks} chunks");
+    }
+    let bar = show::SyncBar::new(&source.path);
+    let stop = stop_on_interrupt();
+    let report = app
+        .ingest
+        .sync(source, &HashSet::default(), &|p| bar.update(p), &stop);
+    bar.finish();
+    Ok(report?)
+}
+
+/// A flag that Ctrl-C sets; a second Ctrl-C ends the process at once.
+fn stop_on_interrupt() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let waiting = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        if let Ok(runtime) = runtime {
+            runtime.block_on(async {
+                let _ = tokio::signal::ctrl_c().await;
+                flag.store(true, Ordering::Relaxed);
+                eprintln!("stopping after this file; press Ctrl-C again to stop at once");
+                let _ = tokio::signal::ctrl_c().await;
+                std::process::exit(1);
+            });
+        }
+    };
+    // Without the thread Ctrl-C ends the process at once, which the store survives.
+    let _ = std::thread::Builder::new()
+        .name("coho-interrupt".into())
+        .spawn(waiting);
+    stop
+}
+
+fn sources(session: Session) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    let sources = session.open(Access::Read)?.sources()?;
+    if json {
+        show::json(&json!({ "sources": sources }));
+    } else if sources.is_empty() {
+        println!("no sources yet: `coho add PATH` adds a folder of notes");
+    } else {
+        show::sources(&sources);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn remove(session: Session, source: &str) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    let id = match open_for_writing(session)? {
+        Writing::Here(app) => {
+            let id = source_named(&app, source)?;
+            app::remove_source(&app, id)?;
+            id.0
+        }
+        Writing::There(remote) => remote.remove_source(source)?,
+    };
+    if json {
+        show::json(&json!({ "removed": id }));
+    } else {
+        println!("removed source {id}; its files are as they were");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The source with this number or path.
+fn source_named(app: &App, name: &str) -> Result<SourceId, Failure> {
+    let sources = app.sources()?;
+    let path = PathBuf::from(name).canonicalize().ok();
+    let found = sources
+        .iter()
+        .map(|s| &s.source)
+        .find(|source| source.id.to_string() == name || Some(&source.path) == path.as_ref());
+    let missing = || {
+        BadRequest::new(
+            "no_such_source",
+            format!("there is no source `{name}`"),
+            "`coho sources` lists them",
+        )
+    };
+    Ok(found.ok_or_else(missing)?.id)
+}
+
+fn sync(session: Session, only: Option<&str>) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    let mut failed = None;
+    let mut reports = Vec::new();
+    match open_for_writing(session)? {
+        Writing::Here(app) => {
+            let only = only.map(|name| source_named(&app, name)).transpose()?;
+            for status in app.sources()? {
+                if only.is_some_and(|id| id != status.source.id) {
+                    continue;
+                }
+                // One folder that is gone does not keep the others from being read.
+                match sync_here(&app, &status.source) {
+                    Ok(report) => reports.push(json!(report)),
+                    Err(failure) if failure.code() == "stopped" => return Err(failure),
+                    Err(failure) => {
+                        show::failure(&failure, false);
+                        failed = Some(failure);
+                    }
+                }
+            }
+        }
+        Writing::There(remote) => {
+            for id in remote.source_ids(only)? {
+                reports.push(remote.sync(id)?);
+            }
+        }
+    }
+    if json {
+        show::json(&json!({ "reports": reports }));
+    } else {
+        reports.iter().for_each(show::report);
+    }
+    Ok(failed.map_or(ExitCode::SUCCESS, |f| ExitCode::from(f.kind().exit_code())))
+}
+
+fn serve(session: Session) -> Result<ExitCode, Failure> {
+    let listen = session.settings.serve.listen;
+    if !listen.ip().is_loopback() {
+        eprintln!(
+            "warning: {listen} can be reached from other machines; the token is all that guards your notes"
+        );
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(64)
+        .thread_name("coho-http")
+        .enable_all()
+        .build()
+        .map_err(|source| StoreError::io(std::path::Path::new("a runtime"), source))?;
+    // The port first: a port in use should be said before anything is spent.
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind(listen))
+        .map_err(|source| PortError { listen, source })?;
+    let home = session.places.home.clone();
+    let json = session.json;
+    let service = Arc::new(Service::start(session.open(Access::Write)?)?);
+    let token = crate::http::token(&home)?;
+    let address = listener.local_addr().unwrap_or(listen);
+    remote::announce(&home, address)?;
+    if json {
+        show::json(&json!({
+            "address": format!("http://{address}"),
+            "pid": std::process::id(),
+            "token_file": home.join("token"),
+        }));
+    } else {
+        println!("coho listens on http://{address}");
+        println!("the token is in {}", home.join("token").display());
+    }
+    let _ = std::io::stdout().flush();
+    let ended = runtime.block_on(crate::http::serve(
+        listener,
+        Arc::clone(&service),
+        &token,
+        until_told_to_stop(),
+    ));
+    remote::withdraw(&home);
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    drop(service);
+    ended.map_err(|source| PortError { listen, source })?;
+    eprintln!("coho has stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn until_told_to_stop() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// The service cannot listen.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {listen}")]
+struct PortError {
+    listen: std::net::SocketAddr,
+    source: std::io::Error,
+}
+
+impl Fault for PortError {
+    fn kind(&self) -> Kind {
+        Kind::Conflict
+    }
+    fn code(&self) -> &'static str {
+        match self.source.kind() {
+            std::io::ErrorKind::AddrInUse => "port_in_use",
+            _ => "cannot_listen",
+        }
+    }
+    fn hint(&self) -> Option<String> {
+        Some("is another coho running? choose another port with `--listen 127.0.0.1:7622`".into())
+    }
+}
+
+fn search(
+    session: Session,
+    text: String,
+    k: Option<usize>,
+    source: Option<&str>,
+) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    let k = k.unwrap_or(session.settings.search.k);
+    let app = session.open(Access::Read)?;
+    let source = source.map(|name| source_named(&app, name)).transpose()?;
+    let found = app.search(&Query { text, k, source })?;
+    if json {
+        show::json(&found);
+    } else {
+        show::hits(&found);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ask(
+    session: Session,
+    question: String,
+    strategy: Option<Strategy>,
+    k: Option<usize>,
+    source: Option<&str>,
+) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    let app = session.open(Access::Read)?;
+    let source = source.map(|name| source_named(&app, name)).transpose()?;
+    let ask = app.question(question, strategy, k, source);
+    let cancel = Arc::new(AtomicBool::new(false));
+    let mut stdout = std::io::stdout();
+    let answer = app.ask(&ask, &cancel, &mut |event| {
+        if let (Event::Token(piece), false) = (&event, json) {
+            // A reader that has gone away (`| head`) ends the answer.
+            if stdout
+                .write_all(piece.as_bytes())
+                .and_then(|()| stdout.flush())
+                .is_err()
+            {
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    if json {
+        show::json(&answer);
+    } else {
+        show::citations(&answer);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn feedback(
+    session: Session,
+    answer: &str,
+    verdict: &str,
+    note: Option<&str>,
+) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    session
+        .open(Access::Read)?
+        .feedback(answer, verdict, note)?;
+    if json {
+        show::json(&json!({ "answer": answer, "verdict": verdict }));
+    } else {
+        println!("noted: {answer} was {verdict}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status(session: Session, problems: bool) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    let app = session.open(Access::Read)?;
+    match (problems, json) {
+        (true, true) => show::json(&app.problems()?),
+        (true, false) => show::problems(&app.problems()?),
+        (false, true) => show::json(&app.status()?),
+        (false, false) => show::status(&app.status()?),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,190 @@
+//! `coho doctor`: what is missing, and how to mend it.
+
+use std::net::TcpListener;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::remote::Remote;
+use super::{Session, show};
+use crate::engine::install::Models;
+use crate::engine::onnx::OnnxEmbedder;
+use crate::engine::{Embedder, llama};
+use crate::error::{Failure, Fault};
+use crate::store::{create_private_folder, ledger::Ledger};
+
+#[derive(Serialize)]
+struct Check {
+    name: &'static str,
+    ok: bool,
+    detail: String,
+    hint: Option<String>,
+}
+
+impl Check {
+    fn of<F: Fault>(name: &'static str, outcome: Result<String, F>) -> Self {
+        match outcome {
+            Ok(detail) => Self {
+                name,
+                ok: true,
+                detail,
+                hint: None,
+            },
+            Err(fault) => Self {
+                name,
+                ok: false,
+                hint: fault.hint(),
+                detail: Failure::from(fault).to_string(),
+            },
+        }
+    }
+
+    fn new(name: &'static str, ok: bool, detail: impl Into<String>, hint: &str) -> Self {
+        Self {
+            name,
+            ok,
+            detail: detail.into(),
+            hint: (!ok).then(|| hint.to_owned()),
+        }
+    }
+}
+
+pub(super) fn run(session: &Session) -> ExitCode {
+    let models = Models::at(&session.places.models);
+    let mut checks = vec![data_folder(session), ledger(session)];
+    checks.push(Check::of(
+        "ONNX Runtime",
+        models.runtime().map(|path| path.display().to_string()),
+    ));
+    checks.push(Check::of("embedding model", embedder(session, &models)));
+    checks.push(generator(session, &models));
+    checks.push(port(session));
+    checks.extend(sources(session));
+    checks.extend(watches());
+    let ok = checks.iter().all(|check| check.ok);
+    if session.json {
+        show::json(&json!({ "ok": ok, "checks": checks }));
+    } else {
+        for check in &checks {
+            let mark = if check.ok { "ok     " } else { "missing" };
+            println!("{mark} {}: {}", check.name, check.detail);
+            if let Some(hint) = &check.hint {
+                println!("        hint: {hint}");
+            }
+        }
+    }
+    if ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn data_folder(session: &Session) -> Check {
+    let home = &session.places.home;
+    let outcome = create_private_folder(home);
+    if outcome.is_err() {
+        return Check::of("data folder", outcome.map(|()| String::new()));
+    }
+    let probe = home.join(format!(".doctor-{}", std::process::id()));
+    let writable = std::fs::write(&probe, b"x").and_then(|()| std::fs::remove_file(&probe));
+    let shown = home.display();
+    match writable {
+        Ok(()) => Check::new("data folder", true, shown.to_string(), ""),
+        Err(error) => {
+            let detail = format!("{shown} cannot be written: {error}");
+            let hint = "give yourself write permission, or set COHO_HOME to another folder";
+            Check::new("data folder", false, detail, hint)
+        }
+    }
+}
+
+fn ledger(session: &Session) -> Check {
+    let path = session.places.home.join("ledger.sqlite");
+    if !path.exists() {
+        return Check::new(
+            "ledger",
+            true,
+            "not there yet: `coho add PATH` begins it",
+            "",
+        );
+    }
+    let counted = Ledger::open(&path).and_then(|ledger| ledger.read(|s| s.counts()));
+    Check::of(
+        "ledger",
+        counted.map(|c| format!("{} documents", c.documents)),
+    )
+}
+
+fn embedder(session: &Session, models: &Models) -> Result<String, crate::engine::EngineError> {
+    let chosen = models.installed(&session.settings.models.embedder)?;
+    let folder = models.folder_of(&chosen.name);
+    let mut model = OnnxEmbedder::load(&models.runtime()?, &folder, chosen.max_length, 1)?;
+    let vectors = model.embed(&["hello".to_owned()])?;
+    Ok(format!("{}, {} dimensions", chosen.name, vectors[0].len()))
+}
+
+fn generator(session: &Session, models: &Models) -> Check {
+    let name = &session.settings.models.generator;
+    if name == "none" {
+        return Check::new(
+            "language model",
+            true,
+            "none wanted: answers are quotes",
+            "",
+        );
+    }
+    let outcome = models.installed(name).and_then(|installed| {
+        llama::check(&models.file_of(&installed))?;
+        Ok(installed.name)
+    });
+    Check::of("language model", outcome)
+}
+
+fn port(session: &Session) -> Check {
+    let listen = session.settings.serve.listen;
+    match TcpListener::bind(listen) {
+        Ok(_) => Check::new("port", true, format!("{listen} is free"), ""),
+        Err(_) if Remote::find(&session.places).is_some() => {
+            Check::new("port", true, "a coho service runs on this data folder", "")
+        }
+        Err(error) => {
+            let hint = "set serve.listen, or stop the program that uses it";
+            Check::new("port", false, format!("{listen}: {error}"), hint)
+        }
+    }
+}
+
+fn sources(session: &Session) -> Vec<Check> {
+    let path = session.places.home.join("ledger.sqlite");
+    if !path.exists() {
+        return Vec::new();
+    }
+    let sources = Ledger::open(&path).and_then(|ledger| ledger.read(|s| s.sources()));
+    let sources = sources.unwrap_or_default().into_iter();
+    let check = |source: crate::store::ledger::Source| {
+        let shown = source.path.display().to_string();
+        match std::fs::read_dir(&source.path) {
+            Ok(_) => Check::new("source", true, shown, ""),
+            Err(error) => {
+                let hint = "mount it again, or `coho sources remove` it; its notes are kept";
+                Check::new("source", false, format!("{shown}: {error}"), hint)
+            }
+        }
+    };
+    sources.map(check).collect()
+}
+
+/// inotify needs a watch per folder.
+fn watches() -> Option<Check> {
+    let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").ok()?;
+    let limit: u64 = limit.trim().parse().ok()?;
+    let hint = "raise it: `sudo sysctl fs.inotify.max_user_watches=524288`";
+    Some(Check::new(
+        "folder watches",
+        limit >= 8192,
+        format!("{limit} folders can be watched"),
+        hint,
+    ))
+}

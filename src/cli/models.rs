@@ -1,0 +1,278 @@
+//! `coho models`: list, install, use, add, bench.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{Session, show};
+use crate::engine::install::{Installed, Models};
+use crate::engine::llama::{self, Llama, LlamaOptions};
+use crate::engine::manifest::{self, Role};
+use crate::engine::onnx::OnnxEmbedder;
+use crate::engine::{Embedder, Generator, Message, Prompt};
+use crate::error::{BadRequest, Failure};
+use crate::settings::set_in_file;
+
+#[derive(Subcommand)]
+pub(super) enum Action {
+    /// List the models that are installed or can be
+    List,
+    /// Install a model, or all defaults
+    Install {
+        /// Its name; all defaults when none is given
+        name: Option<String>,
+    },
+    /// Use an installed model from now on
+    Use {
+        /// Its name; `none` for answers without a language model
+        name: String,
+    },
+    /// Add a GGUF model where it lies
+    Add {
+        /// The file
+        path: PathBuf,
+        /// A name for it, instead of the file's
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Measure the models in use on this machine
+    Bench,
+}
+
+pub(super) fn run(session: Session, action: Action) -> Result<ExitCode, Failure> {
+    let models = Models::at(&session.places.models);
+    match action {
+        Action::List => list(&session, &models),
+        Action::Install { name } => install(&session, &models, name)?,
+        Action::Use { name } => choose(&session, &models, &name)?,
+        Action::Add { path, name } => add(&session, &models, &path, name.as_deref())?,
+        Action::Bench => bench(&session, &models)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(session: &Session, models: &Models) {
+    let installed = models.list();
+    let chosen = &session.settings.models;
+    let in_use = |name: &str, role: Role| match role {
+        Role::Runtime => true,
+        Role::Embedder => chosen.embedder == name,
+        Role::Generator => chosen.generator == name,
+    };
+    let describe = |i: &Installed, here: bool| {
+        json!({
+            "name": i.name, "role": i.role, "about": i.about, "licence": i.licence,
+            "bytes": i.bytes, "installed": here, "in_use": here && in_use(&i.name, i.role),
+        })
+    };
+    let mut rows: Vec<Value> = installed.iter().map(|i| describe(i, true)).collect();
+    for entry in manifest::entries() {
+        if !installed.iter().any(|i| i.name == entry.name) {
+            rows.push(json!({
+                "name": entry.name, "role": entry.role, "about": entry.about,
+                "licence": entry.licence, "bytes": entry.wheel_here().map(|w| w.bytes),
+                "installed": false, "in_use": false,
+            }));
+        }
+    }
+    if session.json {
+        return show::json(&json!({ "models": rows, "folder": models.folder() }));
+    }
+    for row in rows {
+        let mark = match (row["in_use"] == true, row["installed"] == true) {
+            (true, _) => "in use",
+            (_, true) => "installed",
+            _ => "not installed",
+        };
+        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        println!("{:<24} {:<14} {}", text("name"), mark, text("about"));
+    }
+}
+
+fn install(session: &Session, models: &Models, name: Option<String>) -> Result<(), Failure> {
+    let all = || {
+        manifest::entries()
+            .into_iter()
+            .map(|entry| entry.name)
+            .collect()
+    };
+    let names: Vec<String> = name.map_or_else(all, |name| vec![name]);
+    let mut done = Vec::new();
+    for name in names {
+        let bar = show::InstallBar::new(&name);
+        let installed = models.install(&name, &|step| bar.update(step));
+        bar.finish();
+        let installed = installed?;
+        if !session.json {
+            let size = show::mebibytes(installed.bytes);
+            println!("{name} is installed ({size})");
+        }
+        done.push(installed);
+    }
+    if session.json {
+        show::json(&json!({ "installed": done, "folder": models.folder() }));
+    }
+    Ok(())
+}
+
+fn choose(session: &Session, models: &Models, name: &str) -> Result<(), Failure> {
+    let key = if name == "none" {
+        "models.generator"
+    } else {
+        match models.installed(name)?.role {
+            Role::Embedder => "models.embedder",
+            Role::Generator => "models.generator",
+            Role::Runtime => {
+                let what = format!("`{name}` is a library, and always in use");
+                return Err(BadRequest::new("not_a_model", what, "choose a model").into());
+            }
+        }
+    };
+    set_in_file(&session.places.config, key, name)?;
+    if session.json {
+        show::json(&json!({ "key": key, "value": name }));
+    } else {
+        println!("{key} is `{name}` now; a running service takes it up when it starts again");
+    }
+    Ok(())
+}
+
+fn add(
+    session: &Session,
+    models: &Models,
+    path: &std::path::Path,
+    name: Option<&str>,
+) -> Result<(), Failure> {
+    if path.extension() == Some("gguf".as_ref()) {
+        llama::check(path)?;
+    }
+    let added = models.add(path, name)?;
+    if session.json {
+        show::json(&added);
+    } else {
+        println!(
+            "added `{}`; `coho models use {}` chooses it",
+            added.name, added.name
+        );
+    }
+    Ok(())
+}
+
+const BENCH_SENTENCE: &str = "The train to the mountains leaves in the morning, and the tickets \
+                              are in the drawer of the kitchen table together with the map. ";
+
+fn bench(session: &Session, models: &Models) -> Result<(), Failure> {
+    let embedding = bench_embedder(session, models)?;
+    let writing = match session.settings.models.generator.as_str() {
+        "none" => Value::Null,
+        name => bench_generator(session, models, name)?,
+    };
+    if session.json {
+        show::json(&json!({ "embedder": embedding, "generator": writing }));
+        return Ok(());
+    }
+    println!(
+        "{}: loads in {} ms, a query takes {} ms, {} passages/s of about 120 tokens",
+        embedding["name"].as_str().unwrap_or_default(),
+        embedding["load_ms"],
+        embedding["query_ms"],
+        embedding["passages_per_s"]
+    );
+    if writing.is_null() {
+        println!("no language model is in use");
+        return Ok(());
+    }
+    println!(
+        "{}: loads in {} ms, reads {} tokens/s, writes {} tokens/s, first word after {} ms",
+        writing["name"].as_str().unwrap_or_default(),
+        writing["load_ms"],
+        writing["prefill_tokens_per_s"],
+        writing["generate_tokens_per_s"],
+        writing["first_token_ms"]
+    );
+    if writing["generate_tokens_per_s"].as_f64().unwrap_or(0.0) < 30.0 {
+        println!("below 30 tokens/s people stop waiting: a smaller model would serve better here");
+    }
+    Ok(())
+}
+
+fn round(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+fn millis(since: Instant) -> f64 {
+    round(since.elapsed().as_secs_f64() * 1e3)
+}
+
+fn bench_embedder(session: &Session, models: &Models) -> Result<Value, Failure> {
+    let chosen = models.installed(&session.settings.models.embedder)?;
+    let started = Instant::now();
+    let mut model = OnnxEmbedder::load(
+        &models.runtime()?,
+        &models.folder_of(&chosen.name),
+        chosen.max_length,
+        session.settings.models.threads,
+    )?;
+    let load_ms = millis(started);
+    let query = ["when does the train leave".to_owned()];
+    model.embed(&query)?;
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        let started = Instant::now();
+        model.embed(&query)?;
+        times.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    let passages = vec![BENCH_SENTENCE.repeat(5); 4];
+    let started = Instant::now();
+    for _ in 0..8 {
+        model.embed(&passages)?;
+    }
+    let rate = 32.0 / started.elapsed().as_secs_f64();
+    Ok(json!({
+        "name": chosen.name, "load_ms": load_ms, "query_ms": round(times[10]),
+        "passages_per_s": round(rate),
+    }))
+}
+
+fn bench_generator(session: &Session, models: &Models, name: &str) -> Result<Value, Failure> {
+    let chosen = models.installed(name)?;
+    let mut model = Llama::new(LlamaOptions {
+        path: models.file_of(&chosen),
+        context_tokens: session.settings.models.context_tokens,
+        threads: session.settings.models.threads,
+        gpu_layers: session.settings.models.gpu_layers,
+    });
+    let started = Instant::now();
+    model.count_tokens("load")?;
+    let load_ms = millis(started);
+    let prompt = Prompt {
+        messages: vec![Message {
+            role: "user",
+            content: BENCH_SENTENCE.repeat(20) + "Tell a long story about it.",
+        }],
+        max_tokens: 128,
+        temperature: 0.0,
+        seed: 0,
+        stop: Vec::new(),
+    };
+    let started = Instant::now();
+    let mut first_token_ms = None;
+    let written = model.generate(&prompt, &mut |_| {
+        first_token_ms.get_or_insert_with(|| millis(started));
+        ControlFlow::Continue(())
+    })?;
+    #[expect(clippy::cast_precision_loss, reason = "token counts")]
+    let rate = |tokens: usize, seconds: f64| round(tokens as f64 / seconds.max(1e-9));
+    let read = written.prompt_tokens - written.cached_tokens;
+    Ok(json!({
+        "name": chosen.name, "load_ms": load_ms, "first_token_ms": first_token_ms,
+        "prompt_tokens": written.prompt_tokens,
+        "prefill_tokens_per_s": rate(read, written.prefill.as_secs_f64()),
+        "generate_tokens_per_s": rate(written.generated_tokens, written.generate.as_secs_f64()),
+    }))
+}

@@ -1,0 +1,188 @@
+//! The service that holds the data folder, spoken to over its own HTTP API.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::error::{BadRequest, Failure, Fault, Kind};
+use crate::settings::{Places, write_private};
+use crate::store::StoreError;
+
+const FILE: &str = "service.json";
+
+#[derive(Serialize, Deserialize)]
+struct Announcement {
+    address: SocketAddr,
+    pid: u32,
+}
+
+/// Leaves in the data folder where the service can be reached.
+pub(super) fn announce(home: &Path, address: SocketAddr) -> Result<(), Failure> {
+    let path = home.join(FILE);
+    let announcement = Announcement {
+        address,
+        pid: std::process::id(),
+    };
+    let text = serde_json::to_vec(&announcement).map_err(StoreError::from)?;
+    write_private(&path, &text).map_err(|source| StoreError::io(&path, source))?;
+    Ok(())
+}
+
+/// Takes it away again.
+pub(super) fn withdraw(home: &Path) {
+    let _ = std::fs::remove_file(home.join(FILE));
+}
+
+/// A running service.
+pub(super) struct Remote {
+    address: SocketAddr,
+    token: String,
+    agent: ureq::Agent,
+}
+
+/// What a running service said instead of doing what was asked.
+#[derive(Debug, thiserror::Error)]
+enum RemoteError {
+    #[error("{detail}")]
+    Refused {
+        status: u16,
+        detail: String,
+        hint: Option<String>,
+    },
+    #[error("the running service at {address} does not answer")]
+    Silent {
+        address: SocketAddr,
+        source: Box<ureq::Error>,
+    },
+}
+
+impl Fault for RemoteError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Refused { status: 500.., .. } => Kind::Ours,
+            Self::Refused { .. } => Kind::BadInput,
+            Self::Silent { .. } => Kind::NotReady,
+        }
+    }
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "service_refused",
+            Self::Silent { .. } => "service_silent",
+        }
+    }
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Refused { hint, .. } => hint.clone(),
+            Self::Silent { .. } => Some("stop it, then try again".into()),
+        }
+    }
+}
+
+impl Remote {
+    /// The service that was announced in the data folder.
+    pub(super) fn find(places: &Places) -> Option<Self> {
+        let text = std::fs::read(places.home.join(FILE)).ok()?;
+        let announcement: Announcement = serde_json::from_slice(&text).ok()?;
+        let token = std::fs::read_to_string(places.home.join("token")).ok()?;
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(Duration::from_secs(5)))
+            .proxy(None)
+            .build();
+        Some(Self {
+            address: announcement.address,
+            token: token.trim().to_owned(),
+            agent: config.into(),
+        })
+    }
+
+    fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        let url = format!("http://{}{path}", self.address);
+        let bearer = format!("Bearer {}", self.token);
+        let response = match (method, body) {
+            ("GET", _) => self.agent.get(&url).header("Authorization", &bearer).call(),
+            ("DELETE", _) => self
+                .agent
+                .delete(&url)
+                .header("Authorization", &bearer)
+                .call(),
+            (_, Some(body)) => {
+                let request = self.agent.post(&url).header("Authorization", &bearer);
+                request.send_json(body)
+            }
+            (_, None) => {
+                let request = self.agent.post(&url).header("Authorization", &bearer);
+                request.send_empty()
+            }
+        };
+        let silent = |source: ureq::Error| RemoteError::Silent {
+            address: self.address,
+            source: Box::new(source),
+        };
+        let mut response = response.map_err(silent)?;
+        let status = response.status().as_u16();
+        let text = response.body_mut().read_to_string().map_err(silent)?;
+        let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if status < 400 {
+            return Ok(value);
+        }
+        Err(RemoteError::Refused {
+            status,
+            detail: value["detail"]
+                .as_str()
+                .unwrap_or("the service refused")
+                .into(),
+            hint: value["hint"].as_str().map(ToOwned::to_owned),
+        }
+        .into())
+    }
+
+    pub(super) fn add_source(
+        &self,
+        path: &Path,
+        include: &[String],
+        exclude: &[String],
+    ) -> Result<Value, Failure> {
+        let body = json!({ "path": path, "include": include, "exclude": exclude });
+        self.call("POST", "/v1/sources", Some(&body))
+    }
+
+    pub(super) fn sync(&self, id: i64) -> Result<Value, Failure> {
+        self.call("POST", &format!("/v1/sources/{id}/sync"), None)
+    }
+
+    /// Numbers of all sources, or of the one with this number or path.
+    pub(super) fn source_ids(&self, only: Option<&str>) -> Result<Vec<i64>, Failure> {
+        let listed = self.call("GET", "/v1/sources", None)?;
+        let sources = listed["sources"].as_array().cloned().unwrap_or_default();
+        let path = only.and_then(|name| Path::new(name).canonicalize().ok());
+        let wanted = |source: &&Value| {
+            only.is_none_or(|name| {
+                source["id"].as_i64() == name.parse().ok()
+                    || path.as_ref().is_some_and(|p| source["path"] == json!(p))
+            })
+        };
+        let ids: Vec<i64> = sources
+            .iter()
+            .filter(wanted)
+            .filter_map(|source| source["id"].as_i64())
+            .collect();
+        if let (Some(name), true) = (only, ids.is_empty()) {
+            let what = format!("there is no source `{name}`");
+            return Err(
+                BadRequest::new("no_such_source", what, "`coho sources` lists them").into(),
+            );
+        }
+        Ok(ids)
+    }
+
+    pub(super) fn remove_source(&self, name: &str) -> Result<i64, Failure> {
+        let ids = self.source_ids(Some(name))?;
+        let id = ids.first().copied().unwrap_or_default();
+        self.call("DELETE", &format!("/v1/sources/{id}"), None)?;
+        Ok(id)
+    }
+}

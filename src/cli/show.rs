@@ -1,0 +1,288 @@
+//! How things look in a terminal: tables, bars, citations, errors.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::app::{Problems, SourceStatus, Status};
+use crate::engine::install::Step;
+use crate::error::Failure;
+use crate::flow::answer::Answer;
+use crate::flow::ingest::Progress;
+use crate::flow::search::Found;
+
+/// Prints one JSON document.
+pub(super) fn json(value: &impl Serialize) {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => println!("{text}"),
+        Err(error) => tracing::error!(%error, "a result could not be printed"),
+    }
+}
+
+/// Prints an error with its causes and hint.
+pub(super) fn failure(failure: &Failure, as_json: bool) {
+    let hint = failure.hint();
+    if as_json {
+        json(&json!({
+            "error": {
+                "code": failure.code(),
+                "message": failure.to_string(),
+                "causes": failure.causes(),
+                "hint": hint,
+            }
+        }));
+    }
+    eprintln!("error: {failure}");
+    for cause in failure.causes() {
+        eprintln!("  because: {cause}");
+    }
+    if let Some(hint) = hint {
+        eprintln!("\nhint: {hint}");
+    }
+}
+
+/// The path as a person would type it from here.
+pub(super) fn short(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let below = here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
+    below
+        .unwrap_or_else(|| path.to_owned())
+        .display()
+        .to_string()
+}
+
+fn place(path: &Path, lines: Option<(u32, u32)>, page: Option<u32>) -> String {
+    let path = short(path);
+    match (lines, page) {
+        (Some((a, b)), _) if a == b => format!("{path}:{a}"),
+        (Some((a, b)), _) => format!("{path}:{a}-{b}"),
+        (None, Some(page)) => format!("{path} page {page}"),
+        (None, None) => path,
+    }
+}
+
+/// Hits of a search.
+pub(super) fn hits(found: &Found) {
+    if found.hits.is_empty() {
+        println!("nothing found");
+    }
+    for hit in &found.hits {
+        let place = place(&hit.path, hit.lines, hit.page);
+        println!(
+            "{:>2}. {place}  {}",
+            hit.rank,
+            hit.heading.as_deref().unwrap_or(&hit.title)
+        );
+        let flat = hit.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut start: String = flat.chars().take(160).collect();
+        if start.len() < flat.len() {
+            start.push('…');
+        }
+        println!("    {start}");
+    }
+    eprintln!("{} hits in {:.0} ms", found.hits.len(), found.took_ms);
+}
+
+/// What stands below an answer that was streamed.
+pub(super) fn citations(answer: &Answer) {
+    println!();
+    if !answer.citations.is_empty() {
+        println!();
+    }
+    for citation in &answer.citations {
+        // Both ends of the range, always: `[1] path:line-line  heading` is what scripts read.
+        let place = match citation.lines {
+            Some((a, b)) => format!("{}:{a}-{b}", short(&citation.path)),
+            None => place(&citation.path, None, citation.page),
+        };
+        let heading = citation.heading.as_deref().unwrap_or(&citation.title);
+        println!("[{}] {place}  {heading}", citation.n);
+    }
+    let by = answer.model.as_deref().unwrap_or("no language model");
+    eprintln!(
+        "\n{:.0} ms, {by}, answer {}",
+        answer.timing.total_ms, answer.id
+    );
+}
+
+/// The table of sources.
+pub(super) fn sources(sources: &[SourceStatus]) {
+    for status in sources {
+        let mut notes = vec![format!("{} documents", status.documents)];
+        if status.problems > 0 {
+            notes.push(format!("{} not read", status.problems));
+        }
+        if !status.reachable {
+            notes.push("not reachable".into());
+        }
+        let source = &status.source;
+        println!(
+            "{:>3}  {}  ({})",
+            source.id,
+            source.path.display(),
+            notes.join(", ")
+        );
+    }
+}
+
+/// What `coho status` shows.
+pub(super) fn status(status: &Status) {
+    println!("coho {}  {}", status.version, status.home.display());
+    println!("{} documents, {} chunks", status.documents, status.chunks);
+    let units = status.units;
+    println!("{} units active, {} in trial", units.active, units.shadow);
+    sources(&status.sources);
+    let generator = status
+        .models
+        .generator
+        .as_deref()
+        .unwrap_or("none: answers are quotes");
+    println!("models: {} and {generator}", status.models.embedder);
+    let disk = status.disk;
+    let sizes = [disk.ledger_bytes, disk.vector_bytes, disk.term_bytes].map(mebibytes);
+    println!(
+        "disk: ledger {}, vectors {}, terms {}",
+        sizes[0], sizes[1], sizes[2]
+    );
+    if status.problems > 0 {
+        println!(
+            "{} files could not be read: `coho status --problems`",
+            status.problems
+        );
+    }
+}
+
+/// A size for a person.
+pub(super) fn mebibytes(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}
+
+/// The files that could not be read.
+pub(super) fn problems(problems: &Problems) {
+    if problems.problems.is_empty() {
+        println!("no problems");
+    }
+    for problem in &problems.problems {
+        println!(
+            "{}\n    {} (since {})",
+            problem.path.display(),
+            problem.reason,
+            problem.since
+        );
+    }
+}
+
+/// What a sync did.
+pub(super) fn report(report: &Value) {
+    let count = |key: &str| report[key].as_u64().unwrap_or(0);
+    let named = ["added", "changed", "moved", "removed", "unchanged"];
+    let parts: Vec<String> = named
+        .iter()
+        .filter(|key| count(key) > 0)
+        .map(|key| format!("{} {key}", count(key)))
+        .collect();
+    let done = if parts.is_empty() {
+        "nothing that coho reads is in it yet".to_owned()
+    } else {
+        parts.join(", ")
+    };
+    let (chunks, took) = (
+        count("chunks_embedded"),
+        Duration::from_millis(count("took_ms")),
+    );
+    println!(
+        "source {}: {done}; {chunks} chunks embedded in {took:.1?}",
+        report["source"]
+    );
+    let problems = report["problems"].as_array().map_or(0, Vec::len);
+    if problems > 0 {
+        println!("{problems} files were left out: `coho status --problems` says why");
+    }
+}
+
+fn bar(length: u64, template: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr_with_hz(8));
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("━╸ "));
+    }
+    bar
+}
+
+/// The progress of a sync: rate and time left.
+pub(super) struct SyncBar(ProgressBar);
+
+impl SyncBar {
+    pub(super) fn new(path: &Path) -> Self {
+        let template = "{prefix} {bar:24} {percent:>3}%  {msg}  {elapsed} gone, {eta} left";
+        let bar = bar(0, template);
+        bar.set_prefix(short(path));
+        Self(bar)
+    }
+
+    pub(super) fn update(&self, progress: &Progress) {
+        self.0.set_length(progress.bytes_total.max(1));
+        self.0
+            .set_position(progress.bytes_done.min(progress.bytes_total));
+        let seconds = self.0.elapsed().as_secs_f64().max(0.001);
+        #[expect(clippy::cast_precision_loss, reason = "a rate for a person")]
+        let rate = progress.chunks_embedded as f64 / seconds;
+        let (done, total) = (progress.files_done, progress.files_total);
+        let chunks = progress.chunks_embedded;
+        self.0.set_message(format!(
+            "{done}/{total} files, {chunks} chunks, {rate:.0}/s"
+        ));
+    }
+
+    pub(super) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// The progress of an installation.
+pub(super) struct InstallBar {
+    bar: ProgressBar,
+    name: String,
+    plain: bool,
+    said: std::cell::Cell<&'static str>,
+}
+
+impl InstallBar {
+    pub(super) fn new(name: &str) -> Self {
+        let template =
+            "{prefix} {bar:24} {bytes}/{total_bytes}  {bytes_per_sec}, {eta} left  {msg}";
+        let bar = bar(0, template);
+        bar.set_prefix(name.to_owned());
+        Self {
+            bar,
+            name: name.to_owned(),
+            plain: !std::io::stderr().is_terminal(),
+            said: std::cell::Cell::new(""),
+        }
+    }
+
+    pub(super) fn update(&self, step: Step) {
+        let what = match step {
+            Step::Download(done, total) => {
+                self.bar.set_length(total);
+                self.bar.set_position(done);
+                "downloading"
+            }
+            Step::Verify => "comparing sums",
+            Step::Unpack => "unpacking",
+            Step::Convert => "writing the ONNX graph",
+        };
+        self.bar.set_message(what);
+        // Without a terminal there is no bar; a line for each step tells that it goes on.
+        if self.plain && self.said.replace(what) != what {
+            eprintln!("{}: {what}", self.name);
+        }
+    }
+
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

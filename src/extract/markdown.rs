@@ -1,0 +1,402 @@
+//! Markdown: CommonMark with the extensions that note apps share.
+//!
+//! Front matter (YAML), headings, code fences, wikilinks, tags. The text is kept as it is; blocks
+//! only point into it. Code is a block of its own wherever it stands, list items are blocks.
+
+use std::ops::Range;
+
+use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+
+use super::Extracted;
+use crate::domain::outline::{Block, BlockKind, Outline};
+use crate::domain::source::Meta;
+
+/// Larger front matter is text that happens to begin with a rule.
+const FRONT_MATTER_BYTES: usize = 64 << 10;
+
+pub(super) fn extract(text: String) -> Extracted {
+    let front = front_matter(&text);
+    let body = front.as_ref().map_or(0, |f| f.end);
+    let mut meta = Meta::default();
+    if let Some(front) = &front {
+        read_properties(&text[front.yaml.clone()], &mut meta);
+    }
+    let scan = Scan::of(&text[body..], body);
+    let mut blocks = Vec::new();
+    if body > 0 {
+        blocks.push(prose(0..body));
+    }
+    blocks.extend(scan.blocks);
+    if meta.title.is_none() {
+        meta.title = scan.title;
+    }
+    for link in scan.links {
+        push_new(&mut meta.links, link);
+    }
+    for tag in inline_tags(&text[body..], body, &scan.opaque) {
+        push_new(&mut meta.tags, tag);
+    }
+    Extracted {
+        outline: Outline { text, blocks },
+        meta,
+    }
+}
+
+struct FrontMatter {
+    yaml: Range<usize>,
+    end: usize,
+}
+
+fn front_matter(text: &str) -> Option<FrontMatter> {
+    let mut lines = text.split_inclusive('\n');
+    let first = lines.next()?;
+    if first.trim_end() != "---" || !first.ends_with('\n') {
+        return None;
+    }
+    let start = first.len();
+    let mut position = start;
+    for line in lines {
+        let end = position + line.len();
+        if matches!(line.trim_end(), "---" | "...") {
+            let yaml = start..position;
+            return Some(FrontMatter { yaml, end });
+        }
+        if end > FRONT_MATTER_BYTES {
+            return None;
+        }
+        position = end;
+    }
+    None
+}
+
+fn read_properties(yaml: &str, meta: &mut Meta) {
+    // Front matter that does not parse is still text that can be found.
+    let Ok(value) = serde_yaml_ng::from_str::<serde_yaml_ng::Value>(yaml) else {
+        return;
+    };
+    let Ok(properties) = serde_json::to_value(value) else {
+        return;
+    };
+    let words = |key: &str| -> Vec<String> {
+        match properties.get(key) {
+            Some(serde_json::Value::Array(items)) => items.iter().map(plain).collect(),
+            Some(serde_json::Value::String(text)) => text
+                .split([',', ' '])
+                .filter(|word| !word.is_empty())
+                .map(ToOwned::to_owned)
+                .collect(),
+            _ => Vec::new(),
+        }
+    };
+    for tag in words("tags").into_iter().chain(words("tag")) {
+        push_new(&mut meta.tags, tag.trim_start_matches('#').to_owned());
+    }
+    for key in ["aliases", "alias"] {
+        match properties.get(key) {
+            Some(serde_json::Value::String(name)) => push_new(&mut meta.aliases, name.clone()),
+            Some(serde_json::Value::Array(names)) => {
+                names
+                    .iter()
+                    .for_each(|n| push_new(&mut meta.aliases, plain(n)));
+            }
+            _ => {}
+        }
+    }
+    if let Some(title) = properties.get("title") {
+        meta.title = Some(plain(title)).filter(|t| !t.trim().is_empty());
+    }
+    meta.properties = properties;
+}
+
+fn plain(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// More tags or links than this are a generated file, and nobody browses them.
+const LIST_ITEMS: usize = 1000;
+
+fn push_new(list: &mut Vec<String>, item: String) {
+    if !item.is_empty() && list.len() < LIST_ITEMS && !list.contains(&item) {
+        list.push(item);
+    }
+}
+
+fn prose(span: Range<usize>) -> Block {
+    Block {
+        span,
+        kind: BlockKind::Prose,
+        heading: None,
+        page: None,
+    }
+}
+
+/// What one pass over the parser's events finds; offsets are into the whole text.
+struct Scan<'a> {
+    body: &'a str,
+    base: usize,
+    blocks: Vec<Block>,
+    title: Option<String>,
+    links: Vec<String>,
+    /// Ranges in which `#` is no tag: code and link targets.
+    opaque: Vec<Range<usize>>,
+    depth: usize,
+    heading: Option<(u8, Range<usize>, String)>,
+}
+
+impl<'a> Scan<'a> {
+    fn of(body: &'a str, base: usize) -> Self {
+        let mut scan = Self {
+            body,
+            base,
+            blocks: Vec::new(),
+            title: None,
+            links: Vec::new(),
+            opaque: Vec::new(),
+            depth: 0,
+            heading: None,
+        };
+        let options = Options::ENABLE_TABLES
+            | Options::ENABLE_FOOTNOTES
+            | Options::ENABLE_STRIKETHROUGH
+            | Options::ENABLE_TASKLISTS
+            | Options::ENABLE_GFM
+            | Options::ENABLE_WIKILINKS;
+        for (event, range) in Parser::new_ext(body, options).into_offset_iter() {
+            scan.event(&event, range);
+        }
+        scan
+    }
+
+    fn event(&mut self, event: &Event<'_>, range: Range<usize>) {
+        match event {
+            Event::Start(tag) => {
+                self.start(tag, range);
+                self.depth += 1;
+            }
+            Event::End(tag) => {
+                self.depth -= 1;
+                if let (TagEnd::Heading(_), Some((level, span, text))) = (tag, self.heading.take())
+                {
+                    self.end_heading(level, span, text);
+                }
+            }
+            Event::Text(text) => {
+                if let Some((_, _, heading)) = &mut self.heading {
+                    heading.push_str(text);
+                }
+            }
+            Event::Code(text) => {
+                if let Some((_, _, heading)) = &mut self.heading {
+                    heading.push_str(text);
+                }
+                self.opaque.push(self.whole(range));
+            }
+            Event::Rule if self.depth == 0 => self.push(range, BlockKind::Prose),
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, tag: &Tag<'_>, range: Range<usize>) {
+        match tag {
+            Tag::CodeBlock(_) => {
+                // From the beginning of the line, so that the fence keeps its indentation.
+                let start = self.body[..range.start].rfind('\n').map_or(0, |at| at + 1);
+                let span = start..range.end;
+                self.opaque.push(self.whole(span.clone()));
+                self.push(span, BlockKind::Code);
+            }
+            Tag::Heading { level, .. } if self.depth == 0 => {
+                self.heading = Some((level_of(*level), range, String::new()));
+            }
+            Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => {
+                push_new(&mut self.links, dest_url.to_string());
+                self.opaque.push(self.whole(range));
+            }
+            Tag::Item if self.depth == 1 => self.push(range, BlockKind::Prose),
+            Tag::List(_) => {}
+            _ if self.depth == 0 => self.push(range, BlockKind::Prose),
+            _ => {}
+        }
+    }
+
+    fn end_heading(&mut self, level: u8, span: Range<usize>, text: String) {
+        let text = text.trim().to_owned();
+        if level == 1 && self.title.is_none() && !text.is_empty() {
+            self.title = Some(text.clone());
+        }
+        let span = self.whole(span);
+        self.blocks.push(Block {
+            span,
+            kind: BlockKind::Heading(level),
+            heading: (!text.is_empty()).then_some(text),
+            page: None,
+        });
+    }
+
+    fn whole(&self, range: Range<usize>) -> Range<usize> {
+        range.start + self.base..range.end + self.base
+    }
+
+    /// Adds a block. Code inside a container cuts the container in two.
+    fn push(&mut self, range: Range<usize>, kind: BlockKind) {
+        let span = self.whole(range);
+        let Some(last) = self.blocks.last_mut() else {
+            self.blocks.push(Block {
+                kind,
+                ..prose(span)
+            });
+            return;
+        };
+        if span.start >= last.span.end {
+            self.blocks.push(Block {
+                kind,
+                ..prose(span)
+            });
+            return;
+        }
+        if kind != BlockKind::Code {
+            return;
+        }
+        let rest = span.end..last.span.end.max(span.end);
+        if last.span.start >= span.start {
+            self.blocks.pop();
+        } else {
+            last.span.end = span.start;
+        }
+        self.blocks.push(Block {
+            kind,
+            ..prose(span)
+        });
+        if !self.body[rest.start - self.base..rest.end - self.base]
+            .trim()
+            .is_empty()
+        {
+            self.blocks.push(prose(rest));
+        }
+    }
+}
+
+fn level_of(level: HeadingLevel) -> u8 {
+    match level {
+        HeadingLevel::H1 => 1,
+        HeadingLevel::H2 => 2,
+        HeadingLevel::H3 => 3,
+        HeadingLevel::H4 => 4,
+        HeadingLevel::H5 => 5,
+        HeadingLevel::H6 => 6,
+    }
+}
+
+/// `#tag` and `#nested/tag` in prose; a tag has at least one character that is no digit.
+fn inline_tags(body: &str, base: usize, opaque: &[Range<usize>]) -> Vec<String> {
+    let opaque = merged(opaque);
+    let inside = |at: usize| {
+        let next = opaque.partition_point(|range| range.start <= at);
+        next > 0 && opaque[next - 1].end > at
+    };
+    let mut tags = Vec::new();
+    let mut before = '\n';
+    for (at, c) in body.char_indices() {
+        let starts = c == '#' && (before.is_whitespace() || "([{,;".contains(before));
+        before = c;
+        if !starts || inside(base + at) {
+            continue;
+        }
+        let rest = &body[at + 1..];
+        let end = rest
+            .find(|c: char| !(c.is_alphanumeric() || "_-/".contains(c)))
+            .unwrap_or(rest.len());
+        let tag = rest[..end].trim_end_matches(['-', '/']);
+        if tag
+            .chars()
+            .any(|c| !c.is_ascii_digit() && c.is_alphanumeric())
+        {
+            push_new(&mut tags, tag.to_owned());
+        }
+    }
+    tags
+}
+
+/// Sorted and disjoint.
+fn merged(ranges: &[Range<usize>]) -> Vec<Range<usize>> {
+    let mut sorted = ranges.to_vec();
+    sorted.sort_by_key(|range| range.start);
+    let mut merged: Vec<Range<usize>> = Vec::with_capacity(sorted.len());
+    for range in sorted {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blocks(text: &str) -> Vec<(BlockKind, String)> {
+        let found = extract(text.to_owned());
+        let blocks = found.outline.blocks.iter();
+        blocks
+            .map(|b| (b.kind, found.outline.text[b.span.clone()].trim().to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn front_matter_fields_are_kept() {
+        let found = extract(
+            "---\ntitle: My note\ntags: [a, '#b']\naliases: Other\ndue: 2024-01-02\n---\n\
+             Text with #c/d and `#no` and [[Target|shown]] and ![[pic.png]].\n"
+                .into(),
+        );
+        assert_eq!(found.meta.title.as_deref(), Some("My note"));
+        assert_eq!(found.meta.tags, ["a", "b", "c/d"]);
+        assert_eq!(found.meta.aliases, ["Other"]);
+        assert_eq!(found.meta.links, ["Target", "pic.png"]);
+        assert_eq!(found.meta.properties["due"], "2024-01-02");
+    }
+
+    #[test]
+    fn broken_front_matter_is_text() {
+        let found = extract("---\na: [unclosed\n---\nBody\n".into());
+        assert_eq!(found.meta, Meta::default());
+        assert_eq!(found.outline.blocks[0].span, 0..21);
+        assert!(front_matter("---\nnever closed\n").is_none());
+        assert!(front_matter("--- \r\na: 1\r\n---\r\nx").is_some());
+    }
+
+    #[test]
+    fn code_is_its_own_block_also_in_lists() {
+        let found = blocks("- one\n\n  ```sh\n  # no heading\n  ```\n- two\n");
+        let kinds: Vec<_> = found.iter().map(|b| b.0).collect();
+        assert_eq!(kinds, [BlockKind::Prose, BlockKind::Code, BlockKind::Prose]);
+        assert!(found[1].1.starts_with("```sh") && found[1].1.ends_with("```"));
+    }
+
+    #[test]
+    fn headings_open_sections_and_name_the_note() {
+        let text = "# Title with `code`\nintro\n\n## Part\nbody\n";
+        let found = extract(text.into());
+        assert_eq!(found.meta.title.as_deref(), Some("Title with code"));
+        let kinds: Vec<_> = found.outline.blocks.iter().map(|b| b.kind).collect();
+        let (h, p) = (BlockKind::Heading, BlockKind::Prose);
+        assert_eq!(kinds, [h(1), p, h(2), p]);
+    }
+
+    #[test]
+    fn tags_are_told_from_headings_and_anchors() {
+        let found = extract("# Not a tag\n\n#yes x#no https://e.org/#no #12 (#ok)\n".into());
+        assert_eq!(found.meta.tags, ["yes", "ok"]);
+    }
+
+    #[test]
+    fn a_million_brackets_are_quick() {
+        let found = extract("[".repeat(1_000_000));
+        assert_eq!(found.outline.blocks.len(), 1);
+    }
+}

@@ -1,0 +1,705 @@
+//! Answering: evidence, prompt, generation, citations that hold, or an honest "not here".
+//!
+//! Blocking and streaming: the reader gets [`Event`]s as they come. Citations lead only to chunks
+//! that were in the prompt; each sentence of an answer is aligned with the passage that supports
+//! it, because a small model does not cite by itself.
+//!
+//! `cascade`, the default, spends as little as it can: it asks the evidence first (abstaining when
+//! the notes do not cover the question), lets the model write from the few best sentences, checks
+//! every sentence against them, tries whole passages when a check fails, and quotes when that
+//! fails too.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::search::{self, Hit, HitKind, Query, Ranked, Ranking, millis};
+use crate::domain::context::{self, Evidence, Support};
+use crate::domain::rank::Weights;
+use crate::domain::source::SourceId;
+use crate::engine::{
+    EmbedderHandle, EngineError, Finish, Generated, GeneratorHandle, Message, Prompt,
+};
+use crate::error::Failure;
+use crate::store::{Store, StoreError, ledger};
+
+/// What an answer says when the notes do not hold one.
+pub const NOT_FOUND: &str = "I don't find this in your notes.";
+
+/// A way to answer.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// The best sentences, quoted; needs no language model.
+    Extractive,
+    /// Whole passages in one prompt.
+    Naive,
+    /// The cheapest thing that holds up.
+    #[default]
+    Cascade,
+}
+
+/// A question.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Id of the answer to be.
+    pub id: String,
+    /// The question.
+    pub question: String,
+    /// How to answer.
+    pub strategy: Strategy,
+    /// Passages to look at.
+    pub k: usize,
+    /// Only this source.
+    pub source: Option<SourceId>,
+    /// When it was asked, milliseconds since 1970.
+    pub asked_ms: i64,
+}
+
+/// How answers are made.
+#[derive(Clone, Debug)]
+pub struct AnswerOptions {
+    /// Weights of the lanes.
+    pub weights: Weights,
+    /// Tokens of an answer at most.
+    pub max_tokens: usize,
+    /// Tokens of evidence in the prompt at most.
+    pub evidence_tokens: usize,
+    /// Below both of these the notes are taken not to cover the question: the best cosine…
+    pub least_cosine: f32,
+    /// …and the share of the question's words found in the best passages.
+    pub least_coverage: f32,
+}
+
+/// A passage that an answer rests on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Citation {
+    /// Its number in the answer, counted from 1.
+    pub n: usize,
+    /// What was cited.
+    pub kind: HitKind,
+    /// Absolute path of the file.
+    pub path: PathBuf,
+    /// Title of the document.
+    pub title: String,
+    /// Headings above it, outermost first, joined by ` > `.
+    pub heading: Option<String>,
+    /// First and last line of `text`, where the format has lines.
+    pub lines: Option<(u32, u32)>,
+    /// Page, where the format has pages.
+    pub page: Option<u32>,
+    /// The words that support the answer, as they stand in the file.
+    pub text: String,
+    /// Id of the chunk.
+    pub chunk_id: String,
+    /// Id of the unit through which it was found.
+    pub unit_id: Option<String>,
+}
+
+/// What was retrieved for an answer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Retrieval {
+    /// Hits, best first.
+    pub hits: Vec<Hit>,
+    /// Milliseconds that it took.
+    pub took_ms: f64,
+}
+
+/// Where the time went, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Timing {
+    /// Embedding the question.
+    pub embed_ms: f64,
+    /// Searching both indexes and reading the text.
+    pub retrieve_ms: f64,
+    /// Reading the prompt.
+    pub prefill_ms: f64,
+    /// Writing the answer.
+    pub generate_ms: f64,
+    /// All of it.
+    pub total_ms: f64,
+}
+
+/// Tokens spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TokenCount {
+    /// Tokens of all prompts.
+    pub prompt: usize,
+    /// Tokens written.
+    pub generated: usize,
+}
+
+/// Energy spent, measured or estimated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Energy {
+    /// Joules.
+    pub joules: f64,
+    /// How they were found: `rapl`, or an estimate and of what kind.
+    pub method: String,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Answer {
+    /// Its id, for feedback.
+    pub id: String,
+    /// The question.
+    pub question: String,
+    /// The text; `[n]` behind a sentence names the citation that supports it.
+    pub answer: String,
+    /// Whether the notes were found not to hold an answer.
+    pub abstained: bool,
+    /// The strategy that was asked for.
+    pub strategy: Strategy,
+    /// The language model that wrote it; none for quotes.
+    pub model: Option<String>,
+    /// What it rests on.
+    pub citations: Vec<Citation>,
+    /// What was retrieved.
+    pub retrieval: Retrieval,
+    /// Where the time went.
+    pub timing: Timing,
+    /// Tokens spent.
+    pub tokens: TokenCount,
+    /// Energy spent.
+    pub energy: Energy,
+}
+
+/// What a reader hears of an answer while it is made.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The evidence.
+    Retrieval(Retrieval),
+    /// A piece of text.
+    Token(String),
+    /// A passage that supports what was just said.
+    Citation(Citation),
+    /// The whole.
+    Done(Box<Answer>),
+}
+
+/// What answering needs.
+pub struct Answerer<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// The embedding model.
+    pub embedder: &'a EmbedderHandle,
+    /// The language model, where there is one.
+    pub generator: Option<&'a GeneratorHandle>,
+    /// How.
+    pub options: &'a AnswerOptions,
+}
+
+/// Answers a question. `emit` hears of everything as it happens and ends the answer by breaking;
+/// `cancel` ends it too. A finished answer is kept in the ledger.
+///
+/// # Errors
+/// A bad request, or what the store and the models say.
+pub fn answer(
+    parts: &Answerer<'_>,
+    ask: &Ask,
+    cancel: &Arc<AtomicBool>,
+    emit: &mut dyn FnMut(Event) -> ControlFlow<()>,
+) -> Result<Answer, Failure> {
+    let meter = EnergyMeter::start();
+    let started = Instant::now();
+    let query = Query {
+        text: ask.question.clone(),
+        k: ask.k,
+        source: ask.source,
+    };
+    let ranking = search::rank(parts.store, parts.embedder, &query, parts.options.weights)?;
+    let retrieval = Retrieval {
+        hits: ranking.ranked.iter().map(|r| r.hit.clone()).collect(),
+        took_ms: millis(started),
+    };
+    let mut reader = Reader {
+        emit,
+        cancel,
+        gone: false,
+    };
+    reader.send(Event::Retrieval(retrieval.clone()));
+    let timing = Timing {
+        embed_ms: ranking.embed_ms,
+        retrieve_ms: ranking.retrieve_ms,
+        ..Timing::default()
+    };
+    let mut work = Work {
+        parts,
+        ask,
+        ranking: &ranking,
+        reader,
+        citations: Vec::new(),
+        text: String::new(),
+        timing,
+        tokens: TokenCount::default(),
+        wrote: false,
+    };
+    let abstained = work.run()?;
+    work.timing.total_ms = millis(started);
+    let answer = Answer {
+        id: ask.id.clone(),
+        question: ask.question.clone(),
+        answer: work.text,
+        abstained,
+        strategy: ask.strategy,
+        model: parts
+            .generator
+            .filter(|_| work.wrote)
+            .map(|g| g.name().to_owned()),
+        citations: work.citations,
+        retrieval,
+        timing: work.timing,
+        tokens: work.tokens,
+        energy: meter.stop(),
+    };
+    if !work.reader.gone {
+        keep(parts.store, ask, &answer)?;
+        work.reader.send(Event::Done(Box::new(answer.clone())));
+    }
+    Ok(answer)
+}
+
+fn keep(store: &Store, ask: &Ask, answer: &Answer) -> Result<(), StoreError> {
+    let kept = ledger::KeptAnswer {
+        id: answer.id.clone(),
+        question: answer.question.clone(),
+        body: serde_json::to_value(answer)?,
+        cited: answer
+            .citations
+            .iter()
+            .map(|c| c.chunk_id.clone())
+            .collect(),
+        asked_ms: ask.asked_ms,
+    };
+    store
+        .ledger()
+        .write(|transaction| ledger::put_answer(transaction, &kept))
+}
+
+/// The one who listens, until they leave.
+struct Reader<'a> {
+    emit: &'a mut dyn FnMut(Event) -> ControlFlow<()>,
+    cancel: &'a Arc<AtomicBool>,
+    gone: bool,
+}
+
+impl Reader<'_> {
+    fn send(&mut self, event: Event) {
+        let left = self.cancel.load(Ordering::Relaxed);
+        if self.gone || left || (self.emit)(event).is_break() {
+            self.gone = true;
+            self.cancel.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+struct Work<'a> {
+    parts: &'a Answerer<'a>,
+    ask: &'a Ask,
+    ranking: &'a Ranking,
+    reader: Reader<'a>,
+    citations: Vec<Citation>,
+    text: String,
+    timing: Timing,
+    tokens: TokenCount,
+    wrote: bool,
+}
+
+impl Work<'_> {
+    /// Returns whether the answer abstains.
+    fn run(&mut self) -> Result<bool, Failure> {
+        if !self.covered() {
+            return Ok(self.abstain());
+        }
+        match (self.ask.strategy, self.parts.generator) {
+            (Strategy::Extractive, _) | (_, None) => Ok(self.quote()),
+            (Strategy::Naive, Some(generator)) => self.naive(generator),
+            (Strategy::Cascade, Some(generator)) => self.cascade(generator),
+        }
+    }
+
+    fn hits(&self) -> &[Ranked] {
+        &self.ranking.ranked
+    }
+
+    /// Is there anything in the notes that the question could be about?
+    fn covered(&self) -> bool {
+        let cosine = self
+            .hits()
+            .iter()
+            .filter_map(|r| r.fused.dense)
+            .fold(0.0, f32::max);
+        let best = &self.hits()[..self.hits().len().min(3)];
+        let texts: Vec<String> = best
+            .iter()
+            .map(|r| about(&r.hit) + " " + &r.hit.text)
+            .collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let coverage = context::coverage(&self.ask.question, &texts);
+        let options = self.parts.options;
+        !self.hits().is_empty()
+            && (cosine >= options.least_cosine || coverage >= options.least_coverage)
+    }
+
+    fn abstain(&mut self) -> bool {
+        NOT_FOUND.clone_into(&mut self.text);
+        self.citations.clear();
+        self.reader.send(Event::Token(NOT_FOUND.to_owned()));
+        true
+    }
+
+    /// Quotes the sentences that fit best.
+    fn quote(&mut self) -> bool {
+        let chosen = self.evidence(3, 2, 60);
+        if chosen.is_empty() {
+            return self.abstain();
+        }
+        self.say("From your notes: ");
+        for (i, (hit, span)) in chosen.into_iter().enumerate() {
+            let quote = plain(&self.hits()[hit].hit.text[span.clone()]);
+            let n = self.cite(hit, span);
+            let space = if i == 0 { "" } else { " " };
+            self.say(&format!("{space}“{quote}” [{n}]"));
+        }
+        false
+    }
+
+    /// Whole passages, one prompt, tokens as they come.
+    fn naive(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
+        let passages: Vec<(usize, String)> = self
+            .hits()
+            .iter()
+            .enumerate()
+            .map(|(i, ranked)| (i, ranked.hit.text.clone()))
+            .collect();
+        let draft = self.generate(generator, &passages, true)?;
+        if self.reader.gone {
+            return Ok(false);
+        }
+        let shown: Vec<usize> = passages.iter().map(|(i, _)| *i).collect();
+        self.text.clone_from(&draft.text);
+        if says_not_found(&draft.text) {
+            return Ok(true);
+        }
+        for claim in context::sentences(&draft.text) {
+            let supported = self.support(&draft.text[claim], &shown);
+            if let Some((hit, support)) = supported.filter(|(_, s)| s.holds()) {
+                self.cite(hit, support.span);
+            }
+        }
+        Ok(false)
+    }
+
+    /// From cheap to dear, see the head of this file.
+    fn cascade(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
+        let few = self.sentence_evidence();
+        let whole: Vec<(usize, String)> = self
+            .hits()
+            .iter()
+            .take(2)
+            .enumerate()
+            .map(|(i, ranked)| (i, ranked.hit.text.clone()))
+            .collect();
+        for evidence in [few, whole] {
+            let draft = self.generate(generator, &evidence, false)?;
+            if self.reader.gone {
+                return Ok(false);
+            }
+            let shown: Vec<usize> = evidence.iter().map(|(i, _)| *i).collect();
+            if let Some(claims) = self.verified(&draft, &shown) {
+                self.publish(&draft.text, claims);
+                return Ok(false);
+            }
+        }
+        Ok(self.quote())
+    }
+
+    /// The sentences of a draft with what supports each, if all are supported.
+    #[expect(
+        clippy::type_complexity,
+        reason = "used once, next to where it is made"
+    )]
+    fn verified(
+        &self,
+        draft: &Generated,
+        shown: &[usize],
+    ) -> Option<Vec<(std::ops::Range<usize>, usize, std::ops::Range<usize>)>> {
+        if says_not_found(&draft.text) {
+            return None;
+        }
+        let mut sentences = context::sentences(&draft.text);
+        if draft.finish == Finish::Length && sentences.len() > 1 {
+            // The last sentence was cut off by the budget.
+            sentences.pop();
+        }
+        let mut claims = Vec::new();
+        for span in sentences {
+            let (hit, support) = self.support(&draft.text[span.clone()], shown)?;
+            if !support.holds() {
+                break;
+            }
+            claims.push((span, hit, support.span));
+        }
+        (!claims.is_empty()).then_some(claims)
+    }
+
+    fn publish(
+        &mut self,
+        draft: &str,
+        claims: Vec<(std::ops::Range<usize>, usize, std::ops::Range<usize>)>,
+    ) {
+        for (i, (claim, hit, span)) in claims.into_iter().enumerate() {
+            if i > 0 {
+                self.say(" ");
+            }
+            let sentence = draft[claim].to_owned();
+            for word in sentence.split_inclusive(' ') {
+                self.say(word);
+            }
+            let n = self.cite(hit, span);
+            self.say(&format!(" [{n}]"));
+        }
+    }
+
+    /// Finds the passage that supports a claim best, among those that were shown to the model.
+    fn support(&self, claim: &str, shown: &[usize]) -> Option<(usize, Support)> {
+        let mut shown = shown.to_vec();
+        shown.dedup();
+        let texts: Vec<String> = shown
+            .iter()
+            .map(|i| self.hits()[*i].hit.text.clone())
+            .collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        // Words of the question are given, not claimed.
+        let asked = context::content_words(&self.ask.question);
+        let support = context::support(claim, &texts, &asked)?;
+        Some((shown[support.passage], support))
+    }
+
+    fn say(&mut self, piece: &str) {
+        self.text.push_str(piece);
+        self.reader.send(Event::Token(piece.to_owned()));
+    }
+
+    /// Cites a span of a hit; the same span is cited once.
+    fn cite(&mut self, hit: usize, span: std::ops::Range<usize>) -> usize {
+        let hit = self.ranking.ranked[hit].hit.clone();
+        let text = hit.text[span.clone()].to_owned();
+        let lines = hit.lines.map(|(first, _)| {
+            let newlines = |s: &str| u32::try_from(s.matches('\n').count()).unwrap_or(u32::MAX);
+            let from = first + newlines(&hit.text[..span.start]);
+            (from, from + newlines(&text))
+        });
+        let same = |c: &&Citation| c.chunk_id == hit.chunk_id && c.text == text;
+        if let Some(known) = self.citations.iter().find(same) {
+            return known.n;
+        }
+        let citation = Citation {
+            n: self.citations.len() + 1,
+            kind: hit.kind,
+            path: hit.path,
+            title: hit.title,
+            heading: hit.heading,
+            lines,
+            page: hit.page,
+            text,
+            chunk_id: hit.chunk_id,
+            unit_id: hit.unit_id,
+        };
+        self.citations.push(citation.clone());
+        let n = citation.n;
+        self.reader.send(Event::Citation(citation));
+        n
+    }
+
+    /// The best sentences of the best `passages`: at most `count`, at most `words` words.
+    fn evidence(
+        &self,
+        passages: usize,
+        count: usize,
+        words: usize,
+    ) -> Vec<(usize, std::ops::Range<usize>)> {
+        let about: Vec<String> = self.hits().iter().map(|r| about(&r.hit)).collect();
+        let passages: Vec<Evidence<'_>> = self
+            .hits()
+            .iter()
+            .zip(&about)
+            .take(passages)
+            .map(|(ranked, about)| Evidence {
+                text: &ranked.hit.text,
+                about,
+                score: ranked.hit.score,
+            })
+            .collect();
+        let cost = |s: &str| s.split_whitespace().count();
+        let chosen = context::choose_sentences(&self.ask.question, &passages, words, cost);
+        let mut best = chosen.clone();
+        best.sort_by(|a, b| crate::domain::rank::descending(a.score, b.score));
+        let kept = &best[..best.len().min(count)];
+        let kept = chosen.iter().filter(|c| kept.contains(c));
+        kept.map(|c| (c.passage, c.span.clone())).collect()
+    }
+
+    /// The best sentences, joined per passage.
+    fn sentence_evidence(&self) -> Vec<(usize, String)> {
+        let words = self.parts.options.evidence_tokens * 2 / 3;
+        let mut evidence: Vec<(usize, String)> = Vec::new();
+        for (hit, span) in self.evidence(3, 5, words) {
+            let sentence = plain(&self.hits()[hit].hit.text[span]);
+            match evidence.last_mut() {
+                Some((last, text)) if *last == hit => {
+                    text.push('\n');
+                    text.push_str(&sentence);
+                }
+                _ => evidence.push((hit, sentence)),
+            }
+        }
+        evidence
+    }
+
+    fn generate(
+        &mut self,
+        generator: &GeneratorHandle,
+        evidence: &[(usize, String)],
+        stream: bool,
+    ) -> Result<Generated, Failure> {
+        let mut evidence = evidence.to_vec();
+        loop {
+            let prompt = self.prompt(&evidence);
+            let mut running = generator.generate(prompt, Arc::clone(self.reader.cancel))?;
+            while let Some(piece) = running.pieces.blocking_recv() {
+                if stream {
+                    self.reader.send(Event::Token(piece));
+                } else if self.reader.cancel.load(Ordering::Relaxed) {
+                    self.reader.gone = true;
+                }
+            }
+            match running.result.wait().map_err(EngineError::Lane)? {
+                // Too much evidence for this model: the last passage is the least.
+                Err(EngineError::PromptTooLong { .. }) if evidence.len() > 1 => {
+                    evidence.pop();
+                }
+                Err(error) => return Err(error.into()),
+                Ok(generated) => {
+                    self.wrote = true;
+                    self.timing.prefill_ms += generated.prefill.as_secs_f64() * 1e3;
+                    self.timing.generate_ms += generated.generate.as_secs_f64() * 1e3;
+                    self.tokens.prompt += generated.prompt_tokens;
+                    self.tokens.generated += generated.generated_tokens;
+                    return Ok(generated);
+                }
+            }
+        }
+    }
+
+    fn prompt(&self, evidence: &[(usize, String)]) -> Prompt {
+        let mut user = String::new();
+        for (hit, text) in evidence {
+            user.push_str(&format!("{}:\n{text}\n\n", about(&self.hits()[*hit].hit)));
+        }
+        user.push_str(&format!("Question: {}", self.ask.question.trim()));
+        Prompt {
+            messages: vec![
+                Message {
+                    role: "system",
+                    content: SYSTEM.to_owned(),
+                },
+                Message {
+                    role: "user",
+                    content: user,
+                },
+            ],
+            max_tokens: self.parts.options.max_tokens,
+            temperature: 0.0,
+            seed: 0,
+            stop: vec!["\n\n".into(), "Question:".into()],
+        }
+    }
+}
+
+const SYSTEM: &str = "Answer the question in one short sentence, using only the given notes. \
+                      Use the exact words and numbers of the notes.";
+
+/// What a passage is about: its document's title and the headings above it.
+fn about(hit: &Hit) -> String {
+    match &hit.heading {
+        Some(heading) if !heading.starts_with(&hit.title) => format!("{} > {heading}", hit.title),
+        Some(heading) => heading.clone(),
+        None => hit.title.clone(),
+    }
+}
+
+/// A sentence without the marks that Markdown puts around it.
+fn plain(sentence: &str) -> String {
+    let flat = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
+    let flat = flat
+        .trim_start_matches(['#', '>', ' '])
+        .trim_start_matches("- [ ] ")
+        .trim_start_matches("- [x] ")
+        .trim_start_matches(['-', '*', '+', ' ']);
+    flat.replace("**", "").replace("[[", "").replace("]]", "")
+}
+
+fn says_not_found(text: &str) -> bool {
+    let text = text.to_lowercase();
+    text.trim().is_empty()
+        || [
+            "don't find",
+            "do not find",
+            "not mentioned",
+            "no information",
+            "does not mention",
+        ]
+        .iter()
+        .any(|phrase| text.contains(phrase))
+}
+
+/// Joules between two moments: from the processor's own counter where it can be read, else an
+/// estimate from processor time.
+struct EnergyMeter {
+    counter_uj: Option<u64>,
+    cpu: cpu_time::ProcessTime,
+}
+
+const COUNTER: &str = "/sys/class/powercap/intel-rapl:0/energy_uj";
+
+/// What a busy laptop core draws, for the estimate.
+const WATTS_PER_CORE: f64 = 7.5;
+
+impl EnergyMeter {
+    fn start() -> Self {
+        Self {
+            counter_uj: read_counter(),
+            cpu: cpu_time::ProcessTime::now(),
+        }
+    }
+
+    fn stop(&self) -> Energy {
+        let counted = self.counter_uj.zip(read_counter());
+        // The counter wraps around now and then; the estimate does not.
+        if let Some(used) = counted.and_then(|(before, after)| after.checked_sub(before)) {
+            #[expect(clippy::cast_precision_loss, reason = "microjoules of one answer")]
+            return Energy {
+                joules: used as f64 / 1e6,
+                method: "rapl (whole package)".into(),
+            };
+        }
+        let seconds = self.cpu.elapsed().as_secs_f64();
+        Energy {
+            joules: (seconds * WATTS_PER_CORE * 1e3).round() / 1e3,
+            method: format!("estimate: processor time of this process x {WATTS_PER_CORE} W"),
+        }
+    }
+}
+
+fn read_counter() -> Option<u64> {
+    std::fs::read_to_string(COUNTER).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,8 @@
+//! Pipelines: one verb each, over the store and the engines. Blocking; whoever calls them decides
+//! on which thread they run.
+
+pub mod answer;
+pub mod ingest;
+pub mod scan;
+pub mod search;
+pub mod watch;

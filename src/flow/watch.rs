@@ -1,0 +1,378 @@
+//! Watching: notices that a source may have changed and has it synced.
+//!
+//! File system events are hints, a scan is the truth: any event asks for a scan of its source once
+//! things have been quiet for a moment, lost events ask for a scan of everything, and a scan runs
+//! on a schedule in any case. Requests coalesce: one runs, one waits. Owns the thread on which all
+//! ingestion of a service happens.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use serde::Serialize;
+use tokio::sync::{broadcast, oneshot};
+
+use super::ingest::{Ingest, IngestError, Progress, Report};
+use crate::domain::source::SourceId;
+use crate::error::Failure;
+use crate::store::Store;
+use crate::store::ledger::Source;
+
+/// When to look.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchOptions {
+    /// A source is synced when no event came for this long.
+    pub debounce: Duration,
+    /// A source is scanned this often without any event.
+    pub rescan: Duration,
+    /// The same where events cannot be had.
+    pub poll: Duration,
+}
+
+/// What the background tells those who listen.
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Notice {
+    /// A run goes on.
+    Progress(Progress),
+    /// A run ended.
+    Synced(Report),
+    /// A run failed.
+    Failed {
+        /// The source.
+        source: i64,
+        /// Why.
+        message: String,
+    },
+}
+
+/// The answer to a sync that someone waits for.
+pub type SyncReply = oneshot::Receiver<Result<Report, Failure>>;
+
+#[derive(Default)]
+struct Request {
+    /// Paths of which events spoke.
+    hinted: HashSet<String>,
+    /// When the first and the last event came; `None` asks for a run at once.
+    events: Option<(Instant, Instant)>,
+    waiting: Vec<oneshot::Sender<Result<Report, Failure>>>,
+}
+
+#[derive(Default)]
+struct State {
+    requests: HashMap<SourceId, Request>,
+    due: HashMap<SourceId, Instant>,
+    watches: HashMap<SourceId, Watch>,
+    closed: bool,
+}
+
+struct Watch {
+    /// Dropping it ends the watching. `None` where events cannot be had.
+    _watcher: Option<RecommendedWatcher>,
+    polled: Option<String>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    wake: Condvar,
+    options: WatchOptions,
+    notices: broadcast::Sender<Notice>,
+    stop: AtomicBool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hint(&self, source: SourceId, path: Option<String>) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let fresh = !state.requests.contains_key(&source);
+        let request = state.requests.entry(source).or_default();
+        request.hinted.extend(path);
+        match &mut request.events {
+            Some((_, last)) => *last = now,
+            None if fresh => request.events = Some((now, now)),
+            // Someone waits for a run at once; the event rides along.
+            None => {}
+        }
+        drop(state);
+        self.wake.notify_all();
+    }
+}
+
+/// The ingestion thread and its watchers; joined when dropped.
+pub struct Syncer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Syncer {
+    /// Starts the thread. It mends the indexes first, then waits for requests.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn spawn(
+        ingest: Arc<Ingest>,
+        store: Arc<Store>,
+        options: WatchOptions,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            options,
+            notices: broadcast::channel(256).0,
+            stop: AtomicBool::new(false),
+        });
+        let worker = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("coho-ingest".into())
+            .spawn(move || work(&worker, &ingest, &store))?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// What happens in the background, from now on.
+    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.shared.notices.subscribe()
+    }
+
+    /// Asks for a run at once; the reply comes when it has ended.
+    pub fn sync(&self, source: SourceId) -> SyncReply {
+        let (send, receive) = oneshot::channel();
+        let mut state = self.shared.lock();
+        let request = state.requests.entry(source).or_default();
+        request.events = None;
+        request.waiting.push(send);
+        drop(state);
+        self.shared.wake.notify_all();
+        receive
+    }
+
+    /// Watches a source from now on and syncs it soon.
+    pub fn watch(&self, source: &Source) {
+        let watcher = self.start_watcher(source);
+        let polled = watcher.as_ref().err().cloned();
+        if let Some(reason) = &polled {
+            tracing::warn!(
+                source = source.id.0,
+                reason,
+                "no events here: polling instead"
+            );
+        }
+        let watch = Watch {
+            _watcher: watcher.ok(),
+            polled,
+        };
+        let mut state = self.shared.lock();
+        state.watches.insert(source.id, watch);
+        state.due.insert(source.id, Instant::now());
+        drop(state);
+        self.shared.wake.notify_all();
+    }
+
+    /// Watches a source no longer.
+    pub fn unwatch(&self, source: SourceId) {
+        let mut state = self.shared.lock();
+        let watch = state.watches.remove(&source);
+        state.due.remove(&source);
+        state.requests.remove(&source);
+        drop(state);
+        // The watcher's own thread may be waiting for the lock.
+        drop(watch);
+    }
+
+    /// Why a source is polled instead of watched, where it is.
+    pub fn polled(&self, source: SourceId) -> Option<String> {
+        let state = self.shared.lock();
+        state.watches.get(&source).and_then(|w| w.polled.clone())
+    }
+
+    fn start_watcher(&self, source: &Source) -> Result<RecommendedWatcher, String> {
+        let shared = Arc::clone(&self.shared);
+        let (id, root) = (source.id, source.path.clone());
+        let config = notify::Config::default().with_follow_symlinks(false);
+        let told = move |event| hear(&shared, id, &root, event);
+        let explain = |error: notify::Error| explain(&error);
+        let mut watcher = RecommendedWatcher::new(told, config).map_err(explain)?;
+        watcher
+            .watch(&source.path, RecursiveMode::Recursive)
+            .map_err(explain)?;
+        Ok(watcher)
+    }
+}
+
+fn explain(error: &notify::Error) -> String {
+    if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) {
+        return "the limit of inotify watches is reached; \
+                raise it with `sudo sysctl fs.inotify.max_user_watches=524288`"
+            .into();
+    }
+    error.to_string()
+}
+
+fn hear(shared: &Shared, id: SourceId, root: &Path, event: notify::Result<notify::Event>) {
+    let Ok(event) = event else {
+        return shared.hint(id, None);
+    };
+    // Our own reading is no change.
+    if matches!(event.kind, EventKind::Access(_)) && !event.need_rescan() {
+        return;
+    }
+    let below = |path: &PathBuf| {
+        let path = path.strip_prefix(root).ok()?;
+        Some(path.to_str()?.to_owned())
+    };
+    let mut heard = false;
+    for path in event.paths.iter().filter_map(below) {
+        heard = true;
+        shared.hint(id, Some(path));
+    }
+    if !heard {
+        shared.hint(id, None);
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let mut state = self.shared.lock();
+        state.closed = true;
+        let watches = std::mem::take(&mut state.watches);
+        drop(state);
+        drop(watches);
+        self.shared.wake.notify_all();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// How long the thread sleeps when nothing is due; anything new wakes it.
+const LONG: Duration = Duration::from_hours(1);
+
+fn work(shared: &Shared, ingest: &Ingest, store: &Store) {
+    match ingest.heal() {
+        Ok((0, 0)) => {}
+        Ok((documents, chunks)) => {
+            tracing::info!(documents, chunks, "mended the indexes from the ledger");
+        }
+        Err(error) => tracing::error!(%error, "the indexes could not be mended"),
+    }
+    while let Some((id, request)) = next(shared) {
+        let began = Instant::now();
+        let outcome = run(shared, ingest, store, id, &request.hinted);
+        let mut state = shared.lock();
+        let polled = state.watches.get(&id).is_some_and(|w| w.polled.is_some());
+        let every = if polled {
+            shared.options.poll
+        } else {
+            shared.options.rescan
+        };
+        // A scan that is slow is not repeated all the time.
+        let pause = every.max(began.elapsed() * 20);
+        if state.watches.contains_key(&id) {
+            state.due.insert(id, Instant::now() + pause);
+        }
+        drop(state);
+        tell(shared, id, outcome, request.waiting);
+    }
+}
+
+fn tell(
+    shared: &Shared,
+    id: SourceId,
+    outcome: Result<Report, IngestError>,
+    waiting: Vec<oneshot::Sender<Result<Report, Failure>>>,
+) {
+    let notice = match &outcome {
+        Ok(report) => Notice::Synced(report.clone()),
+        Err(error) => {
+            tracing::warn!(source = id.0, %error, "a sync failed");
+            Notice::Failed {
+                source: id.0,
+                message: error.to_string(),
+            }
+        }
+    };
+    // Nobody may be listening.
+    let _ = shared.notices.send(notice);
+    let mut waiting = waiting.into_iter();
+    match outcome {
+        Ok(report) => waiting.for_each(|w| drop(w.send(Ok(report.clone())))),
+        Err(error) => {
+            let message = error.to_string();
+            if let Some(first) = waiting.next() {
+                let _ = first.send(Err(error.into()));
+            }
+            for other in waiting {
+                let again = crate::error::BadRequest {
+                    code: "sync_failed",
+                    message: message.clone(),
+                    hint: None,
+                };
+                let _ = other.send(Err(again.into()));
+            }
+        }
+    }
+}
+
+fn run(
+    shared: &Shared,
+    ingest: &Ingest,
+    store: &Store,
+    id: SourceId,
+    hinted: &HashSet<String>,
+) -> Result<Report, IngestError> {
+    let source = store.ledger().read(|s| super::ingest::source(s, id))?;
+    let progress = |progress: &Progress| {
+        let _ = shared.notices.send(Notice::Progress(progress.clone()));
+    };
+    ingest.sync(&source, hinted, &progress, &shared.stop)
+}
+
+/// Waits for the next source that wants a run.
+fn next(shared: &Shared) -> Option<(SourceId, Request)> {
+    let mut state = shared.lock();
+    loop {
+        if state.closed {
+            return None;
+        }
+        let now = Instant::now();
+        let overdue = state.due.iter().find(|(_, at)| **at <= now);
+        if let Some(id) = overdue.map(|(id, _)| *id) {
+            state.due.remove(&id);
+            return Some((id, state.requests.remove(&id).unwrap_or_default()));
+        }
+        // Events that never stop must not put a run off for ever.
+        let patience = shared.options.debounce * 10;
+        let ripe = |request: &Request| match request.events {
+            None => now,
+            Some((first, last)) => (last + shared.options.debounce).min(first + patience),
+        };
+        let soonest = state.requests.iter().map(|(id, r)| (ripe(r), *id)).min();
+        let wake_at = match soonest {
+            Some((at, id)) if at <= now => {
+                let request = state.requests.remove(&id)?;
+                return Some((id, request));
+            }
+            Some((at, _)) => Some(at),
+            None => None,
+        };
+        let next_due = state.due.values().min().copied();
+        let until = wake_at.into_iter().chain(next_due).min();
+        let pause = until.map_or(LONG, |at| at - now);
+        state = shared
+            .wake
+            .wait_timeout(state, pause)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
+    }
+}

@@ -1,0 +1,107 @@
+//! Who may ask: the bearer token, the host, the origin. And the id that every request carries.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use subtle::ConstantTimeEq;
+
+use super::Context;
+use super::failure::refusal;
+use super::wire::Problem;
+
+/// Lets a request pass that carries the token.
+pub(super) async fn token(
+    State(context): State<Context>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    // Compared in constant time: the time taken says nothing about how much was right.
+    let right = given.is_some_and(|token| token.as_bytes().ct_eq(context.token.as_bytes()).into());
+    if right {
+        return next.run(request).await;
+    }
+    let detail = if given.is_some() {
+        "the bearer token is not the right one"
+    } else {
+        "this route wants a bearer token"
+    };
+    let hint = "send `Authorization: Bearer …` with the content of the file `token` in the data \
+                folder (`coho status` says where that is)";
+    refusal(401, "unauthorized", detail, Some(hint.into())).into_response()
+}
+
+/// Lets a request pass that is addressed to us by a name of ours and comes from no other site.
+pub(super) async fn host(State(context): State<Context>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let named = headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok());
+    let named = named.or_else(|| request.uri().authority().map(|a| a.as_str()));
+    if !named.is_some_and(|host| is_ours(&context, host)) {
+        let hint = "use 127.0.0.1 or localhost, or add the name to serve.allowed_hosts";
+        let detail = "the Host header names no host of this service";
+        return refusal(403, "host_not_allowed", detail, Some(hint.into())).into_response();
+    }
+    if !origin_is_ours(&context, headers) {
+        let detail = "pages of other sites may not use this service";
+        return refusal(403, "origin_not_allowed", detail, None).into_response();
+    }
+    next.run(request).await
+}
+
+fn origin_is_ours(context: &Context, headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    let address = origin.to_str().ok().and_then(|o| o.split_once("://"));
+    address.is_some_and(|(_, authority)| is_ours(context, authority))
+}
+
+fn is_ours(context: &Context, authority: &str) -> bool {
+    let host = match authority.rfind(':') {
+        // The colons of an IPv6 address stand in brackets.
+        Some(at) if !authority.ends_with(']') => &authority[..at],
+        _ => authority,
+    };
+    context.hosts.iter().any(|ours| {
+        ours.eq_ignore_ascii_case(host) || format!("[{ours}]").eq_ignore_ascii_case(host)
+    })
+}
+
+/// Gives every request an id, which the response and every problem carry.
+pub(super) async fn request_id(request: Request, next: Next) -> Response {
+    let id = uuid::Uuid::now_v7().to_string();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let started = std::time::Instant::now();
+    let mut response = next.run(request).await;
+    let status = response.status();
+    let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(%method, path, status = status.as_u16(), took_ms, request_id = id, "request");
+    if let Some(mut problem) = response.extensions_mut().remove::<Problem>() {
+        problem.request_id = Some(id.clone());
+        let headers = response.headers().clone();
+        response = (status, Json(problem)).into_response();
+        for (name, value) in &headers {
+            if name != header::CONTENT_LENGTH {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}

@@ -1,0 +1,274 @@
+//! The handlers: unwrap, call the pipeline on a blocking thread, wrap.
+
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, Query as Parameters, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::{self, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{BroadcastStream, ReceiverStream};
+
+use super::Context;
+use super::failure::{Refusal, problem, refusal};
+use super::wire::{AskBody, Body, FeedbackBody, SearchBody, SourceBody};
+use crate::app::{NotFound, Problems, SourceStatus, Status};
+use crate::domain::source::SourceId;
+use crate::error::Failure;
+use crate::flow::answer::{Answer, Event};
+use crate::flow::ingest::Report;
+use crate::flow::search::{Found, Query};
+use crate::store::StoreError;
+
+type Outcome<T> = Result<T, Refusal>;
+
+/// Runs a pipeline where it may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Outcome<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(refusal(
+            500,
+            "internal",
+            "coho failed on this request",
+            None,
+        )),
+    }
+}
+
+pub(super) async fn healthz() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+pub(super) async fn readyz(State(context): State<Context>) -> Outcome<Json<Value>> {
+    if context.ready.load(Ordering::Acquire) {
+        return Ok(Json(json!({ "status": "ready" })));
+    }
+    let hint = "wait a moment; `coho doctor` says what is missing if it lasts";
+    Err(refusal(
+        503,
+        "not_ready",
+        "the embedding model is loading",
+        Some(hint.into()),
+    ))
+}
+
+pub(super) async fn nothing_here() -> Refusal {
+    refusal(404, "no_such_route", "there is no such route", None)
+}
+
+pub(super) async fn wrong_method() -> Refusal {
+    refusal(
+        405,
+        "wrong_method",
+        "this route does not take that method",
+        None,
+    )
+}
+
+pub(super) async fn search(
+    State(context): State<Context>,
+    Body(body): Body<SearchBody>,
+) -> Outcome<Json<Found>> {
+    let app = Arc::clone(&context.service.app);
+    let query = Query {
+        text: body.query,
+        k: body.k.unwrap_or(app.settings.search.k),
+        source: body.source,
+    };
+    blocking(move || app.search(&query)).await.map(Json)
+}
+
+pub(super) async fn ask(
+    State(context): State<Context>,
+    headers: HeaderMap,
+    Body(body): Body<AskBody>,
+) -> Outcome<Response> {
+    let accepts = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok());
+    let wants_events = accepts.is_some_and(|types| types.contains("text/event-stream"));
+    let app = Arc::clone(&context.service.app);
+    let ask = app.question(body.question, body.strategy, body.k, body.source);
+    let cancel = CancelOnDrop(Arc::new(AtomicBool::new(false)));
+    if !(body.stream || wants_events) {
+        let flag = Arc::clone(&cancel.0);
+        let answer: Answer =
+            blocking(move || app.ask(&ask, &flag, &mut |_| ControlFlow::Continue(()))).await?;
+        return Ok(Json(answer).into_response());
+    }
+    // What can be refused at once is refused with a status, not in the stream.
+    crate::flow::search::check(&Query {
+        text: ask.question.clone(),
+        k: ask.k,
+        source: ask.source,
+    })
+    .map_err(Failure::from)?;
+    let (send, events) = mpsc::channel(64);
+    let flag = Arc::clone(&cancel.0);
+    tokio::task::spawn_blocking(move || {
+        let outcome = app.ask(
+            &ask,
+            &flag,
+            &mut |event| match send.blocking_send(wire_event(&event)) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            },
+        );
+        if let Err(failure) = outcome {
+            let _ = send.blocking_send(event("error", &problem(&failure)));
+        }
+    });
+    let stream = ReceiverStream::new(events).map(move |event| {
+        // The flag lives as long as the stream: a client that leaves sets it.
+        let _ = &cancel;
+        Ok::<_, Infallible>(event)
+    });
+    Ok(Sse::new(stream)
+        .keep_alive(KeepAlive::default())
+        .into_response())
+}
+
+/// Sets its flag when the client leaves, and with it the future or stream that holds this.
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn wire_event(answer_event: &Event) -> sse::Event {
+    match answer_event {
+        Event::Retrieval(retrieval) => event("retrieval", retrieval),
+        Event::Token(text) => event("token", &json!({ "text": text })),
+        Event::Citation(citation) => event("citation", citation),
+        Event::Done(answer) => event("done", answer),
+    }
+}
+
+fn event(name: &str, data: &impl serde::Serialize) -> sse::Event {
+    let data = serde_json::to_string(data).unwrap_or_else(|_| "{}".into());
+    sse::Event::default().event(name).data(data)
+}
+
+#[derive(Deserialize)]
+pub(super) struct Page {
+    limit: Option<usize>,
+}
+
+pub(super) async fn answers(
+    State(context): State<Context>,
+    Parameters(page): Parameters<Page>,
+) -> Outcome<Json<Value>> {
+    let app = Arc::clone(&context.service.app);
+    let limit = page.limit.unwrap_or(50).min(500);
+    let answers = blocking(move || Ok(app.store.ledger().read(|s| s.answers(limit))?)).await?;
+    Ok(Json(json!({ "answers": answers })))
+}
+
+pub(super) async fn answer(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+) -> Outcome<Json<Value>> {
+    let app = Arc::clone(&context.service.app);
+    let wanted = id.clone();
+    let found = blocking(move || Ok(app.store.ledger().read(|s| s.answer(&wanted))?)).await?;
+    let missing = NotFound { what: "answer", id };
+    Ok(Json(found.ok_or_else(|| Failure::from(missing))?))
+}
+
+pub(super) async fn feedback(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    Body(body): Body<FeedbackBody>,
+) -> Outcome<StatusCode> {
+    let app = Arc::clone(&context.service.app);
+    blocking(move || app.feedback(&id, &body.verdict, body.note.as_deref())).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn sources(State(context): State<Context>) -> Outcome<Json<Value>> {
+    let app = Arc::clone(&context.service.app);
+    let sources: Vec<SourceStatus> = blocking(move || app.sources()).await?;
+    Ok(Json(json!({ "sources": sources })))
+}
+
+pub(super) async fn add_source(
+    State(context): State<Context>,
+    Body(body): Body<SourceBody>,
+) -> Outcome<(StatusCode, Json<Value>)> {
+    let service = Arc::clone(&context.service);
+    let source = blocking(move || {
+        let source = service
+            .app
+            .add_source(&body.path, &body.include, &body.exclude)?;
+        service.syncer.watch(&source);
+        Ok(source)
+    })
+    .await?;
+    Ok((StatusCode::CREATED, Json(json!(source))))
+}
+
+pub(super) async fn remove_source(
+    State(context): State<Context>,
+    Path(id): Path<i64>,
+) -> Outcome<StatusCode> {
+    let service = Arc::clone(&context.service);
+    blocking(move || service.remove_source(SourceId(id))).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn sync(
+    State(context): State<Context>,
+    Path(id): Path<i64>,
+) -> Outcome<Json<Report>> {
+    let app = Arc::clone(&context.service.app);
+    let id = SourceId(id);
+    blocking(move || {
+        let found = app
+            .store
+            .ledger()
+            .read(|s| crate::flow::ingest::source(s, id));
+        Ok(found.map(drop)?)
+    })
+    .await?;
+    match context.service.syncer.sync(id).await {
+        Ok(outcome) => Ok(Json(outcome?)),
+        Err(_) => Err(Failure::from(StoreError::NoSource { id }).into()),
+    }
+}
+
+pub(super) async fn events(
+    State(context): State<Context>,
+) -> Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
+    let mut closing = context.closing.clone();
+    let notices = BroadcastStream::new(context.service.syncer.notices());
+    let events = notices
+        .filter_map(|notice| async move { notice.ok() })
+        .map(|notice| Ok(event("notice", &notice)));
+    let ended = async move {
+        let _ = closing.wait_for(|closing| *closing).await;
+    };
+    let stream = events.take_until(Box::pin(ended));
+    Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+}
+
+pub(super) async fn status(State(context): State<Context>) -> Outcome<Json<Status>> {
+    let app = Arc::clone(&context.service.app);
+    blocking(move || app.status()).await.map(Json)
+}
+
+pub(super) async fn problems(State(context): State<Context>) -> Outcome<Json<Problems>> {
+    let app = Arc::clone(&context.service.app);
+    blocking(move || app.problems()).await.map(Json)
+}

@@ -1,0 +1,635 @@
+//! Settings: flags over environment over file over defaults, resolved once.
+//!
+//! The structs here are the one source of the settings: their defaults, the commented file that is
+//! written on first use, the schema in `schemas/`, and the names of the environment variables
+//! (`COHO_SECTION_KEY`). A wrong key or value is an error that names it and the nearest right one.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::error::{Fault, Kind, nearest};
+use crate::flow::answer::Strategy;
+
+/// Everything that the owner can set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The service.
+    pub serve: Serve,
+    /// The models.
+    pub models: ModelChoice,
+    /// Searching.
+    pub search: Search,
+    /// Answering.
+    pub answer: Answering,
+    /// Watching folders.
+    pub watch: Watching,
+    /// Reading files.
+    pub extract: Extraction,
+    /// Cutting documents.
+    pub chunks: Chunks,
+}
+
+/// The service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Serve {
+    /// Address and port; loopback unless you know what you do.
+    pub listen: SocketAddr,
+    /// Host names, besides the loopback ones, under which the service may be addressed.
+    pub allowed_hosts: Vec<String>,
+    /// Largest request body, in KiB.
+    pub max_body_kb: usize,
+    /// Longest time for a request that does not stream, in seconds.
+    pub timeout_s: u64,
+}
+
+impl Default for Serve {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7621)),
+            allowed_hosts: Vec::new(),
+            max_body_kb: 1024,
+            timeout_s: 300,
+        }
+    }
+}
+
+/// The models.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelChoice {
+    /// The embedding model, by its installed name.
+    pub embedder: String,
+    /// The language model, by its installed name; `none` for quotes only.
+    pub generator: String,
+    /// Threads of either model; 0 means all cores.
+    pub threads: usize,
+    /// Layers of the language model on the GPU.
+    pub gpu_layers: u32,
+    /// Tokens of context of the language model.
+    pub context_tokens: u32,
+    /// The language model is unloaded after so many seconds without a question.
+    pub idle_unload_s: u64,
+}
+
+impl Default for ModelChoice {
+    fn default() -> Self {
+        Self {
+            embedder: "all-minilm-l6-v2".into(),
+            generator: "smollm2-135m-instruct".into(),
+            threads: 0,
+            gpu_layers: 0,
+            context_tokens: 4096,
+            idle_unload_s: 600,
+        }
+    }
+}
+
+/// Searching.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Search {
+    /// Hits shown.
+    pub k: usize,
+    /// Weight of the vectors.
+    pub dense_weight: f32,
+    /// Weight of the words.
+    pub lexical_weight: f32,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self {
+            k: 10,
+            dense_weight: 0.5,
+            lexical_weight: 0.5,
+        }
+    }
+}
+
+/// Answering.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Answering {
+    /// The strategy, unless a question names one.
+    pub strategy: Strategy,
+    /// Passages looked at for an answer.
+    pub k: usize,
+    /// Tokens of an answer at most.
+    pub max_tokens: usize,
+    /// Tokens of evidence in a prompt of the default strategy.
+    pub evidence_tokens: usize,
+    /// The notes are taken not to cover a question when the best cosine is below this…
+    pub least_cosine: f32,
+    /// …and fewer than this share of its words are in the best passages.
+    pub least_coverage: f32,
+}
+
+impl Default for Answering {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::default(),
+            k: 5,
+            max_tokens: 96,
+            evidence_tokens: 240,
+            least_cosine: 0.35,
+            least_coverage: 0.6,
+        }
+    }
+}
+
+/// Watching folders.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Watching {
+    /// Quiet time after a change before it is read, in milliseconds.
+    pub debounce_ms: u64,
+    /// Time between scans that no event asked for, in seconds.
+    pub rescan_s: u64,
+    /// The same for folders that cannot be watched.
+    pub poll_s: u64,
+}
+
+impl Default for Watching {
+    fn default() -> Self {
+        Self {
+            debounce_ms: 150,
+            rescan_s: 600,
+            poll_s: 15,
+        }
+    }
+}
+
+/// Reading files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Extraction {
+    /// Largest file, in MiB.
+    pub max_file_mb: u64,
+    /// Most text out of one file that needs the worker, in MiB.
+    pub max_text_mb: usize,
+    /// Longest time for one such file, in seconds.
+    pub timeout_s: u64,
+    /// Most memory for one such file, in MiB.
+    pub memory_mb: u64,
+}
+
+impl Default for Extraction {
+    fn default() -> Self {
+        Self {
+            max_file_mb: 32,
+            max_text_mb: 32,
+            timeout_s: 20,
+            memory_mb: 1536,
+        }
+    }
+}
+
+/// Cutting documents.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Chunks {
+    /// Tokens of a chunk at most, headings included; the embedding model's limit counts too.
+    pub max_tokens: usize,
+    /// A heading opens a new chunk once the present one has this many tokens.
+    pub min_tokens: usize,
+}
+
+impl Default for Chunks {
+    fn default() -> Self {
+        Self {
+            max_tokens: 254,
+            min_tokens: 48,
+        }
+    }
+}
+
+impl Watching {
+    /// See [`Watching::debounce_ms`].
+    pub fn debounce(&self) -> Duration {
+        Duration::from_millis(self.debounce_ms)
+    }
+}
+
+/// Where things lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// The data folder.
+    pub home: PathBuf,
+    /// The settings file.
+    pub config: PathBuf,
+    /// The models folder; shared by all data folders.
+    pub models: PathBuf,
+}
+
+/// What is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A key that does not exist.
+    #[error("{origin}: there is no setting `{key}`")]
+    UnknownKey {
+        /// The file or variable.
+        origin: String,
+        /// The key, with its section.
+        key: String,
+        /// The nearest key that exists.
+        nearest: Option<String>,
+    },
+    /// A value of the wrong kind.
+    #[error("{origin}: {reason}")]
+    Value {
+        /// The file or variable.
+        origin: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file does not parse or cannot be read.
+    #[error("cannot read the settings in {}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The platform names no folder for data.
+    #[error("this account has no home folder")]
+    NoHome,
+}
+
+impl Fault for SettingsError {
+    fn kind(&self) -> Kind {
+        Kind::BadInput
+    }
+    fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownKey { .. } => "unknown_setting",
+            Self::Value { .. } => "bad_setting",
+            Self::File { .. } => "unreadable_settings",
+            Self::NoHome => "no_home",
+        }
+    }
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownKey { nearest, .. } => nearest.as_ref().map_or_else(
+                || Some("the README lists the settings".into()),
+                |key| Some(format!("did you mean `{key}`?")),
+            ),
+            Self::NoHome => Some("set COHO_HOME and COHO_CONFIG".into()),
+            Self::Value { .. } | Self::File { .. } => None,
+        }
+    }
+}
+
+/// Variables that are not settings.
+const OTHER_VARIABLES: &[&str] = &[
+    "COHO_HOME",
+    "COHO_CONFIG",
+    "COHO_MODELS",
+    "COHO_LOG",
+    "COHO_EVAL_DATA",
+];
+
+/// Where things lie, by flags, environment and platform.
+///
+/// # Errors
+/// [`SettingsError::NoHome`].
+pub fn places(config: Option<PathBuf>) -> Result<Places, SettingsError> {
+    let named = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let platform = directories::ProjectDirs::from("", "", "coho");
+    let folder = |pick: fn(&directories::ProjectDirs) -> &Path| {
+        let folder = platform.as_ref().map(|p| pick(p).to_owned());
+        folder.ok_or(SettingsError::NoHome)
+    };
+    let or = |found: Option<PathBuf>, other: Result<PathBuf, SettingsError>| {
+        found.map_or(other, Ok).map(absolute)
+    };
+    Ok(Places {
+        home: or(named("COHO_HOME"), folder(|p| p.data_dir()))?,
+        config: or(
+            config.or_else(|| named("COHO_CONFIG")),
+            folder(|p| p.config_dir()).map(|f| f.join("config.toml")),
+        )?,
+        models: or(
+            named("COHO_MODELS"),
+            folder(|p| p.cache_dir()).map(|f| f.join("models")),
+        )?,
+    })
+}
+
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+/// The settings by file, environment and flags. `flags` are pairs of `section.key` and a value as
+/// it would stand in the file.
+///
+/// # Errors
+/// [`SettingsError`].
+pub fn resolve(config: &Path, flags: &[(&str, String)]) -> Result<Settings, SettingsError> {
+    let file = match std::fs::read_to_string(config) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => {
+            return Err(SettingsError::File {
+                path: config.to_owned(),
+                reason: error.to_string(),
+            });
+        }
+    };
+    let table: Table = file
+        .parse()
+        .map_err(|error: toml::de::Error| SettingsError::File {
+            path: config.to_owned(),
+            reason: error.to_string().trim().to_owned(),
+        })?;
+    let origin = config.display().to_string();
+    check_keys(&origin, &table)?;
+    let mut settings = parse(&origin, &table)?;
+    let environment: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, value)| name.starts_with("COHO_") && !value.is_empty())
+        .collect();
+    for (name, value) in environment {
+        if OTHER_VARIABLES.contains(&name.as_str()) {
+            continue;
+        }
+        match key_of_variable(&name) {
+            Some(key) => settings = with(settings, &name, &key, &value)?,
+            None => unknown_variable(&name)?,
+        }
+    }
+    for (key, value) in flags {
+        settings = with(
+            settings,
+            &format!("--{}", key.replace('.', "-")),
+            key,
+            value,
+        )?;
+    }
+    Ok(settings)
+}
+
+fn defaults() -> Table {
+    Table::try_from(Settings::default()).expect("the settings are a table")
+}
+
+/// All keys, as `section.key`.
+pub fn keys() -> Vec<String> {
+    let mut keys = Vec::new();
+    for (section, values) in defaults() {
+        let names = values
+            .as_table()
+            .into_iter()
+            .flat_map(|t| t.keys().cloned());
+        keys.extend(names.map(|name| format!("{section}.{name}")));
+    }
+    keys
+}
+
+fn variable_of_key(key: &str) -> String {
+    format!("COHO_{}", key.replace('.', "_").to_uppercase())
+}
+
+fn key_of_variable(name: &str) -> Option<String> {
+    keys().into_iter().find(|key| variable_of_key(key) == name)
+}
+
+/// A slip of the hand is an error; a stranger's variable is none of ours.
+fn unknown_variable(name: &str) -> Result<(), SettingsError> {
+    let variables: Vec<String> = keys().iter().map(|key| variable_of_key(key)).collect();
+    let known = variables.iter().map(String::as_str);
+    match nearest(name, known.chain(OTHER_VARIABLES.iter().copied())) {
+        Some(near) if strsim::damerau_levenshtein(name, near) <= 2 => {
+            Err(SettingsError::UnknownKey {
+                origin: "environment".into(),
+                key: name.into(),
+                nearest: Some(near.into()),
+            })
+        }
+        _ => {
+            tracing::warn!(name, "unknown environment variable");
+            Ok(())
+        }
+    }
+}
+
+fn check_keys(origin: &str, table: &Table) -> Result<(), SettingsError> {
+    let known = keys();
+    let unknown = |key: String| SettingsError::UnknownKey {
+        origin: origin.to_owned(),
+        nearest: nearest(&key, known.iter().map(String::as_str)).map(ToOwned::to_owned),
+        key,
+    };
+    let sections: Vec<String> = defaults().keys().cloned().collect();
+    for (section, value) in table {
+        let Some(values) = value.as_table() else {
+            return Err(unknown(section.clone()));
+        };
+        if !sections.contains(section) {
+            return Err(SettingsError::UnknownKey {
+                origin: origin.to_owned(),
+                key: section.clone(),
+                nearest: nearest(section, sections.iter().map(String::as_str))
+                    .map(ToOwned::to_owned),
+            });
+        }
+        for name in values.keys() {
+            let key = format!("{section}.{name}");
+            if !known.contains(&key) {
+                return Err(unknown(key));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn parse(origin: &str, table: &Table) -> Result<Settings, SettingsError> {
+    table
+        .clone()
+        .try_into()
+        .map_err(|error: toml::de::Error| SettingsError::Value {
+            origin: origin.to_owned(),
+            reason: error.to_string().trim().replace('\n', " "),
+        })
+}
+
+fn with(
+    settings: Settings,
+    origin: &str,
+    key: &str,
+    value: &str,
+) -> Result<Settings, SettingsError> {
+    let mut table = Table::try_from(settings).expect("the settings are a table");
+    let (section, name) = key.split_once('.').expect("keys have a section");
+    let slot = table
+        .get_mut(section)
+        .and_then(Value::as_table_mut)
+        .and_then(|values| values.get_mut(name))
+        .expect("only known keys come here");
+    *slot = match slot {
+        Value::String(_) => Value::String(value.to_owned()),
+        Value::Array(_) if !value.trim_start().starts_with('[') => {
+            let items = value.split(',').map(|v| Value::String(v.trim().to_owned()));
+            Value::Array(items.collect())
+        }
+        // A word that is no TOML value stays a word, so that the complaint names it.
+        _ => format!("v = {value}")
+            .parse::<Table>()
+            .ok()
+            .and_then(|mut parsed| parsed.remove("v"))
+            .unwrap_or_else(|| Value::String(value.to_owned())),
+    };
+    parse(&format!("{origin} (`{key}`)"), &table)
+}
+
+/// Writes the settings file with every default commented out, readable by its owner alone; an
+/// existing file is left alone.
+///
+/// # Errors
+/// What the system says.
+pub fn write_default(config: &Path) -> std::io::Result<()> {
+    if config.exists() {
+        return Ok(());
+    }
+    if let Some(folder) = config.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut text = String::from(
+        "# coho settings. Every line shows a default; remove the `#` to change it.\n\
+         # The environment (COHO_SECTION_KEY) and flags win over this file.\n",
+    );
+    for line in toml::to_string(&Settings::default())
+        .unwrap_or_default()
+        .lines()
+    {
+        match line {
+            "" => text.push('\n'),
+            section if section.starts_with('[') => {
+                text.push_str(section);
+                text.push('\n');
+            }
+            line => {
+                text.push_str("# ");
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    write_private(config, text.as_bytes())
+}
+
+/// Writes a file that only its owner can read, in one step.
+///
+/// # Errors
+/// What the system says.
+pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let draft = path.with_file_name(name);
+    let mut options = std::fs::File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    let mut file = options.open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&draft, path)
+}
+
+/// Changes one key in the settings file and keeps everything else as it stands.
+///
+/// # Errors
+/// [`SettingsError::File`].
+pub fn set_in_file(config: &Path, key: &str, value: &str) -> Result<(), SettingsError> {
+    let failed = |reason: String| SettingsError::File {
+        path: config.to_owned(),
+        reason,
+    };
+    write_default(config).map_err(|error| failed(error.to_string()))?;
+    let text = std::fs::read_to_string(config).map_err(|error| failed(error.to_string()))?;
+    let mut document: toml_edit::DocumentMut = text
+        .parse()
+        .map_err(|error: toml_edit::TomlError| failed(error.to_string()))?;
+    let (section, name) = key.split_once('.').expect("keys have a section");
+    document[section][name] = toml_edit::value(value);
+    write_private(config, document.to_string().as_bytes())
+        .map_err(|error| failed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_file(text: &str) -> Result<Settings, String> {
+        let table: Table = text.parse().unwrap();
+        check_keys("file", &table)
+            .and_then(|()| parse("file", &table))
+            .map_err(|error| format!("{error}; {}", error.hint().unwrap_or_default()))
+    }
+
+    #[test]
+    fn a_wrong_key_names_the_nearest_right_one() {
+        let check = |text: &str, words: &[&str]| {
+            let error = of_file(text).unwrap_err();
+            words
+                .iter()
+                .for_each(|w| assert!(error.contains(w), "{error}"));
+        };
+        check("[serve]\nlisten_on = '127.0.0.1:1'", &["serve.listen_on"]);
+        check(
+            "[watch]\ndebounce = 5",
+            &["watch.debounce", "watch.debounce_ms"],
+        );
+        check("[serv]\n", &["serv", "did you mean `serve`?"]);
+        check("[serve]\nlisten = 7", &["listen"]);
+        assert_eq!(of_file(""), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let set = |key: &str, value: &str| with(Settings::default(), "test", key, value);
+        assert_eq!(set("answer.k", "7").unwrap().answer.k, 7);
+        let listen = set("serve.listen", "127.0.0.1:9").unwrap().serve.listen;
+        assert_eq!(listen.port(), 9);
+        let hosts = set("serve.allowed_hosts", "a.local, b.local").unwrap();
+        assert_eq!(hosts.serve.allowed_hosts, ["a.local", "b.local"]);
+        assert!(set("answer.k", "many").is_err());
+        assert_eq!(
+            key_of_variable("COHO_ANSWER_MAX_TOKENS").as_deref(),
+            Some("answer.max_tokens")
+        );
+    }
+
+    #[test]
+    fn the_default_file_means_the_defaults() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sub/config.toml");
+        write_default(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let bare: String = text
+            .lines()
+            .map(|l| l.trim_start_matches("# ").to_owned() + "\n")
+            .skip(2)
+            .collect();
+        assert_eq!(of_file(&text), Ok(Settings::default()));
+        assert_eq!(of_file(&bare), Ok(Settings::default()));
+        set_in_file(&path, "models.generator", "none").unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(of_file(&text).unwrap().models.generator, "none");
+        assert!(text.contains("# listen"));
+    }
+}

@@ -1,0 +1,988 @@
+//! The ledger: everything that cannot be recreated, and what is visible.
+//!
+//! One SQLite database (WAL, `synchronous=FULL`). Owns the schema and every statement; refuses to
+//! know the two indexes. Reads run on a small pool of connections, each read in one snapshot.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use crate::domain::chunk::{ChunkId, Passage};
+use crate::domain::source::{DocumentId, Edition, Kind, Meta, SourceId};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// The schema, one step per version; a ledger is brought up to date when it is opened.
+const MIGRATIONS: &[&str] = &[include_str!("ledger_1.sql")];
+
+impl ToSql for ChunkId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(&self.0)))
+    }
+}
+
+impl FromSql for ChunkId {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let bytes = value.as_blob()?;
+        bytes
+            .try_into()
+            .map(ChunkId)
+            .map_err(|_| FromSqlError::InvalidType)
+    }
+}
+
+macro_rules! sql_integer {
+    ($($name:ident),*) => {$(
+        impl ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                self.0.to_sql()
+            }
+        }
+        impl FromSql for $name {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                i64::column_result(value).map($name)
+            }
+        }
+    )*};
+}
+sql_integer!(SourceId, DocumentId, Edition);
+
+/// A source as the ledger knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Source {
+    /// Its number.
+    pub id: SourceId,
+    /// Absolute path of its root folder.
+    pub path: PathBuf,
+    /// Glob patterns of what to read; everything readable when empty.
+    pub include: Vec<String>,
+    /// Glob patterns of what to leave out.
+    pub exclude: Vec<String>,
+    /// Whether knowledge units may be distilled from it.
+    pub writeback: bool,
+    /// When it was added, milliseconds since 1970.
+    pub added_ms: i64,
+    /// When a scan of it last ended, milliseconds since 1970.
+    pub synced_ms: Option<i64>,
+}
+
+/// What the file system said of a file when it was read; equal values mean an unchanged file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileStat {
+    /// Size in bytes.
+    pub size: u64,
+    /// Modification time, nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// Inode number, or 0 where there is none.
+    pub inode: u64,
+}
+
+/// What a scan needs to know of a document to tell whether its file changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The document.
+    pub id: DocumentId,
+    /// Its file when it was last read.
+    pub stat: FileStat,
+    /// BLAKE3 of its bytes.
+    pub hash: [u8; 32],
+}
+
+/// A document that has been read, cut and is ready to be made visible.
+#[derive(Clone, Debug)]
+pub struct Ingested {
+    /// The source it belongs to.
+    pub source: SourceId,
+    /// Path below the source's root, with `/` between names.
+    pub path: String,
+    /// Its file when it was read.
+    pub stat: FileStat,
+    /// BLAKE3 of its bytes.
+    pub hash: [u8; 32],
+    /// What kind of file it is.
+    pub kind: Kind,
+    /// What it says about itself.
+    pub meta: Meta,
+    /// Its passages, in order.
+    pub passages: Vec<Passage>,
+}
+
+/// A file that was not ingested, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The source it belongs to.
+    pub source: SourceId,
+    /// Path below the source's root.
+    pub path: String,
+    /// The reason, for a person.
+    pub reason: String,
+    /// The file when it was tried; it is tried again when this changes.
+    pub stat: Option<FileStat>,
+}
+
+/// A visible passage with all that a hit shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Its chunk.
+    pub chunk: ChunkId,
+    /// Its document.
+    pub document: DocumentId,
+    /// Its source.
+    pub source: SourceId,
+    /// Absolute path of its file.
+    pub path: PathBuf,
+    /// The document's kind.
+    pub kind: Kind,
+    /// The document's title.
+    pub title: String,
+    /// Headings above it, outermost first.
+    pub heading: Vec<String>,
+    /// First and last line, where the format has lines.
+    pub lines: Option<(u32, u32)>,
+    /// Page, where the format has pages.
+    pub page: Option<u32>,
+    /// Its text.
+    pub text: String,
+}
+
+/// A passage as the lexical index wants it.
+#[derive(Clone, Debug)]
+pub struct TermsRow {
+    /// Chunk.
+    pub chunk: ChunkId,
+    /// Text.
+    pub text: String,
+    /// Headings, outermost first.
+    pub heading: Vec<String>,
+}
+
+/// A document as the lexical index wants it.
+#[derive(Clone, Debug)]
+pub struct TermsDocument {
+    /// The edition under which its entries are written.
+    pub edition: Edition,
+    /// Path below the source's root.
+    pub path: String,
+    /// Title.
+    pub title: String,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Passages.
+    pub rows: Vec<TermsRow>,
+}
+
+/// Counts for `coho status`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Visible documents.
+    pub documents: u64,
+    /// Distinct visible chunks.
+    pub chunks: u64,
+    /// Files that could not be read.
+    pub problems: u64,
+}
+
+/// An answer to be kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeptAnswer {
+    /// Id of the answer.
+    pub id: String,
+    /// The question as asked.
+    pub question: String,
+    /// The whole answer as its JSON was sent.
+    pub body: serde_json::Value,
+    /// Chunks that it cites, in citation order.
+    pub cited: Vec<String>,
+    /// When it was asked, milliseconds since 1970.
+    pub asked_ms: i64,
+}
+
+/// The ledger, opened for reading or for both.
+pub struct Ledger {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Ledger {
+    /// Opens the ledger at `path`, creates it if it is not there, and brings its schema up to
+    /// date.
+    ///
+    /// # Errors
+    /// [`StoreError::Ledger`] when SQLite fails, [`StoreError::NewerLedger`] when a newer coho
+    /// wrote it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let mut connection = connect(path)?;
+        migrate(&mut connection, path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            idle: Mutex::new(vec![connection]),
+        })
+    }
+
+    /// Runs `read` in one snapshot of the ledger.
+    ///
+    /// # Errors
+    /// What `read` returns, or [`StoreError::Ledger`].
+    pub fn read<T>(&self, read: impl FnOnce(&Snapshot<'_>) -> Result<T>) -> Result<T> {
+        let mut connection = self.take()?;
+        let result = {
+            let transaction = connection.transaction()?;
+            read(&Snapshot(&transaction))
+        };
+        self.give(connection);
+        result
+    }
+
+    /// Runs `write` in one immediate transaction, which is durable when this returns.
+    ///
+    /// # Errors
+    /// What `write` returns (nothing is changed then), or [`StoreError::Ledger`].
+    pub fn write<T>(&self, write: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        let mut connection = self.take()?;
+        let result = (|| {
+            let transaction =
+                connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            let value = write(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        })();
+        self.give(connection);
+        result
+    }
+
+    fn take(&self) -> Result<Connection> {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        idle.map_or_else(|| connect(&self.path), Ok)
+    }
+
+    fn give(&self, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < 4 {
+            idle.push(connection);
+        }
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", -8192)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
+    let newest = MIGRATIONS.len();
+    let found: usize = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found > newest {
+        return Err(StoreError::NewerLedger {
+            path: path.to_owned(),
+            found,
+            newest,
+        });
+    }
+    for (version, step) in MIGRATIONS.iter().enumerate().skip(found) {
+        let transaction =
+            connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        // Another process may have taken this step while we waited for the lock.
+        let now: usize = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if now == version {
+            transaction.execute_batch(step)?;
+            transaction.pragma_update(None, "user_version", version + 1)?;
+            transaction.commit()?;
+        }
+    }
+    Ok(())
+}
+
+/// One consistent view of the ledger.
+pub struct Snapshot<'a>(&'a Transaction<'a>);
+
+impl Snapshot<'_> {
+    /// All sources, in the order in which they were added.
+    pub(crate) fn sources(&self) -> Result<Vec<Source>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT id, path, include, exclude, writeback, added_ms, synced_ms
+             FROM source ORDER BY id",
+        )?;
+        let rows = statement.query_map([], |row| {
+            Ok((
+                Source {
+                    id: row.get(0)?,
+                    path: PathBuf::from(row.get::<_, String>(1)?),
+                    include: Vec::new(),
+                    exclude: Vec::new(),
+                    writeback: row.get(4)?,
+                    added_ms: row.get(5)?,
+                    synced_ms: row.get(6)?,
+                },
+                row.get::<_, String>(2)?,
+                row.get::<_, String>(3)?,
+            ))
+        })?;
+        rows.map(|row| {
+            let (mut source, include, exclude) = row?;
+            source.include = serde_json::from_str(&include)?;
+            source.exclude = serde_json::from_str(&exclude)?;
+            Ok(source)
+        })
+        .collect()
+    }
+
+    /// What a scan of a source compares with: documents by path.
+    pub(crate) fn known(&self, source: SourceId) -> Result<HashMap<String, Known>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT path, id, size, mtime_ns, inode, hash FROM document WHERE source_id = ?1",
+        )?;
+        let rows = statement.query_map([source], |row| {
+            Ok((
+                row.get(0)?,
+                Known {
+                    id: row.get(1)?,
+                    stat: stat_of(row, 2)?,
+                    hash: row.get(5)?,
+                },
+            ))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Files that failed, by path, with their state at that time.
+    pub(crate) fn failed(&self, source: SourceId) -> Result<HashMap<String, Option<FileStat>>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT path, size, mtime_ns, inode FROM problem WHERE source_id = ?1",
+        )?;
+        let rows = statement.query_map([source], |row| {
+            let size: Option<i64> = row.get(1)?;
+            let stat = size.map(|_| stat_of(row, 1)).transpose()?;
+            Ok((row.get(0)?, stat))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Which of these chunks are not in the ledger, and so have no vector that can be trusted.
+    pub(crate) fn unknown(&self, ids: &[ChunkId]) -> Result<HashSet<ChunkId>> {
+        let mut statement = self.0.prepare_cached("SELECT 1 FROM chunk WHERE id = ?1")?;
+        let mut unknown = HashSet::new();
+        for id in ids {
+            if !statement.exists([id])? {
+                unknown.insert(*id);
+            }
+        }
+        Ok(unknown)
+    }
+
+    /// All visible chunks.
+    pub(crate) fn chunk_ids(&self) -> Result<Vec<ChunkId>> {
+        let mut statement = self.0.prepare_cached("SELECT id FROM chunk ORDER BY id")?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Heading and text of a chunk, or `None` if it is not visible.
+    pub(crate) fn chunk_text(&self, id: ChunkId) -> Result<Option<(Vec<String>, String)>> {
+        let found = self
+            .0
+            .prepare_cached("SELECT heading, text FROM chunk WHERE id = ?1")?
+            .query_row([id], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+            })
+            .optional()?;
+        found
+            .map(|(heading, text)| Ok((serde_json::from_str(&heading)?, text)))
+            .transpose()
+    }
+
+    /// The passages that show a chunk, at most `limit`, narrowed to a source when one is given.
+    pub(crate) fn passages_of(
+        &self,
+        chunk: ChunkId,
+        only: Option<SourceId>,
+        limit: usize,
+    ) -> Result<Vec<Row>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT d.id, d.source_id, s.path, d.path, d.kind, d.title, c.heading,
+                    p.line_first, p.line_last, p.page, c.text
+             FROM passage p
+             JOIN chunk c ON c.id = p.chunk_id
+             JOIN document d ON d.id = p.document_id
+             JOIN source s ON s.id = d.source_id
+             WHERE p.chunk_id = ?1 AND (?2 IS NULL OR d.source_id = ?2)
+             ORDER BY d.path, p.ordinal LIMIT ?3",
+        )?;
+        let rows = statement.query_map(params![chunk, only, limit], |row| {
+            let root: String = row.get(2)?;
+            let path: String = row.get(3)?;
+            let kind: String = row.get(4)?;
+            let (first, last): (Option<u32>, Option<u32>) = (row.get(7)?, row.get(8)?);
+            Ok((
+                Row {
+                    chunk,
+                    document: row.get(0)?,
+                    source: row.get(1)?,
+                    path: Path::new(&root).join(path),
+                    kind: kind_of(&kind),
+                    title: row.get(5)?,
+                    heading: Vec::new(),
+                    lines: first.zip(last),
+                    page: row.get(9)?,
+                    text: row.get(10)?,
+                },
+                row.get::<_, String>(6)?,
+            ))
+        })?;
+        rows.map(|row| {
+            let (mut row, heading) = row?;
+            row.heading = serde_json::from_str(&heading)?;
+            Ok(row)
+        })
+        .collect()
+    }
+
+    /// The editions that are visible.
+    pub(crate) fn editions(&self) -> Result<HashSet<Edition>> {
+        let mut statement = self.0.prepare_cached("SELECT edition FROM document")?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Does this edition belong to a visible document?
+    pub(crate) fn is_visible(&self, edition: Edition) -> Result<bool> {
+        Ok(self
+            .0
+            .prepare_cached("SELECT 1 FROM document WHERE edition = ?1")?
+            .exists([edition])?)
+    }
+
+    /// The visible edition of a document.
+    pub(crate) fn edition_of(&self, id: DocumentId) -> Result<Edition> {
+        Ok(self
+            .0
+            .prepare_cached("SELECT edition FROM document WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))?)
+    }
+
+    /// Does a passage show this chunk, in the given source if one is given?
+    pub(crate) fn is_shown(&self, chunk: ChunkId, only: Option<SourceId>) -> Result<bool> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT 1 FROM passage p JOIN document d ON d.id = p.document_id
+             WHERE p.chunk_id = ?1 AND (?2 IS NULL OR d.source_id = ?2)",
+        )?;
+        Ok(statement.exists(params![chunk, only])?)
+    }
+
+    /// A visible document as the lexical index wants it.
+    pub(crate) fn terms_of(&self, edition: Edition) -> Result<TermsDocument> {
+        let (path, title, meta): (String, String, String) = self
+            .0
+            .prepare_cached("SELECT path, title, meta FROM document WHERE edition = ?1")?
+            .query_row([edition], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let mut statement = self.0.prepare_cached(
+            "SELECT c.id, c.text, c.heading FROM passage p
+             JOIN document d ON d.id = p.document_id JOIN chunk c ON c.id = p.chunk_id
+             WHERE d.edition = ?1 ORDER BY p.ordinal",
+        )?;
+        let rows = statement.query_map([edition], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))
+        })?;
+        let rows = rows
+            .map(|row| {
+                let (chunk, text, heading) = row?;
+                Ok(TermsRow {
+                    chunk,
+                    text,
+                    heading: serde_json::from_str(&heading)?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        let meta: Meta = serde_json::from_str(&meta)?;
+        Ok(TermsDocument {
+            edition,
+            path,
+            title,
+            tags: meta.tags,
+            rows,
+        })
+    }
+
+    /// What the indexes may forget: chunks and editions that are no longer visible.
+    pub(crate) fn garbage(&self) -> Result<(Vec<ChunkId>, Vec<Edition>)> {
+        let chunks = self
+            .0
+            .prepare_cached(
+                "SELECT chunk_id FROM gone_chunk
+                 WHERE chunk_id NOT IN (SELECT id FROM chunk)",
+            )?
+            .query_map([], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        let editions = self
+            .0
+            .prepare_cached("SELECT edition FROM gone_edition")?
+            .query_map([], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok((chunks, editions))
+    }
+
+    /// Counts of what is visible.
+    pub(crate) fn counts(&self) -> Result<Counts> {
+        let count = |table: &str| -> Result<u64> {
+            Ok(self
+                .0
+                .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
+                    row.get(0)
+                })?)
+        };
+        Ok(Counts {
+            documents: count("document")?,
+            chunks: count("chunk")?,
+            problems: count("problem")?,
+        })
+    }
+
+    /// Documents and problems of each source.
+    pub(crate) fn counts_of(&self, source: SourceId) -> Result<(u64, u64)> {
+        Ok(self.0.query_row(
+            "SELECT (SELECT count(*) FROM document WHERE source_id = ?1),
+                    (SELECT count(*) FROM problem WHERE source_id = ?1)",
+            [source],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?)
+    }
+
+    /// Units per state.
+    pub(crate) fn unit_counts(&self) -> Result<HashMap<String, u64>> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT state, count(*) FROM unit GROUP BY state")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Files that could not be read: path, reason, since when (milliseconds since 1970).
+    pub(crate) fn problems(&self) -> Result<Vec<(PathBuf, String, i64)>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT s.path, p.path, p.reason, p.since_ms FROM problem p
+             JOIN source s ON s.id = p.source_id ORDER BY s.path, p.path",
+        )?;
+        let rows = statement.query_map([], |row| {
+            let (root, path): (String, String) = (row.get(0)?, row.get(1)?);
+            Ok((Path::new(&root).join(path), row.get(2)?, row.get(3)?))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// One kept answer.
+    pub(crate) fn answer(&self, id: &str) -> Result<Option<serde_json::Value>> {
+        let body: Option<String> = self
+            .0
+            .prepare_cached("SELECT body FROM answer WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))
+            .optional()?;
+        Ok(body.map(|b| serde_json::from_str(&b)).transpose()?)
+    }
+
+    /// The newest kept answers, newest first.
+    pub(crate) fn answers(&self, limit: usize) -> Result<Vec<serde_json::Value>> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT body FROM answer ORDER BY asked_ms DESC, id LIMIT ?1")?;
+        let rows = statement.query_map([limit], |row| row.get::<_, String>(0))?;
+        rows.map(|body| Ok(serde_json::from_str(&body?)?)).collect()
+    }
+}
+
+fn stat_of(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<FileStat> {
+    Ok(FileStat {
+        size: row.get::<_, i64>(first)?.cast_unsigned(),
+        mtime_ns: row.get(first + 1)?,
+        inode: row.get::<_, i64>(first + 2)?.cast_unsigned(),
+    })
+}
+
+fn kind_of(name: &str) -> Kind {
+    match name {
+        "markdown" => Kind::Markdown,
+        "pdf" => Kind::Pdf,
+        _ => Kind::Text,
+    }
+}
+
+/// Adds a source.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn add_source(
+    transaction: &Transaction<'_>,
+    path: &str,
+    include: &[String],
+    exclude: &[String],
+    now_ms: i64,
+) -> Result<SourceId> {
+    transaction.execute(
+        "INSERT INTO source (path, include, exclude, writeback, added_ms) VALUES (?1, ?2, ?3, 1, ?4)",
+        params![
+            path,
+            serde_json::to_string(include)?,
+            serde_json::to_string(exclude)?,
+            now_ms
+        ],
+    )?;
+    Ok(SourceId(transaction.last_insert_rowid()))
+}
+
+/// Notes that a scan of a source has ended.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn mark_synced(transaction: &Transaction<'_>, source: SourceId, now_ms: i64) -> Result<()> {
+    transaction.execute(
+        "UPDATE source SET synced_ms = ?2 WHERE id = ?1",
+        params![source, now_ms],
+    )?;
+    Ok(())
+}
+
+/// Removes a source with all that came from it.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn remove_source(transaction: &Transaction<'_>, source: SourceId) -> Result<bool> {
+    let documents: Vec<DocumentId> = transaction
+        .prepare_cached("SELECT id FROM document WHERE source_id = ?1")?
+        .query_map([source], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for document in documents {
+        remove_document(transaction, document)?;
+    }
+    transaction.execute("DELETE FROM problem WHERE source_id = ?1", [source])?;
+    Ok(transaction.execute("DELETE FROM source WHERE id = ?1", [source])? > 0)
+}
+
+/// Reserves `count` editions and returns the first.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn reserve_editions(transaction: &Transaction<'_>, count: usize) -> Result<Edition> {
+    let next: i64 =
+        transaction.query_row("SELECT next_edition FROM counter", [], |row| row.get(0))?;
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    transaction.execute("UPDATE counter SET next_edition = ?1", [next + count])?;
+    Ok(Edition(next))
+}
+
+/// Makes a document's new passages visible and its old ones invisible.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn put_document(
+    transaction: &Transaction<'_>,
+    document: &Ingested,
+    edition: Edition,
+    now_ms: i64,
+) -> Result<()> {
+    let known: Option<(DocumentId, Edition)> = transaction
+        .prepare_cached("SELECT id, edition FROM document WHERE source_id = ?1 AND path = ?2")?
+        .query_row(params![document.source, document.path], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let old = match known {
+        Some((id, old_edition)) => {
+            retire_edition(transaction, old_edition)?;
+            passages_of_document(transaction, id)?
+        }
+        None => Vec::new(),
+    };
+    let stat = document.stat;
+    let id: DocumentId = transaction
+        .prepare_cached(
+            "INSERT INTO document
+               (source_id, path, kind, title, meta, size, mtime_ns, inode, hash, edition, ingested_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+             ON CONFLICT (source_id, path) DO UPDATE SET
+               kind = excluded.kind, title = excluded.title, meta = excluded.meta,
+               size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode,
+               hash = excluded.hash, edition = excluded.edition, ingested_ms = excluded.ingested_ms
+             RETURNING id",
+        )?
+        .query_row(
+            params![
+                document.source,
+                document.path,
+                document.kind.as_str(),
+                crate::domain::source::title_or_stem(&document.meta, &document.path),
+                serde_json::to_string(&document.meta)?,
+                stat.size.cast_signed(),
+                stat.mtime_ns,
+                stat.inode.cast_signed(),
+                document.hash,
+                edition,
+                now_ms
+            ],
+            |row| row.get(0),
+        )?;
+    transaction
+        .prepare_cached("DELETE FROM passage WHERE document_id = ?1")?
+        .execute([id])?;
+    put_passages(transaction, id, document)?;
+    forget_unused(transaction, &old)?;
+    clear_problem(transaction, document.source, &document.path)
+}
+
+fn put_passages(transaction: &Transaction<'_>, id: DocumentId, document: &Ingested) -> Result<()> {
+    let mut put_chunk = transaction.prepare_cached(
+        "INSERT INTO chunk (id, heading, text, tokens) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (id) DO NOTHING",
+    )?;
+    let mut put_passage = transaction.prepare_cached(
+        "INSERT INTO passage (document_id, ordinal, chunk_id, line_first, line_last, page)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for (ordinal, passage) in document.passages.iter().enumerate() {
+        put_chunk.execute(params![
+            passage.id,
+            serde_json::to_string(&passage.heading)?,
+            passage.text,
+            passage.tokens
+        ])?;
+        // Lines of a paged format would be lines of the extracted text, which no editor shows.
+        let lines = passage.page.is_none().then_some(passage.lines);
+        put_passage.execute(params![
+            id,
+            ordinal,
+            passage.id,
+            lines.map(|l| l.0),
+            lines.map(|l| l.1),
+            passage.page
+        ])?;
+    }
+    Ok(())
+}
+
+/// Moves a document to another path; its chunks stay as they are.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn move_document(
+    transaction: &Transaction<'_>,
+    id: DocumentId,
+    path: &str,
+    stat: FileStat,
+    edition: Edition,
+) -> Result<()> {
+    let (old, meta): (Edition, String) = transaction
+        .prepare_cached("SELECT edition, meta FROM document WHERE id = ?1")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    retire_edition(transaction, old)?;
+    let meta: Meta = serde_json::from_str(&meta)?;
+    transaction.execute(
+        "UPDATE document SET path = ?2, title = ?3, size = ?4, mtime_ns = ?5, inode = ?6, edition = ?7
+         WHERE id = ?1",
+        params![
+            id,
+            path,
+            crate::domain::source::title_or_stem(&meta, path),
+            stat.size.cast_signed(),
+            stat.mtime_ns,
+            stat.inode.cast_signed(),
+            edition
+        ],
+    )?;
+    Ok(())
+}
+
+/// Notes that a file was touched but its bytes are the same.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn touch_document(transaction: &Transaction<'_>, id: DocumentId, stat: FileStat) -> Result<()> {
+    transaction.execute(
+        "UPDATE document SET size = ?2, mtime_ns = ?3, inode = ?4 WHERE id = ?1",
+        params![
+            id,
+            stat.size.cast_signed(),
+            stat.mtime_ns,
+            stat.inode.cast_signed()
+        ],
+    )?;
+    Ok(())
+}
+
+/// Removes a document and whatever only it held.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn remove_document(transaction: &Transaction<'_>, id: DocumentId) -> Result<()> {
+    let old = passages_of_document(transaction, id)?;
+    let edition: Option<Edition> = transaction
+        .prepare_cached("SELECT edition FROM document WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    if let Some(edition) = edition {
+        retire_edition(transaction, edition)?;
+    }
+    transaction.execute("DELETE FROM passage WHERE document_id = ?1", [id])?;
+    transaction.execute("DELETE FROM document WHERE id = ?1", [id])?;
+    forget_unused(transaction, &old)
+}
+
+fn passages_of_document(transaction: &Transaction<'_>, id: DocumentId) -> Result<Vec<ChunkId>> {
+    let mut statement = transaction
+        .prepare_cached("SELECT DISTINCT chunk_id FROM passage WHERE document_id = ?1")?;
+    let rows = statement.query_map([id], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn retire_edition(transaction: &Transaction<'_>, edition: Edition) -> Result<()> {
+    transaction
+        .prepare_cached("INSERT OR IGNORE INTO gone_edition (edition) VALUES (?1)")?
+        .execute([edition])?;
+    Ok(())
+}
+
+/// Forgets those chunks that no passage shows any more; units that rest on them become stale.
+fn forget_unused(transaction: &Transaction<'_>, chunks: &[ChunkId]) -> Result<()> {
+    let mut used = transaction.prepare_cached("SELECT 1 FROM passage WHERE chunk_id = ?1")?;
+    for chunk in chunks {
+        if used.exists([chunk])? {
+            continue;
+        }
+        transaction
+            .prepare_cached(
+                "UPDATE unit SET state = 'stale' WHERE state IN ('shadow', 'active', 'contested')
+                 AND id IN (SELECT unit_id FROM unit_evidence WHERE chunk_id = ?1)",
+            )?
+            .execute([chunk])?;
+        transaction
+            .prepare_cached("DELETE FROM chunk WHERE id = ?1")?
+            .execute([chunk])?;
+        transaction
+            .prepare_cached("INSERT OR IGNORE INTO gone_chunk (chunk_id) VALUES (?1)")?
+            .execute([chunk])?;
+    }
+    Ok(())
+}
+
+/// Forgets garbage that the indexes no longer hold.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn clear_garbage(
+    transaction: &Transaction<'_>,
+    chunks: &[ChunkId],
+    editions: &[Edition],
+) -> Result<()> {
+    for chunk in chunks {
+        transaction
+            .prepare_cached("DELETE FROM gone_chunk WHERE chunk_id = ?1")?
+            .execute([chunk])?;
+    }
+    // A chunk that came back is no garbage.
+    transaction.execute(
+        "DELETE FROM gone_chunk WHERE chunk_id IN (SELECT id FROM chunk)",
+        [],
+    )?;
+    for edition in editions {
+        transaction
+            .prepare_cached("DELETE FROM gone_edition WHERE edition = ?1")?
+            .execute([edition])?;
+    }
+    Ok(())
+}
+
+/// Notes that a file could not be read; keeps the time since when the same reason holds.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn put_problem(transaction: &Transaction<'_>, problem: &Problem, now_ms: i64) -> Result<()> {
+    let stat = problem.stat;
+    transaction.execute(
+        "INSERT INTO problem (source_id, path, reason, size, mtime_ns, inode, since_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (source_id, path) DO UPDATE SET
+           since_ms = CASE WHEN reason = excluded.reason THEN since_ms ELSE excluded.since_ms END,
+           reason = excluded.reason, size = excluded.size,
+           mtime_ns = excluded.mtime_ns, inode = excluded.inode",
+        params![
+            problem.source,
+            problem.path,
+            problem.reason,
+            stat.map(|s| s.size.cast_signed()),
+            stat.map(|s| s.mtime_ns),
+            stat.map(|s| s.inode.cast_signed()),
+            now_ms
+        ],
+    )?;
+    Ok(())
+}
+
+/// Forgets a file's problem.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn clear_problem(transaction: &Transaction<'_>, source: SourceId, path: &str) -> Result<()> {
+    transaction
+        .prepare_cached("DELETE FROM problem WHERE source_id = ?1 AND path = ?2")?
+        .execute(params![source, path])?;
+    Ok(())
+}
+
+/// Keeps an answer.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn put_answer(transaction: &Transaction<'_>, answer: &KeptAnswer) -> Result<()> {
+    transaction.execute(
+        "INSERT INTO answer (id, question, body, asked_ms) VALUES (?1, ?2, ?3, ?4)",
+        params![
+            answer.id,
+            answer.question,
+            serde_json::to_string(&answer.body)?,
+            answer.asked_ms
+        ],
+    )?;
+    for (n, chunk) in answer.cited.iter().enumerate() {
+        if let Ok(chunk) = chunk.parse::<ChunkId>() {
+            transaction.execute(
+                "INSERT INTO citation (answer_id, n, chunk_id) VALUES (?1, ?2, ?3)",
+                params![answer.id, n + 1, chunk],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps what the owner says of an answer; `false` when there is no such answer.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn put_feedback(
+    transaction: &Transaction<'_>,
+    answer: &str,
+    verdict: &str,
+    note: Option<&str>,
+    now_ms: i64,
+) -> Result<bool> {
+    let exists = transaction
+        .prepare_cached("SELECT 1 FROM answer WHERE id = ?1")?
+        .exists([answer])?;
+    if exists {
+        transaction.execute(
+            "INSERT INTO feedback (answer_id, verdict, note, given_ms) VALUES (?1, ?2, ?3, ?4)",
+            params![answer, verdict, note, now_ms],
+        )?;
+    }
+    Ok(exists)
+}

@@ -1,0 +1,586 @@
+//! The store: one ledger that decides what is visible, two indexes that propose candidates.
+//!
+//! Owns the one write path and the read path, and is the only place that knows SQLite, LanceDB
+//! and tantivy.
+//!
+//! *Write.* vectors → terms, committed → one ledger transaction. A crash anywhere before that
+//! transaction leaves the old state visible; what lies in the indexes unseen is garbage that a
+//! later run removes or overwrites.
+//!
+//! *Read.* One ledger snapshot is opened first, then both indexes are asked, then candidates are
+//! filtered by that snapshot and their text is read from it. An orphan is never shown.
+//!
+//! *Heal.* What the ledger shows and an index lacks is found when the store is opened, and written
+//! again by [`Store::heal_terms`] and [`Store::missing_vectors`]. Deleting the `index` folder
+//! loses nothing but time.
+
+pub mod ledger;
+mod lexical;
+mod vectors;
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use crate::domain::chunk::ChunkId;
+use crate::domain::rank::Candidate;
+use crate::domain::source::{DocumentId, Edition, SourceId, title_or_stem};
+use crate::error::{Fault, Kind};
+use ledger::{FileStat, Ingested, Ledger, Problem, Row, Snapshot, TermsDocument, TermsRow};
+use lexical::Lexical;
+use vectors::Vectors;
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// Why the store could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite failed.
+    #[error("the ledger failed")]
+    Ledger(#[from] rusqlite::Error),
+    /// A value in the ledger is not what the schema promises.
+    #[error("the ledger holds a value that cannot be read")]
+    Value(#[from] serde_json::Error),
+    /// A newer version wrote the ledger.
+    #[error("{} has schema version {found}, this coho knows {newest}", path.display())]
+    NewerLedger {
+        /// The ledger.
+        path: PathBuf,
+        /// Its version.
+        found: usize,
+        /// The newest version that this program knows.
+        newest: usize,
+    },
+    /// LanceDB failed.
+    #[error("the vector index in {} failed", folder.display())]
+    Vectors {
+        /// Its folder.
+        folder: PathBuf,
+        /// What LanceDB said.
+        source: Box<lancedb::Error>,
+    },
+    /// tantivy failed.
+    #[error("the lexical index in {} failed", folder.display())]
+    Lexical {
+        /// Its folder.
+        folder: PathBuf,
+        /// What tantivy said.
+        source: Box<tantivy::TantivyError>,
+    },
+    /// The file system failed.
+    #[error("cannot use {}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A vector of the wrong length.
+    #[error("a vector has {found} dimensions, the index holds {expected}")]
+    Dimensions {
+        /// What the index holds.
+        expected: usize,
+        /// What was given.
+        found: usize,
+    },
+    /// Another process writes this data folder.
+    #[error("{} is in use by process {pid}", home.display())]
+    InUse {
+        /// The data folder.
+        home: PathBuf,
+        /// Who uses it.
+        pid: String,
+    },
+    /// A write was asked of a store that was opened for reading.
+    #[error("the store was opened for reading only")]
+    ReadOnly,
+    /// A source that does not exist.
+    #[error("there is no source {id}")]
+    NoSource {
+        /// What was asked for.
+        id: SourceId,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    fn vectors(folder: &Path, source: lancedb::Error) -> Self {
+        Self::Vectors {
+            folder: folder.to_owned(),
+            source: Box::new(source),
+        }
+    }
+
+    fn lexical(folder: &Path, source: tantivy::TantivyError) -> Self {
+        Self::Lexical {
+            folder: folder.to_owned(),
+            source: Box::new(source),
+        }
+    }
+
+    fn is_disk_full(&self) -> bool {
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = next {
+            let full = error
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|e| e.kind() == std::io::ErrorKind::StorageFull);
+            let text = error.to_string();
+            if full || text.contains("No space left") || text.contains("disk is full") {
+                return true;
+            }
+            next = error.source();
+        }
+        false
+    }
+}
+
+impl Fault for StoreError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::InUse { .. } => Kind::Conflict,
+            Self::NoSource { .. } => Kind::NotFound,
+            Self::NewerLedger { .. } => Kind::BadInput,
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Kind::BadInput
+            }
+            _ if self.is_disk_full() => Kind::NotReady,
+            _ => Kind::Ours,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            _ if self.is_disk_full() => "disk_full",
+            Self::InUse { .. } => "data_folder_in_use",
+            Self::NoSource { .. } => "no_such_source",
+            Self::NewerLedger { .. } => "newer_ledger",
+            Self::Io { .. } => "store_io",
+            _ => "store_failed",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            _ if self.is_disk_full() => {
+                Some("free some space; nothing that was visible is lost".into())
+            }
+            Self::InUse { .. } => {
+                Some("stop that process, or set COHO_HOME to another folder".into())
+            }
+            Self::NewerLedger { .. } => Some("use the newer coho with this data folder".into()),
+            Self::NoSource { .. } => Some("`coho sources` lists them".into()),
+            Self::Vectors { folder, .. } | Self::Lexical { folder, .. } => Some(format!(
+                "delete {} and start again: it is rebuilt from the ledger",
+                folder.display()
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// Which vectors an index holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VectorSpace {
+    /// Name of the embedding model; names the index folder.
+    pub model: String,
+    /// Length of its vectors.
+    pub dimensions: usize,
+}
+
+/// A set of changes that becomes visible at once.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// Documents with their new passages.
+    pub documents: Vec<Ingested>,
+    /// Vectors of the chunks that the ledger does not know yet.
+    pub vectors: Vec<(ChunkId, Vec<f32>)>,
+    /// Documents that moved: new path and state.
+    pub moved: Vec<(DocumentId, String, FileStat)>,
+    /// Documents whose file was touched without a change.
+    pub touched: Vec<(DocumentId, FileStat)>,
+    /// Documents that are gone.
+    pub removed: Vec<DocumentId>,
+    /// Files that could not be read.
+    pub problems: Vec<Problem>,
+    /// Files whose problem is over because they are gone.
+    pub solved: Vec<(SourceId, String)>,
+}
+
+impl Change {
+    /// Nothing to do?
+    pub fn is_empty(&self) -> bool {
+        self.documents.is_empty()
+            && self.moved.is_empty()
+            && self.touched.is_empty()
+            && self.removed.is_empty()
+            && self.problems.is_empty()
+            && self.solved.is_empty()
+    }
+}
+
+/// The candidates of both lanes, limited to what is visible.
+#[derive(Debug, Default)]
+pub struct Candidates {
+    /// By cosine.
+    pub dense: Vec<Candidate>,
+    /// By BM25.
+    pub lexical: Vec<Candidate>,
+}
+
+/// The three stores behind one door.
+pub struct Store {
+    home: PathBuf,
+    ledger: Ledger,
+    vectors: Vectors,
+    lexical: Lexical,
+    lock: Option<File>,
+}
+
+/// How to open a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read what is visible; any number of processes may.
+    Read,
+    /// Read and write; one process at a time.
+    Write,
+}
+
+impl Store {
+    /// Opens the store in the data folder `home`, creating what is missing.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when `access` is [`Access::Write`] and another process writes,
+    /// [`StoreError::NewerLedger`], or what the file system and the three stores say.
+    pub fn open(home: &Path, space: &VectorSpace, access: Access) -> Result<Self> {
+        create_private_folder(home)?;
+        let lock = (access == Access::Write)
+            .then(|| lock_home(home))
+            .transpose()?;
+        let ledger = Ledger::open(&home.join("ledger.sqlite"))?;
+        let index = home.join("index").join(&space.model);
+        std::fs::create_dir_all(&index).map_err(|source| StoreError::io(&index, source))?;
+        let vectors = Vectors::open(&index.join("vectors"), space.dimensions)?;
+        let lexical = Lexical::open(&index.join("terms"), access == Access::Write)?;
+        Ok(Self {
+            home: home.to_owned(),
+            ledger,
+            vectors,
+            lexical,
+            lock,
+        })
+    }
+
+    /// The data folder.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The ledger, for reads that need no index.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Makes a change visible, all of it or nothing.
+    ///
+    /// # Errors
+    /// What the stores say; the old state is visible then.
+    pub fn commit(&self, change: &Change, now_ms: i64) -> Result<()> {
+        if self.lock.is_none() {
+            return Err(StoreError::ReadOnly);
+        }
+        if change.is_empty() {
+            return Ok(());
+        }
+        let writes = change.documents.len() + change.moved.len();
+        let first = self
+            .ledger
+            .write(|transaction| ledger::reserve_editions(transaction, writes))?;
+        self.vectors.add(&change.vectors)?;
+        let terms = self.terms_of(change, first)?;
+        self.lexical.update(&terms, &[])?;
+        self.ledger.write(|transaction| {
+            let mut editions = (first.0..).map(Edition);
+            let mut next = || editions.next().expect("editions do not run out");
+            for id in &change.removed {
+                ledger::remove_document(transaction, *id)?;
+            }
+            for document in &change.documents {
+                ledger::put_document(transaction, document, next(), now_ms)?;
+            }
+            for (id, path, stat) in &change.moved {
+                ledger::move_document(transaction, *id, path, *stat, next())?;
+            }
+            for (id, stat) in &change.touched {
+                ledger::touch_document(transaction, *id, *stat)?;
+            }
+            for problem in &change.problems {
+                ledger::put_problem(transaction, problem, now_ms)?;
+            }
+            for (source, path) in &change.solved {
+                ledger::clear_problem(transaction, *source, path)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn terms_of(&self, change: &Change, first: Edition) -> Result<Vec<TermsDocument>> {
+        let mut editions = (first.0..).map(Edition);
+        let mut next = || editions.next().expect("editions do not run out");
+        let mut terms: Vec<TermsDocument> = change
+            .documents
+            .iter()
+            .map(|document| terms_of_ingested(document, next()))
+            .collect();
+        for (id, path, _) in &change.moved {
+            let mut moved = self.ledger.read(|snapshot| {
+                let edition = snapshot.edition_of(*id)?;
+                snapshot.terms_of(edition)
+            })?;
+            moved.edition = next();
+            moved.path.clone_from(path);
+            terms.push(moved);
+        }
+        Ok(terms)
+    }
+
+    /// Removes from the indexes what is no longer visible.
+    ///
+    /// # Errors
+    /// What the stores say; the garbage stays garbage then.
+    pub fn collect_garbage(&self) -> Result<()> {
+        let (chunks, editions) = self.ledger.read(|snapshot| snapshot.garbage())?;
+        if chunks.is_empty() && editions.is_empty() {
+            return Ok(());
+        }
+        self.vectors.delete(&chunks)?;
+        self.lexical.update(&[], &editions)?;
+        self.ledger
+            .write(|transaction| ledger::clear_garbage(transaction, &chunks, &editions))
+    }
+
+    /// Writes the terms of visible documents that the lexical index lacks; returns how many.
+    ///
+    /// # Errors
+    /// What the stores say.
+    pub fn heal_terms(&self) -> Result<usize> {
+        let present = self.lexical.editions()?;
+        let missing: Vec<TermsDocument> = self.ledger.read(|snapshot| {
+            let visible = snapshot.editions()?;
+            let missing = visible.difference(&present);
+            missing.map(|edition| snapshot.terms_of(*edition)).collect()
+        })?;
+        let missing: Vec<_> = missing.into_iter().filter(|d| !d.rows.is_empty()).collect();
+        self.lexical.update(&missing, &[])?;
+        Ok(missing.len())
+    }
+
+    /// Visible chunks that have no vector.
+    ///
+    /// # Errors
+    /// What the ledger says.
+    pub fn missing_vectors(&self) -> Result<Vec<ChunkId>> {
+        let present = self.vectors.ids();
+        let visible = self.ledger.read(|snapshot| snapshot.chunk_ids())?;
+        Ok(visible
+            .into_iter()
+            .filter(|id| !present.contains(id))
+            .collect())
+    }
+
+    /// Writes vectors of chunks that are visible already.
+    ///
+    /// # Errors
+    /// What LanceDB says.
+    pub fn heal_vectors(&self, vectors: &[(ChunkId, Vec<f32>)]) -> Result<()> {
+        self.vectors.add(vectors)
+    }
+
+    /// Asks both lanes and keeps what is visible in `snapshot`.
+    ///
+    /// # Errors
+    /// What the stores say.
+    pub fn candidates(
+        &self,
+        snapshot: &Snapshot<'_>,
+        words: &str,
+        vector: Option<&[f32]>,
+        only: Option<SourceId>,
+        limit: usize,
+    ) -> Result<Candidates> {
+        // Room for orphans and, with a filter, for other sources.
+        let wide = if only.is_some() {
+            limit * 20
+        } else {
+            limit * 2
+        };
+        let mut shown = Shown::new(snapshot, only);
+        let mut dense = Vec::with_capacity(limit);
+        if let Some(vector) = vector {
+            for candidate in self.vectors.nearest(vector, wide)? {
+                if dense.len() < limit && shown.chunk(candidate.chunk)? {
+                    dense.push(candidate);
+                }
+            }
+        }
+        let mut lexical = Vec::with_capacity(limit);
+        for hit in self.lexical.search(words, wide)? {
+            if lexical.len() < limit && shown.edition(hit.edition)? && shown.chunk(hit.chunk)? {
+                lexical.push(Candidate {
+                    chunk: hit.chunk,
+                    score: hit.score,
+                });
+            }
+        }
+        Ok(Candidates { dense, lexical })
+    }
+
+    /// Bytes on disk: ledger, vectors, terms.
+    pub fn disk_bytes(&self) -> (u64, u64, u64) {
+        let index = self.home.join("index");
+        let mut vectors = 0;
+        let mut terms = 0;
+        for model in std::fs::read_dir(&index).into_iter().flatten().flatten() {
+            vectors += folder_bytes(&model.path().join("vectors"));
+            terms += folder_bytes(&model.path().join("terms"));
+        }
+        let ledger = ["ledger.sqlite", "ledger.sqlite-wal"]
+            .iter()
+            .filter_map(|name| std::fs::metadata(self.home.join(name)).ok())
+            .map(|m| m.len())
+            .sum();
+        (ledger, vectors, terms)
+    }
+}
+
+/// Remembers what a search has asked the ledger already.
+struct Shown<'a> {
+    snapshot: &'a Snapshot<'a>,
+    only: Option<SourceId>,
+    chunks: HashMap<ChunkId, bool>,
+    editions: HashMap<Edition, bool>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(snapshot: &'a Snapshot<'a>, only: Option<SourceId>) -> Self {
+        Self {
+            snapshot,
+            only,
+            chunks: HashMap::new(),
+            editions: HashMap::new(),
+        }
+    }
+
+    fn chunk(&mut self, id: ChunkId) -> Result<bool> {
+        if let Some(known) = self.chunks.get(&id) {
+            return Ok(*known);
+        }
+        let shown = self.snapshot.is_shown(id, self.only)?;
+        self.chunks.insert(id, shown);
+        Ok(shown)
+    }
+
+    fn edition(&mut self, edition: Edition) -> Result<bool> {
+        if let Some(known) = self.editions.get(&edition) {
+            return Ok(*known);
+        }
+        let visible = self.snapshot.is_visible(edition)?;
+        self.editions.insert(edition, visible);
+        Ok(visible)
+    }
+}
+
+fn terms_of_ingested(document: &Ingested, edition: Edition) -> TermsDocument {
+    let mut seen = HashSet::new();
+    let rows = document.passages.iter();
+    TermsDocument {
+        edition,
+        path: document.path.clone(),
+        title: title_or_stem(&document.meta, &document.path),
+        tags: document.meta.tags.clone(),
+        rows: rows
+            .filter(|passage| seen.insert(passage.id))
+            .map(|passage| TermsRow {
+                chunk: passage.id,
+                text: passage.text.clone(),
+                heading: passage.heading.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// Best row to show for a chunk: the first by path, within the source if one is given.
+///
+/// # Errors
+/// What the ledger says.
+pub fn row_of(
+    snapshot: &Snapshot<'_>,
+    chunk: ChunkId,
+    only: Option<SourceId>,
+) -> Result<Option<Row>> {
+    Ok(snapshot.passages_of(chunk, only, 1)?.into_iter().next())
+}
+
+/// Creates a folder that only its owner can read, or leaves an existing one as it is.
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub fn create_private_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder
+        .create(folder)
+        .map_err(|source| StoreError::io(folder, source))
+}
+
+/// Takes the data folder's lock and leaves this process's id in it. The system frees the lock
+/// when the process ends, however it ends.
+fn lock_home(home: &Path) -> Result<File> {
+    let path = home.join("lock");
+    let io = |source| StoreError::io(&path, source);
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    let mut file = options.open(&path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0).map_err(io)?;
+            file.rewind().map_err(io)?;
+            write!(file, "{}", std::process::id()).map_err(io)?;
+            Ok(file)
+        }
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let _ = file.read_to_string(&mut pid);
+            Err(StoreError::InUse {
+                home: home.to_owned(),
+                pid: if pid.is_empty() { "?".into() } else { pid },
+            })
+        }
+        Err(std::fs::TryLockError::Error(source)) => Err(io(source)),
+    }
+}
+
+fn folder_bytes(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => folder_bytes(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}

@@ -1,0 +1,372 @@
+//! The vector index: one LanceDB table of chunk ids and unit vectors.
+//!
+//! Derived data: the ledger decides which rows count, and the folder can be thrown away. Owns a
+//! small runtime, because LanceDB is async and the store is not. LanceDB neither deduplicates
+//! under concurrent writers nor compacts by itself, so there is one writer, rows are deleted
+//! before they are added again, and small fragments are merged on a count.
+//!
+//! Up to [`RESIDENT_ROWS`] rows the vectors are kept in memory and scanned exactly, which beats
+//! every index at that size; beyond, LanceDB searches.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Float32Type;
+use arrow_array::{Array, FixedSizeListArray, Float32Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema};
+use futures::TryStreamExt;
+use lancedb::query::{ExecutableQuery, QueryBase, Select};
+use lancedb::table::OptimizeAction;
+use lancedb::table::Table;
+
+use super::StoreError;
+use crate::domain::chunk::ChunkId;
+use crate::domain::rank::{Candidate, descending};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// Rows kept in memory at most: 150 MB at 384 dimensions.
+const RESIDENT_ROWS: usize = 100_000;
+
+/// Writes after which small fragments are merged; 300 of them slow a query eightfold.
+const COMPACT_AFTER_WRITES: u32 = 32;
+
+/// LanceDB's caches default to gigabytes.
+const INDEX_CACHE_BYTES: usize = 64 << 20;
+const METADATA_CACHE_BYTES: usize = 32 << 20;
+
+const TABLE: &str = "chunks";
+
+/// The vector index of one embedding model.
+pub(super) struct Vectors {
+    runtime: Option<tokio::runtime::Runtime>,
+    folder: PathBuf,
+    dimensions: usize,
+    table: Table,
+    rows: RwLock<Resident>,
+    writes: std::sync::atomic::AtomicU32,
+}
+
+/// The rows in memory, or the knowledge that they are too many.
+struct Resident {
+    ids: Vec<ChunkId>,
+    place: HashMap<ChunkId, usize>,
+    data: Vec<f32>,
+    /// False once there are more than [`RESIDENT_ROWS`]; `data` is empty then.
+    complete: bool,
+}
+
+impl Vectors {
+    /// Opens the index in `folder`, or creates it, for vectors of `dimensions` numbers.
+    ///
+    /// # Errors
+    /// [`StoreError::Vectors`] when LanceDB cannot read the folder.
+    pub(super) fn open(folder: &Path, dimensions: usize) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("coho-lance")
+            .enable_all()
+            .build()
+            .map_err(|source| StoreError::io(folder, source))?;
+        let at = |source| StoreError::vectors(folder, source);
+        let table = runtime
+            .block_on(open_table(folder, dimensions))
+            .map_err(at)?;
+        let rows = runtime.block_on(load(&table, dimensions)).map_err(at)?;
+        Ok(Self {
+            runtime: Some(runtime),
+            folder: folder.to_owned(),
+            dimensions,
+            table,
+            rows: RwLock::new(rows),
+            writes: std::sync::atomic::AtomicU32::new(0),
+        })
+    }
+
+    /// Rows in the index, visible or not.
+    pub(super) fn ids(&self) -> HashSet<ChunkId> {
+        self.read_rows().ids.iter().copied().collect()
+    }
+
+    /// Adds rows; those that are there already are replaced.
+    ///
+    /// # Errors
+    /// [`StoreError::Dimensions`] for a vector of another length, [`StoreError::Vectors`].
+    pub(super) fn add(&self, rows: &[(ChunkId, Vec<f32>)]) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if let Some((_, vector)) = rows.iter().find(|(_, v)| v.len() != self.dimensions) {
+            return Err(StoreError::Dimensions {
+                expected: self.dimensions,
+                found: vector.len(),
+            });
+        }
+        let again: Vec<ChunkId> = {
+            let present = self.read_rows();
+            let again = rows.iter().map(|(id, _)| *id);
+            again.filter(|id| present.place.contains_key(id)).collect()
+        };
+        self.delete(&again)?;
+        let batch = record_batch(rows, self.dimensions);
+        self.block_on(async { self.table.add(batch).execute().await.map(drop) })?;
+        self.write_rows().extend(rows);
+        self.count_write()
+    }
+
+    /// Deletes rows; unknown ids are ignored.
+    ///
+    /// # Errors
+    /// [`StoreError::Vectors`].
+    pub(super) fn delete(&self, ids: &[ChunkId]) -> Result<()> {
+        for some in ids.chunks(500) {
+            let list: Vec<String> = some.iter().map(|id| format!("'{id}'")).collect();
+            let predicate = format!("id IN ({})", list.join(","));
+            self.block_on(async { self.table.delete(predicate.as_str()).await.map(drop) })?;
+            self.write_rows().remove(some);
+            self.count_write()?;
+        }
+        Ok(())
+    }
+
+    /// The `limit` rows with the largest cosine to `query`, best first. Both sides are unit
+    /// vectors, so that the dot product is the cosine.
+    ///
+    /// # Errors
+    /// [`StoreError::Dimensions`], [`StoreError::Vectors`].
+    pub(super) fn nearest(&self, query: &[f32], limit: usize) -> Result<Vec<Candidate>> {
+        if query.len() != self.dimensions {
+            return Err(StoreError::Dimensions {
+                expected: self.dimensions,
+                found: query.len(),
+            });
+        }
+        let rows = self.read_rows();
+        if rows.complete {
+            return Ok(rows.nearest(query, limit, self.dimensions));
+        }
+        drop(rows);
+        self.block_on(search(&self.table, query, limit))
+    }
+
+    /// Merges small fragments and drops old versions. Queries go on meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Vectors`].
+    pub(super) fn compact(&self) -> Result<()> {
+        self.block_on(async {
+            self.table.optimize(OptimizeAction::All).await?;
+            let prune = OptimizeAction::Prune {
+                older_than: Some(chrono_zero()),
+                delete_unverified: Some(false),
+                error_if_tagged_old_versions: None,
+            };
+            self.table.optimize(prune).await.map(drop)
+        })
+    }
+
+    fn count_write(&self) -> Result<()> {
+        use std::sync::atomic::Ordering;
+        if self.writes.fetch_add(1, Ordering::Relaxed) + 1 < COMPACT_AFTER_WRITES {
+            return Ok(());
+        }
+        self.writes.store(0, Ordering::Relaxed);
+        self.compact()
+    }
+
+    fn block_on<T>(&self, work: impl Future<Output = lancedb::Result<T>>) -> Result<T> {
+        let runtime = self.runtime.as_ref().expect("the runtime lives until drop");
+        runtime
+            .block_on(work)
+            .map_err(|source| StoreError::vectors(&self.folder, source))
+    }
+
+    fn read_rows(&self) -> std::sync::RwLockReadGuard<'_, Resident> {
+        self.rows
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn write_rows(&self) -> std::sync::RwLockWriteGuard<'_, Resident> {
+        self.rows
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Drop for Vectors {
+    fn drop(&mut self) {
+        // A runtime may not be dropped on a thread of another runtime; this way it may.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn chrono_zero() -> lancedb::table::Duration {
+    lancedb::table::Duration::zero()
+}
+
+impl Resident {
+    fn extend(&mut self, rows: &[(ChunkId, Vec<f32>)]) {
+        for (id, vector) in rows {
+            self.place.insert(*id, self.ids.len());
+            self.ids.push(*id);
+            if self.complete {
+                self.data.extend_from_slice(vector);
+            }
+        }
+        if self.ids.len() > RESIDENT_ROWS {
+            self.complete = false;
+            self.data = Vec::new();
+        }
+    }
+
+    fn remove(&mut self, ids: &[ChunkId]) {
+        let dimensions = self.data.len().checked_div(self.ids.len()).unwrap_or(0);
+        for id in ids {
+            let Some(place) = self.place.remove(id) else {
+                continue;
+            };
+            let last = self.ids.len() - 1;
+            self.ids.swap_remove(place);
+            if place < last {
+                self.place.insert(self.ids[place], place);
+            }
+            if self.complete {
+                let (to, from) = (place * dimensions, last * dimensions);
+                self.data.copy_within(from..from + dimensions, to);
+                self.data.truncate(from);
+            }
+        }
+    }
+
+    fn nearest(&self, query: &[f32], limit: usize, dimensions: usize) -> Vec<Candidate> {
+        let mut scored: Vec<Candidate> = self
+            .data
+            .chunks_exact(dimensions)
+            .zip(&self.ids)
+            .map(|(row, id)| Candidate {
+                chunk: *id,
+                score: lance_linalg::distance::dot::dot_f32(query, row),
+            })
+            .collect();
+        let order =
+            |a: &Candidate, b: &Candidate| descending(a.score, b.score).then(a.chunk.cmp(&b.chunk));
+        if scored.len() > limit && limit > 0 {
+            scored.select_nth_unstable_by(limit - 1, order);
+        }
+        scored.truncate(limit);
+        scored.sort_by(order);
+        scored
+    }
+}
+
+fn schema(dimensions: usize) -> Arc<Schema> {
+    let length = i32::try_from(dimensions).expect("a vector has fewer than 2^31 dimensions");
+    let item = Arc::new(Field::new("item", DataType::Float32, true));
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Utf8, false),
+        Field::new("vector", DataType::FixedSizeList(item, length), false),
+    ]))
+}
+
+fn record_batch(rows: &[(ChunkId, Vec<f32>)], dimensions: usize) -> RecordBatch {
+    let schema = schema(dimensions);
+    let ids = StringArray::from_iter_values(rows.iter().map(|(id, _)| id.to_string()));
+    let numbers: Float32Array = rows.iter().flat_map(|(_, v)| v.iter().copied()).collect();
+    let DataType::FixedSizeList(item, length) = schema.field(1).data_type().clone() else {
+        unreachable!("the schema above says so");
+    };
+    let vectors = FixedSizeListArray::new(item, length, Arc::new(numbers), None);
+    RecordBatch::try_new(schema, vec![Arc::new(ids), Arc::new(vectors)])
+        .expect("columns were built from the schema")
+}
+
+async fn open_table(folder: &Path, dimensions: usize) -> lancedb::Result<Table> {
+    let session = Arc::new(lancedb::Session::new(
+        INDEX_CACHE_BYTES,
+        METADATA_CACHE_BYTES,
+        Arc::new(lancedb::ObjectStoreRegistry::default()),
+    ));
+    let uri = folder.to_string_lossy();
+    let database = lancedb::connect(&uri).session(session).execute().await?;
+    let names = database.table_names().execute().await?;
+    if names.iter().any(|name| name == TABLE) {
+        database.open_table(TABLE).execute().await
+    } else {
+        database
+            .create_empty_table(TABLE, schema(dimensions))
+            .execute()
+            .await
+    }
+}
+
+async fn load(table: &Table, dimensions: usize) -> lancedb::Result<Resident> {
+    let count = table.count_rows(None).await?;
+    let complete = count <= RESIDENT_ROWS;
+    let columns: &[&str] = if complete { &["id", "vector"] } else { &["id"] };
+    let mut rows = Resident {
+        ids: Vec::with_capacity(count),
+        place: HashMap::with_capacity(count),
+        data: Vec::with_capacity(if complete { count * dimensions } else { 0 }),
+        complete,
+    };
+    let mut stream = table
+        .query()
+        .select(Select::columns(columns))
+        .execute()
+        .await?;
+    while let Some(batch) = stream.try_next().await? {
+        let ids = batch.column(0).as_string::<i32>();
+        let numbers = complete.then(|| {
+            let vectors = batch.column(1).as_fixed_size_list();
+            let width = vectors.value_length().unsigned_abs() as usize;
+            let all = vectors.values().as_primitive::<Float32Type>().values();
+            (all.clone(), vectors.offset() * width, width)
+        });
+        for row in 0..batch.num_rows() {
+            // A row whose id does not parse or repeats is an orphan of a broken write.
+            let Ok(id) = ids.value(row).parse::<ChunkId>() else {
+                continue;
+            };
+            if rows.place.contains_key(&id) {
+                continue;
+            }
+            rows.place.insert(id, rows.ids.len());
+            rows.ids.push(id);
+            if let Some((all, first, width)) = &numbers {
+                let start = first + row * width;
+                rows.data.extend_from_slice(&all[start..start + width]);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+async fn search(table: &Table, query: &[f32], limit: usize) -> lancedb::Result<Vec<Candidate>> {
+    let mut stream = table
+        .query()
+        .nearest_to(query)?
+        .distance_type(lancedb::DistanceType::Dot)
+        .limit(limit)
+        .select(Select::columns(&["id", "_distance"]))
+        .execute()
+        .await?;
+    let mut found = Vec::with_capacity(limit);
+    while let Some(batch) = stream.try_next().await? {
+        let ids = batch.column(0).as_string::<i32>();
+        let distances = batch.column(1).as_primitive::<Float32Type>();
+        for row in 0..batch.num_rows() {
+            if let Ok(chunk) = ids.value(row).parse() {
+                found.push(Candidate {
+                    chunk,
+                    score: 1.0 - distances.value(row),
+                });
+            }
+        }
+    }
+    Ok(found)
+}

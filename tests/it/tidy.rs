@@ -1,0 +1,149 @@
+//! The house rules that a compiler does not check: layers, module heads, no forgotten test file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(rust_files(&path));
+        } else if path.extension() == Some("rs".as_ref()) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// What each top-level module may import from this crate.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("error", &[]),
+    ("lane", &["error"]),
+    ("domain", &[]),
+    ("store", &["domain", "error"]),
+    ("engine", &["domain", "error", "lane"]),
+    ("extract", &["domain", "error"]),
+    (
+        "flow",
+        &["domain", "store", "engine", "extract", "error", "lane"],
+    ),
+    ("settings", &["flow", "error"]),
+    (
+        "app",
+        &[
+            "domain", "store", "engine", "extract", "flow", "settings", "error", "lane",
+        ],
+    ),
+    (
+        "http",
+        &[
+            "domain", "store", "engine", "flow", "app", "settings", "error",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "domain", "store", "engine", "flow", "app", "http", "settings", "error",
+        ],
+    ),
+    ("lib", &[]),
+    ("main", &["cli", "extract"]),
+];
+
+fn module_of(file: &Path) -> String {
+    let below = file.strip_prefix(root().join("src")).unwrap();
+    let first = below.components().next().unwrap();
+    let name = first.as_os_str().to_string_lossy().into_owned();
+    name.trim_end_matches(".rs").to_owned()
+}
+
+fn imports(text: &str) -> Vec<String> {
+    let code = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    let code: Vec<&str> = code.collect();
+    let mut found = Vec::new();
+    for line in code {
+        for (at, _) in line.match_indices("crate::") {
+            // `$crate::` and `other_crate::` are not ours.
+            let before = line[..at].chars().next_back();
+            if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$') {
+                continue;
+            }
+            let rest = &line[at + "crate::".len()..];
+            let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_'));
+            found.push(rest[..end.unwrap_or(rest.len())].to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let mut wrong = Vec::new();
+    for file in rust_files(&root().join("src")) {
+        let module = module_of(&file);
+        let allowed = MAY_IMPORT.iter().find(|(name, _)| *name == module);
+        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{module} is in no layer"));
+        let text = fs::read_to_string(&file).unwrap();
+        for import in imports(&text) {
+            if import != module && !allowed.contains(&import.as_str()) {
+                wrong.push(format!("{} imports {import}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn engines_and_stores_are_known_in_one_place_only() {
+    let owners = [
+        ("rusqlite", "store"),
+        ("lancedb", "store"),
+        ("tantivy", "store"),
+        ("llama_cpp_2", "engine"),
+        ("fastembed", "engine"),
+        ("ort", "engine"),
+        ("axum", "http"),
+        ("pdf_extract", "extract"),
+    ];
+    for file in rust_files(&root().join("src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        for (library, owner) in owners {
+            let uses = text
+                .lines()
+                .any(|line| line.starts_with(&format!("use {library}::")));
+            assert!(
+                !uses || module_of(&file) == owner,
+                "{} uses {library}",
+                file.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_owns() {
+    for folder in ["src", "tests"] {
+        for file in rust_files(&root().join(folder)) {
+            let text = fs::read_to_string(&file).unwrap();
+            assert!(text.starts_with("//!"), "{} has no head", file.display());
+        }
+    }
+}
+
+#[test]
+fn no_test_file_is_forgotten() {
+    let main = fs::read_to_string(root().join("tests/it/main.rs")).unwrap();
+    for file in rust_files(&root().join("tests/it")) {
+        let stem = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let listed = main.contains(&format!("mod {stem};"));
+        assert!(stem == "main" || listed, "{stem} is in no binary");
+    }
+}
