@@ -440,7 +440,7 @@ impl Service {
         let syncer = Syncer::spawn(Arc::clone(&app.ingest), Arc::clone(&app.store), options)
             .map_err(|source| StoreError::io(Path::new("a thread"), source))?;
         for source in app.store.ledger().read(|snapshot| snapshot.sources())? {
-            syncer.watch(&source);
+            syncer.watch(&source, Duration::ZERO);
         }
         Ok(Self { app, syncer })
     }

@@ -5,6 +5,7 @@
 
 mod doctor;
 mod models;
+pub mod output;
 mod remote;
 mod show;
 
@@ -17,7 +18,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{CommandFactory, Parser, Subcommand};
-use serde_json::json;
 
 use crate::app::{self, App, Service};
 use crate::domain::source::SourceId;
@@ -275,24 +275,22 @@ fn add(
             } else {
                 Some(sync_here(&app, &source)?)
             };
-            (json!(source), report.map(|r| json!(r)))
+            (source, report)
         }
         Writing::There(remote) => {
             let source = remote.add_source(&path, &include, &exclude)?;
-            let id = source["id"].as_i64().unwrap_or_default();
             let report = if no_sync {
                 None
             } else {
-                Some(remote.sync(id)?)
+                Some(remote.sync(source.id.0)?)
             };
             (source, report)
         }
     };
     if json {
-        show::json(&json!({ "source": source, "report": report }));
+        show::json(&output::Added { source, report });
     } else {
-        let shown = source["path"].as_str().unwrap_or_default();
-        println!("added {shown} as source {}", source["id"]);
+        println!("added {} as source {}", source.path.display(), source.id);
         if let Some(report) = &report {
             show::report(report);
         }
@@ -343,7 +341,7 @@ fn sources(session: Session) -> Result<ExitCode, Failure> {
     let json = session.json;
     let sources = session.open(Access::Read)?.sources()?;
     if json {
-        show::json(&json!({ "sources": sources }));
+        show::json(&output::Sources { sources });
     } else if sources.is_empty() {
         println!("no sources yet: `coho add PATH` adds a folder of notes");
     } else {
@@ -363,7 +361,7 @@ fn remove(session: Session, source: &str) -> Result<ExitCode, Failure> {
         Writing::There(remote) => remote.remove_source(source)?,
     };
     if json {
-        show::json(&json!({ "removed": id }));
+        show::json(&output::Removed { removed: id });
     } else {
         println!("removed source {id}; its files are as they were");
     }
@@ -401,7 +399,7 @@ fn sync(session: Session, only: Option<&str>) -> Result<ExitCode, Failure> {
                 }
                 // One folder that is gone does not keep the others from being read.
                 match sync_here(&app, &status.source) {
-                    Ok(report) => reports.push(json!(report)),
+                    Ok(report) => reports.push(report),
                     Err(failure) if failure.code() == "stopped" => return Err(failure),
                     Err(failure) => {
                         show::failure(&failure, false);
@@ -417,7 +415,7 @@ fn sync(session: Session, only: Option<&str>) -> Result<ExitCode, Failure> {
         }
     }
     if json {
-        show::json(&json!({ "reports": reports }));
+        show::json(&output::Synced { reports });
     } else {
         reports.iter().for_each(show::report);
     }
@@ -449,11 +447,7 @@ fn serve(session: Session) -> Result<ExitCode, Failure> {
     let address = listener.local_addr().unwrap_or(listen);
     remote::announce(&home, address)?;
     if json {
-        show::json(&json!({
-            "address": format!("http://{address}"),
-            "pid": std::process::id(),
-            "token_file": home.join("token"),
-        }));
+        show::json(&output::Serving::here(address, &home));
     } else {
         println!("coho listens on http://{address}");
         println!("the token is in {}", home.join("token").display());
@@ -575,7 +569,8 @@ fn feedback(
         .open(Access::Read)?
         .feedback(answer, verdict, note)?;
     if json {
-        show::json(&json!({ "answer": answer, "verdict": verdict }));
+        let (answer, verdict) = (answer.to_owned(), verdict.to_owned());
+        show::json(&output::Noted { answer, verdict });
     } else {
         println!("noted: {answer} was {verdict}");
     }

@@ -3,9 +3,7 @@
 use std::net::TcpListener;
 use std::process::ExitCode;
 
-use serde::Serialize;
-use serde_json::json;
-
+use super::output::{Check, Diagnosis};
 use super::remote::Remote;
 use super::{Session, show};
 use crate::engine::install::Models;
@@ -13,14 +11,6 @@ use crate::engine::onnx::OnnxEmbedder;
 use crate::engine::{Embedder, llama};
 use crate::error::{Failure, Fault};
 use crate::store::{create_private_folder, ledger::Ledger};
-
-#[derive(Serialize)]
-struct Check {
-    name: &'static str,
-    ok: bool,
-    detail: String,
-    hint: Option<String>,
-}
 
 impl Check {
     fn of<F: Fault>(name: &'static str, outcome: Result<String, F>) -> Self {
@@ -64,7 +54,7 @@ pub(super) fn run(session: &Session) -> ExitCode {
     checks.extend(watches());
     let ok = checks.iter().all(|check| check.ok);
     if session.json {
-        show::json(&json!({ "ok": ok, "checks": checks }));
+        show::json(&Diagnosis { ok, checks });
     } else {
         for check in &checks {
             let mark = if check.ok { "ok     " } else { "missing" };

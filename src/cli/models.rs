@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Subcommand;
-use serde_json::{Value, json};
 
+use super::output::{
+    Bench, Chosen, EmbedderBench, GeneratorBench, InstalledModels, ModelList, ModelRow,
+};
 use super::{Session, show};
-use crate::engine::install::{Installed, Models};
+use crate::engine::install::Models;
 use crate::engine::llama::{self, Llama, LlamaOptions};
 use crate::engine::manifest::{self, Role};
 use crate::engine::onnx::OnnxEmbedder;
@@ -63,33 +65,45 @@ fn list(session: &Session, models: &Models) {
         Role::Embedder => chosen.embedder == name,
         Role::Generator => chosen.generator == name,
     };
-    let describe = |i: &Installed, here: bool| {
-        json!({
-            "name": i.name, "role": i.role, "about": i.about, "licence": i.licence,
-            "bytes": i.bytes, "installed": here, "in_use": here && in_use(&i.name, i.role),
+    let mut rows: Vec<ModelRow> = installed
+        .iter()
+        .map(|i| ModelRow {
+            name: i.name.clone(),
+            role: i.role,
+            about: i.about.clone(),
+            licence: i.licence.clone(),
+            bytes: Some(i.bytes),
+            installed: true,
+            in_use: in_use(&i.name, i.role),
         })
-    };
-    let mut rows: Vec<Value> = installed.iter().map(|i| describe(i, true)).collect();
+        .collect();
     for entry in manifest::entries() {
         if !installed.iter().any(|i| i.name == entry.name) {
-            rows.push(json!({
-                "name": entry.name, "role": entry.role, "about": entry.about,
-                "licence": entry.licence, "bytes": entry.wheel_here().map(|w| w.bytes),
-                "installed": false, "in_use": false,
-            }));
+            rows.push(ModelRow {
+                bytes: entry.wheel_here().map(|wheel| wheel.bytes),
+                name: entry.name,
+                role: entry.role,
+                about: entry.about,
+                licence: entry.licence,
+                installed: false,
+                in_use: false,
+            });
         }
     }
     if session.json {
-        return show::json(&json!({ "models": rows, "folder": models.folder() }));
+        let folder = models.folder().to_owned();
+        return show::json(&ModelList {
+            models: rows,
+            folder,
+        });
     }
     for row in rows {
-        let mark = match (row["in_use"] == true, row["installed"] == true) {
+        let mark = match (row.in_use, row.installed) {
             (true, _) => "in use",
             (_, true) => "installed",
             _ => "not installed",
         };
-        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-        println!("{:<24} {:<14} {}", text("name"), mark, text("about"));
+        println!("{:<24} {:<14} {}", row.name, mark, row.about);
     }
 }
 
@@ -114,7 +128,10 @@ fn install(session: &Session, models: &Models, name: Option<String>) -> Result<(
         done.push(installed);
     }
     if session.json {
-        show::json(&json!({ "installed": done, "folder": models.folder() }));
+        show::json(&InstalledModels {
+            installed: done,
+            folder: models.folder().to_owned(),
+        });
     }
     Ok(())
 }
@@ -134,7 +151,10 @@ fn choose(session: &Session, models: &Models, name: &str) -> Result<(), Failure>
     };
     set_in_file(&session.places.config, key, name)?;
     if session.json {
-        show::json(&json!({ "key": key, "value": name }));
+        show::json(&Chosen {
+            key: key.to_owned(),
+            value: name.to_owned(),
+        });
     } else {
         println!("{key} is `{name}` now; a running service takes it up when it starts again");
     }
@@ -166,35 +186,37 @@ const BENCH_SENTENCE: &str = "The train to the mountains leaves in the morning, 
                               are in the drawer of the kitchen table together with the map. ";
 
 fn bench(session: &Session, models: &Models) -> Result<(), Failure> {
-    let embedding = bench_embedder(session, models)?;
-    let writing = match session.settings.models.generator.as_str() {
-        "none" => Value::Null,
-        name => bench_generator(session, models, name)?,
+    let bench = Bench {
+        embedder: bench_embedder(session, models)?,
+        generator: match session.settings.models.generator.as_str() {
+            "none" => None,
+            name => Some(bench_generator(session, models, name)?),
+        },
     };
     if session.json {
-        show::json(&json!({ "embedder": embedding, "generator": writing }));
+        show::json(&bench);
         return Ok(());
     }
+    let e = &bench.embedder;
     println!(
         "{}: loads in {} ms, a query takes {} ms, {} passages/s of about 120 tokens",
-        embedding["name"].as_str().unwrap_or_default(),
-        embedding["load_ms"],
-        embedding["query_ms"],
-        embedding["passages_per_s"]
+        e.name, e.load_ms, e.query_ms, e.passages_per_s
     );
-    if writing.is_null() {
+    let Some(g) = &bench.generator else {
         println!("no language model is in use");
         return Ok(());
-    }
+    };
     println!(
-        "{}: loads in {} ms, reads {} tokens/s, writes {} tokens/s, first word after {} ms",
-        writing["name"].as_str().unwrap_or_default(),
-        writing["load_ms"],
-        writing["prefill_tokens_per_s"],
-        writing["generate_tokens_per_s"],
-        writing["first_token_ms"]
+        "{}: loads in {} ms, reads {} tokens/s, writes {} tokens/s",
+        g.name, g.load_ms, g.prefill_tokens_per_s, g.generate_tokens_per_s
     );
-    if writing["generate_tokens_per_s"].as_f64().unwrap_or(0.0) < 30.0 {
+    if let Some(first) = g.first_token_ms {
+        println!(
+            "the first word comes {first} ms after a prompt of {} tokens",
+            g.prompt_tokens
+        );
+    }
+    if g.generate_tokens_per_s < 30.0 {
         println!("below 30 tokens/s people stop waiting: a smaller model would serve better here");
     }
     Ok(())
@@ -208,7 +230,7 @@ fn millis(since: Instant) -> f64 {
     round(since.elapsed().as_secs_f64() * 1e3)
 }
 
-fn bench_embedder(session: &Session, models: &Models) -> Result<Value, Failure> {
+fn bench_embedder(session: &Session, models: &Models) -> Result<EmbedderBench, Failure> {
     let chosen = models.installed(&session.settings.models.embedder)?;
     let started = Instant::now();
     let mut model = OnnxEmbedder::load(
@@ -233,13 +255,19 @@ fn bench_embedder(session: &Session, models: &Models) -> Result<Value, Failure> 
         model.embed(&passages)?;
     }
     let rate = 32.0 / started.elapsed().as_secs_f64();
-    Ok(json!({
-        "name": chosen.name, "load_ms": load_ms, "query_ms": round(times[10]),
-        "passages_per_s": round(rate),
-    }))
+    Ok(EmbedderBench {
+        name: chosen.name,
+        load_ms,
+        query_ms: round(times[10]),
+        passages_per_s: round(rate),
+    })
 }
 
-fn bench_generator(session: &Session, models: &Models, name: &str) -> Result<Value, Failure> {
+fn bench_generator(
+    session: &Session,
+    models: &Models,
+    name: &str,
+) -> Result<GeneratorBench, Failure> {
     let chosen = models.installed(name)?;
     let mut model = Llama::new(LlamaOptions {
         path: models.file_of(&chosen),
@@ -269,10 +297,12 @@ fn bench_generator(session: &Session, models: &Models, name: &str) -> Result<Val
     #[expect(clippy::cast_precision_loss, reason = "token counts")]
     let rate = |tokens: usize, seconds: f64| round(tokens as f64 / seconds.max(1e-9));
     let read = written.prompt_tokens - written.cached_tokens;
-    Ok(json!({
-        "name": chosen.name, "load_ms": load_ms, "first_token_ms": first_token_ms,
-        "prompt_tokens": written.prompt_tokens,
-        "prefill_tokens_per_s": rate(read, written.prefill.as_secs_f64()),
-        "generate_tokens_per_s": rate(written.generated_tokens, written.generate.as_secs_f64()),
-    }))
+    Ok(GeneratorBench {
+        name: chosen.name,
+        load_ms,
+        first_token_ms,
+        prompt_tokens: written.prompt_tokens,
+        prefill_tokens_per_s: rate(read, written.prefill.as_secs_f64()),
+        generate_tokens_per_s: rate(written.generated_tokens, written.generate.as_secs_f64()),
+    })
 }

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{BadRequest, Failure, Fault, Kind};
+use crate::flow::ingest::Report;
 use crate::settings::{Places, write_private};
 use crate::store::StoreError;
+use crate::store::ledger::Source;
 
 const FILE: &str = "service.json";
 
@@ -81,6 +83,11 @@ impl Fault for RemoteError {
     }
 }
 
+/// A service of another version may say something else than expected.
+fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Failure> {
+    Ok(serde_json::from_value(value).map_err(StoreError::from)?)
+}
+
 impl Remote {
     /// The service that was announced in the data folder.
     pub(super) fn find(places: &Places) -> Option<Self> {
@@ -145,13 +152,13 @@ impl Remote {
         path: &Path,
         include: &[String],
         exclude: &[String],
-    ) -> Result<Value, Failure> {
+    ) -> Result<Source, Failure> {
         let body = json!({ "path": path, "include": include, "exclude": exclude });
-        self.call("POST", "/v1/sources", Some(&body))
+        read(self.call("POST", "/v1/sources", Some(&body))?)
     }
 
-    pub(super) fn sync(&self, id: i64) -> Result<Value, Failure> {
-        self.call("POST", &format!("/v1/sources/{id}/sync"), None)
+    pub(super) fn sync(&self, id: i64) -> Result<Report, Failure> {
+        read(self.call("POST", &format!("/v1/sources/{id}/sync"), None)?)
     }
 
     /// Numbers of all sources, or of the one with this number or path.

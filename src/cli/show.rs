@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use serde_json::{Value, json};
 
+use super::output::{Failed, FailedError};
 use crate::app::{Problems, SourceStatus, Status};
 use crate::engine::install::Step;
 use crate::error::Failure;
 use crate::flow::answer::Answer;
-use crate::flow::ingest::Progress;
+use crate::flow::ingest::{Progress, Report};
 use crate::flow::search::Found;
 
 /// Prints one JSON document.
@@ -27,14 +27,14 @@ pub(super) fn json(value: &impl Serialize) {
 pub(super) fn failure(failure: &Failure, as_json: bool) {
     let hint = failure.hint();
     if as_json {
-        json(&json!({
-            "error": {
-                "code": failure.code(),
-                "message": failure.to_string(),
-                "causes": failure.causes(),
-                "hint": hint,
-            }
-        }));
+        json(&Failed {
+            error: FailedError {
+                code: failure.code().to_owned(),
+                message: failure.to_string(),
+                causes: failure.causes(),
+                hint: hint.clone(),
+            },
+        });
     }
     eprintln!("error: {failure}");
     for cause in failure.causes() {
@@ -177,13 +177,17 @@ pub(super) fn problems(problems: &Problems) {
 }
 
 /// What a sync did.
-pub(super) fn report(report: &Value) {
-    let count = |key: &str| report[key].as_u64().unwrap_or(0);
-    let named = ["added", "changed", "moved", "removed", "unchanged"];
-    let parts: Vec<String> = named
-        .iter()
-        .filter(|key| count(key) > 0)
-        .map(|key| format!("{} {key}", count(key)))
+pub(super) fn report(report: &Report) {
+    let counts = [
+        (report.added, "added"),
+        (report.changed, "changed"),
+        (report.moved, "moved"),
+        (report.removed, "removed"),
+        (report.unchanged, "unchanged"),
+    ];
+    let parts = counts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts
+        .map(|(count, what)| format!("{count} {what}"))
         .collect();
     let done = if parts.is_empty() {
         "nothing that coho reads is in it yet".to_owned()
@@ -191,16 +195,16 @@ pub(super) fn report(report: &Value) {
         parts.join(", ")
     };
     let (chunks, took) = (
-        count("chunks_embedded"),
-        Duration::from_millis(count("took_ms")),
+        report.chunks_embedded,
+        Duration::from_millis(report.took_ms),
     );
     println!(
         "source {}: {done}; {chunks} chunks embedded in {took:.1?}",
-        report["source"]
+        report.source
     );
-    let problems = report["problems"].as_array().map_or(0, Vec::len);
-    if problems > 0 {
-        println!("{problems} files were left out: `coho status --problems` says why");
+    if !report.problems.is_empty() {
+        let count = report.problems.len();
+        println!("{count} files were left out: `coho status --problems` says why");
     }
 }
 

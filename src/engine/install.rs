@@ -18,7 +18,7 @@ use super::graph::bert_onnx;
 use super::manifest::{Entry, Role, Wheel, entries, entry, platform};
 
 /// What `model.json` says of an installed model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Installed {
     /// Its name.
     pub name: String,

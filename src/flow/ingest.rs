@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::scan::{self, Found, ScanError};
 use crate::domain::chunk::{self, ChunkId, Limits, TokenStarts};
@@ -59,7 +59,7 @@ pub struct Progress {
 }
 
 /// What a run did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Report {
     /// The source.
     pub source: i64,
@@ -82,7 +82,7 @@ pub struct Report {
 }
 
 /// A file left out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ReportedProblem {
     /// Path below the source's root.
     pub path: String,

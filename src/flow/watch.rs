@@ -156,8 +156,8 @@ impl Syncer {
         receive
     }
 
-    /// Watches a source from now on and syncs it soon.
-    pub fn watch(&self, source: &Source) {
+    /// Watches a source from now on and syncs it after `delay`, unless asked to earlier.
+    pub fn watch(&self, source: &Source, delay: Duration) {
         let watcher = self.start_watcher(source);
         let polled = watcher.as_ref().err().cloned();
         if let Some(reason) = &polled {
@@ -173,7 +173,7 @@ impl Syncer {
         };
         let mut state = self.shared.lock();
         state.watches.insert(source.id, watch);
-        state.due.insert(source.id, Instant::now());
+        state.due.insert(source.id, Instant::now() + delay);
         drop(state);
         self.shared.wake.notify_all();
     }

@@ -212,7 +212,8 @@ pub(super) async fn add_source(
         let source = service
             .app
             .add_source(&body.path, &body.include, &body.exclude)?;
-        service.syncer.watch(&source);
+        // Whoever adds a folder asks for a sync next and wants its report.
+        service.syncer.watch(&source, Duration::from_secs(1));
         Ok(source)
     })
     .await?;

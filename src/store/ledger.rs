@@ -53,7 +53,7 @@ macro_rules! sql_integer {
 sql_integer!(SourceId, DocumentId, Edition);
 
 /// A source as the ledger knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Source {
     /// Its number.
     pub id: SourceId,

@@ -1,5 +1,15 @@
-//! The only integration test binary: linking `LanceDB` takes longer than any of its tests.
+//! The only integration test binary: linking LanceDB takes longer than any of its tests.
+//!
+//! Everything here runs the real parts: the binary, SQLite, LanceDB, tantivy, ONNX Runtime with
+//! the real embedding model, llama.cpp with the real language model. `make models` installs them.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod cli;
+mod crash;
+mod golden;
+mod kit;
+mod models;
+mod service;
 mod tidy;
+mod vault;

@@ -1,0 +1,50 @@
+# coho: what can be done here. `make` alone lists the targets.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# One target folder outside the checkout: the dependencies are built once for all targets.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/coho/target
+export CARGO_TERM_PROGRESS_WHEN ?= auto
+COHO := $(CARGO_TARGET_DIR)/debug/coho
+
+.PHONY: help setup build models demo test lint doc golden bench release install clean-demo
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install what the build needs (cmake, libclang, protoc), or say how
+	@.ci/setup
+
+build: setup ## build coho for work, demo and tests (the first time takes half an hour on two cores)
+	cargo build --locked
+
+models: build ## install the default models into the cache
+	$(COHO) models install
+
+demo: models ## the whole main job on the sample vault: add, ask, edit, ask again
+	@python3 tests/demo.py $(COHO)
+
+test: models ## run all tests
+	cargo test --locked
+
+lint: setup ## formatting, clippy, documentation
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+golden: build ## rewrite schemas/ and the snapshots from the code
+	COHO_GOLDEN=write cargo test --locked --test it golden
+
+bench: models ## measure the service on a real vault (COHO_EVAL_DATA) and keep the figures
+	@python3 tests/bench.py $(COHO)
+
+release: setup ## build what is shipped: target/release/coho, over an hour from nothing
+	cargo build --locked --release
+	@echo "built $(CARGO_TARGET_DIR)/release/coho"
+
+install: release ## install the release build into ~/.local/bin
+	install -Dm755 $(CARGO_TARGET_DIR)/release/coho $(HOME)/.local/bin/coho
+
+clean-demo: ## remove what `make demo` left in .demo
+	rm -rf .demo

@@ -1,0 +1,201 @@
+//! What `--json` prints, where it is not the product of a pipeline. `schemas/` is made of these.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::app::SourceStatus;
+use crate::engine::install::Installed;
+use crate::engine::manifest::Role;
+use crate::flow::ingest::Report;
+use crate::store::ledger::Source;
+
+/// `coho add`.
+#[derive(Serialize, JsonSchema)]
+pub struct Added {
+    /// The source.
+    pub source: Source,
+    /// What reading it did; none with `--no-sync`.
+    pub report: Option<Report>,
+}
+
+/// `coho sources`.
+#[derive(Serialize, JsonSchema)]
+pub struct Sources {
+    /// The sources.
+    pub sources: Vec<SourceStatus>,
+}
+
+/// `coho sources remove`.
+#[derive(Serialize, JsonSchema)]
+pub struct Removed {
+    /// The number that it had.
+    pub removed: i64,
+}
+
+/// `coho sync`.
+#[derive(Serialize, JsonSchema)]
+pub struct Synced {
+    /// One report a source.
+    pub reports: Vec<Report>,
+}
+
+/// `coho serve`, printed when it listens.
+#[derive(Serialize, JsonSchema)]
+pub struct Serving {
+    /// Base address of the API.
+    pub address: String,
+    /// The process.
+    pub pid: u32,
+    /// The file that holds the bearer token.
+    pub token_file: PathBuf,
+}
+
+impl Serving {
+    /// This process on this address.
+    pub(super) fn here(address: SocketAddr, home: &std::path::Path) -> Self {
+        Self {
+            address: format!("http://{address}"),
+            pid: std::process::id(),
+            token_file: home.join("token"),
+        }
+    }
+}
+
+/// `coho feedback`.
+#[derive(Serialize, JsonSchema)]
+pub struct Noted {
+    /// The answer.
+    pub answer: String,
+    /// `good` or `bad`.
+    pub verdict: String,
+}
+
+/// `coho models list`.
+#[derive(Serialize, JsonSchema)]
+pub struct ModelList {
+    /// The models.
+    pub models: Vec<ModelRow>,
+    /// The models folder.
+    pub folder: PathBuf,
+}
+
+/// A model that is installed or can be.
+#[derive(Serialize, JsonSchema)]
+pub struct ModelRow {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// What a person should know of it.
+    pub about: String,
+    /// Its licence.
+    pub licence: String,
+    /// Its size, or that of its download.
+    pub bytes: Option<u64>,
+    /// Is it here?
+    pub installed: bool,
+    /// Is it chosen?
+    pub in_use: bool,
+}
+
+/// `coho models install`.
+#[derive(Serialize, JsonSchema)]
+pub struct InstalledModels {
+    /// The models that are here now.
+    pub installed: Vec<Installed>,
+    /// The models folder.
+    pub folder: PathBuf,
+}
+
+/// `coho models use`.
+#[derive(Serialize, JsonSchema)]
+pub struct Chosen {
+    /// The setting that changed.
+    pub key: String,
+    /// Its new value.
+    pub value: String,
+}
+
+/// `coho models bench`.
+#[derive(Serialize, JsonSchema)]
+pub struct Bench {
+    /// The embedding model.
+    pub embedder: EmbedderBench,
+    /// The language model, where one is in use.
+    pub generator: Option<GeneratorBench>,
+}
+
+/// Speed of an embedding model.
+#[derive(Serialize, JsonSchema)]
+pub struct EmbedderBench {
+    /// Its name.
+    pub name: String,
+    /// Time to load it.
+    pub load_ms: f64,
+    /// Median time of a query.
+    pub query_ms: f64,
+    /// Passages of about 120 tokens per second.
+    pub passages_per_s: f64,
+}
+
+/// Speed of a language model.
+#[derive(Serialize, JsonSchema)]
+pub struct GeneratorBench {
+    /// Its name.
+    pub name: String,
+    /// Time to load it.
+    pub load_ms: f64,
+    /// Time to the first word of an answer to `prompt_tokens`.
+    pub first_token_ms: Option<f64>,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens read per second.
+    pub prefill_tokens_per_s: f64,
+    /// Tokens written per second.
+    pub generate_tokens_per_s: f64,
+}
+
+/// `coho doctor`.
+#[derive(Serialize, JsonSchema)]
+pub struct Diagnosis {
+    /// Is everything in order?
+    pub ok: bool,
+    /// What was looked at.
+    pub checks: Vec<Check>,
+}
+
+/// One thing that was looked at.
+#[derive(Serialize, JsonSchema)]
+pub struct Check {
+    /// What.
+    pub name: &'static str,
+    /// Is it in order?
+    pub ok: bool,
+    /// What was found.
+    pub detail: String,
+    /// How to mend it.
+    pub hint: Option<String>,
+}
+
+/// Any command that failed.
+#[derive(Serialize, JsonSchema)]
+pub struct Failed {
+    /// The error.
+    pub error: FailedError,
+}
+
+/// An error.
+#[derive(Serialize, JsonSchema)]
+pub struct FailedError {
+    /// A stable name of the situation.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// Why, outermost first.
+    pub causes: Vec<String>,
+    /// What to do.
+    pub hint: Option<String>,
+}

@@ -1,0 +1,362 @@
+//! What the tests share: a private home, the binary in it, a running service, waiting without
+//! sleeping blindly, and a check of JSON against a schema.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// A data folder, a settings file and a folder of notes of one test's own.
+pub struct Home {
+    folder: tempfile::TempDir,
+}
+
+/// What a run of the binary gave.
+#[must_use = "a run is there to be looked at"]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    #[track_caller]
+    #[must_use = "use `done` when only success matters"]
+    pub fn ok(self) -> Self {
+        assert_eq!(
+            self.code, 0,
+            "stdout: {}\nstderr: {}",
+            self.stdout, self.stderr
+        );
+        self
+    }
+
+    #[track_caller]
+    pub fn done(self) {
+        let _ = self.ok();
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|e| panic!("{e}: {}\n{}", self.stdout, self.stderr))
+    }
+}
+
+/// Where `make models` puts the models.
+pub fn models_folder() -> PathBuf {
+    let set = std::env::var_os("COHO_MODELS").map(PathBuf::from);
+    let cache = || {
+        let folders = directories::ProjectDirs::from("", "", "coho").unwrap();
+        folders.cache_dir().join("models")
+    };
+    let folder = set.unwrap_or_else(cache);
+    assert!(
+        folder.join("all-minilm-l6-v2/model.json").exists(),
+        "the default models are not in {}: run `make models`",
+        folder.display()
+    );
+    folder
+}
+
+impl Home {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("notes")).unwrap();
+        Self { folder }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The folder of notes.
+    pub fn notes(&self) -> PathBuf {
+        self.path("notes")
+    }
+
+    pub fn write(&self, note: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.notes().join(note);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coho"));
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.folder.path())
+            .env("COHO_HOME", self.path("home"))
+            .env("COHO_CONFIG", self.path("config.toml"))
+            .env("COHO_MODELS", models_folder())
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        ran(self.command().args(arguments).output().unwrap())
+    }
+
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let mut all = arguments.to_vec();
+        all.push("--json");
+        self.run(&all).ok().json()
+    }
+
+    /// Adds the folder of notes and reads it.
+    pub fn add(&self) -> Value {
+        self.json(&["add", self.notes().to_str().unwrap()])
+    }
+
+    /// Paths below the folder of notes that a search finds, best first.
+    pub fn found(&self, query: &str) -> Vec<String> {
+        paths_below(&self.notes(), &self.json(&["search", query])["hits"])
+    }
+
+    pub fn serve(&self) -> Service {
+        self.serve_with(&[])
+    }
+
+    pub fn serve_with(&self, variables: &[(&str, &str)]) -> Service {
+        let mut child = self
+            .command()
+            .args(["serve", "--listen", "127.0.0.1:0", "--json"])
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let hello = hello(&mut stdout, &mut child);
+        let token = fs::read_to_string(hello["token_file"].as_str().unwrap()).unwrap();
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(120)))
+            .build();
+        let service = Service {
+            address: hello["address"].as_str().unwrap().to_owned(),
+            token,
+            agent: config.into(),
+            child,
+            _stdout: stdout,
+        };
+        wait_for("the service is ready", || service.get("/readyz").0 == 200);
+        service
+    }
+}
+
+fn hello(stdout: &mut BufReader<ChildStdout>, child: &mut Child) -> Value {
+    let mut text = String::new();
+    loop {
+        if stdout.read_line(&mut text).unwrap() == 0 {
+            let mut said = String::new();
+            child
+                .stderr
+                .take()
+                .unwrap()
+                .read_to_string(&mut said)
+                .unwrap();
+            panic!("the service did not start: {said}");
+        }
+        if let Ok(hello) = serde_json::from_str(&text) {
+            return hello;
+        }
+    }
+}
+
+fn ran(output: Output) -> Ran {
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+pub fn paths_below(folder: &Path, hits: &Value) -> Vec<String> {
+    let folder = folder.canonicalize().unwrap();
+    let path = |hit: &Value| {
+        let path = PathBuf::from(hit["path"].as_str().unwrap());
+        path.strip_prefix(&folder)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    hits.as_array().unwrap().iter().map(path).collect()
+}
+
+/// Asks again until it holds; panics when it takes half a minute.
+#[track_caller]
+pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "waited in vain until {what}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A running service; killed when dropped.
+pub struct Service {
+    pub address: String,
+    pub token: String,
+    pub agent: ureq::Agent,
+    pub child: Child,
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Service {
+    pub fn get(&self, path: &str) -> (u16, Value) {
+        let request = self.agent.get(format!("{}{path}", self.address));
+        answer(
+            request
+                .header("Authorization", format!("Bearer {}", self.token))
+                .call(),
+        )
+    }
+
+    pub fn delete(&self, path: &str) -> (u16, Value) {
+        let request = self.agent.delete(format!("{}{path}", self.address));
+        answer(
+            request
+                .header("Authorization", format!("Bearer {}", self.token))
+                .call(),
+        )
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.agent.post(format!("{}{path}", self.address));
+        answer(
+            request
+                .header("Authorization", format!("Bearer {}", self.token))
+                .send_json(body),
+        )
+    }
+
+    /// Paths that a search finds, best first.
+    pub fn found(&self, notes: &Path, query: &str) -> Vec<String> {
+        let (status, body) = self.post("/v1/search", &serde_json::json!({ "query": query }));
+        assert_eq!(status, 200, "{body}");
+        paths_below(notes, &body["hits"])
+    }
+
+    /// Text of the best hit.
+    pub fn best(&self, query: &str) -> String {
+        let (_, body) = self.post("/v1/search", &serde_json::json!({ "query": query }));
+        body["hits"][0]["text"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// Asks it to stop and returns its exit code.
+    pub fn stop(mut self) -> i32 {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, Value) {
+    let mut response = response.unwrap();
+    let text = response.body_mut().read_to_string().unwrap();
+    let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    (response.status().as_u16(), value)
+}
+
+/// Checks `value` against what schemars writes: types, required and additional properties,
+/// references, alternatives, enumerations, array items. Returns what does not fit.
+///
+/// The validators of the registry switch on features of crates below LanceDB, so that `make test`
+/// would build all of it a second time.
+pub fn misfits(schema: &Value, value: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    fit(schema, schema, value, "$", &mut found);
+    found
+}
+
+fn fit(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let target = root.pointer(reference.trim_start_matches('#')).unwrap();
+        fit(root, target, value, at, found);
+    }
+    for key in ["anyOf", "oneOf"] {
+        if let Some(choices) = schema[key].as_array() {
+            let fits = |choice: &&Value| {
+                let mut misfits = Vec::new();
+                fit(root, choice, value, at, &mut misfits);
+                misfits.is_empty()
+            };
+            if !choices.iter().any(|choice| fits(&choice)) {
+                found.push(format!("{at}: fits none of {key}"));
+            }
+        }
+    }
+    if let Some(expected) = schema.get("const")
+        && expected != value
+    {
+        found.push(format!("{at}: {value} is not {expected}"));
+    }
+    if let Some(allowed) = schema["enum"].as_array()
+        && !allowed.contains(value)
+    {
+        found.push(format!("{at}: {value} is not one of {allowed:?}"));
+    }
+    let types: Vec<&str> = match &schema["type"] {
+        Value::String(name) => vec![name],
+        Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    if !types.is_empty() && !types.iter().any(|name| is_type(name, value)) {
+        found.push(format!("{at}: {value} is not of type {types:?}"));
+    }
+    if let (Some(object), Some(properties)) = (value.as_object(), schema["properties"].as_object())
+    {
+        for name in schema["required"].as_array().into_iter().flatten() {
+            if !object.contains_key(name.as_str().unwrap()) {
+                found.push(format!("{at}: {name} is missing"));
+            }
+        }
+        for (name, inner) in object {
+            match properties.get(name) {
+                Some(schema) => fit(root, schema, inner, &format!("{at}.{name}"), found),
+                None if schema["additionalProperties"] == false => {
+                    found.push(format!("{at}: {name} is not expected"));
+                }
+                None => {}
+            }
+        }
+    }
+    if let (Some(items), true) = (value.as_array(), schema["items"].is_object()) {
+        for (i, item) in items.iter().enumerate() {
+            fit(root, &schema["items"], item, &format!("{at}[{i}]"), found);
+        }
+    }
+}
+
+fn is_type(name: &str, value: &Value) -> bool {
+    match name {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "string" => value.is_string(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        _ => false,
+    }
+}

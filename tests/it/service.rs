@@ -1,0 +1,289 @@
+//! The service: who may ask, what it answers, how it follows the folder, how it ends.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+
+use crate::kit::{Home, Service, wait_for};
+
+fn served() -> (Home, Service) {
+    let home = Home::new();
+    home.write(
+        "train.md",
+        "# Train\n\nThe night train to Rome leaves at 19:23.\n",
+    );
+    home.write("soup.md", "# Soup\n\nThe lentil soup needs 40 minutes.\n");
+    home.add();
+    let service = home.serve();
+    (home, service)
+}
+
+/// Sends bytes as they are and returns the whole answer.
+fn raw(service: &Service, request: &str) -> String {
+    let address = service.address.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+/// Server-sent events of a streamed answer: name and data.
+fn events(service: &Service, question: &str) -> Vec<(String, Value)> {
+    let body = json!({ "question": question, "stream": true });
+    let response = service
+        .agent
+        .post(format!("{}/v1/ask", service.address))
+        .header("Authorization", format!("Bearer {}", service.token))
+        .send_json(&body)
+        .unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let (mut name, mut events) = (String::new(), Vec::new());
+    for line in BufReader::new(response.into_body().into_reader()).lines() {
+        let line = line.unwrap();
+        if let Some(event) = line.strip_prefix("event: ") {
+            event.clone_into(&mut name);
+        } else if let Some(data) = line.strip_prefix("data: ") {
+            events.push((name.clone(), serde_json::from_str(data).unwrap()));
+        }
+    }
+    events
+}
+
+#[test]
+fn only_the_owner_may_ask() {
+    let (_home, service) = served();
+    assert_eq!(service.get("/healthz").0, 200);
+    let bare = |path: &str, headers: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
+        let answer = raw(&service, &request);
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    let host = "Host: 127.0.0.1\r\n";
+    assert_eq!(bare("/v1/status", host), "401");
+    assert_eq!(
+        bare(
+            "/v1/status",
+            &format!("{host}Authorization: Bearer wrong\r\n")
+        ),
+        "401"
+    );
+    let right = format!("Authorization: Bearer {}\r\n", service.token);
+    assert_eq!(bare("/v1/status", &format!("{host}{right}")), "200");
+    assert_eq!(
+        bare("/v1/status", &format!("Host: evil.example\r\n{right}")),
+        "403"
+    );
+    assert_eq!(bare("/healthz", "Host: evil.example:80\r\n"), "403");
+    let origin = "Origin: http://evil.example\r\n";
+    assert_eq!(bare("/v1/status", &format!("{host}{right}{origin}")), "403");
+    let origin = "Origin: http://localhost:7621\r\n";
+    assert_eq!(bare("/v1/status", &format!("{host}{right}{origin}")), "200");
+}
+
+#[test]
+fn errors_are_problems_with_a_code() {
+    let (_home, service) = served();
+    let check = |(status, body): (u16, Value), expected: u16, code: &str| {
+        assert_eq!(
+            (status, body["code"].as_str()),
+            (expected, Some(code)),
+            "{body}"
+        );
+        assert_eq!(body["status"], expected);
+        assert!(body["request_id"].is_string() && body["detail"].is_string());
+    };
+    check(
+        service.post("/v1/search", &json!({ "query": "" })),
+        400,
+        "empty_query",
+    );
+    check(
+        service.post("/v1/search", &json!({ "query": "x", "k": 0 })),
+        400,
+        "bad_k",
+    );
+    check(
+        service.post("/v1/search", &json!({ "q": "x" })),
+        400,
+        "bad_body",
+    );
+    check(
+        service.post("/v1/ask", &json!({ "question": "x".repeat(100_000) })),
+        400,
+        "query_too_long",
+    );
+    check(
+        service.post("/v1/search", &json!({ "query": "x", "source": 99 })),
+        404,
+        "no_such_source",
+    );
+    check(service.get("/v1/nothing"), 404, "no_such_route");
+    check(service.get("/v1/search"), 405, "wrong_method");
+    check(service.get("/v1/answers/none"), 404, "not_found");
+    check(service.delete("/v1/sources/99"), 404, "no_such_source");
+    check(
+        service.post("/v1/sources", &json!({ "path": "/no/such/folder" })),
+        400,
+        "bad_path",
+    );
+    let huge = json!({ "query": "x".repeat(2 << 20) });
+    check(service.post("/v1/search", &huge), 413, "body_too_large");
+}
+
+#[test]
+fn an_answer_streams_and_its_citations_hold() {
+    let (home, service) = served();
+    let events = events(&service, "When does the night train to Rome leave?");
+    let names: Vec<&str> = events.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names.first(), Some(&"retrieval"));
+    assert_eq!(names.last(), Some(&"done"));
+    assert!(
+        names.iter().filter(|n| **n == "token").count() > 1,
+        "{names:?}"
+    );
+    let answer = &events.last().unwrap().1;
+    let streamed: String = events
+        .iter()
+        .filter(|(name, _)| name == "token")
+        .map(|(_, data)| data["text"].as_str().unwrap())
+        .collect();
+    assert_eq!(answer["answer"], streamed);
+    assert!(streamed.contains("19:23"), "{answer:#}");
+    let citation = &answer["citations"][0];
+    let path = citation["path"].as_str().unwrap();
+    assert!(path.ends_with("train.md"), "{citation}");
+    let text = fs::read_to_string(home.notes().join("train.md")).unwrap();
+    let line = citation["lines"][0].as_u64().unwrap() as usize;
+    assert_eq!(text.lines().nth(line - 1), citation["text"].as_str());
+    // Kept, and open to feedback.
+    let id = answer["id"].as_str().unwrap();
+    assert_eq!(
+        service.get(&format!("/v1/answers/{id}")).1["answer"],
+        answer["answer"]
+    );
+    let feedback = json!({ "verdict": "good" });
+    assert_eq!(
+        service
+            .post(&format!("/v1/answers/{id}/feedback"), &feedback)
+            .0,
+        204
+    );
+}
+
+#[test]
+fn a_client_that_leaves_does_not_hold_up_the_next() {
+    let (_home, service) = served();
+    let address = service.address.trim_start_matches("http://");
+    let body = json!({ "question": "Tell me all about the soup", "stream": true }).to_string();
+    for _ in 0..5 {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let request = format!(
+            "POST /v1/ask HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            service.token,
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut first = [0; 64];
+        let _ = stream.read(&mut first);
+    }
+    let answer = service.post(
+        "/v1/ask",
+        &json!({ "question": "How long does the soup need?" }),
+    );
+    assert_eq!(answer.0, 200);
+}
+
+#[test]
+fn the_service_follows_the_folder() {
+    let (home, service) = served();
+    let notes = home.notes();
+    let first = |query: &str| service.found(&notes, query).into_iter().next();
+    home.write("new/owl.md", "The owl sleeps in the church tower.\n");
+    wait_for("a new note is found", || {
+        first("owl church tower").as_deref() == Some("new/owl.md")
+    });
+    // Editors save to another file and rename it.
+    fs::write(notes.join("new/.owl.tmp"), "The owl moved to the barn.\n").unwrap();
+    fs::rename(notes.join("new/.owl.tmp"), notes.join("new/owl.md")).unwrap();
+    wait_for("an edit is found", || service.best("owl").contains("barn"));
+    fs::rename(notes.join("new"), notes.join("birds")).unwrap();
+    wait_for("a moved folder is found", || {
+        first("owl barn").as_deref() == Some("birds/owl.md")
+    });
+    fs::remove_file(notes.join("birds/owl.md")).unwrap();
+    wait_for("a deleted note is gone", || {
+        !service
+            .found(&notes, "owl")
+            .contains(&"birds/owl.md".to_owned())
+    });
+    let status = service.get("/v1/status").1;
+    assert_eq!(status["documents"], 2, "{status}");
+}
+
+#[test]
+fn what_changed_while_it_was_down_is_found() {
+    let (home, service) = served();
+    assert_eq!(service.stop(), 0);
+    home.write("later.md", "The beekeeper comes on Friday.\n");
+    fs::remove_file(home.notes().join("soup.md")).unwrap();
+    let service = home.serve();
+    wait_for("it has caught up", || {
+        service.found(&home.notes(), "beekeeper")[0] == "later.md"
+            && service.get("/v1/status").1["documents"] == 2
+    });
+}
+
+#[test]
+fn commands_reach_the_data_through_the_running_service() {
+    let (home, service) = served();
+    let second = home.path("more");
+    fs::create_dir(&second).unwrap();
+    fs::write(second.join("a.md"), "The canoe is in the boat house.\n").unwrap();
+    let added = home.json(&["add", second.to_str().unwrap()]);
+    assert_eq!(added["report"]["added"], 1, "{added}");
+    assert!(service.best("canoe").contains("boat house"));
+    let report = home.json(&["sync"]);
+    assert_eq!(report["reports"].as_array().unwrap().len(), 2);
+    home.json(&["sources", "remove", second.to_str().unwrap()]);
+    assert!(!service.best("canoe").contains("boat house"));
+}
+
+#[test]
+fn a_second_service_and_a_port_in_use_are_refused() {
+    let (home, service) = served();
+    let ran = home.run(&["serve", "--listen", "127.0.0.1:0", "--json"]);
+    assert_eq!(
+        (ran.code, ran.json()["error"]["code"].as_str()),
+        (1, Some("data_folder_in_use"))
+    );
+    let other = Home::new();
+    let address = service.address.trim_start_matches("http://");
+    let ran = other.run(&["serve", "--listen", address, "--json"]);
+    assert_eq!(
+        (ran.code, ran.json()["error"]["code"].as_str()),
+        (1, Some("port_in_use"))
+    );
+    assert_eq!(service.get("/healthz").0, 200);
+}
+
+#[test]
+fn it_stops_gracefully_with_readers_connected() {
+    let (home, service) = served();
+    let address = service.address.trim_start_matches("http://").to_owned();
+    let mut reader = TcpStream::connect(address).unwrap();
+    let request = format!(
+        "GET /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n\r\n",
+        service.token
+    );
+    reader.write_all(request.as_bytes()).unwrap();
+    let mut first = [0; 16];
+    reader.read_exact(&mut first).unwrap();
+    assert_eq!(service.stop(), 0);
+    assert!(!home.path("home/service.json").exists());
+    // The lock is free again.
+    home.json(&["sync"]);
+}
