@@ -8,9 +8,10 @@ use std::time::Instant;
 use clap::Subcommand;
 
 use super::output::{
-    Bench, Chosen, EmbedderBench, GeneratorBench, InstalledModels, ModelList, ModelRow,
+    Bench, Chosen, EmbedderBench, GeneratorBench, InstalledModels, ModelList, ModelRow, NotesBench,
 };
 use super::{Session, show};
+use crate::domain::chunk::embedded_text;
 use crate::engine::install::Models;
 use crate::engine::llama::{self, Llama, LlamaOptions};
 use crate::engine::manifest::{self, Role};
@@ -18,6 +19,7 @@ use crate::engine::onnx::OnnxEmbedder;
 use crate::engine::{Embedder, Generator, Message, Prompt};
 use crate::error::{BadRequest, Failure};
 use crate::settings::set_in_file;
+use crate::store::ledger::Ledger;
 
 #[derive(Subcommand)]
 pub(super) enum Action {
@@ -42,7 +44,11 @@ pub(super) enum Action {
         name: Option<String>,
     },
     /// Measure the models in use on this machine
-    Bench,
+    Bench {
+        /// Also embed all chunks of the notes again, and nothing else
+        #[arg(long)]
+        notes: bool,
+    },
 }
 
 pub(super) fn run(session: Session, action: Action) -> Result<ExitCode, Failure> {
@@ -52,7 +58,7 @@ pub(super) fn run(session: Session, action: Action) -> Result<ExitCode, Failure>
         Action::Install { name } => install(&session, &models, name)?,
         Action::Use { name } => choose(&session, &models, &name)?,
         Action::Add { path, name } => add(&session, &models, &path, name.as_deref())?,
-        Action::Bench => bench(&session, &models)?,
+        Action::Bench { notes } => bench(&session, &models, notes)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -185,9 +191,9 @@ fn add(
 const BENCH_SENTENCE: &str = "The train to the mountains leaves in the morning, and the tickets \
                               are in the drawer of the kitchen table together with the map. ";
 
-fn bench(session: &Session, models: &Models) -> Result<(), Failure> {
+fn bench(session: &Session, models: &Models, notes: bool) -> Result<(), Failure> {
     let bench = Bench {
-        embedder: bench_embedder(session, models)?,
+        embedder: bench_embedder(session, models, notes)?,
         generator: match session.settings.models.generator.as_str() {
             "none" => None,
             name => Some(bench_generator(session, models, name)?),
@@ -202,6 +208,12 @@ fn bench(session: &Session, models: &Models) -> Result<(), Failure> {
         "{}: loads in {} ms, a query takes {} ms, {} passages/s of about 120 tokens",
         e.name, e.load_ms, e.query_ms, e.passages_per_s
     );
+    if let Some(notes) = &e.notes {
+        println!(
+            "your notes: {} chunks, {} a second",
+            notes.chunks, notes.chunks_per_s
+        );
+    }
     let Some(g) = &bench.generator else {
         println!("no language model is in use");
         return Ok(());
@@ -230,7 +242,11 @@ fn millis(since: Instant) -> f64 {
     round(since.elapsed().as_secs_f64() * 1e3)
 }
 
-fn bench_embedder(session: &Session, models: &Models) -> Result<EmbedderBench, Failure> {
+fn bench_embedder(
+    session: &Session,
+    models: &Models,
+    notes: bool,
+) -> Result<EmbedderBench, Failure> {
     let chosen = models.installed(&session.settings.models.embedder)?;
     let started = Instant::now();
     let mut model = OnnxEmbedder::load(
@@ -255,11 +271,38 @@ fn bench_embedder(session: &Session, models: &Models) -> Result<EmbedderBench, F
         model.embed(&passages)?;
     }
     let rate = 32.0 / started.elapsed().as_secs_f64();
+    let notes = notes
+        .then(|| bench_notes(session, &mut model))
+        .transpose()?;
     Ok(EmbedderBench {
+        notes,
         name: chosen.name,
         load_ms,
         query_ms: round(times[10]),
         passages_per_s: round(rate),
+    })
+}
+
+/// What a sync could reach at best: all chunks, by length, in batches, with nothing else to do.
+fn bench_notes(session: &Session, model: &mut OnnxEmbedder) -> Result<NotesBench, Failure> {
+    let ledger = Ledger::open(&session.places.home.join("ledger.sqlite"))?;
+    let mut texts = ledger.read(|snapshot| {
+        let ids = snapshot.chunk_ids()?.into_iter();
+        let texts = ids.filter_map(|id| snapshot.chunk_text(id).transpose());
+        texts.collect::<Result<Vec<_>, _>>()
+    })?;
+    texts.sort_by_key(|(_, text)| std::cmp::Reverse(text.len()));
+    let texts: Vec<String> = texts.iter().map(|(h, t)| embedded_text(h, t)).collect();
+    let started = Instant::now();
+    for batch in texts.chunks(4) {
+        model.embed(batch)?;
+    }
+    let seconds = started.elapsed().as_secs_f64().max(1e-9);
+    #[expect(clippy::cast_precision_loss, reason = "a count of chunks")]
+    let chunks_per_s = round(texts.len() as f64 / seconds);
+    Ok(NotesBench {
+        chunks: texts.len(),
+        chunks_per_s,
     })
 }
 
@@ -269,12 +312,13 @@ fn bench_generator(
     name: &str,
 ) -> Result<GeneratorBench, Failure> {
     let chosen = models.installed(name)?;
-    let mut model = Llama::new(LlamaOptions {
+    let options = LlamaOptions {
         path: models.file_of(&chosen),
         context_tokens: session.settings.models.context_tokens,
         threads: session.settings.models.threads,
         gpu_layers: session.settings.models.gpu_layers,
-    });
+    };
+    let mut model = Llama::new(options.clone());
     let started = Instant::now();
     model.count_tokens("load")?;
     let load_ms = millis(started);
@@ -297,7 +341,11 @@ fn bench_generator(
     #[expect(clippy::cast_precision_loss, reason = "token counts")]
     let rate = |tokens: usize, seconds: f64| round(tokens as f64 / seconds.max(1e-9));
     let read = written.prompt_tokens - written.cached_tokens;
+    drop(model);
+    let (bare_read, bare_write) = llama::bare_speed(&options, written.prompt_tokens, 128)?;
     Ok(GeneratorBench {
+        bare_prefill_tokens_per_s: round(bare_read),
+        bare_generate_tokens_per_s: round(bare_write),
         name: chosen.name,
         load_ms,
         first_token_ms,

@@ -139,6 +139,17 @@ pub struct EmbedderBench {
     pub query_ms: f64,
     /// Passages of about 120 tokens per second.
     pub passages_per_s: f64,
+    /// The owner's own chunks, with `--notes`.
+    pub notes: Option<NotesBench>,
+}
+
+/// Speed of an embedding model on the chunks of this knowledge base.
+#[derive(Serialize, JsonSchema)]
+pub struct NotesBench {
+    /// Chunks embedded.
+    pub chunks: usize,
+    /// Chunks per second, with nothing else to do.
+    pub chunks_per_s: f64,
 }
 
 /// Speed of a language model.
@@ -156,6 +167,10 @@ pub struct GeneratorBench {
     pub prefill_tokens_per_s: f64,
     /// Tokens written per second.
     pub generate_tokens_per_s: f64,
+    /// Tokens read per second by llama.cpp in a bare loop.
+    pub bare_prefill_tokens_per_s: f64,
+    /// Tokens written per second by llama.cpp in a bare loop.
+    pub bare_generate_tokens_per_s: f64,
 }
 
 /// `coho doctor`.

@@ -474,6 +474,56 @@ fn render(model: &LlamaModel, messages: &[Message]) -> Result<Vec<Part>, EngineE
     Ok(parts)
 }
 
+/// Speed of llama.cpp itself: the plainest loop there is, without what [`Llama`] adds. The yardstick
+/// of `coho models bench`.
+///
+/// Returns tokens read per second and tokens written per second, of a prompt of `read` tokens and
+/// `write` tokens more.
+///
+/// # Errors
+/// [`EngineError::Unloadable`], [`EngineError::Run`].
+pub fn bare_speed(
+    options: &LlamaOptions,
+    read: usize,
+    write: usize,
+) -> Result<(f64, f64), EngineError> {
+    let mut loaded = load(options)?;
+    loaded.with_dependent_mut(|model, session| {
+        let word = model.vocab().tokenize(b" and", false, false);
+        let token = *word.first().ok_or_else(|| failed("an empty vocabulary"))?;
+        let context = &mut session.context;
+        let batch = &mut session.batch;
+        let error = |e: &dyn std::fmt::Display| failed(&e.to_string());
+        let started = Instant::now();
+        for begin in (0..read).step_by(BATCH_TOKENS) {
+            batch.clear();
+            for at in begin..read.min(begin + BATCH_TOKENS) {
+                let position = i32::try_from(at).map_err(|e| error(&e))?;
+                let last = at + 1 == read;
+                batch
+                    .add(token, position, &[0], last)
+                    .map_err(|e| error(&e))?;
+            }
+            context.decode(batch).map_err(|e| error(&e))?;
+        }
+        let prefill = started.elapsed();
+        let mut sampler = LlamaSampler::greedy();
+        for step in 0..write {
+            let next = sampler.sample(context, batch.n_tokens() - 1);
+            let position = i32::try_from(read + step).map_err(|e| error(&e))?;
+            batch.clear();
+            batch
+                .add(next, position, &[0], true)
+                .map_err(|e| error(&e))?;
+            context.decode(batch).map_err(|e| error(&e))?;
+        }
+        let generate = started.elapsed().saturating_sub(prefill);
+        #[expect(clippy::cast_precision_loss, reason = "token counts")]
+        let rate = |tokens: usize, time: std::time::Duration| tokens as f64 / time.as_secs_f64();
+        Ok((rate(read, prefill), rate(write, generate)))
+    })
+}
+
 /// Does the file open as a model that can write? Loads it once.
 ///
 /// # Errors

@@ -136,7 +136,7 @@ impl Home {
         let token = fs::read_to_string(hello["token_file"].as_str().unwrap()).unwrap();
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(120)))
+            .timeout_global(Some(Duration::from_mins(2)))
             .build();
         let service = Service {
             address: hello["address"].as_str().unwrap().to_owned(),

@@ -4,6 +4,10 @@
 //! the real embedding model, llama.cpp with the real language model. `make models` installs them.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![allow(
+    unreachable_pub,
+    reason = "nothing outside of this binary can reach anything"
+)]
 
 mod cli;
 mod crash;
