@@ -45,8 +45,6 @@ pub struct Serve {
     pub allowed_hosts: Vec<String>,
     /// Largest request body, in KiB.
     pub max_body_kb: usize,
-    /// Longest time for a request that does not stream, in seconds.
-    pub timeout_s: u64,
 }
 
 impl Default for Serve {
@@ -55,7 +53,6 @@ impl Default for Serve {
             listen: SocketAddr::from(([127, 0, 0, 1], 7621)),
             allowed_hosts: Vec::new(),
             max_body_kb: 1024,
-            timeout_s: 300,
         }
     }
 }

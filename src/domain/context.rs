@@ -166,60 +166,60 @@ pub struct Chosen {
 /// The sentences that fit the question best, in reading order.
 ///
 /// A question's word weighs more the fewer sentences hold it (inverse document frequency over the
-/// sentences at hand); a word that stands only in the title or headings of a passage counts half.
-/// Takes sentences best first until `budget` (as counted by `cost`) is spent; at least one.
+/// sentences at hand). A word that stands only around a sentence (title, headings, the heading or
+/// table header above it) counts half. Headings, table headers and front matter are never chosen:
+/// they name things and state nothing. A question for a number prefers sentences that hold one.
+///
+/// Takes at most `count` sentences, best first, until `budget` (as counted by `cost`) is spent; at
+/// least one.
 pub fn choose_sentences(
     question: &str,
     passages: &[Evidence<'_>],
+    count: usize,
     budget: usize,
     cost: impl Fn(&str) -> usize,
 ) -> Vec<Chosen> {
     let mut asked: Vec<String> = content_words(question);
     asked.sort();
     asked.dedup();
-    let mut pool: Vec<(Chosen, Words)> = Vec::new();
-    for (index, passage) in passages.iter().enumerate() {
-        for span in sentences(passage.text) {
-            let words = Words::of(&passage.text[span.clone()]);
-            let chosen = Chosen {
-                passage: index,
-                span,
-                score: 0.0,
-            };
-            pool.push((chosen, words));
-        }
-    }
-    let about: Vec<Words> = passages.iter().map(|p| Words::of(p.about)).collect();
+    let pool = statements(passages);
     #[expect(clippy::cast_precision_loss, reason = "counts of sentences are small")]
     let weights: Vec<f32> = asked
         .iter()
         .map(|word| {
-            let holding = pool.iter().filter(|(_, words)| words.has(word)).count();
+            let holding = pool.iter().filter(|s| s.words.has(word)).count();
             (1.0 + (pool.len() as f32) / (holding as f32 + 1.0)).ln()
         })
         .collect();
     let total: f32 = weights.iter().sum::<f32>().max(f32::EPSILON);
-    for (chosen, words) in &mut pool {
-        let covered: f32 = asked
-            .iter()
-            .zip(&weights)
-            .map(|(word, weight)| {
-                if words.has(word) {
-                    *weight
-                } else if about[chosen.passage].has(word) {
-                    *weight / 2.0
+    let wants_number = asks_for_number(question);
+    let mut ranked: Vec<Chosen> = pool
+        .into_iter()
+        .map(|statement| {
+            let part = |word: &String| {
+                if statement.words.has(word) {
+                    1.0
+                } else if statement.around.has(word) {
+                    0.5
                 } else {
                     0.0
                 }
-            })
-            .sum();
-        chosen.score = covered / total + passages[chosen.passage].score / 2.0;
-    }
-    let mut ranked: Vec<Chosen> = pool.into_iter().map(|(chosen, _)| chosen).collect();
+            };
+            let covered: f32 = asked.iter().zip(&weights).map(|(w, k)| part(w) * k).sum();
+            let passage = &passages[statement.passage];
+            let sentence = &passage.text[statement.span.clone()];
+            let number = wants_number && sentence.contains(|c: char| c.is_ascii_digit());
+            Chosen {
+                passage: statement.passage,
+                score: covered / total + passage.score / 2.0 + if number { 0.15 } else { 0.0 },
+                span: statement.span,
+            }
+        })
+        .collect();
     ranked.sort_by(|a, b| super::rank::descending(a.score, b.score));
     let mut spent = 0;
     let mut taken: Vec<Chosen> = Vec::new();
-    for chosen in ranked {
+    for chosen in ranked.into_iter().take(count) {
         let price = cost(&passages[chosen.passage].text[chosen.span.clone()]);
         if !taken.is_empty() && spent + price > budget {
             break;
@@ -229,6 +229,84 @@ pub fn choose_sentences(
     }
     taken.sort_by_key(|c| (c.passage, c.span.start));
     taken
+}
+
+/// A sentence that may state something, with its words and those around it.
+struct Statement {
+    passage: usize,
+    span: Range<usize>,
+    words: Words,
+    around: Words,
+}
+
+fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
+    let mut found = Vec::new();
+    for (index, passage) in passages.iter().enumerate() {
+        let matter = front_matter_end(passage.text);
+        let (mut heading, mut header) = ("", "");
+        for span in sentences(&passage.text[matter..]) {
+            let span = span.start + matter..span.end + matter;
+            let sentence = &passage.text[span.clone()];
+            if !sentence.starts_with('|') {
+                header = "";
+            }
+            if sentence.starts_with('#') {
+                heading = sentence;
+                continue;
+            }
+            if is_table_header(passage.text, &span) {
+                header = sentence;
+                continue;
+            }
+            found.push(Statement {
+                passage: index,
+                words: Words::of(sentence),
+                around: Words::of(&format!("{} {heading} {header}", passage.about)),
+                span,
+            });
+        }
+    }
+    found
+}
+
+fn front_matter_end(text: &str) -> usize {
+    if !text.starts_with("---\n") {
+        return 0;
+    }
+    text[4..].find("\n---").map_or(0, |at| at + 8)
+}
+
+/// A table's first row, which a row of dashes follows.
+fn is_table_header(text: &str, span: &Range<usize>) -> bool {
+    let next = text[span.end..].trim_start_matches(['\r', '\n']);
+    let line = next.lines().next().unwrap_or("");
+    text[span.clone()].starts_with('|')
+        && line.starts_with('|')
+        && line.chars().all(|c| "|-: \t".contains(c))
+}
+
+/// Does a question want a number, a time or a date?
+fn asks_for_number(question: &str) -> bool {
+    const PHRASES: [&str; 16] = [
+        "how many",
+        "how much",
+        "how long",
+        "how high",
+        "how big",
+        "how old",
+        "how far",
+        "how often",
+        "how thick",
+        "how heavy",
+        "when ",
+        "what time",
+        "wie viel",
+        "wie lange",
+        "wann ",
+        "cuánt",
+    ];
+    let question = question.to_lowercase();
+    PHRASES.iter().any(|phrase| question.contains(phrase))
 }
 
 /// Share of a question's content words that occur in the texts, 0..1; 1 for no content words.
@@ -245,6 +323,33 @@ pub fn coverage(question: &str, texts: &[&str]) -> f32 {
     ratio(found, asked.len())
 }
 
+/// Names in a question that none of the texts holds: words that begin with a capital, but not at
+/// the beginning of the question. Empty where capitals say nothing, as in German and in headlines.
+pub fn missing_names(question: &str, texts: &[&str]) -> Vec<String> {
+    let content: Vec<&str> = question
+        .unicode_words()
+        .skip(1)
+        .filter(|word| !STOP_WORDS.contains(&word.to_lowercase().as_str()))
+        .collect();
+    let names: Vec<&str> = content
+        .iter()
+        .copied()
+        .filter(|word| word.starts_with(char::is_uppercase))
+        .collect();
+    let german = question.unicode_words().any(|word| {
+        ["wann", "wer", "wie", "wo", "welche", "der", "die", "das"]
+            .contains(&word.to_lowercase().as_str())
+    });
+    if german || names.len() * 2 > content.len() + 1 {
+        return Vec::new();
+    }
+    let words: Vec<Words> = texts.iter().map(|text| Words::of(text)).collect();
+    let names = names.into_iter().map(str::to_lowercase);
+    names
+        .filter(|name| !words.iter().any(|held| held.has(name)))
+        .collect()
+}
+
 #[expect(clippy::cast_precision_loss, reason = "counts of words are small")]
 fn ratio(part: usize, whole: usize) -> f32 {
     part as f32 / whole.max(1) as f32
@@ -257,84 +362,115 @@ pub struct Support {
     pub passage: usize,
     /// Byte range of the supporting sentence in that passage.
     pub span: Range<usize>,
-    /// Share of the claim's content words found in the passage, 0..1.
+    /// Share of the claim's content words found in the sentence or around it, 0..1.
     pub share: f32,
-    /// Numbers of the claim that the passage does not hold.
+    /// The same for all its words, given ones included: a sentence about something else may hold
+    /// the new words, too.
+    pub linked: f32,
+    /// Numbers of the claim that the sentence does not hold.
     pub missing_numbers: Vec<String>,
 }
 
 impl Support {
-    /// A claim is supported when most of its words and all of its numbers are in the passage.
+    /// A claim is supported when most of its words and all of its numbers are in the sentence.
     pub fn holds(&self) -> bool {
-        self.share >= 0.6 && self.missing_numbers.is_empty()
+        self.share >= 0.7 && self.linked >= 0.6 && self.missing_numbers.is_empty()
     }
 }
 
-/// The passage and sentence that support `claim` best, or `None` when nothing in it can be
-/// looked for.
+/// The sentence that supports `claim` best, or `None` when nothing in the claim can be looked for.
 ///
 /// `given` are words that need no support, such as those of the question; a claim that holds
-/// nothing else is looked for whole.
-pub fn support(claim: &str, passages: &[&str], given: &[String]) -> Option<Support> {
+/// nothing else is looked for whole. Support comes from one sentence with what stands around it
+/// (`about`), not from words scattered over a passage: that is how mixed-up facts are caught.
+pub fn support(claim: &str, passages: &[Evidence<'_>], given: &[String]) -> Option<Support> {
     let all: Vec<String> = content_words(claim);
     let new: Vec<String> = all
         .iter()
         .filter(|word| !given.iter().any(|g| same_word(word, g)))
         .cloned()
         .collect();
-    let wanted = if new.is_empty() { all } else { new };
+    let wanted = if new.is_empty() { &all } else { &new };
     if wanted.is_empty() {
         return None;
     }
     let numbers = numbers(claim);
-    passages
-        .iter()
-        .enumerate()
-        .map(|(index, text)| {
-            let words = Words::of(text);
-            let found = wanted.iter().filter(|w| words.has(w)).count();
-            let held = self::numbers(text);
-            let missing: Vec<String> = numbers.difference(&held).cloned().collect();
-            (index, ratio(found, wanted.len()), missing)
+    let judge = |statement: Statement| {
+        let sentence = &passages[statement.passage].text[statement.span.clone()];
+        let held = self::numbers(sentence);
+        let held_words = |words: &[String]| {
+            let holds = |word: &&String| statement.words.has(word) || statement.around.has(word);
+            ratio(words.iter().filter(holds).count(), words.len())
+        };
+        let also = all.iter().filter(|w| statement.words.has(w)).count();
+        let support = Support {
+            passage: statement.passage,
+            share: held_words(wanted),
+            linked: held_words(&all),
+            missing_numbers: numbers.difference(&held).cloned().collect(),
+            span: statement.span,
+        };
+        (support, also)
+    };
+    statements(passages)
+        .into_iter()
+        .map(judge)
+        .max_by(|(a, a_also), (b, b_also)| {
+            let complete = |s: &Support| s.missing_numbers.is_empty();
+            let order = complete(a)
+                .cmp(&complete(b))
+                .then((a.share + a.linked).total_cmp(&(b.share + b.linked)));
+            // Of equals the earlier one, which retrieval liked better.
+            order
+                .then(a_also.cmp(b_also))
+                .then(b.passage.cmp(&a.passage))
         })
-        .max_by(|a, b| {
-            let key = |x: &(usize, f32, Vec<String>)| (x.2.is_empty(), x.1);
-            let (ka, kb) = (key(a), key(b));
-            ka.0.cmp(&kb.0)
-                .then(ka.1.total_cmp(&kb.1))
-                .then(b.0.cmp(&a.0))
-        })
-        .map(|(passage, share, missing_numbers)| Support {
-            passage,
-            span: best_sentence(&content_words(claim), &numbers, passages[passage]),
-            share,
-            missing_numbers,
-        })
+        .map(|(support, _)| support)
 }
 
-fn best_sentence(wanted: &[String], wanted_numbers: &HashSet<String>, text: &str) -> Range<usize> {
-    let score = |span: &Range<usize>| {
-        let sentence = &text[span.clone()];
-        let words = Words::of(sentence);
-        let held = numbers(sentence);
-        let found = wanted.iter().filter(|w| words.has(w)).count();
-        2 * wanted_numbers.intersection(&held).count() + found
-    };
-    let spans = sentences(text);
-    let best = spans.iter().map(score).max().unwrap_or(0);
-    spans
-        .into_iter()
-        .find(|span| score(span) == best)
-        .unwrap_or(0..text.len())
+/// Does a claim say anything beyond the given words?
+pub fn says_more(claim: &str, given: &[String]) -> bool {
+    let words = content_words(claim);
+    let new = |word: &String| !given.iter().any(|g| same_word(word, g));
+    words.iter().any(new)
+}
+
+/// The longest beginning of a claim, up to a comma, of which every part is supported; `None` when
+/// even the first part is not. Small models write a true half sentence and invent the rest.
+pub fn supported_part<'a>(
+    claim: &'a str,
+    passages: &[Evidence<'_>],
+    given: &[String],
+) -> Option<(&'a str, Support)> {
+    let mut ends: Vec<usize> = claim.match_indices(", ").map(|(at, _)| at).collect();
+    ends.push(claim.len());
+    let mut begin = 0;
+    let mut kept = None;
+    for end in ends {
+        let part = support(&claim[begin..end], passages, given);
+        if part.is_some_and(|support| !support.holds()) {
+            break;
+        }
+        kept = support(&claim[..end], passages, given)
+            .filter(Support::holds)
+            .map(|support| (&claim[..end], support))
+            .or(kept);
+        begin = end;
+    }
+    kept
 }
 
 /// The numbers of a text in a comparable form: digits with inner `.`, `:`, `/` or `-`, grouping
-/// commas removed. List markers such as `1.` do not count.
+/// commas removed, units cut off; codes such as `WX-4471-K` as a whole, in capitals.
 pub fn numbers(text: &str) -> HashSet<String> {
     let mut found = HashSet::new();
-    for token in text.split(|c: char| c.is_whitespace() || "()[]{}\"'`*_|<>=~".contains(c)) {
+    for token in text.split(|c: char| c.is_whitespace() || "()[]{}\"'`*_|<>=~“”".contains(c)) {
         let token = token.trim_matches(|c: char| !c.is_alphanumeric());
         if !token.contains(|c: char| c.is_ascii_digit()) {
+            continue;
+        }
+        if token.starts_with(char::is_alphabetic) {
+            found.insert(token.to_uppercase());
             continue;
         }
         let mut number = String::new();
@@ -405,16 +541,22 @@ mod tests {
         };
         check("at 08:14, on 2024-03-01.", &["08:14", "2024-03-01"]);
         check("1,250 EUR (3.5 %)", &["1250", "3.5"]);
-        check("v2.1 and 40mm", &["2.1", "40"]);
+        check("v2.1 and 40mm", &["V2.1", "40"]);
         check("none", &[]);
+    }
+
+    fn evidence<'a>(texts: &[&'a str]) -> Vec<Evidence<'a>> {
+        let passage = |text: &&'a str| Evidence {
+            text,
+            about: "",
+            score: 1.0,
+        };
+        texts.iter().map(passage).collect()
     }
 
     #[test]
     fn support_wants_the_numbers_too() {
-        let passages = [
-            "The train leaves at 08:14. It is slow.",
-            "Trains to Graz are late.",
-        ];
+        let passages = evidence(&["The train leaves at 08:14. It is slow.", "Trains are late."]);
         let found = support("The train leaves at 08:14.", &passages, &[]).unwrap();
         assert!(found.holds());
         assert_eq!((found.passage, found.span), (0, 0..26));
@@ -425,26 +567,67 @@ mod tests {
     }
 
     #[test]
-    fn evidence_is_chosen_by_what_is_asked() {
-        let passages = [
-            Evidence {
-                text: "The shed is green. The door lock is a Burg 444. Paint is old.",
-                about: "Garden shed",
-                score: 1.0,
-            },
-            Evidence {
-                text: "Locks are useful. Doors too.",
-                about: "Thoughts",
-                score: 0.9,
-            },
-        ];
-        let words = |s: &str| s.split_whitespace().count();
-        let chosen = choose_sentences("Which lock is on the shed door?", &passages, 8, words);
-        assert_eq!(chosen[0].passage, 0);
-        assert_eq!(
-            &passages[0].text[chosen[0].span.clone()],
-            "The door lock is a Burg 444."
+    fn support_comes_from_one_sentence() {
+        let passages = evidence(&["Present: Frau Adler. The new caretaker is Dragan Petrov."]);
+        let given = content_words("Who is the new caretaker?");
+        let holds = |claim: &str| support(claim, &passages, &given).unwrap().holds();
+        assert!(holds("The new caretaker is Dragan Petrov."));
+        assert!(!holds("The new caretaker is Frau Adler."));
+        let codes = evidence(&["The frame number is WX-4471-K."]);
+        assert!(
+            !support("The frame number is 4471.", &codes, &[])
+                .unwrap()
+                .holds()
         );
+        assert!(support("It is wx-4471-k.", &codes, &[]).unwrap().holds());
+    }
+
+    #[test]
+    fn an_invented_rest_is_cut_off() {
+        let passages =
+            evidence(&["The charge controller is set to a float voltage of 13.6 volts."]);
+        let given = content_words("What float voltage is the charge controller set to?");
+        let claim = "It is set to 13.6 volts, which is the default of the maker.";
+        let (part, _) = supported_part(claim, &passages, &given).unwrap();
+        assert_eq!(part, "It is set to 13.6 volts");
+        assert!(supported_part("It is 12 volts, at 13.6 volts.", &passages, &given).is_none());
+    }
+
+    #[test]
+    fn evidence_is_chosen_by_what_is_asked() {
+        let check = |question: &str, text: &str, expected: &str| {
+            let passages = evidence(&[text, "Locks are useful. Doors too."]);
+            let words = |s: &str| s.split_whitespace().count();
+            let chosen = choose_sentences(question, &passages, 1, 100, words);
+            let found = &passages[chosen[0].passage].text[chosen[0].span.clone()];
+            assert_eq!(found, expected, "{question}");
+        };
+        let shed = "# Shed\n\nThe shed is green. The door lock is a Burg 444. Paint is old.";
+        check(
+            "Which lock is on the shed door?",
+            shed,
+            "The door lock is a Burg 444.",
+        );
+        let table = "| meter | reading |\n|---|---|\n| gas | 6402 |\n| water | 311 |\n";
+        check(
+            "What did the gas meter's reading say?",
+            table,
+            "| gas | 6402 |",
+        );
+        let matter = "---\ntags: [oven]\n---\nThe oven is of clay.\n";
+        check("Which tags has the oven?", matter, "The oven is of clay.");
+    }
+
+    #[test]
+    fn names_that_are_nowhere_are_noticed() {
+        let check = |question: &str, expected: &[&str]| {
+            let texts = ["The train to Vienna leaves at noon."];
+            assert_eq!(missing_names(question, &texts), expected, "{question}");
+        };
+        check("When does the ferry to Corsica leave?", &["corsica"]);
+        check("When does the train to Vienna leave?", &[]);
+        check("Wann fährt der Zug nach Korsika?", &[]);
+        check("Train To Corsica", &[]);
     }
 
     #[test]

@@ -5,11 +5,11 @@
 //! it, because a small model does not cite by itself.
 //!
 //! `cascade`, the default, spends as little as it can: it asks the evidence first (abstaining when
-//! the notes do not cover the question), lets the model write from the few best sentences, checks
-//! every sentence against them, tries whole passages when a check fails, and quotes when that
-//! fails too.
+//! the notes do not cover the question), lets the model write from the best two sentences (the one
+//! kind of evidence that a small model reads well), checks every part of what it wrote against one
+//! of them, and quotes the notes when the check fails.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,9 +22,7 @@ use super::search::{self, Hit, HitKind, Query, Ranked, Ranking, millis};
 use crate::domain::context::{self, Evidence, Support};
 use crate::domain::rank::Weights;
 use crate::domain::source::SourceId;
-use crate::engine::{
-    EmbedderHandle, EngineError, Finish, Generated, GeneratorHandle, Message, Prompt,
-};
+use crate::engine::{EmbedderHandle, EngineError, Generated, GeneratorHandle, Message, Prompt};
 use crate::error::Failure;
 use crate::store::{Store, StoreError, ledger};
 
@@ -301,6 +299,9 @@ impl Reader<'_> {
     }
 }
 
+/// A supported claim: its text, the hit that supports it, and where in that hit.
+type Claim = (String, usize, Range<usize>);
+
 struct Work<'a> {
     parts: &'a Answerer<'a>,
     ask: &'a Ask,
@@ -345,7 +346,16 @@ impl Work<'_> {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let coverage = context::coverage(&self.ask.question, &texts);
         let options = self.parts.options;
-        !self.hits().is_empty()
+        let all: Vec<String> = self
+            .hits()
+            .iter()
+            .map(|r| about(&r.hit) + " " + &r.hit.text)
+            .collect();
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let names_held = context::missing_names(&self.ask.question, &all).is_empty();
+        tracing::debug!(cosine, coverage, names_held, "what the notes hold");
+        names_held
+            && !self.hits().is_empty()
             && (cosine >= options.least_cosine || coverage >= options.least_coverage)
     }
 
@@ -358,7 +368,7 @@ impl Work<'_> {
 
     /// Quotes the sentences that fit best.
     fn quote(&mut self) -> bool {
-        let chosen = self.evidence(3, 2, 60);
+        let chosen = self.evidence(3, 2, 80);
         if chosen.is_empty() {
             return self.abstain();
         }
@@ -400,87 +410,98 @@ impl Work<'_> {
 
     /// From cheap to dear, see the head of this file.
     fn cascade(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
-        let few = self.sentence_evidence();
-        let whole: Vec<(usize, String)> = self
-            .hits()
-            .iter()
-            .take(2)
-            .enumerate()
-            .map(|(i, ranked)| (i, ranked.hit.text.clone()))
-            .collect();
-        for evidence in [few, whole] {
-            let draft = self.generate(generator, &evidence, false)?;
-            if self.reader.gone {
-                return Ok(false);
-            }
-            let shown: Vec<usize> = evidence.iter().map(|(i, _)| *i).collect();
-            if let Some(claims) = self.verified(&draft, &shown) {
-                self.publish(&draft.text, claims);
-                return Ok(false);
-            }
+        let evidence = self.sentence_evidence();
+        let draft = self.generate(generator, &evidence, false)?;
+        if self.reader.gone {
+            return Ok(false);
         }
-        Ok(self.quote())
-    }
-
-    /// The sentences of a draft with what supports each, if all are supported.
-    #[expect(
-        clippy::type_complexity,
-        reason = "used once, next to where it is made"
-    )]
-    fn verified(
-        &self,
-        draft: &Generated,
-        shown: &[usize],
-    ) -> Option<Vec<(std::ops::Range<usize>, usize, std::ops::Range<usize>)>> {
-        if says_not_found(&draft.text) {
-            return None;
+        let claims = self.verified(&draft, &evidence);
+        if claims.is_empty() {
+            return Ok(self.quote());
         }
-        let mut sentences = context::sentences(&draft.text);
-        if draft.finish == Finish::Length && sentences.len() > 1 {
-            // The last sentence was cut off by the budget.
-            sentences.pop();
-        }
-        let mut claims = Vec::new();
-        for span in sentences {
-            let (hit, support) = self.support(&draft.text[span.clone()], shown)?;
-            if !support.holds() {
-                break;
-            }
-            claims.push((span, hit, support.span));
-        }
-        (!claims.is_empty()).then_some(claims)
-    }
-
-    fn publish(
-        &mut self,
-        draft: &str,
-        claims: Vec<(std::ops::Range<usize>, usize, std::ops::Range<usize>)>,
-    ) {
         for (i, (claim, hit, span)) in claims.into_iter().enumerate() {
             if i > 0 {
                 self.say(" ");
             }
-            let sentence = draft[claim].to_owned();
-            for word in sentence.split_inclusive(' ') {
+            for word in claim.split_inclusive(' ') {
                 self.say(word);
             }
             let n = self.cite(hit, span);
             self.say(&format!(" [{n}]"));
         }
+        Ok(false)
     }
 
-    /// Finds the passage that supports a claim best, among those that were shown to the model.
-    fn support(&self, claim: &str, shown: &[usize]) -> Option<(usize, Support)> {
-        let mut shown = shown.to_vec();
-        shown.dedup();
-        let texts: Vec<String> = shown
+    /// The sentences of a draft that the evidence supports, each with its support; ends at the
+    /// first that it does not. A draft that says nothing beyond the question supports nothing.
+    fn verified(&self, draft: &Generated, evidence: &[(usize, String)]) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        if says_not_found(&draft.text) {
+            return claims;
+        }
+        let asked = context::content_words(&self.ask.question);
+        let shown: Vec<usize> = evidence.iter().map(|(hit, _)| *hit).collect();
+        let about: Vec<String> = shown
             .iter()
-            .map(|i| self.hits()[*i].hit.text.clone())
+            .map(|hit| about(&self.hits()[*hit].hit))
             .collect();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let passages: Vec<Evidence<'_>> = evidence
+            .iter()
+            .zip(&about)
+            .map(|((hit, text), about)| Evidence {
+                text,
+                about,
+                score: self.hits()[*hit].hit.score,
+            })
+            .collect();
+        for span in context::sentences(&draft.text) {
+            let sentence = &draft.text[span];
+            let supported = context::supported_part(sentence, &passages, &asked);
+            let Some((part, support)) = supported else {
+                break;
+            };
+            if !context::says_more(part, &asked) {
+                break;
+            }
+            let hit = shown[support.passage];
+            let quoted = &evidence[support.passage].1[support.span.clone()];
+            let Some(place) = self.place_of(hit, quoted) else {
+                break;
+            };
+            let whole = part.len() == sentence.len();
+            claims.push((part.to_owned() + if whole { "" } else { "." }, hit, place));
+            if !whole {
+                break;
+            }
+        }
+        claims
+    }
+
+    /// Where an evidence sentence stands in its passage; evidence is shown without its marks.
+    fn place_of(&self, hit: usize, quoted: &str) -> Option<Range<usize>> {
+        let text = &self.hits()[hit].hit.text;
+        let mut spans = context::sentences(text).into_iter();
+        spans.find(|span| plain(&text[span.clone()]).contains(quoted))
+    }
+
+    /// Finds the sentence that supports a claim best, among the passages that the model was shown.
+    fn support(&self, claim: &str, shown: &[usize]) -> Option<(usize, Support)> {
+        let about: Vec<String> = shown
+            .iter()
+            .map(|hit| about(&self.hits()[*hit].hit))
+            .collect();
+        let passages: Vec<Evidence<'_>> = shown
+            .iter()
+            .zip(&about)
+            .map(|(hit, about)| Evidence {
+                text: &self.hits()[*hit].hit.text,
+                about,
+                score: self.hits()[*hit].hit.score,
+            })
+            .collect();
         // Words of the question are given, not claimed.
         let asked = context::content_words(&self.ask.question);
-        let support = context::support(claim, &texts, &asked)?;
+        let support = context::support(claim, &passages, &asked)?;
         Some((shown[support.passage], support))
     }
 
@@ -490,7 +511,7 @@ impl Work<'_> {
     }
 
     /// Cites a span of a hit; the same span is cited once.
-    fn cite(&mut self, hit: usize, span: std::ops::Range<usize>) -> usize {
+    fn cite(&mut self, hit: usize, span: Range<usize>) -> usize {
         let hit = self.ranking.ranked[hit].hit.clone();
         let text = hit.text[span.clone()].to_owned();
         let lines = hit.lines.map(|(first, _)| {
@@ -521,12 +542,7 @@ impl Work<'_> {
     }
 
     /// The best sentences of the best `passages`: at most `count`, at most `words` words.
-    fn evidence(
-        &self,
-        passages: usize,
-        count: usize,
-        words: usize,
-    ) -> Vec<(usize, std::ops::Range<usize>)> {
+    fn evidence(&self, passages: usize, count: usize, words: usize) -> Vec<(usize, Range<usize>)> {
         let about: Vec<String> = self.hits().iter().map(|r| about(&r.hit)).collect();
         let passages: Vec<Evidence<'_>> = self
             .hits()
@@ -540,19 +556,16 @@ impl Work<'_> {
             })
             .collect();
         let cost = |s: &str| s.split_whitespace().count();
-        let chosen = context::choose_sentences(&self.ask.question, &passages, words, cost);
-        let mut best = chosen.clone();
-        best.sort_by(|a, b| crate::domain::rank::descending(a.score, b.score));
-        let kept = &best[..best.len().min(count)];
-        let kept = chosen.iter().filter(|c| kept.contains(c));
-        kept.map(|c| (c.passage, c.span.clone())).collect()
+        let question = &self.ask.question;
+        let chosen = context::choose_sentences(question, &passages, count, words, cost);
+        chosen.into_iter().map(|c| (c.passage, c.span)).collect()
     }
 
     /// The best sentences, joined per passage.
     fn sentence_evidence(&self) -> Vec<(usize, String)> {
         let words = self.parts.options.evidence_tokens * 2 / 3;
         let mut evidence: Vec<(usize, String)> = Vec::new();
-        for (hit, span) in self.evidence(3, 5, words) {
+        for (hit, span) in self.evidence(3, 2, words) {
             let sentence = plain(&self.hits()[hit].hit.text[span]);
             match evidence.last_mut() {
                 Some((last, text)) if *last == hit => {
