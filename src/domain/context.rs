@@ -324,7 +324,7 @@ pub fn coverage(question: &str, texts: &[&str]) -> f32 {
 }
 
 /// Names in a question that none of the texts holds: words that begin with a capital, but not at
-/// the beginning of the question. Empty where capitals say nothing, as in German and in headlines.
+/// the beginning of the question, and are no abbreviation. Empty where capitals say nothing, as in German and in headlines.
 pub fn missing_names(question: &str, texts: &[&str]) -> Vec<String> {
     let content: Vec<&str> = question
         .unicode_words()
@@ -334,13 +334,13 @@ pub fn missing_names(question: &str, texts: &[&str]) -> Vec<String> {
     let names: Vec<&str> = content
         .iter()
         .copied()
-        .filter(|word| word.starts_with(char::is_uppercase))
+        .filter(|word| word.starts_with(char::is_uppercase) && word.chars().any(char::is_lowercase))
         .collect();
     let german = question.unicode_words().any(|word| {
         ["wann", "wer", "wie", "wo", "welche", "der", "die", "das"]
             .contains(&word.to_lowercase().as_str())
     });
-    if german || names.len() * 2 > content.len() + 1 {
+    if german || names.len() == content.len() {
         return Vec::new();
     }
     let words: Vec<Words> = texts.iter().map(|text| Words::of(text)).collect();
