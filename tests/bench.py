@@ -30,20 +30,24 @@ def main():
         figures = {**on_real_vault(folder, pathlib.Path(data)), **on_sample_vault(folder)}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    result = {
-        "command": "make bench",
-        "commit": run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT).strip(),
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
-        "build": "dev profile (dependencies at opt-level 1 to 3)",
-        "models": ["all-minilm-l6-v2", "smollm2-135m-instruct (Q4_1)"],
-        "figures": figures,
-    }
+    result = {**about_this_run("make bench"), "figures": figures}
     target = ROOT / "eval/results/spine.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     print(json.dumps(figures, indent=2))
     print(f"kept in {target}")
+
+
+def about_this_run(command):
+    """What it takes to repeat a measurement."""
+    return {
+        "command": command,
+        "commit": run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT).strip(),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+        "build": "dev profile (dependencies at opt-level 1 to 3)",
+        "models": ["all-minilm-l6-v2", "smollm2-135m-instruct (Q4_1)"],
+    }
 
 
 def on_real_vault(folder, data):

@@ -15,7 +15,8 @@ pub(super) fn extract(bytes: &[u8]) -> Result<Extracted, Skip> {
         if lower.contains("password") || lower.contains("encrypt") || lower.contains("decrypt") {
             Skip("encrypted: it cannot be read without its password".into())
         } else {
-            Skip(format!("broken PDF: {said}"))
+            let cause = said.rsplit(": ").next().unwrap_or(&said);
+            Skip(format!("broken: its parser says \"{cause}\""))
         }
     })?;
     let pages: Vec<String> = pages.iter().map(|page| tidy(page)).collect();

@@ -271,7 +271,8 @@ fn work(shared: &Shared, ingest: &Ingest, store: &Store) {
         let outcome = run(shared, ingest, store, id, &request.hinted);
         let mut state = shared.lock();
         let polled = state.watches.get(&id).is_some_and(|w| w.polled.is_some());
-        let every = if polled {
+        // What failed may be mended soon: a disk with room again, a mount that is back.
+        let every = if polled || outcome.is_err() {
             shared.options.poll
         } else {
             shared.options.rescan
