@@ -368,8 +368,7 @@ fn readable_folder(path: &Path) -> Result<PathBuf, BadRequest> {
 }
 
 fn ingest_options(settings: &Settings, model_tokens: usize) -> Result<IngestOptions, Failure> {
-    let program = std::env::var_os("COHO_WORKER_PROGRAM").map(PathBuf::from);
-    let program = program.map_or_else(std::env::current_exe, Ok);
+    let program = std::env::current_exe();
     let extract = &settings.extract;
     Ok(IngestOptions {
         limits: Limits {

@@ -211,7 +211,8 @@ pub fn choose_sentences(
             let number = wants_number && sentence.contains(|c: char| c.is_ascii_digit());
             Chosen {
                 passage: statement.passage,
-                score: covered / total + passage.score / 2.0 + if number { 0.15 } else { 0.0 },
+                score: covered / total + passage.score / 2.0 + if number { 0.15 } else { 0.0 }
+                    - if is_title(sentence) { 0.15 } else { 0.0 },
                 span: statement.span,
             }
         })
@@ -285,8 +286,16 @@ fn is_table_header(text: &str, span: &Range<usize>) -> bool {
         && line.chars().all(|c| "|-: \t".contains(c))
 }
 
+/// A short line without an end or a number, as titles in PDFs are; it rarely states anything.
+fn is_title(sentence: &str) -> bool {
+    sentence.split_whitespace().count() <= 6
+        && !sentence.ends_with(['.', '!', '?', ':', '|'])
+        && !sentence.starts_with(['-', '*', '+', '|'])
+        && !sentence.contains(|c: char| c.is_ascii_digit())
+}
+
 /// Does a question want a number, a time or a date?
-fn asks_for_number(question: &str) -> bool {
+pub fn asks_for_number(question: &str) -> bool {
     const PHRASES: [&str; 16] = [
         "how many",
         "how much",
@@ -362,10 +371,10 @@ pub struct Support {
     pub passage: usize,
     /// Byte range of the supporting sentence in that passage.
     pub span: Range<usize>,
-    /// Share of the claim's content words found in the sentence or around it, 0..1.
+    /// Share of the claim's words, given ones left out, that are in the sentence, 0..1.
     pub share: f32,
-    /// The same for all its words, given ones included: a sentence about something else may hold
-    /// the new words, too.
+    /// Share of all its words that are in the sentence or around it, 0..1: a sentence about
+    /// something else may hold the new words, too.
     pub linked: f32,
     /// Numbers of the claim that the sentence does not hold.
     pub missing_numbers: Vec<String>,
@@ -405,7 +414,13 @@ pub fn support(claim: &str, passages: &[Evidence<'_>], given: &[String]) -> Opti
         let also = all.iter().filter(|w| statement.words.has(w)).count();
         let support = Support {
             passage: statement.passage,
-            share: held_words(wanted),
+            share: ratio(
+                wanted
+                    .iter()
+                    .filter(|word| statement.words.has(word))
+                    .count(),
+                wanted.len(),
+            ),
             linked: held_words(&all),
             missing_numbers: numbers.difference(&held).cloned().collect(),
             span: statement.span,
@@ -464,6 +479,7 @@ pub fn supported_part<'a>(
 /// commas removed, units cut off; codes such as `WX-4471-K` as a whole, in capitals.
 pub fn numbers(text: &str) -> HashSet<String> {
     let mut found = HashSet::new();
+    let text = joined_groups(text);
     for token in text.split(|c: char| c.is_whitespace() || "()[]{}\"'`*_|<>=~“”".contains(c)) {
         let token = token.trim_matches(|c: char| !c.is_alphanumeric());
         if !token.contains(|c: char| c.is_ascii_digit()) {
@@ -487,6 +503,24 @@ pub fn numbers(text: &str) -> HashSet<String> {
         }
     }
     found
+}
+
+/// `6 402` as `6402`: groups of three digits behind a space belong to the number before.
+fn joined_groups(text: &str) -> String {
+    let digits_at = |from: usize| {
+        let rest = text[from..].bytes();
+        rest.take_while(u8::is_ascii_digit).count()
+    };
+    let mut joined = String::with_capacity(text.len());
+    for (at, c) in text.char_indices() {
+        let next = at + c.len_utf8();
+        let space = matches!(c, ' ' | '\u{a0}' | '\u{202f}');
+        let before = joined.bytes().rev().take_while(u8::is_ascii_digit).count();
+        if !(space && (1..=3).contains(&before) && digits_at(next) == 3) {
+            joined.push(c);
+        }
+    }
+    joined
 }
 
 /// Frequent words that say nothing about the subject, of the languages that the default models
@@ -542,6 +576,7 @@ mod tests {
         check("at 08:14, on 2024-03-01.", &["08:14", "2024-03-01"]);
         check("1,250 EUR (3.5 %)", &["1250", "3.5"]);
         check("v2.1 and 40mm", &["V2.1", "40"]);
+        check("6 402 m³ on page 12 of 400", &["6402", "12", "400"]);
         check("none", &[]);
     }
 

@@ -368,7 +368,7 @@ impl Work<'_> {
 
     /// Quotes the sentences that fit best.
     fn quote(&mut self) -> bool {
-        let chosen = self.evidence(3, 2, 80);
+        let chosen = self.evidence(3, 2, 80, 0.5);
         if chosen.is_empty() {
             return self.abstain();
         }
@@ -439,6 +439,7 @@ impl Work<'_> {
         if says_not_found(&draft.text) {
             return claims;
         }
+        let draft = without_lead_in(&draft.text);
         let asked = context::content_words(&self.ask.question);
         let shown: Vec<usize> = evidence.iter().map(|(hit, _)| *hit).collect();
         let about: Vec<String> = shown
@@ -454,13 +455,17 @@ impl Work<'_> {
                 score: self.hits()[*hit].hit.score,
             })
             .collect();
-        for span in context::sentences(&draft.text) {
-            let sentence = &draft.text[span];
+        for span in context::sentences(draft) {
+            let sentence = &draft[span];
             let supported = context::supported_part(sentence, &passages, &asked);
             let Some((part, support)) = supported else {
                 break;
             };
-            if !context::says_more(part, &asked) {
+            let number = part.contains(|c: char| c.is_ascii_digit());
+            let evasive = context::asks_for_number(&self.ask.question)
+                && !number
+                && quoted_number(evidence, support.passage);
+            if evasive || !context::says_more(part, &asked) {
                 break;
             }
             let hit = shown[support.passage];
@@ -541,8 +546,15 @@ impl Work<'_> {
         n
     }
 
-    /// The best sentences of the best `passages`: at most `count`, at most `words` words.
-    fn evidence(&self, passages: usize, count: usize, words: usize) -> Vec<(usize, Range<usize>)> {
+    /// The best sentences of the best `passages`: at most `count`, at most `words` words, and none
+    /// that scores below `share` of the best.
+    fn evidence(
+        &self,
+        passages: usize,
+        count: usize,
+        words: usize,
+        share: f32,
+    ) -> Vec<(usize, Range<usize>)> {
         let about: Vec<String> = self.hits().iter().map(|r| about(&r.hit)).collect();
         let passages: Vec<Evidence<'_>> = self
             .hits()
@@ -558,18 +570,21 @@ impl Work<'_> {
         let cost = |s: &str| s.split_whitespace().count();
         let question = &self.ask.question;
         let chosen = context::choose_sentences(question, &passages, count, words, cost);
-        chosen.into_iter().map(|c| (c.passage, c.span)).collect()
+        let best = chosen.iter().map(|c| c.score).fold(0.0, f32::max);
+        let good = chosen.into_iter().filter(|c| c.score >= share * best);
+        good.map(|c| (c.passage, c.span)).collect()
     }
 
     /// The best sentences, joined per passage.
     fn sentence_evidence(&self) -> Vec<(usize, String)> {
         let words = self.parts.options.evidence_tokens * 2 / 3;
         let mut evidence: Vec<(usize, String)> = Vec::new();
-        for (hit, span) in self.evidence(3, 2, words) {
+        for (hit, span) in self.evidence(3, 2, words, 0.85) {
             let sentence = plain(&self.hits()[hit].hit.text[span]);
             match evidence.last_mut() {
                 Some((last, text)) if *last == hit => {
-                    text.push('\n');
+                    // A blank line keeps them apart when the draft is checked against them.
+                    text.push_str("\n\n");
                     text.push_str(&sentence);
                 }
                 _ => evidence.push((hit, sentence)),
@@ -657,8 +672,31 @@ fn plain(sentence: &str) -> String {
         .trim_start_matches(['#', '>', ' '])
         .trim_start_matches("- [ ] ")
         .trim_start_matches("- [x] ")
-        .trim_start_matches(['-', '*', '+', ' ']);
+        .trim_start_matches("- ")
+        .trim_start_matches("* ")
+        .trim_start_matches("+ ");
     flat.replace("**", "").replace("[[", "").replace("]]", "")
+}
+
+/// Does the evidence from this passage hold a number that the model could have named?
+fn quoted_number(evidence: &[(usize, String)], passage: usize) -> bool {
+    evidence[passage].1.contains(|c: char| c.is_ascii_digit())
+}
+
+/// What remains of "The answer to the question is: 61." without its lead-in.
+fn without_lead_in(draft: &str) -> &str {
+    let lower = draft.trim_start().to_lowercase();
+    if !["the answer is", "the answer to", "answer:"]
+        .iter()
+        .any(|lead| lower.starts_with(lead))
+    {
+        return draft;
+    }
+    let after = ["Answer: ", " is: ", " is "].into_iter().find_map(|lead| {
+        let at = draft.find(lead)?;
+        (at < 40).then(|| &draft[at + lead.len()..])
+    });
+    after.unwrap_or(draft).trim_matches(['"', ' '])
 }
 
 fn says_not_found(text: &str) -> bool {
@@ -715,4 +753,31 @@ impl EnergyMeter {
 
 fn read_counter() -> Option<u64> {
     std::fs::read_to_string(COUNTER).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lead_ins_are_no_claims() {
+        let check = |draft: &str, expected: &str| assert_eq!(without_lead_in(draft), expected);
+        check("The answer is: 61.", "61.");
+        check("The answer to this question is: \"2022\"", "2022");
+        check("Answer: Dr. Yilmaz.", "Dr. Yilmaz.");
+        check(
+            "The answering machine is broken.",
+            "The answering machine is broken.",
+        );
+        check("It is 61.", "It is 61.");
+    }
+
+    #[test]
+    fn marks_of_markdown_are_not_quoted() {
+        let check = |sentence: &str, expected: &str| assert_eq!(plain(sentence), expected);
+        check("- [ ] call **Oskar**\n  today", "call Oskar today");
+        check("## Heading", "Heading");
+        check("see [[Target]]", "see Target");
+        check("-5 degrees", "-5 degrees");
+    }
 }
