@@ -3,6 +3,13 @@
 //! Data goes to stdout, everything else to stderr; `--json` prints one JSON document. The exit
 //! code is 0 when done, 1 when the user can mend it, 2 when it is our fault.
 
+/// Prints a line of data; a reader that has gone away (`| head`) ends the command quietly.
+macro_rules! out {
+    ($($argument:tt)*) => {
+        $crate::cli::print_line(format_args!($($argument)*))
+    };
+}
+
 mod doctor;
 mod models;
 pub mod output;
@@ -150,6 +157,16 @@ struct Session {
     json: bool,
 }
 
+fn print_line(line: std::fmt::Arguments<'_>) {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout
+        .write_fmt(line)
+        .and_then(|()| stdout.write_all(b"\n"));
+    if written.is_err() {
+        std::process::exit(0);
+    }
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -290,7 +307,7 @@ fn add(
     if json {
         show::json(&output::Added { source, report });
     } else {
-        println!("added {} as source {}", source.path.display(), source.id);
+        out!("added {} as source {}", source.path.display(), source.id);
         if let Some(report) = &report {
             show::report(report);
         }
@@ -343,7 +360,7 @@ fn sources(session: Session) -> Result<ExitCode, Failure> {
     if json {
         show::json(&output::Sources { sources });
     } else if sources.is_empty() {
-        println!("no sources yet: `coho add PATH` adds a folder of notes");
+        out!("no sources yet: `coho add PATH` adds a folder of notes");
     } else {
         show::sources(&sources);
     }
@@ -363,7 +380,7 @@ fn remove(session: Session, source: &str) -> Result<ExitCode, Failure> {
     if json {
         show::json(&output::Removed { removed: id });
     } else {
-        println!("removed source {id}; its files are as they were");
+        out!("removed source {id}; its files are as they were");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -449,8 +466,8 @@ fn serve(session: Session) -> Result<ExitCode, Failure> {
     if json {
         show::json(&output::Serving::here(address, &home));
     } else {
-        println!("coho listens on http://{address}");
-        println!("the token is in {}", home.join("token").display());
+        out!("coho listens on http://{address}");
+        out!("the token is in {}", home.join("token").display());
     }
     let _ = std::io::stdout().flush();
     let ended = runtime.block_on(crate::http::serve(
@@ -572,7 +589,7 @@ fn feedback(
         let (answer, verdict) = (answer.to_owned(), verdict.to_owned());
         show::json(&output::Noted { answer, verdict });
     } else {
-        println!("noted: {answer} was {verdict}");
+        out!("noted: {answer} was {verdict}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -58,9 +58,9 @@ pub(super) fn run(session: &Session) -> ExitCode {
     } else {
         for check in &checks {
             let mark = if check.ok { "ok     " } else { "missing" };
-            println!("{mark} {}: {}", check.name, check.detail);
+            out!("{mark} {}: {}", check.name, check.detail);
             if let Some(hint) = &check.hint {
-                println!("        hint: {hint}");
+                out!("        hint: {hint}");
             }
         }
     }

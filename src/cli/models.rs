@@ -109,7 +109,7 @@ fn list(session: &Session, models: &Models) {
             (_, true) => "installed",
             _ => "not installed",
         };
-        println!("{:<24} {:<14} {}", row.name, mark, row.about);
+        out!("{:<24} {:<14} {}", row.name, mark, row.about);
     }
 }
 
@@ -129,7 +129,7 @@ fn install(session: &Session, models: &Models, name: Option<String>) -> Result<(
         let installed = installed?;
         if !session.json {
             let size = show::mebibytes(installed.bytes);
-            println!("{name} is installed ({size})");
+            out!("{name} is installed ({size})");
         }
         done.push(installed);
     }
@@ -162,7 +162,7 @@ fn choose(session: &Session, models: &Models, name: &str) -> Result<(), Failure>
             value: name.to_owned(),
         });
     } else {
-        println!("{key} is `{name}` now; a running service takes it up when it starts again");
+        out!("{key} is `{name}` now; a running service takes it up when it starts again");
     }
     Ok(())
 }
@@ -180,9 +180,10 @@ fn add(
     if session.json {
         show::json(&added);
     } else {
-        println!(
+        out!(
             "added `{}`; `coho models use {}` chooses it",
-            added.name, added.name
+            added.name,
+            added.name
         );
     }
     Ok(())
@@ -204,32 +205,39 @@ fn bench(session: &Session, models: &Models, notes: bool) -> Result<(), Failure>
         return Ok(());
     }
     let e = &bench.embedder;
-    println!(
+    out!(
         "{}: loads in {} ms, a query takes {} ms, {} passages/s of about 120 tokens",
-        e.name, e.load_ms, e.query_ms, e.passages_per_s
+        e.name,
+        e.load_ms,
+        e.query_ms,
+        e.passages_per_s
     );
     if let Some(notes) = &e.notes {
-        println!(
+        out!(
             "your notes: {} chunks, {} a second",
-            notes.chunks, notes.chunks_per_s
+            notes.chunks,
+            notes.chunks_per_s
         );
     }
     let Some(g) = &bench.generator else {
-        println!("no language model is in use");
+        out!("no language model is in use");
         return Ok(());
     };
-    println!(
+    out!(
         "{}: loads in {} ms, reads {} tokens/s, writes {} tokens/s",
-        g.name, g.load_ms, g.prefill_tokens_per_s, g.generate_tokens_per_s
+        g.name,
+        g.load_ms,
+        g.prefill_tokens_per_s,
+        g.generate_tokens_per_s
     );
     if let Some(first) = g.first_token_ms {
-        println!(
+        out!(
             "the first word comes {first} ms after a prompt of {} tokens",
             g.prompt_tokens
         );
     }
     if g.generate_tokens_per_s < 30.0 {
-        println!("below 30 tokens/s people stop waiting: a smaller model would serve better here");
+        out!("below 30 tokens/s people stop waiting: a smaller model would serve better here");
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::flow::search::Found;
 /// Prints one JSON document.
 pub(super) fn json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => println!("{text}"),
+        Ok(text) => out!("{text}"),
         Err(error) => tracing::error!(%error, "a result could not be printed"),
     }
 }
@@ -68,11 +68,11 @@ fn place(path: &Path, lines: Option<(u32, u32)>, page: Option<u32>) -> String {
 /// Hits of a search.
 pub(super) fn hits(found: &Found) {
     if found.hits.is_empty() {
-        println!("nothing found");
+        out!("nothing found");
     }
     for hit in &found.hits {
         let place = place(&hit.path, hit.lines, hit.page);
-        println!(
+        out!(
             "{:>2}. {place}  {}",
             hit.rank,
             hit.heading.as_deref().unwrap_or(&hit.title)
@@ -82,16 +82,16 @@ pub(super) fn hits(found: &Found) {
         if start.len() < flat.len() {
             start.push('…');
         }
-        println!("    {start}");
+        out!("    {start}");
     }
     eprintln!("{} hits in {:.0} ms", found.hits.len(), found.took_ms);
 }
 
 /// What stands below an answer that was streamed.
 pub(super) fn citations(answer: &Answer) {
-    println!();
+    out!("");
     if !answer.citations.is_empty() {
-        println!();
+        out!("");
     }
     for citation in &answer.citations {
         // Both ends of the range, always: `[1] path:line-line  heading` is what scripts read.
@@ -100,7 +100,7 @@ pub(super) fn citations(answer: &Answer) {
             None => place(&citation.path, None, citation.page),
         };
         let heading = citation.heading.as_deref().unwrap_or(&citation.title);
-        println!("[{}] {place}  {heading}", citation.n);
+        out!("[{}] {place}  {heading}", citation.n);
     }
     let by = answer.model.as_deref().unwrap_or("no language model");
     eprintln!(
@@ -120,7 +120,7 @@ pub(super) fn sources(sources: &[SourceStatus]) {
             notes.push("not reachable".into());
         }
         let source = &status.source;
-        println!(
+        out!(
             "{:>3}  {}  ({})",
             source.id,
             source.path.display(),
@@ -131,25 +131,27 @@ pub(super) fn sources(sources: &[SourceStatus]) {
 
 /// What `coho status` shows.
 pub(super) fn status(status: &Status) {
-    println!("coho {}  {}", status.version, status.home.display());
-    println!("{} documents, {} chunks", status.documents, status.chunks);
+    out!("coho {}  {}", status.version, status.home.display());
+    out!("{} documents, {} chunks", status.documents, status.chunks);
     let units = status.units;
-    println!("{} units active, {} in trial", units.active, units.shadow);
+    out!("{} units active, {} in trial", units.active, units.shadow);
     sources(&status.sources);
     let generator = status
         .models
         .generator
         .as_deref()
         .unwrap_or("none: answers are quotes");
-    println!("models: {} and {generator}", status.models.embedder);
+    out!("models: {} and {generator}", status.models.embedder);
     let disk = status.disk;
     let sizes = [disk.ledger_bytes, disk.vector_bytes, disk.term_bytes].map(mebibytes);
-    println!(
+    out!(
         "disk: ledger {}, vectors {}, terms {}",
-        sizes[0], sizes[1], sizes[2]
+        sizes[0],
+        sizes[1],
+        sizes[2]
     );
     if status.problems > 0 {
-        println!(
+        out!(
             "{} files could not be read: `coho status --problems`",
             status.problems
         );
@@ -164,10 +166,10 @@ pub(super) fn mebibytes(bytes: u64) -> String {
 /// The files that could not be read.
 pub(super) fn problems(problems: &Problems) {
     if problems.problems.is_empty() {
-        println!("no problems");
+        out!("no problems");
     }
     for problem in &problems.problems {
-        println!(
+        out!(
             "{}\n    {} (since {})",
             problem.path.display(),
             problem.reason,
@@ -198,13 +200,13 @@ pub(super) fn report(report: &Report) {
         report.chunks_embedded,
         Duration::from_millis(report.took_ms),
     );
-    println!(
+    out!(
         "source {}: {done}; {chunks} chunks embedded in {took:.1?}",
         report.source
     );
     if !report.problems.is_empty() {
         let count = report.problems.len();
-        println!("{count} files were left out: `coho status --problems` says why");
+        out!("{count} files were left out: `coho status --problems` says why");
     }
 }
 

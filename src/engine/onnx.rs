@@ -137,12 +137,28 @@ impl Tokens {
         while begin < text.len() {
             let end = piece_end(text, begin);
             if let Ok(encoding) = self.tokenizer.encode(&text[begin..end], false) {
-                let offsets = encoding.get_offsets().iter();
-                starts.extend(offsets.map(|(at, _)| u32::try_from(begin + at).unwrap_or(u32::MAX)));
+                for (from, to) in encoding.get_offsets() {
+                    push_starts(text, begin + from..begin + to, &mut starts);
+                }
             }
             begin = end;
         }
         starts
+    }
+}
+
+/// The start of a token, and more of them inside a token that is longer than any word: the model
+/// sees such a blob as one unknown token, but a passage of a megabyte is of use to nobody.
+fn push_starts(text: &str, token: std::ops::Range<usize>, starts: &mut Vec<u32>) {
+    let blob = token.len() > 64;
+    let step = if blob { 16 } else { token.len().max(1) };
+    let inside = token.clone().step_by(step);
+    let at_start = std::iter::once(token.start).filter(|_| token.is_empty());
+    for at in inside
+        .chain(at_start)
+        .filter(|at| text.is_char_boundary(*at))
+    {
+        starts.push(u32::try_from(at).unwrap_or(u32::MAX));
     }
 }
 

@@ -79,6 +79,8 @@ fn token_starts_are_those_of_the_whole_text() {
     assert!(starts.iter().all(|at| text.is_char_boundary(*at as usize)));
     let long = "word ".repeat(10_000);
     assert_eq!(tokens.count(&long), 10_000);
+    // A blob is one unknown word to the model, but it is cut all the same.
+    assert!(tokens.count(&"x".repeat(100_000)) > 5_000);
 }
 
 #[test]
