@@ -29,6 +29,7 @@ def main():
         **os.environ,
         "COHO_HOME": str(DEMO / "home"),
         "COHO_CONFIG": str(DEMO / "config.toml"),
+        "COHO_LOG": "error",
     }
     started = time.monotonic()
     say("1. add and read the sample vault")
