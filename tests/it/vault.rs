@@ -188,6 +188,31 @@ fn a_pdf_is_read_with_its_pages() {
     assert!(hits[0]["lines"].is_null());
 }
 
+#[test]
+fn a_file_that_wants_too_much_is_given_up_and_nothing_else_is() {
+    let home = Home::new();
+    home.write("ok.md", "The heron is on the roof.\n");
+    // Many drawing operations; under this limit not even the first page fits.
+    let text = "a) Tj (".repeat(200_000);
+    home.write("bomb.pdf", pdf(&[&text]));
+    let output = home
+        .command()
+        .args(["add", home.notes().to_str().unwrap()])
+        .env("COHO_EXTRACT_MEMORY_MB", "48")
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert_eq!(home.found("heron"), ["ok.md"]);
+    let reasons = reasons(&home);
+    assert_eq!(reasons.len(), 1, "{reasons:?}");
+    assert_eq!(reasons[0].0, "bomb.pdf");
+    let reason = &reasons[0].1;
+    assert!(
+        reason.contains("memory") || reason.contains("without a result"),
+        "{reason}"
+    );
+}
+
 /// A PDF with one line of text a page.
 fn pdf(pages: &[&str]) -> Vec<u8> {
     let mut objects = vec![
