@@ -266,7 +266,7 @@ impl Store {
         let ledger = Ledger::open(&home.join("ledger.sqlite"))?;
         let index = home.join("index").join(&space.model);
         std::fs::create_dir_all(&index).map_err(|source| StoreError::io(&index, source))?;
-        let vectors = Vectors::open(&index.join("vectors"), space.dimensions)?;
+        let vectors = open_vectors(&index.join("vectors"), space.dimensions, access)?;
         let lexical = Lexical::open(&index.join("terms"), access == Access::Write)?;
         Ok(Self {
             home: home.to_owned(),
@@ -457,6 +457,20 @@ impl Store {
             .sum();
         (ledger, vectors, terms)
     }
+}
+
+/// Opens the vectors. A service may compact them while another process begins to read, and then
+/// files of the version that it read vanish: the next look finds the new version.
+fn open_vectors(folder: &Path, dimensions: usize, access: Access) -> Result<Vectors> {
+    let attempts = if access == Access::Read { 3 } else { 1 };
+    let mut outcome = Vectors::open(folder, dimensions);
+    for _ in 1..attempts {
+        if outcome.is_ok() {
+            break;
+        }
+        outcome = Vectors::open(folder, dimensions);
+    }
+    outcome
 }
 
 /// Remembers what a search has asked the ledger already.
