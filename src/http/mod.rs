@@ -16,7 +16,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{delete, get, post};
 use tokio::net::TcpListener;
@@ -113,7 +112,6 @@ async fn unload_when_idle(service: Arc<Service>) {
 
 /// The route table.
 fn router(context: Context) -> Router {
-    let limit = context.service.app.settings.serve.max_body_kb * 1024;
     let guarded = Router::new()
         .route("/v1/search", post(routes::search))
         .route("/v1/ask", post(routes::ask))
@@ -136,7 +134,6 @@ fn router(context: Context) -> Router {
         .merge(guarded)
         .fallback(routes::nothing_here)
         .method_not_allowed_fallback(routes::wrong_method)
-        .layer(DefaultBodyLimit::max(limit))
         .layer(middleware::from_fn_with_state(context.clone(), guard::host))
         .layer(CatchPanicLayer::custom(failure::panicked))
         .layer(middleware::from_fn(guard::request_id))

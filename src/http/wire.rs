@@ -1,13 +1,17 @@
 //! What goes over the wire and is not the product of a pipeline: request bodies and problems.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, header};
+use futures::StreamExt;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::Context;
 use super::failure::{Refusal, refusal};
 use crate::domain::source::SourceId;
 use crate::flow::answer::Strategy;
@@ -92,25 +96,80 @@ pub struct Problem {
 /// A JSON body whose errors are problems.
 pub(super) struct Body<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+/// A client that sends its body more slowly is not worth waiting for.
+const SLOWEST_BODY: Duration = Duration::from_secs(30);
+
+/// A body that is too large is still read up to so many times the limit, because a client that is
+/// cut off while it sends sees a broken connection instead of the answer.
+const DRAINED: usize = 16;
+
+impl<T: DeserializeOwned> FromRequest<Context> for Body<T> {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        match axum::Json::<T>::from_request(request, state).await {
-            Ok(axum::Json(body)) => Ok(Self(body)),
-            Err(rejection) => Err(explain(&rejection)),
+    async fn from_request(request: Request, context: &Context) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        if !is_json(&parts.headers) {
+            let hint = "send `Content-Type: application/json`";
+            return Err(refusal(
+                415,
+                "not_json",
+                "the body is not said to be JSON",
+                Some(hint.into()),
+            ));
         }
+        let limit = context.service.app.settings.serve.max_body_kb * 1024;
+        let bytes = match tokio::time::timeout(SLOWEST_BODY, read(body, limit)).await {
+            Ok(bytes) => bytes?,
+            Err(_) => {
+                return Err(refusal(
+                    408,
+                    "body_too_slow",
+                    "the body did not arrive",
+                    None,
+                ));
+            }
+        };
+        let axum::Json(value) =
+            axum::Json::<T>::from_bytes(&bytes).map_err(|rejection| explain(&rejection))?;
+        Ok(Self(value))
     }
 }
 
+fn is_json(headers: &HeaderMap) -> bool {
+    let said = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let kind = said
+        .and_then(|said| said.split(';').next())
+        .unwrap_or("")
+        .trim();
+    kind.eq_ignore_ascii_case("application/json") || kind.ends_with("+json")
+}
+
+async fn read(body: axum::body::Body, limit: usize) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    let mut seen = 0;
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let Ok(piece) = piece else {
+            return Err(refusal(400, "bad_body", "the body broke off", None));
+        };
+        seen += piece.len();
+        if seen <= limit {
+            bytes.extend_from_slice(&piece);
+        } else if seen > limit.saturating_mul(DRAINED) {
+            break;
+        }
+    }
+    if seen > limit {
+        let detail = format!("the body is larger than {} KiB", limit / 1024);
+        let hint = "send less, or raise serve.max_body_kb";
+        return Err(refusal(413, "body_too_large", detail, Some(hint.into())));
+    }
+    Ok(bytes)
+}
+
 fn explain(rejection: &JsonRejection) -> Refusal {
-    let status = rejection.status().as_u16();
-    let (code, hint) = match status {
-        413 => ("body_too_large", "send less, or raise serve.max_body_kb"),
-        415 => ("not_json", "send `Content-Type: application/json`"),
-        _ => ("bad_body", "the OpenAPI file and the README show the shape"),
-    };
-    // 422 and 400 are the same to a client: its JSON is not what is wanted.
-    let status = if status == 422 { 400 } else { status };
-    refusal(status, code, rejection.body_text(), Some(hint.into()))
+    let hint = "the schemas and the README show the shape";
+    refusal(400, "bad_body", rejection.body_text(), Some(hint.into()))
 }
