@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::domain::chunk::Limits;
 use crate::domain::rank::Weights;
-use crate::domain::source::SourceId;
+use crate::domain::source::{SourceId, shown_name};
 use crate::engine::install::Models;
 use crate::engine::llama::{Llama, LlamaOptions};
 use crate::engine::onnx::{OnnxEmbedder, Tokens};
@@ -25,6 +25,7 @@ use crate::flow::answer::{self, Answer, AnswerOptions, Answerer, Ask, Event, Str
 use crate::flow::ingest::{Ingest, IngestOptions};
 use crate::flow::scan;
 use crate::flow::search::{self, Found, Query};
+use crate::flow::space::{Cutter, Space, Spaces};
 use crate::flow::watch::{Syncer, WatchOptions};
 use crate::settings::{Places, Settings};
 use crate::store::ledger::{self, Source};
@@ -43,8 +44,8 @@ pub struct App {
     pub models: Models,
     /// The store.
     pub store: Arc<Store>,
-    /// The embedding model.
-    pub embedder: EmbedderHandle,
+    /// The embedding model in use with its indexes, and the one that is being built.
+    pub spaces: Arc<Spaces>,
     /// The language model, where one is installed and wanted.
     pub generator: Option<GeneratorHandle>,
     /// Ingestion.
@@ -60,31 +61,33 @@ pub fn now_ms() -> i64 {
 impl App {
     /// Opens the knowledge base. Models load in the background, on their lanes.
     ///
+    /// Where the settings name another embedding model than the one in use, that one stays in use
+    /// until the indexes of the new one are complete.
+    ///
     /// # Errors
     /// What the store says, or a model that is not installed.
     pub fn open(settings: Settings, places: Places, access: Access) -> Result<Self, Failure> {
         let models = Models::at(&places.models);
-        let embedder_model = models.installed(&settings.models.embedder)?;
-        let runtime = models.runtime()?;
-        let folder = models.folder_of(&embedder_model.name);
-        let (length, threads) = (embedder_model.max_length, settings.models.threads);
-        let load_from = folder.clone();
-        let embedder = EmbedderHandle::spawn(move || {
-            let model = OnnxEmbedder::load(&runtime, &load_from, length, threads)?;
-            Ok(Box::new(model) as Box<dyn Embedder>)
-        })
-        .map_err(|source| StoreError::io(Path::new("a thread"), source))?;
-        let space = VectorSpace {
-            model: embedder_model.name.clone(),
-            dimensions: embedder_model.dimensions,
-        };
-        let store = Arc::new(Store::open(&places.home, &space, access)?);
-        let options = ingest_options(&settings, length)?;
+        models.installed(&settings.models.embedder)?;
+        let store = Arc::new(Store::open(&places.home, access)?);
+        let chosen = settings.models.embedder.clone();
+        let in_use = store.embedder_in_use()?;
+        let other = in_use.clone().filter(|name| {
+            *name != chosen && models.installed(name).is_ok() && store.has_indexes(name)
+        });
+        let space = |name: &str| space(&settings, &models, &store, name);
+        let current = space(other.as_ref().unwrap_or(&chosen))?;
+        if access == Access::Write && other.is_none() && in_use.as_ref() != Some(&chosen) {
+            store.switch_to(&current.indexes)?;
+        }
+        let next = (access == Access::Write && other.is_some())
+            .then(|| space(&chosen))
+            .transpose()?;
+        let spaces = Arc::new(Spaces::new(current, next));
         let ingest = Ingest::new(
             Arc::clone(&store),
-            embedder.clone(),
-            move || Tokens::load(&folder),
-            options,
+            Arc::clone(&spaces),
+            ingest_options(&settings)?,
             now_ms,
         );
         let generator = generator(&settings, &models)?;
@@ -93,7 +96,7 @@ impl App {
             places,
             models,
             store,
-            embedder,
+            spaces,
             generator,
             ingest: Arc::new(ingest),
         })
@@ -112,7 +115,8 @@ impl App {
     /// # Errors
     /// A bad query, or what the store and the embedding model say.
     pub fn search(&self, query: &Query) -> Result<Found, Failure> {
-        search::search(&self.store, &self.embedder, query, self.weights())
+        let space = self.spaces.current();
+        search::search(&self.store, &space, query, self.weights())
     }
 
     /// Answers; blocks. See [`answer::answer`].
@@ -133,9 +137,10 @@ impl App {
             least_cosine: answering.least_cosine,
             least_coverage: answering.least_coverage,
         };
+        let space = self.spaces.current();
         let parts = Answerer {
             store: &self.store,
-            embedder: &self.embedder,
+            space: &space,
             generator: self.generator.as_ref(),
             options: &options,
         };
@@ -158,6 +163,27 @@ impl App {
             source,
             asked_ms: now_ms(),
         }
+    }
+
+    /// Tells where the folder of a source is now; what is known of its documents stays.
+    ///
+    /// # Errors
+    /// [`BadRequest`] for what is not a readable folder, [`StoreError::NoSource`].
+    pub fn move_source(&self, id: SourceId, path: &Path) -> Result<Source, Failure> {
+        let root = readable_folder(path)?;
+        let name = root.to_string_lossy();
+        let others = self.store.ledger().read(|snapshot| snapshot.sources())?;
+        if let Some(other) = others.iter().find(|s| s.id != id && s.path == root) {
+            return Err(BadRequest::new(
+                "nested_source",
+                format!("{} is source {} already", root.display(), other.id),
+                "remove that one first",
+            )
+            .into());
+        }
+        let ledger = self.store.ledger();
+        ledger.write(|transaction| ledger::move_source(transaction, id, &name))?;
+        Ok(ledger.read(|snapshot| crate::flow::ingest::source(snapshot, id))?)
     }
 
     /// Registers a folder; one that is registered already is returned as it is.
@@ -229,7 +255,7 @@ impl App {
             let with_counts = sources.into_iter().map(|source| {
                 let (documents, problems) = snapshot.counts_of(source.id)?;
                 Ok(SourceStatus {
-                    reachable: source.path.is_dir(),
+                    reachable: source.away.is_none() && source.path.is_dir(),
                     source,
                     documents,
                     problems,
@@ -246,10 +272,10 @@ impl App {
     /// What the ledger says.
     pub fn status(&self) -> Result<Status, Failure> {
         let sources = self.sources()?;
-        let (counts, units) = self
-            .store
-            .ledger()
-            .read(|snapshot| Ok((snapshot.counts()?, snapshot.unit_counts()?)))?;
+        let (counts, units, recovery) = self.store.ledger().read(|snapshot| {
+            let recovery = snapshot.memo(crate::store::backup::RECOVERY)?;
+            Ok::<_, StoreError>((snapshot.counts()?, snapshot.unit_counts()?, recovery))
+        })?;
         let unit = |state: &str| units.get(state).copied().unwrap_or(0);
         let (ledger_bytes, vector_bytes, term_bytes) = self.store.disk_bytes();
         Ok(Status {
@@ -274,8 +300,14 @@ impl App {
                 ledger_bytes,
                 vector_bytes,
                 term_bytes,
+                bytes_per_chunk: PerChunk {
+                    ledger: per_chunk(ledger_bytes, counts.chunks),
+                    vectors: per_chunk(vector_bytes, counts.chunks),
+                    terms: per_chunk(term_bytes, counts.chunks),
+                },
             },
             problems: counts.problems,
+            recovery,
         })
     }
 
@@ -288,7 +320,7 @@ impl App {
         let problems = listed
             .into_iter()
             .map(|(path, reason, since_ms)| ProblemStatus {
-                path,
+                path: PathBuf::from(shown_name(&path.to_string_lossy())),
                 reason,
                 since: timestamp(since_ms),
             });
@@ -367,20 +399,10 @@ fn readable_folder(path: &Path) -> Result<PathBuf, BadRequest> {
     Ok(root)
 }
 
-fn ingest_options(settings: &Settings, model_tokens: usize) -> Result<IngestOptions, Failure> {
+fn ingest_options(settings: &Settings) -> Result<IngestOptions, Failure> {
     let program = std::env::current_exe();
     let extract = &settings.extract;
     Ok(IngestOptions {
-        limits: Limits {
-            // Two special tokens frame every input.
-            max_tokens: settings
-                .chunks
-                .max_tokens
-                .min(model_tokens - 2)
-                .max(HEADING_TOKENS * 2),
-            min_tokens: settings.chunks.min_tokens,
-            heading_tokens: HEADING_TOKENS,
-        },
         worker: WorkerLimits {
             program: program
                 .map_err(|source| StoreError::io(Path::new("the coho binary"), source))?,
@@ -389,6 +411,54 @@ fn ingest_options(settings: &Settings, model_tokens: usize) -> Result<IngestOpti
             output_bytes: extract.max_text_mb << 20,
         },
         max_file_bytes: extract.max_file_mb << 20,
+        backup_age: Duration::from_secs(settings.watch.backup_s),
+    })
+}
+
+/// An embedding model with its indexes and the way in which documents are cut for it.
+fn space(
+    settings: &Settings,
+    models: &Models,
+    store: &Store,
+    name: &str,
+) -> Result<Space, Failure> {
+    let model = models.installed(name)?;
+    let folder = models.folder_of(&model.name);
+    let (length, threads) = (model.max_length, settings.models.threads);
+    let limits = Limits {
+        // Two special tokens frame every input.
+        max_tokens: settings
+            .chunks
+            .max_tokens
+            .min(length - 2)
+            .max(HEADING_TOKENS * 2),
+        min_tokens: settings.chunks.min_tokens,
+        heading_tokens: HEADING_TOKENS,
+    };
+    let recipe = format!(
+        "{}/{}/{}/{}/{}",
+        crate::extract::VERSION,
+        limits.max_tokens,
+        limits.min_tokens,
+        limits.heading_tokens,
+        Tokens::fingerprint(&folder)?
+    );
+    let runtime = models.runtime()?;
+    let load_from = folder.clone();
+    let embedder = EmbedderHandle::spawn(move || {
+        let model = OnnxEmbedder::load(&runtime, &load_from, length, threads)?;
+        Ok(Box::new(model) as Box<dyn Embedder>)
+    })
+    .map_err(|source| StoreError::io(Path::new("a thread"), source))?;
+    let indexes = store.indexes(&VectorSpace {
+        model: model.name.clone(),
+        dimensions: model.dimensions,
+    })?;
+    let cutter = Cutter::new(limits, recipe, move || Tokens::load(&folder));
+    Ok(Space {
+        embedder,
+        indexes,
+        cutter,
     })
 }
 
@@ -436,7 +506,9 @@ impl Service {
             rescan: Duration::from_secs(watch.rescan_s.max(1)),
             poll: Duration::from_secs(watch.poll_s.max(1)),
         };
-        let syncer = Syncer::spawn(Arc::clone(&app.ingest), Arc::clone(&app.store), options)
+        let (ingest, store) = (Arc::clone(&app.ingest), Arc::clone(&app.store));
+        let building = app.spaces.next().is_some();
+        let syncer = Syncer::spawn(ingest, store, options, building)
             .map_err(|source| StoreError::io(Path::new("a thread"), source))?;
         for source in app.store.ledger().read(|snapshot| snapshot.sources())? {
             syncer.watch(&source, Duration::ZERO);
@@ -466,7 +538,8 @@ pub fn remove_source(app: &App, id: SourceId) -> Result<(), Failure> {
     if !removed {
         return Err(StoreError::NoSource { id }.into());
     }
-    Ok(app.store.collect_garbage()?)
+    let space = app.spaces.current();
+    Ok(app.store.collect_garbage(&space.indexes)?)
 }
 
 /// A source with what is known of it.
@@ -504,6 +577,8 @@ pub struct Status {
     pub disk: Disk,
     /// Files that could not be read.
     pub problems: u64,
+    /// What happened when a damaged ledger was replaced by its copy, if it ever was.
+    pub recovery: Option<String>,
 }
 
 /// Knowledge units by state.
@@ -541,6 +616,23 @@ pub struct Disk {
     pub vector_bytes: u64,
     /// The lexical index.
     pub term_bytes: u64,
+    /// The same for each visible chunk.
+    pub bytes_per_chunk: PerChunk,
+}
+
+/// Bytes on disk for each visible chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PerChunk {
+    /// In the ledger.
+    pub ledger: u64,
+    /// In the vector index.
+    pub vectors: u64,
+    /// In the lexical index.
+    pub terms: u64,
+}
+
+fn per_chunk(bytes: u64, chunks: u64) -> u64 {
+    bytes.checked_div(chunks).unwrap_or(0)
 }
 
 /// Files that could not be read.

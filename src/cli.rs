@@ -10,13 +10,13 @@ macro_rules! out {
     };
 }
 
+mod care;
 mod doctor;
 mod models;
 pub mod output;
 mod remote;
 mod show;
 
-use std::collections::HashSet;
 use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -127,6 +127,30 @@ enum Command {
         #[arg(long)]
         problems: bool,
     },
+    /// Compare ledger, vectors, terms and files; exit code 1 when they differ
+    Verify {
+        /// Mend what differs
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Make both indexes anew from the ledger and the files
+    Reindex,
+    /// Write one archive of everything that is known, also while the service runs
+    Backup {
+        /// The archive to write; must not exist
+        file: PathBuf,
+    },
+    /// Read an archive into an empty data folder
+    Restore {
+        /// The archive
+        file: PathBuf,
+    },
+    /// Write units, questions, answers and feedback as JSON lines
+    Export {
+        /// A new file, instead of stdout
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// List, install, choose and measure models
     Models {
         #[command(subcommand)]
@@ -143,6 +167,13 @@ enum Command {
 
 #[derive(Subcommand)]
 enum SourcesAction {
+    /// Tell where a folder is now; nothing is read again that did not change
+    Move {
+        /// Its number or its path
+        source: String,
+        /// Where it is now
+        path: PathBuf,
+    },
     /// Forget a folder; its files are not touched
     Remove {
         /// Its number or its path
@@ -230,6 +261,9 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Sources {
             action: Some(SourcesAction::Remove { source }),
         } => remove(session, &source),
+        Command::Sources {
+            action: Some(SourcesAction::Move { source, path }),
+        } => move_source(session, &source, &path),
         Command::Sync { source } => sync(session, source.as_deref()),
         Command::Serve { .. } => serve(session),
         Command::Search { query, k, source } => search(session, query, k, source.as_deref()),
@@ -246,6 +280,11 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             note,
         } => feedback(session, &answer, &verdict, note.as_deref()),
         Command::Status { problems } => status(session, problems),
+        Command::Verify { repair } => care::run_verify(session, repair),
+        Command::Reindex => care::reindex(session),
+        Command::Backup { file } => care::run_backup(session, &file),
+        Command::Restore { file } => care::run_restore(session, &file),
+        Command::Export { output } => care::export(session, output.as_deref()),
         Command::Models { action } => models::run(session, action),
         Command::Doctor => Ok(doctor::run(&session)),
         Command::Completions { .. } => unreachable!("handled above"),
@@ -315,18 +354,62 @@ fn add(
     Ok(ExitCode::SUCCESS)
 }
 
+/// Reads a new source.
 fn sync_here(app: &App, source: &Source) -> Result<Report, Failure> {
-    let (documents, chunks) = app.ingest.heal()?;
-    if documents + chunks > 0 {
-        eprintln!("mended the indexes: {documents} documents, {chunks} chunks");
-    }
-    let bar = show::SyncBar::new(&source.path);
     let stop = stop_on_interrupt();
-    let report = app
-        .ingest
-        .sync(source, &HashSet::default(), &|p| bar.update(p), &stop);
+    heal(app, &stop)?;
+    let report = sync_one(app, source, &stop)?;
+    app.ingest.rest()?;
+    Ok(report)
+}
+
+fn sync_one(app: &App, source: &Source, stop: &AtomicBool) -> Result<Report, Failure> {
+    let bar = show::SyncBar::new(&source.path);
+    let report = app.ingest.sync(source, &|p| bar.update(p), stop);
     bar.finish();
     Ok(report?)
+}
+
+fn heal(app: &App, stop: &AtomicBool) -> Result<(), Failure> {
+    let healed = app.ingest.heal(stop)?;
+    if healed.documents + healed.chunks > 0 {
+        eprintln!(
+            "mended the indexes: {} documents, {} chunks",
+            healed.documents, healed.chunks
+        );
+    }
+    Ok(())
+}
+
+/// Brings everything in line with the files, and puts a newly chosen embedding model in use.
+/// Returns the reports, and the last failure: one folder that is gone does not keep the others
+/// from being read.
+fn sync_all(app: &App, only: Option<SourceId>) -> Result<(Vec<Report>, Option<Failure>), Failure> {
+    let stop = stop_on_interrupt();
+    heal(app, &stop)?;
+    while let Some(left) = app.ingest.build_next()? {
+        if stop.load(Ordering::Relaxed) {
+            return Err(crate::flow::ingest::IngestError::Stopped.into());
+        }
+        eprintln!("building the new embedding model's index: {left} chunks left");
+    }
+    let mut failed = None;
+    let mut reports = Vec::new();
+    for status in app.sources()? {
+        if only.is_some_and(|id| id != status.source.id) {
+            continue;
+        }
+        match sync_one(app, &status.source, &stop) {
+            Ok(report) => reports.push(report),
+            Err(failure) if failure.code() == "stopped" => return Err(failure),
+            Err(failure) => {
+                show::failure(&failure, false);
+                failed = Some(failure);
+            }
+        }
+    }
+    app.ingest.rest()?;
+    Ok((reports, failed))
 }
 
 /// A flag that Ctrl-C sets; a second Ctrl-C ends the process at once.
@@ -385,6 +468,28 @@ fn remove(session: Session, source: &str) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn move_source(
+    session: Session,
+    source: &str,
+    path: &std::path::Path,
+) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    let app = session.open(Access::Write)?;
+    let id = source_named(&app, source)?;
+    let moved = app.move_source(id, path)?;
+    let report = sync_here(&app, &moved)?;
+    if json {
+        show::json(&output::Added {
+            source: moved,
+            report: Some(report),
+        });
+    } else {
+        out!("source {id} is {} now", moved.path.display());
+        show::report(&report);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The source with this number or path.
 fn source_named(app: &App, name: &str) -> Result<SourceId, Failure> {
     let sources = app.sources()?;
@@ -410,20 +515,7 @@ fn sync(session: Session, only: Option<&str>) -> Result<ExitCode, Failure> {
     match open_for_writing(session)? {
         Writing::Here(app) => {
             let only = only.map(|name| source_named(&app, name)).transpose()?;
-            for status in app.sources()? {
-                if only.is_some_and(|id| id != status.source.id) {
-                    continue;
-                }
-                // One folder that is gone does not keep the others from being read.
-                match sync_here(&app, &status.source) {
-                    Ok(report) => reports.push(report),
-                    Err(failure) if failure.code() == "stopped" => return Err(failure),
-                    Err(failure) => {
-                        show::failure(&failure, false);
-                        failed = Some(failure);
-                    }
-                }
-            }
+            (reports, failed) = sync_all(&app, only)?;
         }
         Writing::There(remote) => {
             for id in remote.source_ids(only)? {

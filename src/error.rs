@@ -78,6 +78,16 @@ impl Failure {
         self.0.hint()
     }
 
+    /// The message with its causes, on one line.
+    pub fn whole(&self) -> String {
+        let mut whole = self.0.to_string();
+        for cause in self.causes() {
+            whole.push_str(": ");
+            whole.push_str(&cause);
+        }
+        whole
+    }
+
     /// The causes below the message, outermost first.
     pub fn causes(&self) -> Vec<String> {
         let mut causes = Vec::new();

@@ -10,7 +10,7 @@
 //! domain ← store, engine, extract ← flow ← app ← http, cli ← main        (a ← b: b may import a)
 //! ```
 //!
-//! `error` and `lane` are leaves that any layer may use, `settings` belongs to the edges and to
+//! `error`, `failpoint` and `lane` are leaves that any layer may use, `settings` belongs to the edges and to
 //! `app`. `store`, `engine` and `extract` do not know each other. A test keeps it so
 //! (`tests/it/tidy.rs`).
 //!
@@ -42,6 +42,7 @@ pub mod domain;
 pub mod engine;
 pub mod error;
 pub mod extract;
+pub mod failpoint;
 pub mod flow;
 pub mod http;
 pub mod lane;

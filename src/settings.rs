@@ -151,6 +151,9 @@ pub struct Watching {
     pub rescan_s: u64,
     /// The same for folders that cannot be watched.
     pub poll_s: u64,
+    /// The ledger is copied by itself in quiet moments, when its last copy is older than so many
+    /// seconds.
+    pub backup_s: u64,
 }
 
 impl Default for Watching {
@@ -159,6 +162,7 @@ impl Default for Watching {
             debounce_ms: 150,
             rescan_s: 600,
             poll_s: 15,
+            backup_s: 3600,
         }
     }
 }
@@ -290,6 +294,7 @@ const OTHER_VARIABLES: &[&str] = &[
     "COHO_MODELS",
     "COHO_LOG",
     "COHO_EVAL_DATA",
+    "COHO_FAIL",
 ];
 
 /// Where things lie, by flags, environment and platform.

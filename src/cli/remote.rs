@@ -33,6 +33,11 @@ pub(super) fn announce(home: &Path, address: SocketAddr) -> Result<(), Failure> 
     Ok(())
 }
 
+/// Did a service say that it is there?
+pub(super) fn is_announced(home: &Path) -> bool {
+    home.join(FILE).exists()
+}
+
 /// Takes it away again.
 pub(super) fn withdraw(home: &Path) {
     let _ = std::fs::remove_file(home.join(FILE));

@@ -9,11 +9,13 @@ use serde::Serialize;
 
 use super::output::{Failed, FailedError};
 use crate::app::{Problems, SourceStatus, Status};
+use crate::domain::source::Kind;
 use crate::engine::install::Step;
 use crate::error::Failure;
 use crate::flow::answer::Answer;
 use crate::flow::ingest::{Progress, Report};
 use crate::flow::search::Found;
+use crate::flow::verify::Verdict;
 
 /// Prints one JSON document.
 pub(super) fn json(value: &impl Serialize) {
@@ -60,7 +62,10 @@ fn place(path: &Path, lines: Option<(u32, u32)>, page: Option<u32>) -> String {
     match (lines, page) {
         (Some((a, b)), _) if a == b => format!("{path}:{a}"),
         (Some((a, b)), _) => format!("{path}:{a}-{b}"),
-        (None, Some(page)) => format!("{path} page {page}"),
+        (None, Some(page)) => {
+            let word = Kind::of_path(&path).map_or("page", Kind::page_word);
+            format!("{path} {word} {page}")
+        }
         (None, None) => path,
     }
 }
@@ -109,6 +114,31 @@ pub(super) fn citations(answer: &Answer) {
     );
 }
 
+/// What verifying found.
+pub(super) fn verdict(verdict: &Verdict) {
+    for difference in &verdict.repaired {
+        out!("mended: {} ({})", difference.meaning, difference.count);
+    }
+    for difference in &verdict.differences {
+        out!(
+            "{}: {} ({})",
+            difference.what,
+            difference.meaning,
+            difference.count
+        );
+        for example in &difference.examples {
+            out!("    {example}");
+        }
+    }
+    if verdict.ok {
+        out!(
+            "ledger, vectors, terms and files agree: {} documents, {} chunks",
+            verdict.documents,
+            verdict.chunks
+        );
+    }
+}
+
 /// The table of sources.
 pub(super) fn sources(sources: &[SourceStatus]) {
     for status in sources {
@@ -117,7 +147,8 @@ pub(super) fn sources(sources: &[SourceStatus]) {
             notes.push(format!("{} not read", status.problems));
         }
         if !status.reachable {
-            notes.push("not reachable".into());
+            let reason = status.source.away.as_deref();
+            notes.push(reason.unwrap_or("not reachable").into());
         }
         let source = &status.source;
         out!(

@@ -5,8 +5,10 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// What a block is, as far as cutting it is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BlockKind {
     /// A heading of the given level, 1 to 6; it opens a section.
     Heading(u8),
@@ -17,7 +19,7 @@ pub enum BlockKind {
 }
 
 /// One block of a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
     /// Byte range in the document's text.
     pub span: Range<usize>,
@@ -30,7 +32,7 @@ pub struct Block {
 }
 
 /// A document's text with its blocks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outline {
     /// The text, decoded; chunks tile it.
     pub text: String,

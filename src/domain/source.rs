@@ -44,35 +44,251 @@ impl fmt::Display for SourceId {
 pub enum Kind {
     /// Markdown in any dialect.
     Markdown,
+    /// Emacs org-mode.
+    Org,
+    /// reStructuredText.
+    Rst,
+    /// `AsciiDoc`.
+    Asciidoc,
     /// Plain text in any encoding.
     Text,
+    /// Source code.
+    Code,
+    /// A web page.
+    Html,
     /// PDF with a text layer.
     Pdf,
+    /// Word (Office Open XML).
+    Docx,
+    /// `OpenDocument` text.
+    Odt,
+    /// Rich Text Format.
+    Rtf,
+    /// An electronic book.
+    Epub,
+    /// `PowerPoint` (Office Open XML).
+    Pptx,
+    /// A workbook: xlsx, xlsm, xlsb, xls, ods.
+    Workbook,
+    /// Comma or tab separated values.
+    Csv,
+    /// A Jupyter notebook.
+    Notebook,
+    /// One e-mail message.
+    Mail,
+    /// A mailbox in the mbox format.
+    Mailbox,
+    /// An Outlook message.
+    OutlookMail,
 }
+
+/// Names, kinds and file name extensions, in one place.
+const KINDS: &[(Kind, &str, &[&str])] = &[
+    (
+        Kind::Markdown,
+        "markdown",
+        &["md", "markdown", "mdown", "mkd", "mdx", "qmd", "rmd"],
+    ),
+    (Kind::Org, "org", &["org"]),
+    (Kind::Rst, "rst", &["rst", "rest"]),
+    (Kind::Asciidoc, "asciidoc", &["adoc", "asciidoc", "asc"]),
+    (Kind::Text, "text", &["txt", "text", "log", "tex", "nfo"]),
+    (
+        Kind::Code,
+        "code",
+        &[
+            "rs", "py", "pyi", "js", "mjs", "cjs", "jsx", "ts", "mts", "tsx", "go", "c", "h", "cc",
+            "cpp", "cxx", "hh", "hpp", "java", "rb", "sh", "bash", "zsh", "fish", "kt", "swift",
+            "cs", "php", "pl", "lua", "r", "jl", "scala", "hs", "ml", "ex", "exs", "erl", "clj",
+            "el", "vim", "sql", "zig", "nix",
+        ],
+    ),
+    (Kind::Html, "html", &["html", "htm", "xhtml"]),
+    (Kind::Pdf, "pdf", &["pdf"]),
+    (Kind::Docx, "docx", &["docx", "docm", "dotx"]),
+    (Kind::Odt, "odt", &["odt", "ott", "fodt"]),
+    (Kind::Rtf, "rtf", &["rtf"]),
+    (Kind::Epub, "epub", &["epub"]),
+    (Kind::Pptx, "pptx", &["pptx", "pptm", "ppsx"]),
+    (
+        Kind::Workbook,
+        "workbook",
+        &["xlsx", "xlsm", "xlsb", "xls", "ods"],
+    ),
+    (Kind::Csv, "csv", &["csv", "tsv"]),
+    (Kind::Notebook, "notebook", &["ipynb"]),
+    (Kind::Mail, "mail", &["eml"]),
+    (Kind::Mailbox, "mailbox", &["mbox", "mbx"]),
+    (Kind::OutlookMail, "outlook-mail", &["msg"]),
+];
+
+/// Documents that coho knows but cannot read, with what their owner can do.
+const UNREADABLE: &[(&str, &str)] = &[
+    ("doc", "the old Word format is not read: save it as docx"),
+    (
+        "ppt",
+        "the old PowerPoint format is not read: save it as pptx",
+    ),
+    (
+        "one",
+        "OneNote is not read: export the pages as docx or pdf",
+    ),
+    ("pages", "Pages is not read: export it as docx or pdf"),
+    ("wpd", "WordPerfect is not read: save it as docx or odt"),
+    ("odp", "OpenDocument slides are not read: save them as pptx"),
+    ("mobi", "Kindle books are not read: convert it to epub"),
+    ("azw3", "Kindle books are not read: convert it to epub"),
+    (
+        "djvu",
+        "DjVu is not read: convert it to pdf with a text layer",
+    ),
+    ("chm", "compiled help is not read: convert it to html"),
+];
+
+/// Files without extension that are text by custom.
+const TEXT_BY_NAME: &[&str] = &[
+    "readme",
+    "license",
+    "copying",
+    "authors",
+    "changelog",
+    "todo",
+    "notes",
+    "makefile",
+    "dockerfile",
+    "justfile",
+];
 
 impl Kind {
     /// The kind that a file name promises, or `None` for a format that coho does not read.
     pub fn of_path(path: &str) -> Option<Self> {
         let name = path.rsplit('/').next().unwrap_or(path);
-        let extension = name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase())?;
-        Some(match extension.as_str() {
-            "md" | "markdown" | "mdown" | "mkd" | "mdx" | "qmd" | "rmd" => Self::Markdown,
-            "txt" | "text" | "log" | "rst" | "adoc" | "asciidoc" | "org" | "tex" | "nfo" => {
-                Self::Text
-            }
-            "pdf" => Self::Pdf,
-            _ => return None,
-        })
+        let Some((_, extension)) = name.rsplit_once('.') else {
+            let name = name.to_ascii_lowercase();
+            return TEXT_BY_NAME.contains(&name.as_str()).then_some(Self::Text);
+        };
+        let extension = extension.to_ascii_lowercase();
+        let of =
+            |(_, _, extensions): &&(Self, &str, &[&str])| extensions.contains(&extension.as_str());
+        KINDS.iter().find(of).map(|(kind, ..)| *kind)
+    }
+
+    /// Why a document of this name cannot be read, where that is known beforehand.
+    pub fn unreadable(path: &str) -> Option<&'static str> {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let extension = name.rsplit_once('.')?.1.to_ascii_lowercase();
+        let known = UNREADABLE.iter().find(|(known, _)| *known == extension);
+        known.map(|(_, reason)| *reason)
+    }
+
+    /// The kind of this name, as [`Kind::as_str`] gives it.
+    pub fn named(name: &str) -> Option<Self> {
+        let known = KINDS.iter().find(|(_, known, _)| *known == name);
+        known.map(|(kind, ..)| *kind)
     }
 
     /// The name that the ledger and the interfaces use.
     pub fn as_str(self) -> &'static str {
+        let known = KINDS.iter().find(|(kind, ..)| *kind == self);
+        known.expect("every kind is in the table").1
+    }
+
+    /// Is the text shown the text of the file, so that its lines are those of an editor?
+    pub fn has_lines(self) -> bool {
+        matches!(
+            self,
+            Self::Markdown | Self::Org | Self::Rst | Self::Asciidoc | Self::Text | Self::Code
+        )
+    }
+
+    /// What the pages of this kind are called; most kinds have none.
+    pub fn page_word(self) -> &'static str {
         match self {
-            Self::Markdown => "markdown",
-            Self::Text => "text",
-            Self::Pdf => "pdf",
+            Self::Pptx => "slide",
+            Self::Workbook => "sheet",
+            Self::Notebook => "cell",
+            Self::Mailbox => "message",
+            Self::Epub => "section",
+            _ => "page",
         }
     }
+}
+
+/// Names and endings of files that hold secrets.
+const PRIVATE_NAMES: &[&str] = &[
+    ".env",
+    ".netrc",
+    ".npmrc",
+    ".pypirc",
+    ".htpasswd",
+    ".pgpass",
+    ".my.cnf",
+    "wallet.dat",
+    "known_hosts",
+    "authorized_keys",
+];
+const PRIVATE_EXTENSIONS: &[&str] = &[
+    "kdbx", "kdb", "pem", "key", "p12", "pfx", "jks", "keystore", "gpg", "pgp", "ppk", "ovpn",
+    "agekey",
+];
+
+/// Is a file of this name private material: keys, passwords, secrets? It is read only when asked
+/// for by name.
+pub fn is_private(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
+    let extension = name.rsplit_once('.').map_or("", |(_, e)| e);
+    PRIVATE_NAMES.contains(&name.as_str())
+        || PRIVATE_EXTENSIONS.contains(&extension)
+        || (name.starts_with(".env.") && extension != "example" && extension != "sample")
+        || (name.starts_with("id_") && Kind::of_path(&name).is_none())
+}
+
+/// The first character that stands for a byte of a file name that is not UTF-8; the byte is added.
+const ODD_BYTES: u32 = 0xf700;
+
+/// A file name of any bytes as text: what is not UTF-8 becomes one private character a byte.
+///
+/// [`bytes_of_name`] undoes it.
+pub fn name_of_bytes(bytes: &[u8]) -> String {
+    let odd = |byte: u8| char::from_u32(ODD_BYTES + u32::from(byte)).unwrap_or('\u{fffd}');
+    let mut name = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            // A name that holds such a character itself must not be taken for another.
+            if (ODD_BYTES..ODD_BYTES + 256).contains(&u32::from(c)) {
+                let mut buffer = [0; 4];
+                name.extend(c.encode_utf8(&mut buffer).bytes().map(odd));
+            } else {
+                name.push(c);
+            }
+        }
+        name.extend(chunk.invalid().iter().map(|byte| odd(*byte)));
+    }
+    name
+}
+
+/// The bytes of a name that [`name_of_bytes`] made.
+pub fn bytes_of_name(name: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(name.len());
+    for c in name.chars() {
+        match u32::from(c).checked_sub(ODD_BYTES) {
+            Some(byte) if byte < 256 => bytes.push(byte as u8),
+            _ => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    bytes
+}
+
+/// A name for people: odd bytes as `\xE4`.
+pub fn shown_name(name: &str) -> String {
+    let mut shown = String::with_capacity(name.len());
+    for c in name.chars() {
+        match u32::from(c).checked_sub(ODD_BYTES) {
+            Some(byte) if byte < 256 => shown.push_str(&format!("\\x{byte:02X}")),
+            _ => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// What a document says about itself besides its text.
@@ -98,9 +314,10 @@ pub fn title_or_stem(meta: &Meta, path: &str) -> String {
         return title.clone();
     }
     let name = path.rsplit('/').next().unwrap_or(path);
-    name.rsplit_once('.')
-        .map_or(name, |(stem, _)| if stem.is_empty() { name } else { stem })
-        .to_owned()
+    name.rsplit_once('.').map_or_else(
+        || shown_name(name),
+        |(stem, _)| shown_name(if stem.is_empty() { name } else { stem }),
+    )
 }
 
 #[cfg(test)]
@@ -113,8 +330,50 @@ mod tests {
         check("a/b.MD", Some(Kind::Markdown));
         check("notes.txt", Some(Kind::Text));
         check("x.pdf", Some(Kind::Pdf));
-        check("Makefile", None);
+        check("Makefile", Some(Kind::Text));
+        check("a/b.Rs", Some(Kind::Code));
         check("dir.md/picture.png", None);
+        check("dir.md/file", None);
+        for (kind, name, _) in KINDS {
+            assert_eq!(Kind::named(name), Some(*kind));
+            assert_eq!(kind.as_str(), *name);
+        }
+        assert!(Kind::unreadable("a.DOC").is_some_and(|r| r.contains("docx")));
+    }
+
+    #[test]
+    fn secrets_are_known_by_name() {
+        for path in [
+            "a/.env",
+            ".env.local",
+            "id_rsa",
+            "k/id_ed25519.pub",
+            "x.kdbx",
+            "s.PEM",
+        ] {
+            assert!(is_private(path), "{path}");
+        }
+        for path in ["id_card.md", "environment.md", ".env.example", "keys.md"] {
+            assert!(!is_private(path), "{path}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn names_of_any_bytes_come_back(bytes: Vec<u8>) {
+            proptest::prop_assert_eq!(bytes_of_name(&name_of_bytes(&bytes)), bytes);
+        }
+    }
+
+    #[test]
+    fn odd_names_stay_apart() {
+        let (a, b) = (
+            name_of_bytes(b"a\xe4.md"),
+            name_of_bytes("a\u{f7e4}.md".as_bytes()),
+        );
+        assert_ne!(a, b);
+        assert_eq!(bytes_of_name(&b), "a\u{f7e4}.md".as_bytes());
+        assert_eq!(shown_name(&a), "a\\xE4.md");
     }
 
     #[test]

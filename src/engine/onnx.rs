@@ -125,6 +125,16 @@ impl Tokens {
         Ok(Self { tokenizer })
     }
 
+    /// A name for the tokenizer in `folder`, the same for the same file.
+    ///
+    /// # Errors
+    /// [`EngineError::Io`].
+    pub fn fingerprint(folder: &Path) -> Result<String, EngineError> {
+        let path = folder.join("tokenizer.json");
+        let bytes = std::fs::read(&path).map_err(|source| EngineError::io(path, source))?;
+        Ok(blake3::hash(&bytes).to_hex()[..16].to_owned())
+    }
+
     /// Tokens of a text, without special tokens.
     pub fn count(&self, text: &str) -> usize {
         self.starts(text).len()

@@ -1,7 +1,8 @@
 //! Markdown: CommonMark with the extensions that note apps share.
 //!
-//! Front matter (YAML), headings, code fences, wikilinks, tags. The text is kept as it is; blocks
-//! only point into it. Code is a block of its own wherever it stands, list items are blocks.
+//! Front matter (YAML), headings, code fences, wikilinks, tags, and Logseq's `key:: value`
+//! properties and `((block))` references. The text is kept as it is; blocks only point into it.
+//! Code is a block of its own wherever it stands, list items are blocks.
 
 use std::ops::Range;
 
@@ -33,6 +34,7 @@ pub(super) fn extract(text: String) -> Extracted {
     for link in scan.links {
         push_new(&mut meta.links, link);
     }
+    read_outliner(&text[body..], body, &scan.opaque, &mut meta);
     for tag in inline_tags(&text[body..], body, &scan.opaque) {
         push_new(&mut meta.tags, tag);
     }
@@ -113,6 +115,66 @@ fn plain(value: &serde_json::Value) -> String {
         serde_json::Value::String(text) => text.clone(),
         serde_json::Value::Null => String::new(),
         other => other.to_string(),
+    }
+}
+
+/// Logseq: `key:: value` lines are properties, of the page where they come before everything else,
+/// and `((id))` refers to a block.
+fn read_outliner(body: &str, base: usize, opaque: &[Range<usize>], meta: &mut Meta) {
+    if !body.contains("::") && !body.contains("((") {
+        return;
+    }
+    let inside = Opaque::of(opaque);
+    let mut of_page = true;
+    let mut position = base;
+    for line in body.split_inclusive('\n') {
+        let at = position;
+        position += line.len();
+        if inside.holds(at) {
+            continue;
+        }
+        for reference in line.split("((").skip(1) {
+            let id = reference.split("))").next().unwrap_or_default();
+            if id.len() == 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
+                push_new(&mut meta.links, format!("(({id}))"));
+            }
+        }
+        match outliner_property(line) {
+            Some((key, value)) => put_property(key, value, of_page, meta),
+            None if !line.trim().is_empty() => of_page = false,
+            None => {}
+        }
+    }
+}
+
+fn outliner_property(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim().trim_start_matches("- ");
+    let (key, value) = line.split_once("::")?;
+    let named = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "-_".contains(c));
+    (named && value.starts_with(' ')).then(|| (key, value.trim()))
+}
+
+fn put_property(key: &str, value: &str, of_page: bool, meta: &mut Meta) {
+    let items = value.split(',').map(|item| {
+        item.trim()
+            .trim_start_matches(['#', '['])
+            .trim_end_matches(']')
+    });
+    match key.to_lowercase().as_str() {
+        "tags" | "tag" => items.for_each(|tag| push_new(&mut meta.tags, tag.to_owned())),
+        _ if !of_page => {}
+        "alias" | "aliases" => {
+            items.for_each(|name| push_new(&mut meta.aliases, name.to_owned()));
+        }
+        "title" => meta.title = Some(value.to_owned()),
+        _ => {
+            if meta.properties.is_null() {
+                meta.properties = serde_json::json!({});
+            }
+            if let Some(properties) = meta.properties.as_object_mut() {
+                properties.insert(key.to_owned(), value.into());
+            }
+        }
     }
 }
 
@@ -293,17 +355,13 @@ fn level_of(level: HeadingLevel) -> u8 {
 
 /// `#tag` and `#nested/tag` in prose; a tag has at least one character that is no digit.
 fn inline_tags(body: &str, base: usize, opaque: &[Range<usize>]) -> Vec<String> {
-    let opaque = merged(opaque);
-    let inside = |at: usize| {
-        let next = opaque.partition_point(|range| range.start <= at);
-        next > 0 && opaque[next - 1].end > at
-    };
+    let inside = Opaque::of(opaque);
     let mut tags = Vec::new();
     let mut before = '\n';
     for (at, c) in body.char_indices() {
         let starts = c == '#' && (before.is_whitespace() || "([{,;".contains(before));
         before = c;
-        if !starts || inside(base + at) {
+        if !starts || inside.holds(base + at) {
             continue;
         }
         let rest = &body[at + 1..];
@@ -319,6 +377,20 @@ fn inline_tags(body: &str, base: usize, opaque: &[Range<usize>]) -> Vec<String> 
         }
     }
     tags
+}
+
+/// Ranges in which nothing means anything.
+struct Opaque(Vec<Range<usize>>);
+
+impl Opaque {
+    fn of(ranges: &[Range<usize>]) -> Self {
+        Self(merged(ranges))
+    }
+
+    fn holds(&self, at: usize) -> bool {
+        let next = self.0.partition_point(|range| range.start <= at);
+        next > 0 && self.0[next - 1].end > at
+    }
 }
 
 /// Sorted and disjoint.
@@ -392,6 +464,23 @@ mod tests {
     fn tags_are_told_from_headings_and_anchors() {
         let found = extract("# Not a tag\n\n#yes x#no https://e.org/#no #12 (#ok)\n".into());
         assert_eq!(found.meta.tags, ["yes", "ok"]);
+    }
+
+    #[test]
+    fn outliner_properties_are_read() {
+        let found = extract(
+            "title:: Contents\ntags:: [[a]], #b\nicon:: x\n\n- one\n  id:: 1\n  tags:: c\n\
+             - see ((64d0a2f1-0f9c-4b8a-9d3e-1a2b3c4d5e6f))\n- std::vec is code\n"
+                .into(),
+        );
+        assert_eq!(found.meta.title.as_deref(), Some("Contents"));
+        assert_eq!(found.meta.tags, ["a", "b", "c"]);
+        assert_eq!(found.meta.properties["icon"], "x");
+        assert!(found.meta.properties["id"].is_null());
+        assert_eq!(
+            found.meta.links,
+            ["a", "((64d0a2f1-0f9c-4b8a-9d3e-1a2b3c4d5e6f))"]
+        );
     }
 
     #[test]

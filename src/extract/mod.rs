@@ -1,23 +1,42 @@
 //! Formats: from the bytes of a file to an outline and what the document says about itself.
 //!
-//! One file a format family. Markdown and text are read in this process by parsers that cannot
-//! run away; everything else goes to the worker, a child process with limits on time, memory and
-//! output, because parsers of hostile files crash. Every failure is a [`Skip`] with a reason that
-//! a person understands.
+//! One file a format family. Markdown and other plain text are read in this process by parsers that
+//! cannot run away; everything else goes to the worker, a child process with limits on time, memory
+//! and output, because parsers of hostile files crash. Every failure is a [`Skip`] with a reason
+//! that a person understands.
 
+mod archive;
+mod code;
+mod epub;
+mod html;
+mod mail;
 mod markdown;
+mod markup;
+mod notebook;
+mod office;
 mod pdf;
+mod pen;
+mod rtf;
+mod sheet;
 mod text;
 pub mod worker;
+mod xml;
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::domain::outline::Outline;
 use crate::domain::source::{Kind, Meta};
+use worker::Worker;
+
+/// Raised when readers change so that files read earlier should be read again.
+pub const VERSION: u32 = 2;
 
 /// What was found in a file.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Extracted {
     /// Its text, cut into blocks.
     pub outline: Outline,
@@ -26,7 +45,7 @@ pub struct Extracted {
 }
 
 /// Why a file is left out, in words for its owner.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{0}")]
 pub struct Skip(pub String);
 
@@ -39,28 +58,86 @@ pub struct WorkerLimits {
     pub timeout: Duration,
     /// Address space at most.
     pub memory_bytes: u64,
-    /// Text at most; more is cut off with a reason.
+    /// Text at most; files with more are left out.
     pub output_bytes: usize,
 }
 
-/// Reads the bytes of a file of this kind.
-///
-/// # Errors
-/// [`Skip`] with the reason for the owner.
-pub fn extract(kind: Kind, bytes: &[u8], limits: &WorkerLimits) -> Result<Extracted, Skip> {
-    if bytes.is_empty() {
-        return Err(Skip("empty: there is nothing in it".into()));
+/// Reads files of all kinds; keeps one worker for those that need it.
+pub struct Extractor {
+    limits: WorkerLimits,
+    worker: Mutex<Option<Worker>>,
+}
+
+impl Extractor {
+    /// An extractor; its worker starts with the first file that needs it.
+    pub fn new(limits: WorkerLimits) -> Self {
+        Self {
+            limits,
+            worker: Mutex::new(None),
+        }
     }
-    let found = match kind {
-        Kind::Markdown => markdown::extract(text::decode(bytes)?),
-        Kind::Text => Extracted {
-            outline: Outline::of_plain_text(text::decode(bytes)?),
+
+    /// Reads the bytes of a file of this kind and name.
+    ///
+    /// # Errors
+    /// [`Skip`] with the reason for the owner.
+    pub fn extract(&self, kind: Kind, name: &str, bytes: &[u8]) -> Result<Extracted, Skip> {
+        if bytes.is_empty() {
+            return Err(Skip("empty: there is nothing in it".into()));
+        }
+        let found = if let Some(found) = read_here(kind, bytes) {
+            found?
+        } else {
+            let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+            worker::run(&mut worker, kind, name, bytes, &self.limits)?
+        };
+        if found.outline.text.trim().is_empty() {
+            return Err(Skip("empty: no text was found in it".into()));
+        }
+        Ok(found)
+    }
+
+    /// Ends the worker, which holds memory while nothing is to be read.
+    pub fn rest(&self) {
+        *self.worker.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// The kinds that are read in this process.
+fn read_here(kind: Kind, bytes: &[u8]) -> Option<Result<Extracted, Skip>> {
+    let read: fn(String) -> Extracted = match kind {
+        Kind::Markdown => markdown::extract,
+        Kind::Org => markup::org,
+        Kind::Rst => markup::rst,
+        Kind::Asciidoc => markup::asciidoc,
+        Kind::Text => |text| Extracted {
+            outline: Outline::of_plain_text(text),
             meta: Meta::default(),
         },
-        Kind::Pdf => worker::run(kind, bytes, limits)?,
+        _ => return None,
     };
-    if found.outline.text.trim().is_empty() {
-        return Err(Skip("empty: it holds only white space".into()));
+    Some(text::decode(bytes).map(read))
+}
+
+/// The kinds that are read in the worker. `limit` is in bytes of text.
+fn read_in_worker(kind: Kind, name: &str, bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
+    match kind {
+        Kind::Code => code::extract(bytes, name),
+        Kind::Html => html::extract(bytes, limit),
+        Kind::Pdf => pdf::extract(bytes, limit),
+        Kind::Docx => office::docx(bytes, limit),
+        Kind::Odt => office::odt(bytes, limit),
+        Kind::Rtf => rtf::extract(bytes, limit),
+        Kind::Epub => epub::extract(bytes, limit),
+        Kind::Pptx => office::pptx(bytes, limit),
+        Kind::Workbook => sheet::workbook(bytes, limit),
+        Kind::Csv => sheet::csv(bytes, limit),
+        Kind::Notebook => notebook::extract(bytes, limit),
+        Kind::Mail => mail::message(bytes, limit),
+        Kind::Mailbox => mail::mailbox(bytes, limit),
+        Kind::OutlookMail => mail::outlook(bytes, limit),
+        Kind::Markdown | Kind::Org | Kind::Rst | Kind::Asciidoc | Kind::Text => {
+            Err(Skip(format!("{} needs no worker", kind.as_str())))
+        }
     }
-    Ok(found)
 }

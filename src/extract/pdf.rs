@@ -1,27 +1,51 @@
 //! PDF with a text layer, by pdf-extract. Runs in the worker only: the crate panics by intent.
+//!
+//! A file whose cross-reference table is broken is tried again with a table made from the objects
+//! that are in it, as viewers do. Text that no reader can have meant, because the file does not say
+//! which letters its glyphs are, counts as no text.
+
+use std::panic::catch_unwind;
+
+use unicode_normalization::UnicodeNormalization;
 
 use super::{Extracted, Skip};
 use crate::domain::outline::Outline;
 use crate::domain::source::Meta;
 
-/// The text of a PDF, page by page.
+/// The text of a PDF, page by page; `limit` is in bytes.
 ///
 /// # Errors
 /// [`Skip`] for encrypted and broken files, and for those without a text layer.
-pub(super) fn extract(bytes: &[u8]) -> Result<Extracted, Skip> {
-    let pages = pdf_extract::extract_text_from_mem_by_pages(bytes).map_err(|error| {
-        let said = error.to_string();
-        let lower = said.to_lowercase();
-        if lower.contains("password") || lower.contains("encrypt") || lower.contains("decrypt") {
-            Skip("encrypted: it cannot be read without its password".into())
-        } else {
-            let cause = said.rsplit(": ").next().unwrap_or(&said);
-            Skip(format!("broken: its parser says \"{cause}\""))
+pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
+    if !bytes[..bytes.len().min(1024)]
+        .windows(5)
+        .any(|w| w == b"%PDF-")
+    {
+        return Err(Skip("broken: it is no PDF".into()));
+    }
+    let pages = match pages(bytes) {
+        Ok(pages) => pages,
+        Err(_) if holds(bytes, b"/Encrypt") => {
+            return Err(Skip(
+                "encrypted: it cannot be read without its password".into(),
+            ));
         }
-    })?;
+        Err(reason) => pages_of_repaired(bytes).ok_or(Skip(reason))?,
+    };
     let pages: Vec<String> = pages.iter().map(|page| tidy(page)).collect();
+    if pages.iter().map(String::len).sum::<usize>() > limit {
+        let mebibytes = limit >> 20;
+        return Err(Skip(format!(
+            "it unpacks to more than {mebibytes} MiB of text"
+        )));
+    }
     if pages.iter().all(|page| page.trim().is_empty()) {
         return Err(Skip("no text layer: a scan or a drawing".into()));
+    }
+    if is_gibberish(&pages.concat()) {
+        return Err(Skip(
+            "no text layer that can be read: its fonts do not say which letters they show".into(),
+        ));
     }
     Ok(Extracted {
         outline: Outline::of_pages(&pages),
@@ -29,7 +53,111 @@ pub(super) fn extract(bytes: &[u8]) -> Result<Extracted, Skip> {
     })
 }
 
-/// Drops trailing spaces, runs of blank lines and characters that no text holds.
+/// The pages, or what the parser says.
+fn pages(bytes: &[u8]) -> Result<Vec<String>, String> {
+    let read = || pdf_extract::extract_text_from_mem_by_pages(bytes);
+    match catch_unwind(read) {
+        Ok(Ok(pages)) => Ok(pages),
+        Ok(Err(error)) => {
+            let said = error.to_string();
+            let cause = said.rsplit(": ").next().unwrap_or(&said);
+            Err(format!("broken: its parser says \"{cause}\""))
+        }
+        Err(_) => Err("broken: its parser gives up on it".into()),
+    }
+}
+
+fn holds(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|window| window == word)
+}
+
+/// The pages of the file with a new cross-reference table, if that gives any text.
+fn pages_of_repaired(bytes: &[u8]) -> Option<Vec<String>> {
+    let pages = pages(&with_new_table(bytes)?).ok()?;
+    pages.iter().any(|p| !p.trim().is_empty()).then_some(pages)
+}
+
+/// The file with a cross-reference table of the objects that are found in it appended.
+fn with_new_table(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut objects: Vec<(u32, u32, usize)> = Vec::new();
+    let mut catalog = None;
+    let mut at = 0;
+    while let Some(found) = bytes[at..].windows(4).position(|w| w == b" obj") {
+        let end = at + found;
+        at = end + 4;
+        if let Some((number, generation, start)) = object_before(bytes, end) {
+            objects.retain(|(known, ..)| *known != number);
+            objects.push((number, generation, start));
+            let body = &bytes[at..bytes.len().min(at + 400)];
+            let body = body.split(|b| *b == b'>').next().unwrap_or_default();
+            if holds(body, b"/Catalog") {
+                catalog = Some((number, generation));
+            }
+        }
+    }
+    let (root, root_generation) = catalog?;
+    objects.sort_unstable();
+    let size = objects.last()?.0 + 1;
+    // Earlier tables and trailers must not be found first.
+    let mut file = bytes.to_vec();
+    for (.., start) in &objects {
+        blank_comment(&mut file, *start);
+    }
+    blank(&mut file, b"startxref");
+    blank(&mut file, b"trailer");
+    file.push(b'\n');
+    let table = file.len();
+    file.extend_from_slice(b"xref\n0 1\n0000000000 65535 f \n");
+    for (number, generation, start) in &objects {
+        file.extend(format!("{number} 1\n{start:010} {generation:05} n \n").bytes());
+    }
+    file.extend(
+        format!(
+            "trailer\n<< /Size {size} /Root {root} {root_generation} R >>\nstartxref\n{table}\n%%EOF\n"
+        )
+        .bytes(),
+    );
+    Some(file)
+}
+
+/// Overwrites all occurrences of a word with spaces, so that no offset changes.
+fn blank(bytes: &mut [u8], word: &[u8]) {
+    let mut at = 0;
+    while let Some(found) = bytes[at..].windows(word.len()).position(|w| w == word) {
+        let start = at + found;
+        bytes[start..start + word.len()].fill(b' ');
+        at = start + word.len();
+    }
+}
+
+/// Overwrites a comment on the first line of an object, which the parser does not expect there.
+fn blank_comment(bytes: &mut [u8], start: usize) {
+    let length = bytes[start..].iter().position(|b| *b == b'\n').unwrap_or(0);
+    let line = &mut bytes[start..start + length];
+    if let Some(comment) = line.iter().position(|b| *b == b'%') {
+        line[comment..].fill(b' ');
+    }
+}
+
+/// `12 0` right before `end`: number, generation, and where it begins.
+fn object_before(bytes: &[u8], end: usize) -> Option<(u32, u32, usize)> {
+    let digits = |end: usize| {
+        let digits = bytes[..end].iter().rev().take_while(|b| b.is_ascii_digit());
+        let start = end - digits.take(10).count();
+        let number = std::str::from_utf8(&bytes[start..end]).ok()?;
+        Some((number.parse().ok()?, start))
+    };
+    let (generation, start) = digits(end)?;
+    let gap = start.checked_sub(1)?;
+    if !bytes[gap].is_ascii_whitespace() {
+        return None;
+    }
+    let (number, start) = digits(gap)?;
+    Some((number, generation, start))
+}
+
+/// Drops trailing spaces, runs of blank lines and characters that no text holds; spells out
+/// ligatures and presentation forms.
 fn tidy(page: &str) -> String {
     let mut tidy = String::with_capacity(page.len());
     let mut blank = true;
@@ -45,10 +173,133 @@ fn tidy(page: &str) -> String {
             }
             blank = true;
         } else {
-            tidy.push_str(line);
+            tidy.push_str(&in_reading_order(line));
             tidy.push('\n');
             blank = false;
         }
     }
     tidy
+}
+
+/// Latin ligatures.
+fn is_ligature(c: char) -> bool {
+    ('\u{fb00}'..='\u{fb06}').contains(&c)
+}
+
+/// Shapes of Arabic letters: text made of them was written in the order of the page, from the left.
+fn is_shape(c: char) -> bool {
+    ('\u{fb50}'..='\u{fdff}').contains(&c) || ('\u{fe70}'..='\u{fefc}').contains(&c)
+}
+
+fn in_reading_order(line: &str) -> String {
+    if !line.chars().any(|c| is_ligature(c) || is_shape(c)) {
+        return line.to_owned();
+    }
+    let spelled = |text: &str| -> String { text.nfkc().collect() };
+    let shapes = line.chars().filter(|c| is_shape(*c)).count();
+    let letters = line.chars().filter(|c| c.is_alphabetic()).count();
+    if shapes * 2 < letters {
+        let mut out = String::with_capacity(line.len());
+        for c in line.chars() {
+            if is_ligature(c) || is_shape(c) {
+                out.push_str(&spelled(c.encode_utf8(&mut [0; 4])));
+            } else {
+                out.push(c);
+            }
+        }
+        return out;
+    }
+    // Words from the right; their shapes from the right; Latin words and numbers as they are.
+    let words = line.split(' ').rev().map(|word| {
+        if word.chars().any(is_shape) {
+            let turned: Vec<String> = word
+                .chars()
+                .rev()
+                .map(|c| spelled(c.encode_utf8(&mut [0; 4])))
+                .collect();
+            turned.concat()
+        } else {
+            word.to_owned()
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Is most of this no word of any script? Fonts without a map to Unicode give such text.
+fn is_gibberish(text: &str) -> bool {
+    let mut words = 0_usize;
+    let mut odd = 0_usize;
+    for word in text.split_whitespace() {
+        words += 1;
+        let mut classes: Vec<u32> = Vec::new();
+        for c in word.chars() {
+            let class = match u32::from(c) {
+                0..=0x7f if c.is_ascii_graphic() => 0,
+                0x80..=0x24f | 0x1e00..=0x1eff if c.is_alphabetic() => 0,
+                // Modifier letters, private use, unassigned odds and ends.
+                0x2b0..=0x36f | 0xe000..=0xf8ff | 0xfffd => u32::MAX,
+                code if c.is_alphabetic() => code >> 8,
+                _ => 0,
+            };
+            if !classes.contains(&class) {
+                classes.push(class);
+            }
+        }
+        let mixed = classes.iter().filter(|class| **class != 0).count() > 1;
+        odd += usize::from(mixed || classes.contains(&u32::MAX));
+    }
+    // Scripts of East Asia span many blocks of 256 characters, and need no spaces.
+    let ideographs = text
+        .chars()
+        .filter(|c| ('\u{2e80}'..='\u{d7ff}').contains(c));
+    odd * 3 > words && ideographs.count() * 2 < text.chars().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_made_of_what_is_there() {
+        let page = "<< /Type /Page /Parent 2 0 R /Contents 4 0 R /MediaBox [0 0 9 9] \
+                    /Resources << /Font << /F 5 0 R >> >> >>";
+        let text = "BT /F 9 Tf (Found again) Tj ET";
+        let file = format!(
+            "%PDF-1.4\n1 0 obj  % entry\n<< /Type /Catalog /Pages 2 0 R >>\nendobj\n\
+             2 0 obj\n<< /Type /Pages /Kids [3 0 R] /Count 1 >>\nendobj\n3 0 obj\n{page}\nendobj\n\
+             4 0 obj\n<< /Length {} >>\nstream\n{text}\nendstream\nendobj\n\
+             5 0 obj\n<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>\nendobj\n\
+             xref\nnonsense\ntrailer\n<< /Root 9 9 R >>\nstartxref\n7\n%%EOF",
+            text.len()
+        );
+        let found = extract(file.as_bytes(), 1 << 20).unwrap();
+        assert_eq!(found.outline.text.trim(), "Found again");
+        let locked = file.replace("/Root", "/Encrypt 8 0 R /Root");
+        let reason = extract(locked.as_bytes(), 9).unwrap_err().0;
+        assert!(reason.starts_with("encrypted"), "{reason}");
+    }
+
+    #[test]
+    fn shapes_become_letters_in_reading_order() {
+        assert_eq!(
+            in_reading_order("ﺔﻴﺑﺮﻌﻟا طﻮﻄﳋا عاﻮﻧا"),
+            "انواع الخطوط العربية"
+        );
+        assert_eq!(in_reading_order("the ﬁrst ﬂoor"), "the first floor");
+    }
+
+    #[test]
+    fn gibberish_is_told_from_text() {
+        assert!(is_gibberish(
+            "ۉīۈīۉĪۉĬ ¬ࠒ¬ ߓ¬˸Ե ΰච WL ˖ǠlȈè ȗ\u{e011}å ķϙʆϢ ôϣ"
+        ));
+        for text in [
+            "Grüße aus Łódź, naïve café",
+            "حَبيبي habibi",
+            "Москва-река (2024)",
+            "日本語のテキスト",
+        ] {
+            assert!(!is_gibberish(text), "{text}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Text in any encoding.
 
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 
 use super::Skip;
 
@@ -22,15 +22,15 @@ pub(super) fn decode(bytes: &[u8]) -> Result<String, Skip> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return checked(text.to_owned());
     }
+    let (text, _) = guess(bytes).decode_without_bom_handling(bytes);
+    checked(text.into_owned())
+}
+
+/// The encoding that fits the bytes best.
+pub(super) fn guess(bytes: &[u8]) -> &'static Encoding {
     let mut detector = chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Allow);
     detector.feed(bytes, true);
-    let encoding = detector.guess(None, chardetng::Utf8Detection::Allow);
-    let (text, _) = if encoding == UTF_8 {
-        UTF_8.decode_without_bom_handling(bytes)
-    } else {
-        encoding.decode_without_bom_handling(bytes)
-    };
-    checked(text.into_owned())
+    detector.guess(None, chardetng::Utf8Detection::Allow)
 }
 
 /// UTF-16 of a Western language shows as NUL in every other byte.
@@ -55,7 +55,11 @@ fn utf_16_without_mark(bytes: &[u8]) -> Option<&'static Encoding> {
     }
 }
 
-fn checked(text: String) -> Result<String, Skip> {
+/// Refuses what decodes to something that nobody reads.
+///
+/// # Errors
+/// [`Skip`].
+pub(super) fn checked(text: String) -> Result<String, Skip> {
     if text.contains('\0') {
         return Err(Skip("binary: it holds NUL bytes, text does not".into()));
     }

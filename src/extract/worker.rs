@@ -1,185 +1,260 @@
-//! The worker: this binary again, as a child that reads one file and may die of it.
+//! The worker: this binary again, as a child that reads files one by one and may die of any.
 //!
-//! Bytes go in on stdin, one JSON document comes out on stdout behind a mark (parsers print things
-//! of their own). The child limits its own address space and processor time; the parent limits the
-//! time and what it reads.
+//! A request is a line of JSON and the bytes of a file; a reply is one JSON document behind a mark
+//! that holds a number drawn for the request, because parsers print things of their own and files
+//! are hostile. The child limits its own address space; the parent limits the time and what it
+//! reads, and replaces a child that died or has read enough.
 
-use std::io::{Read, Write};
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Extracted, Skip, WorkerLimits, pdf};
-use crate::domain::outline::{Block, BlockKind, Outline};
-use crate::domain::source::{Kind, Meta};
+use super::{Extracted, Skip, WorkerLimits, read_in_worker};
+use crate::domain::source::Kind;
 
 /// The hidden subcommand that turns the binary into a worker.
 pub const SUBCOMMAND: &str = "extract-worker";
 
-const MARK: &str = "\u{1}coho-extracted\u{1}\n";
+const MARK: &str = "\u{1}coho-extracted ";
+
+/// A child is replaced after so many files: parsers leak.
+const FILES: u32 = 64;
+
+/// Some parsers recurse as deep as the file is nested.
+const STACK_BYTES: usize = 128 << 20;
 
 #[derive(Serialize, Deserialize)]
-enum Said {
-    Found {
-        text: String,
-        /// Start, end, heading level (0 for prose), page (0 for none).
-        blocks: Vec<(usize, usize, u8, u32)>,
-        meta: Meta,
-    },
-    Skipped(String),
+struct Request {
+    kind: String,
+    name: String,
+    bytes: usize,
+    limit: usize,
+    ticket: u64,
 }
 
-/// Reads a file in a child process.
-///
-/// # Errors
-/// [`Skip`] with what the child said, or with how it died.
-pub(super) fn run(kind: Kind, bytes: &[u8], limits: &WorkerLimits) -> Result<Extracted, Skip> {
-    let failed = |what: &str, error: std::io::Error| Skip(format!("{what}: {error}"));
+type Reply = Result<Extracted, Skip>;
+
+/// A running child.
+pub(super) struct Worker {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    files: u32,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn start(limits: &WorkerLimits) -> Result<Worker, Skip> {
     let mut child = Command::new(&limits.program)
         .arg(SUBCOMMAND)
-        .arg(kind.as_str())
         .arg(limits.memory_bytes.to_string())
-        .arg(limits.timeout.as_secs().max(1).to_string())
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .map_err(|error| failed("the extraction worker does not start", error))?;
-    let mut stdin = child.stdin.take().expect("stdin was piped");
-    let stdout = child.stdout.take().expect("stdout was piped");
-    let (send, receive) = mpsc::channel();
-    let cap = limits.output_bytes as u64 + 1;
-    let (status, output) = std::thread::scope(|scope| {
-        scope.spawn(move || {
-            // A child that dies early closes the pipe; how it died is told below.
-            let _ = stdin.write_all(bytes);
-        });
-        scope.spawn(move || {
-            let mut output = Vec::new();
-            let _ = stdout.take(cap).read_to_end(&mut output);
-            let _ = send.send(output);
-        });
-        let output = receive.recv_timeout(limits.timeout + Duration::from_millis(500));
-        let exceeded = output.as_ref().is_ok_and(|o| o.len() as u64 >= cap);
-        if output.is_err() || exceeded {
-            let _ = child.kill();
-        }
-        (child.wait(), output)
-    });
-    let Ok(output) = output else {
-        let seconds = limits.timeout.as_secs();
-        return Err(Skip(format!(
-            "gave up after {seconds} s: reading it takes too long"
-        )));
-    };
-    if output.len() > limits.output_bytes {
-        let mebibytes = limits.output_bytes >> 20;
-        return Err(Skip(format!(
-            "it unpacks to more than {mebibytes} MiB of text"
-        )));
-    }
-    let status = status.map_err(|error| failed("the extraction worker was lost", error))?;
-    parse(&output).unwrap_or_else(|| Err(Skip(death(status))))
-}
-
-fn parse(output: &[u8]) -> Option<Result<Extracted, Skip>> {
-    let mark = MARK.as_bytes();
-    let at = output
-        .windows(mark.len())
-        .rposition(|window| window == mark)?;
-    let said: Said = serde_json::from_slice(&output[at + mark.len()..]).ok()?;
-    Some(match said {
-        Said::Skipped(reason) => Err(Skip(reason)),
-        Said::Found { text, blocks, meta } => Ok(Extracted {
-            outline: Outline {
-                blocks: blocks.into_iter().map(block).collect(),
-                text,
-            },
-            meta,
-        }),
+        .map_err(|error| Skip(format!("the extraction worker does not start: {error}")))?;
+    let stdin = child.stdin.take().expect("stdin was piped");
+    let stdout = BufReader::new(child.stdout.take().expect("stdout was piped"));
+    Ok(Worker {
+        child,
+        stdin,
+        stdout,
+        files: 0,
     })
 }
 
-fn block((start, end, level, page): (usize, usize, u8, u32)) -> Block {
-    Block {
-        span: start..end,
-        kind: match level {
-            0 => BlockKind::Prose,
-            level => BlockKind::Heading(level),
-        },
-        heading: None,
-        page: (page > 0).then_some(page),
+/// Reads a file in the child that is there, or in a new one.
+///
+/// # Errors
+/// [`Skip`] with what the child said, or with how it died.
+pub(super) fn run(
+    idle: &mut Option<Worker>,
+    kind: Kind,
+    name: &str,
+    bytes: &[u8],
+    limits: &WorkerLimits,
+) -> Reply {
+    let mut worker = match idle.take() {
+        Some(worker) if worker.files < FILES => worker,
+        _ => start(limits)?,
+    };
+    let request = Request {
+        kind: kind.as_str().to_owned(),
+        name: name.to_owned(),
+        bytes: bytes.len(),
+        limit: limits.output_bytes,
+        ticket: ticket(bytes),
+    };
+    match ask(&mut worker, &request, bytes, limits.timeout) {
+        Asked::Replied(reply) => {
+            worker.files += 1;
+            *idle = Some(worker);
+            *reply
+        }
+        Asked::TooSlow => {
+            let seconds = limits.timeout.as_secs();
+            Err(Skip(format!(
+                "gave up after {seconds} s: reading it takes too long"
+            )))
+        }
+        Asked::TooMuch => Err(Skip(format!(
+            "it unpacks to more than {} MiB of text",
+            limits.output_bytes >> 20
+        ))),
+        Asked::Died => Err(Skip(match worker.child.wait() {
+            Ok(status) => death(status),
+            Err(error) => format!("the extraction worker was lost: {error}"),
+        })),
     }
 }
 
-fn death(status: std::process::ExitStatus) -> String {
+/// A number that a file cannot know.
+fn ticket(bytes: &[u8]) -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_usize(bytes.len());
+    hasher.finish()
+}
+
+enum Asked {
+    Replied(Box<Reply>),
+    TooSlow,
+    TooMuch,
+    Died,
+}
+
+fn ask(worker: &mut Worker, request: &Request, bytes: &[u8], timeout: Duration) -> Asked {
+    // Escaped JSON of the text, its blocks, and room for what the document says about itself.
+    let cap = (request.limit as u64) * 4 + (1 << 20);
+    let Worker {
+        child,
+        stdin,
+        stdout,
+        ..
+    } = worker;
+    let (send, receive) = mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut head = serde_json::to_vec(request).unwrap_or_default();
+            head.push(b'\n');
+            // A child that dies early closes the pipe; how it died is told below.
+            let _ = stdin
+                .write_all(&head)
+                .and_then(|()| stdin.write_all(bytes))
+                .and_then(|()| stdin.flush());
+        });
+        scope.spawn(move || {
+            let _ = send.send(receive_reply(stdout, request.ticket, cap));
+        });
+        let asked = receive.recv_timeout(timeout).unwrap_or(Asked::TooSlow);
+        if !matches!(asked, Asked::Replied(_)) {
+            if !matches!(asked, Asked::Died) {
+                let _ = child.kill();
+            }
+            // The threads end when the pipes do.
+            let _ = child.wait();
+        }
+        asked
+    })
+}
+
+fn receive_reply(stdout: &mut impl BufRead, ticket: u64, cap: u64) -> Asked {
+    let mark = format!("{MARK}{ticket:016x}\n");
+    let mut stdout = stdout.take(cap);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match stdout.read_until(b'\n', &mut line) {
+            Ok(0) if stdout.limit() == 0 => return Asked::TooMuch,
+            Ok(0) | Err(_) => return Asked::Died,
+            Ok(_) if line == mark.as_bytes() => break,
+            Ok(_) => {}
+        }
+    }
+    line.clear();
+    match stdout.read_until(b'\n', &mut line) {
+        Ok(_) if line.last() == Some(&b'\n') => {}
+        _ if stdout.limit() == 0 => return Asked::TooMuch,
+        _ => return Asked::Died,
+    }
+    match serde_json::from_slice(&line) {
+        Ok(reply) => Asked::Replied(Box::new(reply)),
+        Err(_) => Asked::Died,
+    }
+}
+
+fn death(status: ExitStatus) -> String {
     #[cfg(unix)]
     {
         use std::os::unix::process::ExitStatusExt;
         match status.signal() {
             Some(9 | 24) => return "gave up: reading it takes too long".into(),
-            Some(6 | 11) => return "gave up: reading it takes too much memory or crashes".into(),
+            Some(6 | 11) => {
+                return "gave up: reading it takes too much memory or crashes its parser".into();
+            }
             _ => {}
         }
     }
-    match status.code() {
-        Some(101) => "broken: its parser gives up on it".into(),
-        _ => format!("its parser ended without a result ({status})"),
-    }
+    format!("broken: its parser ended without a result ({status})")
 }
 
 /// The child's side; `arguments` are what the parent gave after the subcommand. Returns the exit
 /// code.
 pub fn main(arguments: &[String]) -> u8 {
-    let [kind, memory, seconds] = arguments else {
+    let [memory] = arguments else {
         return 2;
     };
-    limit(memory.parse().ok(), seconds.parse().ok());
-    let mut bytes = Vec::new();
-    if std::io::stdin().read_to_end(&mut bytes).is_err() {
-        return 2;
+    limit(memory.parse().ok());
+    // A broken file is no news.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut stdin = BufReader::new(std::io::stdin().lock());
+    let mut head = String::new();
+    loop {
+        head.clear();
+        match stdin.read_line(&mut head) {
+            Ok(0) => return 0,
+            Ok(_) => {}
+            Err(_) => return 2,
+        }
+        let Ok(request) = serde_json::from_str::<Request>(&head) else {
+            return 2;
+        };
+        let mut bytes = vec![0; request.bytes];
+        if stdin.read_exact(&mut bytes).is_err() || reply(&request, bytes).is_err() {
+            return 2;
+        }
     }
-    let found = match kind.as_str() {
-        "pdf" => pdf::extract(&bytes),
-        other => Err(Skip(format!("there is no reader for {other}"))),
-    };
-    let said = match found {
-        Err(Skip(reason)) => Said::Skipped(reason),
-        Ok(Extracted { outline, meta }) => Said::Found {
-            blocks: outline.blocks.iter().map(numbers).collect(),
-            text: outline.text,
-            meta,
-        },
-    };
-    let Ok(json) = serde_json::to_string(&said) else {
-        return 2;
-    };
-    let mut stdout = std::io::stdout().lock();
-    let written = stdout
-        .write_all(MARK.as_bytes())
-        .and_then(|()| stdout.write_all(json.as_bytes()))
-        .and_then(|()| stdout.flush());
-    u8::from(written.is_err()) * 2
 }
 
-fn numbers(block: &Block) -> (usize, usize, u8, u32) {
-    let level = match block.kind {
-        BlockKind::Heading(level) => level,
-        BlockKind::Prose | BlockKind::Code => 0,
+fn reply(request: &Request, bytes: Vec<u8>) -> std::io::Result<()> {
+    let (kind, name, limit) = (&request.kind, request.name.clone(), request.limit);
+    let said: Reply = match Kind::named(kind) {
+        None => Err(Skip(format!("there is no reader for {kind}"))),
+        Some(kind) => std::thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn(move || read_in_worker(kind, &name, &bytes, limit))?
+            .join()
+            .unwrap_or_else(|_| Err(Skip("broken: its parser gives up on it".into()))),
     };
-    (
-        block.span.start,
-        block.span.end,
-        level,
-        block.page.unwrap_or(0),
-    )
+    let json = serde_json::to_vec(&said)?;
+    let mut stdout = std::io::stdout().lock();
+    write!(stdout, "\n{MARK}{:016x}\n", request.ticket)?;
+    stdout.write_all(&json)?;
+    stdout.write_all(b"\n")?;
+    stdout.flush()
 }
 
 #[cfg(unix)]
-fn limit(memory_bytes: Option<u64>, seconds: Option<u64>) {
+fn limit(memory_bytes: Option<u64>) {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let to = |value: Option<u64>| Rlimit {
         current: value,
@@ -187,10 +262,12 @@ fn limit(memory_bytes: Option<u64>, seconds: Option<u64>) {
     };
     // A limit that cannot be set is not worth failing for: the parent's clock still runs.
     let _ = setrlimit(Resource::As, to(memory_bytes));
-    let _ = setrlimit(Resource::Cpu, to(seconds));
     let _ = setrlimit(Resource::Core, to(Some(0)));
     let _ = setrlimit(Resource::Fsize, to(Some(0)));
+    // Nobody waits for a worker whose parent is gone.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
 }
 
 #[cfg(not(unix))]
-fn limit(_: Option<u64>, _: Option<u64>) {}
+fn limit(_: Option<u64>) {}

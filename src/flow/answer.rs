@@ -19,10 +19,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::search::{self, Hit, HitKind, Query, Ranked, Ranking, millis};
+use super::space::Space;
 use crate::domain::context::{self, Evidence, Support};
 use crate::domain::rank::Weights;
 use crate::domain::source::SourceId;
-use crate::engine::{EmbedderHandle, EngineError, Generated, GeneratorHandle, Message, Prompt};
+use crate::engine::{EngineError, Generated, GeneratorHandle, Message, Prompt};
 use crate::error::Failure;
 use crate::store::{Store, StoreError, ledger};
 
@@ -187,8 +188,8 @@ pub enum Event {
 pub struct Answerer<'a> {
     /// The store.
     pub store: &'a Store,
-    /// The embedding model.
-    pub embedder: &'a EmbedderHandle,
+    /// The embedding model and its indexes.
+    pub space: &'a Space,
     /// The language model, where there is one.
     pub generator: Option<&'a GeneratorHandle>,
     /// How.
@@ -213,7 +214,7 @@ pub fn answer(
         k: ask.k,
         source: ask.source,
     };
-    let ranking = search::rank(parts.store, parts.embedder, &query, parts.options.weights)?;
+    let ranking = search::rank(parts.store, parts.space, &query, parts.options.weights)?;
     let retrieval = Retrieval {
         hits: ranking.ranked.iter().map(|r| r.hit.clone()).collect(),
         took_ms: millis(started),

@@ -6,20 +6,22 @@
 //! a run: it becomes a [`Problem`] with a reason.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::scan::{self, Found, ScanError};
-use crate::domain::chunk::{self, ChunkId, Limits, TokenStarts};
-use crate::domain::source::{DocumentId, Kind, SourceId};
-use crate::engine::onnx::Tokens;
-use crate::engine::{EmbedderHandle, EngineError};
+use super::space::{Space, Spaces};
+use crate::domain::chunk::{self, ChunkId, TokenStarts};
+use crate::domain::source::{DocumentId, Kind, SourceId, shown_name};
+use crate::engine::EngineError;
 use crate::error::Fault;
-use crate::extract::{self, WorkerLimits};
-use crate::store::ledger::{self, FileStat, Ingested, Known, Problem, Snapshot, Source};
+use crate::extract::{Extractor, Skip, WorkerLimits};
+use crate::store::ledger::{
+    self, FileStat, Ingested, Known, KnownProblem, Problem, RootId, Snapshot, Source,
+};
 use crate::store::{Change, Store, StoreError};
 
 /// A group is committed when it holds this many new chunks…
@@ -33,12 +35,12 @@ const RACY: Duration = Duration::from_secs(2);
 /// How ingestion reads and cuts.
 #[derive(Clone, Debug)]
 pub struct IngestOptions {
-    /// Sizes of chunks.
-    pub limits: Limits,
     /// Limits of the extraction worker.
     pub worker: WorkerLimits,
     /// Larger files are left out, with a reason.
     pub max_file_bytes: u64,
+    /// The ledger is copied by itself when its last copy is older than this.
+    pub backup_age: Duration,
 }
 
 /// How far a run is.
@@ -75,7 +77,7 @@ pub struct Report {
     pub unchanged: usize,
     /// Chunks embedded.
     pub chunks_embedded: u64,
-    /// Files left out in this run, with the reason.
+    /// Files left out from this run on, with the reason.
     pub problems: Vec<ReportedProblem>,
     /// Milliseconds that it took.
     pub took_ms: u64,
@@ -118,7 +120,7 @@ impl Fault for IngestError {
     }
     fn code(&self) -> &'static str {
         match self {
-            Self::Scan(ScanError::Root { .. }) => "source_unreadable",
+            Self::Scan(ScanError::Root { .. } | ScanError::Away { .. }) => "source_unreadable",
             Self::Scan(ScanError::Pattern { .. }) => "bad_pattern",
             Self::Store(error) => error.code(),
             Self::Engine(error) => error.code(),
@@ -129,6 +131,10 @@ impl Fault for IngestError {
         match self {
             Self::Scan(ScanError::Root { .. }) => Some(
                 "is it mounted and readable? what was known of it stays until it is back".into(),
+            ),
+            Self::Scan(ScanError::Away { .. }) => Some(
+                "mount it again; if the notes are really gone, `coho sources remove` forgets them"
+                    .into(),
             ),
             Self::Scan(ScanError::Pattern { .. }) => None,
             Self::Store(error) => error.hint(),
@@ -141,83 +147,160 @@ impl Fault for IngestError {
 /// The pipeline.
 pub struct Ingest {
     store: Arc<Store>,
-    embedder: EmbedderHandle,
-    tokens: OnceLock<Tokens>,
-    load_tokens: Box<dyn Fn() -> Result<Tokens, EngineError> + Send + Sync>,
+    spaces: Arc<Spaces>,
+    extractor: Extractor,
     options: IngestOptions,
     now_ms: fn() -> i64,
 }
 
+/// What [`Ingest::heal`] mended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Healed {
+    /// Documents whose terms were missing.
+    pub documents: usize,
+    /// Chunks whose vectors were missing.
+    pub chunks: usize,
+    /// Vectors and terms that nobody could see.
+    pub orphans: usize,
+}
+
 impl Ingest {
-    /// A pipeline into `store`; `load_tokens` gives the embedding model's tokenizer when the first
-    /// file is cut, `now_ms` is the clock.
+    /// A pipeline into `store`; `now_ms` is the clock.
     pub fn new(
         store: Arc<Store>,
-        embedder: EmbedderHandle,
-        load_tokens: impl Fn() -> Result<Tokens, EngineError> + Send + Sync + 'static,
+        spaces: Arc<Spaces>,
         options: IngestOptions,
         now_ms: fn() -> i64,
     ) -> Self {
         Self {
             store,
-            embedder,
-            tokens: OnceLock::new(),
-            load_tokens: Box::new(load_tokens),
+            spaces,
+            extractor: Extractor::new(options.worker.clone()),
             options,
             now_ms,
         }
     }
 
-    /// Writes again what the ledger shows and an index lacks; returns documents and chunks mended.
+    /// Writes again what the ledger shows and an index lacks, and removes what it does not show.
     ///
     /// # Errors
     /// [`IngestError`].
-    pub fn heal(&self) -> Result<(usize, usize), IngestError> {
-        let documents = self.store.heal_terms()?;
-        let missing = self.store.missing_vectors()?;
+    pub fn heal(&self, stop: &AtomicBool) -> Result<Healed, IngestError> {
+        let space = self.spaces.current();
+        let (vectors, terms) = self.store.drop_orphans(&space.indexes)?;
+        let documents = self.store.heal_terms(&space.indexes)?;
+        let mut healed = Healed {
+            documents,
+            chunks: 0,
+            orphans: vectors + terms,
+        };
+        let missing = self.store.missing_vectors(&space.indexes)?;
         for group in missing.chunks(GROUP_CHUNKS) {
-            let texts = self.store.ledger().read(|snapshot| {
-                let text = |id: &ChunkId| -> Result<String, StoreError> {
-                    let found = snapshot.chunk_text(*id)?;
-                    Ok(found.map_or_else(String::new, |(h, t)| chunk::embedded_text(&h, &t)))
-                };
-                group.iter().map(text).collect::<Result<Vec<_>, _>>()
-            })?;
-            let vectors = self.embedder.passages(texts, |_| {})?;
-            let rows: Vec<_> = group.iter().copied().zip(vectors).collect();
-            self.store.heal_vectors(&rows)?;
+            if stop.load(Ordering::Relaxed) {
+                return Err(IngestError::Stopped);
+            }
+            self.embed_again(&space, group)?;
+            healed.chunks += group.len();
         }
-        Ok((documents, missing.len()))
+        Ok(healed)
     }
 
-    /// Brings one source in line with its folder.
+    fn embed_again(&self, space: &Space, chunks: &[ChunkId]) -> Result<(), IngestError> {
+        let texts = self.store.ledger().read(|snapshot| {
+            let text = |id: &ChunkId| -> Result<String, StoreError> {
+                let found = snapshot.chunk_text(*id)?;
+                Ok(found.map_or_else(String::new, |(h, t)| chunk::embedded_text(&h, &t)))
+            };
+            chunks.iter().map(text).collect::<Result<Vec<_>, _>>()
+        })?;
+        let vectors = space.embedder.passages(texts, |_| {})?;
+        let rows: Vec<_> = chunks.iter().copied().zip(vectors).collect();
+        Ok(self.store.heal_vectors(&space.indexes, &rows)?)
+    }
+
+    /// Takes one step towards the embedding model that was chosen: embeds a group of chunks for
+    /// it, and puts it in use once none is missing. Returns how many chunks are left, or `None`
+    /// when there is nothing to build.
     ///
-    /// `hinted` are paths of which an event spoke: they are looked at more closely. `progress`
-    /// hears of every step; `stop` ends the run between two files.
+    /// Runs on the thread that ingests, so that nothing changes between the last look and the
+    /// switch. Interrupted, it goes on where it was.
+    ///
+    /// # Errors
+    /// [`IngestError`].
+    pub fn build_next(&self) -> Result<Option<usize>, IngestError> {
+        let Some(next) = self.spaces.next() else {
+            return Ok(None);
+        };
+        let missing = self.store.missing_vectors(&next.indexes)?;
+        if let Some(group) = missing.chunks(GROUP_CHUNKS).next() {
+            self.embed_again(&next, group)?;
+            return Ok(Some(missing.len() - group.len() + 1));
+        }
+        self.store.heal_terms(&next.indexes)?;
+        self.store.drop_orphans(&next.indexes)?;
+        self.store.switch_to(&next.indexes)?;
+        self.spaces.switch();
+        tracing::info!(
+            model = next.indexes.space().model,
+            "switched the embedding model"
+        );
+        Ok(Some(0))
+    }
+
+    /// Tidies up in a quiet moment.
+    ///
+    /// # Errors
+    /// [`IngestError`].
+    pub fn rest(&self) -> Result<(), IngestError> {
+        self.extractor.rest();
+        let space = self.spaces.current();
+        Ok(self.store.rest(&space.indexes, self.options.backup_age)?)
+    }
+
+    /// Brings one source in line with its folder. `progress` hears of every step; `stop` ends the
+    /// run between two files.
     ///
     /// # Errors
     /// [`IngestError`].
     pub fn sync(
         &self,
         source: &Source,
-        hinted: &HashSet<String>,
+        progress: &dyn Fn(&Progress),
+        stop: &AtomicBool,
+    ) -> Result<Report, IngestError> {
+        let outcome = self.sync_reachable(source, progress, stop);
+        if let Err(IngestError::Scan(error)) = &outcome {
+            let reason = error.to_string();
+            self.store
+                .ledger()
+                .write(|transaction| ledger::mark_away(transaction, source.id, &reason))?;
+        }
+        outcome
+    }
+
+    fn sync_reachable(
+        &self,
+        source: &Source,
         progress: &dyn Fn(&Progress),
         stop: &AtomicBool,
     ) -> Result<Report, IngestError> {
         let started = Instant::now();
+        let space = self.spaces.current();
         let found = scan::scan(source)?;
         let (known, failed) = self
             .store
             .ledger()
-            .read(|s| Ok((s.known(source.id)?, s.failed(source.id)?)))?;
-        let plan = Plan::make(&found, &known, &failed, hinted, (self.now_ms)());
+            .read(|s| Ok::<_, StoreError>((s.known(source.id)?, s.failed(source.id)?)))?;
+        check_root(source, &found, &known)?;
+        let plan = Plan::make(&found, &known, &failed, &space.cutter.recipe);
         let mut run = Run {
             ingest: self,
+            space: &space,
             source,
             known: &known,
+            failed: &failed,
             gone: plan.gone,
             change: Change {
-                moved: plan.moved,
                 solved: plan.solved.into_iter().map(|p| (source.id, p)).collect(),
                 ..Change::default()
             },
@@ -237,9 +320,11 @@ impl Ingest {
             },
             tell: progress,
         };
-        run.report.moved = run.change.moved.len();
-        for (path, reason) in &found.unreadable {
-            run.problem(path.clone(), reason.clone(), None);
+        for (id, path, stat) in plan.moved {
+            run.moved(id, path, stat);
+        }
+        for (path, reason) in plan.problems {
+            run.problem(path, reason, None);
         }
         progress(&run.progress);
         for (path, stat) in plan.read {
@@ -252,22 +337,38 @@ impl Ingest {
         run.remove_gone();
         run.flush()?;
         let mut report = run.report;
-        self.store.collect_garbage()?;
-        let now = (self.now_ms)();
-        self.store
-            .ledger()
-            .write(|transaction| ledger::mark_synced(transaction, source.id, now))?;
+        self.store.collect_garbage(&space.indexes)?;
+        self.mark_synced(source, &found)?;
         report.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(report)
     }
 
-    fn tokens(&self) -> Result<&Tokens, EngineError> {
-        if self.tokens.get().is_none() {
-            let loaded = (self.load_tokens)()?;
-            let _ = self.tokens.set(loaded);
-        }
-        Ok(self.tokens.get().expect("it was set just now"))
+    fn mark_synced(&self, source: &Source, found: &Found) -> Result<(), StoreError> {
+        let mut mounts = source.mounts.clone();
+        mounts.extend(found.mounts.iter().cloned());
+        mounts.sort();
+        mounts.dedup();
+        let now = (self.now_ms)();
+        self.store.ledger().write(|transaction| {
+            ledger::mark_synced(transaction, source.id, found.root, &mounts, now)
+        })
     }
+}
+
+/// Refuses another folder in the place of the root, when nothing that was known is in it.
+fn check_root(
+    source: &Source,
+    found: &Found,
+    known: &HashMap<String, Known>,
+) -> Result<(), ScanError> {
+    let same = source.root == RootId::default() || source.root == found.root;
+    let any = known.is_empty() || known.keys().any(|path| found.files.contains_key(path));
+    if same || any {
+        return Ok(());
+    }
+    Err(ScanError::Away {
+        root: source.path.clone(),
+    })
 }
 
 /// What a scan means for the ledger.
@@ -275,6 +376,7 @@ struct Plan {
     read: Vec<(String, FileStat)>,
     moved: Vec<(DocumentId, String, FileStat)>,
     gone: HashMap<[u8; 32], Vec<(String, DocumentId)>>,
+    problems: Vec<(String, String)>,
     solved: Vec<String>,
     unchanged: usize,
 }
@@ -283,9 +385,8 @@ impl Plan {
     fn make(
         found: &Found,
         known: &HashMap<String, Known>,
-        failed: &HashMap<String, Option<FileStat>>,
-        hinted: &HashSet<String>,
-        now_ms: i64,
+        failed: &HashMap<String, KnownProblem>,
+        recipe: &str,
     ) -> Self {
         let hidden = |path: &str| {
             let mut below = found.unreadable.iter().map(|(p, _)| p);
@@ -296,29 +397,34 @@ impl Plan {
             .filter(|(path, _)| !found.files.contains_key(*path) && !hidden(path))
             .collect();
         gone.sort_by_key(|(path, _)| *path);
-        let mut by_stat: HashMap<FileStat, DocumentId> =
-            gone.iter().map(|(_, k)| (k.stat, k.id)).collect();
+        // A file that was young when it was read may have changed since: its content decides.
+        let mut by_identity: HashMap<_, (&String, DocumentId)> = gone
+            .iter()
+            .filter(|(_, k)| k.stat.ctime_ns != FileStat::YOUNG && k.recipe == recipe)
+            .map(|(path, k)| (k.stat.identity(), (*path, k.id)))
+            .collect();
         let mut plan = Self {
             read: Vec::new(),
             moved: Vec::new(),
             gone: HashMap::new(),
+            problems: Vec::new(),
             solved: Vec::new(),
             unchanged: 0,
         };
-        let young =
-            now_ms.saturating_mul(1_000_000) - i64::try_from(RACY.as_nanos()).unwrap_or(i64::MAX);
         for (path, stat) in &found.files {
+            let moved_here = || {
+                let (old, _) = by_identity.get(&stat.identity())?;
+                (stat.inode != 0 && ending(old) == ending(path)).then_some(())
+            };
             match (known.get(path), failed.get(path)) {
-                (Some(k), _) if k.stat == *stat => {
-                    if hinted.contains(path) && stat.mtime_ns > young {
-                        plan.read.push((path.clone(), *stat));
-                    } else {
-                        plan.unchanged += 1;
-                    }
-                }
-                (None, Some(Some(then))) if then == stat => {}
-                (None, _) if stat.inode != 0 && by_stat.contains_key(stat) => {
-                    let id = by_stat.remove(stat).expect("it was there just now");
+                (Some(k), _) if stat.is_as(&k.stat) && k.recipe == recipe => plan.unchanged += 1,
+                (None, Some(problem))
+                    if problem.recipe == recipe
+                        && problem.stat.is_some_and(|then| stat.is_as(&then)) => {}
+                (None, _) if moved_here().is_some() => {
+                    let (_, id) = by_identity
+                        .remove(&stat.identity())
+                        .expect("it was there just now");
                     plan.moved.push((id, path.clone(), *stat));
                 }
                 _ => plan.read.push((path.clone(), *stat)),
@@ -330,17 +436,33 @@ impl Plan {
             let same = plan.gone.entry(k.hash).or_default();
             same.push((path.clone(), k.id));
         }
-        let over = |path: &&String| !found.files.contains_key(*path) && !hidden(path);
+        let listed = || found.unreadable.iter().chain(&found.skipped);
+        let news = |(path, reason): &&(String, String)| {
+            failed.get(path).is_none_or(|known| known.reason != *reason)
+        };
+        plan.problems = listed().filter(news).cloned().collect();
+        let listed: HashSet<&String> = listed().map(|(path, _)| path).collect();
+        let over = |path: &&String| {
+            !found.files.contains_key(*path) && !listed.contains(path) && !hidden(path)
+        };
         plan.solved = failed.keys().filter(over).cloned().collect();
         plan
     }
 }
 
+/// What decides how a file is read: another ending may mean another format.
+fn ending(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.rsplit_once('.').map_or(name, |(_, ending)| ending)
+}
+
 /// One run over one source.
 struct Run<'a> {
     ingest: &'a Ingest,
+    space: &'a Space,
     source: &'a Source,
     known: &'a HashMap<String, Known>,
+    failed: &'a HashMap<String, KnownProblem>,
     gone: HashMap<[u8; 32], Vec<(String, DocumentId)>>,
     change: Change,
     fresh: Vec<(ChunkId, String)>,
@@ -375,28 +497,38 @@ impl Run<'_> {
 
     fn bytes(&mut self, path: &str, bytes: &[u8], stat: FileStat) -> Result<(), IngestError> {
         let hash = *blake3::hash(bytes).as_bytes();
-        if let Some(known) = self.known.get(path).filter(|known| known.hash == hash) {
+        let stat = self.aged(stat);
+        let cutter = &self.space.cutter;
+        if let Some(known) = self.known.get(path)
+            && known.hash == hash
+            && known.recipe == cutter.recipe
+        {
             self.change.touched.push((known.id, stat));
             self.report.unchanged += 1;
             return Ok(());
         }
         if !self.known.contains_key(path)
-            && let Some((_, id)) = self.gone.get_mut(&hash).and_then(Vec::pop)
+            && let Some(id) = self.gone_with(hash, path)
         {
-            self.change.moved.push((id, path.to_owned(), stat));
-            self.report.moved += 1;
+            self.moved(id, path.to_owned(), stat);
             return Ok(());
         }
-        let kind = Kind::of_path(path).expect("a scan only finds files of known kinds");
-        match extract::extract(kind, bytes, &self.ingest.options.worker) {
-            Err(extract::Skip(reason)) => self.skip(path, reason, stat),
+        if bytes.starts_with(b"-----BEGIN ") && is_private_key(bytes) {
+            let reason = "private material: it is a private key";
+            self.skip(path, reason.into(), stat);
+            return Ok(());
+        }
+        // A file of another kind is here because the owner asked for it by name.
+        let kind = Kind::of_path(path).unwrap_or(Kind::Text);
+        match self.ingest.extractor.extract(kind, path, bytes) {
+            Err(Skip(reason)) => self.skip(path, reason, stat),
             Ok(extracted) => {
-                let tokens = self.ingest.tokens()?;
+                let tokens = cutter.tokens()?;
                 let starts = tokens.starts(&extracted.outline.text);
                 let passages = chunk::chunk(
                     &extracted.outline,
                     TokenStarts(&starts),
-                    self.ingest.options.limits,
+                    cutter.limits,
                     |text| tokens.count(text),
                 );
                 let document = Ingested {
@@ -406,12 +538,46 @@ impl Run<'_> {
                     hash,
                     kind,
                     meta: extracted.meta,
+                    recipe: cutter.recipe.clone(),
                     passages,
                 };
                 self.document(document)?;
             }
         }
         Ok(())
+    }
+
+    /// The state of a file that was read just now: one that changed a moment ago may change again
+    /// without a trace in its times, and is looked at once more by the next run.
+    fn aged(&self, stat: FileStat) -> FileStat {
+        let now_ns = (self.ingest.now_ms)().saturating_mul(1_000_000);
+        let young = now_ns - i64::try_from(RACY.as_nanos()).unwrap_or(i64::MAX);
+        if stat.mtime_ns.max(stat.ctime_ns) > young {
+            FileStat {
+                ctime_ns: FileStat::YOUNG,
+                ..stat
+            }
+        } else {
+            stat
+        }
+    }
+
+    /// A vanished document with these bytes whose name promises the same format.
+    fn gone_with(&mut self, hash: [u8; 32], path: &str) -> Option<DocumentId> {
+        let same = self.gone.get_mut(&hash)?;
+        let recipe = &self.space.cutter.recipe;
+        let fits = |old: &str| {
+            let known = self.known.get(old);
+            ending(old) == ending(path) && known.is_some_and(|k| k.recipe == *recipe)
+        };
+        let at = same.iter().position(|(old, _)| fits(old))?;
+        Some(same.swap_remove(at).1)
+    }
+
+    fn moved(&mut self, id: DocumentId, path: String, stat: FileStat) {
+        let stat = self.aged(stat);
+        self.change.moved.push((id, path, stat));
+        self.report.moved += 1;
     }
 
     fn document(&mut self, document: Ingested) -> Result<(), IngestError> {
@@ -441,15 +607,19 @@ impl Run<'_> {
     }
 
     fn problem(&mut self, path: String, reason: String, stat: Option<FileStat>) {
-        self.report.problems.push(ReportedProblem {
-            path: path.clone(),
-            reason: reason.clone(),
-        });
+        let told = self.failed.get(&path).is_some_and(|f| f.reason == reason);
+        if !told {
+            self.report.problems.push(ReportedProblem {
+                path: shown_name(&path),
+                reason: reason.clone(),
+            });
+        }
         self.change.problems.push(Problem {
             source: self.source.id,
             path,
             reason,
             stat,
+            recipe: self.space.cutter.recipe.clone(),
         });
     }
 
@@ -469,7 +639,7 @@ impl Run<'_> {
         self.fresh_ids.clear();
         let (before, all) = (self.progress.bytes_done, texts.len() as u64);
         let mut embedded = 0;
-        let vectors = self.ingest.embedder.passages(texts, |n| {
+        let vectors = self.space.embedder.passages(texts, |n| {
             embedded += n as u64;
             self.progress.chunks_embedded += n as u64;
             self.progress.bytes_done = before + self.group_bytes * embedded / all.max(1);
@@ -478,13 +648,19 @@ impl Run<'_> {
         self.report.chunks_embedded += all;
         self.change.vectors = ids.into_iter().zip(vectors).collect();
         let now = (self.ingest.now_ms)();
-        self.ingest.store.commit(&self.change, now)?;
+        let indexes = &self.space.indexes;
+        self.ingest.store.commit(indexes, &self.change, now)?;
         self.change = Change::default();
         self.progress.bytes_done = before + self.group_bytes;
         self.group_bytes = 0;
         (self.tell)(&self.progress);
         Ok(())
     }
+}
+
+fn is_private_key(bytes: &[u8]) -> bool {
+    let first = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
+    first.windows(12).any(|window| window == b"PRIVATE KEY-")
 }
 
 /// The source with this id.

@@ -5,4 +5,6 @@ pub mod answer;
 pub mod ingest;
 pub mod scan;
 pub mod search;
+pub mod space;
+pub mod verify;
 pub mod watch;

@@ -1,10 +1,12 @@
 //! Scanning: what is in a source's folder now, and reading it without ever leaving the folder.
 //!
 //! A scan is the truth, events are hints. Ignore files (`.gitignore`, `.ignore`, `.cohoignore`) and
-//! the source's own globs are honoured, hidden files and symbolic links are left out. What cannot
-//! be read is told apart from what is gone, so that nothing is forgotten by accident.
+//! the source's own globs are honoured; hidden files, symbolic links and private material are left
+//! out. What cannot be read is told apart from what is gone, so that nothing is forgotten by
+//! accident: a folder without permission, a root or a folder below it whose mount has vanished.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -13,8 +15,8 @@ use std::time::UNIX_EPOCH;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use ignore::WalkBuilder;
 
-use crate::domain::source::Kind;
-use crate::store::ledger::{FileStat, Source};
+use crate::domain::source::{Kind, bytes_of_name, is_private, name_of_bytes};
+use crate::store::ledger::{FileStat, RootId, Source};
 
 /// What a scan found.
 #[derive(Debug, Default)]
@@ -24,6 +26,12 @@ pub struct Found {
     /// Paths that could not be looked at, with the reason. What lies below them is unknown, not
     /// gone.
     pub unreadable: Vec<(String, String)>,
+    /// Files that are left out on purpose but should be known of, with the reason.
+    pub skipped: Vec<(String, String)>,
+    /// The folder that was scanned.
+    pub root: RootId,
+    /// Folders below the root on which something is mounted.
+    pub mounts: Vec<String>,
 }
 
 /// Why a folder could not be scanned at all.
@@ -36,6 +44,12 @@ pub enum ScanError {
         root: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// Another folder is in its place in which nothing that was known is: a mount has vanished.
+    #[error("{} is not the folder that it was: what was mounted there is gone", root.display())]
+    Away {
+        /// The root.
+        root: PathBuf,
     },
     /// A pattern of the source is not a glob.
     #[error("`{pattern}` is not a glob pattern")]
@@ -57,47 +71,139 @@ pub fn scan(source: &Source) -> Result<Found, ScanError> {
         root: root.clone(),
         source: error,
     })?;
-    let include = globs(&source.include)?;
-    let exclude = globs(&source.exclude)?;
-    let mut found = Found::default();
+    let filter = Filter::of(source)?;
+    let mut found = Found {
+        root: root_id(root),
+        ..Found::default()
+    };
     let walk = WalkBuilder::new(root)
         .follow_links(false)
         .parents(false)
         .git_global(false)
         .require_git(false)
+        .hidden(false)
+        .filter_entry(|entry| entry.depth() == 0 || !is_hidden_folder(entry))
         .add_custom_ignore_filename(".cohoignore")
         .build();
     for entry in walk {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                if let Some(unreadable) = unreadable(root, &error) {
-                    found.unreadable.push(unreadable);
-                }
-                continue;
-            }
-        };
-        if !entry.file_type().is_some_and(|t| t.is_file()) {
-            continue;
+        match entry {
+            Ok(entry) => found.look(root, &filter, &entry),
+            Err(error) => found.unreadable.extend(unreadable(root, &error)),
         }
-        let Some(path) = relative(root, entry.path()) else {
-            let shown = entry.path().to_string_lossy().into_owned();
-            let reason = "its name is not valid UTF-8: rename it".to_owned();
-            found.unreadable.push((shown, reason));
-            continue;
-        };
-        let wanted = source.include.is_empty() || include.is_match(&path);
-        if Kind::of_path(&path).is_none() || !wanted || exclude.is_match(&path) {
-            continue;
-        }
-        match entry.metadata() {
-            Ok(meta) => {
-                found.files.insert(path, stat_of(&meta));
-            }
-            Err(error) => found.unreadable.push((path, error.to_string())),
+    }
+    for mount in &source.mounts {
+        let below = format!("{mount}/");
+        let alive =
+            found.mounts.contains(mount) || found.files.keys().any(|p| p.starts_with(&below));
+        if !alive {
+            let reason = "what was mounted here is gone: its documents are kept".to_owned();
+            found.unreadable.push((mount.clone(), reason));
         }
     }
     Ok(found)
+}
+
+/// Which folder a path leads to.
+pub fn root_id(path: &Path) -> RootId {
+    #[cfg(unix)]
+    if let Ok(meta) = std::fs::metadata(path) {
+        use std::os::unix::fs::MetadataExt;
+        return RootId {
+            device: meta.dev(),
+            inode: meta.ino(),
+        };
+    }
+    let _ = path;
+    RootId::default()
+}
+
+fn is_hidden_folder(entry: &ignore::DirEntry) -> bool {
+    let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+    hidden && entry.file_type().is_some_and(|t| t.is_dir())
+}
+
+/// What the owner said of a source's files.
+struct Filter {
+    include: GlobSet,
+    exclude: GlobSet,
+    all: bool,
+    /// Patterns that name files or endings, not only folders.
+    by_name: GlobSet,
+}
+
+impl Filter {
+    fn of(source: &Source) -> Result<Self, ScanError> {
+        let names = |pattern: &&String| {
+            let last = pattern.rsplit('/').next().unwrap_or_default();
+            last.chars().any(|c| c.is_alphanumeric())
+        };
+        let by_name: Vec<String> = source.include.iter().filter(names).cloned().collect();
+        Ok(Self {
+            include: globs(&source.include)?,
+            exclude: globs(&source.exclude)?,
+            all: source.include.is_empty(),
+            by_name: globs(&by_name)?,
+        })
+    }
+}
+
+impl Found {
+    fn look(&mut self, root: &Path, filter: &Filter, entry: &ignore::DirEntry) {
+        let Some(path) = relative(root, entry.path()) else {
+            return;
+        };
+        let kind = entry.file_type();
+        if kind.is_some_and(|t| t.is_dir()) {
+            self.note_mount(&path, entry);
+            return;
+        }
+        if !kind.is_some_and(|t| t.is_file()) {
+            return;
+        }
+        let asked_for = filter.by_name.is_match(&path);
+        let name = path.rsplit('/').next().unwrap_or(&path);
+        let wanted = filter.all || filter.include.is_match(&path);
+        if !wanted || filter.exclude.is_match(&path) {
+            return;
+        }
+        if is_private(&path) && !asked_for {
+            let reason = "private material is not read unless an include pattern names it";
+            self.skipped.push((path, reason.into()));
+            return;
+        }
+        // Hidden files, and the lock files of office programs.
+        if (name.starts_with('.') || name.starts_with("~$")) && !asked_for {
+            return;
+        }
+        if Kind::of_path(&path).is_none() && !asked_for {
+            if let Some(reason) = Kind::unreadable(&path) {
+                self.skipped.push((path, reason.into()));
+            }
+            return;
+        }
+        match entry.metadata() {
+            Ok(meta) => {
+                self.files.insert(path, stat_of(&meta));
+            }
+            Err(error) => self.unreadable.push((path, error.to_string())),
+        }
+    }
+
+    fn note_mount(&mut self, path: &str, entry: &ignore::DirEntry) {
+        #[cfg(unix)]
+        if !path.is_empty()
+            && let Ok(meta) = entry.metadata()
+            && std::os::unix::fs::MetadataExt::dev(&meta) != self.root.device
+            && !self
+                .mounts
+                .iter()
+                .any(|m| path.starts_with(&format!("{m}/")))
+        {
+            self.mounts.push(path.to_owned());
+        }
+        #[cfg(not(unix))]
+        let _ = (path, entry);
+    }
 }
 
 fn unreadable(root: &Path, error: &ignore::Error) -> Option<(String, String)> {
@@ -142,11 +248,28 @@ pub fn glob(pattern: &str) -> Result<Glob, ScanError> {
     })
 }
 
-/// The path below the root with `/` between names, if it is UTF-8 and below the root.
+/// The path below the root with `/` between names, if it is below the root. Names that are not
+/// UTF-8 are written with [`name_of_bytes`].
 fn relative(root: &Path, path: &Path) -> Option<String> {
     let below = path.strip_prefix(root).ok()?;
-    let names: Option<Vec<&str>> = below.iter().map(|name| name.to_str()).collect();
-    Some(names?.join("/"))
+    let names: Vec<String> = below
+        .iter()
+        .map(|name| name_of_bytes(name.as_encoded_bytes()))
+        .collect();
+    Some(names.join("/"))
+}
+
+/// The path in the file system of a path below the root.
+fn real_path(path: &str) -> PathBuf {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        PathBuf::from(OsStr::from_bytes(&bytes_of_name(path)))
+    }
+    #[cfg(not(unix))]
+    {
+        PathBuf::from(OsStr::new(path))
+    }
 }
 
 fn stat_of(meta: &std::fs::Metadata) -> FileStat {
@@ -159,10 +282,18 @@ fn stat_of(meta: &std::fs::Metadata) -> FileStat {
     let inode = std::os::unix::fs::MetadataExt::ino(meta);
     #[cfg(not(unix))]
     let inode = 0;
+    #[cfg(unix)]
+    let ctime_ns = {
+        use std::os::unix::fs::MetadataExt;
+        meta.ctime().saturating_mul(1_000_000_000) + meta.ctime_nsec()
+    };
+    #[cfg(not(unix))]
+    let ctime_ns = 0;
     FileStat {
         size: meta.len(),
         mtime_ns,
         inode,
+        ctime_ns,
     }
 }
 
@@ -171,7 +302,7 @@ fn stat_of(meta: &std::fs::Metadata) -> FileStat {
 /// # Errors
 /// What the system says; [`std::io::ErrorKind::FileTooLarge`] for one above `limit` bytes.
 pub fn read(root: &Path, path: &str, limit: u64) -> std::io::Result<(Vec<u8>, FileStat)> {
-    let file = open_below(root, path)?;
+    let file = open_below(root, &real_path(path))?;
     let meta = file.metadata()?;
     if !meta.is_file() {
         return Err(std::io::Error::other("not a regular file"));
@@ -180,7 +311,7 @@ pub fn read(root: &Path, path: &str, limit: u64) -> std::io::Result<(Vec<u8>, Fi
         return Err(std::io::ErrorKind::FileTooLarge.into());
     }
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0));
-    file.take(limit + 1).read_to_end(&mut bytes)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(std::io::ErrorKind::FileTooLarge.into());
     }
@@ -188,7 +319,7 @@ pub fn read(root: &Path, path: &str, limit: u64) -> std::io::Result<(Vec<u8>, Fi
 }
 
 #[cfg(target_os = "linux")]
-fn open_below(root: &Path, path: &str) -> std::io::Result<File> {
+fn open_below(root: &Path, path: &Path) -> std::io::Result<File> {
     use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
     let folder = open(
         root,
@@ -208,11 +339,11 @@ fn open_below(root: &Path, path: &str) -> std::io::Result<File> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn open_below(root: &Path, path: &str) -> std::io::Result<File> {
+fn open_below(root: &Path, path: &Path) -> std::io::Result<File> {
     open_checked(root, path)
 }
 
-fn open_checked(root: &Path, path: &str) -> std::io::Result<File> {
+fn open_checked(root: &Path, path: &Path) -> std::io::Result<File> {
     let real = root.join(path).canonicalize()?;
     if real != root.canonicalize()?.join(path) {
         return Err(std::io::Error::other("a symbolic link is on the way"));

@@ -6,10 +6,11 @@ use std::time::Instant;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::space::Space;
 use crate::domain::chunk::ChunkId;
 use crate::domain::rank::{Fused, Weights, fuse};
-use crate::domain::source::SourceId;
-use crate::engine::{EmbedderHandle, EngineError};
+use crate::domain::source::{SourceId, shown_name};
+use crate::engine::EngineError;
 use crate::error::{BadRequest, Failure};
 use crate::store::ledger::Row;
 use crate::store::{Store, StoreError, row_of};
@@ -140,13 +141,13 @@ pub fn check(query: &Query) -> Result<(), BadRequest> {
 /// [`BadRequest`], or what the store and the embedding model say.
 pub fn rank(
     store: &Store,
-    embedder: &EmbedderHandle,
+    space: &Space,
     query: &Query,
     weights: Weights,
 ) -> Result<Ranking, Failure> {
     check(query)?;
     let started = Instant::now();
-    let vector = embedder.query(query.text.clone())?.wait();
+    let vector = space.embedder.query(query.text.clone())?.wait();
     let vector = vector.map_err(EngineError::Lane)??;
     let embed_ms = millis(started);
     let started = Instant::now();
@@ -155,6 +156,7 @@ pub fn rank(
             super::ingest::source(snapshot, id)?;
         }
         let candidates = store.candidates(
+            &space.indexes,
             snapshot,
             &query.text,
             Some(&vector),
@@ -187,12 +189,12 @@ pub fn rank(
 /// As [`rank`].
 pub fn search(
     store: &Store,
-    embedder: &EmbedderHandle,
+    space: &Space,
     query: &Query,
     weights: Weights,
 ) -> Result<Found, Failure> {
     let started = Instant::now();
-    let ranking = rank(store, embedder, query, weights)?;
+    let ranking = rank(store, space, query, weights)?;
     Ok(Found {
         query: query.text.clone(),
         took_ms: millis(started),
@@ -206,7 +208,7 @@ fn hit(rank: usize, fused: &Fused, row: Row) -> Hit {
         rank,
         kind: HitKind::Chunk,
         score: fused.score,
-        path: row.path,
+        path: PathBuf::from(shown_name(&row.path.to_string_lossy())),
         title: row.title,
         heading: (!row.heading.is_empty()).then(|| row.heading.join(" > ")),
         lines: row.lines,

@@ -2,21 +2,21 @@
 //!
 //! File system events are hints, a scan is the truth: any event asks for a scan of its source once
 //! things have been quiet for a moment, lost events ask for a scan of everything, and a scan runs
-//! on a schedule in any case. Requests coalesce: one runs, one waits. Owns the thread on which all
-//! ingestion of a service happens.
+//! on a schedule and after the machine has slept. Requests coalesce: one runs, one waits. Owns the
+//! thread on which all ingestion of a service happens; in quiet moments it builds the indexes of a
+//! newly chosen embedding model and tidies up.
 
-use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use serde::Serialize;
 use tokio::sync::{broadcast, oneshot};
 
-use super::ingest::{Ingest, IngestError, Progress, Report};
+use super::ingest::{Healed, Ingest, IngestError, Progress, Report};
 use crate::domain::source::SourceId;
 use crate::error::Failure;
 use crate::store::Store;
@@ -41,6 +41,11 @@ pub enum Notice {
     Progress(Progress),
     /// A run ended.
     Synced(Report),
+    /// The indexes of another embedding model are being built.
+    Building {
+        /// Chunks that have to be embedded yet.
+        chunks_left: usize,
+    },
     /// A run failed.
     Failed {
         /// The source.
@@ -55,8 +60,6 @@ pub type SyncReply = oneshot::Receiver<Result<Report, Failure>>;
 
 #[derive(Default)]
 struct Request {
-    /// Paths of which events spoke.
-    hinted: HashSet<String>,
     /// When the first and the last event came; `None` asks for a run at once.
     events: Option<(Instant, Instant)>,
     waiting: Vec<oneshot::Sender<Result<Report, Failure>>>,
@@ -67,6 +70,10 @@ struct State {
     requests: HashMap<SourceId, Request>,
     due: HashMap<SourceId, Instant>,
     watches: HashMap<SourceId, Watch>,
+    /// When to tidy up, if nothing happens before.
+    rest: Option<Instant>,
+    /// Is another embedding model being built?
+    building: bool,
     closed: bool,
 }
 
@@ -89,12 +96,11 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hint(&self, source: SourceId, path: Option<String>) {
+    fn hint(&self, source: SourceId) {
         let now = Instant::now();
         let mut state = self.lock();
         let fresh = !state.requests.contains_key(&source);
         let request = state.requests.entry(source).or_default();
-        request.hinted.extend(path);
         match &mut request.events {
             Some((_, last)) => *last = now,
             None if fresh => request.events = Some((now, now)),
@@ -113,7 +119,8 @@ pub struct Syncer {
 }
 
 impl Syncer {
-    /// Starts the thread. It mends the indexes first, then waits for requests.
+    /// Starts the thread. It mends the indexes first, then waits for requests; `building` says that
+    /// another embedding model was chosen.
     ///
     /// # Errors
     /// When the system refuses a thread.
@@ -121,9 +128,14 @@ impl Syncer {
         ingest: Arc<Ingest>,
         store: Arc<Store>,
         options: WatchOptions,
+        building: bool,
     ) -> std::io::Result<Self> {
+        let state = State {
+            building,
+            ..State::default()
+        };
         let shared = Arc::new(Shared {
-            state: Mutex::default(),
+            state: Mutex::new(state),
             wake: Condvar::new(),
             options,
             notices: broadcast::channel(256).0,
@@ -197,9 +209,9 @@ impl Syncer {
 
     fn start_watcher(&self, source: &Source) -> Result<RecommendedWatcher, String> {
         let shared = Arc::clone(&self.shared);
-        let (id, root) = (source.id, source.path.clone());
+        let id = source.id;
         let config = notify::Config::default().with_follow_symlinks(false);
-        let told = move |event| hear(&shared, id, &root, event);
+        let told = move |event| hear(&shared, id, event);
         let explain = |error: notify::Error| explain(&error);
         let mut watcher = RecommendedWatcher::new(told, config).map_err(explain)?;
         watcher
@@ -210,33 +222,33 @@ impl Syncer {
 }
 
 fn explain(error: &notify::Error) -> String {
-    if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) {
+    let full = match &error.kind {
+        notify::ErrorKind::MaxFilesWatch => true,
+        notify::ErrorKind::Io(error) => error.kind() == std::io::ErrorKind::StorageFull,
+        _ => false,
+    };
+    if full {
         return "the limit of inotify watches is reached; \
                 raise it with `sudo sysctl fs.inotify.max_user_watches=524288`"
+            .into();
+    }
+    let instances = match &error.kind {
+        notify::ErrorKind::Io(error) => error.raw_os_error() == Some(24),
+        _ => false,
+    };
+    if instances {
+        return "the limit of inotify instances is reached; \
+                raise it with `sudo sysctl fs.inotify.max_user_instances=1024`"
             .into();
     }
     error.to_string()
 }
 
-fn hear(shared: &Shared, id: SourceId, root: &Path, event: notify::Result<notify::Event>) {
-    let Ok(event) = event else {
-        return shared.hint(id, None);
-    };
-    // Our own reading is no change.
-    if matches!(event.kind, EventKind::Access(_)) && !event.need_rescan() {
-        return;
-    }
-    let below = |path: &PathBuf| {
-        let path = path.strip_prefix(root).ok()?;
-        Some(path.to_str()?.to_owned())
-    };
-    let mut heard = false;
-    for path in event.paths.iter().filter_map(below) {
-        heard = true;
-        shared.hint(id, Some(path));
-    }
-    if !heard {
-        shared.hint(id, None);
+fn hear(shared: &Shared, id: SourceId, event: notify::Result<notify::Event>) {
+    match event {
+        // Our own reading is no change.
+        Ok(event) if matches!(event.kind, EventKind::Access(_)) && !event.need_rescan() => {}
+        _ => shared.hint(id),
     }
 }
 
@@ -255,35 +267,84 @@ impl Drop for Syncer {
     }
 }
 
-/// How long the thread sleeps when nothing is due; anything new wakes it.
-const LONG: Duration = Duration::from_hours(1);
+/// The thread looks up this often, to notice that the machine has slept.
+const LOOK_UP: Duration = Duration::from_mins(1);
+
+/// Quiet time before tidying up.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// What the thread does next.
+enum Work {
+    Sync(SourceId, Request),
+    Build,
+    Rest,
+}
 
 fn work(shared: &Shared, ingest: &Ingest, store: &Store) {
-    match ingest.heal() {
-        Ok((0, 0)) => {}
-        Ok((documents, chunks)) => {
-            tracing::info!(documents, chunks, "mended the indexes from the ledger");
-        }
+    match ingest.heal(&shared.stop) {
+        Ok(healed) if healed == Healed::default() => {}
+        Ok(healed) => tracing::info!(
+            documents = healed.documents,
+            chunks = healed.chunks,
+            orphans = healed.orphans,
+            "mended the indexes from the ledger"
+        ),
         Err(error) => tracing::error!(%error, "the indexes could not be mended"),
     }
-    while let Some((id, request)) = next(shared) {
-        let began = Instant::now();
-        let outcome = run(shared, ingest, store, id, &request.hinted);
-        let mut state = shared.lock();
-        let polled = state.watches.get(&id).is_some_and(|w| w.polled.is_some());
-        // What failed may be mended soon: a disk with room again, a mount that is back.
-        let every = if polled || outcome.is_err() {
-            shared.options.poll
-        } else {
-            shared.options.rescan
-        };
-        // A scan that is slow is not repeated all the time.
-        let pause = every.max(began.elapsed() * 20);
-        if state.watches.contains_key(&id) {
-            state.due.insert(id, Instant::now() + pause);
+    while let Some(work) = next(shared) {
+        match work {
+            Work::Sync(id, request) => sync(shared, ingest, store, id, request),
+            Work::Build => build(shared, ingest),
+            Work::Rest => {
+                if let Err(error) = ingest.rest() {
+                    tracing::warn!(%error, "tidying up failed");
+                }
+            }
         }
-        drop(state);
-        tell(shared, id, outcome, request.waiting);
+    }
+}
+
+fn sync(shared: &Shared, ingest: &Ingest, store: &Store, id: SourceId, request: Request) {
+    let began = Instant::now();
+    let outcome = run(shared, ingest, store, id);
+    let mut state = shared.lock();
+    let polled = state.watches.get(&id).is_some_and(|w| w.polled.is_some());
+    // What failed may be mended soon: a disk with room again, a mount that is back.
+    let every = if polled || outcome.is_err() {
+        shared.options.poll
+    } else {
+        shared.options.rescan
+    };
+    // A scan that is slow is not repeated all the time.
+    let pause = every.max(began.elapsed() * 20);
+    if state.watches.contains_key(&id) {
+        state.due.insert(id, Instant::now() + pause);
+    }
+    state.rest = Some(Instant::now() + QUIET);
+    drop(state);
+    tell(shared, id, outcome, request.waiting);
+}
+
+/// Takes a step towards the newly chosen embedding model.
+fn build(shared: &Shared, ingest: &Ingest) {
+    let outcome = ingest.build_next();
+    let mut state = shared.lock();
+    match outcome {
+        Ok(Some(left)) if left > 0 => {
+            let _ = shared.notices.send(Notice::Building { chunks_left: left });
+        }
+        Ok(_) => {
+            state.building = false;
+            // The new model may want documents cut in another way.
+            let now = Instant::now();
+            let all: Vec<SourceId> = state.watches.keys().copied().collect();
+            state.due.extend(all.into_iter().map(|id| (id, now)));
+        }
+        Err(error) => {
+            // Tried again at the next start; what is in use stays in use.
+            tracing::error!(%error, "the new embedding model could not be put in use");
+            state.building = false;
+        }
     }
 }
 
@@ -330,27 +391,34 @@ fn run(
     ingest: &Ingest,
     store: &Store,
     id: SourceId,
-    hinted: &HashSet<String>,
 ) -> Result<Report, IngestError> {
     let source = store.ledger().read(|s| super::ingest::source(s, id))?;
     let progress = |progress: &Progress| {
         let _ = shared.notices.send(Notice::Progress(progress.clone()));
     };
-    ingest.sync(&source, hinted, &progress, &shared.stop)
+    ingest.sync(&source, &progress, &shared.stop)
 }
 
-/// Waits for the next source that wants a run.
-fn next(shared: &Shared) -> Option<(SourceId, Request)> {
+/// Waits for the next thing to do.
+fn next(shared: &Shared) -> Option<Work> {
     let mut state = shared.lock();
+    let mut looked_up = (Instant::now(), SystemTime::now());
     loop {
         if state.closed {
             return None;
         }
         let now = Instant::now();
+        if has_slept(looked_up) {
+            state.due.values_mut().for_each(|at| *at = now);
+        }
+        looked_up = (now, SystemTime::now());
         let overdue = state.due.iter().find(|(_, at)| **at <= now);
         if let Some(id) = overdue.map(|(id, _)| *id) {
             state.due.remove(&id);
-            return Some((id, state.requests.remove(&id).unwrap_or_default()));
+            return Some(Work::Sync(
+                id,
+                state.requests.remove(&id).unwrap_or_default(),
+            ));
         }
         // Events that never stop must not put a run off for ever.
         let patience = shared.options.debounce * 10;
@@ -359,21 +427,33 @@ fn next(shared: &Shared) -> Option<(SourceId, Request)> {
             Some((first, last)) => (last + shared.options.debounce).min(first + patience),
         };
         let soonest = state.requests.iter().map(|(id, r)| (ripe(r), *id)).min();
-        let wake_at = match soonest {
-            Some((at, id)) if at <= now => {
-                let request = state.requests.remove(&id)?;
-                return Some((id, request));
-            }
-            Some((at, _)) => Some(at),
-            None => None,
-        };
+        if let Some((at, id)) = soonest
+            && at <= now
+        {
+            return Some(Work::Sync(id, state.requests.remove(&id)?));
+        }
+        if state.building {
+            return Some(Work::Build);
+        }
+        if state.rest.is_some_and(|at| at <= now) {
+            state.rest = None;
+            return Some(Work::Rest);
+        }
         let next_due = state.due.values().min().copied();
-        let until = wake_at.into_iter().chain(next_due).min();
-        let pause = until.map_or(LONG, |at| at - now);
+        let ripe_at = soonest.map(|(at, _)| at);
+        let until = [ripe_at, next_due, state.rest].into_iter().flatten().min();
+        let pause = until.map_or(LOOK_UP, |at| (at - now).min(LOOK_UP));
         state = shared
             .wake
             .wait_timeout(state, pause)
             .unwrap_or_else(PoisonError::into_inner)
             .0;
     }
+}
+
+/// Did the wall clock go on while ours stood still? Events of that time are lost.
+fn has_slept((then, wall): (Instant, SystemTime)) -> bool {
+    let slept = Duration::from_secs(30);
+    let gone = SystemTime::now().duration_since(wall).unwrap_or_default();
+    gone > then.elapsed() + slept
 }

@@ -88,7 +88,7 @@ pub async fn serve(
 
 /// The first query after a start should not pay for loading the model.
 async fn warm(service: Arc<Service>, ready: Arc<AtomicBool>) {
-    let Ok(reply) = service.app.embedder.query("ready".into()) else {
+    let Ok(reply) = service.app.spaces.current().embedder.query("ready".into()) else {
         return;
     };
     match reply.recv().await {

@@ -18,7 +18,8 @@ use crate::domain::source::{DocumentId, Edition, Kind, Meta, SourceId};
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// The schema, one step per version; a ledger is brought up to date when it is opened.
-const MIGRATIONS: &[&str] = &[include_str!("ledger_1.sql")];
+pub(crate) const MIGRATIONS: &[&str] =
+    &[include_str!("ledger_1.sql"), include_str!("ledger_2.sql")];
 
 impl ToSql for ChunkId {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -69,9 +70,27 @@ pub struct Source {
     pub added_ms: i64,
     /// When a scan of it last ended, milliseconds since 1970.
     pub synced_ms: Option<i64>,
+    /// Why it is not read at present, although its documents are kept.
+    #[serde(default)]
+    pub away: Option<String>,
+    /// Where its root was when it was last scanned.
+    #[serde(skip)]
+    pub root: RootId,
+    /// Folders below the root on which something was mounted.
+    #[serde(skip)]
+    pub mounts: Vec<String>,
 }
 
-/// What the file system said of a file when it was read; equal values mean an unchanged file.
+/// Which folder a path leads to; all zero where that cannot be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RootId {
+    /// Device number.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+}
+
+/// What the file system said of a file when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileStat {
     /// Size in bytes.
@@ -80,6 +99,26 @@ pub struct FileStat {
     pub mtime_ns: i64,
     /// Inode number, or 0 where there is none.
     pub inode: u64,
+    /// Time of the last change of the file or of what the system knows of it, nanoseconds since
+    /// 1970; 0 where it is not known.
+    pub ctime_ns: i64,
+}
+
+impl FileStat {
+    /// The [`FileStat::ctime_ns`] of a file that changed so shortly before it was read that a
+    /// later change may leave the same times.
+    pub const YOUNG: i64 = -1;
+
+    /// Does this mean the file that was read when the file system said `then`?
+    pub fn is_as(&self, then: &Self) -> bool {
+        let known = then.ctime_ns == 0 || self.ctime_ns == 0;
+        (known || self.ctime_ns == then.ctime_ns) && self.identity() == then.identity()
+    }
+
+    /// What a rename leaves as it is: size, modification time, inode.
+    pub fn identity(&self) -> (u64, i64, u64) {
+        (self.size, self.mtime_ns, self.inode)
+    }
 }
 
 /// What a scan needs to know of a document to tell whether its file changed.
@@ -91,6 +130,19 @@ pub struct Known {
     pub stat: FileStat,
     /// BLAKE3 of its bytes.
     pub hash: [u8; 32],
+    /// How it was read and cut.
+    pub recipe: String,
+}
+
+/// A file that failed, as a scan needs to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownProblem {
+    /// Its file when it was tried.
+    pub stat: Option<FileStat>,
+    /// The reason.
+    pub reason: String,
+    /// How it was tried.
+    pub recipe: String,
 }
 
 /// A document that has been read, cut and is ready to be made visible.
@@ -108,6 +160,8 @@ pub struct Ingested {
     pub kind: Kind,
     /// What it says about itself.
     pub meta: Meta,
+    /// How it was read and cut.
+    pub recipe: String,
     /// Its passages, in order.
     pub passages: Vec<Passage>,
 }
@@ -123,6 +177,8 @@ pub struct Problem {
     pub reason: String,
     /// The file when it was tried; it is tried again when this changes.
     pub stat: Option<FileStat>,
+    /// How it was tried; it is tried again when this changes.
+    pub recipe: String,
 }
 
 /// A visible passage with all that a hit shows.
@@ -224,6 +280,73 @@ impl Ledger {
         })
     }
 
+    /// Looks for damage, quickly: pages and their order, not what indexes say of tables.
+    ///
+    /// # Errors
+    /// [`StoreError::LedgerDamaged`] with what SQLite found.
+    pub fn check(&self) -> Result<()> {
+        let connection = self.take()?;
+        let found: rusqlite::Result<String> =
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
+        let reason = match found {
+            Ok(said) if said == "ok" => {
+                self.give(connection);
+                return Ok(());
+            }
+            Ok(said) => said,
+            Err(error) => error.to_string(),
+        };
+        Err(StoreError::LedgerDamaged {
+            path: self.path.clone(),
+            reason,
+        })
+    }
+
+    /// Copies the ledger as it is now into a new file at `target`, while others read and write.
+    ///
+    /// # Errors
+    /// [`StoreError::Ledger`].
+    pub fn copy_to(&self, target: &Path) -> Result<()> {
+        let source = self.take()?;
+        let mut copy = Connection::open(target)?;
+        {
+            let backup = rusqlite::backup::Backup::new(&source, &mut copy)?;
+            // All pages in one step: one snapshot, and WAL lets others go on meanwhile.
+            while matches!(
+                backup.step(-1)?,
+                rusqlite::backup::StepResult::Busy | rusqlite::backup::StepResult::Locked
+            ) {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        }
+        copy.pragma_update(None, "journal_mode", "DELETE")?;
+        drop(copy);
+        self.give(source);
+        Ok(())
+    }
+
+    /// Makes the ledger's own indexes anew from its tables.
+    ///
+    /// # Errors
+    /// [`StoreError::Ledger`].
+    pub fn rebuild_own_indexes(&self) -> Result<()> {
+        let connection = self.take()?;
+        connection.execute_batch("REINDEX")?;
+        self.give(connection);
+        Ok(())
+    }
+
+    /// Writes the log back into the file and empties it.
+    ///
+    /// # Errors
+    /// [`StoreError::Ledger`].
+    pub fn checkpoint(&self) -> Result<()> {
+        let connection = self.take()?;
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        self.give(connection);
+        Ok(())
+    }
+
     /// Runs `read` in one snapshot of the ledger.
     ///
     /// # Errors
@@ -314,7 +437,8 @@ impl Snapshot<'_> {
     /// All sources, in the order in which they were added.
     pub(crate) fn sources(&self) -> Result<Vec<Source>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT id, path, include, exclude, writeback, added_ms, synced_ms
+            "SELECT id, path, include, exclude, writeback, added_ms, synced_ms, mounts,
+                    root_device, root_inode, away
              FROM source ORDER BY id",
         )?;
         let rows = statement.query_map([], |row| {
@@ -327,15 +451,21 @@ impl Snapshot<'_> {
                     writeback: row.get(4)?,
                     added_ms: row.get(5)?,
                     synced_ms: row.get(6)?,
+                    away: row.get(10)?,
+                    root: RootId {
+                        device: row.get::<_, i64>(8)?.cast_unsigned(),
+                        inode: row.get::<_, i64>(9)?.cast_unsigned(),
+                    },
+                    mounts: Vec::new(),
                 },
-                row.get::<_, String>(2)?,
-                row.get::<_, String>(3)?,
+                [row.get::<_, String>(2)?, row.get(3)?, row.get(7)?],
             ))
         })?;
         rows.map(|row| {
-            let (mut source, include, exclude) = row?;
+            let (mut source, [include, exclude, mounts]) = row?;
             source.include = serde_json::from_str(&include)?;
             source.exclude = serde_json::from_str(&exclude)?;
+            source.mounts = serde_json::from_str(&mounts)?;
             Ok(source)
         })
         .collect()
@@ -344,7 +474,8 @@ impl Snapshot<'_> {
     /// What a scan of a source compares with: documents by path.
     pub(crate) fn known(&self, source: SourceId) -> Result<HashMap<String, Known>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT path, id, size, mtime_ns, inode, hash FROM document WHERE source_id = ?1",
+            "SELECT path, id, size, mtime_ns, inode, ctime_ns, hash, recipe
+             FROM document WHERE source_id = ?1",
         )?;
         let rows = statement.query_map([source], |row| {
             Ok((
@@ -352,22 +483,28 @@ impl Snapshot<'_> {
                 Known {
                     id: row.get(1)?,
                     stat: stat_of(row, 2)?,
-                    hash: row.get(5)?,
+                    hash: row.get(6)?,
+                    recipe: row.get(7)?,
                 },
             ))
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Files that failed, by path, with their state at that time.
-    pub(crate) fn failed(&self, source: SourceId) -> Result<HashMap<String, Option<FileStat>>> {
+    /// Files that failed, by path.
+    pub(crate) fn failed(&self, source: SourceId) -> Result<HashMap<String, KnownProblem>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT path, size, mtime_ns, inode FROM problem WHERE source_id = ?1",
+            "SELECT path, reason, recipe, size, mtime_ns, inode, ctime_ns
+             FROM problem WHERE source_id = ?1",
         )?;
         let rows = statement.query_map([source], |row| {
-            let size: Option<i64> = row.get(1)?;
-            let stat = size.map(|_| stat_of(row, 1)).transpose()?;
-            Ok((row.get(0)?, stat))
+            let size: Option<i64> = row.get(3)?;
+            let known = KnownProblem {
+                stat: size.map(|_| stat_of(row, 3)).transpose()?,
+                reason: row.get(1)?,
+                recipe: row.get(2)?,
+            };
+            Ok((row.get(0)?, known))
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
@@ -433,7 +570,7 @@ impl Snapshot<'_> {
                     document: row.get(0)?,
                     source: row.get(1)?,
                     path: Path::new(&root).join(path),
-                    kind: kind_of(&kind),
+                    kind: Kind::named(&kind).unwrap_or(Kind::Text),
                     title: row.get(5)?,
                     heading: Vec::new(),
                     lines: first.zip(last),
@@ -449,13 +586,6 @@ impl Snapshot<'_> {
             Ok(row)
         })
         .collect()
-    }
-
-    /// The editions that are visible.
-    pub(crate) fn editions(&self) -> Result<HashSet<Edition>> {
-        let mut statement = self.0.prepare_cached("SELECT edition FROM document")?;
-        let rows = statement.query_map([], |row| row.get(0))?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// Does this edition belong to a visible document?
@@ -535,6 +665,101 @@ impl Snapshot<'_> {
         Ok((chunks, editions))
     }
 
+    /// What the store remembers under a name.
+    pub(crate) fn memo(&self, name: &str) -> Result<Option<String>> {
+        Ok(self
+            .0
+            .prepare_cached("SELECT value FROM memo WHERE name = ?1")?
+            .query_row([name], |row| row.get(0))
+            .optional()?)
+    }
+
+    /// The visible editions with the number of distinct chunks of each.
+    pub(crate) fn edition_sizes(&self) -> Result<HashMap<Edition, u64>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT d.edition, count(DISTINCT p.chunk_id) FROM document d
+             JOIN passage p ON p.document_id = d.id GROUP BY d.edition",
+        )?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Chunks whose text is not the one that their id was made of.
+    pub(crate) fn damaged_chunks(&self) -> Result<Vec<ChunkId>> {
+        let mut statement = self.0.prepare("SELECT id, heading, text FROM chunk")?;
+        let mut rows = statement.query([])?;
+        let mut damaged = Vec::new();
+        while let Some(row) = rows.next()? {
+            let id: ChunkId = row.get(0)?;
+            let whole = (|| {
+                let heading: Vec<String> =
+                    serde_json::from_str(&row.get::<_, String>(1).ok()?).ok()?;
+                let text: String = row.get(2).ok()?;
+                Some(ChunkId::of(&heading.join("\u{1f}"), &text) == id)
+            })();
+            if whole != Some(true) {
+                damaged.push(id);
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// A hash of all that is visible: which document shows which chunk where.
+    pub(crate) fn fingerprint(&self) -> Result<String> {
+        let mut statement = self.0.prepare(
+            "SELECT s.path, d.path, p.ordinal, p.chunk_id, p.line_first, p.line_last, p.page
+             FROM source s JOIN document d ON d.source_id = s.id
+             JOIN passage p ON p.document_id = d.id ORDER BY s.path, d.path, p.ordinal",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut hasher = blake3::Hasher::new();
+        while let Some(row) = rows.next()? {
+            let (root, path): (String, String) = (row.get(0)?, row.get(1)?);
+            let chunk: ChunkId = row.get(3)?;
+            let places: [Option<i64>; 4] = [row.get(2)?, row.get(4)?, row.get(5)?, row.get(6)?];
+            hasher.update(format!("{root}\0{path}\0{chunk}\0{places:?}\n").as_bytes());
+        }
+        Ok(hasher.finalize().to_hex()[..32].to_owned())
+    }
+
+    /// What SQLite finds wrong with the file and its indexes; empty when nothing.
+    pub(crate) fn integrity(&self) -> Result<Vec<String>> {
+        let mut statement = self.0.prepare("PRAGMA integrity_check(20)")?;
+        let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+        let found: Vec<String> = rows.collect::<rusqlite::Result<_>>()?;
+        Ok(found.into_iter().filter(|line| line != "ok").collect())
+    }
+
+    /// All rows of a table as JSON objects, for export.
+    pub(crate) fn each_row(
+        &self,
+        query: &str,
+        visit: &mut dyn FnMut(serde_json::Map<String, serde_json::Value>) -> Result<()>,
+    ) -> Result<()> {
+        let mut statement = self.0.prepare(query)?;
+        let names: Vec<String> = statement.column_names().map(ToOwned::to_owned).collect();
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let mut object = serde_json::Map::new();
+            for (column, name) in names.iter().enumerate() {
+                let value = match row.get_ref(column)? {
+                    ValueRef::Null => serde_json::Value::Null,
+                    ValueRef::Integer(number) => number.into(),
+                    ValueRef::Real(number) => number.into(),
+                    ValueRef::Text(text) => String::from_utf8_lossy(text).into(),
+                    ValueRef::Blob(bytes) => {
+                        let mut hex = String::with_capacity(2 * bytes.len());
+                        bytes.iter().for_each(|b| hex.push_str(&format!("{b:02x}")));
+                        hex.into()
+                    }
+                };
+                object.insert(name.clone(), value);
+            }
+            visit(object)?;
+        }
+        Ok(())
+    }
+
     /// Counts of what is visible.
     pub(crate) fn counts(&self) -> Result<Counts> {
         let count = |table: &str| -> Result<u64> {
@@ -608,15 +833,8 @@ fn stat_of(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<FileStat> 
         size: row.get::<_, i64>(first)?.cast_unsigned(),
         mtime_ns: row.get(first + 1)?,
         inode: row.get::<_, i64>(first + 2)?.cast_unsigned(),
+        ctime_ns: row.get::<_, Option<i64>>(first + 3)?.unwrap_or(0),
     })
-}
-
-fn kind_of(name: &str) -> Kind {
-    match name {
-        "markdown" => Kind::Markdown,
-        "pdf" => Kind::Pdf,
-        _ => Kind::Text,
-    }
 }
 
 /// Adds a source.
@@ -642,15 +860,88 @@ pub fn add_source(
     Ok(SourceId(transaction.last_insert_rowid()))
 }
 
-/// Notes that a scan of a source has ended.
+/// Notes that a scan of a source has ended, and where its root and what is mounted below it are.
 ///
 /// # Errors
 /// [`StoreError::Ledger`].
-pub fn mark_synced(transaction: &Transaction<'_>, source: SourceId, now_ms: i64) -> Result<()> {
+pub fn mark_synced(
+    transaction: &Transaction<'_>,
+    source: SourceId,
+    root: RootId,
+    mounts: &[String],
+    now_ms: i64,
+) -> Result<()> {
     transaction.execute(
-        "UPDATE source SET synced_ms = ?2 WHERE id = ?1",
-        params![source, now_ms],
+        "UPDATE source SET synced_ms = ?2, root_device = ?3, root_inode = ?4, mounts = ?5,
+                away = NULL
+         WHERE id = ?1",
+        params![
+            source,
+            now_ms,
+            root.device.cast_signed(),
+            root.inode.cast_signed(),
+            serde_json::to_string(mounts)?
+        ],
     )?;
+    Ok(())
+}
+
+/// Notes why a source is not read at present.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn mark_away(transaction: &Transaction<'_>, source: SourceId, reason: &str) -> Result<()> {
+    transaction.execute(
+        "UPDATE source SET away = ?2 WHERE id = ?1 AND away IS NOT ?2",
+        params![source, reason],
+    )?;
+    Ok(())
+}
+
+/// Gives a source another root; what is known of its documents stays.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn move_source(transaction: &Transaction<'_>, source: SourceId, path: &str) -> Result<bool> {
+    let moved = transaction.execute(
+        "UPDATE source SET path = ?2, root_device = 0, root_inode = 0, mounts = '[]', away = NULL
+         WHERE id = ?1",
+        params![source, path],
+    )?;
+    Ok(moved > 0)
+}
+
+/// Remembers something about the store itself.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn put_memo(transaction: &Transaction<'_>, name: &str, value: &str) -> Result<()> {
+    transaction.execute(
+        "INSERT INTO memo (name, value) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [name, value],
+    )?;
+    Ok(())
+}
+
+/// Has all documents read again by the next sync, or only those that show the given chunks.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn read_again(transaction: &Transaction<'_>, only: Option<&[ChunkId]>) -> Result<()> {
+    let Some(chunks) = only else {
+        transaction.execute("UPDATE document SET recipe = ''", [])?;
+        transaction.execute("UPDATE problem SET recipe = ''", [])?;
+        return Ok(());
+    };
+    for chunk in chunks {
+        transaction
+            .prepare_cached(
+                "UPDATE document SET recipe = '' WHERE id IN
+                   (SELECT document_id FROM passage WHERE chunk_id = ?1)",
+            )?
+            .execute([chunk])?;
+    }
     Ok(())
 }
 
@@ -709,12 +1000,15 @@ pub fn put_document(
     let id: DocumentId = transaction
         .prepare_cached(
             "INSERT INTO document
-               (source_id, path, kind, title, meta, size, mtime_ns, inode, hash, edition, ingested_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+               (source_id, path, kind, title, meta, size, mtime_ns, inode, hash, edition,
+                ingested_ms, ctime_ns, recipe)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
              ON CONFLICT (source_id, path) DO UPDATE SET
                kind = excluded.kind, title = excluded.title, meta = excluded.meta,
                size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode,
-               hash = excluded.hash, edition = excluded.edition, ingested_ms = excluded.ingested_ms
+               hash = excluded.hash, edition = excluded.edition,
+               ingested_ms = excluded.ingested_ms, ctime_ns = excluded.ctime_ns,
+               recipe = excluded.recipe
              RETURNING id",
         )?
         .query_row(
@@ -729,7 +1023,9 @@ pub fn put_document(
                 stat.inode.cast_signed(),
                 document.hash,
                 edition,
-                now_ms
+                now_ms,
+                stat.ctime_ns,
+                document.recipe
             ],
             |row| row.get(0),
         )?;
@@ -744,7 +1040,8 @@ pub fn put_document(
 fn put_passages(transaction: &Transaction<'_>, id: DocumentId, document: &Ingested) -> Result<()> {
     let mut put_chunk = transaction.prepare_cached(
         "INSERT INTO chunk (id, heading, text, tokens) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (id) DO NOTHING",
+         ON CONFLICT (id) DO UPDATE SET heading = excluded.heading, text = excluded.text
+         WHERE text IS NOT excluded.text OR heading IS NOT excluded.heading",
     )?;
     let mut put_passage = transaction.prepare_cached(
         "INSERT INTO passage (document_id, ordinal, chunk_id, line_first, line_last, page)
@@ -757,8 +1054,8 @@ fn put_passages(transaction: &Transaction<'_>, id: DocumentId, document: &Ingest
             passage.text,
             passage.tokens
         ])?;
-        // Lines of a paged format would be lines of the extracted text, which no editor shows.
-        let lines = passage.page.is_none().then_some(passage.lines);
+        // Lines of a written-out text are lines that no editor shows.
+        let lines = document.kind.has_lines().then_some(passage.lines);
         put_passage.execute(params![
             id,
             ordinal,
@@ -788,7 +1085,8 @@ pub fn move_document(
     retire_edition(transaction, old)?;
     let meta: Meta = serde_json::from_str(&meta)?;
     transaction.execute(
-        "UPDATE document SET path = ?2, title = ?3, size = ?4, mtime_ns = ?5, inode = ?6, edition = ?7
+        "UPDATE document SET path = ?2, title = ?3, size = ?4, mtime_ns = ?5, inode = ?6,
+                edition = ?7, ctime_ns = ?8
          WHERE id = ?1",
         params![
             id,
@@ -797,7 +1095,8 @@ pub fn move_document(
             stat.size.cast_signed(),
             stat.mtime_ns,
             stat.inode.cast_signed(),
-            edition
+            edition,
+            stat.ctime_ns
         ],
     )?;
     Ok(())
@@ -809,12 +1108,13 @@ pub fn move_document(
 /// [`StoreError::Ledger`].
 pub fn touch_document(transaction: &Transaction<'_>, id: DocumentId, stat: FileStat) -> Result<()> {
     transaction.execute(
-        "UPDATE document SET size = ?2, mtime_ns = ?3, inode = ?4 WHERE id = ?1",
+        "UPDATE document SET size = ?2, mtime_ns = ?3, inode = ?4, ctime_ns = ?5 WHERE id = ?1",
         params![
             id,
             stat.size.cast_signed(),
             stat.mtime_ns,
-            stat.inode.cast_signed()
+            stat.inode.cast_signed(),
+            stat.ctime_ns
         ],
     )?;
     Ok(())
@@ -909,12 +1209,14 @@ pub fn clear_garbage(
 pub fn put_problem(transaction: &Transaction<'_>, problem: &Problem, now_ms: i64) -> Result<()> {
     let stat = problem.stat;
     transaction.execute(
-        "INSERT INTO problem (source_id, path, reason, size, mtime_ns, inode, since_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO problem
+           (source_id, path, reason, size, mtime_ns, inode, since_ms, ctime_ns, recipe)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT (source_id, path) DO UPDATE SET
            since_ms = CASE WHEN reason = excluded.reason THEN since_ms ELSE excluded.since_ms END,
            reason = excluded.reason, size = excluded.size,
-           mtime_ns = excluded.mtime_ns, inode = excluded.inode",
+           mtime_ns = excluded.mtime_ns, inode = excluded.inode,
+           ctime_ns = excluded.ctime_ns, recipe = excluded.recipe",
         params![
             problem.source,
             problem.path,
@@ -922,7 +1224,9 @@ pub fn put_problem(transaction: &Transaction<'_>, problem: &Problem, now_ms: i64
             stat.map(|s| s.size.cast_signed()),
             stat.map(|s| s.mtime_ns),
             stat.map(|s| s.inode.cast_signed()),
-            now_ms
+            now_ms,
+            stat.map(|s| s.ctime_ns),
+            problem.recipe
         ],
     )?;
     Ok(())

@@ -3,7 +3,7 @@
 //! Derived data. Entries carry the edition under which they were written; the ledger names the
 //! visible editions, so old and new entries of a document may lie side by side.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -131,25 +131,47 @@ impl Lexical {
         outcome.map_err(|source| StoreError::lexical(&self.folder, source))
     }
 
-    /// Every edition that has entries, deleted ones possibly included.
+    /// How many entries each edition has, deleted ones left out.
     ///
     /// # Errors
     /// [`StoreError::Lexical`].
-    pub(super) fn editions(&self) -> Result<HashSet<Edition>> {
-        let outcome = (|| -> tantivy::Result<HashSet<Edition>> {
-            let mut editions = HashSet::new();
+    pub(super) fn sizes(&self) -> Result<HashMap<Edition, u64>> {
+        let outcome = (|| -> tantivy::Result<HashMap<Edition, u64>> {
+            let mut sizes = HashMap::new();
             for segment in self.reader.searcher().segment_readers() {
-                let inverted = segment.inverted_index(self.fields.edition)?;
-                let mut terms = inverted.terms().stream()?;
-                while terms.advance() {
-                    if let Ok(bytes) = terms.key().try_into() {
-                        editions.insert(Edition(u64::from_be_bytes(bytes).cast_signed()));
+                let editions = segment.fast_fields().u64("edition")?;
+                for document in segment.doc_ids_alive() {
+                    if let Some(edition) = editions.first(document) {
+                        *sizes.entry(Edition(edition.cast_signed())).or_default() += 1;
                     }
                 }
             }
-            Ok(editions)
+            Ok(sizes)
         })();
         outcome.map_err(|source| StoreError::lexical(&self.folder, source))
+    }
+
+    /// Files of the index whose checksum does not match.
+    ///
+    /// # Errors
+    /// [`StoreError::Lexical`].
+    pub(super) fn damaged_files(&self) -> Result<Vec<PathBuf>> {
+        let found = self.index.validate_checksum();
+        let found = found.map_err(|source| StoreError::lexical(&self.folder, source))?;
+        Ok(found.into_iter().collect())
+    }
+
+    /// Waits until merges under way have ended. For quiet moments.
+    pub(super) fn rest(&self) {
+        // Segments that are no longer used are removed at once instead of at the next commit.
+        if let Some(writer) = &self.writer {
+            let writer = writer
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            if let Ok(removal) = writer.garbage_collect_files().wait() {
+                tracing::debug!(files = removal.deleted_files.len(), "removed old segments");
+            }
+        }
     }
 
     /// The `limit` entries that fit the words of `query` best, best first.

@@ -10,26 +10,33 @@
 //! *Read.* One ledger snapshot is opened first, then both indexes are asked, then candidates are
 //! filtered by that snapshot and their text is read from it. An orphan is never shown.
 //!
-//! *Heal.* What the ledger shows and an index lacks is found when the store is opened, and written
-//! again by [`Store::heal_terms`] and [`Store::missing_vectors`]. Deleting the `index` folder
-//! loses nothing but time.
+//! *Heal.* What the ledger shows and an index lacks, or the other way round, is found by
+//! [`Store::heal_terms`], [`Store::missing_vectors`] and [`Store::drop_orphans`], and mended.
+//! Deleting the `index` folder loses nothing but time. A damaged ledger is replaced by its last
+//! automatic backup, with what can still be read of the damaged one ([`backup`]).
+//!
+//! *Switch.* The indexes of another embedding model are built beside those in use
+//! ([`Store::indexes`] of another space) and put in their place by [`Store::switch_to`].
 
+pub mod backup;
+mod index;
 pub mod ledger;
 mod lexical;
 mod vectors;
+pub mod verify;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::domain::chunk::ChunkId;
 use crate::domain::rank::Candidate;
 use crate::domain::source::{DocumentId, Edition, SourceId, title_or_stem};
 use crate::error::{Fault, Kind};
+pub use index::{Indexes, VectorSpace};
 use ledger::{FileStat, Ingested, Ledger, Problem, Row, Snapshot, TermsDocument, TermsRow};
-use lexical::Lexical;
-use vectors::Vectors;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -51,6 +58,22 @@ pub enum StoreError {
         found: usize,
         /// The newest version that this program knows.
         newest: usize,
+    },
+    /// SQLite finds damage in the ledger's file.
+    #[error("the ledger {} is damaged: {reason}", path.display())]
+    LedgerDamaged {
+        /// The ledger.
+        path: PathBuf,
+        /// What SQLite found.
+        reason: String,
+    },
+    /// A backup cannot be written or restored.
+    #[error("{}: {reason}", path.display())]
+    Backup {
+        /// The archive or what is in its way.
+        path: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// LanceDB failed.
     #[error("the vector index in {} failed", folder.display())]
@@ -125,7 +148,37 @@ impl StoreError {
         }
     }
 
-    fn is_disk_full(&self) -> bool {
+    /// The same error for another reader.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let path = match self {
+            Self::Vectors { folder, .. } | Self::Lexical { folder, .. } => folder.clone(),
+            Self::Io { path, .. } => path.clone(),
+            _ => PathBuf::new(),
+        };
+        let said = self.to_string();
+        let cause = std::error::Error::source(self).map(ToString::to_string);
+        let said = cause.map_or(said.clone(), |cause| format!("{said}: {cause}"));
+        Self::io(&path, std::io::Error::other(said))
+    }
+
+    /// Is the ledger's file damaged?
+    fn is_ledger_damage(&self) -> bool {
+        let damaged = |error: &rusqlite::Error| {
+            use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+            matches!(
+                error.sqlite_error_code(),
+                Some(DatabaseCorrupt | NotADatabase)
+            )
+        };
+        match self {
+            Self::LedgerDamaged { .. } => true,
+            Self::Ledger(error) => damaged(error),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn is_disk_full(&self) -> bool {
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = next {
             let full = error
@@ -146,7 +199,7 @@ impl Fault for StoreError {
         match self {
             Self::InUse { .. } => Kind::Conflict,
             Self::NoSource { .. } => Kind::NotFound,
-            Self::NewerLedger { .. } => Kind::BadInput,
+            Self::NewerLedger { .. } | Self::Backup { .. } => Kind::BadInput,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Kind::BadInput
             }
@@ -161,6 +214,8 @@ impl Fault for StoreError {
             Self::InUse { .. } => "data_folder_in_use",
             Self::NoSource { .. } => "no_such_source",
             Self::NewerLedger { .. } => "newer_ledger",
+            Self::Backup { .. } => "bad_backup",
+            _ if self.is_ledger_damage() => "ledger_damaged",
             Self::Io { .. } => "store_io",
             _ => "store_failed",
         }
@@ -176,22 +231,17 @@ impl Fault for StoreError {
             }
             Self::NewerLedger { .. } => Some("use the newer coho with this data folder".into()),
             Self::NoSource { .. } => Some("`coho sources` lists them".into()),
-            Self::Vectors { folder, .. } | Self::Lexical { folder, .. } => Some(format!(
-                "delete {} and start again: it is rebuilt from the ledger",
-                folder.display()
-            )),
+            Self::Vectors { .. } | Self::Lexical { .. } => {
+                Some("`coho verify --repair` makes it anew from the ledger".into())
+            }
+            _ if self.is_ledger_damage() => Some(
+                "`coho verify --repair` restores its last automatic backup and saves what can \
+                 still be read"
+                    .into(),
+            ),
             _ => None,
         }
     }
-}
-
-/// Which vectors an index holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VectorSpace {
-    /// Name of the embedding model; names the index folder.
-    pub model: String,
-    /// Length of its vectors.
-    pub dimensions: usize,
 }
 
 /// A set of changes that becomes visible at once.
@@ -234,13 +284,13 @@ pub struct Candidates {
     pub lexical: Vec<Candidate>,
 }
 
-/// The three stores behind one door.
+/// The ledger, and the way to the indexes.
 pub struct Store {
     home: PathBuf,
     ledger: Ledger,
-    vectors: Vectors,
-    lexical: Lexical,
-    lock: Option<File>,
+    access: Access,
+    /// Held while the store is open for writing.
+    _lock: Option<File>,
 }
 
 /// How to open a store.
@@ -252,28 +302,40 @@ pub enum Access {
     Write,
 }
 
+/// The memo that names the embedding model whose indexes are in use.
+const EMBEDDER_IN_USE: &str = "embedder";
+
 impl Store {
-    /// Opens the store in the data folder `home`, creating what is missing.
+    /// Opens the store in the data folder `home`, creating what is missing. With
+    /// [`Access::Write`] the ledger is checked, and a damaged one replaced by its backup.
     ///
     /// # Errors
     /// [`StoreError::InUse`] when `access` is [`Access::Write`] and another process writes,
-    /// [`StoreError::NewerLedger`], or what the file system and the three stores say.
-    pub fn open(home: &Path, space: &VectorSpace, access: Access) -> Result<Self> {
+    /// [`StoreError::NewerLedger`], or what the file system and SQLite say.
+    pub fn open(home: &Path, access: Access) -> Result<Self> {
         create_private_folder(home)?;
         let lock = (access == Access::Write)
             .then(|| lock_home(home))
             .transpose()?;
-        let ledger = Ledger::open(&home.join("ledger.sqlite"))?;
-        let index = home.join("index").join(&space.model);
-        std::fs::create_dir_all(&index).map_err(|source| StoreError::io(&index, source))?;
-        let vectors = open_vectors(&index.join("vectors"), space.dimensions, access)?;
-        let lexical = Lexical::open(&index.join("terms"), access == Access::Write)?;
+        let path = ledger_path(home);
+        let opened = Ledger::open(&path).and_then(|ledger| {
+            if access == Access::Write {
+                ledger.check()?;
+            }
+            Ok(ledger)
+        });
+        let ledger = match opened {
+            Err(error) if error.is_ledger_damage() && access == Access::Write => {
+                backup::recover(home, &error)?;
+                Ledger::open(&path)?
+            }
+            opened => opened?,
+        };
         Ok(Self {
             home: home.to_owned(),
             ledger,
-            vectors,
-            lexical,
-            lock,
+            access,
+            _lock: lock,
         })
     }
 
@@ -287,14 +349,69 @@ impl Store {
         &self.ledger
     }
 
+    /// The embedding model whose indexes are in use, once there is one.
+    ///
+    /// # Errors
+    /// What the ledger says.
+    pub fn embedder_in_use(&self) -> Result<Option<String>> {
+        self.ledger.read(|snapshot| snapshot.memo(EMBEDDER_IN_USE))
+    }
+
+    /// Opens the indexes of an embedding model, in use or not; creates them where there are none.
+    ///
+    /// # Errors
+    /// What the indexes say.
+    pub fn indexes(&self, space: &VectorSpace) -> Result<Indexes> {
+        let folder = self.home.join("index").join(&space.model);
+        Indexes::open(&folder, space, self.access)
+    }
+
+    /// Are there indexes of this embedding model?
+    pub fn has_indexes(&self, model: &str) -> bool {
+        self.home.join("index").join(model).is_dir()
+    }
+
+    /// Puts the indexes of an embedding model in use. Those of others are removed.
+    ///
+    /// # Errors
+    /// What the stores say; before the ledger's transaction ends, nothing has changed.
+    pub fn switch_to(&self, indexes: &Indexes) -> Result<()> {
+        let model = &indexes.space().model;
+        reach("switch", &self.home)?;
+        self.ledger
+            .write(|transaction| ledger::put_memo(transaction, EMBEDDER_IN_USE, model))?;
+        reach("switched", &self.home)?;
+        let all = std::fs::read_dir(self.home.join("index"));
+        for other in all.into_iter().flatten().flatten() {
+            if other.path() != indexes.folder() && other.path().is_dir() {
+                index::remove(&other.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Throws the indexes of an embedding model away, damaged or not.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn discard_indexes(&self, model: &str) -> Result<()> {
+        self.for_writing()?;
+        index::remove(&self.home.join("index").join(model))
+    }
+
+    fn for_writing(&self) -> Result<()> {
+        match self.access {
+            Access::Write => Ok(()),
+            Access::Read => Err(StoreError::ReadOnly),
+        }
+    }
+
     /// Makes a change visible, all of it or nothing.
     ///
     /// # Errors
     /// What the stores say; the old state is visible then.
-    pub fn commit(&self, change: &Change, now_ms: i64) -> Result<()> {
-        if self.lock.is_none() {
-            return Err(StoreError::ReadOnly);
-        }
+    pub fn commit(&self, indexes: &Indexes, change: &Change, now_ms: i64) -> Result<()> {
+        self.for_writing()?;
         if change.is_empty() {
             return Ok(());
         }
@@ -302,9 +419,12 @@ impl Store {
         let first = self
             .ledger
             .write(|transaction| ledger::reserve_editions(transaction, writes))?;
-        self.vectors.add(&change.vectors)?;
+        reach("reserved", &self.home)?;
+        indexes.vectors.add(&change.vectors)?;
+        reach("vectors", &self.home)?;
         let terms = self.terms_of(change, first)?;
-        self.lexical.update(&terms, &[])?;
+        indexes.lexical.update(&terms, &[])?;
+        reach("terms", &self.home)?;
         self.ledger.write(|transaction| {
             let mut editions = (first.0..).map(Edition);
             let mut next = || editions.next().expect("editions do not run out");
@@ -326,8 +446,9 @@ impl Store {
             for (source, path) in &change.solved {
                 ledger::clear_problem(transaction, *source, path)?;
             }
-            Ok(())
-        })
+            reach("ledger", &self.home)
+        })?;
+        reach("committed", &self.home)
     }
 
     fn terms_of(&self, change: &Change, first: Edition) -> Result<Vec<TermsDocument>> {
@@ -354,30 +475,40 @@ impl Store {
     ///
     /// # Errors
     /// What the stores say; the garbage stays garbage then.
-    pub fn collect_garbage(&self) -> Result<()> {
+    pub fn collect_garbage(&self, indexes: &Indexes) -> Result<()> {
+        self.for_writing()?;
         let (chunks, editions) = self.ledger.read(|snapshot| snapshot.garbage())?;
         if chunks.is_empty() && editions.is_empty() {
             return Ok(());
         }
-        self.vectors.delete(&chunks)?;
-        self.lexical.update(&[], &editions)?;
+        reach("garbage", &self.home)?;
+        indexes.vectors.delete(&chunks)?;
+        reach("garbage-vectors", &self.home)?;
+        indexes.lexical.update(&[], &editions)?;
+        reach("garbage-terms", &self.home)?;
         self.ledger
             .write(|transaction| ledger::clear_garbage(transaction, &chunks, &editions))
     }
 
-    /// Writes the terms of visible documents that the lexical index lacks; returns how many.
+    /// Writes the terms of visible documents that the lexical index lacks or holds only in part;
+    /// returns how many.
     ///
     /// # Errors
     /// What the stores say.
-    pub fn heal_terms(&self) -> Result<usize> {
-        let present = self.lexical.editions()?;
-        let missing: Vec<TermsDocument> = self.ledger.read(|snapshot| {
-            let visible = snapshot.editions()?;
-            let missing = visible.difference(&present);
-            missing.map(|edition| snapshot.terms_of(*edition)).collect()
+    pub fn heal_terms(&self, indexes: &Indexes) -> Result<usize> {
+        self.for_writing()?;
+        let present = indexes.lexical.sizes()?;
+        let missing: Vec<Edition> = self.ledger.read(|snapshot| {
+            let visible = snapshot.edition_sizes()?.into_iter();
+            let missing = visible.filter(|(edition, size)| present.get(edition) != Some(size));
+            Ok::<_, StoreError>(missing.map(|(edition, _)| edition).collect())
         })?;
-        let missing: Vec<_> = missing.into_iter().filter(|d| !d.rows.is_empty()).collect();
-        self.lexical.update(&missing, &[])?;
+        for some in missing.chunks(512) {
+            let terms: Vec<TermsDocument> = self
+                .ledger
+                .read(|snapshot| some.iter().map(|e| snapshot.terms_of(*e)).collect())?;
+            indexes.lexical.update(&terms, &[])?;
+        }
         Ok(missing.len())
     }
 
@@ -385,8 +516,8 @@ impl Store {
     ///
     /// # Errors
     /// What the ledger says.
-    pub fn missing_vectors(&self) -> Result<Vec<ChunkId>> {
-        let present = self.vectors.ids();
+    pub fn missing_vectors(&self, indexes: &Indexes) -> Result<Vec<ChunkId>> {
+        let present = indexes.vectors.ids();
         let visible = self.ledger.read(|snapshot| snapshot.chunk_ids())?;
         Ok(visible
             .into_iter()
@@ -398,8 +529,40 @@ impl Store {
     ///
     /// # Errors
     /// What LanceDB says.
-    pub fn heal_vectors(&self, vectors: &[(ChunkId, Vec<f32>)]) -> Result<()> {
-        self.vectors.add(vectors)
+    pub fn heal_vectors(&self, indexes: &Indexes, vectors: &[(ChunkId, Vec<f32>)]) -> Result<()> {
+        self.for_writing()?;
+        indexes.vectors.add(vectors)
+    }
+
+    /// Removes what lies in the indexes and nobody will ever see; returns vectors and editions.
+    ///
+    /// # Errors
+    /// What the stores say.
+    pub fn drop_orphans(&self, indexes: &Indexes) -> Result<(usize, usize)> {
+        self.for_writing()?;
+        let (chunks, editions) = self
+            .ledger
+            .read(|s| Ok::<_, StoreError>((s.chunk_ids()?, s.edition_sizes()?)))?;
+        let visible: HashSet<ChunkId> = chunks.into_iter().collect();
+        let present = indexes.vectors.ids().into_iter();
+        let vectors: Vec<ChunkId> = present.filter(|id| !visible.contains(id)).collect();
+        let present = indexes.lexical.sizes()?.into_keys();
+        let terms: Vec<Edition> = present.filter(|e| !editions.contains_key(e)).collect();
+        indexes.vectors.delete(&vectors)?;
+        indexes.lexical.update(&[], &terms)?;
+        Ok((vectors.len(), terms.len()))
+    }
+
+    /// Tidies up in a quiet moment: merges small pieces of the indexes, empties the ledger's log,
+    /// copies the ledger when its last copy is older than `backup_age`.
+    ///
+    /// # Errors
+    /// What the stores say.
+    pub fn rest(&self, indexes: &Indexes, backup_age: Duration) -> Result<()> {
+        self.for_writing()?;
+        indexes.rest()?;
+        self.ledger.checkpoint()?;
+        backup::automatic(&self.home, &self.ledger, backup_age)
     }
 
     /// Asks both lanes and keeps what is visible in `snapshot`.
@@ -408,6 +571,7 @@ impl Store {
     /// What the stores say.
     pub fn candidates(
         &self,
+        indexes: &Indexes,
         snapshot: &Snapshot<'_>,
         words: &str,
         vector: Option<&[f32]>,
@@ -423,14 +587,14 @@ impl Store {
         let mut shown = Shown::new(snapshot, only);
         let mut dense = Vec::with_capacity(limit);
         if let Some(vector) = vector {
-            for candidate in self.vectors.nearest(vector, wide)? {
+            for candidate in indexes.vectors.nearest(vector, wide)? {
                 if dense.len() < limit && shown.chunk(candidate.chunk)? {
                     dense.push(candidate);
                 }
             }
         }
         let mut lexical = Vec::with_capacity(limit);
-        for hit in self.lexical.search(words, wide)? {
+        for hit in indexes.lexical.search(words, wide)? {
             if lexical.len() < limit && shown.edition(hit.edition)? && shown.chunk(hit.chunk)? {
                 lexical.push(Candidate {
                     chunk: hit.chunk,
@@ -459,18 +623,14 @@ impl Store {
     }
 }
 
-/// Opens the vectors. A service may compact them while another process begins to read, and then
-/// files of the version that it read vanish: the next look finds the new version.
-fn open_vectors(folder: &Path, dimensions: usize, access: Access) -> Result<Vectors> {
-    let attempts = if access == Access::Read { 3 } else { 1 };
-    let mut outcome = Vectors::open(folder, dimensions);
-    for _ in 1..attempts {
-        if outcome.is_ok() {
-            break;
-        }
-        outcome = Vectors::open(folder, dimensions);
-    }
-    outcome
+/// The ledger's file in a data folder.
+fn ledger_path(home: &Path) -> PathBuf {
+    home.join("ledger.sqlite")
+}
+
+/// Passes a fail point; its error tells of `path`.
+fn reach(name: &str, path: &Path) -> Result<()> {
+    crate::failpoint::reach(name).map_err(|source| StoreError::io(path, source))
 }
 
 /// Remembers what a search has asked the ledger already.

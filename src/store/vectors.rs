@@ -5,6 +5,10 @@
 //! under concurrent writers nor compacts by itself, so there is one writer, rows are deleted
 //! before they are added again, and small fragments are merged on a count.
 //!
+//! LanceDB has no checksums, and a flipped bit in its files is read as another vector. So each row
+//! carries a hash of itself; rows that do not match it are dropped, and embedded again by
+//! [`super::Store::missing_vectors`].
+//!
 //! Up to [`RESIDENT_ROWS`] rows the vectors are kept in memory and scanned exactly, which beats
 //! every index at that size; beyond, LanceDB searches.
 
@@ -13,15 +17,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Float32Type;
-use arrow_array::{Array, FixedSizeListArray, Float32Array, RecordBatch, StringArray};
+use arrow_array::types::{Float32Type, Int64Type};
+use arrow_array::{Array, FixedSizeListArray, Float32Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use futures::TryStreamExt;
 use lancedb::query::{ExecutableQuery, QueryBase, Select};
 use lancedb::table::OptimizeAction;
 use lancedb::table::Table;
 
-use super::StoreError;
+use super::{StoreError, reach};
 use crate::domain::chunk::ChunkId;
 use crate::domain::rank::{Candidate, descending};
 
@@ -47,6 +51,7 @@ pub(super) struct Vectors {
     table: Table,
     rows: RwLock<Resident>,
     writes: std::sync::atomic::AtomicU32,
+    damaged: usize,
 }
 
 /// The rows in memory, or the knowledge that they are too many.
@@ -74,7 +79,7 @@ impl Vectors {
         let table = runtime
             .block_on(open_table(folder, dimensions))
             .map_err(at)?;
-        let rows = runtime.block_on(load(&table, dimensions)).map_err(at)?;
+        let (rows, damaged) = runtime.block_on(load(&table, dimensions)).map_err(at)?;
         Ok(Self {
             runtime: Some(runtime),
             folder: folder.to_owned(),
@@ -82,7 +87,48 @@ impl Vectors {
             table,
             rows: RwLock::new(rows),
             writes: std::sync::atomic::AtomicU32::new(0),
+            damaged,
         })
+    }
+
+    /// Rows that did not match their hash when the index was opened.
+    pub(super) fn damaged(&self) -> usize {
+        self.damaged
+    }
+
+    /// The rows that are in memory: all good ones of a small index, none of a large one.
+    pub(super) fn resident_rows(&self) -> Vec<(ChunkId, Vec<f32>)> {
+        let rows = self.read_rows();
+        let vectors = rows.data.chunks_exact(self.dimensions);
+        let pairs = rows.ids.iter().zip(vectors);
+        pairs.map(|(id, vector)| (*id, vector.to_vec())).collect()
+    }
+
+    /// Reads every row from disk: ids of good ones in order of appearance, and how many are
+    /// damaged.
+    ///
+    /// # Errors
+    /// [`StoreError::Vectors`].
+    pub(super) fn read_all(&self) -> Result<(Vec<ChunkId>, usize)> {
+        let mut ids = Vec::new();
+        let mut damaged = 0;
+        self.block_on(each_row(&self.table, |id, _, whole| match (id, whole) {
+            (Some(id), true) => ids.push(id),
+            _ => damaged += 1,
+        }))?;
+        Ok((ids, damaged))
+    }
+
+    /// Rows with their vectors, for a copy of the index.
+    ///
+    /// # Errors
+    /// [`StoreError::Vectors`].
+    pub(super) fn each(&self, mut visit: impl FnMut(ChunkId, &[f32])) -> Result<()> {
+        self.block_on(each_row(&self.table, |id, vector, whole| {
+            if let (Some(id), true) = (id, whole) {
+                visit(id, vector);
+            }
+        }))
     }
 
     /// Rows in the index, visible or not.
@@ -110,6 +156,7 @@ impl Vectors {
             again.filter(|id| present.place.contains_key(id)).collect()
         };
         self.delete(&again)?;
+        reach("vectors-replaced", &self.folder)?;
         let batch = record_batch(rows, self.dimensions);
         self.block_on(async { self.table.add(batch).execute().await.map(drop) })?;
         self.write_rows().extend(rows);
@@ -151,11 +198,24 @@ impl Vectors {
         self.block_on(search(&self.table, query, limit))
     }
 
+    /// Merges small fragments if there are some. For quiet moments.
+    ///
+    /// # Errors
+    /// [`StoreError::Vectors`].
+    pub(super) fn rest(&self) -> Result<()> {
+        let writes = self.writes.swap(0, std::sync::atomic::Ordering::Relaxed);
+        if writes == 0 {
+            return Ok(());
+        }
+        self.compact()
+    }
+
     /// Merges small fragments and drops old versions. Queries go on meanwhile.
     ///
     /// # Errors
     /// [`StoreError::Vectors`].
     pub(super) fn compact(&self) -> Result<()> {
+        reach("compact", &self.folder)?;
         self.block_on(async {
             self.table.optimize(OptimizeAction::All).await?;
             let prune = OptimizeAction::Prune {
@@ -210,6 +270,16 @@ fn chrono_zero() -> lancedb::table::Duration {
 }
 
 impl Resident {
+    /// Takes note of a row; `false` when it repeats one, which only a broken write leaves behind.
+    fn note(&mut self, id: ChunkId) -> bool {
+        if self.place.contains_key(&id) {
+            return false;
+        }
+        self.place.insert(id, self.ids.len());
+        self.ids.push(id);
+        true
+    }
+
     fn extend(&mut self, rows: &[(ChunkId, Vec<f32>)]) {
         for (id, vector) in rows {
             self.place.insert(*id, self.ids.len());
@@ -270,19 +340,36 @@ fn schema(dimensions: usize) -> Arc<Schema> {
     Arc::new(Schema::new(vec![
         Field::new("id", DataType::Utf8, false),
         Field::new("vector", DataType::FixedSizeList(item, length), false),
+        Field::new("hash", DataType::Int64, false),
     ]))
+}
+
+/// What a row says of itself: the first 8 bytes of BLAKE3 over id and vector.
+fn row_hash(id: ChunkId, vector: &[f32]) -> i64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&id.0);
+    // One call for all numbers: hashing four bytes at a time is ten times slower.
+    let bytes: Vec<u8> = vector.iter().flat_map(|n| n.to_le_bytes()).collect();
+    hasher.update(&bytes);
+    let mut first = [0; 8];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    i64::from_le_bytes(first)
 }
 
 fn record_batch(rows: &[(ChunkId, Vec<f32>)], dimensions: usize) -> RecordBatch {
     let schema = schema(dimensions);
     let ids = StringArray::from_iter_values(rows.iter().map(|(id, _)| id.to_string()));
+    let hashes = Int64Array::from_iter_values(rows.iter().map(|(id, v)| row_hash(*id, v)));
     let numbers: Float32Array = rows.iter().flat_map(|(_, v)| v.iter().copied()).collect();
     let DataType::FixedSizeList(item, length) = schema.field(1).data_type().clone() else {
         unreachable!("the schema above says so");
     };
     let vectors = FixedSizeListArray::new(item, length, Arc::new(numbers), None);
-    RecordBatch::try_new(schema, vec![Arc::new(ids), Arc::new(vectors)])
-        .expect("columns were built from the schema")
+    RecordBatch::try_new(
+        schema,
+        vec![Arc::new(ids), Arc::new(vectors), Arc::new(hashes)],
+    )
+    .expect("columns were built from the schema")
 }
 
 async fn open_table(folder: &Path, dimensions: usize) -> lancedb::Result<Table> {
@@ -295,55 +382,85 @@ async fn open_table(folder: &Path, dimensions: usize) -> lancedb::Result<Table> 
     let database = lancedb::connect(&uri).session(session).execute().await?;
     let names = database.table_names().execute().await?;
     if names.iter().any(|name| name == TABLE) {
-        database.open_table(TABLE).execute().await
-    } else {
-        database
-            .create_empty_table(TABLE, schema(dimensions))
-            .execute()
-            .await
+        let table = database.open_table(TABLE).execute().await?;
+        if table.schema().await?.fields() == schema(dimensions).fields() {
+            return Ok(table);
+        }
+        // Written by an older coho: derived data is made anew, not translated.
+        database.drop_table(TABLE, &[]).await?;
     }
+    database
+        .create_empty_table(TABLE, schema(dimensions))
+        .execute()
+        .await
 }
 
-async fn load(table: &Table, dimensions: usize) -> lancedb::Result<Resident> {
+/// The rows in memory, and how many were damaged.
+async fn load(table: &Table, dimensions: usize) -> lancedb::Result<(Resident, usize)> {
     let count = table.count_rows(None).await?;
     let complete = count <= RESIDENT_ROWS;
-    let columns: &[&str] = if complete { &["id", "vector"] } else { &["id"] };
     let mut rows = Resident {
         ids: Vec::with_capacity(count),
         place: HashMap::with_capacity(count),
         data: Vec::with_capacity(if complete { count * dimensions } else { 0 }),
         complete,
     };
+    if !complete {
+        each_id(table, |id| rows.note(id)).await?;
+        return Ok((rows, 0));
+    }
+    let mut damaged = 0;
+    each_row(table, |id, vector, whole| match (id, whole) {
+        (Some(id), true) => {
+            if rows.note(id) {
+                rows.data.extend_from_slice(vector);
+            }
+        }
+        _ => damaged += 1,
+    })
+    .await?;
+    Ok((rows, damaged))
+}
+
+/// Visits all rows: the id unless it does not parse, the vector, whether the hash matches.
+async fn each_row(
+    table: &Table,
+    mut visit: impl FnMut(Option<ChunkId>, &[f32], bool),
+) -> lancedb::Result<()> {
+    let columns = Select::columns(&["id", "vector", "hash"]);
+    let mut stream = table.query().select(columns).execute().await?;
+    while let Some(batch) = stream.try_next().await? {
+        let ids = batch.column(0).as_string::<i32>();
+        let vectors = batch.column(1).as_fixed_size_list();
+        let hashes = batch.column(2).as_primitive::<Int64Type>();
+        let width = vectors.value_length().unsigned_abs() as usize;
+        let all = vectors.values().as_primitive::<Float32Type>().values();
+        for row in 0..batch.num_rows() {
+            let start = (vectors.offset() + row) * width;
+            let vector = &all[start..start + width];
+            let id = ids.value(row).parse::<ChunkId>().ok();
+            let whole = id.is_some_and(|id| row_hash(id, vector) == hashes.value(row));
+            visit(id, vector, whole);
+        }
+    }
+    Ok(())
+}
+
+async fn each_id<T>(table: &Table, mut visit: impl FnMut(ChunkId) -> T) -> lancedb::Result<()> {
     let mut stream = table
         .query()
-        .select(Select::columns(columns))
+        .select(Select::columns(&["id"]))
         .execute()
         .await?;
     while let Some(batch) = stream.try_next().await? {
         let ids = batch.column(0).as_string::<i32>();
-        let numbers = complete.then(|| {
-            let vectors = batch.column(1).as_fixed_size_list();
-            let width = vectors.value_length().unsigned_abs() as usize;
-            let all = vectors.values().as_primitive::<Float32Type>().values();
-            (all.clone(), vectors.offset() * width, width)
-        });
         for row in 0..batch.num_rows() {
-            // A row whose id does not parse or repeats is an orphan of a broken write.
-            let Ok(id) = ids.value(row).parse::<ChunkId>() else {
-                continue;
-            };
-            if rows.place.contains_key(&id) {
-                continue;
-            }
-            rows.place.insert(id, rows.ids.len());
-            rows.ids.push(id);
-            if let Some((all, first, width)) = &numbers {
-                let start = first + row * width;
-                rows.data.extend_from_slice(&all[start..start + width]);
+            if let Ok(id) = ids.value(row).parse::<ChunkId>() {
+                visit(id);
             }
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 async fn search(table: &Table, query: &[f32], limit: usize) -> lancedb::Result<Vec<Candidate>> {

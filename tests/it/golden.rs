@@ -25,6 +25,8 @@ fn schemas() -> Vec<(&'static str, Value)> {
         ("feedback", of::<output::Noted>()),
         ("status", of::<coho::app::Status>()),
         ("status-problems", of::<coho::app::Problems>()),
+        ("verify", of::<coho::flow::verify::Verdict>()),
+        ("backup", of::<coho::store::backup::Description>()),
         ("models-list", of::<output::ModelList>()),
         ("models-install", of::<output::InstalledModels>()),
         ("models-use", of::<output::Chosen>()),
@@ -101,6 +103,9 @@ fn what_is_printed_fits_its_schema() {
     check("feedback", &home.json(&["feedback", id, "good"]));
     check("status", &home.json(&["status"]));
     check("status-problems", &home.json(&["status", "--problems"]));
+    check("verify", &home.json(&["verify"]));
+    let archive = home.path("all.zip");
+    check("backup", &home.json(&["backup", archive.to_str().unwrap()]));
     check("models-list", &home.json(&["models", "list"]));
     check("models-use", &home.json(&["models", "use", "none"]));
     check("sources-remove", &home.json(&["sources", "remove", "1"]));

@@ -11,6 +11,7 @@
 
 mod cli;
 mod crash;
+mod formats;
 mod golden;
 mod kit;
 mod models;

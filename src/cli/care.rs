@@ -1,0 +1,241 @@
+//! Looking after the store: verify, reindex, backup, restore, export.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::{Session, output, show, sync_all};
+use crate::app::{App, now_ms};
+use crate::error::{BadRequest, Failure};
+use crate::flow::verify::{Verdict, verify};
+use crate::store::verify::Difference;
+use crate::store::{Access, Store, StoreError, VectorSpace, backup, ledger};
+
+/// `coho verify`: exit code 1 when something differs.
+pub(super) fn run_verify(session: Session, repair: bool) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    let verdict = if repair {
+        repaired(session)?
+    } else {
+        looked_at(&session)?
+    };
+    if json {
+        show::json(&verdict);
+    } else {
+        show::verdict(&verdict);
+    }
+    Ok(ExitCode::from(u8::from(!verdict.ok)))
+}
+
+/// Looks without changing anything. A service may be at work, so a difference counts only when it
+/// stays.
+fn looked_at(session: &Session) -> Result<Verdict, Failure> {
+    let mut verdict = look(session)?;
+    for _ in 0..3 {
+        if verdict.ok || !super::remote::is_announced(&session.places.home) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        verdict = look(session)?;
+    }
+    Ok(verdict)
+}
+
+fn look(session: &Session) -> Result<Verdict, Failure> {
+    let damaged = |error: StoreError| -> Result<Verdict, Failure> {
+        let failure = Failure::from(error);
+        if failure.code() != "ledger_damaged" {
+            return Err(failure);
+        }
+        Ok(Verdict {
+            ok: false,
+            documents: 0,
+            chunks: 0,
+            fingerprint: String::new(),
+            differences: Difference::of(
+                "ledger_damaged",
+                "the ledger cannot be read: `coho verify --repair` restores its last copy",
+                &[failure.whole()],
+            )
+            .into_iter()
+            .collect(),
+            repaired: Vec::new(),
+        })
+    };
+    let opened = Store::open(&session.places.home, Access::Read).and_then(|store| {
+        let in_use = store.embedder_in_use()?;
+        Ok((store, in_use))
+    });
+    let (store, in_use) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return damaged(error),
+    };
+    let model = in_use.unwrap_or_else(|| session.settings.models.embedder.clone());
+    let models = crate::engine::install::Models::at(&session.places.models);
+    let space = VectorSpace {
+        dimensions: models.installed(&model)?.dimensions,
+        model,
+    };
+    let indexes = store.indexes(&space);
+    verify(&store, indexes.as_ref().map_err(|error| error.again())).or_else(damaged)
+}
+
+fn repaired(session: Session) -> Result<Verdict, Failure> {
+    let found = looked_at(&session)?;
+    let app = session.open(Access::Write)?;
+    let ledger = app.store.ledger();
+    if found.differences.iter().any(|d| d.what == "ledger_damaged") {
+        ledger.rebuild_own_indexes()?;
+    }
+    let chunks = ledger.read(|snapshot| snapshot.damaged_chunks())?;
+    ledger.write(|transaction| ledger::read_again(transaction, Some(&chunks)))?;
+    sync_all(&app, None)?;
+    let app = reopened(app)?;
+    let space = app.spaces.current();
+    let mut verdict = verify(&app.store, Ok(&space.indexes))?;
+    verdict.repaired = found.differences;
+    Ok(verdict)
+}
+
+/// The same knowledge base as the next process will find it.
+fn reopened(app: App) -> Result<App, Failure> {
+    let (settings, places) = (app.settings.clone(), app.places.clone());
+    drop(app);
+    App::open(settings, places, Access::Write)
+}
+
+/// `coho reindex`: everything derived is made anew from the ledger and the files.
+pub(super) fn reindex(session: Session) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    let app = session.open(Access::Write)?;
+    let ledger = app.store.ledger();
+    ledger.write(|transaction| ledger::read_again(transaction, None))?;
+    let model = app.spaces.current().indexes.space().model.clone();
+    let (settings, places) = (app.settings.clone(), app.places.clone());
+    app.store.discard_indexes(&model)?;
+    drop(app);
+    let app = App::open(settings, places, Access::Write)?;
+    let (reports, failed) = sync_all(&app, None)?;
+    if json {
+        show::json(&output::Synced { reports });
+    } else {
+        reports.iter().for_each(show::report);
+    }
+    Ok(failed.map_or(ExitCode::SUCCESS, |f| ExitCode::from(f.kind().exit_code())))
+}
+
+/// `coho backup`: one archive of everything, also while a service runs.
+pub(super) fn run_backup(session: Session, target: &Path) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    let app = session.open(Access::Read)?;
+    let space = app.spaces.current();
+    let description = backup::write(&app.store, &space.indexes, target, now_ms())?;
+    if json {
+        show::json(&description);
+    } else {
+        out!(
+            "{} documents and {} chunks are in {}",
+            description.documents,
+            description.chunks,
+            target.display()
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `coho restore`: an archive into an empty data folder.
+pub(super) fn run_restore(session: Session, archive: &Path) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    let description = backup::restore(&session.places.home, archive)?;
+    let app = session.open(Access::Write)?;
+    let sources = app.sources()?;
+    let missing: Vec<&PathBuf> = sources
+        .iter()
+        .filter(|s| !s.reachable)
+        .map(|s| &s.source.path)
+        .collect();
+    if json {
+        show::json(&description);
+    } else {
+        out!(
+            "restored {} documents and {} chunks",
+            description.documents,
+            description.chunks
+        );
+    }
+    for path in missing {
+        eprintln!(
+            "the folder {} is not here: its documents are kept; \
+             `coho sources move` tells where it is now",
+            path.display()
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What `coho export` writes: a type and the query that gives its rows.
+const EXPORTS: &[(&str, &str)] = &[
+    (
+        "question",
+        "SELECT id AS answer_id, question, asked_ms FROM answer ORDER BY asked_ms, id",
+    ),
+    (
+        "answer",
+        "SELECT id, question, body, asked_ms FROM answer ORDER BY asked_ms, id",
+    ),
+    (
+        "feedback",
+        "SELECT answer_id, verdict, note, given_ms FROM feedback ORDER BY id",
+    ),
+    (
+        "unit",
+        "SELECT u.*, (SELECT json_group_array(lower(hex(e.chunk_id))) FROM unit_evidence e
+                      WHERE e.unit_id = u.id) AS evidence
+         FROM unit u ORDER BY u.made_ms, u.id",
+    ),
+];
+
+/// Columns that hold JSON.
+const NESTED: &[&str] = &["body", "questions", "scores", "evidence"];
+
+/// `coho export`: units, questions, answers and feedback as JSON lines.
+pub(super) fn export(session: Session, target: Option<&Path>) -> Result<ExitCode, Failure> {
+    let store = Store::open(&session.places.home, Access::Read)?;
+    let io = |path: &Path, source| StoreError::io(path, source);
+    let standard = Path::new("stdout");
+    let path = target.unwrap_or(standard);
+    let mut out: Box<dyn Write> = match target {
+        None => Box::new(std::io::stdout().lock()),
+        Some(path) if path.exists() => {
+            return Err(BadRequest::new(
+                "file_exists",
+                format!("{} is there already", path.display()),
+                "choose another name: exporting never writes over a file",
+            )
+            .into());
+        }
+        Some(path) => {
+            let file = std::fs::File::create(path).map_err(|source| io(path, source))?;
+            Box::new(std::io::BufWriter::new(file))
+        }
+    };
+    store.ledger().read(|snapshot| {
+        for (name, query) in EXPORTS {
+            snapshot.each_row(query, &mut |row| {
+                let mut line = serde_json::Map::new();
+                line.insert("type".into(), (*name).into());
+                for (key, value) in row {
+                    let nested = NESTED.contains(&key.as_str());
+                    let text = value.as_str().filter(|_| nested);
+                    let value = text.map_or(Ok(value.clone()), serde_json::from_str)?;
+                    line.insert(key, value);
+                }
+                let line = serde_json::Value::Object(line);
+                writeln!(out, "{line}").map_err(|source| io(path, source))
+            })?;
+        }
+        out.flush().map_err(|source| io(path, source))
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

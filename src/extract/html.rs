@@ -1,0 +1,381 @@
+//! Web pages: the main text, not the menus.
+//!
+//! Readability decides what the article is; where it finds none, or drops more than half of what is
+//! not navigation, the whole page without its navigation is taken: losing a note is worse than
+//! keeping a footer. The declared encoding is believed only when the bytes agree.
+
+use dom_query::{Document, NodeRef};
+use dom_smoothie::Readability;
+use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
+
+use super::pen::{Pen, one_line};
+use super::{Extracted, Skip, text};
+use crate::domain::source::Meta;
+
+/// Elements whose text nobody reads.
+const SILENT: &[&str] = &[
+    "script", "style", "noscript", "template", "svg", "iframe", "object", "select", "button",
+    "textarea", "head", "datalist", "canvas", "audio", "video",
+];
+
+/// Elements that hold navigation, not content.
+const AROUND: &[&str] = &["nav", "aside", "footer"];
+
+/// Elements after which a new line begins.
+const BLOCKS: &[&str] = &[
+    "address",
+    "article",
+    "blockquote",
+    "body",
+    "caption",
+    "center",
+    "dd",
+    "details",
+    "dialog",
+    "div",
+    "dl",
+    "dt",
+    "fieldset",
+    "figcaption",
+    "figure",
+    "form",
+    "header",
+    "hr",
+    "html",
+    "li",
+    "main",
+    "ol",
+    "p",
+    "section",
+    "summary",
+    "table",
+    "tbody",
+    "tfoot",
+    "thead",
+    "tr",
+    "ul",
+];
+
+/// The main text of a page.
+///
+/// # Errors
+/// [`Skip`] for what is not text, or too much.
+pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
+    let html = decode(bytes)?;
+    let mut pen = Pen::new(limit);
+    let meta = write(&html, &mut pen);
+    pen.finish(meta)
+}
+
+/// Writes the main text of a page, and returns what it says of itself.
+pub(super) fn write(html: &str, pen: &mut Pen) -> Meta {
+    let page = Document::from(html);
+    let meta = Meta {
+        title: title(&page),
+        links: links(&page),
+        ..Meta::default()
+    };
+    if let Some(article) = article(html, &page) {
+        let article = Document::from(article.as_str());
+        Writer::new(pen).tree(&article.root());
+    } else {
+        Writer::new(pen).tree(&page.root());
+    }
+    meta
+}
+
+/// Writes all text of a fragment: a chapter of a book, the body of a message.
+pub(super) fn write_all(html: &str, pen: &mut Pen) -> Option<String> {
+    let page = Document::from(html);
+    Writer::new(pen).tree(&page.root());
+    title(&page)
+}
+
+fn title(page: &Document) -> Option<String> {
+    let title = one_line(&page.select_single("head title").text());
+    (!title.is_empty()).then_some(title)
+}
+
+fn links(page: &Document) -> Vec<String> {
+    let mut links: Vec<String> = Vec::new();
+    for node in page.select("a[href]").nodes() {
+        let target = node.attr_or("href", "").to_string();
+        let counts = !target.is_empty() && !target.starts_with(['#', 'j']);
+        if counts && links.len() < 200 && !links.contains(&target) {
+            links.push(target);
+        }
+    }
+    links
+}
+
+/// Readability's article as HTML, when it is worth having.
+fn article(html: &str, page: &Document) -> Option<String> {
+    let mut readability = Readability::new(html, None, None).ok()?;
+    if !readability.is_probably_readable() {
+        return None;
+    }
+    let article = readability.parse().ok()?;
+    let mut all = Pen::new(usize::MAX);
+    Writer::new(&mut all).tree(&page.root());
+    let all = all.finish(Meta::default()).ok()?.outline.text;
+    let words = |text: &str| text.split_whitespace().count();
+    (words(&article.text_content) * 2 > words(&all)).then(|| article.content.to_string())
+}
+
+struct Writer<'p> {
+    pen: &'p mut Pen,
+    line: String,
+    /// Depth of `pre` elements around.
+    verbatim: usize,
+    heading: Option<u8>,
+    cells: usize,
+}
+
+impl<'p> Writer<'p> {
+    fn new(pen: &'p mut Pen) -> Self {
+        Self {
+            pen,
+            line: String::new(),
+            verbatim: 0,
+            heading: None,
+            cells: 0,
+        }
+    }
+
+    /// Walks the tree without recursion: pages may be nested a million deep.
+    fn tree(mut self, root: &NodeRef<'_>) {
+        let mut next = Some(*root);
+        while let Some(node) = next {
+            let inside = self.enter(&node);
+            let child = if inside { node.first_child() } else { None };
+            if child.is_some() {
+                next = child;
+                continue;
+            }
+            if inside {
+                self.leave(&node);
+            }
+            let mut done = node;
+            next = loop {
+                if done.id == root.id || self.pen.is_full() {
+                    break None;
+                }
+                if let Some(sibling) = done.next_sibling() {
+                    break Some(sibling);
+                }
+                let Some(parent) = done.parent() else {
+                    break None;
+                };
+                self.leave(&parent);
+                done = parent;
+            };
+        }
+        self.flush();
+    }
+
+    /// Returns whether to go on below the node.
+    fn enter(&mut self, node: &NodeRef<'_>) -> bool {
+        if node.is_text() {
+            self.text(&node.text());
+            return false;
+        }
+        if !node.is_element() {
+            return !node.is_comment() && !node.is_doctype();
+        }
+        let name = node.node_name().unwrap_or_default();
+        let name = &*name;
+        if SILENT.contains(&name) || AROUND.contains(&name) || is_hidden(node) {
+            return false;
+        }
+        match name {
+            "br" => self.line.push('\n'),
+            "img" => {
+                let alt = node.attr_or("alt", "");
+                self.text(&format!(" {alt} "));
+            }
+            "pre" => {
+                self.flush();
+                self.verbatim += 1;
+            }
+            "td" | "th" => {
+                if self.cells > 0 {
+                    self.line.push_str(" | ");
+                }
+                self.cells += 1;
+            }
+            "li" => {
+                self.flush();
+                self.line.push_str("- ");
+            }
+            "tr" => {
+                self.flush();
+                self.cells = 0;
+            }
+            _ => {
+                if let Some(level) = level(name) {
+                    self.flush();
+                    self.heading = Some(level);
+                } else if BLOCKS.contains(&name) && self.cells == 0 {
+                    self.flush();
+                }
+            }
+        }
+        true
+    }
+
+    fn leave(&mut self, node: &NodeRef<'_>) {
+        let Some(name) = node.node_name() else {
+            return;
+        };
+        match &*name {
+            "pre" => {
+                let code = std::mem::take(&mut self.line);
+                self.pen.code(code.trim_matches('\n'));
+                self.verbatim = self.verbatim.saturating_sub(1);
+            }
+            "tr" => {
+                let row = one_line(&std::mem::take(&mut self.line));
+                self.pen.line(&row);
+                self.cells = 0;
+            }
+            "table" => {
+                self.cells = 0;
+                self.flush();
+            }
+            name if level(name).is_some() => self.flush(),
+            name if BLOCKS.contains(&name) && self.cells == 0 => self.flush(),
+            _ => {}
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        if self.verbatim > 0 {
+            self.line.push_str(text);
+            return;
+        }
+        for char in text.chars() {
+            if !char.is_whitespace() {
+                self.line.push(char);
+            } else if !self.line.ends_with(char::is_whitespace) {
+                self.line.push(' ');
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.verbatim > 0 {
+            return;
+        }
+        let line = std::mem::take(&mut self.line);
+        let text = line.trim();
+        if text == "-" {
+            self.line = "- ".into();
+            return;
+        }
+        match self.heading.take() {
+            Some(level) => self.pen.heading(level, text),
+            None if text.starts_with("- ") => self.pen.line(text),
+            None => self.pen.paragraph(text),
+        }
+    }
+}
+
+fn level(name: &str) -> Option<u8> {
+    match name.as_bytes() {
+        [b'h', digit @ b'1'..=b'6'] => Some(digit - b'0'),
+        _ => None,
+    }
+}
+
+fn is_hidden(node: &NodeRef<'_>) -> bool {
+    let role = node.attr_or("role", "");
+    let style = node.attr_or("style", "").replace(' ', "");
+    node.has_attr("hidden")
+        || &*node.attr_or("aria-hidden", "") == "true"
+        || matches!(
+            &*role,
+            "navigation" | "search" | "contentinfo" | "complementary" | "menu"
+        )
+        || style.contains("display:none")
+}
+
+/// The text of a page. A byte order mark wins; then UTF-8 that is valid; then what the page
+/// declares, unless the bytes clearly are something else.
+///
+/// # Errors
+/// [`Skip`] for what is not text.
+pub(super) fn decode(bytes: &[u8]) -> Result<String, Skip> {
+    let marked = Encoding::for_bom(bytes).is_some() || bytes.contains(&0);
+    if marked || std::str::from_utf8(bytes).is_ok() {
+        return text::decode(bytes);
+    }
+    let guessed = text::guess(bytes);
+    let encoding = match declared(bytes) {
+        // Pages that declare the Western encoding often mean "I did not think about it".
+        Some(declared) if declared != UTF_8 && declared != WINDOWS_1252 => declared,
+        _ => guessed,
+    };
+    let (decoded, malformed) = encoding.decode_without_bom_handling(bytes);
+    let decoded = if malformed && encoding != guessed {
+        guessed.decode_without_bom_handling(bytes).0
+    } else {
+        decoded
+    };
+    text::checked(decoded.into_owned())
+}
+
+/// The encoding that a page names in its first 64 KiB.
+fn declared(bytes: &[u8]) -> Option<&'static Encoding> {
+    let head = String::from_utf8_lossy(&bytes[..bytes.len().min(64 << 10)]).to_ascii_lowercase();
+    let key = ["charset=", "encoding="];
+    let at = key
+        .iter()
+        .filter_map(|k| head.find(k).map(|at| at + k.len()))
+        .min()?;
+    let label = head[at..].trim_start_matches(['"', '\'', ' ']);
+    let end = label.find(|c: char| !(c.is_alphanumeric() || "-_:.".contains(c)))?;
+    Encoding::for_label(&label.as_bytes()[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::outline::BlockKind;
+
+    fn read(html: &str) -> Extracted {
+        extract(html.as_bytes(), 1 << 20).unwrap()
+    }
+
+    #[test]
+    fn menus_and_scripts_are_left_out() {
+        let found = read(
+            "<html><head><title> A  page </title><script>var x=1</script></head><body>\
+             <nav><a href='/a'>Home</a></nav><h1>Bees</h1><p>They <b>dance</b>.<br>Daily.</p>\
+             <div hidden>secret</div><ul><li>one<li><p>two</p></ul><pre>a\n  b</pre>\
+             <table><tr><th>Name<th>Age<tr><td>Ann<td>7</table><footer>(c)</footer></body></html>",
+        );
+        assert_eq!(found.meta.title.as_deref(), Some("A page"));
+        assert_eq!(
+            found.outline.text,
+            "Bees\nThey dance.\nDaily.\n\n- one\n- two\na\n  b\n\nName | Age\nAnn | 7\n"
+        );
+        assert_eq!(found.outline.blocks[0].kind, BlockKind::Heading(1));
+        assert_eq!(found.meta.links, ["/a"]);
+    }
+
+    #[test]
+    fn a_wrong_declaration_is_not_believed() {
+        let (cyrillic, _, _) = encoding_rs::WINDOWS_1251.encode(
+            "<meta charset=utf-8><p>Съешь ещё этих мягких французских булок да выпей чаю</p>",
+        );
+        assert!(decode(&cyrillic).unwrap().contains("французских"));
+        let (declared, _, _) = encoding_rs::KOI8_R.encode("<meta charset='koi8-r'><p>Да</p>");
+        assert!(decode(&declared).unwrap().contains("Да"));
+    }
+
+    #[test]
+    fn deep_nesting_ends() {
+        let html = "<div>".repeat(20_000) + "deep" + &"</div>".repeat(20_000);
+        assert!(read(&html).outline.text.contains("deep"));
+    }
+}

@@ -1,0 +1,90 @@
+//! Jupyter notebooks: cells in order, with the text of their outputs. Cells are pages.
+
+use serde_json::Value;
+
+use super::pen::Pen;
+use super::{Extracted, Skip, markdown, text};
+use crate::domain::source::Meta;
+
+/// Longer outputs are logs.
+const OUTPUT_BYTES: usize = 4096;
+
+/// The text of a notebook.
+///
+/// # Errors
+/// [`Skip`].
+pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
+    let notebook: Value = serde_json::from_str(&text::decode(bytes)?)
+        .map_err(|error| Skip(format!("broken: it is no JSON ({error})")))?;
+    let worksheets = notebook["worksheets"][0]["cells"].as_array();
+    let Some(cells) = notebook["cells"].as_array().or(worksheets) else {
+        return Err(Skip("broken: it holds no cells".into()));
+    };
+    let mut pen = Pen::new(limit);
+    let mut meta = Meta::default();
+    for (index, cell) in cells.iter().enumerate() {
+        pen.page(index + 1);
+        let source = if cell["source"].is_null() {
+            joined(&cell["input"])
+        } else {
+            joined(&cell["source"])
+        };
+        match cell["cell_type"].as_str() {
+            Some("markdown" | "heading") => {
+                let found = markdown::extract(source);
+                meta.title = meta.title.or(found.meta.title);
+                meta.tags.extend(found.meta.tags);
+                pen.outline(&found.outline);
+            }
+            Some("code") => {
+                pen.code(&source);
+                for output in cell["outputs"].as_array().into_iter().flatten() {
+                    pen.paragraph(&output_text(output));
+                }
+            }
+            _ => pen.paragraph(&source),
+        }
+    }
+    pen.finish(meta)
+}
+
+fn output_text(output: &Value) -> String {
+    let text = joined(&output["text"]);
+    let plain = joined(&output["data"]["text/plain"]);
+    let mut shown = if text.is_empty() { plain } else { text };
+    if shown.len() > OUTPUT_BYTES {
+        let cut = (0..=OUTPUT_BYTES)
+            .rev()
+            .find(|at| shown.is_char_boundary(*at));
+        shown.truncate(cut.unwrap_or(0));
+    }
+    shown
+}
+
+/// A text, or the lines of one.
+fn joined(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_pages() {
+        let notebook = serde_json::json!({ "cells": [
+            { "cell_type": "markdown", "source": ["# Title\n", "intro"] },
+            { "cell_type": "code", "source": "1+1",
+              "outputs": [{ "data": { "text/plain": ["2"] } }] },
+        ]});
+        let found = extract(notebook.to_string().as_bytes(), 1 << 20).unwrap();
+        assert_eq!(found.outline.text, "# Title\nintro\n\n1+1\n\n2\n\n");
+        assert_eq!(found.meta.title.as_deref(), Some("Title"));
+        assert_eq!(found.outline.blocks.last().unwrap().page, Some(2));
+        assert!(extract(b"{}", 9).is_err() && extract(b"[", 9).is_err());
+    }
+}

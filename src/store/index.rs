@@ -1,0 +1,141 @@
+//! Both indexes of one embedding model, opened together and made anew when they are damaged.
+//!
+//! They are derived: what cannot be read is thrown away and written again from the ledger. Said,
+//! not hidden: every such loss is logged, and `coho verify` tells of it.
+
+use std::path::{Path, PathBuf};
+
+use super::lexical::Lexical;
+use super::vectors::Vectors;
+use super::{Access, Result, StoreError, folder_bytes};
+
+/// Which vectors an index holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VectorSpace {
+    /// Name of the embedding model; names the index folder.
+    pub model: String,
+    /// Length of its vectors.
+    pub dimensions: usize,
+}
+
+/// A lexical index larger than this is checked by `coho verify` only, not at every opening.
+const CHECKED_BYTES: u64 = 512 << 20;
+
+/// The vector index and the lexical index of one embedding model.
+pub struct Indexes {
+    space: VectorSpace,
+    folder: PathBuf,
+    pub(super) vectors: Vectors,
+    pub(super) lexical: Lexical,
+}
+
+impl Indexes {
+    /// Opens the indexes in `folder`, or creates them. With [`Access::Write`] damaged ones are
+    /// thrown away, to be healed from the ledger.
+    ///
+    /// # Errors
+    /// [`StoreError::Vectors`], [`StoreError::Lexical`], [`StoreError::Io`].
+    pub(super) fn open(folder: &Path, space: &VectorSpace, access: Access) -> Result<Self> {
+        std::fs::create_dir_all(folder).map_err(|source| StoreError::io(folder, source))?;
+        let vectors = open_vectors(&folder.join("vectors"), space.dimensions, access)?;
+        let lexical = open_lexical(&folder.join("terms"), access)?;
+        Ok(Self {
+            space: space.clone(),
+            folder: folder.to_owned(),
+            vectors,
+            lexical,
+        })
+    }
+
+    /// The embedding model and the length of its vectors.
+    pub fn space(&self) -> &VectorSpace {
+        &self.space
+    }
+
+    /// Their folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Merges what many small writes left behind. For quiet moments.
+    ///
+    /// # Errors
+    /// What the indexes say.
+    pub(super) fn rest(&self) -> Result<()> {
+        self.vectors.rest()?;
+        self.lexical.rest();
+        Ok(())
+    }
+}
+
+fn open_vectors(folder: &Path, dimensions: usize, access: Access) -> Result<Vectors> {
+    if access == Access::Read {
+        // A service may compact while we begin to read, and then files of the version that was
+        // looked at vanish: the next look finds the new version.
+        let mut outcome = guarded(folder, dimensions);
+        for _ in 0..2 {
+            if outcome.is_ok() {
+                break;
+            }
+            outcome = guarded(folder, dimensions);
+        }
+        return outcome;
+    }
+    let mut good = Vec::new();
+    let reason = match guarded(folder, dimensions) {
+        Ok(vectors) if vectors.damaged() == 0 => return Ok(vectors),
+        Ok(vectors) => {
+            good = vectors.resident_rows();
+            format!("{} rows do not match their hash", vectors.damaged())
+        }
+        Err(error) if error.is_disk_full() => return Err(error),
+        Err(error) => crate::error::Failure::from(error).whole(),
+    };
+    tracing::error!(folder = %folder.display(), reason, "the vector index is damaged: it is made anew");
+    remove(folder)?;
+    let vectors = Vectors::open(folder, dimensions)?;
+    for rows in good.chunks(4096) {
+        vectors.add(rows)?;
+    }
+    Ok(vectors)
+}
+
+/// LanceDB panics on some damaged files.
+fn guarded(folder: &Path, dimensions: usize) -> Result<Vectors> {
+    let opened = std::panic::catch_unwind(|| Vectors::open(folder, dimensions));
+    opened.unwrap_or_else(|_| {
+        let source = std::io::Error::other("reading it ended in a panic");
+        Err(StoreError::io(folder, source))
+    })
+}
+
+fn open_lexical(folder: &Path, access: Access) -> Result<Lexical> {
+    let write = access == Access::Write;
+    let opened = Lexical::open(folder, write);
+    if !write {
+        return opened;
+    }
+    let reason = match opened {
+        Ok(lexical) if folder_bytes(folder) > CHECKED_BYTES => return Ok(lexical),
+        Ok(lexical) => match lexical.damaged_files() {
+            Ok(files) if files.is_empty() => return Ok(lexical),
+            Ok(files) => format!("{} files do not match their checksum", files.len()),
+            Err(error) => crate::error::Failure::from(error).whole(),
+        },
+        Err(error) if error.is_disk_full() => return Err(error),
+        Err(error) => crate::error::Failure::from(error).whole(),
+    };
+    tracing::error!(folder = %folder.display(), reason, "the lexical index is damaged: it is made anew");
+    remove(folder)?;
+    Lexical::open(folder, true)
+}
+
+/// Removes a folder with all that is in it, if it is there.
+pub(super) fn remove(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(StoreError::io(folder, source))
+        }
+        _ => Ok(()),
+    }
+}
