@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/coho/target
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 COHO := $(CARGO_TARGET_DIR)/debug/coho
 
-.PHONY: help setup build models demo test lint doc golden bench smoke release install clean-demo
+.PHONY: help setup build models demo test lint doc golden bench smoke kills converge files fuzz release install clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,18 @@ bench: models ## measure the service on a real vault (COHO_EVAL_DATA) and keep t
 
 smoke: models ## ask the 60 questions about the sample vault and keep the figures
 	@python3 tests/smoke.py $(COHO)
+
+kills: models ## kill -9 the service at 200 random moments; nothing may be lost (about ten minutes)
+	COHO_KILLS=200 cargo test --locked --test it -- --nocapture crash::killed
+
+converge: models ## 200 random sequences of file operations; each must end like a clean sync
+	COHO_ROUNDS=200 cargo test --locked --test it -- --nocapture converge
+
+files: models ## read the difficult files of COHO_EVAL_DATA and keep the outcome of each
+	@python3 tests/files.py $(COHO)
+
+fuzz: ## fuzz each parser that runs in the service, ten minutes each (FUZZ_S=600; needs nightly)
+	@tests/fuzz/run
 
 release: setup ## build what is shipped: target/release/coho, over an hour from nothing
 	cargo build --locked --release

@@ -85,7 +85,13 @@ pub(super) async fn request_id(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let status = response.status();
     let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(%method, path, status = status.as_u16(), took_ms, request_id = id, "request");
+    let status_code = status.as_u16();
+    // Probes come every second and say nothing.
+    if matches!(path.as_str(), "/healthz" | "/readyz") {
+        tracing::debug!(%method, path, status = status_code, took_ms, request_id = id, "probe");
+    } else {
+        tracing::info!(%method, path, status = status_code, took_ms, request_id = id, "request");
+    }
     if let Some(mut problem) = response.extensions_mut().remove::<Problem>() {
         problem.request_id = Some(id.clone());
         let headers = response.headers().clone();

@@ -88,7 +88,9 @@ pub async fn serve(
 
 /// The first query after a start should not pay for loading the model.
 async fn warm(service: Arc<Service>, ready: Arc<AtomicBool>) {
-    let Ok(reply) = service.app.spaces.current().embedder.query("ready".into()) else {
+    // Held until the reply is there: the model may be replaced by another meanwhile.
+    let space = service.app.spaces.current();
+    let Ok(reply) = space.embedder.query("ready".into()) else {
         return;
     };
     match reply.recv().await {

@@ -1,61 +1,195 @@
-//! kill -9 in the middle of a sync: the next start ends where a clean sync ends.
+//! kill -9 at any moment of any work: the next start ends where a clean sync ends.
+//!
+//! `COHO_KILLS` says how many kills (`make kills` asks for 200), `COHO_SEED` where the dice begin.
 
-use std::collections::BTreeSet;
-use std::process::Stdio;
+use std::fs;
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::kit::Home;
+use crate::kit::{Dice, Home, disturb};
 
-fn notes(home: &Home) {
-    for n in 0..60 {
-        let text = format!(
-            "# Note {n}\n\nThis is note number {n}. It tells of subject {n} at some length, so \
-             that there is something to embed.\n\n## Details\n\nDetail {n} has the code Q{n}Z.\n"
-        );
-        home.write(&format!("folder-{}/note-{n}.md", n % 7), text.repeat(3));
-    }
+fn number(variable: &str, otherwise: u64) -> u64 {
+    let set = std::env::var(variable).ok();
+    set.map_or(otherwise, |text| text.parse().unwrap())
 }
 
-/// Ids of all visible chunks, as a wide search and the status tell them.
-fn state(home: &Home) -> (u64, u64, BTreeSet<String>) {
-    let status = home.json(&["status"]);
-    let mut ids = BTreeSet::new();
-    for query in ["note", "detail code", "subject at some length"] {
-        let hits = home.json(&["search", query, "-k", "100"])["hits"].clone();
-        let hits = hits.as_array().unwrap().iter();
-        ids.extend(hits.map(|hit| hit["chunk_id"].as_str().unwrap().to_owned()));
+/// What a clean sync of the same folder, under the same path, shows.
+fn clean(home: &Home) -> String {
+    let other = Home::new();
+    let run = |arguments: &[&str]| {
+        let mut command = home.command();
+        command.env("COHO_HOME", other.path("home"));
+        command.args(arguments).output().unwrap()
+    };
+    let added = run(&["add", home.notes().to_str().unwrap()]);
+    assert!(added.status.success(), "{added:?}");
+    let verdict = run(&["verify", "--json"]);
+    let verdict: serde_json::Value = serde_json::from_slice(&verdict.stdout).unwrap();
+    assert_eq!(verdict["ok"], true, "{verdict:#}");
+    verdict["fingerprint"].as_str().unwrap().to_owned()
+}
+
+fn serve(home: &Home, models: &std::path::Path, embedder: &str) -> Child {
+    home.command()
+        .args(["serve", "--listen", "127.0.0.1:0", "--json"])
+        .env("COHO_MODELS", models)
+        .env("COHO_MODELS_EMBEDDER", embedder)
+        .env("COHO_WATCH_DEBOUNCE_MS", "5")
+        .env("COHO_WATCH_BACKUP_S", "0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Gives feedback as fast as it goes, by the command line, and counts what was acknowledged.
+fn feedback(home: &Home, answer: &str, stop: &AtomicBool) -> u64 {
+    let mut given = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let ran = home.run(&["feedback", answer, "good"]);
+        given += u64::from(ran.code == 0);
     }
-    (
-        status["documents"].as_u64().unwrap(),
-        status["chunks"].as_u64().unwrap(),
-        ids,
-    )
+    given
 }
 
 #[test]
-fn killed_at_any_moment_it_ends_like_a_clean_sync() {
-    let clean = Home::new();
-    notes(&clean);
-    clean.add();
-    let expected = state(&clean);
-    assert_eq!(expected.0, 60);
-
+fn killed_at_any_moment_nothing_is_lost() {
+    let kills = number("COHO_KILLS", 10);
+    let mut dice = Dice(number("COHO_SEED", 1));
     let home = Home::new();
-    notes(&home);
-    home.json(&["add", home.notes().to_str().unwrap(), "--no-sync"]);
-    // Moments spread over start, embedding and commit; the machine's speed moves them about.
-    for moment in [40, 300, 600, 1000, 1500, 2200] {
-        let mut child = home
-            .command()
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(moment));
-        child.kill().unwrap();
-        child.wait().unwrap();
+    let models = home.two_embedders();
+    for n in 0..30 {
+        let text = format!(
+            "# Note {n}\n\nThis is note {n}, it tells of subject {n} at some length.\n\n## Details\n\n\
+             Detail {n} has the code Q{n}Z.\n"
+        );
+        home.write(&format!("folder-{}/note-{n}.md", n % 7), text.repeat(2));
     }
-    home.json(&["sync"]);
-    assert_eq!(state(&home), expected);
+    home.json(&["add", home.notes().to_str().unwrap(), "--no-sync"]);
+    let answer = home.json(&["ask", "What is the code of detail 3?"]);
+    let answer = answer["id"].as_str().unwrap().to_owned();
+    let mut acknowledged = 0;
+    let mut embedder = "all-minilm-l6-v2";
+    for kill in 0..kills {
+        if dice.below(4) == 0 {
+            embedder = if embedder == "second" {
+                "all-minilm-l6-v2"
+            } else {
+                "second"
+            };
+        }
+        let mut child = serve(&home, &models, embedder);
+        let stop = AtomicBool::new(false);
+        let lives = Duration::from_millis(20 + dice.below(1200));
+        std::thread::scope(|scope| {
+            let giving = scope.spawn(|| feedback(&home, &answer, &stop));
+            let until = std::time::Instant::now() + lives;
+            while std::time::Instant::now() < until {
+                disturb(&home.notes(), &mut dice);
+                std::thread::sleep(Duration::from_millis(dice.below(60)));
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            stop.store(true, Ordering::Relaxed);
+            acknowledged += giving.join().unwrap();
+        });
+        let synced = home
+            .command()
+            .args(["sync", "--json"])
+            .env("COHO_MODELS", &models)
+            .env("COHO_MODELS_EMBEDDER", embedder)
+            .output()
+            .unwrap();
+        assert!(synced.status.success(), "kill {kill}: {synced:?}");
+        let verdict = home
+            .command()
+            .args(["verify", "--json"])
+            .env("COHO_MODELS", &models)
+            .output()
+            .unwrap();
+        let verdict: serde_json::Value = serde_json::from_slice(&verdict.stdout).unwrap();
+        assert_eq!(verdict["ok"], true, "kill {kill}: {verdict:#}");
+        assert_eq!(verdict["fingerprint"], clean(&home), "kill {kill}");
+    }
+    let exported = home.run(&["export"]).ok().stdout;
+    let kept = exported
+        .lines()
+        .filter(|l| l.contains("\"type\":\"feedback\""))
+        .count();
+    assert_eq!(kept as u64, acknowledged, "acknowledged feedback is kept");
+    assert!(fs::read_dir(home.path("home/backup")).unwrap().count() > 0);
+    eprintln!("{kills} kills, {acknowledged} acknowledged pieces of feedback kept");
+}
+
+/// Every step of the write path, with how often it is passed in a first sync at least.
+const STEPS: &[&str] = &[
+    "reserved",
+    "vectors-replaced",
+    "vectors",
+    "terms",
+    "ledger",
+    "committed",
+    "garbage",
+    "garbage-vectors",
+    "garbage-terms",
+    "compact",
+    "backup",
+    "switch",
+    "switched",
+];
+
+#[test]
+fn a_failure_between_any_two_steps_leaves_the_old_or_the_new_state() {
+    for what in ["kill", "full", "error"] {
+        for step in STEPS {
+            let home = Home::new();
+            let first = !matches!(*step, "switch" | "switched");
+            home.write("a.md", "# Kiln\n\nThe kiln reaches 1240 degrees.\n");
+            home.write("b.md", "# Lathe\n\nThe lathe is in the shed.\n");
+            if first {
+                home.add();
+                home.write("a.md", "# Kiln\n\nThe kiln reaches 1300 degrees now.\n");
+                fs::remove_file(home.notes().join("b.md")).unwrap();
+            } else {
+                home.json(&["add", home.notes().to_str().unwrap(), "--no-sync"]);
+                fs::remove_dir_all(home.path("home/index")).unwrap();
+                forget_embedder(&home);
+            }
+            let failing = home
+                .command()
+                .args(["sync"])
+                .env("COHO_FAIL", format!("{step}={what}"))
+                .env("COHO_WATCH_BACKUP_S", "0")
+                .output()
+                .unwrap();
+            assert!(
+                !failing.status.success(),
+                "{step} was not reached: {failing:?}"
+            );
+            // Until the next sync, what is visible is whole: the old state or the new one.
+            let found = home.run(&["search", "kiln", "--json"]);
+            if first {
+                let text = found.json()["hits"][0]["text"].to_string();
+                assert!(
+                    text.contains("1240") || text.contains("1300"),
+                    "{step}: {text}"
+                );
+            }
+            if what == "full" && failing.status.code() == Some(1) {
+                let said = String::from_utf8_lossy(&failing.stderr).into_owned();
+                assert!(said.contains("free some space"), "{step}: {said}");
+            }
+            home.json(&["sync"]);
+            assert_eq!(home.fingerprint(), clean(&home), "{step}={what}");
+        }
+    }
+}
+
+/// As if the store had never chosen an embedding model.
+fn forget_embedder(home: &Home) {
+    let ledger = rusqlite::Connection::open(home.path("home/ledger.sqlite")).unwrap();
+    ledger
+        .execute("DELETE FROM memo WHERE name = 'embedder'", [])
+        .unwrap();
 }

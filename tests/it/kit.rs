@@ -118,6 +118,42 @@ impl Home {
         paths_below(&self.notes(), &self.json(&["search", query])["hits"])
     }
 
+    /// What `coho verify` finds; exit code 1 when something differs.
+    pub fn verify(&self) -> Value {
+        self.run(&["verify", "--json"]).json()
+    }
+
+    /// The hash of all that is visible, once everything agrees.
+    #[track_caller]
+    pub fn fingerprint(&self) -> String {
+        let verdict = self.verify();
+        assert_eq!(verdict["ok"], true, "{verdict:#}");
+        verdict["fingerprint"].as_str().unwrap().to_owned()
+    }
+
+    /// A folder of models with a second embedding model, which is the first under another name.
+    pub fn two_embedders(&self) -> PathBuf {
+        let folder = self.path("models");
+        let real = models_folder();
+        let other = folder.join("second");
+        fs::create_dir_all(&other).unwrap();
+        for entry in fs::read_dir(&real).unwrap() {
+            let entry = entry.unwrap();
+            link(&entry.path(), &folder.join(entry.file_name()));
+        }
+        let first = real.join("all-minilm-l6-v2");
+        for entry in fs::read_dir(&first).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_name() != "model.json" {
+                link(&entry.path(), &other.join(entry.file_name()));
+            }
+        }
+        let record = fs::read_to_string(first.join("model.json")).unwrap();
+        let record = record.replace("\"all-minilm-l6-v2\"", "\"second\"");
+        fs::write(other.join("model.json"), record).unwrap();
+        folder
+    }
+
     pub fn serve(&self) -> Service {
         self.serve_with(&[])
     }
@@ -148,6 +184,70 @@ impl Home {
         wait_for("the service is ready", || service.get("/readyz").0 == 200);
         service
     }
+}
+
+fn link(from: &Path, to: &Path) {
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(from, to).unwrap();
+    #[cfg(not(unix))]
+    fs::copy(from, to).map(drop).unwrap();
+}
+
+/// Random numbers that are the same for the same seed (`SplitMix64`).
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// A number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end.max(1)
+    }
+
+    /// One of these.
+    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[usize::try_from(self.below(of.len() as u64)).unwrap()]
+    }
+}
+
+/// Does something at random to the files of a folder; names and words come from small stocks, so
+/// that files collide, move onto each other and come back.
+pub fn disturb(folder: &Path, dice: &mut Dice) {
+    let names = [
+        "a.md", "b.md", "c.txt", "d/e.md", "d/f.md", "g/h/i.md", "j.org", "k.csv",
+    ];
+    let words = ["quartz", "heron", "lathe", "moss", "anvil", "ferry"];
+    let path = folder.join(dice.pick(&names));
+    let other = folder.join(dice.pick(&names));
+    let parent = |path: &Path| fs::create_dir_all(path.parent().unwrap());
+    let mut text = format!("# {}\n\n", dice.pick(&words));
+    for _ in 0..=dice.below(3) {
+        text.push_str(&format!(
+            "The {} is near the {}.\n\n",
+            dice.pick(&words),
+            dice.pick(&words)
+        ));
+    }
+    // Any of these may fail because of what was done before; that is part of it.
+    let _ = match dice.below(9) {
+        0..=2 => parent(&path).and_then(|()| fs::write(&path, text)),
+        // As editors save.
+        3 => parent(&path).and_then(|()| {
+            let draft = path.with_extension("tmp");
+            fs::write(&draft, text).and_then(|()| fs::rename(&draft, &path))
+        }),
+        4 => fs::remove_file(&path),
+        5 => parent(&other).and_then(|()| fs::rename(&path, &other)),
+        6 => fs::rename(folder.join("d"), folder.join("g/d")),
+        7 => fs::remove_dir_all(folder.join("g")),
+        // The same size, and perhaps the same tick of the clock.
+        _ => fs::read(&path).and_then(|mut bytes| {
+            bytes.reverse();
+            fs::write(&path, bytes)
+        }),
+    };
 }
 
 fn hello(stdout: &mut BufReader<ChildStdout>, child: &mut Child) -> Value {

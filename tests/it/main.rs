@@ -10,11 +10,13 @@
 )]
 
 mod cli;
+mod converge;
 mod crash;
 mod formats;
 mod golden;
 mod kit;
 mod models;
 mod service;
+mod store;
 mod tidy;
 mod vault;

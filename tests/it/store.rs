@@ -1,0 +1,404 @@
+//! The store looked after: verify, repair, backup, restore, export, migration, another embedder.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::kit::{Home, wait_for};
+
+fn filled() -> Home {
+    let home = Home::new();
+    for n in 0..40 {
+        home.write(
+            &format!("n{n}.md"),
+            format!("# Note {n}\n\nThe number of this note is {n}, its word is w{n}x.\n"),
+        );
+    }
+    home.add();
+    home
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn flip(path: &Path, offset: u64) {
+    let mut file = File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(offset)).unwrap();
+    file.read_exact(&mut byte).unwrap();
+    file.seek(SeekFrom::Start(offset)).unwrap();
+    file.write_all(&[byte[0] ^ 0x55]).unwrap();
+}
+
+fn differences(verdict: &Value) -> Vec<String> {
+    let all = verdict["differences"].as_array().unwrap().iter();
+    all.map(|d| d["what"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Damages a store, has it found and mended, and compares with what was there before.
+#[track_caller]
+fn damaged_and_mended(damage: impl Fn(&Path), expected: &[&str]) {
+    let home = filled();
+    let before = home.fingerprint();
+    damage(&home.path("home"));
+    let ran = home.run(&["verify", "--json"]);
+    assert_eq!(ran.code, 1, "{} {}", ran.stdout, ran.stderr);
+    let found = differences(&ran.json());
+    assert!(
+        expected.iter().any(|what| found.iter().any(|f| f == what)),
+        "{found:?} is none of {expected:?}"
+    );
+    let mended = home.json(&["verify", "--repair"]);
+    assert_eq!(mended["ok"], true, "{mended:#}");
+    assert_eq!(home.fingerprint(), before);
+    assert_eq!(home.found("w17x")[0], "n17.md");
+}
+
+#[test]
+fn a_flipped_vector_is_found_and_mended() {
+    damaged_and_mended(
+        |home| {
+            let data = files_below(&home.join("index"));
+            let data = data
+                .iter()
+                .filter(|f| f.extension() == Some("lance".as_ref()));
+            let largest = data.max_by_key(|f| fs::metadata(f).unwrap().len()).unwrap();
+            flip(largest, fs::metadata(largest).unwrap().len() / 2);
+        },
+        &["vector_damaged", "index_unreadable"],
+    );
+}
+
+#[test]
+fn an_empty_manifest_is_found_and_mended() {
+    damaged_and_mended(
+        |home| {
+            let all = files_below(&home.join("index"));
+            for manifest in all
+                .iter()
+                .filter(|f| f.extension() == Some("manifest".as_ref()))
+            {
+                File::create(manifest).unwrap();
+            }
+        },
+        &["index_unreadable"],
+    );
+}
+
+#[test]
+fn a_flipped_term_is_found_and_mended() {
+    damaged_and_mended(
+        |home| {
+            let all = files_below(&home.join("index"));
+            let terms = all.iter().find(|f| f.extension() == Some("term".as_ref()));
+            flip(terms.unwrap(), 40);
+        },
+        &["term_file_damaged", "index_unreadable"],
+    );
+}
+
+#[test]
+fn a_text_changed_in_the_ledger_is_found_and_mended() {
+    damaged_and_mended(
+        |home| {
+            let ledger = rusqlite::Connection::open(home.join("ledger.sqlite")).unwrap();
+            let changed =
+                "UPDATE chunk SET text = replace(text, 'w9x', 'w8x') WHERE text LIKE '%w9x%'";
+            assert_eq!(ledger.execute(changed, []).unwrap(), 1);
+        },
+        &["chunk_damaged"],
+    );
+}
+
+#[test]
+fn what_is_missing_or_left_over_in_an_index_is_found_and_mended() {
+    damaged_and_mended(
+        |home| {
+            let ledger = rusqlite::Connection::open(home.join("ledger.sqlite")).unwrap();
+            // Not through coho: rows vanish from the ledger, their entries stay in the indexes.
+            for table in ["passage", "document"] {
+                ledger.execute(&format!("DELETE FROM {table}"), []).unwrap();
+            }
+            ledger.execute("DELETE FROM chunk", []).unwrap();
+        },
+        &["vector_orphaned", "terms_orphaned"],
+    );
+}
+
+#[test]
+fn a_damaged_ledger_is_restored_from_its_copy_with_what_is_newer() {
+    let home = filled();
+    let before = home.fingerprint();
+    assert!(home.path("home/backup/ledger.sqlite").exists());
+    // Newer than the copy: an answer and what its reader said of it.
+    let answer = home.json(&["ask", "What is the word of note 23?"]);
+    let id = answer["id"].as_str().unwrap();
+    home.run(&["feedback", id, "good", "--note", "kept?"])
+        .done();
+    let ledger = home.path("home/ledger.sqlite");
+    let root_of_chunks: i64 = {
+        let connection = rusqlite::Connection::open(&ledger).unwrap();
+        connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .unwrap();
+        let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'chunk'";
+        connection.query_row(root, [], |row| row.get(0)).unwrap()
+    };
+    let page = u64::try_from(root_of_chunks - 1).unwrap() * 4096;
+    let mut file = File::options().write(true).open(&ledger).unwrap();
+    file.seek(SeekFrom::Start(page)).unwrap();
+    file.write_all(&[0xff; 4096]).unwrap();
+    drop(file);
+    let ran = home.run(&["verify", "--json"]);
+    assert_eq!(ran.code, 1);
+    assert_eq!(
+        differences(&ran.json())[0],
+        "ledger_damaged",
+        "{}",
+        ran.stdout
+    );
+    let mended = home.run(&["verify", "--repair", "--json"]);
+    assert_eq!(mended.json()["ok"], true, "{}", mended.stdout);
+    assert!(mended.stderr.contains("was restored"), "{}", mended.stderr);
+    assert_eq!(home.fingerprint(), before);
+    let said = home.json(&["status"])["recovery"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        said.contains("1 of table answer") && said.contains("1 of table feedback"),
+        "{said}"
+    );
+    let exported = home.run(&["export"]).ok().stdout;
+    assert!(exported.contains("kept?"), "{exported}");
+    // A service mends it by itself, and so does any writing command.
+    let mut file = File::options().write(true).open(&ledger).unwrap();
+    file.write_all(&[0; 512]).unwrap();
+    drop(file);
+    let service = home.serve();
+    wait_for("all is found again", || {
+        service
+            .found(&home.notes().canonicalize().unwrap(), "w17x")
+            .first()
+            == Some(&"n17.md".into())
+    });
+    drop(service);
+    assert_eq!(home.fingerprint(), before);
+}
+
+#[test]
+fn a_backup_of_a_running_service_is_restored_elsewhere() {
+    let home = filled();
+    let answer = home.json(&["ask", "What is the word of note 5?"]);
+    home.run(&["feedback", answer["id"].as_str().unwrap(), "good"])
+        .done();
+    let before = home.fingerprint();
+    let archive = home.path("all.zip");
+    let name = archive.to_str().unwrap();
+    let service = home.serve();
+    let written = home.json(&["backup", name]);
+    assert_eq!(
+        (&written["documents"], &written["vectors"]),
+        (&40.into(), &40.into())
+    );
+    drop(service);
+    let again = home.run(&["backup", name]);
+    assert_eq!(again.code, 1);
+    assert!(again.stderr.contains("already"), "{}", again.stderr);
+    let refused = home.run(&["restore", name]);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.stderr.contains("never writes over"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(home.fingerprint(), before);
+
+    // Another machine: another data folder, and the notes lie elsewhere.
+    let other = Home::new();
+    for n in 0..40 {
+        let note = format!("n{n}.md");
+        fs::copy(home.notes().join(&note), other.notes().join(&note)).unwrap();
+    }
+    let old_notes = home.notes();
+    fs::rename(&old_notes, home.path("moved-away")).unwrap();
+    let restored = other.run(&["restore", name]).ok();
+    assert!(
+        restored.stderr.contains("sources move"),
+        "{}",
+        restored.stderr
+    );
+    assert_eq!(
+        other.json(&["search", "w5x"])["hits"]
+            .as_array()
+            .unwrap()
+            .len(),
+        10
+    );
+    let moved = other.json(&["sources", "move", "1", other.notes().to_str().unwrap()]);
+    assert_eq!(moved["report"]["chunks_embedded"], 0, "{moved:#}");
+    assert_eq!(moved["report"]["unchanged"], 40, "{moved:#}");
+    assert_eq!(other.found("w5x")[0], "n5.md");
+    assert_eq!(other.verify()["ok"], true);
+    assert!(
+        other
+            .run(&["export"])
+            .ok()
+            .stdout
+            .contains("\"verdict\":\"good\"")
+    );
+
+    let mut bytes = fs::read(&archive).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    let damaged = home.path("damaged.zip");
+    fs::write(&damaged, bytes).unwrap();
+    let third = Home::new();
+    let refused = third.run(&["restore", damaged.to_str().unwrap()]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("damaged"), "{}", refused.stderr);
+    assert!(!third.path("home/ledger.sqlite").exists());
+}
+
+#[test]
+fn export_writes_json_lines() {
+    let home = filled();
+    let answer = home.json(&["ask", "What is the word of note 5?"]);
+    let id = answer["id"].as_str().unwrap();
+    home.run(&["feedback", id, "bad", "--note", "too short"])
+        .done();
+    let lines = home.run(&["export"]).ok().stdout;
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    let of = |name: &str| lines.iter().find(|l| l["type"] == name).unwrap();
+    assert_eq!(of("question")["question"], "What is the word of note 5?");
+    assert_eq!(of("answer")["body"]["id"], id);
+    assert_eq!(of("feedback")["note"], "too short");
+    let file = home.path("out.jsonl");
+    home.run(&["export", "-o", file.to_str().unwrap()]).done();
+    assert_eq!(
+        fs::read_to_string(&file).unwrap().lines().count(),
+        lines.len()
+    );
+    assert_eq!(home.run(&["export", "-o", file.to_str().unwrap()]).code, 1);
+}
+
+#[test]
+fn reindex_makes_everything_anew() {
+    let home = filled();
+    let before = home.fingerprint();
+    let report = home.json(&["reindex"])["reports"][0].clone();
+    assert_eq!(report["changed"], 40, "{report:#}");
+    assert_eq!(home.fingerprint(), before);
+}
+
+#[test]
+fn a_ledger_of_every_older_version_is_brought_up_to_date() {
+    let home = Home::new();
+    home.write("a.md", "# Kiln\n\nThe kiln reaches 1240 degrees.\n");
+    fs::create_dir(home.path("home")).unwrap();
+    let ledger = rusqlite::Connection::open(home.path("home/ledger.sqlite")).unwrap();
+    ledger
+        .execute_batch(include_str!("../../src/store/ledger_1.sql"))
+        .unwrap();
+    ledger.pragma_update(None, "user_version", 1).unwrap();
+    let notes = home.notes().canonicalize().unwrap();
+    ledger
+        .execute(
+            "INSERT INTO source (path, include, exclude, writeback, added_ms)
+             VALUES (?1, '[]', '[]', 1, 7)",
+            [notes.to_str().unwrap()],
+        )
+        .unwrap();
+    ledger
+        .execute_batch(
+            "INSERT INTO answer VALUES ('x', 'Old?', '{\"id\":\"x\"}', 5);
+             INSERT INTO feedback (answer_id, verdict, given_ms) VALUES ('x', 'good', 6);
+             INSERT INTO document (source_id, path, kind, title, meta, size, mtime_ns, inode, hash,
+                                   edition, ingested_ms)
+             VALUES (1, 'gone.md', 'markdown', 'gone', '{\"tags\":[],\"links\":[]}', 1, 1, 1,
+                     zeroblob(32), 1, 1);
+             UPDATE counter SET next_edition = 2;",
+        )
+        .unwrap();
+    drop(ledger);
+    let report = home.json(&["sync"])["reports"][0].clone();
+    assert_eq!(
+        (&report["added"], &report["removed"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(home.found("kiln"), ["a.md"]);
+    home.fingerprint();
+    assert_eq!(home.run(&["export"]).ok().stdout.lines().count(), 3);
+    let ledger = rusqlite::Connection::open(home.path("home/ledger.sqlite")).unwrap();
+    ledger.pragma_update(None, "user_version", 99).unwrap();
+    let newer = home.run(&["status"]);
+    assert_eq!(newer.code, 1);
+    assert!(newer.stderr.contains("newer coho"), "{}", newer.stderr);
+}
+
+#[test]
+fn another_embedder_is_built_beside_and_switched_to() {
+    let home = filled();
+    let before = home.fingerprint();
+    let models = home.two_embedders();
+    let with = [
+        ("COHO_MODELS", models.to_str().unwrap()),
+        ("COHO_MODELS_EMBEDDER", "second"),
+    ];
+    // Interrupted after the first look: what is in use stays in use.
+    let failing = home
+        .command()
+        .args(["sync"])
+        .envs(with)
+        .env("COHO_FAIL", "switch=kill")
+        .output()
+        .unwrap();
+    assert!(!failing.status.success());
+    assert!(home.path("home/index/all-minilm-l6-v2").exists());
+    assert!(home.path("home/index/second").exists());
+    assert_eq!(home.found("w17x")[0], "n17.md");
+    let service = home.serve_with(&with);
+    let notes = home.notes().canonicalize().unwrap();
+    assert_eq!(service.found(&notes, "w17x")[0], "n17.md");
+    wait_for("the second model is in use", || {
+        !home.path("home/index/all-minilm-l6-v2").exists()
+    });
+    assert_eq!(service.found(&notes, "w17x")[0], "n17.md");
+    home.write("new.md", "The ocelot sleeps.\n");
+    wait_for("new notes are found", || {
+        service.found(&notes, "ocelot").first() == Some(&"new.md".into())
+    });
+    fs::remove_file(home.notes().join("new.md")).unwrap();
+    wait_for("and forgotten", || {
+        service.found(&notes, "ocelot").first() != Some(&"new.md".into())
+    });
+    drop(service);
+    let verdict = home
+        .command()
+        .args(["verify", "--json"])
+        .envs(with)
+        .output()
+        .unwrap();
+    let verdict: Value = serde_json::from_slice(&verdict.stdout).unwrap();
+    assert_eq!(
+        (&verdict["ok"], &verdict["fingerprint"]),
+        (&true.into(), &before.into())
+    );
+}
