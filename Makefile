@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/coho/target
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 COHO := $(CARGO_TARGET_DIR)/debug/coho
 
-.PHONY: help setup build models demo test lint doc golden bench smoke kills converge files fuzz release install clean-demo
+.PHONY: help setup build models demo test lint doc golden bench bench-ingest smoke kills converge files fuzz release install clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ golden: build ## rewrite schemas/ and the snapshots from the code
 
 bench: models ## measure the service on a real vault (COHO_EVAL_DATA) and keep the figures
 	@python3 tests/bench.py $(COHO)
+
+bench-ingest: models ## measure syncs, memory, and the index after many edits (COHO_EVAL_DATA; 15 minutes)
+	@python3 tests/ingest.py $(COHO)
 
 smoke: models ## ask the 60 questions about the sample vault and keep the figures
 	@python3 tests/smoke.py $(COHO)

@@ -259,6 +259,7 @@ impl App {
                     source,
                     documents,
                     problems,
+                    polled: None,
                 })
             });
             with_counts.collect::<Result<Vec<_>, StoreError>>()
@@ -516,6 +517,30 @@ impl Service {
         Ok(Self { app, syncer })
     }
 
+    /// All sources, with what only the background knows of them.
+    ///
+    /// # Errors
+    /// What the ledger says.
+    pub fn sources(&self) -> Result<Vec<SourceStatus>, Failure> {
+        let mut sources = self.app.sources()?;
+        for status in &mut sources {
+            status.polled = self.syncer.polled(status.source.id);
+        }
+        Ok(sources)
+    }
+
+    /// As [`App::status`], with what only the background knows.
+    ///
+    /// # Errors
+    /// What the ledger says.
+    pub fn status(&self) -> Result<Status, Failure> {
+        let sources = self.sources()?;
+        Ok(Status {
+            sources,
+            ..self.app.status()?
+        })
+    }
+
     /// Removes a source with all that came from it; its files are not touched.
     ///
     /// # Errors
@@ -554,6 +579,8 @@ pub struct SourceStatus {
     pub problems: u64,
     /// Whether its folder is there.
     pub reachable: bool,
+    /// Why the running service polls it instead of watching it, where it does.
+    pub polled: Option<String>,
 }
 
 /// What `coho status` says.

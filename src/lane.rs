@@ -81,6 +81,16 @@ impl<S> Shared<S> {
     }
 }
 
+/// Gives the calling thread, and those it will start, the lowest priority: background work goes on
+/// when nobody else wants the processor.
+pub fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    {
+        // On Linux this is about the thread. Where it may not be said, nothing is lost.
+        let _ = rustix::process::setpriority_process(None, 19);
+    }
+}
+
 /// The owner's side of a lane; jobs are closures over the lane's state `S`.
 pub struct Lane<S> {
     name: &'static str,

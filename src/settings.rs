@@ -12,8 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::domain::strategy::Strategy;
 use crate::error::{Fault, Kind, nearest};
-use crate::flow::answer::Strategy;
 
 /// Everything that the owner can set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -348,15 +348,7 @@ pub fn resolve(config: &Path, flags: &[(&str, String)]) -> Result<Settings, Sett
             });
         }
     };
-    let table: Table = file
-        .parse()
-        .map_err(|error: toml::de::Error| SettingsError::File {
-            path: config.to_owned(),
-            reason: error.to_string().trim().to_owned(),
-        })?;
-    let origin = config.display().to_string();
-    check_keys(&origin, &table)?;
-    let mut settings = parse(&origin, &table)?;
+    let mut settings = of_text(&config.display().to_string(), &file)?;
     let environment: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, value)| name.starts_with("COHO_") && !value.is_empty())
@@ -379,6 +371,21 @@ pub fn resolve(config: &Path, flags: &[(&str, String)]) -> Result<Settings, Sett
         )?;
     }
     Ok(settings)
+}
+
+/// The settings in the text of a file called `origin`.
+///
+/// # Errors
+/// [`SettingsError`].
+pub fn of_text(origin: &str, text: &str) -> Result<Settings, SettingsError> {
+    let table: Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| SettingsError::File {
+            path: PathBuf::from(origin),
+            reason: error.to_string().trim().to_owned(),
+        })?;
+    check_keys(origin, &table)?;
+    parse(origin, &table)
 }
 
 fn defaults() -> Table {
@@ -577,9 +584,7 @@ mod tests {
     use super::*;
 
     fn of_file(text: &str) -> Result<Settings, String> {
-        let table: Table = text.parse().unwrap();
-        check_keys("file", &table)
-            .and_then(|()| parse("file", &table))
+        of_text("file", text)
             .map_err(|error| format!("{error}; {}", error.hint().unwrap_or_default()))
     }
 

@@ -4,6 +4,7 @@ Needs COHO_EVAL_DATA (the simonw_til vault) and the sample vault. Ratios are tak
 milliseconds say something about this machine only. Writes eval/results/spine.json.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -146,6 +147,15 @@ class Home:
 
     def serve(self):
         return Service(self.environment)
+
+    @contextlib.contextmanager
+    def serve_again(self, service):
+        """Another connection to a running service."""
+        other = object.__new__(Service)
+        other.token = service.token
+        other.connection = http.client.HTTPConnection(service.address, timeout=60)
+        yield other
+        other.connection.close()
 
 
 class Service:

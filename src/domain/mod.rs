@@ -8,3 +8,4 @@ pub mod context;
 pub mod outline;
 pub mod rank;
 pub mod source;
+pub mod strategy;

@@ -224,40 +224,82 @@ pub trait Generator {
 /// Passages per run of the embedding model; more pad worse and fall out of the cache.
 const EMBED_BATCH: usize = 4;
 
-type EmbedderState = Result<Box<dyn Embedder>, EngineError>;
+type Loaded = Result<Box<dyn Embedder>, EngineError>;
+type Load = dyn Fn() -> Loaded + Send + Sync;
 
-/// The embedding model's lane.
+/// A model that is loaded when it is needed first, and may be let go again.
+struct Lazy {
+    load: Arc<Load>,
+    loaded: Option<Loaded>,
+}
+
+impl Lazy {
+    fn embed(&mut self, texts: &[String]) -> Result<Vec<Vec<f32>>, EngineError> {
+        let load = Arc::clone(&self.load);
+        match self.loaded.get_or_insert_with(|| load()) {
+            Ok(embedder) => embedder.embed(texts),
+            Err(error) => Err(error.again()),
+        }
+    }
+}
+
+/// The embedding model's two lanes: queries, which somebody waits for, and passages, which yield
+/// the processor to everything else. Each has its own copy of the model, so that a query never
+/// waits for a batch; that of the passages is loaded while there are some.
 #[derive(Clone)]
 pub struct EmbedderHandle {
-    lane: Arc<Lane<EmbedderState>>,
+    queries: Arc<Lane<Lazy>>,
+    passages: Arc<Lane<Lazy>>,
     embedded: Arc<AtomicU64>,
 }
 
 impl EmbedderHandle {
-    /// Starts the lane, on which `load` runs first.
+    /// Starts the lanes. `load` runs at once for queries, and once more for passages when the
+    /// first come.
     ///
     /// # Errors
     /// When the system refuses a thread.
-    pub fn spawn(
-        load: impl FnOnce() -> Result<Box<dyn Embedder>, EngineError> + Send + 'static,
-    ) -> std::io::Result<Self> {
+    pub fn spawn(load: impl Fn() -> Loaded + Send + Sync + 'static) -> std::io::Result<Self> {
+        let load: Arc<Load> = Arc::new(load);
+        let for_queries = Arc::clone(&load);
+        let queries = Lane::spawn("coho-query", 64, move || Lazy {
+            loaded: Some(for_queries()),
+            load: for_queries,
+        })?;
+        let passages = Lane::spawn("coho-embed", 64, move || {
+            // The threads of the model are started from here and inherit this.
+            crate::lane::yield_to_others();
+            Lazy { load, loaded: None }
+        })?;
         Ok(Self {
-            lane: Arc::new(Lane::spawn("coho-embed", 64, load)?),
+            queries: Arc::new(queries),
+            passages: Arc::new(passages),
             embedded: Arc::new(AtomicU64::new(0)),
         })
     }
 
-    /// Embeds one query, before any passages that wait.
+    /// Embeds one query.
     ///
     /// # Errors
     /// [`EngineError::Lane`] when the queue is full.
     pub fn query(&self, text: String) -> Result<Reply<Result<Vec<f32>, EngineError>>, EngineError> {
-        Ok(self.lane.submit(Priority::Urgent, move |state| {
-            let mut vectors = run(state, &[text])?;
+        Ok(self.queries.submit(Priority::Urgent, move |model| {
+            let mut vectors = model.embed(&[text])?;
             vectors.pop().ok_or_else(|| EngineError::Run {
                 reason: "no vector came back".into(),
             })
         })?)
+    }
+
+    /// Lets the copy of the model go that embeds passages; the next passages load it again.
+    pub fn rest(&self) {
+        // Nobody waits for this reply; an abandoned job would not run.
+        let submitted = self
+            .passages
+            .submit(Priority::Bulk, |model| model.loaded = None);
+        if let Ok(reply) = submitted {
+            let _ = reply.wait();
+        }
     }
 
     /// Embeds passages; blocks. Batches are of like length, because each is padded to its longest.
@@ -284,8 +326,8 @@ impl EmbedderHandle {
                 let take = |i: &usize| texts[*i].take().expect("each text is taken once");
                 let batch_texts: Vec<String> = batch.iter().map(take).collect();
                 let reply = self
-                    .lane
-                    .submit(Priority::Bulk, move |state| run(state, &batch_texts))?;
+                    .passages
+                    .submit(Priority::Bulk, move |model| model.embed(&batch_texts))?;
                 waiting.push_back((batch.to_vec(), reply));
             }
             let Some((batch, reply)) = waiting.pop_front() else {
@@ -303,13 +345,6 @@ impl EmbedderHandle {
     /// Passages embedded since the start.
     pub fn embedded(&self) -> u64 {
         self.embedded.load(Ordering::Relaxed)
-    }
-}
-
-fn run(state: &mut EmbedderState, texts: &[String]) -> Result<Vec<Vec<f32>>, EngineError> {
-    match state {
-        Ok(embedder) => embedder.embed(texts),
-        Err(error) => Err(error.again()),
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn extract(text: String) -> Extracted {
     if body > 0 {
         blocks.push(prose(0..body));
     }
-    blocks.extend(scan.blocks);
+    blocks.extend(in_order(scan.blocks));
     if meta.title.is_none() {
         meta.title = scan.title;
     }
@@ -42,6 +42,20 @@ pub(super) fn extract(text: String) -> Extracted {
         outline: Outline { text, blocks },
         meta,
     }
+}
+
+/// Blocks that follow each other, whatever containers did to each other.
+fn in_order(blocks: Vec<Block>) -> Vec<Block> {
+    let mut end = 0;
+    let mut ordered = Vec::with_capacity(blocks.len());
+    for mut block in blocks {
+        block.span.start = block.span.start.max(end);
+        if block.span.start < block.span.end {
+            end = block.span.end;
+            ordered.push(block);
+        }
+    }
+    ordered
 }
 
 struct FrontMatter {
@@ -241,7 +255,8 @@ impl<'a> Scan<'a> {
             }
             Event::End(tag) => {
                 self.depth -= 1;
-                if let (TagEnd::Heading(_), Some((level, span, text))) = (tag, self.heading.take())
+                if matches!(tag, TagEnd::Heading(_))
+                    && let Some((level, span, text)) = self.heading.take()
                 {
                     self.end_heading(level, span, text);
                 }
@@ -265,9 +280,9 @@ impl<'a> Scan<'a> {
     fn start(&mut self, tag: &Tag<'_>, range: Range<usize>) {
         match tag {
             Tag::CodeBlock(_) => {
-                // From the beginning of the line, so that the fence keeps its indentation.
-                let start = self.body[..range.start].rfind('\n').map_or(0, |at| at + 1);
-                let span = start..range.end;
+                // With what is before it on its line, so that the fence keeps its indentation.
+                let before = self.body[..range.start].trim_end_matches([' ', '\t']);
+                let span = before.len()..range.end;
                 self.opaque.push(self.whole(span.clone()));
                 self.push(span, BlockKind::Code);
             }
@@ -461,6 +476,13 @@ mod tests {
     }
 
     #[test]
+    fn headings_may_hold_emphasis_and_links() {
+        let found = extract("# A *bold* [link](x) title\n\ntext\n".into());
+        assert_eq!(found.meta.title.as_deref(), Some("A bold link title"));
+        assert_eq!(found.outline.blocks[0].kind, BlockKind::Heading(1));
+    }
+
+    #[test]
     fn tags_are_told_from_headings_and_anchors() {
         let found = extract("# Not a tag\n\n#yes x#no https://e.org/#no #12 (#ok)\n".into());
         assert_eq!(found.meta.tags, ["yes", "ok"]);
@@ -481,6 +503,16 @@ mod tests {
             found.meta.links,
             ["a", "((64d0a2f1-0f9c-4b8a-9d3e-1a2b3c4d5e6f))"]
         );
+    }
+
+    #[test]
+    fn lines_may_end_with_carriage_returns_alone() {
+        let found = extract("above\r***\r`*\r`````/\t\tcode\r".into());
+        let mut end = 0;
+        for block in &found.outline.blocks {
+            assert!(block.span.start >= end, "{:?}", found.outline.blocks);
+            end = block.span.end;
+        }
     }
 
     #[test]

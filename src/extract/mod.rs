@@ -103,6 +103,20 @@ impl Extractor {
     }
 }
 
+/// Reads a file of any kind in this process. For tests: a hostile file may end it.
+///
+/// # Errors
+/// [`Skip`].
+#[cfg(any(test, fuzzing))]
+pub fn read_anywhere(
+    kind: Kind,
+    name: &str,
+    bytes: &[u8],
+    limit: usize,
+) -> Result<Extracted, Skip> {
+    read_here(kind, bytes).unwrap_or_else(|| read_in_worker(kind, name, bytes, limit))
+}
+
 /// The kinds that are read in this process.
 fn read_here(kind: Kind, bytes: &[u8]) -> Option<Result<Extracted, Skip>> {
     let read: fn(String) -> Extracted = match kind {

@@ -23,27 +23,13 @@ use super::space::Space;
 use crate::domain::context::{self, Evidence, Support};
 use crate::domain::rank::Weights;
 use crate::domain::source::SourceId;
+pub use crate::domain::strategy::Strategy;
 use crate::engine::{EngineError, Generated, GeneratorHandle, Message, Prompt};
 use crate::error::Failure;
 use crate::store::{Store, StoreError, ledger};
 
 /// What an answer says when the notes do not hold one.
 pub const NOT_FOUND: &str = "I don't find this in your notes.";
-
-/// A way to answer.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Strategy {
-    /// The best sentences, quoted; needs no language model.
-    Extractive,
-    /// Whole passages in one prompt.
-    Naive,
-    /// The cheapest thing that holds up.
-    #[default]
-    Cascade,
-}
 
 /// A question.
 #[derive(Clone, Debug)]

@@ -247,12 +247,17 @@ impl Ingest {
         Ok(Some(0))
     }
 
+    /// Lets go what is only needed to ingest: the worker, and a copy of the embedding model.
+    pub fn sleep(&self) {
+        self.extractor.rest();
+        self.spaces.current().embedder.rest();
+    }
+
     /// Tidies up in a quiet moment.
     ///
     /// # Errors
     /// [`IngestError`].
     pub fn rest(&self) -> Result<(), IngestError> {
-        self.extractor.rest();
         let space = self.spaces.current();
         Ok(self.store.rest(&space.indexes, self.options.backup_age)?)
     }

@@ -302,6 +302,7 @@ fn stat_of(meta: &std::fs::Metadata) -> FileStat {
 /// # Errors
 /// What the system says; [`std::io::ErrorKind::FileTooLarge`] for one above `limit` bytes.
 pub fn read(root: &Path, path: &str, limit: u64) -> std::io::Result<(Vec<u8>, FileStat)> {
+    crate::failpoint::reach("read-file")?;
     let file = open_below(root, &real_path(path))?;
     let meta = file.metadata()?;
     if !meta.is_file() {

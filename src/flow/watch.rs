@@ -7,6 +7,7 @@
 //! newly chosen embedding model and tidies up.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -17,10 +18,11 @@ use serde::Serialize;
 use tokio::sync::{broadcast, oneshot};
 
 use super::ingest::{Healed, Ingest, IngestError, Progress, Report};
+use super::scan;
 use crate::domain::source::SourceId;
 use crate::error::Failure;
 use crate::store::Store;
-use crate::store::ledger::Source;
+use crate::store::ledger::{RootId, Source};
 
 /// When to look.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +74,8 @@ struct State {
     watches: HashMap<SourceId, Watch>,
     /// When to tidy up, if nothing happens before.
     rest: Option<Instant>,
+    /// When to let go what only ingestion needs.
+    sleep: Option<Instant>,
     /// Is another embedding model being built?
     building: bool,
     closed: bool,
@@ -81,6 +85,8 @@ struct Watch {
     /// Dropping it ends the watching. `None` where events cannot be had.
     _watcher: Option<RecommendedWatcher>,
     polled: Option<String>,
+    /// The folder that is watched: another one in its place is not.
+    root: RootId,
 }
 
 struct Shared {
@@ -170,23 +176,12 @@ impl Syncer {
 
     /// Watches a source from now on and syncs it after `delay`, unless asked to earlier.
     pub fn watch(&self, source: &Source, delay: Duration) {
-        let watcher = self.start_watcher(source);
-        let polled = watcher.as_ref().err().cloned();
-        if let Some(reason) = &polled {
-            tracing::warn!(
-                source = source.id.0,
-                reason,
-                "no events here: polling instead"
-            );
-        }
-        let watch = Watch {
-            _watcher: watcher.ok(),
-            polled,
-        };
+        let watch = start(&self.shared, source);
         let mut state = self.shared.lock();
-        state.watches.insert(source.id, watch);
+        let old = state.watches.insert(source.id, watch);
         state.due.insert(source.id, Instant::now() + delay);
         drop(state);
+        drop(old);
         self.shared.wake.notify_all();
     }
 
@@ -206,19 +201,59 @@ impl Syncer {
         let state = self.shared.lock();
         state.watches.get(&source).and_then(|w| w.polled.clone())
     }
+}
 
-    fn start_watcher(&self, source: &Source) -> Result<RecommendedWatcher, String> {
-        let shared = Arc::clone(&self.shared);
-        let id = source.id;
-        let config = notify::Config::default().with_follow_symlinks(false);
-        let told = move |event| hear(&shared, id, event);
-        let explain = |error: notify::Error| explain(&error);
-        let mut watcher = RecommendedWatcher::new(told, config).map_err(explain)?;
-        watcher
-            .watch(&source.path, RecursiveMode::Recursive)
-            .map_err(explain)?;
-        Ok(watcher)
+/// Begins to watch a source's folder; one that gives no events is polled.
+fn start(shared: &Arc<Shared>, source: &Source) -> Watch {
+    let root = scan::root_id(&source.path);
+    let watcher = start_watcher(shared, source);
+    let polled = watcher.as_ref().err().cloned();
+    if let Some(reason) = &polled {
+        tracing::warn!(
+            source = source.id.0,
+            reason,
+            "no events here: polling instead"
+        );
     }
+    Watch {
+        _watcher: watcher.ok(),
+        polled,
+        root,
+    }
+}
+
+fn start_watcher(shared: &Arc<Shared>, source: &Source) -> Result<RecommendedWatcher, String> {
+    let id = source.id;
+    let hearer = Arc::clone(shared);
+    let config = notify::Config::default().with_follow_symlinks(false);
+    let told = move |event| hear(&hearer, id, event);
+    let explain = |error: notify::Error| explain(&error);
+    let mut watcher = RecommendedWatcher::new(told, config).map_err(explain)?;
+    watcher
+        .watch(&source.path, RecursiveMode::Recursive)
+        .map_err(explain)?;
+    Ok(watcher)
+}
+
+/// A folder that came back, or another in its place, is not the one that is watched.
+fn watch_again(shared: &Arc<Shared>, store: &Store, id: SourceId) {
+    let Ok(source) = store.ledger().read(|s| super::ingest::source(s, id)) else {
+        return;
+    };
+    let watched = shared.lock().watches.get(&id).map(|watch| watch.root);
+    if watched.is_none_or(|root| root == scan::root_id(&source.path)) {
+        return;
+    }
+    let watch = start(shared, &source);
+    let mut state = shared.lock();
+    // Dropped outside of the lock: its thread may be waiting for it.
+    let old = match state.watches.entry(id) {
+        Entry::Occupied(mut entry) => entry.insert(watch),
+        Entry::Vacant(_) => watch,
+    };
+    state.due.insert(id, Instant::now());
+    drop(state);
+    drop(old);
 }
 
 fn explain(error: &notify::Error) -> String {
@@ -273,14 +308,20 @@ const LOOK_UP: Duration = Duration::from_mins(1);
 /// Quiet time before tidying up.
 const QUIET: Duration = Duration::from_secs(10);
 
+/// Quiet time before memory is given back; whoever writes now and then should not wait for a model
+/// to load at each pause.
+const LONG_QUIET: Duration = Duration::from_mins(2);
+
 /// What the thread does next.
 enum Work {
     Sync(SourceId, Request),
     Build,
     Rest,
+    Sleep,
 }
 
-fn work(shared: &Shared, ingest: &Ingest, store: &Store) {
+fn work(shared: &Arc<Shared>, ingest: &Ingest, store: &Store) {
+    crate::lane::yield_to_others();
     match ingest.heal(&shared.stop) {
         Ok(healed) if healed == Healed::default() => {}
         Ok(healed) => tracing::info!(
@@ -299,14 +340,19 @@ fn work(shared: &Shared, ingest: &Ingest, store: &Store) {
                 if let Err(error) = ingest.rest() {
                     tracing::warn!(%error, "tidying up failed");
                 }
+                shared.lock().sleep = Some(Instant::now() + LONG_QUIET);
             }
+            Work::Sleep => ingest.sleep(),
         }
     }
 }
 
-fn sync(shared: &Shared, ingest: &Ingest, store: &Store, id: SourceId, request: Request) {
+fn sync(shared: &Arc<Shared>, ingest: &Ingest, store: &Store, id: SourceId, request: Request) {
     let began = Instant::now();
     let outcome = run(shared, ingest, store, id);
+    if outcome.is_ok() {
+        watch_again(shared, store, id);
+    }
     let mut state = shared.lock();
     let polled = state.watches.get(&id).is_some_and(|w| w.polled.is_some());
     // What failed may be mended soon: a disk with room again, a mount that is back.
@@ -318,9 +364,12 @@ fn sync(shared: &Shared, ingest: &Ingest, store: &Store, id: SourceId, request: 
     // A scan that is slow is not repeated all the time.
     let pause = every.max(began.elapsed() * 20);
     if state.watches.contains_key(&id) {
-        state.due.insert(id, Instant::now() + pause);
+        let next = Instant::now() + pause;
+        let due = state.due.entry(id).or_insert(next);
+        *due = next.min(*due);
     }
     state.rest = Some(Instant::now() + QUIET);
+    state.sleep = None;
     drop(state);
     tell(shared, id, outcome, request.waiting);
 }
@@ -439,9 +488,14 @@ fn next(shared: &Shared) -> Option<Work> {
             state.rest = None;
             return Some(Work::Rest);
         }
+        if state.sleep.is_some_and(|at| at <= now) {
+            state.sleep = None;
+            return Some(Work::Sleep);
+        }
         let next_due = state.due.values().min().copied();
         let ripe_at = soonest.map(|(at, _)| at);
-        let until = [ripe_at, next_due, state.rest].into_iter().flatten().min();
+        let until = [ripe_at, next_due, state.rest, state.sleep];
+        let until = until.into_iter().flatten().min();
         let pause = until.map_or(LOOK_UP, |at| (at - now).min(LOOK_UP));
         state = shared
             .wake

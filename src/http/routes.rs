@@ -198,8 +198,8 @@ pub(super) async fn feedback(
 }
 
 pub(super) async fn sources(State(context): State<Context>) -> Outcome<Json<Value>> {
-    let app = Arc::clone(&context.service.app);
-    let sources: Vec<SourceStatus> = blocking(move || app.sources()).await?;
+    let service = Arc::clone(&context.service);
+    let sources: Vec<SourceStatus> = blocking(move || service.sources()).await?;
     Ok(Json(json!({ "sources": sources })))
 }
 
@@ -265,8 +265,8 @@ pub(super) async fn events(
 }
 
 pub(super) async fn status(State(context): State<Context>) -> Outcome<Json<Status>> {
-    let app = Arc::clone(&context.service.app);
-    blocking(move || app.status()).await.map(Json)
+    let service = Arc::clone(&context.service);
+    blocking(move || service.status()).await.map(Json)
 }
 
 pub(super) async fn problems(State(context): State<Context>) -> Outcome<Json<Problems>> {

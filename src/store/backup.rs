@@ -113,8 +113,26 @@ pub(super) fn automatic(home: &Path, ledger: &Ledger, age: Duration) -> Result<(
     let _ = std::fs::remove_file(&draft);
     ledger.copy_to(&draft)?;
     keep_private(&draft)?;
+    // A copy of a damaged ledger must not take the place of a good one.
+    if let Err(error) = check_file(&draft) {
+        let _ = std::fs::remove_file(&draft);
+        return Err(error);
+    }
     reach("backup", &copy)?;
     publish(&draft, &copy)
+}
+
+/// Looks for damage in a ledger that nobody uses.
+fn check_file(path: &Path) -> Result<()> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let said: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if said == "ok" {
+        return Ok(());
+    }
+    Err(StoreError::LedgerDamaged {
+        path: path.to_owned(),
+        reason: said,
+    })
 }
 
 fn automatic_path(home: &Path) -> PathBuf {
@@ -343,7 +361,7 @@ fn copy_hashed(from: &mut impl Read, into: &mut impl Write) -> std::io::Result<S
 /// nothing is changed then.
 pub fn restore(home: &Path, archive: &Path) -> Result<Description> {
     let path = ledger_path(home);
-    if path.exists() {
+    if path.exists() && !is_unused(&path)? {
         return Err(failed(
             &path,
             "there is a ledger already, and restoring never writes over one; set COHO_HOME to \
@@ -363,15 +381,29 @@ pub fn restore(home: &Path, archive: &Path) -> Result<Description> {
         return Err(failed(archive, "it was written by a newer coho"));
     }
     create_private_folder(home)?;
+    let _lock = super::lock_home(home)?;
     let draft = draft_of(&path);
     let outcome = restore_ledger(&mut zip, archive, &draft, &description)
         .and_then(|()| restore_vectors(&mut zip, archive, home, &description))
-        .and_then(|()| publish(&draft, &path));
+        .and_then(|()| {
+            for ending in ["-wal", "-shm"] {
+                let _ = std::fs::remove_file(home.join(format!("ledger.sqlite{ending}")));
+            }
+            publish(&draft, &path)
+        });
     if outcome.is_err() {
         let _ = std::fs::remove_file(&draft);
         let _ = super::index::remove(&home.join("index").join(&description.embedder));
     }
     outcome.map(|()| description)
+}
+
+/// Is there nothing in this ledger that anyone would miss? Looking around with `coho status`
+/// creates one.
+fn is_unused(path: &Path) -> Result<bool> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let rows = "SELECT (SELECT count(*) FROM source) + (SELECT count(*) FROM answer)";
+    Ok(connection.query_row(rows, [], |row| row.get::<_, i64>(0))? == 0)
 }
 
 fn entry<'a>(

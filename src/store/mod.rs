@@ -178,6 +178,25 @@ impl StoreError {
         }
     }
 
+    /// May the data folder not be written?
+    fn is_read_only(&self) -> bool {
+        use rusqlite::ErrorCode::{CannotOpen, PermissionDenied as Refused, ReadOnly};
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = next {
+            let refused = error.downcast_ref::<std::io::Error>();
+            if refused.is_some_and(|e| matches!(e.kind(), PermissionDenied | ReadOnlyFilesystem)) {
+                return true;
+            }
+            next = error.source();
+        }
+        let code = match self {
+            Self::Ledger(error) => error.sqlite_error_code(),
+            _ => None,
+        };
+        matches!(code, Some(CannotOpen | ReadOnly | Refused))
+    }
+
     pub(crate) fn is_disk_full(&self) -> bool {
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = next {
@@ -200,9 +219,7 @@ impl Fault for StoreError {
             Self::InUse { .. } => Kind::Conflict,
             Self::NoSource { .. } => Kind::NotFound,
             Self::NewerLedger { .. } | Self::Backup { .. } => Kind::BadInput,
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
-                Kind::BadInput
-            }
+            _ if self.is_read_only() => Kind::BadInput,
             _ if self.is_disk_full() => Kind::NotReady,
             _ => Kind::Ours,
         }
@@ -211,6 +228,7 @@ impl Fault for StoreError {
     fn code(&self) -> &'static str {
         match self {
             _ if self.is_disk_full() => "disk_full",
+            _ if self.is_read_only() => "data_folder_read_only",
             Self::InUse { .. } => "data_folder_in_use",
             Self::NoSource { .. } => "no_such_source",
             Self::NewerLedger { .. } => "newer_ledger",
@@ -226,6 +244,11 @@ impl Fault for StoreError {
             _ if self.is_disk_full() => {
                 Some("free some space; nothing that was visible is lost".into())
             }
+            _ if self.is_read_only() => Some(
+                "the data folder is read-only for you: get permission to write it, or set \
+                 COHO_HOME to another folder"
+                    .into(),
+            ),
             Self::InUse { .. } => {
                 Some("stop that process, or set COHO_HOME to another folder".into())
             }

@@ -269,7 +269,8 @@ fn hello(stdout: &mut BufReader<ChildStdout>, child: &mut Child) -> Value {
     }
 }
 
-fn ran(output: Output) -> Ran {
+/// What a run gave, as text.
+pub fn ran(output: Output) -> Ran {
     Ran {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).unwrap(),

@@ -20,3 +20,4 @@ mod service;
 mod store;
 mod tidy;
 mod vault;
+mod watch;

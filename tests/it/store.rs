@@ -236,6 +236,7 @@ fn a_backup_of_a_running_service_is_restored_elsewhere() {
     }
     let old_notes = home.notes();
     fs::rename(&old_notes, home.path("moved-away")).unwrap();
+    other.json(&["status"]);
     let restored = other.run(&["restore", name]).ok();
     assert!(
         restored.stderr.contains("sources move"),

@@ -1,0 +1,19 @@
+//! Strategies: the names of the ways to answer. How each works is told where answers are made.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A way to answer.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// The best sentences, quoted; needs no language model.
+    Extractive,
+    /// Whole passages in one prompt.
+    Naive,
+    /// The cheapest thing that holds up.
+    #[default]
+    Cascade,
+}
