@@ -12,6 +12,7 @@ macro_rules! out {
 
 mod care;
 mod doctor;
+mod eval;
 mod models;
 pub mod output;
 mod remote;
@@ -126,6 +127,11 @@ enum Command {
         /// List the files that could not be read, with the reason
         #[arg(long)]
         problems: bool,
+    },
+    /// Measure retrieval on sets of questions with judged documents
+    Eval {
+        #[command(subcommand)]
+        action: eval::Action,
     },
     /// Compare ledger, vectors, terms and files; exit code 1 when they differ
     Verify {
@@ -280,6 +286,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             note,
         } => feedback(session, &answer, &verdict, note.as_deref()),
         Command::Status { problems } => status(session, problems),
+        Command::Eval { action } => eval::run(&session, action),
         Command::Verify { repair } => care::run_verify(session, repair),
         Command::Reindex => care::reindex(session),
         Command::Backup { file } => care::run_backup(session, &file),

@@ -214,3 +214,10 @@ pub struct FailedError {
     /// What to do.
     pub hint: Option<String>,
 }
+
+/// `coho eval retrieval`.
+#[derive(Serialize, JsonSchema)]
+pub struct RetrievalTable {
+    /// One row for each measure of each set.
+    pub rows: Vec<crate::flow::evaluate::Row>,
+}

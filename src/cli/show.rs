@@ -13,6 +13,7 @@ use crate::domain::source::Kind;
 use crate::engine::install::Step;
 use crate::error::Failure;
 use crate::flow::answer::Answer;
+use crate::flow::evaluate::Row;
 use crate::flow::ingest::{Progress, Report};
 use crate::flow::search::Found;
 use crate::flow::verify::Verdict;
@@ -111,6 +112,24 @@ pub(super) fn citations(answer: &Answer) {
     eprintln!(
         "\n{:.0} ms, {by}, answer {}",
         answer.timing.total_ms, answer.id
+    );
+}
+
+/// One row of the table of retrieval.
+pub(super) fn retrieval_row(row: &Row) {
+    let percent = |value: f64| value * 100.0;
+    out!(
+        "{:<22} {:<8} words {:>5.1}  vectors {:>5.1}  by rank {:>5.1}  coho {:>5.1}  \
+         ({:+.1} to {:+.1} against the best other, {} questions)",
+        row.set,
+        row.metric,
+        percent(row.bm25),
+        percent(row.dense),
+        percent(row.rrf),
+        percent(row.ours),
+        percent(row.interval.0),
+        percent(row.interval.1),
+        row.questions
     );
 }
 
@@ -272,6 +291,28 @@ impl SyncBar {
         self.0.set_message(format!(
             "{done}/{total} files, {chunks} chunks, {rate:.0}/s"
         ));
+    }
+
+    pub(super) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// How many of so many.
+pub(super) struct CountBar(ProgressBar);
+
+impl CountBar {
+    pub(super) fn new(what: &str, total: usize) -> Self {
+        let bar = bar(
+            total as u64,
+            "{prefix} {bar:24} {pos}/{len}  {elapsed} gone, {eta} left",
+        );
+        bar.set_prefix(what.to_owned());
+        Self(bar)
+    }
+
+    pub(super) fn update(&self, done: usize) {
+        self.0.set_position(done as u64);
     }
 
     pub(super) fn finish(&self) {

@@ -5,6 +5,7 @@
 
 pub mod chunk;
 pub mod context;
+pub mod measure;
 pub mod outline;
 pub mod rank;
 pub mod source;

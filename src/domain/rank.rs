@@ -78,6 +78,25 @@ pub fn fuse(dense: &[Candidate], lexical: &[Candidate], weights: Weights) -> Vec
     fused
 }
 
+/// Reciprocal rank fusion: the sum of `1 / (60 + rank)` over the lanes, best first (Cormack, Clarke
+/// and Büttcher 2009). Not what coho ranks by; the measure that others ship, to compare with.
+pub fn fuse_by_rank(lanes: &[&[Candidate]]) -> Vec<Candidate> {
+    let mut scores: HashMap<ChunkId, f32> = HashMap::new();
+    for lane in lanes {
+        let mut seen = std::collections::HashSet::new();
+        let distinct = lane.iter().filter(|candidate| seen.insert(candidate.chunk));
+        for (candidate, rank) in distinct.zip(1_u16..) {
+            *scores.entry(candidate.chunk).or_default() += 1.0 / (60.0 + f32::from(rank));
+        }
+    }
+    let mut fused: Vec<Candidate> = scores
+        .into_iter()
+        .map(|(chunk, score)| Candidate { chunk, score })
+        .collect();
+    fused.sort_by(|a, b| descending(a.score, b.score).then(a.chunk.cmp(&b.chunk)));
+    fused
+}
+
 /// Order for "largest first"; NaN goes last.
 pub fn descending(a: f32, b: f32) -> Ordering {
     b.partial_cmp(&a)

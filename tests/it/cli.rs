@@ -214,3 +214,70 @@ fn the_doctor_finds_a_missing_model() {
     let hints = told["checks"].to_string();
     assert!(hints.contains("coho models install onnxruntime"), "{hints}");
 }
+
+#[test]
+fn retrieval_is_measured_on_a_set_of_its_own() {
+    let home = Home::new();
+    let set = home.path("data/birds");
+    std::fs::create_dir_all(&set).unwrap();
+    let write =
+        |name: &str, lines: &[&str]| std::fs::write(set.join(name), lines.join("\n")).unwrap();
+    write(
+        "corpus.jsonl",
+        &[
+            r#"{"_id":"h","title":"Heron","text":"The heron stands on the roof of the mill."}"#,
+            r#"{"_id":"o","title":"","text":"Owls swallow voles whole at night."}"#,
+            r#"{"_id":"k","title":"Kiln","text":"The kiln reaches 1240 degrees."}"#,
+        ],
+    );
+    write(
+        "queries.jsonl",
+        &[
+            r#"{"_id":"1","text":"where is the heron"}"#,
+            r#"{"_id":"2","text":"what do owls eat"}"#,
+            r#"{"_id":"3","text":"never judged"}"#,
+        ],
+    );
+    write(
+        "qrels.jsonl",
+        &[
+            r#"{"query_id":"1","doc_id":"h","score":1}"#,
+            r#"{"query_id":"2","doc_id":"o","score":1}"#,
+        ],
+    );
+    let data = home.path("data");
+    let table = home.json(&[
+        "eval",
+        "retrieval",
+        "birds",
+        "--data",
+        data.to_str().unwrap(),
+    ]);
+    let rows = table["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 4, "{table:#}");
+    for row in rows {
+        assert_eq!(
+            (&row["questions"], &row["ours"]),
+            (&2.into(), &1.0.into()),
+            "{row:#}"
+        );
+    }
+    assert_eq!(
+        home.json(&["status"])["documents"],
+        0,
+        "the owner's ledger is not touched"
+    );
+    let missing = home.run(&[
+        "eval",
+        "retrieval",
+        "fish",
+        "--data",
+        data.to_str().unwrap(),
+    ]);
+    assert_eq!(missing.code, 1);
+    assert!(
+        missing.stderr.contains("corpus.jsonl"),
+        "{}",
+        missing.stderr
+    );
+}

@@ -26,6 +26,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
         ("status", of::<coho::app::Status>()),
         ("status-problems", of::<coho::app::Problems>()),
         ("verify", of::<coho::flow::verify::Verdict>()),
+        ("eval-retrieval", of::<output::RetrievalTable>()),
         ("backup", of::<coho::store::backup::Description>()),
         ("models-list", of::<output::ModelList>()),
         ("models-install", of::<output::InstalledModels>()),
