@@ -136,6 +136,10 @@ pub fn chunk(
     limits: Limits,
     count_tokens: impl Fn(&str) -> usize,
 ) -> Vec<Passage> {
+    // Text of which a reader made no blocks (link definitions alone) is text all the same.
+    let plain = outline.blocks.is_empty();
+    let plain = plain.then(|| Outline::of_plain_text(outline.text.clone()));
+    let outline = plain.as_ref().unwrap_or(outline);
     let tiles = tile(outline, starts, limits);
     let lines = LineIndex::of(&outline.text);
     let mut passages = Vec::with_capacity(tiles.len());
@@ -458,6 +462,16 @@ mod tests {
         assert_eq!(found[0].heading, Vec::<String>::new());
         assert_eq!(found[1].lines, (3, 4));
         assert_eq!(found[1].heading, ["A"]);
+        check_laws(&outline, LIMITS);
+    }
+
+    #[test]
+    fn text_without_blocks_is_not_lost() {
+        let outline = Outline {
+            text: "[label]: https://example.org\n".into(),
+            blocks: Vec::new(),
+        };
+        assert_eq!(passages(&outline).len(), 1);
         check_laws(&outline, LIMITS);
     }
 
