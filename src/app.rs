@@ -69,7 +69,8 @@ impl App {
     pub fn open(settings: Settings, places: Places, access: Access) -> Result<Self, Failure> {
         let models = Models::at(&places.models);
         models.installed(&settings.models.embedder)?;
-        let store = Arc::new(Store::open(&places.home, access)?);
+        let store = Store::open(&places.home, access)?.exact_up_to(settings.search.exact_rows);
+        let store = Arc::new(store);
         let chosen = settings.models.embedder.clone();
         let in_use = store.embedder_in_use()?;
         let other = in_use.clone().filter(|name| {
@@ -102,11 +103,23 @@ impl App {
         })
     }
 
-    /// Weights of the lanes.
+    /// Weights of the ranking.
     pub fn weights(&self) -> Weights {
         Weights {
-            dense: self.settings.search.dense_weight,
-            lexical: self.settings.search.lexical_weight,
+            dense: self.settings.search.dense_weight.clamp(0.0, 1.0),
+            ..Weights::default()
+        }
+    }
+
+    /// A query with the settings' defaults for what is not said.
+    pub fn query(&self, text: String, k: Option<usize>, source: Option<SourceId>) -> Query {
+        Query {
+            text,
+            k: k.unwrap_or(self.settings.search.k),
+            source,
+            literal: false,
+            explain: false,
+            asked_ms: now_ms(),
         }
     }
 
@@ -116,7 +129,7 @@ impl App {
     /// A bad query, or what the store and the embedding model say.
     pub fn search(&self, query: &Query) -> Result<Found, Failure> {
         let space = self.spaces.current();
-        search::search(&self.store, &space, query, self.weights())
+        search::search(&self.store, &space, query, &self.weights())
     }
 
     /// Answers; blocks. See [`answer::answer`].

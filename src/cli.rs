@@ -86,7 +86,8 @@ enum Command {
     },
     /// Search the notes
     Search {
-        /// The words
+        /// Words, "phrases", -without, and filters such as `tag:work` or `after:2026-10`
+        #[arg(allow_hyphen_values = true)]
         query: String,
         /// Hits at most
         #[arg(long, short)]
@@ -94,6 +95,9 @@ enum Command {
         /// Only this source (its number or its path)
         #[arg(long)]
         source: Option<String>,
+        /// Say how each hit came about
+        #[arg(long)]
+        explain: bool,
     },
     /// Ask a question; the answer cites the notes it rests on
     Ask {
@@ -272,7 +276,12 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         } => move_source(session, &source, &path),
         Command::Sync { source } => sync(session, source.as_deref()),
         Command::Serve { .. } => serve(session),
-        Command::Search { query, k, source } => search(session, query, k, source.as_deref()),
+        Command::Search {
+            query,
+            k,
+            source,
+            explain,
+        } => search(session, query, k, source.as_deref(), explain),
         Command::Ask {
             question,
             strategy,
@@ -367,6 +376,7 @@ fn sync_here(app: &App, source: &Source) -> Result<Report, Failure> {
     heal(app, &stop)?;
     let report = sync_one(app, source, &stop)?;
     app.ingest.rest()?;
+    app.spaces.current().indexes.settle();
     Ok(report)
 }
 
@@ -416,6 +426,7 @@ fn sync_all(app: &App, only: Option<SourceId>) -> Result<(Vec<Report>, Option<Fa
         }
     }
     app.ingest.rest()?;
+    app.spaces.current().indexes.settle();
     Ok((reports, failed))
 }
 
@@ -626,12 +637,16 @@ fn search(
     text: String,
     k: Option<usize>,
     source: Option<&str>,
+    explain: bool,
 ) -> Result<ExitCode, Failure> {
     let json = session.json;
-    let k = k.unwrap_or(session.settings.search.k);
     let app = session.open(Access::Read)?;
     let source = source.map(|name| source_named(&app, name)).transpose()?;
-    let found = app.search(&Query { text, k, source })?;
+    let query = Query {
+        explain,
+        ..app.query(text, k, source)
+    };
+    let found = app.search(&query)?;
     if json {
         show::json(&found);
     } else {

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::domain::rank::Weights;
 use crate::domain::strategy::Strategy;
 use crate::error::{Fault, Kind, nearest};
 
@@ -94,18 +95,18 @@ impl Default for ModelChoice {
 pub struct Search {
     /// Hits shown.
     pub k: usize,
-    /// Weight of the vectors.
+    /// Weight of the vectors, 0 to 1; the words have the rest.
     pub dense_weight: f32,
-    /// Weight of the words.
-    pub lexical_weight: f32,
+    /// Chunks whose vectors are kept in memory and searched exactly; more are searched by an index.
+    pub exact_rows: usize,
 }
 
 impl Default for Search {
     fn default() -> Self {
         Self {
             k: 10,
-            dense_weight: 0.5,
-            lexical_weight: 0.5,
+            dense_weight: Weights::default().dense,
+            exact_rows: 100_000,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `coho eval`: measuring retrieval on sets of questions with judged documents.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -9,64 +9,219 @@ use super::{Session, output, show};
 use crate::app::App;
 use crate::error::{BadRequest, Failure};
 use crate::flow::evaluate::{self, EvaluationSet, Evaluator, Row};
+use crate::flow::{scale, tune};
 use crate::settings::Places;
 use crate::store::Access;
+use crate::store::StoreError;
+use crate::store::nearest::VectorIndexKind;
 
 #[derive(Subcommand)]
 pub(super) enum Action {
     /// Compare words, vectors, their fusion by rank and coho's own ranking
-    Retrieval {
-        /// Sets to measure; all of the data folder when none is named
-        sets: Vec<String>,
-        /// Folder of sets in the BEIR layout; by default `eval` below `COHO_EVAL_DATA`
-        #[arg(long, value_name = "FOLDER")]
-        data: Option<PathBuf>,
-        /// Only questions of this split, in sets that have splits
-        #[arg(long)]
-        split: Option<String>,
-        /// Questions of each set at most
-        #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
-        limit: usize,
+    Retrieval(Chosen),
+    /// Look for better weights of the ranking; changes nothing
+    Tune(Chosen),
+    /// Time searches among many chunks, real ones of the sets measured before and synthetic ones
+    Scale {
+        /// Numbers of chunks
+        #[arg(default_values_t = [10_000, 100_000, 1_000_000])]
+        chunks: Vec<usize>,
+        /// How vectors are indexed where there are too many for memory
+        #[arg(long, value_enum, default_value_t)]
+        index: VectorIndexKind,
+        /// Questions asked
+        #[arg(long, default_value_t = 200)]
+        questions: usize,
     },
 }
 
+/// Which questions.
+#[derive(clap::Args)]
+pub(super) struct Chosen {
+    /// Sets to measure; all of the data folder when none is named
+    sets: Vec<String>,
+    /// Folder of sets in the BEIR layout; by default `eval` below `COHO_EVAL_DATA`
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// Only questions of this split, in sets that have splits
+    #[arg(long)]
+    split: Option<String>,
+    /// Questions of each set at most
+    #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
+    limit: usize,
+}
+
+impl Chosen {
+    /// Reads the sets one after the other.
+    fn each(
+        &self,
+        mut visit: impl FnMut(&EvaluationSet) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let from_environment = || {
+            let set = std::env::var_os("COHO_EVAL_DATA");
+            set.map(|folder| PathBuf::from(folder).join("eval"))
+        };
+        let missing = || {
+            BadRequest::new(
+                "no_evaluation_data",
+                "there is no folder of evaluation sets",
+                "give one with `--data FOLDER`, or set COHO_EVAL_DATA",
+            )
+        };
+        let data = self
+            .data
+            .clone()
+            .or_else(from_environment)
+            .ok_or_else(missing)?;
+        for (name, folder) in evaluate::sets(&data, &self.sets)? {
+            let set = EvaluationSet::read(&folder, &name, self.split.as_deref())
+                .or_else(|_| EvaluationSet::read(&folder, &name, None))?;
+            visit(&set)?;
+        }
+        Ok(())
+    }
+}
+
 pub(super) fn run(session: &Session, action: Action) -> Result<ExitCode, Failure> {
-    let Action::Retrieval {
-        sets,
-        data,
-        split,
-        limit,
-    } = action;
-    let from_environment = || {
-        let set = std::env::var_os("COHO_EVAL_DATA");
-        set.map(|folder| PathBuf::from(folder).join("eval"))
-    };
-    let missing = || {
-        BadRequest::new(
-            "no_evaluation_data",
-            "there is no folder of evaluation sets",
-            "give one with `--data FOLDER`, or set COHO_EVAL_DATA",
-        )
-    };
-    let data = data.or_else(from_environment).ok_or_else(missing)?;
+    match action {
+        Action::Retrieval(chosen) => retrieval(session, &chosen),
+        Action::Tune(chosen) => tune(session, &chosen),
+        Action::Scale {
+            chunks,
+            index,
+            questions,
+        } => scale(session, &chunks, index, questions),
+    }
+}
+
+fn retrieval(session: &Session, chosen: &Chosen) -> Result<ExitCode, Failure> {
     let mut rows: Vec<Row> = Vec::new();
-    for (name, folder) in evaluate::sets(&data, &sets)? {
-        let set = EvaluationSet::read(&folder, &name, split.as_deref())
-            .or_else(|_| EvaluationSet::read(&folder, &name, None))?;
-        let measured = measure(session, &set, limit)?;
+    chosen.each(|set| {
+        let app = knowledge_base(session, set)?;
+        let bar = show::CountBar::new(&set.name, set.questions.len().min(chosen.limit));
+        let measured = with(&app, |parts| {
+            evaluate::evaluate(parts, set, chosen.limit, |done| bar.update(done))
+        })?;
+        bar.finish();
         if !session.json {
             measured.iter().for_each(show::retrieval_row);
         }
         rows.extend(measured);
-    }
+        Ok(())
+    })?;
     if session.json {
         show::json(&output::RetrievalTable { rows });
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures one set in a knowledge base of its own, beside the owner's.
-fn measure(session: &Session, set: &EvaluationSet, limit: usize) -> Result<Vec<Row>, Failure> {
+fn tune(session: &Session, chosen: &Chosen) -> Result<ExitCode, Failure> {
+    let mut sets = Vec::new();
+    chosen.each(|set| {
+        let app = knowledge_base(session, set)?;
+        let bar = show::CountBar::new(&set.name, set.questions.len().min(chosen.limit));
+        sets.push(with(&app, |parts| {
+            tune::judge(parts, set, chosen.limit, |done| bar.update(done))
+        })?);
+        bar.finish();
+        Ok(())
+    })?;
+    let trials = tune::tune(&sets);
+    if session.json {
+        show::json(&output::TuningTable { trials });
+    } else {
+        trials.iter().for_each(show::trial);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn scale(
+    session: &Session,
+    chunks: &[usize],
+    index: VectorIndexKind,
+    questions: usize,
+) -> Result<ExitCode, Failure> {
+    let folder = session.places.home.join("eval");
+    let mut samples = Vec::new();
+    for home in homes_below(&folder) {
+        let places = Places {
+            home,
+            ..session.places.clone()
+        };
+        let app = App::open(session.settings.clone(), places, Access::Read)?;
+        samples.extend(scale::samples(&app.store, &app.spaces.current().indexes)?);
+    }
+    let asked: Vec<String> = questions_of(session, questions)?;
+    let mut sizes = Vec::new();
+    for chunks in chunks {
+        let notes = folder.join(format!("scale-{chunks}-notes"));
+        std::fs::create_dir_all(&notes).map_err(|source| StoreError::io(&notes, source))?;
+        let places = Places {
+            home: folder.join(format!("scale-{chunks}")),
+            ..session.places.clone()
+        };
+        let app = App::open(session.settings.clone(), places, Access::Write)?;
+        let source = app.add_source(&notes, &[], &[])?;
+        let bar = show::CountBar::new(&format!("{chunks} chunks"), *chunks);
+        with(&app, |parts| {
+            scale::fill(parts, &source, &samples, *chunks, |done| bar.update(done))
+        })?;
+        bar.finish();
+        // Small fragments are merged; what rest would build in the background is built, and timed,
+        // below.
+        app.spaces.current().indexes.compact()?;
+        let exact_rows = session.settings.search.exact_rows;
+        let size = with(&app, |parts| {
+            scale::measure(parts, &asked, samples.len(), exact_rows, index, true)
+        })?;
+        if !session.json {
+            show::size(&size);
+        }
+        sizes.push(size);
+    }
+    if session.json {
+        show::json(&output::ScaleTable { sizes });
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Knowledge bases of sets that were measured before, in order of their names.
+fn homes_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut homes: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.join("ledger.sqlite").exists())
+        .filter(|path| {
+            !path
+                .file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with("scale-"))
+        })
+        .collect();
+    homes.sort();
+    homes
+}
+
+/// Questions of all English sets in turn.
+fn questions_of(_session: &Session, count: usize) -> Result<Vec<String>, Failure> {
+    let every = Chosen {
+        sets: Vec::new(),
+        data: None,
+        split: None,
+        limit: usize::MAX,
+    };
+    let mut lists: Vec<Vec<String>> = Vec::new();
+    every.each(|set| {
+        let texts = set.questions.iter().take(count).map(|q| q.text.clone());
+        lists.push(texts.collect());
+        Ok(())
+    })?;
+    let rows = 0..count;
+    let turn = rows.flat_map(|row| lists.iter().filter_map(move |list| list.get(row).cloned()));
+    Ok(turn.take(count).collect())
+}
+
+/// A knowledge base of the set's documents, beside the owner's; made once.
+fn knowledge_base(session: &Session, set: &EvaluationSet) -> Result<App, Failure> {
     let folder = session.places.home.join("eval");
     let name = set.name.replace('/', "-");
     let notes = folder.join(format!("{name}-notes"));
@@ -80,14 +235,14 @@ fn measure(session: &Session, set: &EvaluationSet, limit: usize) -> Result<Vec<R
     let bar = show::SyncBar::new(&source.path);
     evaluate::ingest_set(&app.ingest, &source, &|progress| bar.update(progress))?;
     bar.finish();
+    Ok(app)
+}
+
+fn with<T>(app: &App, work: impl FnOnce(&Evaluator<'_>) -> T) -> T {
     let space = app.spaces.current();
-    let parts = Evaluator {
+    work(&Evaluator {
         store: &app.store,
         space: &space,
         weights: app.weights(),
-    };
-    let bar = show::CountBar::new(&set.name, set.questions.len().min(limit));
-    let rows = evaluate::evaluate(&parts, set, limit, |done| bar.update(done))?;
-    bar.finish();
-    Ok(rows)
+    })
 }

@@ -221,3 +221,18 @@ pub struct RetrievalTable {
     /// One row for each measure of each set.
     pub rows: Vec<crate::flow::evaluate::Row>,
 }
+
+/// `coho eval scale`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ScaleTable {
+    /// One row for each size.
+    pub sizes: Vec<crate::flow::scale::Size>,
+}
+
+/// `coho eval tune`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TuningTable {
+    /// Weights that were tried: those shipped, what each round chose, the choice without each of
+    /// its parts, the choice.
+    pub trials: Vec<crate::flow::tune::Trial>,
+}

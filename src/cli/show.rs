@@ -15,7 +15,9 @@ use crate::error::Failure;
 use crate::flow::answer::Answer;
 use crate::flow::evaluate::Row;
 use crate::flow::ingest::{Progress, Report};
-use crate::flow::search::Found;
+use crate::flow::scale::Size;
+use crate::flow::search::{Explanation, Found, QueryExplanation};
+use crate::flow::tune::Trial;
 use crate::flow::verify::Verdict;
 
 /// Prints one JSON document.
@@ -89,8 +91,72 @@ pub(super) fn hits(found: &Found) {
             start.push('…');
         }
         out!("    {start}");
+        let also = hit.folded.iter().map(|f| place_of(&f.path, f.lines));
+        let also: Vec<String> = also.collect();
+        if !also.is_empty() {
+            out!("    also in {}", also.join(", "));
+        }
+        if let Some(explanation) = &hit.explain {
+            explain(hit.score, explanation);
+        }
+    }
+    if let Some(explanation) = &found.explain {
+        explain_query(explanation);
     }
     eprintln!("{} hits in {:.0} ms", found.hits.len(), found.took_ms);
+}
+
+fn place_of(path: &Path, lines: Option<(u32, u32)>) -> String {
+    place(path, lines, None)
+}
+
+fn explain(score: f32, how: &Explanation) {
+    let rank = |rank: Option<usize>| rank.map_or("not proposed".into(), |n| format!("rank {n}"));
+    let words = how.words;
+    out!(
+        "    score {score:.3} = {:.2} x {:.3} (vectors: {}, cosine {:.3}) + {:.2} x {:.3} (words: {})",
+        how.dense_weight,
+        how.dense,
+        rank(how.dense_rank),
+        how.cosine.unwrap_or(0.0),
+        1.0 - how.dense_weight,
+        how.lexical,
+        rank(how.lexical_rank),
+    );
+    out!(
+        "    words: text {:.2}, pairs {:.2}, window {:.2}, head {:.2}, coverage {:.2}, labels {:.2}",
+        words.words,
+        words.pairs,
+        words.window,
+        words.head,
+        words.coverage,
+        words.labels
+    );
+}
+
+fn explain_query(how: &QueryExplanation) {
+    out!("");
+    out!("read as: {}", how.words);
+    let quoted = |name: &str, list: &[String]| {
+        if !list.is_empty() {
+            out!("{name}: {}", list.join(", "));
+        }
+    };
+    quoted("phrases", &how.phrases);
+    quoted("beginning with", &how.prefixes);
+    quoted("without", &how.without);
+    if how.filters > 0 {
+        out!("filters: {}", how.filters);
+    }
+    let steps = how.steps;
+    out!(
+        "embedding {:.1} ms, words {:.1} ms, vectors {:.1} ms, judging {:.1} ms, reading {:.1} ms",
+        steps.embed_ms,
+        steps.lexical_ms,
+        steps.dense_ms,
+        steps.judge_ms,
+        steps.gather_ms
+    );
 }
 
 /// What stands below an answer that was streamed.
@@ -130,6 +196,59 @@ pub(super) fn retrieval_row(row: &Row) {
         percent(row.interval.0),
         percent(row.interval.1),
         row.questions
+    );
+}
+
+/// One choice of weights.
+pub(super) fn trial(trial: &Trial) {
+    let mut weights: Vec<String> = trial
+        .weights
+        .iter()
+        .map(|(name, value)| format!("{name} {value:.2}"))
+        .collect();
+    weights.sort();
+    out!(
+        "{}: {:.2}  ({})",
+        trial.name,
+        trial.mean * 100.0,
+        weights.join(", ")
+    );
+    let sets = trial.sets.iter();
+    let sets: Vec<String> = sets
+        .map(|(name, v)| format!("{name} {:.1}", v * 100.0))
+        .collect();
+    out!("    {}", sets.join("  "));
+}
+
+/// What was measured at one size.
+pub(super) fn size(size: &Size) {
+    let mib = |bytes: u64| bytes >> 20;
+    let steps = size.steps;
+    out!(
+        "{:>9} chunks ({} real, {})  search {:.1} / {:.1} ms (p50 / p99), half filtered {:.1} / {:.1}, \
+         1 % filtered {:.1} / {:.1}  recall@10 {:.3}",
+        size.chunks,
+        size.real,
+        size.index,
+        size.search_ms.0,
+        size.search_ms.1,
+        size.half_ms.0,
+        size.half_ms.1,
+        size.percent_ms.0,
+        size.percent_ms.1,
+        size.recall_at_10
+    );
+    out!(
+        "          embed {:.1}, words {:.1}, vectors {:.1}, judge {:.1}, gather {:.1} ms; \
+         memory {} MiB, disk {} MiB, index built in {:.0} s",
+        steps.embed_ms,
+        steps.lexical_ms,
+        steps.dense_ms,
+        steps.judge_ms,
+        steps.gather_ms,
+        mib(size.memory_bytes),
+        mib(size.disk_bytes.0 + size.disk_bytes.1 + size.disk_bytes.2),
+        size.build_s.unwrap_or(0.0)
     );
 }
 

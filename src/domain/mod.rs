@@ -5,8 +5,13 @@
 
 pub mod chunk;
 pub mod context;
+pub mod gather;
+pub mod language;
+pub mod link;
 pub mod measure;
 pub mod outline;
+pub mod query;
 pub mod rank;
 pub mod source;
 pub mod strategy;
+pub mod words;

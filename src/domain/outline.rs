@@ -47,6 +47,20 @@ impl Outline {
         Self { text, blocks }
     }
 
+    /// The beginning of what is written in a human language: blocks that are no code, until they
+    /// are `bytes` long together.
+    pub fn prose(&self, bytes: usize) -> String {
+        let mut prose = String::new();
+        for block in self.blocks.iter().filter(|b| b.kind != BlockKind::Code) {
+            if prose.len() >= bytes {
+                break;
+            }
+            prose.push_str(&self.text[block.span.clone()]);
+            prose.push('\n');
+        }
+        prose
+    }
+
     /// An outline of pages, joined by form feeds that belong to the page before.
     pub fn of_pages(pages: &[String]) -> Self {
         let mut text = String::new();

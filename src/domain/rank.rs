@@ -1,8 +1,13 @@
-//! Fusion: one ranking out of the dense and the lexical lane.
+//! Ranking: what words and vectors say of a passage, and one score out of both.
 //!
-//! Scores are fused, not ranks: each lane is scaled to 0..1 over its own candidates (min-max) and
-//! the weighted sum decides. Reciprocal rank fusion throws the scores away and loses three points
-//! of nDCG@10 on the SQuAD-style sets (DESIGN.md §8). The result does not depend on input order.
+//! The lanes propose; then every candidate is judged by both, whichever lane it came from. Scores
+//! are fused, not ranks: reciprocal rank fusion throws the scores away and loses points on every
+//! set that was measured (DESIGN.md §8, `eval/results/retrieval.json`). Each lane is scaled to its
+//! best candidate, and the weighted sum decides. The result does not depend on input order.
+//!
+//! The lexical score is more than BM25. Small notes answer a question in one place, so that it
+//! counts how near the asked words stand: next to each other, and within one window. The weights
+//! were chosen together by coordinate ascent over all sets; [`Weights`] has the table.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -18,63 +23,273 @@ pub struct Candidate {
     pub score: f32,
 }
 
-/// How much each lane counts.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// How much each part of the evidence counts.
+///
+/// Chosen by `coho eval tune` (nDCG@10 over thirteen sets, mean of the sets; `make tune` repeats
+/// it, `eval/results/weights.json` has the whole table).
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Weights {
-    /// Weight of the dense lane.
+    /// Of the dense lane, 0..1; the lexical lane has the rest.
     pub dense: f32,
-    /// Weight of the lexical lane.
-    pub lexical: f32,
+    /// Share of the best cosine that counts as nothing: unrelated texts have cosines above 0.
+    pub floor: f32,
+    /// Of BM25 over the passage's own words.
+    pub words: f32,
+    /// Of neighbouring words of the query that are neighbours in the passage.
+    pub pairs: f32,
+    /// Of the best window of [`WINDOW`] words.
+    pub window: f32,
+    /// Of BM25 over title and headings.
+    pub head: f32,
+    /// Of the share of the query that occurs at all.
+    pub coverage: f32,
+    /// Of BM25 over tags, aliases and path.
+    pub labels: f32,
 }
 
 impl Default for Weights {
     fn default() -> Self {
         Self {
-            dense: 0.5,
-            lexical: 0.5,
+            dense: 0.4,
+            floor: 0.3,
+            words: 1.0,
+            pairs: 1.2,
+            window: 1.5,
+            head: 1.0,
+            coverage: 1.5,
+            labels: 0.3,
         }
     }
+}
+
+/// Words within which the query's words are near each other.
+pub const WINDOW: u32 = 24;
+
+/// BM25's saturation and length constants (Robertson and Zaragoza 2009).
+const K1: f32 = 1.2;
+const B: f32 = 0.75;
+
+/// How much a stop word counts beside another word of the same rarity.
+pub const STOP_WORD: f32 = 0.5;
+
+/// The words of a query, with what they are worth.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// Rarity of each word (inverse document frequency), less for stop words.
+    pub weights: Vec<f32>,
+    /// Pairs of different words that follow each other in the query.
+    pub pairs: Vec<(usize, usize)>,
+}
+
+/// The rarity of a word that `holding` of `all` passages hold (Lucene's form, never negative).
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of passages are below 2^24 or nearly so"
+)]
+pub fn idf(all: u64, holding: u64) -> f32 {
+    let (all, holding) = (all as f32, (holding as f32).min(all as f32));
+    (1.0 + (all - holding + 0.5) / (holding + 0.5)).ln()
+}
+
+/// Where the words of a query occur in one passage; the vectors have one entry a word.
+#[derive(Clone, Debug, Default)]
+pub struct Occurrences {
+    /// Places in the text, ascending.
+    pub text: Vec<Vec<u32>>,
+    /// Times in title and headings.
+    pub head: Vec<u32>,
+    /// Times in tags, aliases and path.
+    pub labels: Vec<u32>,
+    /// Words of text, head and labels.
+    pub lengths: [u32; 3],
+}
+
+/// Mean numbers of words of text, head and labels over all passages.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MeanLengths(pub [f32; 3]);
+
+/// What the words say of a passage; each 0 for nothing, around 1 for all that is possible.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+pub struct Lexical {
+    /// BM25 over the passage's words.
+    pub words: f32,
+    /// Neighbours in the query that are neighbours in the passage.
+    pub pairs: f32,
+    /// The best window.
+    pub window: f32,
+    /// BM25 over title and headings.
+    pub head: f32,
+    /// Share of the query that occurs.
+    pub coverage: f32,
+    /// BM25 over tags, aliases and path.
+    pub labels: f32,
+}
+
+impl Lexical {
+    /// The weighted sum.
+    pub fn score(&self, weights: &Weights) -> f32 {
+        weights.words * self.words
+            + weights.pairs * self.pairs
+            + weights.window * self.window
+            + weights.head * self.head
+            + weights.coverage * self.coverage
+            + weights.labels * self.labels
+    }
+}
+
+/// Judges a passage by the query's words.
+pub fn judge(terms: &Terms, found: &Occurrences, means: MeanLengths) -> Lexical {
+    let total: f32 = terms.weights.iter().sum();
+    if total <= 0.0 {
+        return Lexical::default();
+    }
+    let counts: Vec<u32> = found.text.iter().map(|places| count(places)).collect();
+    let held = counts.iter().zip(&found.head).zip(&found.labels);
+    let held = held.zip(&terms.weights);
+    let covered = held.filter(|(((text, head), labels), _)| **text + **head + **labels > 0);
+    Lexical {
+        words: bm25(terms, &counts, found.lengths[0], means.0[0]) / total,
+        pairs: neighbours(terms, &found.text),
+        window: best_window(terms, &found.text) / total,
+        head: bm25(terms, &found.head, found.lengths[1], means.0[1]) / total,
+        coverage: covered.map(|(_, weight)| weight).sum::<f32>() / total,
+        labels: bm25(terms, &found.labels, found.lengths[2], means.0[2]) / total,
+    }
+}
+
+fn count(places: &[u32]) -> u32 {
+    u32::try_from(places.len()).unwrap_or(u32::MAX)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts within a passage are small"
+)]
+fn bm25(terms: &Terms, counts: &[u32], length: u32, mean: f32) -> f32 {
+    let norm = K1 * (1.0 - B + B * length as f32 / mean.max(1.0));
+    let parts = counts.iter().zip(&terms.weights).filter(|(n, _)| **n > 0);
+    parts
+        .map(|(n, weight)| weight * *n as f32 * (K1 + 1.0) / (*n as f32 + norm))
+        .sum()
+}
+
+/// Share of the query's pairs that stand side by side in the text, in order. A pair is worth the
+/// geometric mean of its words, so that "of the" is worth little.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts within a passage are small"
+)]
+fn neighbours(terms: &Terms, places: &[Vec<u32>]) -> f32 {
+    let mut total = 0.0;
+    let mut held = 0.0;
+    for (a, b) in &terms.pairs {
+        let worth = (terms.weights[*a] * terms.weights[*b]).sqrt();
+        total += worth;
+        let after = |place: &&u32| places[*b].binary_search(&(**place + 1)).is_ok();
+        let times = places[*a].iter().filter(after).count() as f32;
+        held += worth * times / (times + 0.5);
+    }
+    if total > 0.0 { held / total } else { 0.0 }
+}
+
+/// What the distinct words in the best window are worth together.
+fn best_window(terms: &Terms, places: &[Vec<u32>]) -> f32 {
+    let mut all: Vec<(u32, usize)> = Vec::new();
+    for (term, places) in places.iter().enumerate() {
+        all.extend(places.iter().map(|place| (*place, term)));
+    }
+    all.sort_unstable();
+    let mut inside = vec![0_u32; places.len()];
+    let (mut first, mut worth, mut best) = (0, 0.0_f32, 0.0_f32);
+    for (place, term) in &all {
+        while all[first].0 + WINDOW < *place {
+            let left = all[first].1;
+            inside[left] -= 1;
+            if inside[left] == 0 {
+                worth -= terms.weights[left];
+            }
+            first += 1;
+        }
+        if inside[*term] == 0 {
+            worth += terms.weights[*term];
+        }
+        inside[*term] += 1;
+        best = best.max(worth);
+    }
+    best
+}
+
+/// A candidate with what both lanes say of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Judged {
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// Cosine to the query; none without vectors.
+    pub cosine: Option<f32>,
+    /// What the words say.
+    pub lexical: Lexical,
 }
 
 /// A fused candidate with the scores it came from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fused {
-    /// The chunk.
-    pub chunk: ChunkId,
-    /// Weighted sum of the scaled scores, 0..1 when the weights add up to 1.
+    /// What both lanes say.
+    pub judged: Judged,
+    /// The dense part: 0 at the floor, 1 for the best candidate; below 0 under the floor.
+    pub dense: f32,
+    /// The lexical part: 1 for the best candidate.
+    pub lexical: f32,
+    /// Their weighted sum, 1 at most.
     pub score: f32,
-    /// Cosine, where the dense lane proposed it.
-    pub dense: Option<f32>,
-    /// BM25, where the lexical lane proposed it.
-    pub lexical: Option<f32>,
 }
 
-/// Fuses both lanes, best first; ties go to the smaller id.
-///
-/// Of a chunk that a lane names twice, the better score counts.
-pub fn fuse(dense: &[Candidate], lexical: &[Candidate], weights: Weights) -> Vec<Fused> {
-    let dense = best_per_chunk(dense);
-    let lexical = best_per_chunk(lexical);
-    let (scale_dense, scale_lexical) = (MinMax::of(&dense), MinMax::of(&lexical));
-    let mut chunks: Vec<ChunkId> = dense.keys().chain(lexical.keys()).copied().collect();
-    chunks.sort_unstable();
-    chunks.dedup();
-    let mut fused: Vec<Fused> = chunks
-        .into_iter()
-        .map(|chunk| {
-            let (d, l) = (dense.get(&chunk).copied(), lexical.get(&chunk).copied());
-            let part =
-                |scale: &MinMax, score: Option<f32>| score.map_or(0.0, |s| scale.of_score(s));
-            Fused {
+impl Fused {
+    /// For what was listed, not judged.
+    pub fn unjudged(chunk: ChunkId) -> Self {
+        Self {
+            judged: Judged {
                 chunk,
-                score: weights.dense * part(&scale_dense, d)
-                    + weights.lexical * part(&scale_lexical, l),
-                dense: d,
-                lexical: l,
+                cosine: None,
+                lexical: Lexical::default(),
+            },
+            dense: 0.0,
+            lexical: 0.0,
+            score: 0.0,
+        }
+    }
+}
+
+/// Fuses what both lanes say, best first; ties go to the smaller id.
+pub fn fuse(candidates: &[Judged], weights: &Weights) -> Vec<Fused> {
+    let best = |scores: &mut dyn Iterator<Item = f32>| scores.fold(0.0, f32::max);
+    let cosine = |c: &Judged| c.cosine.filter(|cosine| cosine.is_finite());
+    let best_cosine = best(&mut candidates.iter().filter_map(cosine));
+    let best_lexical = best(&mut candidates.iter().map(|c| c.lexical.score(weights)));
+    let floor = weights.floor * best_cosine;
+    let share = |value: f32, of: f32| if of > 0.0 { value / of } else { 0.0 };
+    let mut fused: Vec<Fused> = candidates
+        .iter()
+        .map(|judged| {
+            let dense = cosine(judged).map_or(0.0, |c| share(c - floor, best_cosine - floor));
+            let lexical = share(judged.lexical.score(weights), best_lexical);
+            Fused {
+                judged: *judged,
+                dense,
+                lexical,
+                score: weights.dense * dense + (1.0 - weights.dense) * lexical,
             }
         })
         .collect();
-    fused.sort_by(|a, b| descending(a.score, b.score).then(a.chunk.cmp(&b.chunk)));
+    fused.sort_by(|a, b| descending(a.score, b.score).then(a.judged.chunk.cmp(&b.judged.chunk)));
     fused
 }
 
@@ -103,99 +318,126 @@ pub fn descending(a: f32, b: f32) -> Ordering {
         .unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 
-fn best_per_chunk(candidates: &[Candidate]) -> HashMap<ChunkId, f32> {
-    let mut best: HashMap<ChunkId, f32> = HashMap::with_capacity(candidates.len());
-    for candidate in candidates.iter().filter(|c| c.score.is_finite()) {
-        let score = best.entry(candidate.chunk).or_insert(candidate.score);
-        *score = score.max(candidate.score);
-    }
-    best
-}
-
-struct MinMax {
-    low: f32,
-    high: f32,
-}
-
-impl MinMax {
-    fn of(scores: &HashMap<ChunkId, f32>) -> Self {
-        Self {
-            low: scores.values().copied().fold(f32::INFINITY, f32::min),
-            high: scores.values().copied().fold(f32::NEG_INFINITY, f32::max),
-        }
-    }
-
-    /// A lane whose candidates all score alike says that they are equally good: 1, not 0.
-    fn of_score(&self, score: f32) -> f32 {
-        if self.high > self.low {
-            (score - self.low) / (self.high - self.low)
-        } else {
-            1.0
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn candidate(n: u8, score: f32) -> Candidate {
-        Candidate {
+    fn judged(n: u8, cosine: f32, words: f32) -> Judged {
+        Judged {
             chunk: ChunkId([n; 16]),
-            score,
+            cosine: cosine.is_finite().then_some(cosine),
+            lexical: Lexical {
+                words,
+                ..Lexical::default()
+            },
         }
     }
 
-    fn order(dense: &[Candidate], lexical: &[Candidate]) -> Vec<u8> {
-        fuse(dense, lexical, Weights::default())
-            .iter()
-            .map(|f| f.chunk.0[0])
-            .collect()
+    fn order(candidates: &[Judged]) -> Vec<u8> {
+        let fused = fuse(candidates, &Weights::default());
+        fused.iter().map(|f| f.judged.chunk.0[0]).collect()
     }
 
     #[test]
     fn agreement_beats_a_single_lane() {
-        let dense = [candidate(1, 0.9), candidate(2, 0.8), candidate(3, 0.1)];
-        let lexical = [candidate(2, 12.0), candidate(4, 11.0), candidate(5, 1.0)];
-        assert_eq!(order(&dense, &lexical), [2, 1, 4, 3, 5]);
+        let candidates = [
+            judged(1, 0.9, 0.0),
+            judged(2, 0.8, 0.9),
+            judged(3, 0.1, 0.1),
+            judged(4, 0.3, 1.0),
+        ];
+        assert_eq!(order(&candidates), [2, 4, 1, 3]);
     }
 
     #[test]
     fn edges_are_sensible() {
-        assert_eq!(order(&[], &[]), Vec::<u8>::new());
-        assert_eq!(order(&[candidate(1, 0.3)], &[]), [1]);
+        assert_eq!(order(&[]), Vec::<u8>::new());
+        assert_eq!(order(&[judged(1, 0.3, 0.0)]), [1]);
         assert_eq!(
-            order(&[candidate(1, f32::NAN), candidate(2, 0.1)], &[]),
-            [2]
+            order(&[judged(1, f32::NAN, 0.0), judged(2, 0.1, 0.0)]),
+            [2, 1]
+        );
+        assert_eq!(
+            order(&[judged(1, f32::NAN, 0.1), judged(2, f32::NAN, 0.2)]),
+            [2, 1]
+        );
+    }
+
+    /// Judges a text against a query, both in words; every word is worth the same.
+    fn judge_text(query: &str, text: &str) -> Lexical {
+        let asked: Vec<&str> = query.split(' ').collect();
+        let terms = Terms {
+            weights: vec![1.0; asked.len()],
+            pairs: (1..asked.len()).map(|n| (n - 1, n)).collect(),
+        };
+        let words: Vec<&str> = text.split(' ').collect();
+        let places = |word: &&str| {
+            let all = (0_u32..).zip(&words);
+            all.filter(|(_, w)| *w == word).map(|(n, _)| n).collect()
+        };
+        let found = Occurrences {
+            text: asked.iter().map(places).collect(),
+            head: vec![0; asked.len()],
+            labels: vec![0; asked.len()],
+            lengths: [count(&vec![0; words.len()]), 0, 0],
+        };
+        judge(&terms, &found, MeanLengths([10.0, 1.0, 1.0]))
+    }
+
+    #[test]
+    fn near_words_are_worth_more() {
+        let far = "blue ".repeat(30);
+        let apart = judge_text("sour dough", &format!("sour {far}dough"));
+        let near = judge_text("sour dough", &format!("sour big dough {far}"));
+        let beside = judge_text("sour dough", &format!("sour dough {far}x"));
+        assert!(
+            near.window > apart.window && near.pairs == 0.0,
+            "{near:?} {apart:?}"
+        );
+        assert!(
+            beside.pairs > near.pairs && beside.coverage > 0.999,
+            "{beside:?}"
+        );
+        assert_eq!(judge_text("sour", "sweet"), Lexical::default());
+    }
+
+    #[test]
+    fn rare_words_are_worth_more() {
+        assert!(idf(1000, 1) > idf(1000, 10) && idf(1000, 1000) > 0.0);
+        assert!(
+            idf(10, 20) >= 0.0,
+            "deleted entries are counted until they are merged away"
         );
     }
 
     proptest! {
         #[test]
         fn input_order_does_not_matter(
-            dense in prop::collection::vec((0u8..20, -1f32..1.0), 0..30),
-            lexical in prop::collection::vec((0u8..20, 0f32..30.0), 0..30),
+            candidates in prop::collection::btree_map(0u8..40, (-1f32..1.0, 0f32..3.0), 0..30),
             seed in any::<usize>(),
         ) {
-            let lane = |pairs: &[(u8, f32)]| -> Vec<Candidate> {
-                pairs.iter().map(|(n, s)| candidate(*n, *s)).collect()
-            };
-            let (dense, lexical) = (lane(&dense), lane(&lexical));
-            let turn = |lane: &[Candidate]| -> Vec<Candidate> {
-                let mut turned = lane.to_vec();
-                if !turned.is_empty() {
-                    let by = seed % turned.len();
-                    turned.rotate_left(by);
-                    turned.reverse();
-                }
-                turned
-            };
+            let candidates: Vec<Judged> =
+                candidates.iter().map(|(n, (c, w))| judged(*n, *c, *w)).collect();
+            let mut turned = candidates.clone();
+            if !turned.is_empty() {
+                let by = seed % turned.len();
+                turned.rotate_left(by);
+                turned.reverse();
+            }
             let weights = Weights::default();
-            prop_assert_eq!(
-                fuse(&dense, &lexical, weights),
-                fuse(&turn(&dense), &turn(&lexical), weights)
-            );
+            prop_assert_eq!(fuse(&candidates, &weights), fuse(&turned, &weights));
+        }
+
+        #[test]
+        fn parts_of_a_judgement_are_bounded(
+            query in "[a-d]( [a-d]){0,5}", text in "[a-f]( [a-f]){0,60}",
+        ) {
+            let judged = judge_text(&query, &text);
+            for part in [judged.pairs, judged.window, judged.coverage] {
+                prop_assert!((0.0..=1.0001).contains(&part), "{judged:?}");
+            }
+            prop_assert!(judged.words >= 0.0 && judged.words <= K1 + 1.0);
         }
     }
 }

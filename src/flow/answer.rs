@@ -48,6 +48,20 @@ pub struct Ask {
     pub asked_ms: i64,
 }
 
+impl Ask {
+    /// What is searched for.
+    pub fn query(&self) -> Query {
+        Query {
+            text: self.question.clone(),
+            k: self.k,
+            source: self.source,
+            literal: false,
+            explain: false,
+            asked_ms: self.asked_ms,
+        }
+    }
+}
+
 /// How answers are made.
 #[derive(Clone, Debug)]
 pub struct AnswerOptions {
@@ -195,12 +209,8 @@ pub fn answer(
 ) -> Result<Answer, Failure> {
     let meter = EnergyMeter::start();
     let started = Instant::now();
-    let query = Query {
-        text: ask.question.clone(),
-        k: ask.k,
-        source: ask.source,
-    };
-    let ranking = search::rank(parts.store, parts.space, &query, parts.options.weights)?;
+    let weights = &parts.options.weights;
+    let ranking = search::rank(parts.store, parts.space, &ask.query(), weights)?;
     let retrieval = Retrieval {
         hits: ranking.ranked.iter().map(|r| r.hit.clone()).collect(),
         took_ms: millis(started),
@@ -212,8 +222,8 @@ pub fn answer(
     };
     reader.send(Event::Retrieval(retrieval.clone()));
     let timing = Timing {
-        embed_ms: ranking.embed_ms,
-        retrieve_ms: ranking.retrieve_ms,
+        embed_ms: ranking.steps.embed_ms,
+        retrieve_ms: ranking.retrieve_ms(),
         ..Timing::default()
     };
     let mut work = Work {
@@ -314,6 +324,11 @@ impl Work<'_> {
         }
     }
 
+    /// The question without filters.
+    fn question(&self) -> &str {
+        &self.ranking.words
+    }
+
     fn hits(&self) -> &[Ranked] {
         &self.ranking.ranked
     }
@@ -323,7 +338,7 @@ impl Work<'_> {
         let cosine = self
             .hits()
             .iter()
-            .filter_map(|r| r.fused.dense)
+            .filter_map(|r| r.fused.judged.cosine)
             .fold(0.0, f32::max);
         let best = &self.hits()[..self.hits().len().min(3)];
         let texts: Vec<String> = best
@@ -331,7 +346,7 @@ impl Work<'_> {
             .map(|r| about(&r.hit) + " " + &r.hit.text)
             .collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let coverage = context::coverage(&self.ask.question, &texts);
+        let coverage = context::coverage(self.question(), &texts);
         let options = self.parts.options;
         let all: Vec<String> = self
             .hits()
@@ -339,7 +354,7 @@ impl Work<'_> {
             .map(|r| about(&r.hit) + " " + &r.hit.text)
             .collect();
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
-        let names_held = context::missing_names(&self.ask.question, &all).is_empty();
+        let names_held = context::missing_names(self.question(), &all).is_empty();
         tracing::debug!(cosine, coverage, names_held, "what the notes hold");
         names_held
             && !self.hits().is_empty()
@@ -427,7 +442,7 @@ impl Work<'_> {
             return claims;
         }
         let draft = without_lead_in(&draft.text);
-        let asked = context::content_words(&self.ask.question);
+        let asked = context::content_words(self.question());
         let shown: Vec<usize> = evidence.iter().map(|(hit, _)| *hit).collect();
         let about: Vec<String> = shown
             .iter()
@@ -449,7 +464,7 @@ impl Work<'_> {
                 break;
             };
             let number = part.contains(|c: char| c.is_ascii_digit());
-            let evasive = context::asks_for_number(&self.ask.question)
+            let evasive = context::asks_for_number(self.question())
                 && !number
                 && quoted_number(evidence, support.passage);
             if evasive || !context::says_more(part, &asked) {
@@ -492,7 +507,7 @@ impl Work<'_> {
             })
             .collect();
         // Words of the question are given, not claimed.
-        let asked = context::content_words(&self.ask.question);
+        let asked = context::content_words(self.question());
         let support = context::support(claim, &passages, &asked)?;
         Some((shown[support.passage], support))
     }
@@ -504,14 +519,16 @@ impl Work<'_> {
 
     /// Cites a span of a hit; the same span is cited once.
     fn cite(&mut self, hit: usize, span: Range<usize>) -> usize {
-        let hit = self.ranking.ranked[hit].hit.clone();
+        let ranked = &self.ranking.ranked[hit];
+        let chunk_id = ranked.chunk_at(span.start).to_string();
+        let hit = ranked.hit.clone();
         let text = hit.text[span.clone()].to_owned();
         let lines = hit.lines.map(|(first, _)| {
             let newlines = |s: &str| u32::try_from(s.matches('\n').count()).unwrap_or(u32::MAX);
             let from = first + newlines(&hit.text[..span.start]);
             (from, from + newlines(&text))
         });
-        let same = |c: &&Citation| c.chunk_id == hit.chunk_id && c.text == text;
+        let same = |c: &&Citation| c.chunk_id == chunk_id && c.text == text;
         if let Some(known) = self.citations.iter().find(same) {
             return known.n;
         }
@@ -524,7 +541,7 @@ impl Work<'_> {
             lines,
             page: hit.page,
             text,
-            chunk_id: hit.chunk_id,
+            chunk_id,
             unit_id: hit.unit_id,
         };
         self.citations.push(citation.clone());
@@ -555,7 +572,7 @@ impl Work<'_> {
             })
             .collect();
         let cost = |s: &str| s.split_whitespace().count();
-        let question = &self.ask.question;
+        let question = self.question();
         let chosen = context::choose_sentences(question, &passages, count, words, cost);
         let best = chosen.iter().map(|c| c.score).fold(0.0, f32::max);
         let good = chosen.into_iter().filter(|c| c.score >= share * best);
@@ -620,7 +637,7 @@ impl Work<'_> {
         for (hit, text) in evidence {
             user.push_str(&format!("{}:\n{text}\n\n", about(&self.hits()[*hit].hit)));
         }
-        user.push_str(&format!("Question: {}", self.ask.question.trim()));
+        user.push_str(&format!("Question: {}", self.question().trim()));
         Prompt {
             messages: vec![
                 Message {

@@ -20,13 +20,9 @@ use super::space::Space;
 use crate::domain::chunk::ChunkId;
 use crate::domain::measure::{Gains, bootstrap_interval, mean, ndcg, recall, reciprocal_rank};
 use crate::domain::rank::{Weights, fuse_by_rank};
-use crate::engine::EngineError;
 use crate::error::{BadRequest, Failure};
 use crate::store::ledger::{Snapshot, Source};
 use crate::store::{Store, StoreError};
-
-/// Candidates that each lane gives for a comparison.
-const LANE_CANDIDATES: usize = 100;
 
 /// Samples of the bootstrap, and where its dice begin.
 const ROUNDS: usize = 2000;
@@ -277,20 +273,14 @@ fn rank_all(
         text: question.to_owned(),
         k: search::MOST_HITS,
         source: None,
+        literal: true,
+        explain: false,
+        asked_ms: 0,
     };
-    let vector = parts.space.embedder.query(query.text.clone())?.wait();
-    let vector = vector.map_err(EngineError::Lane)??;
-    let ours = search::rank(parts.store, parts.space, &query, parts.weights)?;
+    let ours = search::rank(parts.store, parts.space, &query, &parts.weights)?;
+    let lanes = &ours.lanes;
     let rankings = parts.store.ledger().read(|snapshot| {
-        let found = parts.store.candidates(
-            &parts.space.indexes,
-            snapshot,
-            &query.text,
-            Some(&vector),
-            None,
-            LANE_CANDIDATES,
-        )?;
-        let by_rank = fuse_by_rank(&[&found.dense, &found.lexical]);
+        let by_rank = fuse_by_rank(&[&lanes.dense, &lanes.lexical]);
         let documents = |chunks: &mut dyn Iterator<Item = ChunkId>| -> Result<_, StoreError> {
             let mut ranked: Vec<String> = Vec::new();
             for chunk in chunks {
@@ -304,13 +294,16 @@ fn rank_all(
         };
         let mut ours_documents: Vec<String> = Vec::new();
         for ranked in &ours.ranked {
-            let id = document_at(set, &ranked.hit.path);
-            ours_documents.extend(id.filter(|id| !ours_documents.contains(id)));
+            let folded = ranked.hit.folded.iter().map(|folded| &folded.path);
+            for path in std::iter::once(&ranked.hit.path).chain(folded) {
+                let id = document_at(set, path);
+                ours_documents.extend(id.filter(|id| !ours_documents.contains(id)));
+            }
         }
         Ok::<_, StoreError>(Rankings {
             columns: [
-                documents(&mut found.lexical.iter().map(|c| c.chunk))?,
-                documents(&mut found.dense.iter().map(|c| c.chunk))?,
+                documents(&mut lanes.lexical.iter().map(|c| c.chunk))?,
+                documents(&mut lanes.dense.iter().map(|c| c.chunk))?,
                 documents(&mut by_rank.iter().map(|c| c.chunk))?,
                 ours_documents,
             ],
@@ -319,12 +312,16 @@ fn rank_all(
     Ok(rankings)
 }
 
-fn documents_of(
+/// The documents of a set that hold a chunk.
+///
+/// # Errors
+/// What the ledger says.
+pub(super) fn documents_of(
     snapshot: &Snapshot<'_>,
     set: &EvaluationSet,
     chunk: ChunkId,
 ) -> Result<Vec<String>, StoreError> {
-    let rows = snapshot.passages_of(chunk, None, 10)?;
+    let rows = snapshot.passages_of(chunk, 10)?;
     let ids = rows.iter().filter_map(|row| document_at(set, &row.path));
     Ok(ids.collect())
 }

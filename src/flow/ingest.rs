@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::scan::{self, Found, ScanError};
 use super::space::{Space, Spaces};
 use crate::domain::chunk::{self, ChunkId, TokenStarts};
+use crate::domain::language::Language;
 use crate::domain::source::{DocumentId, Kind, SourceId, shown_name};
 use crate::engine::EngineError;
 use crate::error::Fault;
@@ -28,6 +29,9 @@ use crate::store::{Change, Store, StoreError};
 const GROUP_CHUNKS: usize = 256;
 /// …or this many documents.
 const GROUP_DOCUMENTS: usize = 128;
+
+/// Prose from which a document's language is told.
+const LANGUAGE_BYTES: usize = 8 << 10;
 
 /// A file whose time stamp is younger than this may have changed again within the same tick.
 const RACY: Duration = Duration::from_secs(2);
@@ -536,6 +540,7 @@ impl Run<'_> {
                     cutter.limits,
                     |text| tokens.count(text),
                 );
+                let prose = extracted.outline.prose(LANGUAGE_BYTES);
                 let document = Ingested {
                     source: self.source.id,
                     path: path.to_owned(),
@@ -544,6 +549,7 @@ impl Run<'_> {
                     kind,
                     meta: extracted.meta,
                     recipe: cutter.recipe.clone(),
+                    language: Language::detect(&prose),
                     passages,
                 };
                 self.document(document)?;

@@ -4,8 +4,10 @@
 pub mod answer;
 pub mod evaluate;
 pub mod ingest;
+pub mod scale;
 pub mod scan;
 pub mod search;
 pub mod space;
+pub mod tune;
 pub mod verify;
 pub mod watch;

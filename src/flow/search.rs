@@ -1,22 +1,35 @@
-//! Search: both lanes, one ranking, text from the ledger.
+//! Search: a query taken apart, both lanes, one ranking, hits worth reading.
+//!
+//! Blocking. The text of hits comes from the ledger, in the snapshot that decided what is visible.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::space::Space;
 use crate::domain::chunk::ChunkId;
-use crate::domain::rank::{Fused, Weights, fuse};
-use crate::domain::source::{SourceId, shown_name};
+use crate::domain::gather::{Gather, Passage, Place};
+use crate::domain::query::{self, BadQuery, Filter, Test};
+use crate::domain::rank::{Candidate, Fused, Lexical, Weights, fuse};
+use crate::domain::source::{DocumentId, Edition, SourceId, shown_name};
+use crate::domain::words::{holds_phrase, is_unspaced};
 use crate::engine::EngineError;
 use crate::error::{BadRequest, Failure};
-use crate::store::ledger::Row;
-use crate::store::{Store, StoreError, row_of};
+use crate::store::candidates::{Candidates, Seek};
+use crate::store::ledger::{Row, Snapshot};
+use crate::store::{Store, StoreError};
 
 /// Candidates asked of each lane.
 const LANE_CANDIDATES: usize = 100;
+
+/// Other documents that hold the same passage, shown at most.
+const SHOWN_COPIES: usize = 5;
 
 /// Hits at most.
 pub const MOST_HITS: usize = 100;
@@ -27,12 +40,18 @@ pub const QUERY_CHARS: usize = 10_000;
 /// What to search for, and how.
 #[derive(Clone, Debug)]
 pub struct Query {
-    /// The words.
+    /// The query, in the language of [`query`].
     pub text: String,
     /// Hits at most.
     pub k: usize,
     /// Only this source.
     pub source: Option<SourceId>,
+    /// Whether the text is words alone, not in the language of [`query`].
+    pub literal: bool,
+    /// Whether hits say how they came about.
+    pub explain: bool,
+    /// When it was asked, milliseconds since 1970: what relative dates count from.
+    pub asked_ms: i64,
 }
 
 /// What a hit is.
@@ -72,6 +91,51 @@ pub struct Hit {
     pub unit_id: Option<String>,
     /// Ids of the chunks that a unit rests on.
     pub sources: Vec<String>,
+    /// Ids of all its chunks in their order, where neighbours were joined.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joined: Vec<String>,
+    /// Other passages that say the same, left out of the list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folded: Vec<FoldedHit>,
+    /// Paths, below their sources, of documents that this one links to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
+    /// Paths, below their sources, of documents that link to this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backlinks: Vec<String>,
+    /// How it came about, when that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explain: Option<Explanation>,
+}
+
+/// A passage that says the same as a hit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FoldedHit {
+    /// Absolute path of the file.
+    pub path: PathBuf,
+    /// First and last line, counted from 1, where the format has lines.
+    pub lines: Option<(u32, u32)>,
+    /// Id of the chunk.
+    pub chunk_id: String,
+}
+
+/// How a hit came about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Explanation {
+    /// Its place in the vector lane, counted from 1, where that lane proposed it.
+    pub dense_rank: Option<usize>,
+    /// Its place in the lexical lane, counted from 1, where that lane proposed it.
+    pub lexical_rank: Option<usize>,
+    /// Cosine to the query.
+    pub cosine: Option<f32>,
+    /// What its words say, before weighting.
+    pub words: Lexical,
+    /// The vector lane's part of the score, scaled to the best candidate.
+    pub dense: f32,
+    /// The lexical lane's part of the score, scaled to the best candidate.
+    pub lexical: f32,
+    /// The weight of the vector lane; the lexical lane has the rest.
+    pub dense_weight: f32,
 }
 
 /// The result of a search.
@@ -83,6 +147,41 @@ pub struct Found {
     pub took_ms: f64,
     /// Hits, best first.
     pub hits: Vec<Hit>,
+    /// How the query was read and where the time went, when that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explain: Option<QueryExplanation>,
+}
+
+/// How a query was read, and where the time went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QueryExplanation {
+    /// What both lanes were asked.
+    pub words: String,
+    /// What must stand as it is.
+    pub phrases: Vec<String>,
+    /// Beginnings of words.
+    pub prefixes: Vec<String>,
+    /// What must not occur.
+    pub without: Vec<String>,
+    /// Filters.
+    pub filters: usize,
+    /// Milliseconds of each step.
+    pub steps: Steps,
+}
+
+/// Milliseconds of each step of a search.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Steps {
+    /// Embedding the query.
+    pub embed_ms: f64,
+    /// Filters, and the words' candidates.
+    pub lexical_ms: f64,
+    /// The vectors' candidates.
+    pub dense_ms: f64,
+    /// Judging all candidates by both.
+    pub judge_ms: f64,
+    /// Reading the hits, folding and joining them.
+    pub gather_ms: f64,
 }
 
 /// A hit with the lanes' own scores, for those who decide by them.
@@ -92,17 +191,49 @@ pub struct Ranked {
     pub hit: Hit,
     /// The lanes' scores.
     pub fused: Fused,
+    /// The chunks of its text, in order, with the bytes that are theirs.
+    pub parts: Vec<(Range<usize>, ChunkId)>,
+}
+
+impl Ranked {
+    /// The chunk that holds the byte at `offset` of the text.
+    pub fn chunk_at(&self, offset: usize) -> ChunkId {
+        let holds = |(range, _): &&(Range<usize>, ChunkId)| offset < range.end;
+        let part = self.parts.iter().find(holds).or(self.parts.last());
+        part.map_or(self.fused.judged.chunk, |(_, chunk)| *chunk)
+    }
 }
 
 /// A ranking and what it cost.
 #[derive(Clone, Debug, Default)]
 pub struct Ranking {
+    /// What was asked, without filters.
+    pub words: String,
     /// Hits, best first.
     pub ranked: Vec<Ranked>,
-    /// Milliseconds to embed the query.
-    pub embed_ms: f64,
-    /// Milliseconds for all the rest.
-    pub retrieve_ms: f64,
+    /// What the lanes proposed, each by its own score; for comparisons.
+    pub lanes: Lanes,
+    /// Where the time went.
+    pub steps: Steps,
+    /// How the query was read.
+    query: query::Query,
+}
+
+/// What each lane proposed, best first.
+#[derive(Clone, Debug, Default)]
+pub struct Lanes {
+    /// By cosine.
+    pub dense: Vec<Candidate>,
+    /// By BM25.
+    pub lexical: Vec<Candidate>,
+}
+
+impl Ranking {
+    /// Milliseconds of everything but embedding.
+    pub fn retrieve_ms(&self) -> f64 {
+        let steps = self.steps;
+        steps.lexical_ms + steps.dense_ms + steps.judge_ms + steps.gather_ms
+    }
 }
 
 /// Checks a query before anything is spent on it.
@@ -135,6 +266,30 @@ pub fn check(query: &Query) -> Result<(), BadRequest> {
     Ok(())
 }
 
+impl From<BadQuery> for BadRequest {
+    fn from(bad: BadQuery) -> Self {
+        Self::new("bad_query", bad.message, bad.hint)
+    }
+}
+
+/// Takes a query apart and adds what was asked for beside it.
+fn read(query: &Query) -> Result<query::Query, BadRequest> {
+    check(query)?;
+    let now = Timestamp::from_millisecond(query.asked_ms).unwrap_or_default();
+    let mut read = if query.literal {
+        query::literal(&query.text)
+    } else {
+        query::parse(&query.text, &now.to_zoned(TimeZone::system()))?
+    };
+    if let Some(source) = query.source {
+        read.filters.push(Filter {
+            not: false,
+            any: vec![Test::Source(source.to_string())],
+        });
+    }
+    Ok(read)
+}
+
 /// Ranks what is visible against a query.
 ///
 /// # Errors
@@ -143,44 +298,314 @@ pub fn rank(
     store: &Store,
     space: &Space,
     query: &Query,
-    weights: Weights,
+    weights: &Weights,
 ) -> Result<Ranking, Failure> {
-    check(query)?;
+    let read = read(query)?;
     let started = Instant::now();
-    let vector = space.embedder.query(query.text.clone())?.wait();
-    let vector = vector.map_err(EngineError::Lane)??;
+    let vector = if read.words.is_empty() {
+        None
+    } else {
+        let vector = space.embedder.query(read.words.clone())?.wait();
+        Some(vector.map_err(EngineError::Lane)??)
+    };
     let embed_ms = millis(started);
-    let started = Instant::now();
-    let ranked = store.ledger().read(|snapshot| {
-        if let Some(id) = query.source {
-            super::ingest::source(snapshot, id)?;
+    let mut ranking = store.ledger().read(|snapshot| {
+        if vector.is_none() && read.prefixes.is_empty() {
+            return list(store, space, snapshot, &read, query.k);
         }
-        let candidates = store.candidates(
-            &space.indexes,
-            snapshot,
-            &query.text,
-            Some(&vector),
-            query.source,
-            LANE_CANDIDATES,
-        )?;
-        let fused = fuse(&candidates.dense, &candidates.lexical, weights);
-        let mut ranked = Vec::with_capacity(query.k);
-        for fused in fused {
-            if ranked.len() == query.k {
-                break;
-            }
-            if let Some(row) = row_of(snapshot, fused.chunk, query.source)? {
-                let hit = hit(ranked.len() + 1, &fused, row);
-                ranked.push(Ranked { hit, fused });
-            }
+        let found = propose(store, space, snapshot, &read, vector.as_deref())?;
+        let started = Instant::now();
+        let judged: Vec<_> = found.judged.iter().map(|(judged, _)| *judged).collect();
+        let fused = fuse(&judged, weights);
+        let mut ranked = gather(snapshot, &read, &found, &fused, query.k)?;
+        if query.explain {
+            explain(&mut ranked, &found, weights);
         }
-        Ok::<_, StoreError>(ranked)
+        Ok(Ranking {
+            ranked,
+            steps: Steps {
+                lexical_ms: found.lexical_ms,
+                dense_ms: found.dense_ms,
+                judge_ms: found.judge_ms,
+                gather_ms: millis(started),
+                embed_ms: 0.0,
+            },
+            lanes: Lanes {
+                dense: found.dense,
+                lexical: found.lexical,
+            },
+            ..Ranking::default()
+        })
     })?;
+    ranking.steps.embed_ms = embed_ms;
+    ranking.words.clone_from(&read.words);
+    ranking.query = read;
+    Ok(ranking)
+}
+
+/// What both lanes propose, judged by both.
+fn propose(
+    store: &Store,
+    space: &Space,
+    snapshot: &Snapshot<'_>,
+    read: &query::Query,
+    vector: Option<&[f32]>,
+) -> Result<Candidates, StoreError> {
+    let seek = Seek {
+        query: read,
+        vector,
+        limit: LANE_CANDIDATES,
+    };
+    store.candidates(&space.indexes, snapshot, &seek)
+}
+
+/// The candidates of a query of words alone, for those who fuse them by themselves.
+///
+/// # Errors
+/// As [`rank`].
+pub fn candidates(store: &Store, space: &Space, words: &str) -> Result<Candidates, Failure> {
+    let read = query::literal(words);
+    let vector = space.embedder.query(read.words.clone())?.wait();
+    let vector = vector.map_err(EngineError::Lane)??;
+    let ledger = store.ledger();
+    Ok(ledger.read(|snapshot| propose(store, space, snapshot, &read, Some(&vector)))?)
+}
+
+/// A query of filters alone: the newest documents that fit.
+fn list(
+    store: &Store,
+    space: &Space,
+    snapshot: &Snapshot<'_>,
+    read: &query::Query,
+    k: usize,
+) -> Result<Ranking, StoreError> {
+    let started = Instant::now();
+    let mut ranked = Vec::new();
+    for row in store.listing(&space.indexes, snapshot, read, k)? {
+        let fused = Fused::unjudged(row.chunk);
+        let mut hits = Hits::default();
+        hits.new_hit(fused, row);
+        ranked.extend(hits.finish(snapshot, ranked.len())?);
+    }
     Ok(Ranking {
         ranked,
-        embed_ms,
-        retrieve_ms: millis(started),
+        steps: Steps {
+            lexical_ms: millis(started),
+            ..Steps::default()
+        },
+        ..Ranking::default()
     })
+}
+
+/// Reads, folds and joins candidates until there are `k` hits.
+fn gather(
+    snapshot: &Snapshot<'_>,
+    read: &query::Query,
+    found: &Candidates,
+    fused: &[Fused],
+    k: usize,
+) -> Result<Vec<Ranked>, StoreError> {
+    let editions: HashMap<ChunkId, &[Edition]> = found
+        .judged
+        .iter()
+        .map(|(judged, editions)| (judged.chunk, editions.as_slice()))
+        .collect();
+    let mut gather = Gather::default();
+    let mut hits = Hits::default();
+    let mut waiting: Vec<(Fused, Row)> = Vec::new();
+    for fused in fused {
+        if gather.len() == k {
+            break;
+        }
+        let chunk = fused.judged.chunk;
+        let (first, others) = editions[&chunk]
+            .split_first()
+            .expect("a chunk stands somewhere");
+        let Some(row) = snapshot.row(chunk, *first)? else {
+            continue;
+        };
+        let stands = |phrase: &String| {
+            holds_phrase(&row.text, phrase)
+                || holds_phrase(&row.title, phrase)
+                || row
+                    .heading
+                    .iter()
+                    .any(|heading| holds_phrase(heading, phrase))
+        };
+        if !read.phrases.iter().all(stands) {
+            continue;
+        }
+        match gather.place(&passage(&row), false) {
+            Place::Waits => waiting.push((*fused, row)),
+            place => {
+                hits.put(place, *fused, row);
+                if let Place::New(hit) = place {
+                    for other in others.iter().take(SHOWN_COPIES) {
+                        if let Some(row) = snapshot.row(chunk, *other)? {
+                            hits.put(Place::Folds(hit), *fused, row);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    for (fused, row) in waiting {
+        if gather.len() == k {
+            break;
+        }
+        let place = gather.place(&passage(&row), true);
+        hits.put(place, fused, row);
+    }
+    hits.finish(snapshot, 0)
+}
+
+fn passage(row: &Row) -> Passage<'_> {
+    Passage {
+        document: row.document,
+        ordinal: row.ordinal,
+        page: row.page,
+        text: &row.text,
+    }
+}
+
+/// Hits in the making.
+#[derive(Default)]
+struct Hits(Vec<Making>);
+
+struct Making {
+    fused: Fused,
+    /// The passages of the hit; the first is the one that ranks best.
+    rows: Vec<Row>,
+    folded: Vec<FoldedHit>,
+}
+
+impl Hits {
+    fn put(&mut self, place: Place, fused: Fused, row: Row) {
+        match place {
+            Place::New(_) => self.new_hit(fused, row),
+            Place::Joins(hit) => self.0[hit].rows.push(row),
+            Place::Folds(hit) => self.0[hit].folded.push(FoldedHit {
+                path: PathBuf::from(shown_name(&row.path.to_string_lossy())),
+                lines: row.lines,
+                chunk_id: row.chunk.to_string(),
+            }),
+            Place::Waits => {}
+        }
+    }
+
+    fn new_hit(&mut self, fused: Fused, row: Row) {
+        self.0.push(Making {
+            fused,
+            rows: vec![row],
+            folded: Vec::new(),
+        });
+    }
+
+    /// The hits; `before` of them have gone out already.
+    fn finish(self, snapshot: &Snapshot<'_>, before: usize) -> Result<Vec<Ranked>, StoreError> {
+        let mut links: HashMap<DocumentId, (Vec<String>, Vec<String>)> = HashMap::new();
+        let mut ranked = Vec::with_capacity(self.0.len());
+        for (index, making) in self.0.into_iter().enumerate() {
+            let document = making.rows[0].document;
+            let (back, out) = if let Some(known) = links.get(&document) {
+                known.clone()
+            } else {
+                let found = snapshot.links_of(document)?;
+                links.insert(document, found.clone());
+                found
+            };
+            let mut finished = making.finish(before + index + 1);
+            finished.hit.backlinks = back;
+            finished.hit.links = out;
+            ranked.push(finished);
+        }
+        Ok(ranked)
+    }
+}
+
+impl Making {
+    fn finish(mut self, rank: usize) -> Ranked {
+        let best = self.rows[0].chunk;
+        self.rows.sort_by_key(|row| row.ordinal);
+        let (text, parts) = joined(&self.rows);
+        let lines = {
+            let first = self.rows.first().and_then(|row| row.lines);
+            let last = self.rows.last().and_then(|row| row.lines);
+            first.zip(last).map(|(first, last)| (first.0, last.1))
+        };
+        let several = self.rows.len() > 1;
+        let chunks = self.rows.iter().map(|row| row.chunk.to_string());
+        let joined = chunks.take(if several { usize::MAX } else { 0 }).collect();
+        let first = self.rows.swap_remove(0);
+        let hit = Hit {
+            rank,
+            kind: HitKind::Chunk,
+            score: self.fused.score,
+            path: PathBuf::from(shown_name(&first.path.to_string_lossy())),
+            title: first.title,
+            heading: (!first.heading.is_empty()).then(|| first.heading.join(" > ")),
+            lines,
+            page: first.page,
+            text,
+            chunk_id: best.to_string(),
+            unit_id: None,
+            sources: Vec::new(),
+            joined,
+            folded: self.folded,
+            links: Vec::new(),
+            backlinks: Vec::new(),
+            explain: None,
+        };
+        Ranked {
+            hit,
+            fused: self.fused,
+            parts,
+        }
+    }
+}
+
+/// Neighbouring passages as one text, with as many lines between them as in the file.
+fn joined(rows: &[Row]) -> (String, Vec<(Range<usize>, ChunkId)>) {
+    let mut text = String::new();
+    let mut parts = Vec::with_capacity(rows.len());
+    let mut last: Option<&Row> = None;
+    for row in rows {
+        if let Some(last) = last {
+            match last.lines.zip(row.lines) {
+                Some(((_, end), (begin, _))) if begin > end => {
+                    (end..begin).for_each(|_| text.push('\n'));
+                }
+                // Cut within a line, where there was a space or none was needed.
+                Some(_) if text.ends_with(is_unspaced) => {}
+                Some(_) => text.push(' '),
+                None => text.push('\n'),
+            }
+        }
+        let start = text.len();
+        text.push_str(&row.text);
+        parts.push((start..text.len(), row.chunk));
+        last = Some(row);
+    }
+    (text, parts)
+}
+
+fn explain(ranked: &mut [Ranked], found: &Candidates, weights: &Weights) {
+    let place = |lane: &[Candidate], chunk: ChunkId| {
+        let place = lane.iter().position(|candidate| candidate.chunk == chunk);
+        place.map(|index| index + 1)
+    };
+    for ranked in ranked {
+        let judged = ranked.fused.judged;
+        ranked.hit.explain = Some(Explanation {
+            dense_rank: place(&found.dense, judged.chunk),
+            lexical_rank: place(&found.lexical, judged.chunk),
+            cosine: judged.cosine,
+            words: judged.lexical,
+            dense: ranked.fused.dense,
+            lexical: ranked.fused.lexical,
+            dense_weight: weights.dense,
+        });
+    }
 }
 
 /// Searches and says how long it took.
@@ -191,33 +616,25 @@ pub fn search(
     store: &Store,
     space: &Space,
     query: &Query,
-    weights: Weights,
+    weights: &Weights,
 ) -> Result<Found, Failure> {
     let started = Instant::now();
     let ranking = rank(store, space, query, weights)?;
+    let read = ranking.query;
+    let explain = query.explain.then_some(QueryExplanation {
+        words: read.words,
+        phrases: read.phrases,
+        prefixes: read.prefixes,
+        without: read.without,
+        filters: read.filters.len(),
+        steps: ranking.steps,
+    });
     Ok(Found {
         query: query.text.clone(),
         took_ms: millis(started),
         hits: ranking.ranked.into_iter().map(|r| r.hit).collect(),
+        explain,
     })
-}
-
-fn hit(rank: usize, fused: &Fused, row: Row) -> Hit {
-    let id: ChunkId = row.chunk;
-    Hit {
-        rank,
-        kind: HitKind::Chunk,
-        score: fused.score,
-        path: PathBuf::from(shown_name(&row.path.to_string_lossy())),
-        title: row.title,
-        heading: (!row.heading.is_empty()).then(|| row.heading.join(" > ")),
-        lines: row.lines,
-        page: row.page,
-        text: row.text,
-        chunk_id: id.to_string(),
-        unit_id: None,
-        sources: Vec::new(),
-    }
 }
 
 /// Milliseconds since `started`, to a microsecond.

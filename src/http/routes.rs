@@ -81,9 +81,9 @@ pub(super) async fn search(
 ) -> Outcome<Json<Found>> {
     let app = Arc::clone(&context.service.app);
     let query = Query {
-        text: body.query,
-        k: body.k.unwrap_or(app.settings.search.k),
-        source: body.source,
+        literal: body.literal,
+        explain: body.explain,
+        ..app.query(body.query, body.k, body.source)
     };
     blocking(move || app.search(&query)).await.map(Json)
 }
@@ -107,12 +107,7 @@ pub(super) async fn ask(
         return Ok(Json(answer).into_response());
     }
     // What can be refused at once is refused with a status, not in the stream.
-    crate::flow::search::check(&Query {
-        text: ask.question.clone(),
-        k: ask.k,
-        source: ask.source,
-    })
-    .map_err(Failure::from)?;
+    crate::flow::search::check(&ask.query()).map_err(Failure::from)?;
     let (send, events) = mpsc::channel(64);
     let flag = Arc::clone(&cancel.0);
     tokio::task::spawn_blocking(move || {

@@ -26,6 +26,12 @@ pub struct SearchBody {
     pub k: Option<usize>,
     /// Only this source.
     pub source: Option<SourceId>,
+    /// Whether the query is words alone: no phrases, filters and words to leave out.
+    #[serde(default)]
+    pub literal: bool,
+    /// Whether hits say how they came about.
+    #[serde(default)]
+    pub explain: bool,
 }
 
 /// Body of `POST /v1/ask`.

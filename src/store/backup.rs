@@ -463,6 +463,7 @@ fn restore_vectors(
     let indexes = Indexes::open(
         &home.join("index").join(&space.model),
         &space,
+        super::EXACT_ROWS,
         Access::Write,
     )?;
     unpacked.rewind().map_err(damaged)?;

@@ -6,8 +6,11 @@
 use std::path::{Path, PathBuf};
 
 use super::lexical::Lexical;
+use super::nearest::VectorIndexKind;
 use super::vectors::Vectors;
 use super::{Access, Result, StoreError, folder_bytes};
+use crate::domain::chunk::ChunkId;
+use crate::domain::rank::Candidate;
 
 /// Which vectors an index holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +38,19 @@ impl Indexes {
     ///
     /// # Errors
     /// [`StoreError::Vectors`], [`StoreError::Lexical`], [`StoreError::Io`].
-    pub(super) fn open(folder: &Path, space: &VectorSpace, access: Access) -> Result<Self> {
+    pub(super) fn open(
+        folder: &Path,
+        space: &VectorSpace,
+        exact_rows: usize,
+        access: Access,
+    ) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|source| StoreError::io(folder, source))?;
-        let vectors = open_vectors(&folder.join("vectors"), space.dimensions, access)?;
+        let vectors = open_vectors(
+            &folder.join("vectors"),
+            space.dimensions,
+            exact_rows,
+            access,
+        )?;
         let lexical = open_lexical(&folder.join("terms"), access)?;
         Ok(Self {
             space: space.clone(),
@@ -66,23 +79,69 @@ impl Indexes {
         self.lexical.rest();
         Ok(())
     }
+
+    /// Visits every vector.
+    ///
+    /// # Errors
+    /// [`StoreError::Vectors`].
+    pub fn each_vector(&self, visit: impl FnMut(ChunkId, &[f32])) -> Result<()> {
+        self.vectors.each(visit)
+    }
+
+    /// The rows nearest to a vector, visible or not, for measuring.
+    ///
+    /// # Errors
+    /// [`StoreError::Dimensions`], [`StoreError::Vectors`].
+    pub fn nearest(&self, vector: &[f32], limit: usize) -> Result<Vec<Candidate>> {
+        self.vectors.nearest(vector, None, limit)
+    }
+
+    /// Merges small fragments now.
+    ///
+    /// # Errors
+    /// [`StoreError::Vectors`].
+    pub fn compact(&self) -> Result<()> {
+        self.vectors.compact()
+    }
+
+    /// Builds the vector index of this kind and waits for it, for measuring.
+    pub fn build_index(&self, kind: VectorIndexKind) {
+        self.vectors.build_index(kind);
+        self.vectors.settle();
+    }
+
+    /// Bytes on disk: vectors, terms.
+    pub fn disk_bytes(&self) -> (u64, u64) {
+        let bytes = |name: &str| folder_bytes(&self.folder.join(name));
+        (bytes("vectors"), bytes("terms"))
+    }
+
+    /// Waits for what is built in the background.
+    pub fn settle(&self) {
+        self.vectors.settle();
+    }
 }
 
-fn open_vectors(folder: &Path, dimensions: usize, access: Access) -> Result<Vectors> {
+fn open_vectors(
+    folder: &Path,
+    dimensions: usize,
+    exact_rows: usize,
+    access: Access,
+) -> Result<Vectors> {
     if access == Access::Read {
         // A service may compact while we begin to read, and then files of the version that was
         // looked at vanish: the next look finds the new version.
-        let mut outcome = guarded(folder, dimensions);
+        let mut outcome = guarded(folder, dimensions, exact_rows);
         for _ in 0..2 {
             if outcome.is_ok() {
                 break;
             }
-            outcome = guarded(folder, dimensions);
+            outcome = guarded(folder, dimensions, exact_rows);
         }
         return outcome;
     }
     let mut good = Vec::new();
-    let reason = match guarded(folder, dimensions) {
+    let reason = match guarded(folder, dimensions, exact_rows) {
         Ok(vectors) if vectors.damaged() == 0 => return Ok(vectors),
         Ok(vectors) => {
             good = vectors.resident_rows();
@@ -93,7 +152,7 @@ fn open_vectors(folder: &Path, dimensions: usize, access: Access) -> Result<Vect
     };
     tracing::error!(folder = %folder.display(), reason, "the vector index is damaged: it is made anew");
     remove(folder)?;
-    let vectors = Vectors::open(folder, dimensions)?;
+    let vectors = Vectors::open(folder, dimensions, exact_rows)?;
     for rows in good.chunks(4096) {
         vectors.add(rows)?;
     }
@@ -101,8 +160,8 @@ fn open_vectors(folder: &Path, dimensions: usize, access: Access) -> Result<Vect
 }
 
 /// LanceDB panics on some damaged files.
-fn guarded(folder: &Path, dimensions: usize) -> Result<Vectors> {
-    let opened = std::panic::catch_unwind(|| Vectors::open(folder, dimensions));
+fn guarded(folder: &Path, dimensions: usize, exact_rows: usize) -> Result<Vectors> {
+    let opened = std::panic::catch_unwind(|| Vectors::open(folder, dimensions, exact_rows));
     opened.unwrap_or_else(|_| {
         let source = std::io::Error::other("reading it ended in a panic");
         Err(StoreError::io(folder, source))
@@ -123,6 +182,11 @@ fn open_lexical(folder: &Path, access: Access) -> Result<Lexical> {
             Err(error) => crate::error::Failure::from(error).whole(),
         },
         Err(error) if error.is_disk_full() => return Err(error),
+        Err(error) if error.is_other_schema() => {
+            tracing::info!(folder = %folder.display(), "an older coho wrote the lexical index: it is made anew");
+            remove(folder)?;
+            return Lexical::open(folder, true);
+        }
         Err(error) => crate::error::Failure::from(error).whole(),
     };
     tracing::error!(folder = %folder.display(), reason, "the lexical index is damaged: it is made anew");

@@ -11,15 +11,19 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRe
 use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
+use super::{StoreError, select};
 use crate::domain::chunk::{ChunkId, Passage};
+use crate::domain::language::Language;
 use crate::domain::source::{DocumentId, Edition, Kind, Meta, SourceId};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// The schema, one step per version; a ledger is brought up to date when it is opened.
-pub(crate) const MIGRATIONS: &[&str] =
-    &[include_str!("ledger_1.sql"), include_str!("ledger_2.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("ledger_1.sql"),
+    include_str!("ledger_2.sql"),
+    include_str!("ledger_3.sql"),
+];
 
 impl ToSql for ChunkId {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -162,6 +166,8 @@ pub struct Ingested {
     pub meta: Meta,
     /// How it was read and cut.
     pub recipe: String,
+    /// The language that it is written in, where that can be told.
+    pub language: Option<Language>,
     /// Its passages, in order.
     pub passages: Vec<Passage>,
 }
@@ -202,6 +208,8 @@ pub struct Row {
     pub lines: Option<(u32, u32)>,
     /// Page, where the format has pages.
     pub page: Option<u32>,
+    /// Its place among the passages of the document, counted from 0.
+    pub ordinal: u32,
     /// Its text.
     pub text: String,
 }
@@ -228,6 +236,10 @@ pub struct TermsDocument {
     pub title: String,
     /// Tags.
     pub tags: Vec<String>,
+    /// Other names.
+    pub aliases: Vec<String>,
+    /// The language that it is written in, where that could be told.
+    pub language: Option<Language>,
     /// Passages.
     pub rows: Vec<TermsRow>,
 }
@@ -430,8 +442,16 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What a [`Row`] is read from.
+const ROW: &str = "SELECT d.id, d.source_id, s.path, d.path, d.kind, d.title, c.heading,
+        p.line_first, p.line_last, p.page, c.text, c.id, p.ordinal
+ FROM passage p
+ JOIN chunk c ON c.id = p.chunk_id
+ JOIN document d ON d.id = p.document_id
+ JOIN source s ON s.id = d.source_id";
+
 /// One consistent view of the ledger.
-pub struct Snapshot<'a>(&'a Transaction<'a>);
+pub struct Snapshot<'a>(pub(super) &'a Transaction<'a>);
 
 impl Snapshot<'_> {
     /// All sources, in the order in which they were added.
@@ -542,48 +562,81 @@ impl Snapshot<'_> {
             .transpose()
     }
 
-    /// The passages that show a chunk, at most `limit`, narrowed to a source when one is given.
-    pub(crate) fn passages_of(
-        &self,
-        chunk: ChunkId,
-        only: Option<SourceId>,
-        limit: usize,
-    ) -> Result<Vec<Row>> {
+    /// The passage that shows a chunk in this edition of a document, the first if several do.
+    pub(crate) fn row(&self, chunk: ChunkId, edition: Edition) -> Result<Option<Row>> {
+        let sql =
+            format!("{ROW} WHERE p.chunk_id = ?1 AND d.edition = ?2 ORDER BY p.ordinal LIMIT 1");
+        self.rows(&sql, params![chunk, edition])
+            .map(|rows| rows.into_iter().next())
+    }
+
+    /// The passages that show a chunk, at most `limit`, in order of their documents' paths.
+    pub(crate) fn passages_of(&self, chunk: ChunkId, limit: usize) -> Result<Vec<Row>> {
+        let sql = format!("{ROW} WHERE p.chunk_id = ?1 ORDER BY d.path, p.ordinal LIMIT ?2");
+        self.rows(&sql, params![chunk, limit])
+    }
+
+    /// The visible editions that hold a chunk, in order.
+    pub(crate) fn editions_of(&self, chunk: ChunkId) -> Result<Vec<Edition>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT d.id, d.source_id, s.path, d.path, d.kind, d.title, c.heading,
-                    p.line_first, p.line_last, p.page, c.text
-             FROM passage p
-             JOIN chunk c ON c.id = p.chunk_id
-             JOIN document d ON d.id = p.document_id
-             JOIN source s ON s.id = d.source_id
-             WHERE p.chunk_id = ?1 AND (?2 IS NULL OR d.source_id = ?2)
-             ORDER BY d.path, p.ordinal LIMIT ?3",
+            "SELECT DISTINCT d.edition FROM passage p JOIN document d ON d.id = p.document_id
+             WHERE p.chunk_id = ?1 ORDER BY d.edition",
         )?;
-        let rows = statement.query_map(params![chunk, only, limit], |row| {
+        let rows = statement.query_map([chunk], |row| row.get(0))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The first passages of the `limit` newest documents whose edition fits, newest first.
+    pub(crate) fn newest(&self, limit: usize, fits: impl Fn(Edition) -> bool) -> Result<Vec<Row>> {
+        let mut found = Vec::new();
+        {
+            let mut statement = self
+                .0
+                .prepare_cached("SELECT id, edition FROM document ORDER BY mtime_ns DESC, path")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                if found.len() == limit {
+                    break;
+                }
+                if fits(row.get(1)?) {
+                    found.push(row.get::<_, DocumentId>(0)?);
+                }
+            }
+        }
+        let sql = format!("{ROW} WHERE d.id = ?1 ORDER BY p.ordinal LIMIT 1");
+        let mut newest = Vec::with_capacity(found.len());
+        for document in found {
+            newest.extend(self.rows(&sql, params![document])?);
+        }
+        Ok(newest)
+    }
+
+    fn rows(&self, sql: &str, values: impl rusqlite::Params) -> Result<Vec<Row>> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        let rows = statement.query_map(values, |row| {
             let root: String = row.get(2)?;
             let path: String = row.get(3)?;
             let kind: String = row.get(4)?;
             let (first, last): (Option<u32>, Option<u32>) = (row.get(7)?, row.get(8)?);
-            Ok((
-                Row {
-                    chunk,
-                    document: row.get(0)?,
-                    source: row.get(1)?,
-                    path: Path::new(&root).join(path),
-                    kind: Kind::named(&kind).unwrap_or(Kind::Text),
-                    title: row.get(5)?,
-                    heading: Vec::new(),
-                    lines: first.zip(last),
-                    page: row.get(9)?,
-                    text: row.get(10)?,
-                },
-                row.get::<_, String>(6)?,
-            ))
+            let shown = Row {
+                document: row.get(0)?,
+                source: row.get(1)?,
+                path: Path::new(&root).join(path),
+                kind: Kind::named(&kind).unwrap_or(Kind::Text),
+                title: row.get(5)?,
+                heading: Vec::new(),
+                lines: first.zip(last),
+                page: row.get(9)?,
+                text: row.get(10)?,
+                chunk: row.get(11)?,
+                ordinal: row.get(12)?,
+            };
+            Ok((shown, row.get::<_, String>(6)?))
         })?;
         rows.map(|row| {
-            let (mut row, heading) = row?;
-            row.heading = serde_json::from_str(&heading)?;
-            Ok(row)
+            let (mut shown, heading) = row?;
+            shown.heading = serde_json::from_str(&heading)?;
+            Ok(shown)
         })
         .collect()
     }
@@ -604,21 +657,14 @@ impl Snapshot<'_> {
             .query_row([id], |row| row.get(0))?)
     }
 
-    /// Does a passage show this chunk, in the given source if one is given?
-    pub(crate) fn is_shown(&self, chunk: ChunkId, only: Option<SourceId>) -> Result<bool> {
-        let mut statement = self.0.prepare_cached(
-            "SELECT 1 FROM passage p JOIN document d ON d.id = p.document_id
-             WHERE p.chunk_id = ?1 AND (?2 IS NULL OR d.source_id = ?2)",
-        )?;
-        Ok(statement.exists(params![chunk, only])?)
-    }
-
     /// A visible document as the lexical index wants it.
     pub(crate) fn terms_of(&self, edition: Edition) -> Result<TermsDocument> {
-        let (path, title, meta): (String, String, String) = self
+        let (path, title, meta, language): (String, String, String, Option<String>) = self
             .0
-            .prepare_cached("SELECT path, title, meta FROM document WHERE edition = ?1")?
-            .query_row([edition], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            .prepare_cached("SELECT path, title, meta, language FROM document WHERE edition = ?1")?
+            .query_row([edition], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?;
         let mut statement = self.0.prepare_cached(
             "SELECT c.id, c.text, c.heading FROM passage p
              JOIN document d ON d.id = p.document_id JOIN chunk c ON c.id = p.chunk_id
@@ -643,6 +689,8 @@ impl Snapshot<'_> {
             path,
             title,
             tags: meta.tags,
+            aliases: meta.aliases,
+            language: language.as_deref().and_then(Language::named),
             rows,
         })
     }
@@ -1001,14 +1049,14 @@ pub fn put_document(
         .prepare_cached(
             "INSERT INTO document
                (source_id, path, kind, title, meta, size, mtime_ns, inode, hash, edition,
-                ingested_ms, ctime_ns, recipe)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                ingested_ms, ctime_ns, recipe, language)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
              ON CONFLICT (source_id, path) DO UPDATE SET
                kind = excluded.kind, title = excluded.title, meta = excluded.meta,
                size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode,
                hash = excluded.hash, edition = excluded.edition,
                ingested_ms = excluded.ingested_ms, ctime_ns = excluded.ctime_ns,
-               recipe = excluded.recipe
+               recipe = excluded.recipe, language = excluded.language
              RETURNING id",
         )?
         .query_row(
@@ -1025,7 +1073,8 @@ pub fn put_document(
                 edition,
                 now_ms,
                 stat.ctime_ns,
-                document.recipe
+                document.recipe,
+                document.language.map(Language::code)
             ],
             |row| row.get(0),
         )?;
@@ -1033,6 +1082,7 @@ pub fn put_document(
         .prepare_cached("DELETE FROM passage WHERE document_id = ?1")?
         .execute([id])?;
     put_passages(transaction, id, document)?;
+    select::put_marks(transaction, id, &document.path, &document.meta)?;
     forget_unused(transaction, &old)?;
     clear_problem(transaction, document.source, &document.path)
 }
@@ -1099,7 +1149,7 @@ pub fn move_document(
             stat.ctime_ns
         ],
     )?;
-    Ok(())
+    select::put_marks(transaction, id, path, &meta)
 }
 
 /// Notes that a file was touched but its bytes are the same.
@@ -1134,6 +1184,7 @@ pub fn remove_document(transaction: &Transaction<'_>, id: DocumentId) -> Result<
         retire_edition(transaction, edition)?;
     }
     transaction.execute("DELETE FROM passage WHERE document_id = ?1", [id])?;
+    select::clear_marks(transaction, id)?;
     transaction.execute("DELETE FROM document WHERE id = ?1", [id])?;
     forget_unused(transaction, &old)
 }

@@ -2,49 +2,70 @@
 //!
 //! Derived data. Entries carry the edition under which they were written; the ledger names the
 //! visible editions, so old and new entries of a document may lie side by side.
+//!
+//! tantivy keeps the postings and proposes candidates by its own BM25; what a candidate is worth
+//! is decided from its postings by [`crate::domain::rank::judge`]. Texts come to tantivy as words
+//! that are stemmed already, because a text's language decides about its stems; a query's words
+//! are looked for under the stems of every language that the index holds.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use tantivy::collector::TopDocs;
-use tantivy::query::{BooleanQuery, BoostQuery, Occur, Query, TermQuery};
+use tantivy::collector::{DocSetCollector, TopDocs};
+use tantivy::postings::Postings;
+use tantivy::query::{
+    BitSetDocSet, BooleanQuery, BoostQuery, ConstScorer, EnableScoring, Explanation, Occur,
+    PhraseQuery, Query, Scorer, TermQuery, Weight,
+};
 use tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions,
 };
-use tantivy::tokenizer::{
-    AsciiFoldingFilter, LowerCaser, RemoveLongFilter, SimpleTokenizer, TextAnalyzer,
+use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
+use tantivy::{
+    BitSet, DocAddress, DocId, DocSet, Index, IndexReader, IndexWriter, ReloadPolicy, Searcher,
+    SegmentReader, TERMINATED, TantivyDocument, Term,
 };
-use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyDocument, Term};
 
 use super::StoreError;
 use super::ledger::TermsDocument;
 use crate::domain::chunk::ChunkId;
+use crate::domain::language::Language;
+use crate::domain::query;
+use crate::domain::rank::{MeanLengths, Occurrences, STOP_WORD, Terms, idf};
 use crate::domain::source::Edition;
+use crate::domain::words::{Stems, Word, words};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// Memory of the writer before it flushes a segment.
 const WRITER_BYTES: usize = 32 << 20;
 
-/// Longer words are data, not language.
-const LONGEST_WORD_BYTES: usize = 80;
+const TOKENIZER: &str = "stems";
 
-const ANALYZER: &str = "coho";
+/// How much a word counts in title and headings, and in tags, aliases and path, when candidates are
+/// proposed; in the text it counts 1.
+const HEAD_BOOST: f32 = 0.5;
+const LABELS_BOOST: f32 = 0.3;
 
-/// How much a word counts in each field; the text is 1.
-const TITLE_BOOST: f32 = 0.5;
-const HEADING_BOOST: f32 = 0.5;
-const TAGS_BOOST: f32 = 0.5;
-const PATH_BOOST: f32 = 0.25;
+/// Words of a query at most, the rarest: a pasted page is not a query.
+const MOST_WORDS: usize = 64;
+
+/// Words that a prefix stands for at most, the most frequent ones.
+const PREFIX_WORDS: usize = 64;
+
+/// Languages of which stems are looked for at most, those with the most entries.
+const MOST_LANGUAGES: usize = 6;
+
+/// Editions up to which a filter follows their postings instead of looking at every entry.
+const FEW_EDITIONS: usize = 1000;
 
 #[derive(Clone, Copy)]
 struct Fields {
     text: Field,
-    title: Field,
-    heading: Field,
-    tags: Field,
-    path: Field,
+    head: Field,
+    labels: Field,
+    language: Field,
     edition: Field,
     id_high: Field,
     id_low: Field,
@@ -57,8 +78,39 @@ pub(super) struct Hit {
     pub chunk: ChunkId,
     /// The edition of the document in which it was found.
     pub edition: Edition,
-    /// BM25.
+    /// Where it is in the index.
+    pub address: DocAddress,
+    /// BM25 over all fields, as tantivy counts it.
     pub score: f32,
+}
+
+/// What the index is asked, worked out once for a query.
+pub(super) struct Asked {
+    searcher: Searcher,
+    /// For each word of the query, the stems that stand for it.
+    groups: Vec<Vec<String>>,
+    /// What the words are worth.
+    pub terms: Terms,
+    /// What entries must fit: filters, phrases, words left out.
+    must: Vec<(Occur, Box<dyn Query>)>,
+    means: MeanLengths,
+}
+
+impl Asked {
+    /// Does the query narrow what may be found?
+    pub(super) fn narrows(&self) -> bool {
+        !self.must.is_empty()
+    }
+
+    /// Does the query have words to look for?
+    pub(super) fn has_words(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
+    /// Mean lengths of the fields over all entries.
+    pub(super) fn means(&self) -> MeanLengths {
+        self.means
+    }
 }
 
 /// The lexical index.
@@ -82,7 +134,7 @@ impl Lexical {
         let directory =
             tantivy::directory::MmapDirectory::open(folder).map_err(|source| at(source.into()))?;
         let index = Index::open_or_create(directory, schema).map_err(at)?;
-        index.tokenizers().register(ANALYZER, analyzer());
+        index.tokenizers().register(TOKENIZER, Stemmed::default());
         let reader = index
             .reader_builder()
             .reload_policy(ReloadPolicy::Manual)
@@ -114,6 +166,7 @@ impl Lexical {
         let mut writer = writer
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut stems: HashMap<Option<Language>, Stems> = HashMap::new();
         let outcome = (|| {
             for edition in gone {
                 writer.delete_term(self.edition_term(*edition));
@@ -121,8 +174,11 @@ impl Lexical {
             for document in documents {
                 // A broken run may have left entries of this edition.
                 writer.delete_term(self.edition_term(document.edition));
+                let stems = stems.entry(document.language).or_insert_with(|| {
+                    Stems::of(Some(document.language.unwrap_or(Language::ENGLISH)))
+                });
                 for row in &document.rows {
-                    writer.add_document(self.entry(document, row))?;
+                    writer.add_document(self.entry(document, row, stems))?;
                 }
             }
             writer.commit()?;
@@ -174,131 +230,644 @@ impl Lexical {
         }
     }
 
-    /// The `limit` entries that fit the words of `query` best, best first.
+    /// Works out what a query asks of this index; `only` narrows it to these editions.
     ///
     /// # Errors
     /// [`StoreError::Lexical`].
-    pub(super) fn search(&self, query: &str, limit: usize) -> Result<Vec<Hit>> {
-        let words = self.words(query);
-        if words.is_empty() || limit == 0 {
-            return Ok(Vec::new());
-        }
-        self.run(&self.query_of(&words), limit)
+    pub(super) fn ask(
+        &self,
+        query: &query::Query,
+        only: Option<&Arc<HashSet<Edition>>>,
+    ) -> Result<Asked> {
+        self.ask_searcher(query, only)
             .map_err(|source| StoreError::lexical(&self.folder, source))
     }
 
-    fn run(&self, query: &dyn Query, limit: usize) -> tantivy::Result<Vec<Hit>> {
+    fn ask_searcher(
+        &self,
+        query: &query::Query,
+        only: Option<&Arc<HashSet<Edition>>>,
+    ) -> tantivy::Result<Asked> {
         let searcher = self.reader.searcher();
-        let top = searcher.search(query, &TopDocs::with_limit(limit).order_by_score())?;
-        let mut hits = Vec::with_capacity(top.len());
-        for (score, address) in top {
-            let columns = searcher.segment_reader(address.segment_ord).fast_fields();
-            let first = |name: &str| -> tantivy::Result<u64> {
-                Ok(columns.u64(name)?.first(address.doc_id).unwrap_or(0))
+        let languages = self.languages(&searcher)?;
+        let mut stems: Vec<Stems> = languages.iter().map(|l| Stems::of(Some(*l))).collect();
+        let mut must: Vec<(Occur, Box<dyn Query>)> = Vec::new();
+        if let Some(editions) = only {
+            let filter = EditionFilter {
+                editions: Arc::clone(editions),
+                field: self.fields.edition,
             };
-            let mut id = [0; 16];
-            id[..8].copy_from_slice(&first("id_high")?.to_be_bytes());
-            id[8..].copy_from_slice(&first("id_low")?.to_be_bytes());
-            hits.push(Hit {
-                chunk: ChunkId(id),
-                edition: Edition(first("edition")?.cast_signed()),
-                score,
-            });
+            must.push((Occur::Must, Box::new(filter)));
         }
-        Ok(hits)
+        for phrase in &query.phrases {
+            must.extend(self.phrase(phrase, &mut stems).map(|q| (Occur::Must, q)));
+        }
+        for without in &query.without {
+            must.extend(
+                self.phrase(without, &mut stems)
+                    .map(|q| (Occur::MustNot, q)),
+            );
+        }
+        let (groups, terms) = self.groups(&searcher, query, &languages, &mut stems)?;
+        Ok(Asked {
+            means: self.means(&searcher)?,
+            searcher,
+            groups,
+            terms,
+            must,
+        })
     }
 
-    /// The distinct words of a query as the index knows them; at most 256, because a pasted page
-    /// is not a query.
-    fn words(&self, query: &str) -> Vec<String> {
-        let mut analyzer = self
-            .index
-            .tokenizers()
-            .get(ANALYZER)
-            .expect("the analyzer was registered at opening");
-        let mut words: Vec<String> = Vec::new();
-        let mut seen = HashSet::new();
-        let mut stream = analyzer.token_stream(query);
-        while stream.advance() && words.len() < 256 {
-            let word = stream.token().text.clone();
-            if seen.insert(word.clone()) {
-                words.push(word);
+    /// The languages with stemmers that entries are written in, those with the most entries first;
+    /// English when there is none.
+    fn languages(&self, searcher: &Searcher) -> tantivy::Result<Vec<Language>> {
+        let mut found = Vec::new();
+        for language in Language::stemmed() {
+            let term = Term::from_field_text(self.fields.language, language.code());
+            let entries = searcher.doc_freq(&term)?;
+            if entries > 0 {
+                found.push((entries, language));
             }
         }
-        words
+        found.sort_by_key(|(entries, language)| (std::cmp::Reverse(*entries), language.code()));
+        found.truncate(MOST_LANGUAGES);
+        let mut languages: Vec<Language> = found.into_iter().map(|(_, l)| l).collect();
+        if languages.is_empty() {
+            languages.push(Language::ENGLISH);
+        }
+        Ok(languages)
     }
 
-    fn query_of(&self, words: &[String]) -> BooleanQuery {
+    /// The words of a query with the stems that stand for them, and what they are worth.
+    fn groups(
+        &self,
+        searcher: &Searcher,
+        query: &query::Query,
+        languages: &[Language],
+        stems: &mut [Stems],
+    ) -> tantivy::Result<(Vec<Vec<String>>, Terms)> {
+        let detected = Language::detect(&query.words).filter(|l| languages.contains(l));
+        let spoken = detected.unwrap_or(languages[0]);
+        let mut groups: Vec<(Vec<String>, f32)> = Vec::new();
+        let mut numbers: HashMap<Vec<String>, usize> = HashMap::new();
+        let mut sequence: Vec<(u32, usize)> = Vec::new();
+        let all = searcher.num_docs();
+        for word in words(&query.words) {
+            let group = alternatives(&word, stems);
+            let number = if let Some(known) = numbers.get(&group) {
+                *known
+            } else {
+                let rarity = idf(all, self.holding(searcher, &group)?);
+                let stop = spoken.is_stop_word(&word.text);
+                let weight = if stop { STOP_WORD * rarity } else { rarity };
+                numbers.insert(group.clone(), groups.len());
+                groups.push((group, weight));
+                groups.len() - 1
+            };
+            sequence.push((word.position, number));
+        }
+        for prefix in &query.prefixes {
+            let group = self.beginning_with(searcher, prefix)?;
+            if !group.is_empty() {
+                let rarity = idf(all, self.holding(searcher, &group)?);
+                groups.push((group, rarity));
+            }
+        }
+        Ok(rarest(groups, &sequence))
+    }
+
+    /// How many entries hold one of the stems in their text, about.
+    fn holding(&self, searcher: &Searcher, group: &[String]) -> tantivy::Result<u64> {
+        let mut most = 0;
+        for stem in group {
+            let term = Term::from_field_text(self.fields.text, stem);
+            most = most.max(searcher.doc_freq(&term)?);
+        }
+        Ok(most)
+    }
+
+    /// Indexed words that begin so.
+    fn beginning_with(&self, searcher: &Searcher, prefix: &str) -> tantivy::Result<Vec<String>> {
+        let prefix = crate::domain::words::fold(&prefix.to_lowercase());
+        let mut found: HashMap<String, u32> = HashMap::new();
+        for segment in searcher.segment_readers() {
+            for field in [self.fields.text, self.fields.head, self.fields.labels] {
+                let inverted = segment.inverted_index(field)?;
+                let mut stream = inverted.terms().range().ge(&prefix).into_stream()?;
+                while stream.advance() && stream.key().starts_with(prefix.as_bytes()) {
+                    let word = String::from_utf8_lossy(stream.key()).into_owned();
+                    *found.entry(word).or_default() += stream.value().doc_freq;
+                }
+            }
+        }
+        let mut words: Vec<(String, u32)> = found.into_iter().collect();
+        words.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        words.truncate(PREFIX_WORDS);
+        Ok(words.into_iter().map(|(word, _)| word).collect())
+    }
+
+    /// Entries whose text or head holds these words side by side, under the stems of any language;
+    /// `None` for a phrase without words.
+    fn phrase(&self, phrase: &str, stems: &mut [Stems]) -> Option<Box<dyn Query>> {
+        let found = words(phrase);
+        let last = found.last()?.position;
+        let mut any: Vec<(Occur, Box<dyn Query>)> = Vec::new();
+        for stems in stems {
+            for field in [self.fields.text, self.fields.head] {
+                let mut terms: Vec<(usize, Term)> = Vec::new();
+                for word in &found {
+                    let term = Term::from_field_text(field, stems.stem(word));
+                    terms.push((word.position as usize, term));
+                }
+                let query: Box<dyn Query> = if last == 0 && terms.len() == 1 {
+                    let (_, term) = terms.remove(0);
+                    Box::new(TermQuery::new(term, IndexRecordOption::Basic))
+                } else {
+                    Box::new(PhraseQuery::new_with_offset(terms))
+                };
+                any.push((Occur::Should, query));
+            }
+        }
+        Some(Box::new(BooleanQuery::new(any)))
+    }
+
+    fn means(&self, searcher: &Searcher) -> tantivy::Result<MeanLengths> {
+        let fields = [self.fields.text, self.fields.head, self.fields.labels];
+        let mut means = [0.0; 3];
+        for (mean, field) in means.iter_mut().zip(fields) {
+            let (mut tokens, mut entries) = (0, 0);
+            for segment in searcher.segment_readers() {
+                tokens += segment.inverted_index(field)?.total_num_tokens();
+                entries += u64::from(segment.max_doc());
+            }
+            #[expect(clippy::cast_precision_loss, reason = "a mean needs no more digits")]
+            let ratio = tokens as f32 / entries.max(1) as f32;
+            *mean = ratio;
+        }
+        Ok(MeanLengths(means))
+    }
+
+    /// The `limit` entries that fit the words best, best first.
+    ///
+    /// # Errors
+    /// [`StoreError::Lexical`].
+    pub(super) fn search(&self, asked: &Asked, limit: usize) -> Result<Vec<Hit>> {
+        if !asked.has_words() || limit == 0 {
+            return Ok(Vec::new());
+        }
+        let query = self.query_of(asked);
+        let outcome = (|| -> tantivy::Result<Vec<Hit>> {
+            let collector = TopDocs::with_limit(limit).order_by_score();
+            let top = asked.searcher.search(&query, &collector)?;
+            let mut columns = Columns::default();
+            let hit = |(score, address)| columns.hit(&asked.searcher, address, score);
+            top.into_iter().map(hit).collect()
+        })();
+        outcome.map_err(|source| StoreError::lexical(&self.folder, source))
+    }
+
+    /// Every entry that fits what narrows the query.
+    ///
+    /// # Errors
+    /// [`StoreError::Lexical`].
+    pub(super) fn narrowed(&self, asked: &Asked) -> Result<Vec<Hit>> {
+        let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::new();
+        clauses.extend(asked.must.iter().map(|(o, q)| (*o, q.box_clone())));
+        if clauses.iter().all(|(occur, _)| *occur == Occur::MustNot) {
+            clauses.push((Occur::Must, Box::new(tantivy::query::AllQuery)));
+        }
+        let query = BooleanQuery::new(clauses);
+        let outcome = (|| -> tantivy::Result<Vec<Hit>> {
+            let found = asked.searcher.search(&query, &DocSetCollector)?;
+            let mut found: Vec<DocAddress> = found.into_iter().collect();
+            found.sort_unstable();
+            let mut columns = Columns::default();
+            let hit = |address| columns.hit(&asked.searcher, address, 0.0);
+            found.into_iter().map(hit).collect()
+        })();
+        outcome.map_err(|source| StoreError::lexical(&self.folder, source))
+    }
+
+    /// The entries of a chunk; several when it stands in several documents.
+    ///
+    /// # Errors
+    /// [`StoreError::Lexical`].
+    pub(super) fn entries_of(&self, asked: &Asked, chunk: ChunkId) -> Result<Vec<Hit>> {
+        let term = Term::from_field_u64(self.fields.id_high, halves(chunk).0);
+        let outcome = (|| -> tantivy::Result<Vec<Hit>> {
+            let mut hits = Vec::new();
+            let mut columns = Columns::default();
+            for (ordinal, segment) in (0_u32..).zip(asked.searcher.segment_readers()) {
+                let inverted = segment.inverted_index(self.fields.id_high)?;
+                let Some(mut found) = inverted.read_postings(&term, IndexRecordOption::Basic)?
+                else {
+                    continue;
+                };
+                while found.doc() != TERMINATED {
+                    let alive = segment.alive_bitset();
+                    if alive.is_none_or(|alive| alive.is_alive(found.doc())) {
+                        let address = DocAddress::new(ordinal, found.doc());
+                        hits.push(columns.hit(&asked.searcher, address, 0.0)?);
+                    }
+                    found.advance();
+                }
+            }
+            hits.retain(|hit| hit.chunk == chunk);
+            Ok(hits)
+        })();
+        outcome.map_err(|source| StoreError::lexical(&self.folder, source))
+    }
+
+    /// Where the words of a query occur in these entries, in the order in which they are given.
+    ///
+    /// # Errors
+    /// [`StoreError::Lexical`].
+    pub(super) fn occurrences(
+        &self,
+        asked: &Asked,
+        entries: &[DocAddress],
+    ) -> Result<Vec<Occurrences>> {
+        let mut order: Vec<usize> = (0..entries.len()).collect();
+        order.sort_unstable_by_key(|index| entries[*index]);
+        let blank = Occurrences {
+            text: vec![Vec::new(); asked.groups.len()],
+            head: vec![0; asked.groups.len()],
+            labels: vec![0; asked.groups.len()],
+            lengths: [0; 3],
+        };
+        let mut found = vec![blank; entries.len()];
+        for some in order.chunk_by(|a, b| entries[*a].segment_ord == entries[*b].segment_ord) {
+            let segment = asked.searcher.segment_reader(entries[some[0]].segment_ord);
+            self.occurrences_in(segment, &asked.groups, entries, some, &mut found)
+                .map_err(|source| StoreError::lexical(&self.folder, source))?;
+        }
+        Ok(found)
+    }
+
+    fn occurrences_in(
+        &self,
+        segment: &SegmentReader,
+        groups: &[Vec<String>],
+        entries: &[DocAddress],
+        some: &[usize],
+        found: &mut [Occurrences],
+    ) -> tantivy::Result<()> {
+        let fields = [self.fields.text, self.fields.head, self.fields.labels];
+        for (place, field) in fields.into_iter().enumerate() {
+            let lengths = segment.get_fieldnorms_reader(field)?;
+            for index in some {
+                found[*index].lengths[place] = lengths.fieldnorm(entries[*index].doc_id);
+            }
+            let inverted = segment.inverted_index(field)?;
+            let option = if place == 0 {
+                IndexRecordOption::WithFreqsAndPositions
+            } else {
+                IndexRecordOption::WithFreqs
+            };
+            for (number, group) in groups.iter().enumerate() {
+                for stem in group {
+                    let term = Term::from_field_text(field, stem);
+                    let Some(mut postings) = inverted.read_postings(&term, option)? else {
+                        continue;
+                    };
+                    for index in some {
+                        let entry = entries[*index].doc_id;
+                        if postings.doc() < entry {
+                            postings.seek(entry);
+                        }
+                        if postings.doc() != entry {
+                            continue;
+                        }
+                        let found = &mut found[*index];
+                        match place {
+                            0 => note_places(&mut postings, &mut found.text[number]),
+                            1 => found.head[number] += postings.term_freq(),
+                            _ => found.labels[number] += postings.term_freq(),
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn query_of(&self, asked: &Asked) -> BooleanQuery {
         let fields = [
             (self.fields.text, 1.0),
-            (self.fields.title, TITLE_BOOST),
-            (self.fields.heading, HEADING_BOOST),
-            (self.fields.tags, TAGS_BOOST),
-            (self.fields.path, PATH_BOOST),
+            (self.fields.head, HEAD_BOOST),
+            (self.fields.labels, LABELS_BOOST),
         ];
-        let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::new();
-        for word in words {
+        let mut any: Vec<(Occur, Box<dyn Query>)> = Vec::new();
+        for stem in asked.groups.iter().flatten() {
             for (field, boost) in fields {
-                let term = Term::from_field_text(field, word);
+                let term = Term::from_field_text(field, stem);
                 let query = TermQuery::new(term, IndexRecordOption::WithFreqs);
-                clauses.push((
-                    Occur::Should,
-                    Box::new(BoostQuery::new(Box::new(query), boost)),
-                ));
+                let query = BoostQuery::new(Box::new(query), boost);
+                any.push((Occur::Should, Box::new(query)));
             }
         }
-        BooleanQuery::new(clauses)
+        if asked.must.is_empty() {
+            return BooleanQuery::new(any);
+        }
+        let mut all: Vec<(Occur, Box<dyn Query>)> = Vec::new();
+        // What narrows is no evidence: it scores nothing.
+        all.extend(asked.must.iter().map(|(occur, query)| {
+            let query = tantivy::query::ConstScoreQuery::new(query.box_clone(), 0.0);
+            (*occur, Box::new(query) as Box<dyn Query>)
+        }));
+        all.push((Occur::Must, Box::new(BooleanQuery::new(any))));
+        BooleanQuery::new(all)
     }
 
     fn edition_term(&self, edition: Edition) -> Term {
         Term::from_field_u64(self.fields.edition, edition.0.cast_unsigned())
     }
 
-    fn entry(&self, document: &TermsDocument, row: &super::ledger::TermsRow) -> TantivyDocument {
+    fn entry(
+        &self,
+        document: &TermsDocument,
+        row: &super::ledger::TermsRow,
+        stems: &mut Stems,
+    ) -> TantivyDocument {
         let fields = self.fields;
+        let heading = row.heading.join(" ");
+        let titled = row.heading.first() == Some(&document.title);
+        let head = if titled {
+            heading.clone()
+        } else {
+            format!("{} {heading}", document.title)
+        };
+        let labels = format!(
+            "{} {} {}",
+            document.tags.join(" "),
+            document.aliases.join(" "),
+            document.path
+        );
         let mut entry = TantivyDocument::default();
-        entry.add_text(fields.text, &row.text);
-        entry.add_text(fields.title, &document.title);
-        entry.add_text(fields.heading, row.heading.join(" "));
-        entry.add_text(fields.tags, document.tags.join(" "));
         entry.add_text(
-            fields.path,
-            document.path.replace(['/', '_', '-', '.'], " "),
+            fields.text,
+            stemmed(&format!("{heading}\n{}", row.text), stems),
+        );
+        entry.add_text(fields.head, stemmed(&head, stems));
+        entry.add_text(fields.labels, stemmed(&labels, stems));
+        entry.add_text(
+            fields.language,
+            document.language.unwrap_or(Language::ENGLISH).code(),
         );
         entry.add_u64(fields.edition, document.edition.0.cast_unsigned());
-        let (high, low) = row.chunk.0.split_at(8);
-        let number = |half: &[u8]| u64::from_be_bytes(half.try_into().expect("half of 16 bytes"));
-        entry.add_u64(fields.id_high, number(high));
-        entry.add_u64(fields.id_low, number(low));
+        let (high, low) = halves(row.chunk);
+        entry.add_u64(fields.id_high, high);
+        entry.add_u64(fields.id_low, low);
         entry
     }
 }
 
-fn analyzer() -> TextAnalyzer {
-    TextAnalyzer::builder(SimpleTokenizer::default())
-        .filter(RemoveLongFilter::limit(LONGEST_WORD_BYTES))
-        .filter(LowerCaser)
-        .filter(AsciiFoldingFilter)
-        .build()
+/// A chunk's id as two numbers.
+fn halves(chunk: ChunkId) -> (u64, u64) {
+    let (high, low) = chunk.0.split_at(8);
+    let number = |half: &[u8]| u64::from_be_bytes(half.try_into().expect("half of 16 bytes"));
+    (number(high), number(low))
+}
+
+/// The stems that stand for a word, one for each language, without repetition.
+fn alternatives(word: &Word, stems: &mut [Stems]) -> Vec<String> {
+    let mut group: Vec<String> = Vec::new();
+    for stems in stems {
+        let stem = stems.stem(word);
+        if !group.iter().any(|known| known == stem) {
+            group.push(stem.to_owned());
+        }
+    }
+    group
+}
+
+/// Keeps the groups that are worth most, and the pairs among them.
+fn rarest(groups: Vec<(Vec<String>, f32)>, sequence: &[(u32, usize)]) -> (Vec<Vec<String>>, Terms) {
+    let mut order: Vec<usize> = (0..groups.len()).collect();
+    order.sort_by(|a, b| groups[*b].1.total_cmp(&groups[*a].1).then(a.cmp(b)));
+    order.truncate(MOST_WORDS);
+    order.sort_unstable();
+    let renumbered: HashMap<usize, usize> =
+        order.iter().enumerate().map(|(n, o)| (*o, n)).collect();
+    let mut pairs = Vec::new();
+    for (position, first) in sequence {
+        let next = sequence.iter().filter(|(other, _)| *other == position + 1);
+        for (_, second) in next {
+            if let (Some(a), Some(b)) = (renumbered.get(first), renumbered.get(second))
+                && a != b
+            {
+                pairs.push((*a, *b));
+            }
+        }
+    }
+    pairs.sort_unstable();
+    pairs.dedup();
+    let mut terms = Terms {
+        weights: Vec::with_capacity(order.len()),
+        pairs,
+    };
+    let mut kept = Vec::with_capacity(order.len());
+    for (index, (group, weight)) in groups.into_iter().enumerate() {
+        if renumbered.contains_key(&index) {
+            terms.weights.push(weight);
+            kept.push(group);
+        }
+    }
+    (kept, terms)
+}
+
+/// Adds the places of a word in an entry to those of its other stems.
+fn note_places(postings: &mut impl Postings, places: &mut Vec<u32>) {
+    let mut more = Vec::new();
+    postings.positions(&mut more);
+    if places.is_empty() {
+        *places = more;
+    } else {
+        places.extend(more);
+        places.sort_unstable();
+        places.dedup();
+    }
+}
+
+/// The columns of the segments that hits come from, opened once a search.
+#[derive(Default)]
+struct Columns(HashMap<u32, [tantivy::columnar::Column<u64>; 3]>);
+
+impl Columns {
+    fn hit(
+        &mut self,
+        searcher: &Searcher,
+        address: DocAddress,
+        score: f32,
+    ) -> tantivy::Result<Hit> {
+        let columns = match self.0.entry(address.segment_ord) {
+            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::hash_map::Entry::Vacant(gap) => {
+                let fast = searcher.segment_reader(address.segment_ord).fast_fields();
+                gap.insert([
+                    fast.u64("id_high")?,
+                    fast.u64("id_low")?,
+                    fast.u64("edition")?,
+                ])
+            }
+        };
+        let [high, low, edition] = columns
+            .each_ref()
+            .map(|c| c.first(address.doc_id).unwrap_or(0));
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&high.to_be_bytes());
+        id[8..].copy_from_slice(&low.to_be_bytes());
+        Ok(Hit {
+            chunk: ChunkId(id),
+            edition: Edition(edition.cast_signed()),
+            address,
+            score,
+        })
+    }
+}
+
+/// Entries of some editions.
+#[derive(Clone)]
+struct EditionFilter {
+    editions: Arc<HashSet<Edition>>,
+    field: Field,
+}
+
+impl std::fmt::Debug for EditionFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} editions", self.editions.len())
+    }
+}
+
+impl Query for EditionFilter {
+    fn weight(&self, _: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Weight for EditionFilter {
+    fn scorer(&self, segment: &SegmentReader, boost: f32) -> tantivy::Result<Box<dyn Scorer>> {
+        let mut entries = BitSet::with_max_value(segment.max_doc());
+        if self.editions.len() <= FEW_EDITIONS {
+            let inverted = segment.inverted_index(self.field)?;
+            for edition in self.editions.iter() {
+                let term = Term::from_field_u64(self.field, edition.0.cast_unsigned());
+                let found = inverted.read_postings(&term, IndexRecordOption::Basic)?;
+                if let Some(mut postings) = found {
+                    while postings.doc() != TERMINATED {
+                        entries.insert(postings.doc());
+                        postings.advance();
+                    }
+                }
+            }
+        } else {
+            let column = segment.fast_fields().u64("edition")?;
+            for entry in 0..segment.max_doc() {
+                let edition = column.first(entry);
+                if edition.is_some_and(|e| self.editions.contains(&Edition(e.cast_signed()))) {
+                    entries.insert(entry);
+                }
+            }
+        }
+        Ok(Box::new(ConstScorer::new(
+            BitSetDocSet::from(entries),
+            boost,
+        )))
+    }
+
+    fn explain(&self, _: &SegmentReader, _: DocId) -> tantivy::Result<Explanation> {
+        Ok(Explanation::new("edition", 1.0))
+    }
+}
+
+/// Marks a word that stands at the place of the one before it.
+const SAME_PLACE: char = '\u{1}';
+
+/// The stems of a text, one a line, as [`Stemmed`] reads them.
+fn stemmed(text: &str, stems: &mut Stems) -> String {
+    let mut lines = String::with_capacity(text.len());
+    let mut last = None;
+    for word in words(text) {
+        if !lines.is_empty() {
+            lines.push('\n');
+        }
+        if last == Some(word.position) {
+            lines.push(SAME_PLACE);
+        }
+        last = Some(word.position);
+        lines.push_str(stems.stem(&word));
+    }
+    lines
+}
+
+/// A tokenizer of texts that [`stemmed`] wrote.
+#[derive(Clone, Default)]
+struct Stemmed {
+    token: Token,
+}
+
+struct Lines<'a> {
+    rest: Option<&'a str>,
+    token: &'a mut Token,
+}
+
+impl Tokenizer for Stemmed {
+    type TokenStream<'a> = Lines<'a>;
+
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> Lines<'a> {
+        self.token.reset();
+        Lines {
+            rest: (!text.is_empty()).then_some(text),
+            token: &mut self.token,
+        }
+    }
+}
+
+impl TokenStream for Lines<'_> {
+    fn advance(&mut self) -> bool {
+        let Some(rest) = self.rest else {
+            return false;
+        };
+        let (line, rest) = match rest.split_once('\n') {
+            Some((line, rest)) => (line, Some(rest)),
+            None => (rest, None),
+        };
+        self.rest = rest;
+        let word = line.strip_prefix(SAME_PLACE);
+        if word.is_none() {
+            self.token.position = self.token.position.wrapping_add(1);
+        }
+        self.token.text.clear();
+        self.token.text.push_str(word.unwrap_or(line));
+        true
+    }
+
+    fn token(&self) -> &Token {
+        self.token
+    }
+
+    fn token_mut(&mut self) -> &mut Token {
+        self.token
+    }
 }
 
 /// Nothing is stored: text comes from the ledger.
 fn schema() -> (Schema, Fields) {
     let mut builder = Schema::builder();
-    let words = || {
+    let words = |option| {
         let indexing = TextFieldIndexing::default()
-            .set_tokenizer(ANALYZER)
-            .set_index_option(IndexRecordOption::WithFreqsAndPositions);
+            .set_tokenizer(TOKENIZER)
+            .set_index_option(option);
         TextOptions::default().set_indexing_options(indexing)
     };
+    let places = IndexRecordOption::WithFreqsAndPositions;
     let fields = Fields {
-        text: builder.add_text_field("text", words()),
-        title: builder.add_text_field("title", words()),
-        heading: builder.add_text_field("heading", words()),
-        tags: builder.add_text_field("tags", words()),
-        path: builder.add_text_field("path", words()),
+        text: builder.add_text_field("text", words(places)),
+        head: builder.add_text_field("head", words(places)),
+        labels: builder.add_text_field("labels", words(IndexRecordOption::WithFreqs)),
+        language: builder.add_text_field("language", words(IndexRecordOption::Basic)),
         edition: builder.add_u64_field("edition", INDEXED | FAST),
-        id_high: builder.add_u64_field("id_high", FAST),
+        id_high: builder.add_u64_field("id_high", INDEXED | FAST),
         id_low: builder.add_u64_field("id_low", FAST),
     };
     (builder.build(), fields)

@@ -19,24 +19,26 @@
 //! ([`Store::indexes`] of another space) and put in their place by [`Store::switch_to`].
 
 pub mod backup;
+pub mod candidates;
 mod index;
 pub mod ledger;
 mod lexical;
+pub mod nearest;
+mod select;
 mod vectors;
 pub mod verify;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::domain::chunk::ChunkId;
-use crate::domain::rank::Candidate;
 use crate::domain::source::{DocumentId, Edition, SourceId, title_or_stem};
 use crate::error::{Fault, Kind};
 pub use index::{Indexes, VectorSpace};
-use ledger::{FileStat, Ingested, Ledger, Problem, Row, Snapshot, TermsDocument, TermsRow};
+use ledger::{FileStat, Ingested, Ledger, Problem, Snapshot, TermsDocument, TermsRow};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -123,6 +125,12 @@ pub enum StoreError {
     NoSource {
         /// What was asked for.
         id: SourceId,
+    },
+    /// A filter that names no source.
+    #[error("there is no source `{name}`")]
+    NoSuchSource {
+        /// What was asked for.
+        name: String,
     },
 }
 
@@ -213,11 +221,21 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// Is an index of another version of coho?
+    pub(crate) fn is_other_schema(&self) -> bool {
+        let Self::Lexical { source, .. } = self else {
+            return false;
+        };
+        matches!(**source, tantivy::TantivyError::SchemaError(_))
+    }
+}
+
 impl Fault for StoreError {
     fn kind(&self) -> Kind {
         match self {
             Self::InUse { .. } => Kind::Conflict,
-            Self::NoSource { .. } => Kind::NotFound,
+            Self::NoSource { .. } | Self::NoSuchSource { .. } => Kind::NotFound,
             Self::NewerLedger { .. } | Self::Backup { .. } => Kind::BadInput,
             _ if self.is_read_only() => Kind::BadInput,
             _ if self.is_disk_full() => Kind::NotReady,
@@ -230,7 +248,7 @@ impl Fault for StoreError {
             _ if self.is_disk_full() => "disk_full",
             _ if self.is_read_only() => "data_folder_read_only",
             Self::InUse { .. } => "data_folder_in_use",
-            Self::NoSource { .. } => "no_such_source",
+            Self::NoSource { .. } | Self::NoSuchSource { .. } => "no_such_source",
             Self::NewerLedger { .. } => "newer_ledger",
             Self::Backup { .. } => "bad_backup",
             _ if self.is_ledger_damage() => "ledger_damaged",
@@ -253,7 +271,9 @@ impl Fault for StoreError {
                 Some("stop that process, or set COHO_HOME to another folder".into())
             }
             Self::NewerLedger { .. } => Some("use the newer coho with this data folder".into()),
-            Self::NoSource { .. } => Some("`coho sources` lists them".into()),
+            Self::NoSource { .. } | Self::NoSuchSource { .. } => {
+                Some("`coho sources` lists them".into())
+            }
             Self::Vectors { .. } | Self::Lexical { .. } => {
                 Some("`coho verify --repair` makes it anew from the ledger".into())
             }
@@ -298,23 +318,19 @@ impl Change {
     }
 }
 
-/// The candidates of both lanes, limited to what is visible.
-#[derive(Debug, Default)]
-pub struct Candidates {
-    /// By cosine.
-    pub dense: Vec<Candidate>,
-    /// By BM25.
-    pub lexical: Vec<Candidate>,
-}
-
 /// The ledger, and the way to the indexes.
 pub struct Store {
     home: PathBuf,
     ledger: Ledger,
     access: Access,
+    exact_rows: usize,
     /// Held while the store is open for writing.
     _lock: Option<File>,
 }
+
+/// Chunks whose vectors are kept in memory, unless the owner says otherwise: 150 MB at 384
+/// dimensions.
+const EXACT_ROWS: usize = 100_000;
 
 /// How to open a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -358,8 +374,15 @@ impl Store {
             home: home.to_owned(),
             ledger,
             access,
+            exact_rows: EXACT_ROWS,
             _lock: lock,
         })
+    }
+
+    /// Keeps the vectors of this many chunks in memory at most; more are searched by an index.
+    #[must_use]
+    pub fn exact_up_to(self, exact_rows: usize) -> Self {
+        Self { exact_rows, ..self }
     }
 
     /// The data folder.
@@ -386,7 +409,7 @@ impl Store {
     /// What the indexes say.
     pub fn indexes(&self, space: &VectorSpace) -> Result<Indexes> {
         let folder = self.home.join("index").join(&space.model);
-        Indexes::open(&folder, space, self.access)
+        Indexes::open(&folder, space, self.exact_rows, self.access)
     }
 
     /// Are there indexes of this embedding model?
@@ -588,46 +611,6 @@ impl Store {
         backup::automatic(&self.home, &self.ledger, backup_age)
     }
 
-    /// Asks both lanes and keeps what is visible in `snapshot`.
-    ///
-    /// # Errors
-    /// What the stores say.
-    pub fn candidates(
-        &self,
-        indexes: &Indexes,
-        snapshot: &Snapshot<'_>,
-        words: &str,
-        vector: Option<&[f32]>,
-        only: Option<SourceId>,
-        limit: usize,
-    ) -> Result<Candidates> {
-        // Room for orphans and, with a filter, for other sources.
-        let wide = if only.is_some() {
-            limit * 20
-        } else {
-            limit * 2
-        };
-        let mut shown = Shown::new(snapshot, only);
-        let mut dense = Vec::with_capacity(limit);
-        if let Some(vector) = vector {
-            for candidate in indexes.vectors.nearest(vector, wide)? {
-                if dense.len() < limit && shown.chunk(candidate.chunk)? {
-                    dense.push(candidate);
-                }
-            }
-        }
-        let mut lexical = Vec::with_capacity(limit);
-        for hit in indexes.lexical.search(words, wide)? {
-            if lexical.len() < limit && shown.edition(hit.edition)? && shown.chunk(hit.chunk)? {
-                lexical.push(Candidate {
-                    chunk: hit.chunk,
-                    score: hit.score,
-                });
-            }
-        }
-        Ok(Candidates { dense, lexical })
-    }
-
     /// Bytes on disk: ledger, vectors, terms.
     pub fn disk_bytes(&self) -> (u64, u64, u64) {
         let index = self.home.join("index");
@@ -656,43 +639,6 @@ fn reach(name: &str, path: &Path) -> Result<()> {
     crate::failpoint::reach(name).map_err(|source| StoreError::io(path, source))
 }
 
-/// Remembers what a search has asked the ledger already.
-struct Shown<'a> {
-    snapshot: &'a Snapshot<'a>,
-    only: Option<SourceId>,
-    chunks: HashMap<ChunkId, bool>,
-    editions: HashMap<Edition, bool>,
-}
-
-impl<'a> Shown<'a> {
-    fn new(snapshot: &'a Snapshot<'a>, only: Option<SourceId>) -> Self {
-        Self {
-            snapshot,
-            only,
-            chunks: HashMap::new(),
-            editions: HashMap::new(),
-        }
-    }
-
-    fn chunk(&mut self, id: ChunkId) -> Result<bool> {
-        if let Some(known) = self.chunks.get(&id) {
-            return Ok(*known);
-        }
-        let shown = self.snapshot.is_shown(id, self.only)?;
-        self.chunks.insert(id, shown);
-        Ok(shown)
-    }
-
-    fn edition(&mut self, edition: Edition) -> Result<bool> {
-        if let Some(known) = self.editions.get(&edition) {
-            return Ok(*known);
-        }
-        let visible = self.snapshot.is_visible(edition)?;
-        self.editions.insert(edition, visible);
-        Ok(visible)
-    }
-}
-
 fn terms_of_ingested(document: &Ingested, edition: Edition) -> TermsDocument {
     let mut seen = HashSet::new();
     let rows = document.passages.iter();
@@ -701,6 +647,8 @@ fn terms_of_ingested(document: &Ingested, edition: Edition) -> TermsDocument {
         path: document.path.clone(),
         title: title_or_stem(&document.meta, &document.path),
         tags: document.meta.tags.clone(),
+        aliases: document.meta.aliases.clone(),
+        language: document.language,
         rows: rows
             .filter(|passage| seen.insert(passage.id))
             .map(|passage| TermsRow {
@@ -710,18 +658,6 @@ fn terms_of_ingested(document: &Ingested, edition: Edition) -> TermsDocument {
             })
             .collect(),
     }
-}
-
-/// Best row to show for a chunk: the first by path, within the source if one is given.
-///
-/// # Errors
-/// What the ledger says.
-pub fn row_of(
-    snapshot: &Snapshot<'_>,
-    chunk: ChunkId,
-    only: Option<SourceId>,
-) -> Result<Option<Row>> {
-    Ok(snapshot.passages_of(chunk, only, 1)?.into_iter().next())
 }
 
 /// Creates a folder that only its owner can read, or leaves an existing one as it is.

@@ -9,30 +9,30 @@
 //! carries a hash of itself; rows that do not match it are dropped, and embedded again by
 //! [`super::Store::missing_vectors`].
 //!
-//! Up to [`RESIDENT_ROWS`] rows the vectors are kept in memory and scanned exactly, which beats
-//! every index at that size; beyond, LanceDB searches.
+//! Up to a number of rows that the owner can set, the vectors are kept in memory and scanned
+//! exactly, which beats every index at that size; beyond, LanceDB searches, by an index that is
+//! built in the background ([`super::nearest`]).
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Int64Type};
 use arrow_array::{Array, FixedSizeListArray, Float32Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use futures::TryStreamExt;
+use lance_linalg::distance::dot::dot_f32;
 use lancedb::query::{ExecutableQuery, QueryBase, Select};
 use lancedb::table::OptimizeAction;
 use lancedb::table::Table;
 
+use super::nearest::{self, VectorIndexKind};
 use super::{StoreError, reach};
 use crate::domain::chunk::ChunkId;
 use crate::domain::rank::{Candidate, descending};
 
 type Result<T> = std::result::Result<T, StoreError>;
-
-/// Rows kept in memory at most: 150 MB at 384 dimensions.
-const RESIDENT_ROWS: usize = 100_000;
 
 /// Writes after which small fragments are merged; 300 of them slow a query eightfold.
 const COMPACT_AFTER_WRITES: u32 = 32;
@@ -52,6 +52,8 @@ pub(super) struct Vectors {
     rows: RwLock<Resident>,
     writes: std::sync::atomic::AtomicU32,
     damaged: usize,
+    /// The index in the making.
+    building: Arc<Mutex<Option<tokio::task::JoinHandle<()>>>>,
 }
 
 /// The rows in memory, or the knowledge that they are too many.
@@ -59,16 +61,19 @@ struct Resident {
     ids: Vec<ChunkId>,
     place: HashMap<ChunkId, usize>,
     data: Vec<f32>,
-    /// False once there are more than [`RESIDENT_ROWS`]; `data` is empty then.
+    /// False once there are more than `most`; `data` is empty then.
     complete: bool,
+    /// Rows whose vectors are kept in memory at most.
+    most: usize,
 }
 
 impl Vectors {
-    /// Opens the index in `folder`, or creates it, for vectors of `dimensions` numbers.
+    /// Opens the index in `folder`, or creates it, for vectors of `dimensions` numbers, of which
+    /// `exact_rows` are kept in memory at most.
     ///
     /// # Errors
     /// [`StoreError::Vectors`] when LanceDB cannot read the folder.
-    pub(super) fn open(folder: &Path, dimensions: usize) -> Result<Self> {
+    pub(super) fn open(folder: &Path, dimensions: usize, exact_rows: usize) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("coho-lance")
@@ -79,7 +84,9 @@ impl Vectors {
         let table = runtime
             .block_on(open_table(folder, dimensions))
             .map_err(at)?;
-        let (rows, damaged) = runtime.block_on(load(&table, dimensions)).map_err(at)?;
+        let (rows, damaged) = runtime
+            .block_on(load(&table, dimensions, exact_rows))
+            .map_err(at)?;
         Ok(Self {
             runtime: Some(runtime),
             folder: folder.to_owned(),
@@ -88,6 +95,7 @@ impl Vectors {
             rows: RwLock::new(rows),
             writes: std::sync::atomic::AtomicU32::new(0),
             damaged,
+            building: Arc::default(),
         })
     }
 
@@ -178,24 +186,61 @@ impl Vectors {
         Ok(())
     }
 
-    /// The `limit` rows with the largest cosine to `query`, best first. Both sides are unit
-    /// vectors, so that the dot product is the cosine.
+    /// The `limit` rows with the largest cosine to `query`, best first; only among `only`, where
+    /// that is given. Both sides are unit vectors, so that the dot product is the cosine.
     ///
     /// # Errors
     /// [`StoreError::Dimensions`], [`StoreError::Vectors`].
-    pub(super) fn nearest(&self, query: &[f32], limit: usize) -> Result<Vec<Candidate>> {
-        if query.len() != self.dimensions {
-            return Err(StoreError::Dimensions {
-                expected: self.dimensions,
-                found: query.len(),
-            });
+    pub(super) fn nearest(
+        &self,
+        query: &[f32],
+        only: Option<&[ChunkId]>,
+        limit: usize,
+    ) -> Result<Vec<Candidate>> {
+        self.fits(query)?;
+        if let Some(only) = only {
+            return Ok(best(self.cosines(query, only)?, limit));
         }
         let rows = self.read_rows();
         if rows.complete {
-            return Ok(rows.nearest(query, limit, self.dimensions));
+            return Ok(best(rows.all(query, self.dimensions), limit));
         }
         drop(rows);
-        self.block_on(search(&self.table, query, limit))
+        self.block_on(nearest::search(&self.table, query, limit))
+    }
+
+    /// The cosines of some rows to `query`; those that are not there are left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Dimensions`], [`StoreError::Vectors`].
+    pub(super) fn cosines(&self, query: &[f32], ids: &[ChunkId]) -> Result<Vec<(ChunkId, f32)>> {
+        self.fits(query)?;
+        let rows = self.read_rows();
+        if rows.complete {
+            let cosine = |id: &ChunkId| Some((*id, rows.cosine(*id, query, self.dimensions)?));
+            return Ok(ids.iter().filter_map(cosine).collect());
+        }
+        drop(rows);
+        let mut cosines = Vec::with_capacity(ids.len());
+        for some in ids.chunks(500) {
+            cosines.extend(self.block_on(nearest::cosines(&self.table, query, some))?);
+        }
+        Ok(cosines)
+    }
+
+    fn fits(&self, query: &[f32]) -> Result<()> {
+        if query.len() == self.dimensions {
+            return Ok(());
+        }
+        Err(StoreError::Dimensions {
+            expected: self.dimensions,
+            found: query.len(),
+        })
+    }
+
+    /// Rows in the index, visible or not.
+    pub(super) fn len(&self) -> usize {
+        self.read_rows().ids.len()
     }
 
     /// Merges small fragments if there are some. For quiet moments.
@@ -204,10 +249,51 @@ impl Vectors {
     /// [`StoreError::Vectors`].
     pub(super) fn rest(&self) -> Result<()> {
         let writes = self.writes.swap(0, std::sync::atomic::Ordering::Relaxed);
-        if writes == 0 {
-            return Ok(());
+        if writes > 0 {
+            self.compact()?;
         }
-        self.compact()
+        let many = !self.read_rows().complete;
+        if many && !self.is_building() && self.block_on(nearest::is_wanted(&self.table))? {
+            self.build_index(VectorIndexKind::default());
+        }
+        Ok(())
+    }
+
+    /// Begins to build the index; searches and writes go on meanwhile.
+    pub(super) fn build_index(&self, kind: VectorIndexKind) {
+        let (table, folder) = (self.table.clone(), self.folder.clone());
+        let runtime = self.runtime.as_ref().expect("the runtime lives until drop");
+        let work = runtime.spawn(async move {
+            let started = std::time::Instant::now();
+            match nearest::build(&table, kind).await {
+                Ok(()) => tracing::info!(?kind, took = ?started.elapsed(), "the vector index is built"),
+                // Exact search goes on; the next quiet moment tries again.
+                Err(error) => {
+                    tracing::warn!(folder = %folder.display(), %error, "the vector index was not built");
+                }
+            }
+        });
+        *self.lock_building() = Some(work);
+    }
+
+    /// Is an index in the making?
+    fn is_building(&self) -> bool {
+        let building = self.lock_building();
+        building.as_ref().is_some_and(|work| !work.is_finished())
+    }
+
+    /// Waits for the index in the making, if there is one.
+    pub(super) fn settle(&self) {
+        let work = self.lock_building().take();
+        if let (Some(work), Some(runtime)) = (work, &self.runtime) {
+            let _ = runtime.block_on(work);
+        }
+    }
+
+    fn lock_building(&self) -> std::sync::MutexGuard<'_, Option<tokio::task::JoinHandle<()>>> {
+        self.building
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Merges small fragments and drops old versions. Queries go on meanwhile.
@@ -230,6 +316,10 @@ impl Vectors {
     fn count_write(&self) -> Result<()> {
         use std::sync::atomic::Ordering;
         if self.writes.fetch_add(1, Ordering::Relaxed) + 1 < COMPACT_AFTER_WRITES {
+            return Ok(());
+        }
+        if self.is_building() {
+            // Merging fragments would take them away from the index.
             return Ok(());
         }
         self.writes.store(0, Ordering::Relaxed);
@@ -288,7 +378,7 @@ impl Resident {
                 self.data.extend_from_slice(vector);
             }
         }
-        if self.ids.len() > RESIDENT_ROWS {
+        if self.ids.len() > self.most {
             self.complete = false;
             self.data = Vec::new();
         }
@@ -313,25 +403,33 @@ impl Resident {
         }
     }
 
-    fn nearest(&self, query: &[f32], limit: usize, dimensions: usize) -> Vec<Candidate> {
-        let mut scored: Vec<Candidate> = self
-            .data
-            .chunks_exact(dimensions)
-            .zip(&self.ids)
-            .map(|(row, id)| Candidate {
-                chunk: *id,
-                score: lance_linalg::distance::dot::dot_f32(query, row),
-            })
-            .collect();
-        let order =
-            |a: &Candidate, b: &Candidate| descending(a.score, b.score).then(a.chunk.cmp(&b.chunk));
-        if scored.len() > limit && limit > 0 {
-            scored.select_nth_unstable_by(limit - 1, order);
-        }
-        scored.truncate(limit);
-        scored.sort_by(order);
-        scored
+    fn all(&self, query: &[f32], dimensions: usize) -> Vec<(ChunkId, f32)> {
+        let vectors = self.data.chunks_exact(dimensions);
+        let rows = self.ids.iter().zip(vectors);
+        rows.map(|(id, vector)| (*id, dot_f32(query, vector)))
+            .collect()
     }
+
+    fn cosine(&self, id: ChunkId, query: &[f32], dimensions: usize) -> Option<f32> {
+        let start = self.place.get(&id)? * dimensions;
+        Some(dot_f32(query, &self.data[start..start + dimensions]))
+    }
+}
+
+/// The `limit` best of them, best first; ties go to the smaller id.
+fn best(cosines: Vec<(ChunkId, f32)>, limit: usize) -> Vec<Candidate> {
+    let candidates = cosines.into_iter();
+    let mut candidates: Vec<Candidate> = candidates
+        .map(|(chunk, score)| Candidate { chunk, score })
+        .collect();
+    let order =
+        |a: &Candidate, b: &Candidate| descending(a.score, b.score).then(a.chunk.cmp(&b.chunk));
+    if candidates.len() > limit && limit > 0 {
+        candidates.select_nth_unstable_by(limit - 1, order);
+    }
+    candidates.truncate(limit);
+    candidates.sort_by(order);
+    candidates
 }
 
 fn schema(dimensions: usize) -> Arc<Schema> {
@@ -396,14 +494,15 @@ async fn open_table(folder: &Path, dimensions: usize) -> lancedb::Result<Table> 
 }
 
 /// The rows in memory, and how many were damaged.
-async fn load(table: &Table, dimensions: usize) -> lancedb::Result<(Resident, usize)> {
+async fn load(table: &Table, dimensions: usize, most: usize) -> lancedb::Result<(Resident, usize)> {
     let count = table.count_rows(None).await?;
-    let complete = count <= RESIDENT_ROWS;
+    let complete = count <= most;
     let mut rows = Resident {
         ids: Vec::with_capacity(count),
         place: HashMap::with_capacity(count),
         data: Vec::with_capacity(if complete { count * dimensions } else { 0 }),
         complete,
+        most,
     };
     if !complete {
         each_id(table, |id| rows.note(id)).await?;
@@ -461,29 +560,4 @@ async fn each_id<T>(table: &Table, mut visit: impl FnMut(ChunkId) -> T) -> lance
         }
     }
     Ok(())
-}
-
-async fn search(table: &Table, query: &[f32], limit: usize) -> lancedb::Result<Vec<Candidate>> {
-    let mut stream = table
-        .query()
-        .nearest_to(query)?
-        .distance_type(lancedb::DistanceType::Dot)
-        .limit(limit)
-        .select(Select::columns(&["id", "_distance"]))
-        .execute()
-        .await?;
-    let mut found = Vec::with_capacity(limit);
-    while let Some(batch) = stream.try_next().await? {
-        let ids = batch.column(0).as_string::<i32>();
-        let distances = batch.column(1).as_primitive::<Float32Type>();
-        for row in 0..batch.num_rows() {
-            if let Ok(chunk) = ids.value(row).parse() {
-                found.push(Candidate {
-                    chunk,
-                    score: 1.0 - distances.value(row),
-                });
-            }
-        }
-    }
-    Ok(found)
 }

@@ -16,6 +16,7 @@ mod formats;
 mod golden;
 mod kit;
 mod models;
+mod search;
 mod service;
 mod store;
 mod tidy;

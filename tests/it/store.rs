@@ -130,7 +130,7 @@ fn what_is_missing_or_left_over_in_an_index_is_found_and_mended() {
         |home| {
             let ledger = rusqlite::Connection::open(home.join("ledger.sqlite")).unwrap();
             // Not through coho: rows vanish from the ledger, their entries stay in the indexes.
-            for table in ["passage", "document"] {
+            for table in ["passage", "tag", "name", "link", "document"] {
                 ledger.execute(&format!("DELETE FROM {table}"), []).unwrap();
             }
             ledger.execute("DELETE FROM chunk", []).unwrap();

@@ -1,0 +1,314 @@
+//! The read path: what both lanes propose for a query, judged by both.
+//!
+//! Filters are pushed down: the ledger says which editions fit, the lexical index which entries of
+//! them hold the phrases and none of the words left out, and the vector lane looks only among
+//! those. Where that would be most of a large index, it proposes more than is needed instead, and
+//! what does not fit is dropped.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::ledger::{Row, Snapshot};
+use super::lexical::{Asked, Hit};
+use super::{Indexes, Result, Store};
+use crate::domain::chunk::ChunkId;
+use crate::domain::query::Query;
+use crate::domain::rank::{Candidate, Judged, Lexical, judge};
+use crate::domain::source::Edition;
+
+/// Passages up to which those that fit are named to the vector lane one by one.
+const NAMED_PASSAGES: usize = 20_000;
+
+/// What is asked of the store.
+#[derive(Clone, Copy, Debug)]
+pub struct Seek<'a> {
+    /// The query.
+    pub query: &'a Query,
+    /// Its vector, where it has words.
+    pub vector: Option<&'a [f32]>,
+    /// Candidates of each lane at most.
+    pub limit: usize,
+}
+
+/// What was found, limited to what is visible.
+#[derive(Debug, Default)]
+pub struct Candidates {
+    /// What the vectors propose, by cosine.
+    pub dense: Vec<Candidate>,
+    /// What the words propose, by tantivy's BM25.
+    pub lexical: Vec<Candidate>,
+    /// Both, judged by both; each with the editions that hold it, the one to show first.
+    pub judged: Vec<(Judged, Vec<Edition>)>,
+    /// Milliseconds for filters and the words' candidates.
+    pub lexical_ms: f64,
+    /// Milliseconds for the vectors' candidates.
+    pub dense_ms: f64,
+    /// Milliseconds for judging.
+    pub judge_ms: f64,
+}
+
+/// Where a chunk can be shown from.
+#[derive(Default)]
+struct Entry {
+    /// Its entries in the lexical index.
+    hits: Vec<Hit>,
+    /// Editions that hold it although the lexical index does not know it yet.
+    unknown: Vec<Edition>,
+}
+
+/// What the vector lane may look at.
+enum Allowed {
+    All,
+    Named(HashMap<ChunkId, Vec<Hit>>),
+    /// Most of what is there: this many times the candidates have to be looked at.
+    Most(usize),
+}
+
+impl Store {
+    /// Asks both lanes and judges what is visible in `snapshot`.
+    ///
+    /// # Errors
+    /// What the stores say; [`super::StoreError::NoSuchSource`] for a filter that names none.
+    pub fn candidates(
+        &self,
+        indexes: &Indexes,
+        snapshot: &Snapshot<'_>,
+        seek: &Seek<'_>,
+    ) -> Result<Candidates> {
+        let started = Instant::now();
+        let only = editions(snapshot, seek.query)?;
+        let asked = indexes.lexical.ask(seek.query, only.as_ref())?;
+        let mut visible = Visible::new(snapshot, only.as_deref());
+        // Room for entries that are no longer visible.
+        let wide = seek.limit * 2;
+        let mut entries: HashMap<ChunkId, Entry> = HashMap::new();
+        let mut lexical: Vec<Candidate> = Vec::new();
+        for hit in indexes.lexical.search(&asked, wide)? {
+            if lexical.len() == seek.limit || !visible.edition(hit.edition)? {
+                continue;
+            }
+            let known = entries.entry(hit.chunk).or_default();
+            if known.hits.is_empty() {
+                lexical.push(Candidate {
+                    chunk: hit.chunk,
+                    score: hit.score,
+                });
+            }
+            known.hits.push(hit);
+        }
+        let lexical_ms = millis(started);
+        let started = Instant::now();
+        let dense = match seek.vector {
+            Some(vector) => {
+                let allowed = allowed(indexes, &asked, only.as_deref(), &mut visible)?;
+                let found = dense(indexes, &asked, &allowed, vector, seek.limit, &mut visible)?;
+                let proposed = found.iter().map(|(candidate, _)| *candidate).collect();
+                for (candidate, entry) in found {
+                    entries.entry(candidate.chunk).or_insert(entry);
+                }
+                proposed
+            }
+            None => Vec::new(),
+        };
+        let dense_ms = millis(started);
+        let started = Instant::now();
+        let judged = judged(indexes, &asked, seek.vector, &dense, &entries)?;
+        Ok(Candidates {
+            dense,
+            lexical,
+            judged,
+            lexical_ms,
+            dense_ms,
+            judge_ms: millis(started),
+        })
+    }
+
+    /// For a query without words: the first passage of each document that fits, the newest
+    /// document first.
+    ///
+    /// # Errors
+    /// As [`Store::candidates`].
+    pub fn listing(
+        &self,
+        indexes: &Indexes,
+        snapshot: &Snapshot<'_>,
+        query: &Query,
+        limit: usize,
+    ) -> Result<Vec<Row>> {
+        let only = editions(snapshot, query)?;
+        let asked = indexes.lexical.ask(query, only.as_ref())?;
+        let only = if query.without.is_empty() && query.phrases.is_empty() {
+            only
+        } else {
+            let fitting = indexes.lexical.narrowed(&asked)?.into_iter();
+            Some(Arc::new(fitting.map(|hit| hit.edition).collect()))
+        };
+        snapshot.newest(limit, |edition| {
+            only.as_ref().is_none_or(|only| only.contains(&edition))
+        })
+    }
+}
+
+fn millis(started: Instant) -> f64 {
+    started.elapsed().as_secs_f64() * 1e3
+}
+
+fn editions(snapshot: &Snapshot<'_>, query: &Query) -> Result<Option<Arc<HashSet<Edition>>>> {
+    if query.filters.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(snapshot.editions(&query.filters)?)))
+}
+
+fn allowed(
+    indexes: &Indexes,
+    asked: &Asked,
+    only: Option<&HashSet<Edition>>,
+    visible: &mut Visible<'_>,
+) -> Result<Allowed> {
+    if !asked.narrows() {
+        return Ok(Allowed::All);
+    }
+    if let Some(only) = only {
+        let (all, documents) = (indexes.vectors.len(), visible.snapshot.counts()?.documents);
+        let documents = usize::try_from(documents).unwrap_or(usize::MAX).max(1);
+        let about = all.saturating_mul(only.len()) / documents;
+        if about > NAMED_PASSAGES && only.len() * 4 > documents {
+            return Ok(Allowed::Most(documents.div_ceil(only.len()) + 1));
+        }
+    }
+    let mut named: HashMap<ChunkId, Vec<Hit>> = HashMap::new();
+    for hit in indexes.lexical.narrowed(asked)? {
+        if visible.edition(hit.edition)? {
+            named.entry(hit.chunk).or_default().push(hit);
+        }
+    }
+    Ok(Allowed::Named(named))
+}
+
+/// What the vectors propose, with the entries to show it from.
+fn dense(
+    indexes: &Indexes,
+    asked: &Asked,
+    allowed: &Allowed,
+    vector: &[f32],
+    limit: usize,
+    visible: &mut Visible<'_>,
+) -> Result<Vec<(Candidate, Entry)>> {
+    let (named, wide) = match allowed {
+        Allowed::All => (None, limit * 2),
+        Allowed::Most(times) => (None, limit * 2 * times),
+        Allowed::Named(named) => (Some(named), limit),
+    };
+    let only: Option<Vec<ChunkId>> = named.map(|named| named.keys().copied().collect());
+    let mut found = Vec::with_capacity(limit);
+    for candidate in indexes.vectors.nearest(vector, only.as_deref(), wide)? {
+        if found.len() == limit {
+            break;
+        }
+        let mut entry = Entry::default();
+        if let Some(named) = named {
+            entry.hits.clone_from(&named[&candidate.chunk]);
+        } else {
+            for hit in indexes.lexical.entries_of(asked, candidate.chunk)? {
+                if visible.edition(hit.edition)? {
+                    entry.hits.push(hit);
+                }
+            }
+            if entry.hits.is_empty() {
+                for edition in visible.snapshot.editions_of(candidate.chunk)? {
+                    if visible.edition(edition)? {
+                        entry.unknown.push(edition);
+                    }
+                }
+            }
+        }
+        if !(entry.hits.is_empty() && entry.unknown.is_empty()) {
+            found.push((candidate, entry));
+        }
+    }
+    Ok(found)
+}
+
+fn judged(
+    indexes: &Indexes,
+    asked: &Asked,
+    vector: Option<&[f32]>,
+    dense: &[Candidate],
+    entries: &HashMap<ChunkId, Entry>,
+) -> Result<Vec<(Judged, Vec<Edition>)>> {
+    let mut cosines: HashMap<ChunkId, f32> = dense.iter().map(|c| (c.chunk, c.score)).collect();
+    if let Some(vector) = vector {
+        let others = entries.keys().filter(|chunk| !cosines.contains_key(chunk));
+        let others: Vec<ChunkId> = others.copied().collect();
+        cosines.extend(indexes.vectors.cosines(vector, &others)?);
+    }
+    let hits: Vec<Hit> = entries
+        .values()
+        .flat_map(|entry| &entry.hits)
+        .copied()
+        .collect();
+    let addresses: Vec<_> = hits.iter().map(|hit| hit.address).collect();
+    let occurrences = indexes.lexical.occurrences(asked, &addresses)?;
+    let mut best: HashMap<ChunkId, (Judged, Vec<Edition>)> = HashMap::with_capacity(entries.len());
+    for (hit, found) in hits.iter().zip(&occurrences) {
+        let judged = Judged {
+            chunk: hit.chunk,
+            cosine: cosines.get(&hit.chunk).copied(),
+            lexical: judge(&asked.terms, found, asked.means()),
+        };
+        // One chunk in several documents: the one whose title and path fit best is shown.
+        let fit = |j: &Judged| j.lexical.head + j.lexical.labels;
+        let (known, editions) = best.entry(hit.chunk).or_insert((judged, Vec::new()));
+        let better = fit(&judged) - fit(known);
+        let first = editions.first();
+        if better > 0.0 || (better == 0.0 && first.is_none_or(|first| hit.edition < *first)) {
+            *known = judged;
+            editions.insert(0, hit.edition);
+        } else if !editions.contains(&hit.edition) {
+            editions.push(hit.edition);
+        }
+    }
+    for (chunk, entry) in entries
+        .iter()
+        .filter(|(_, entry)| !entry.unknown.is_empty())
+    {
+        let judged = Judged {
+            chunk: *chunk,
+            cosine: cosines.get(chunk).copied(),
+            lexical: Lexical::default(),
+        };
+        best.insert(*chunk, (judged, entry.unknown.clone()));
+    }
+    Ok(best.into_values().collect())
+}
+
+/// Remembers which editions a search has asked the ledger about.
+struct Visible<'a> {
+    snapshot: &'a Snapshot<'a>,
+    only: Option<&'a HashSet<Edition>>,
+    known: HashMap<Edition, bool>,
+}
+
+impl<'a> Visible<'a> {
+    fn new(snapshot: &'a Snapshot<'a>, only: Option<&'a HashSet<Edition>>) -> Self {
+        Self {
+            snapshot,
+            only,
+            known: HashMap::new(),
+        }
+    }
+
+    fn edition(&mut self, edition: Edition) -> Result<bool> {
+        if let Some(only) = self.only {
+            return Ok(only.contains(&edition));
+        }
+        if let Some(known) = self.known.get(&edition) {
+            return Ok(*known);
+        }
+        let visible = self.snapshot.is_visible(edition)?;
+        self.known.insert(edition, visible);
+        Ok(visible)
+    }
+}

@@ -1,0 +1,286 @@
+//! Searching: the query language, filters in both lanes, links, copies, explanations, bad input.
+
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use crate::kit::{Home, paths_below};
+
+/// A vault with one thing to find in several ways.
+fn vault() -> Home {
+    let home = Home::new();
+    home.write(
+        "bread/sourdough.md",
+        "---\ntags: [baking, food/bread]\naliases: [Levain]\n---\n# Sourdough\n\n\
+         The sour dough starter wants rye flour and a warm place.\n",
+    );
+    home.write(
+        "bread/pizza.md",
+        "---\ntags: [baking]\n---\n# Pizza\n\nPizza dough needs yeast, see [[Sourdough]] for the slow way.\n",
+    );
+    home.write(
+        "code/parser.md",
+        "# Parser\n\nThe function getUserName calls parse_http_header and returns early.\n",
+    );
+    home.write(
+        "garten.md",
+        "# Garten\n\nDie Häuser am Rand des Dorfes haben alle einen großen Garten mit \
+         alten Apfelbäumen, und im Herbst werden die Äpfel zu Saft gepresst.\n",
+    );
+    home.write("todo.txt", "buy rye flour and apples\n");
+    home.add();
+    home
+}
+
+fn found(home: &Home, query: &str) -> Vec<String> {
+    let mut found = home.found(query);
+    found.sort();
+    found
+}
+
+#[test]
+fn filters_narrow_both_lanes() {
+    let home = vault();
+    for (query, expected) in [
+        (
+            "dough path:bread/",
+            vec!["bread/pizza.md", "bread/sourdough.md"],
+        ),
+        (
+            "dough -path:bread/pizza",
+            vec![
+                "bread/sourdough.md",
+                "code/parser.md",
+                "garten.md",
+                "todo.txt",
+            ],
+        ),
+        ("flour tag:food", vec!["bread/sourdough.md"]),
+        ("flour tag:#BAKING -tag:food/bread", vec!["bread/pizza.md"]),
+        ("flour type:text", vec!["todo.txt"]),
+        ("flour type:txt,pdf", vec!["todo.txt"]),
+        ("dough title:pizza", vec!["bread/pizza.md"]),
+        ("apples lang:de", vec!["garten.md"]),
+        ("dough link:Sourdough", vec!["bread/pizza.md"]),
+        ("dough path:*.txt", vec!["todo.txt"]),
+        ("tag:baking", vec!["bread/pizza.md", "bread/sourdough.md"]),
+        ("tag:nothing flour", vec![]),
+        ("tag:baking type:text", vec![]),
+    ] {
+        assert_eq!(found(&home, query), expected, "{query}");
+    }
+    let sources = home.json(&["sources"]);
+    let id = sources["sources"][0]["id"].to_string();
+    assert_eq!(
+        home.found(&format!("sourdough source:{id}"))[0],
+        "bread/sourdough.md"
+    );
+}
+
+#[test]
+fn phrases_and_words_left_out() {
+    let home = vault();
+    for (query, expected) in [
+        ("\"sour dough\"", vec!["bread/sourdough.md"]),
+        ("\"dough sour\"", vec![]),
+        ("\"rye flour\"", vec!["bread/sourdough.md", "todo.txt"]),
+        ("\"rye flour\" -starter", vec!["todo.txt"]),
+        ("dough -yeast path:bread", vec!["bread/sourdough.md"]),
+        ("-dough -flour", vec!["code/parser.md", "garten.md"]),
+    ] {
+        assert_eq!(found(&home, query), expected, "{query}");
+    }
+    // A question is no query: its quotes narrow nothing.
+    assert_eq!(
+        home.found("What is \"dough sour\" made of?")[0],
+        "bread/sourdough.md"
+    );
+}
+
+#[test]
+fn words_are_found_in_their_forms() {
+    let home = vault();
+    for (query, expected) in [
+        ("http header", "code/parser.md"),
+        ("username", "code/parser.md"),
+        ("parse_http_header", "code/parser.md"),
+        ("parse-http", "code/parser.md"),
+        ("starters", "bread/sourdough.md"),
+        ("levain", "bread/sourdough.md"),
+        ("Haus", "garten.md"),
+        ("grosse Garten", "garten.md"),
+        ("apfelb*", "garten.md"),
+    ] {
+        assert_eq!(home.found(query)[0], expected, "{query}");
+    }
+}
+
+#[test]
+fn dates_are_those_of_the_files() {
+    let home = Home::new();
+    let old = home.write("old.md", "The lighthouse was painted white.\n");
+    home.write("new.md", "The lighthouse is painted red.\n");
+    let then = SystemTime::now() - Duration::from_hours(24 * 400);
+    File::options()
+        .write(true)
+        .open(&old)
+        .unwrap()
+        .set_modified(then)
+        .unwrap();
+    home.add();
+    assert_eq!(found(&home, "lighthouse after:1y"), ["new.md"]);
+    assert_eq!(found(&home, "lighthouse before:1y"), ["old.md"]);
+    assert_eq!(found(&home, "lighthouse before:yesterday"), ["old.md"]);
+    // Without words: the newest first.
+    assert_eq!(home.found("path:md"), ["new.md", "old.md"]);
+}
+
+#[test]
+fn links_go_both_ways() {
+    let home = vault();
+    let of = |query: &str| home.json(&["search", query])["hits"][0].clone();
+    assert_eq!(of("tag:food/bread")["backlinks"], json!(["bread/pizza.md"]));
+    assert_eq!(of("title:pizza")["links"], json!(["bread/sourdough.md"]));
+    // A moved note keeps its links.
+    std::fs::rename(
+        home.notes().join("bread/pizza.md"),
+        home.notes().join("pizza.md"),
+    )
+    .unwrap();
+    home.json(&["sync"]);
+    assert_eq!(of("tag:food/bread")["backlinks"], json!(["pizza.md"]));
+    std::fs::remove_file(home.notes().join("pizza.md")).unwrap();
+    home.json(&["sync"]);
+    assert_eq!(of("tag:food/bread").get("backlinks"), None);
+}
+
+#[test]
+fn copies_are_folded_and_neighbours_joined() {
+    let home = Home::new();
+    let text = "The heron stands in the shallow water of the pond and waits for a frog to move.";
+    home.write("a.md", format!("# One\n\n{text}\n"));
+    home.write("b.md", format!("# Two\n\n{text} Indeed.\n"));
+    let far =
+        "Nothing here is about birds at all, only about the weather of last week. ".repeat(40);
+    home.write("c.md", format!("# Long\n\n{far}\n\nThe heron flew.\n"));
+    home.add();
+    let hits = home.json(&["search", "heron in the shallow water"])["hits"].clone();
+    let listed = paths_below(&home.notes(), &hits);
+    assert!(
+        !(listed.contains(&"a.md".into()) && listed.contains(&"b.md".into())),
+        "{listed:?}"
+    );
+    assert_eq!(hits[0]["folded"].as_array().unwrap().len(), 1, "{hits}");
+
+    let step = "of the kiln guide: ".to_owned() + &"heat it slowly and look.".repeat(30);
+    let steps: Vec<String> = (0..8).map(|n| format!("Step {n} {step}")).collect();
+    let body = steps.join("\n\n");
+    let path = home.write("kiln.md", format!("# Kiln\n\n{body}"));
+    home.json(&["sync"]);
+    let hits = home.json(&["search", "kiln guide steps heat slowly"])["hits"].clone();
+    let joined = hits
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|hit| hit.get("joined").is_some());
+    let joined = joined.unwrap_or_else(|| panic!("{hits}"));
+    let [first, last]: [usize; 2] = serde_json::from_value(joined["lines"].clone()).unwrap();
+    let file = std::fs::read_to_string(path).unwrap();
+    let lines: Vec<&str> = file.lines().collect();
+    let shown = lines[first - 1..last].join("\n");
+    assert_eq!(
+        joined["text"].as_str().unwrap().trim_end(),
+        shown.trim_end()
+    );
+}
+
+#[test]
+fn a_document_does_not_fill_the_list() {
+    let home = Home::new();
+    let more = "More words follow here. ".repeat(30);
+    let section = |n| format!("## Part {n}\n\nThe lantern number {n} hangs in room {n}. {more}");
+    let sections = (0..12).map(section).collect::<Vec<String>>().join("\n\n");
+    home.write("lanterns.md", format!("# Lanterns\n\n{sections}"));
+    for n in 0..5 {
+        home.write(
+            &format!("other{n}.md"),
+            format!("# Other {n}\n\nA lantern of another kind, made of {n} sheets of tin.\n"),
+        );
+    }
+    home.add();
+    let listed = home.found("lantern of tin");
+    let distinct: std::collections::HashSet<&String> = listed.iter().collect();
+    assert_eq!(distinct.len(), 6, "{listed:?}");
+}
+
+#[test]
+fn explanations_add_up() {
+    let home = vault();
+    let found = home.json(&["search", "sour dough -yeast", "--explain"]);
+    assert_eq!(found["explain"]["words"], "sour dough");
+    assert_eq!(found["explain"]["without"], json!(["yeast"]));
+    for hit in found["hits"].as_array().unwrap() {
+        let how = &hit["explain"];
+        let part = |name: &str| how[name].as_f64().unwrap();
+        let weight = part("dense_weight");
+        let sum = weight * part("dense") + (1.0 - weight) * part("lexical");
+        assert!((sum - hit["score"].as_f64().unwrap()).abs() < 1e-4, "{hit}");
+    }
+    assert!(
+        home.json(&["search", "dough"])["hits"][0]
+            .get("explain")
+            .is_none()
+    );
+    let shown = home.run(&["search", "dough", "--explain"]).ok();
+    assert!(
+        shown.stdout.contains("cosine") && shown.stdout.contains("read as: dough"),
+        "{}",
+        shown.stdout
+    );
+}
+
+#[test]
+fn bad_input_is_told_alike_by_both_edges() {
+    let home = vault();
+    let service = home.serve();
+    let long = "word ".repeat(20_000);
+    for (query, code) in [
+        ("", Some("empty_query")),
+        (" \t ", Some("empty_query")),
+        (long.as_str(), Some("query_too_long")),
+        ("tag:", Some("bad_query")),
+        ("tga:x", Some("bad_query")),
+        ("before:soon dough", Some("bad_query")),
+        ("source:nowhere dough", Some("no_such_source")),
+        ("the of and", None),
+        ("tag:baking", None),
+        ("\"unbalanced", None),
+        ("(a|b)* [x] \\d+ ^$ ??? {}", None),
+        ("🦀🦀", None),
+        ("מרחבא שלום العربية", None),
+        ("日本語 ไทย русский mixed", None),
+        ("\u{1}\u{2}dough", None),
+        ("*", None),
+        ("-", None),
+        ("a:b:c::d", None),
+    ] {
+        let (status, over_http) = service.post("/v1/search", &json!({ "query": query }));
+        let over_cli: Value = home.run(&["search", query, "--json"]).json();
+        if let Some(code) = code {
+            assert!((400..500).contains(&status), "{query}: {over_http}");
+            assert_eq!(over_http["code"], code, "{query}: {over_http}");
+            assert_eq!(over_cli["error"]["code"], code, "{query}: {over_cli}");
+        } else {
+            assert_eq!(status, 200, "{query}: {over_http}");
+            let ids = |found: &Value| -> Vec<String> {
+                let hits = found["hits"].as_array().unwrap().iter();
+                hits.map(|hit| hit["chunk_id"].as_str().unwrap().to_owned())
+                    .collect()
+            };
+            assert_eq!(ids(&over_http), ids(&over_cli), "{query}");
+        }
+    }
+    let (status, nul) = service.post("/v1/search", &json!({ "query": "do\u{0}ugh starter" }));
+    assert_eq!(status, 200, "{nul}");
+}
