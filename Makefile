@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/coho/target
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 COHO := $(CARGO_TARGET_DIR)/debug/coho
 
-.PHONY: help setup build models demo test lint doc golden bench bench-ingest smoke kills converge files fuzz release install clean-demo
+.PHONY: help setup build models demo test lint doc golden bench bench-ingest retrieval scale chunks tune smoke kills converge files fuzz release install clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,23 @@ bench: models ## measure the service on a real vault (COHO_EVAL_DATA) and keep t
 
 bench-ingest: models ## measure syncs, memory, and the index after many edits (COHO_EVAL_DATA; 15 minutes)
 	@python3 tests/ingest.py $(COHO)
+
+# Knowledge bases of the evaluation sets: embedded once, kept beside the builds.
+EVAL := COHO_HOME=$(HOME)/.cache/coho/eval COHO_CONFIG=$(HOME)/.cache/coho/eval/config.toml $(COHO) eval
+TUNED := squad2_cs224n squadshifts_newwiki nq_oracle hotpotqa boolq_dev fm2 scifact lihuaworld \
+	til_knownitem xquad/de xquad/es xquad/ru xquad/zh
+
+retrieval: models ## compare words, vectors, RRF and coho on the sets of COHO_EVAL_DATA (an hour the first time)
+	$(EVAL) retrieval $(TUNED) --split test --json | tee eval/results/retrieval.json
+
+tune: models ## look for better weights of the ranking on the same sets; changes nothing
+	$(EVAL) tune $(TUNED) --split test --limit 800 --json | tee eval/results/weights.json
+
+chunks: models ## compare sizes of chunks on the set with answer spans
+	$(EVAL) chunks --json | tee eval/results/chunks.json
+
+scale: models ## time searches among 10,000, 100,000 and a million chunks (after `make retrieval`)
+	$(EVAL) scale --rebuild --json | tee eval/results/scale.json
 
 smoke: models ## ask the 60 questions about the sample vault and keep the figures
 	@python3 tests/smoke.py $(COHO)

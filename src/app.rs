@@ -18,13 +18,14 @@ use crate::domain::source::{SourceId, shown_name};
 use crate::engine::install::Models;
 use crate::engine::llama::{Llama, LlamaOptions};
 use crate::engine::onnx::{OnnxEmbedder, Tokens};
+use crate::engine::rerank::{RerankerHandle, RerankerOptions};
 use crate::engine::{Embedder, EmbedderHandle, EngineError, Generator, GeneratorHandle};
 use crate::error::{BadRequest, Failure};
 use crate::extract::WorkerLimits;
 use crate::flow::answer::{self, Answer, AnswerOptions, Answerer, Ask, Event, Strategy};
 use crate::flow::ingest::{Ingest, IngestOptions};
 use crate::flow::scan;
-use crate::flow::search::{self, Found, Query};
+use crate::flow::search::{self, Found, Query, Searcher};
 use crate::flow::space::{Cutter, Space, Spaces};
 use crate::flow::watch::{Syncer, WatchOptions};
 use crate::settings::{Places, Settings};
@@ -48,6 +49,8 @@ pub struct App {
     pub spaces: Arc<Spaces>,
     /// The language model, where one is installed and wanted.
     pub generator: Option<GeneratorHandle>,
+    /// The model that ranks anew, where one is chosen.
+    pub reranker: Option<RerankerHandle>,
     /// Ingestion.
     pub ingest: Arc<Ingest>,
 }
@@ -92,6 +95,7 @@ impl App {
             now_ms,
         );
         let generator = generator(&settings, &models)?;
+        let reranker = reranker(&settings, &models)?;
         Ok(Self {
             settings,
             places,
@@ -99,15 +103,21 @@ impl App {
             store,
             spaces,
             generator,
+            reranker,
             ingest: Arc::new(ingest),
         })
     }
 
-    /// Weights of the ranking.
-    pub fn weights(&self) -> Weights {
-        Weights {
-            dense: self.settings.search.dense_weight.clamp(0.0, 1.0),
-            ..Weights::default()
+    /// What searches in this space.
+    pub fn searcher<'a>(&'a self, space: &'a Space) -> Searcher<'a> {
+        Searcher {
+            store: &self.store,
+            space,
+            weights: Weights {
+                dense: self.settings.search.dense_weight.clamp(0.0, 1.0),
+                ..Weights::default()
+            },
+            reranker: self.reranker.as_ref(),
         }
     }
 
@@ -118,6 +128,7 @@ impl App {
             k: k.unwrap_or(self.settings.search.k),
             source,
             literal: false,
+            rerank: self.settings.search.rerank && self.reranker.is_some(),
             explain: false,
             asked_ms: now_ms(),
         }
@@ -129,7 +140,7 @@ impl App {
     /// A bad query, or what the store and the embedding model say.
     pub fn search(&self, query: &Query) -> Result<Found, Failure> {
         let space = self.spaces.current();
-        search::search(&self.store, &space, query, &self.weights())
+        search::search(&self.searcher(&space), query)
     }
 
     /// Answers; blocks. See [`answer::answer`].
@@ -144,7 +155,7 @@ impl App {
     ) -> Result<Answer, Failure> {
         let answering = &self.settings.answer;
         let options = AnswerOptions {
-            weights: self.weights(),
+            rerank: self.settings.search.rerank && self.reranker.is_some(),
             max_tokens: answering.max_tokens,
             evidence_tokens: answering.evidence_tokens,
             least_cosine: answering.least_cosine,
@@ -152,8 +163,7 @@ impl App {
         };
         let space = self.spaces.current();
         let parts = Answerer {
-            store: &self.store,
-            space: &space,
+            searcher: self.searcher(&space),
             generator: self.generator.as_ref(),
             options: &options,
         };
@@ -497,6 +507,25 @@ fn generator(settings: &Settings, models: &Models) -> Result<Option<GeneratorHan
     let handle = GeneratorHandle::spawn(name, make)
         .map_err(|source| StoreError::io(Path::new("a thread"), source))?;
     Ok(Some(handle))
+}
+
+/// The reranker's lane; `None` when none is wanted.
+fn reranker(settings: &Settings, models: &Models) -> Result<Option<RerankerHandle>, Failure> {
+    let name = &settings.models.reranker;
+    if name == "none" {
+        return Ok(None);
+    }
+    let installed = models.installed(name)?;
+    let file = models.file_of(&installed);
+    let handle = RerankerHandle::spawn(RerankerOptions {
+        runtime: models.runtime()?,
+        folder: file.parent().unwrap_or(Path::new("/")).to_owned(),
+        max_length: installed.max_length,
+        threads: settings.models.threads,
+    });
+    Ok(Some(handle.map_err(|source| {
+        StoreError::io(Path::new("a thread"), source)
+    })?))
 }
 
 /// A knowledge base with its background: watching and syncing.

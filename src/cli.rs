@@ -32,7 +32,6 @@ use crate::domain::source::SourceId;
 use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::flow::answer::{Event, Strategy};
 use crate::flow::ingest::Report;
-use crate::flow::search::Query;
 use crate::settings::{self, Places, Settings};
 use crate::store::ledger::Source;
 use crate::store::{Access, StoreError};
@@ -95,6 +94,9 @@ enum Command {
         /// Only this source (its number or its path)
         #[arg(long)]
         source: Option<String>,
+        /// Rank the best anew with the reranker
+        #[arg(long)]
+        rerank: bool,
         /// Say how each hit came about
         #[arg(long)]
         explain: bool,
@@ -280,8 +282,9 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             query,
             k,
             source,
+            rerank,
             explain,
-        } => search(session, query, k, source.as_deref(), explain),
+        } => search(session, query, k, source.as_deref(), rerank, explain),
         Command::Ask {
             question,
             strategy,
@@ -637,15 +640,15 @@ fn search(
     text: String,
     k: Option<usize>,
     source: Option<&str>,
+    rerank: bool,
     explain: bool,
 ) -> Result<ExitCode, Failure> {
     let json = session.json;
     let app = session.open(Access::Read)?;
     let source = source.map(|name| source_named(&app, name)).transpose()?;
-    let query = Query {
-        explain,
-        ..app.query(text, k, source)
-    };
+    let mut query = app.query(text, k, source);
+    query.rerank |= rerank;
+    query.explain = explain;
     let found = app.search(&query)?;
     if json {
         show::json(&found);

@@ -66,6 +66,8 @@ pub struct ModelChoice {
     pub embedder: String,
     /// The language model, by its installed name; `none` for quotes only.
     pub generator: String,
+    /// Name of the model that ranks anew when a search asks for it; `none` for none.
+    pub reranker: String,
     /// Threads of either model; 0 means all cores.
     pub threads: usize,
     /// Layers of the language model on the GPU.
@@ -81,6 +83,7 @@ impl Default for ModelChoice {
         Self {
             embedder: "all-minilm-l6-v2".into(),
             generator: "smollm2-135m-instruct".into(),
+            reranker: "none".into(),
             threads: 0,
             gpu_layers: 0,
             context_tokens: 4096,
@@ -97,6 +100,8 @@ pub struct Search {
     pub k: usize,
     /// Weight of the vectors, 0 to 1; the words have the rest.
     pub dense_weight: f32,
+    /// Whether every search is ranked anew by the reranker, where there is one. Slow.
+    pub rerank: bool,
     /// Chunks whose vectors are kept in memory and searched exactly; more are searched by an index.
     pub exact_rows: usize,
 }
@@ -106,6 +111,7 @@ impl Default for Search {
         Self {
             k: 10,
             dense_weight: Weights::default().dense,
+            rerank: false,
             exact_rows: 100_000,
         }
     }

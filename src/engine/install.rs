@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::EngineError;
 use super::graph::bert_onnx;
 use super::manifest::{Entry, Role, Wheel, entries, entry, platform};
+use super::rerank::{self, RerankerOptions};
 
 /// What `model.json` says of an installed model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -177,7 +178,7 @@ impl Models {
                 convert(&entry, &ready)?;
                 "model.onnx".to_owned()
             }
-            Role::Runtime | Role::Generator => wheel.file[0].to.clone(),
+            Role::Runtime | Role::Generator | Role::Reranker => wheel.file[0].to.clone(),
         };
         let path = ready.join(&loaded);
         let installed = Installed {
@@ -195,14 +196,18 @@ impl Models {
         Ok(installed)
     }
 
-    /// Registers a GGUF file where it lies.
+    /// Registers a model where it lies: a GGUF file that writes, or a folder with an ONNX
+    /// cross-encoder that ranks anew.
     ///
     /// # Errors
-    /// [`EngineError::Unloadable`] when it is no GGUF file, [`EngineError::Io`].
+    /// [`EngineError::Unloadable`] when it is neither, [`EngineError::Io`].
     pub fn add(&self, path: &Path, name: Option<&str>) -> Result<Installed, EngineError> {
         let path = path
             .canonicalize()
             .map_err(|source| EngineError::io(path, source))?;
+        if path.is_dir() {
+            return self.add_reranker(&path, name);
+        }
         let mut magic = [0; 4];
         let read = File::open(&path).and_then(|mut file| file.read_exact(&mut magic));
         if read.is_err() || &magic != b"GGUF" {
@@ -211,20 +216,57 @@ impl Models {
                 reason: "it is not a GGUF file".into(),
             });
         }
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        self.register(path, name, Role::Generator, 0)
+    }
+
+    fn add_reranker(&self, folder: &Path, name: Option<&str>) -> Result<Installed, EngineError> {
+        let missing = rerank::FILES
+            .iter()
+            .find(|file| !folder.join(file).is_file());
+        if let Some(missing) = missing {
+            return Err(EngineError::Unloadable {
+                path: folder.to_owned(),
+                reason: format!("a folder with a reranker holds `{missing}`, this one does not"),
+            });
+        }
+        let max_length = rerank::max_length(folder);
+        rerank::check(&RerankerOptions {
+            runtime: self.runtime()?,
+            folder: folder.to_owned(),
+            max_length,
+            threads: 1,
+        })?;
+        let stem = folder.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.unwrap_or(&stem);
+        self.register(
+            folder.join("model.onnx"),
+            Some(name),
+            Role::Reranker,
+            max_length,
+        )
+    }
+
+    fn register(
+        &self,
+        file: PathBuf,
+        name: Option<&str>,
+        role: Role,
+        max_length: usize,
+    ) -> Result<Installed, EngineError> {
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         let name = name.map_or_else(|| model_name(&stem), model_name);
         let stage = Stage::new(&self.folder, &name)?;
         let ready = stage.path.join("ready");
         create_folder(&ready)?;
         let installed = Installed {
-            role: Role::Generator,
-            sha256: sha256_of(&path)?,
-            bytes: size_of(&path)?,
-            about: format!("added from {}", path.display()),
+            role,
+            sha256: sha256_of(&file)?,
+            bytes: size_of(&file)?,
+            about: format!("added from {}", file.display()),
             licence: "not stated".into(),
-            file: path,
+            file,
             dimensions: 0,
-            max_length: 0,
+            max_length,
             name,
         };
         self.publish(&ready, &installed)?;

@@ -18,6 +18,8 @@ pub enum Role {
     Embedder,
     /// Writes.
     Generator,
+    /// Reads query and passage together, to rank anew.
+    Reranker,
 }
 
 /// One thing that can be installed.

@@ -9,6 +9,7 @@ pub mod install;
 pub mod llama;
 pub mod manifest;
 pub mod onnx;
+pub mod rerank;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;

@@ -83,7 +83,7 @@ fn normalise(vector: &mut [f32]) {
 }
 
 /// ONNX Runtime is loaded once per process, without telemetry; the first path wins.
-fn environment(path: &Path) -> Result<Environment, EngineError> {
+pub(super) fn environment(path: &Path) -> Result<Environment, EngineError> {
     static LOADED: OnceLock<Result<Environment, String>> = OnceLock::new();
     let unloadable = |reason: String| EngineError::Unloadable {
         path: path.to_owned(),

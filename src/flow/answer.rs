@@ -18,10 +18,8 @@ use std::time::Instant;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::search::{self, Hit, HitKind, Query, Ranked, Ranking, millis};
-use super::space::Space;
+use super::search::{self, Hit, HitKind, Query, Ranked, Ranking, Searcher, millis};
 use crate::domain::context::{self, Evidence, Support};
-use crate::domain::rank::Weights;
 use crate::domain::source::SourceId;
 pub use crate::domain::strategy::Strategy;
 use crate::engine::{EngineError, Generated, GeneratorHandle, Message, Prompt};
@@ -56,6 +54,7 @@ impl Ask {
             k: self.k,
             source: self.source,
             literal: false,
+            rerank: false,
             explain: false,
             asked_ms: self.asked_ms,
         }
@@ -65,8 +64,8 @@ impl Ask {
 /// How answers are made.
 #[derive(Clone, Debug)]
 pub struct AnswerOptions {
-    /// Weights of the lanes.
-    pub weights: Weights,
+    /// Whether the evidence is ranked anew.
+    pub rerank: bool,
     /// Tokens of an answer at most.
     pub max_tokens: usize,
     /// Tokens of evidence in the prompt at most.
@@ -186,10 +185,8 @@ pub enum Event {
 
 /// What answering needs.
 pub struct Answerer<'a> {
-    /// The store.
-    pub store: &'a Store,
-    /// The embedding model and its indexes.
-    pub space: &'a Space,
+    /// What finds the evidence.
+    pub searcher: Searcher<'a>,
     /// The language model, where there is one.
     pub generator: Option<&'a GeneratorHandle>,
     /// How.
@@ -209,8 +206,11 @@ pub fn answer(
 ) -> Result<Answer, Failure> {
     let meter = EnergyMeter::start();
     let started = Instant::now();
-    let weights = &parts.options.weights;
-    let ranking = search::rank(parts.store, parts.space, &ask.query(), weights)?;
+    let query = Query {
+        rerank: parts.options.rerank,
+        ..ask.query()
+    };
+    let ranking = search::rank(&parts.searcher, &query)?;
     let retrieval = Retrieval {
         hits: ranking.ranked.iter().map(|r| r.hit.clone()).collect(),
         took_ms: millis(started),
@@ -256,7 +256,7 @@ pub fn answer(
         energy: meter.stop(),
     };
     if !work.reader.gone {
-        keep(parts.store, ask, &answer)?;
+        keep(parts.searcher.store, ask, &answer)?;
         work.reader.send(Event::Done(Box::new(answer.clone())));
     }
     Ok(answer)

@@ -15,14 +15,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ingest::{Ingest, Progress};
-use super::search;
-use super::space::Space;
+use super::search::{self, Searcher};
 use crate::domain::chunk::ChunkId;
 use crate::domain::measure::{Gains, bootstrap_interval, mean, ndcg, recall, reciprocal_rank};
-use crate::domain::rank::{Weights, fuse_by_rank};
+use crate::domain::rank::fuse_by_rank;
 use crate::error::{BadRequest, Failure};
+use crate::store::StoreError;
 use crate::store::ledger::{Snapshot, Source};
-use crate::store::{Store, StoreError};
 
 /// Samples of the bootstrap, and where its dice begin.
 const ROUNDS: usize = 2000;
@@ -113,7 +112,7 @@ fn bad(path: &Path, reason: impl std::fmt::Display) -> BadRequest {
     )
 }
 
-fn read_lines<T: serde::de::DeserializeOwned>(
+pub(super) fn read_lines<T: serde::de::DeserializeOwned>(
     folder: &Path,
     name: &str,
 ) -> Result<Vec<T>, BadRequest> {
@@ -181,16 +180,6 @@ pub struct Row {
     pub questions: usize,
 }
 
-/// What evaluating needs.
-pub struct Evaluator<'a> {
-    /// The knowledge base of the set.
-    pub store: &'a Store,
-    /// Its embedding model and indexes.
-    pub space: &'a Space,
-    /// Weights of the lanes.
-    pub weights: Weights,
-}
-
 /// The four rankings of one question, as documents.
 #[derive(Default)]
 struct Rankings {
@@ -217,7 +206,7 @@ pub fn ingest_set(
 /// # Errors
 /// What the store and the embedding model say.
 pub fn evaluate(
-    parts: &Evaluator<'_>,
+    parts: &Searcher<'_>,
     set: &EvaluationSet,
     limit: usize,
     mut done: impl FnMut(usize),
@@ -265,7 +254,7 @@ fn row(set: &str, metric: &'static str, values: &[Vec<f64>; 4]) -> Row {
 }
 
 fn rank_all(
-    parts: &Evaluator<'_>,
+    parts: &Searcher<'_>,
     set: &EvaluationSet,
     question: &str,
 ) -> Result<Rankings, Failure> {
@@ -274,10 +263,11 @@ fn rank_all(
         k: search::MOST_HITS,
         source: None,
         literal: true,
+        rerank: parts.reranker.is_some(),
         explain: false,
         asked_ms: 0,
     };
-    let ours = search::rank(parts.store, parts.space, &query, &parts.weights)?;
+    let ours = search::rank(parts, &query)?;
     let lanes = &ours.lanes;
     let rankings = parts.store.ledger().read(|snapshot| {
         let by_rank = fuse_by_rank(&[&lanes.dense, &lanes.lexical]);

@@ -12,8 +12,7 @@ use std::time::Instant;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::evaluate::Evaluator;
-use super::search::{self, Query, Steps, millis};
+use super::search::{self, Query, Searcher, Steps, millis};
 use crate::domain::chunk::{ChunkId, Passage};
 use crate::domain::rank::descending;
 use crate::domain::source::{Kind, Meta};
@@ -91,7 +90,7 @@ pub fn samples(store: &Store, indexes: &Indexes) -> Result<Vec<Sample>, StoreErr
 /// # Errors
 /// [`BadRequest`] without samples; what the store says.
 pub fn fill(
-    parts: &Evaluator<'_>,
+    parts: &Searcher<'_>,
     source: &Source,
     samples: &[Sample],
     chunks: usize,
@@ -205,7 +204,7 @@ fn document(source: &Source, first: usize, made: &[Sample]) -> Ingested {
 /// # Errors
 /// What the store and the embedding model say.
 pub fn measure(
-    parts: &Evaluator<'_>,
+    parts: &Searcher<'_>,
     questions: &[String],
     real: usize,
     exact_rows: usize,
@@ -246,7 +245,7 @@ pub fn measure(
 }
 
 fn time(
-    parts: &Evaluator<'_>,
+    parts: &Searcher<'_>,
     questions: &[String],
     filter: &str,
 ) -> Result<((f64, f64), Steps), Failure> {
@@ -258,11 +257,12 @@ fn time(
             k: 10,
             source: None,
             literal: filter.is_empty(),
+            rerank: false,
             explain: false,
             asked_ms: 0,
         };
         let started = Instant::now();
-        let ranking = search::rank(parts.store, parts.space, &query, &parts.weights)?;
+        let ranking = search::rank(parts, &query)?;
         took.push(millis(started));
         steps.push(ranking.steps);
     }
@@ -275,6 +275,7 @@ fn time(
         lexical_ms: median(|s| s.lexical_ms),
         dense_ms: median(|s| s.dense_ms),
         judge_ms: median(|s| s.judge_ms),
+        rerank_ms: 0.0,
         gather_ms: median(|s| s.gather_ms),
     };
     let half = rounded(percentile(&mut took, 50));
@@ -292,7 +293,7 @@ fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-fn recall(parts: &Evaluator<'_>, questions: &[String]) -> Result<f64, Failure> {
+fn recall(parts: &Searcher<'_>, questions: &[String]) -> Result<f64, Failure> {
     let mut vectors = Vec::with_capacity(questions.len());
     for question in questions {
         let vector = parts.space.embedder.query(question.clone())?.wait();

@@ -16,10 +16,11 @@ use super::space::Space;
 use crate::domain::chunk::ChunkId;
 use crate::domain::gather::{Gather, Passage, Place};
 use crate::domain::query::{self, BadQuery, Filter, Test};
-use crate::domain::rank::{Candidate, Fused, Lexical, Weights, fuse};
+use crate::domain::rank::{Candidate, Fused, Lexical, Weights, descending, fuse};
 use crate::domain::source::{DocumentId, Edition, SourceId, shown_name};
 use crate::domain::words::{holds_phrase, is_unspaced};
 use crate::engine::EngineError;
+use crate::engine::rerank::RerankerHandle;
 use crate::error::{BadRequest, Failure};
 use crate::store::candidates::{Candidates, Seek};
 use crate::store::ledger::{Row, Snapshot};
@@ -27,6 +28,9 @@ use crate::store::{Store, StoreError};
 
 /// Candidates asked of each lane.
 const LANE_CANDIDATES: usize = 100;
+
+/// Candidates that are ranked anew.
+const RERANKED: usize = 30;
 
 /// Other documents that hold the same passage, shown at most.
 const SHOWN_COPIES: usize = 5;
@@ -48,6 +52,8 @@ pub struct Query {
     pub source: Option<SourceId>,
     /// Whether the text is words alone, not in the language of [`query`].
     pub literal: bool,
+    /// Whether to rank the best anew with the reranker.
+    pub rerank: bool,
     /// Whether hits say how they came about.
     pub explain: bool,
     /// When it was asked, milliseconds since 1970: what relative dates count from.
@@ -134,7 +140,7 @@ pub struct Explanation {
     pub dense: f32,
     /// The lexical lane's part of the score, scaled to the best candidate.
     pub lexical: f32,
-    /// The weight of the vector lane; the lexical lane has the rest.
+    /// The weight of the vector lane for this query; the lexical lane has the rest.
     pub dense_weight: f32,
 }
 
@@ -180,6 +186,8 @@ pub struct Steps {
     pub dense_ms: f64,
     /// Judging all candidates by both.
     pub judge_ms: f64,
+    /// Ranking anew, where that was asked for.
+    pub rerank_ms: f64,
     /// Reading the hits, folding and joining them.
     pub gather_ms: f64,
 }
@@ -232,7 +240,7 @@ impl Ranking {
     /// Milliseconds of everything but embedding.
     pub fn retrieve_ms(&self) -> f64 {
         let steps = self.steps;
-        steps.lexical_ms + steps.dense_ms + steps.judge_ms + steps.gather_ms
+        steps.lexical_ms + steps.dense_ms + steps.judge_ms + steps.rerank_ms + steps.gather_ms
     }
 }
 
@@ -290,17 +298,34 @@ fn read(query: &Query) -> Result<query::Query, BadRequest> {
     Ok(read)
 }
 
+/// What searching needs.
+#[derive(Clone, Copy)]
+pub struct Searcher<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// The embedding model and its indexes.
+    pub space: &'a Space,
+    /// Weights of the ranking.
+    pub weights: Weights,
+    /// The model that ranks anew, where there is one.
+    pub reranker: Option<&'a RerankerHandle>,
+}
+
 /// Ranks what is visible against a query.
 ///
 /// # Errors
-/// [`BadRequest`], or what the store and the embedding model say.
-pub fn rank(
-    store: &Store,
-    space: &Space,
-    query: &Query,
-    weights: &Weights,
-) -> Result<Ranking, Failure> {
+/// [`BadRequest`], or what the store and the models say.
+pub fn rank(searcher: &Searcher<'_>, query: &Query) -> Result<Ranking, Failure> {
+    let Searcher { store, space, .. } = *searcher;
     let read = read(query)?;
+    if query.rerank && searcher.reranker.is_none() {
+        return Err(BadRequest::new(
+            "no_reranker",
+            "there is no model to rank anew with",
+            "add one with `coho models add FOLDER` and choose it with `coho models use NAME`",
+        )
+        .into());
+    }
     let started = Instant::now();
     let vector = if read.words.is_empty() {
         None
@@ -309,38 +334,57 @@ pub fn rank(
         Some(vector.map_err(EngineError::Lane)??)
     };
     let embed_ms = millis(started);
-    let mut ranking = store.ledger().read(|snapshot| {
-        if vector.is_none() && read.prefixes.is_empty() {
-            return list(store, space, snapshot, &read, query.k);
-        }
-        let found = propose(store, space, snapshot, &read, vector.as_deref())?;
-        let started = Instant::now();
-        let judged: Vec<_> = found.judged.iter().map(|(judged, _)| *judged).collect();
-        let fused = fuse(&judged, weights);
-        let mut ranked = gather(snapshot, &read, &found, &fused, query.k)?;
-        if query.explain {
-            explain(&mut ranked, &found, weights);
-        }
-        Ok(Ranking {
-            ranked,
-            steps: Steps {
-                lexical_ms: found.lexical_ms,
-                dense_ms: found.dense_ms,
-                judge_ms: found.judge_ms,
-                gather_ms: millis(started),
-                embed_ms: 0.0,
-            },
-            lanes: Lanes {
-                dense: found.dense,
-                lexical: found.lexical,
-            },
-            ..Ranking::default()
-        })
-    })?;
+    let vector = vector.as_deref();
+    let ledger = store.ledger();
+    let ranked = ledger.read(|snapshot| Ok(rank_in(snapshot, searcher, query, &read, vector)))?;
+    let mut ranking = ranked?;
     ranking.steps.embed_ms = embed_ms;
     ranking.words.clone_from(&read.words);
     ranking.query = read;
     Ok(ranking)
+}
+
+fn rank_in(
+    snapshot: &Snapshot<'_>,
+    searcher: &Searcher<'_>,
+    query: &Query,
+    read: &query::Query,
+    vector: Option<&[f32]>,
+) -> Result<Ranking, Failure> {
+    let Searcher { store, space, .. } = *searcher;
+    if vector.is_none() && read.prefixes.is_empty() {
+        return Ok(list(store, space, snapshot, read, query.k)?);
+    }
+    let found = propose(store, space, snapshot, read, vector)?;
+    let started = Instant::now();
+    let judged: Vec<_> = found.judged.iter().map(|(judged, _)| *judged).collect();
+    let mut fused = fuse(&judged, &searcher.weights);
+    let mut rerank_ms = 0.0;
+    if let Some(reranker) = searcher.reranker.filter(|_| query.rerank) {
+        let started = Instant::now();
+        rerank(reranker, snapshot, &read.words, &found, &mut fused, query.k)?;
+        rerank_ms = millis(started);
+    }
+    let mut ranked = gather(snapshot, read, &found, &fused, query.k)?;
+    if query.explain {
+        explain(&mut ranked, &found);
+    }
+    Ok(Ranking {
+        ranked,
+        steps: Steps {
+            embed_ms: 0.0,
+            lexical_ms: found.lexical_ms,
+            dense_ms: found.dense_ms,
+            judge_ms: found.judge_ms,
+            rerank_ms,
+            gather_ms: millis(started) - rerank_ms,
+        },
+        lanes: Lanes {
+            dense: found.dense,
+            lexical: found.lexical,
+        },
+        ..Ranking::default()
+    })
 }
 
 /// What both lanes propose, judged by both.
@@ -363,7 +407,8 @@ fn propose(
 ///
 /// # Errors
 /// As [`rank`].
-pub fn candidates(store: &Store, space: &Space, words: &str) -> Result<Candidates, Failure> {
+pub fn candidates(searcher: &Searcher<'_>, words: &str) -> Result<Candidates, Failure> {
+    let Searcher { store, space, .. } = *searcher;
     let read = query::literal(words);
     let vector = space.embedder.query(read.words.clone())?.wait();
     let vector = vector.map_err(EngineError::Lane)??;
@@ -395,6 +440,42 @@ fn list(
         },
         ..Ranking::default()
     })
+}
+
+/// Orders the best candidates by what the reranker says of them; the others stay behind them.
+fn rerank(
+    reranker: &RerankerHandle,
+    snapshot: &Snapshot<'_>,
+    words: &str,
+    found: &Candidates,
+    fused: &mut [Fused],
+    k: usize,
+) -> Result<(), Failure> {
+    let editions: HashMap<ChunkId, Edition> = found
+        .judged
+        .iter()
+        .map(|(judged, editions)| (judged.chunk, editions[0]))
+        .collect();
+    let count = fused.len().min(RERANKED.max(k));
+    let (best, rest) = fused.split_at_mut(count);
+    let mut texts = Vec::with_capacity(count);
+    for fused in best.iter() {
+        let chunk = fused.judged.chunk;
+        let row = snapshot.row(chunk, editions[&chunk])?;
+        texts.push(row.map_or_else(String::new, |row| {
+            format!("{} {}\n{}", row.title, row.heading.join(" > "), row.text)
+        }));
+    }
+    let scores = reranker.score(words.to_owned(), texts)?;
+    for (fused, score) in best.iter_mut().zip(scores) {
+        fused.score = score;
+    }
+    let order = |a: &Fused, b: &Fused| {
+        descending(a.score, b.score).then(a.judged.chunk.cmp(&b.judged.chunk))
+    };
+    best.sort_by(order);
+    rest.iter_mut().for_each(|fused| fused.score = 0.0);
+    Ok(())
 }
 
 /// Reads, folds and joins candidates until there are `k` hits.
@@ -589,7 +670,7 @@ fn joined(rows: &[Row]) -> (String, Vec<(Range<usize>, ChunkId)>) {
     (text, parts)
 }
 
-fn explain(ranked: &mut [Ranked], found: &Candidates, weights: &Weights) {
+fn explain(ranked: &mut [Ranked], found: &Candidates) {
     let place = |lane: &[Candidate], chunk: ChunkId| {
         let place = lane.iter().position(|candidate| candidate.chunk == chunk);
         place.map(|index| index + 1)
@@ -603,7 +684,7 @@ fn explain(ranked: &mut [Ranked], found: &Candidates, weights: &Weights) {
             words: judged.lexical,
             dense: ranked.fused.dense,
             lexical: ranked.fused.lexical,
-            dense_weight: weights.dense,
+            dense_weight: ranked.fused.weight,
         });
     }
 }
@@ -612,14 +693,9 @@ fn explain(ranked: &mut [Ranked], found: &Candidates, weights: &Weights) {
 ///
 /// # Errors
 /// As [`rank`].
-pub fn search(
-    store: &Store,
-    space: &Space,
-    query: &Query,
-    weights: &Weights,
-) -> Result<Found, Failure> {
+pub fn search(searcher: &Searcher<'_>, query: &Query) -> Result<Found, Failure> {
     let started = Instant::now();
-    let ranking = rank(store, space, query, weights)?;
+    let ranking = rank(searcher, query)?;
     let read = ranking.query;
     let explain = query.explain.then_some(QueryExplanation {
         words: read.words,

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::evaluate::{EvaluationSet, Evaluator, documents_of};
-use super::search;
+use super::evaluate::{EvaluationSet, documents_of};
+use super::search::{self, Searcher};
 use crate::domain::chunk::ChunkId;
 use crate::domain::measure::{mean, ndcg};
 use crate::domain::rank::{Judged, Weights, fuse};
@@ -41,6 +41,8 @@ type Dial = (&'static str, fn(&mut Weights) -> &mut f32);
 
 const DIALS: &[Dial] = &[
     ("dense", |w| &mut w.dense),
+    ("dense_trust", |w| &mut w.dense_trust),
+    ("lexical_trust", |w| &mut w.lexical_trust),
     ("floor", |w| &mut w.floor),
     ("pairs", |w| &mut w.pairs),
     ("window", |w| &mut w.window),
@@ -66,7 +68,7 @@ pub struct Trial {
 /// # Errors
 /// What the store and the embedding model say.
 pub fn judge(
-    parts: &Evaluator<'_>,
+    parts: &Searcher<'_>,
     set: &EvaluationSet,
     limit: usize,
     mut done: impl FnMut(usize),
@@ -81,7 +83,7 @@ pub fn judge(
     // Spread over the set: neighbouring questions are about the same documents.
     let step = set.questions.len().div_ceil(limit.max(1)).max(1);
     for question in set.questions.iter().step_by(step) {
-        let found = search::candidates(parts.store, parts.space, &question.text)?;
+        let found = search::candidates(parts, &question.text)?;
         let mut documents = HashMap::new();
         parts.store.ledger().read(|snapshot| {
             for (judged, _) in &found.judged {

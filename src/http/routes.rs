@@ -25,7 +25,7 @@ use crate::domain::source::SourceId;
 use crate::error::Failure;
 use crate::flow::answer::{Answer, Event};
 use crate::flow::ingest::Report;
-use crate::flow::search::{Found, Query};
+use crate::flow::search::Found;
 use crate::store::StoreError;
 
 type Outcome<T> = Result<T, Refusal>;
@@ -80,11 +80,10 @@ pub(super) async fn search(
     Body(body): Body<SearchBody>,
 ) -> Outcome<Json<Found>> {
     let app = Arc::clone(&context.service.app);
-    let query = Query {
-        literal: body.literal,
-        explain: body.explain,
-        ..app.query(body.query, body.k, body.source)
-    };
+    let mut query = app.query(body.query, body.k, body.source);
+    query.literal = body.literal;
+    query.rerank = body.rerank.unwrap_or(query.rerank);
+    query.explain = body.explain;
     blocking(move || app.search(&query)).await.map(Json)
 }
 

@@ -29,6 +29,8 @@ pub struct SearchBody {
     /// Whether the query is words alone: no phrases, filters and words to leave out.
     #[serde(default)]
     pub literal: bool,
+    /// Whether to rank the best anew with the reranker.
+    pub rerank: Option<bool>,
     /// Whether hits say how they came about.
     #[serde(default)]
     pub explain: bool,

@@ -102,12 +102,9 @@ impl Store {
         let dense = match seek.vector {
             Some(vector) => {
                 let allowed = allowed(indexes, &asked, only.as_deref(), &mut visible)?;
-                let found = dense(indexes, &asked, &allowed, vector, seek.limit, &mut visible)?;
-                let proposed = found.iter().map(|(candidate, _)| *candidate).collect();
-                for (candidate, entry) in found {
-                    entries.entry(candidate.chunk).or_insert(entry);
-                }
-                proposed
+                let limit = seek.limit;
+                let (visible, entries) = (&mut visible, &mut entries);
+                dense(indexes, &asked, &allowed, vector, limit, visible, entries)?
             }
             None => Vec::new(),
         };
@@ -171,7 +168,7 @@ fn allowed(
         return Ok(Allowed::All);
     }
     if let Some(only) = only {
-        let (all, documents) = (indexes.vectors.len(), visible.snapshot.counts()?.documents);
+        let (all, documents) = (indexes.vectors.len(), visible.snapshot.documents()?);
         let documents = usize::try_from(documents).unwrap_or(usize::MAX).max(1);
         let about = all.saturating_mul(only.len()) / documents;
         if about > NAMED_PASSAGES && only.len() * 4 > documents {
@@ -187,7 +184,7 @@ fn allowed(
     Ok(Allowed::Named(named))
 }
 
-/// What the vectors propose, with the entries to show it from.
+/// What the vectors propose; where they can be shown from is added to `entries`.
 fn dense(
     indexes: &Indexes,
     asked: &Asked,
@@ -195,40 +192,69 @@ fn dense(
     vector: &[f32],
     limit: usize,
     visible: &mut Visible<'_>,
-) -> Result<Vec<(Candidate, Entry)>> {
+    entries: &mut HashMap<ChunkId, Entry>,
+) -> Result<Vec<Candidate>> {
     let (named, wide) = match allowed {
-        Allowed::All => (None, limit * 2),
+        Allowed::All => (None, limit + limit / 5),
         Allowed::Most(times) => (None, limit * 2 * times),
         Allowed::Named(named) => (Some(named), limit),
     };
     let only: Option<Vec<ChunkId>> = named.map(|named| named.keys().copied().collect());
+    let nearest = indexes.vectors.nearest(vector, only.as_deref(), wide)?;
     let mut found = Vec::with_capacity(limit);
-    for candidate in indexes.vectors.nearest(vector, only.as_deref(), wide)? {
-        if found.len() == limit {
+    // In portions, because looking up where chunks stand costs more than finding them.
+    for some in nearest.chunks(limit.max(1)) {
+        if let Some(named) = named {
+            for candidate in some {
+                let hits = &named[&candidate.chunk];
+                let entry = entries.entry(candidate.chunk).or_default();
+                entry.hits.clone_from(hits);
+            }
+        } else {
+            look_up(indexes, asked, some, visible, entries)?;
+        }
+        let shown = some
+            .iter()
+            .filter(|candidate| entries.contains_key(&candidate.chunk));
+        found.extend(shown.copied());
+        if found.len() >= limit {
             break;
         }
-        let mut entry = Entry::default();
-        if let Some(named) = named {
-            entry.hits.clone_from(&named[&candidate.chunk]);
-        } else {
-            for hit in indexes.lexical.entries_of(asked, candidate.chunk)? {
-                if visible.edition(hit.edition)? {
-                    entry.hits.push(hit);
-                }
-            }
-            if entry.hits.is_empty() {
-                for edition in visible.snapshot.editions_of(candidate.chunk)? {
-                    if visible.edition(edition)? {
-                        entry.unknown.push(edition);
-                    }
-                }
-            }
-        }
-        if !(entry.hits.is_empty() && entry.unknown.is_empty()) {
-            found.push((candidate, entry));
+    }
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// Finds out where candidates stand that the lexical lane did not propose.
+fn look_up(
+    indexes: &Indexes,
+    asked: &Asked,
+    candidates: &[Candidate],
+    visible: &mut Visible<'_>,
+    entries: &mut HashMap<ChunkId, Entry>,
+) -> Result<()> {
+    let new = candidates.iter().map(|candidate| candidate.chunk);
+    let new: Vec<ChunkId> = new.filter(|chunk| !entries.contains_key(chunk)).collect();
+    for hit in indexes.lexical.entries_of(asked, &new)? {
+        if visible.edition(hit.edition)? {
+            entries.entry(hit.chunk).or_default().hits.push(hit);
         }
     }
-    Ok(found)
+    for chunk in new {
+        if entries.contains_key(&chunk) {
+            continue;
+        }
+        let mut entry = Entry::default();
+        for edition in visible.snapshot.editions_of(chunk)? {
+            if visible.edition(edition)? {
+                entry.unknown.push(edition);
+            }
+        }
+        if !entry.unknown.is_empty() {
+            entries.insert(chunk, entry);
+        }
+    }
+    Ok(())
 }
 
 fn judged(

@@ -576,6 +576,12 @@ impl Snapshot<'_> {
         self.rows(&sql, params![chunk, limit])
     }
 
+    /// How many documents are visible.
+    pub(crate) fn documents(&self) -> Result<u64> {
+        let mut statement = self.0.prepare_cached("SELECT count(*) FROM document")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
     /// The visible editions that hold a chunk, in order.
     pub(crate) fn editions_of(&self, chunk: ChunkId) -> Result<Vec<Edition>> {
         let mut statement = self.0.prepare_cached(

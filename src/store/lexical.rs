@@ -448,31 +448,37 @@ impl Lexical {
         outcome.map_err(|source| StoreError::lexical(&self.folder, source))
     }
 
-    /// The entries of a chunk; several when it stands in several documents.
+    /// The entries of chunks; several of one that stands in several documents.
     ///
     /// # Errors
     /// [`StoreError::Lexical`].
-    pub(super) fn entries_of(&self, asked: &Asked, chunk: ChunkId) -> Result<Vec<Hit>> {
-        let term = Term::from_field_u64(self.fields.id_high, halves(chunk).0);
+    pub(super) fn entries_of(&self, asked: &Asked, chunks: &[ChunkId]) -> Result<Vec<Hit>> {
+        let mut keys: Vec<(u64, ChunkId)> = chunks.iter().map(|c| (halves(*c).0, *c)).collect();
+        keys.sort_unstable();
         let outcome = (|| -> tantivy::Result<Vec<Hit>> {
-            let mut hits = Vec::new();
+            let mut hits = Vec::with_capacity(chunks.len());
             let mut columns = Columns::default();
             for (ordinal, segment) in (0_u32..).zip(asked.searcher.segment_readers()) {
                 let inverted = segment.inverted_index(self.fields.id_high)?;
-                let Some(mut found) = inverted.read_postings(&term, IndexRecordOption::Basic)?
-                else {
-                    continue;
-                };
-                while found.doc() != TERMINATED {
-                    let alive = segment.alive_bitset();
-                    if alive.is_none_or(|alive| alive.is_alive(found.doc())) {
-                        let address = DocAddress::new(ordinal, found.doc());
-                        hits.push(columns.hit(&asked.searcher, address, 0.0)?);
+                let alive = segment.alive_bitset();
+                for (high, chunk) in &keys {
+                    let term = Term::from_field_u64(self.fields.id_high, *high);
+                    let Some(known) = inverted.get_term_info(&term)? else {
+                        continue;
+                    };
+                    let option = IndexRecordOption::Basic;
+                    let mut found = inverted.read_postings_from_terminfo(&known, option)?;
+                    while found.doc() != TERMINATED {
+                        if alive.is_none_or(|alive| alive.is_alive(found.doc())) {
+                            let address = DocAddress::new(ordinal, found.doc());
+                            let hit = columns.hit(&asked.searcher, address, 0.0)?;
+                            // Half of an id may be that of another chunk.
+                            hits.extend((hit.chunk == *chunk).then_some(hit));
+                        }
+                        found.advance();
                     }
-                    found.advance();
                 }
             }
-            hits.retain(|hit| hit.chunk == chunk);
             Ok(hits)
         })();
         outcome.map_err(|source| StoreError::lexical(&self.folder, source))

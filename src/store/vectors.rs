@@ -37,6 +37,9 @@ type Result<T> = std::result::Result<T, StoreError>;
 /// Writes after which small fragments are merged; 300 of them slow a query eightfold.
 const COMPACT_AFTER_WRITES: u32 = 32;
 
+/// Rows that are worth a thread of their own.
+const ROWS_PER_THREAD: usize = 10_000;
+
 /// LanceDB's caches default to gigabytes.
 const INDEX_CACHE_BYTES: usize = 64 << 20;
 const METADATA_CACHE_BYTES: usize = 32 << 20;
@@ -203,7 +206,7 @@ impl Vectors {
         }
         let rows = self.read_rows();
         if rows.complete {
-            return Ok(best(rows.all(query, self.dimensions), limit));
+            return Ok(rows.nearest(query, limit, self.dimensions));
         }
         drop(rows);
         self.block_on(nearest::search(&self.table, query, limit))
@@ -222,7 +225,7 @@ impl Vectors {
         }
         drop(rows);
         let mut cosines = Vec::with_capacity(ids.len());
-        for some in ids.chunks(500) {
+        for some in ids.chunks(4000) {
             cosines.extend(self.block_on(nearest::cosines(&self.table, query, some))?);
         }
         Ok(cosines)
@@ -403,11 +406,47 @@ impl Resident {
         }
     }
 
-    fn all(&self, query: &[f32], dimensions: usize) -> Vec<(ChunkId, f32)> {
-        let vectors = self.data.chunks_exact(dimensions);
-        let rows = self.ids.iter().zip(vectors);
-        rows.map(|(id, vector)| (*id, dot_f32(query, vector)))
-            .collect()
+    /// Compares all rows, on all cores where there are many: the scan waits for memory, and a
+    /// second core has a second way to it.
+    fn nearest(&self, query: &[f32], limit: usize, dimensions: usize) -> Vec<Candidate> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = self.ids.len().div_ceil(cores).max(ROWS_PER_THREAD);
+        let scan = |first: usize| {
+            let end = (first + share).min(self.ids.len());
+            let rows = self.data[first * dimensions..end * dimensions].chunks_exact(dimensions);
+            let mut scored: Vec<(f32, usize)> = (first..)
+                .zip(rows)
+                .map(|(place, row)| (dot_f32(query, row), place))
+                .collect();
+            if scored.len() > limit && limit > 0 {
+                let order = |a: &(f32, usize), b: &(f32, usize)| {
+                    descending(a.0, b.0).then(self.ids[a.1].cmp(&self.ids[b.1]))
+                };
+                scored.select_nth_unstable_by(limit - 1, order);
+                scored.truncate(limit);
+            }
+            scored
+        };
+        let scored: Vec<(f32, usize)> = std::thread::scope(|scope| {
+            let firsts = (0..self.ids.len()).step_by(share);
+            let others: Vec<_> = firsts
+                .skip(1)
+                .map(|first| scope.spawn(move || scan(first)))
+                .collect();
+            let mut scored = if self.ids.is_empty() {
+                Vec::new()
+            } else {
+                scan(0)
+            };
+            for other in others {
+                scored.extend(other.join().expect("a scan does not panic"));
+            }
+            scored
+        });
+        let cosines = scored
+            .into_iter()
+            .map(|(cosine, place)| (self.ids[place], cosine));
+        best(cosines.collect(), limit)
     }
 
     fn cosine(&self, id: ChunkId, query: &[f32], dimensions: usize) -> Option<f32> {

@@ -27,6 +27,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
         ("status-problems", of::<coho::app::Problems>()),
         ("verify", of::<coho::flow::verify::Verdict>()),
         ("eval-retrieval", of::<output::RetrievalTable>()),
+        ("eval-chunks", of::<output::ChunksTable>()),
         ("eval-scale", of::<output::ScaleTable>()),
         ("eval-tune", of::<output::TuningTable>()),
         ("backup", of::<coho::store::backup::Description>()),

@@ -284,3 +284,115 @@ fn bad_input_is_told_alike_by_both_edges() {
     let (status, nul) = service.post("/v1/search", &json!({ "query": "do\u{0}ugh starter" }));
     assert_eq!(status, 200, "{nul}");
 }
+
+/// Everything in memory, or only what an index of that few vectors can be tested with.
+#[test]
+fn an_index_for_many_vectors_is_built_and_finds_what_came_after() {
+    let home = Home::new();
+    let colours = [
+        "red", "green", "blue", "white", "black", "brown", "grey", "pink",
+    ];
+    let places = [
+        "barn", "harbour", "kitchen", "forest", "station", "garden", "school", "market",
+    ];
+    for n in 0..600 {
+        let (colour, place) = (colours[n % 8], places[n / 8 % 8]);
+        home.write(
+            &format!("n{n}.md"),
+            format!("# Thing {n}\n\nIn the {place} number {n} stands a {colour} chair.\n"),
+        );
+    }
+    let with = |arguments: &[&str]| {
+        let mut command = home.command();
+        command.env("COHO_SEARCH_EXACT_ROWS", "100").args(arguments);
+        crate::kit::ran(command.output().unwrap()).ok()
+    };
+    with(&["add", home.notes().to_str().unwrap()]).done();
+    let indexes = home.path("home/index/all-minilm-l6-v2/vectors/chunks.lance/_indices");
+    assert!(
+        indexes.read_dir().unwrap().count() >= 2,
+        "of vectors and of ids"
+    );
+    let found = |query: &str| {
+        paths_below(
+            &home.notes(),
+            &with(&["search", query, "--json"]).json()["hits"],
+        )
+    };
+    assert_eq!(found("chair in the harbour number 9")[0], "n9.md");
+    home.write(
+        "new.md",
+        "A violin of maple wood hangs above the fireplace.\n",
+    );
+    home.write("n9.md", "Nothing is left here.\n");
+    with(&["sync"]).done();
+    assert_eq!(found("stringed instrument over the hearth")[0], "new.md");
+    assert!(!found("chair in the harbour number 9").contains(&"n9.md".to_owned()));
+    // Filters reach both lanes here too.
+    assert_eq!(found("chair path:n17.md"), ["n17.md"]);
+    with(&["verify"]).done();
+}
+
+#[test]
+fn a_reranker_that_was_added_orders_the_hits() {
+    let home = Home::new();
+    for (name, more) in [("a", 0), ("b", 12), ("c", 4), ("d", 8)] {
+        let text =
+            "The weir needs a new gate. ".to_owned() + &format!("It is gate {name}. ").repeat(more);
+        home.write(&format!("{name}.md"), text);
+    }
+    let models = home.two_embedders();
+    // A model of our own making whose score is the shorter the better.
+    let folder = home.path("shortest-first");
+    std::fs::create_dir(&folder).unwrap();
+    let fixture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/shortest-first/model.onnx"
+    );
+    std::fs::copy(fixture, folder.join("model.onnx")).unwrap();
+    let with = |arguments: &[&str]| {
+        let mut command = home.command();
+        command.env("COHO_MODELS", &models).args(arguments);
+        crate::kit::ran(command.output().unwrap())
+    };
+    let path = folder.to_str().unwrap();
+    let incomplete = with(&["models", "add", path, "--json"]);
+    assert!(
+        incomplete.stdout.contains("tokenizer.json"),
+        "{}",
+        incomplete.stdout
+    );
+    for file in [
+        "tokenizer.json",
+        "config.json",
+        "special_tokens_map.json",
+        "tokenizer_config.json",
+    ] {
+        std::fs::copy(
+            models.join("all-minilm-l6-v2").join(file),
+            folder.join(file),
+        )
+        .unwrap();
+    }
+    with(&["add", home.notes().to_str().unwrap()]).ok().done();
+    let without = with(&["search", "gate of the weir", "--rerank", "--json"]);
+    assert_eq!(without.json()["error"]["code"], "no_reranker");
+    with(&["models", "add", path]).ok().done();
+    with(&["models", "use", "shortest-first"]).ok().done();
+    let found = with(&[
+        "search",
+        "gate of the weir",
+        "--rerank",
+        "--explain",
+        "--json",
+    ])
+    .ok()
+    .json();
+    let order = paths_below(&home.notes(), &found["hits"]);
+    assert_eq!(order, ["a.md", "c.md", "d.md", "b.md"], "{found}");
+    assert!(found["explain"]["steps"]["rerank_ms"].as_f64().unwrap() > 0.0);
+    let plain = with(&["search", "gate of the weir", "--explain", "--json"])
+        .ok()
+        .json();
+    assert_eq!(plain["explain"]["steps"]["rerank_ms"].as_f64(), Some(0.0));
+}
