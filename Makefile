@@ -48,16 +48,16 @@ TUNED := squad2_cs224n squadshifts_newwiki nq_oracle hotpotqa boolq_dev fm2 scif
 	til_knownitem xquad/de xquad/es xquad/ru xquad/zh
 
 retrieval: models ## compare words, vectors, RRF and coho on the sets of COHO_EVAL_DATA (an hour the first time)
-	$(EVAL) retrieval $(TUNED) --split test --json | tee eval/results/retrieval.json
+	$(EVAL) retrieval $(TUNED) --split test --json > .retrieval.json && mv .retrieval.json eval/results/retrieval.json
 
 tune: models ## look for better weights of the ranking on the same sets; changes nothing
-	$(EVAL) tune $(TUNED) --split test --limit 800 --json | tee eval/results/weights.json
+	$(EVAL) tune $(TUNED) --split test --limit 800 --json > .weights.json && mv .weights.json eval/results/weights.json
 
 chunks: models ## compare sizes of chunks on the set with answer spans
-	$(EVAL) chunks --json | tee eval/results/chunks.json
+	$(EVAL) chunks --json > .chunks.json && mv .chunks.json eval/results/chunks.json
 
 scale: models ## time searches among 10,000, 100,000 and a million chunks (after `make retrieval`)
-	$(EVAL) scale --rebuild --json | tee eval/results/scale.json
+	$(EVAL) scale --rebuild --json > .scale.json && mv .scale.json eval/results/scale.json
 
 smoke: models ## ask the 60 questions about the sample vault and keep the figures
 	@python3 tests/smoke.py $(COHO)

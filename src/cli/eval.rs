@@ -10,8 +10,9 @@ use crate::app::App;
 use crate::error::{BadRequest, Failure};
 use crate::flow::chunking::{self, SpanSet};
 use crate::flow::evaluate::{self, EvaluationSet, Row};
+use crate::flow::scale::{self, Sample};
 use crate::flow::search::Searcher;
-use crate::flow::{scale, tune};
+use crate::flow::tune;
 use crate::settings::{Places, Settings};
 use crate::store::Access;
 use crate::store::StoreError;
@@ -192,39 +193,16 @@ fn scale(
     questions: usize,
 ) -> Result<ExitCode, Failure> {
     let folder = session.places.home.join("eval");
-    let mut samples = Vec::new();
-    for home in homes_below(&folder) {
-        let places = Places {
-            home,
-            ..session.places.clone()
-        };
-        let app = App::open(session.settings.clone(), places, Access::Read)?;
-        samples.extend(scale::samples(&app.store, &app.spaces.current().indexes)?);
+    let marker = |chunks: usize| folder.join(format!("scale-{chunks}-notes/.filled"));
+    if !chunks.iter().all(|chunks| marker(*chunks).exists()) {
+        let samples = samples_below(session, &folder)?;
+        for chunks in chunks {
+            fill(session, &folder, *chunks, &samples)?;
+            let real = samples.len().min(*chunks).to_string();
+            let path = marker(*chunks);
+            std::fs::write(&path, real).map_err(|source| StoreError::io(&path, source))?;
+        }
     }
-    let real = samples.len();
-    let filled = |chunks: usize| -> Result<App, Failure> {
-        let notes = folder.join(format!("scale-{chunks}-notes"));
-        std::fs::create_dir_all(&notes).map_err(|source| StoreError::io(&notes, source))?;
-        let places = Places {
-            home: folder.join(format!("scale-{chunks}")),
-            ..session.places.clone()
-        };
-        let app = App::open(session.settings.clone(), places, Access::Write)?;
-        let source = app.add_source(&notes, &[], &[])?;
-        let bar = show::CountBar::new(&format!("{chunks} chunks"), chunks);
-        with(&app, |parts| {
-            scale::fill(parts, &source, &samples, chunks, |done| bar.update(done))
-        })?;
-        bar.finish();
-        // Small fragments are merged here; the index is built, and timed, when it is measured.
-        app.spaces.current().indexes.compact()?;
-        Ok(app)
-    };
-    for chunks in chunks {
-        drop(filled(*chunks)?);
-    }
-    // What is measured should not hold the samples too.
-    drop(samples);
     let asked: Vec<String> = questions_of(questions)?;
     let mut sizes = Vec::new();
     for chunks in chunks {
@@ -234,6 +212,8 @@ fn scale(
         };
         let app = App::open(session.settings.clone(), places, Access::Write)?;
         let exact_rows = session.settings.search.exact_rows;
+        let told = std::fs::read_to_string(marker(*chunks)).unwrap_or_default();
+        let real = told.parse().unwrap_or(0);
         let size = with(&app, |parts| {
             scale::measure(parts, &asked, real, exact_rows, index, rebuild)
         })?;
@@ -246,6 +226,44 @@ fn scale(
         show::json(&output::ScaleTable { sizes });
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The passages of all sets that were measured before.
+fn samples_below(session: &Session, folder: &Path) -> Result<Vec<Sample>, Failure> {
+    let mut samples = Vec::new();
+    for home in homes_below(folder) {
+        let places = Places {
+            home,
+            ..session.places.clone()
+        };
+        let app = App::open(session.settings.clone(), places, Access::Read)?;
+        samples.extend(scale::samples(&app.store, &app.spaces.current().indexes)?);
+    }
+    Ok(samples)
+}
+
+fn fill(
+    session: &Session,
+    folder: &Path,
+    chunks: usize,
+    samples: &[Sample],
+) -> Result<(), Failure> {
+    let notes = folder.join(format!("scale-{chunks}-notes"));
+    std::fs::create_dir_all(&notes).map_err(|source| StoreError::io(&notes, source))?;
+    let places = Places {
+        home: folder.join(format!("scale-{chunks}")),
+        ..session.places.clone()
+    };
+    let app = App::open(session.settings.clone(), places, Access::Write)?;
+    let source = app.add_source(&notes, &[], &[])?;
+    let bar = show::CountBar::new(&format!("{chunks} chunks"), chunks);
+    with(&app, |parts| {
+        scale::fill(parts, &source, samples, chunks, |done| bar.update(done))
+    })?;
+    bar.finish();
+    // Small fragments are merged here; the index is built, and timed, when it is measured.
+    app.spaces.current().indexes.compact()?;
+    Ok(())
 }
 
 /// Knowledge bases of sets that were measured before, in order of their names.
@@ -271,18 +289,11 @@ fn is_derived(name: &str) -> bool {
 
 /// Questions of all sets in turn.
 fn questions_of(count: usize) -> Result<Vec<String>, Failure> {
-    let every = Chosen {
-        sets: Vec::new(),
-        data: None,
-        split: None,
-        limit: usize::MAX,
-    };
+    let data = evaluation_data().ok_or_else(no_data)?;
     let mut lists: Vec<Vec<String>> = Vec::new();
-    every.each(|set| {
-        let texts = set.questions.iter().take(count).map(|q| q.text.clone());
-        lists.push(texts.collect());
-        Ok(())
-    })?;
+    for (_, folder) in evaluate::sets(&data, &[])? {
+        lists.push(evaluate::questions(&folder, count)?);
+    }
     let rows = 0..count;
     let turn = rows.flat_map(|row| lists.iter().filter_map(move |list| list.get(row).cloned()));
     Ok(turn.take(count).collect())

@@ -104,6 +104,16 @@ impl EvaluationSet {
     }
 }
 
+/// The first questions of a set, answerable or not.
+///
+/// # Errors
+/// [`BadRequest`] as for [`EvaluationSet::read`].
+pub fn questions(folder: &Path, limit: usize) -> Result<Vec<String>, BadRequest> {
+    let questions: Vec<SetQuestion> = read_lines(folder, "queries")?;
+    let texts = questions.into_iter().take(limit);
+    Ok(texts.map(|question| question.text).collect())
+}
+
 fn bad(path: &Path, reason: impl std::fmt::Display) -> BadRequest {
     BadRequest::new(
         "bad_evaluation_set",

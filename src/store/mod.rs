@@ -20,6 +20,7 @@
 
 pub mod backup;
 pub mod candidates;
+mod codes;
 mod index;
 pub mod ledger;
 mod lexical;

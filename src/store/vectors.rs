@@ -10,7 +10,7 @@
 //! [`super::Store::missing_vectors`].
 //!
 //! Up to a number of rows that the owner can set, the vectors are kept in memory and scanned
-//! exactly, which beats every index at that size; beyond, LanceDB searches, by an index that is
+//! ([`super::codes`]), which beats every index at that size; beyond, LanceDB searches, by an index that is
 //! built in the background ([`super::nearest`]).
 
 use std::collections::{HashMap, HashSet};
@@ -27,6 +27,7 @@ use lancedb::query::{ExecutableQuery, QueryBase, Select};
 use lancedb::table::OptimizeAction;
 use lancedb::table::Table;
 
+use super::codes::{Code, Codes, OVERSAMPLING};
 use super::nearest::{self, VectorIndexKind};
 use super::{StoreError, reach};
 use crate::domain::chunk::ChunkId;
@@ -64,6 +65,8 @@ struct Resident {
     ids: Vec<ChunkId>,
     place: HashMap<ChunkId, usize>,
     data: Vec<f32>,
+    /// The same in a byte a number.
+    codes: Codes,
     /// False once there are more than `most`; `data` is empty then.
     complete: bool,
     /// Rows whose vectors are kept in memory at most.
@@ -379,11 +382,13 @@ impl Resident {
             self.ids.push(*id);
             if self.complete {
                 self.data.extend_from_slice(vector);
+                self.codes.push(vector);
             }
         }
         if self.ids.len() > self.most {
             self.complete = false;
             self.data = Vec::new();
+            self.codes.clear();
         }
     }
 
@@ -402,51 +407,47 @@ impl Resident {
                 let (to, from) = (place * dimensions, last * dimensions);
                 self.data.copy_within(from..from + dimensions, to);
                 self.data.truncate(from);
+                self.codes.swap_remove(place);
             }
         }
     }
 
-    /// Compares all rows, on all cores where there are many: the scan waits for memory, and a
-    /// second core has a second way to it.
+    /// Compares all rows by their codes, on all cores where there are many, and the best of them
+    /// by their vectors.
     fn nearest(&self, query: &[f32], limit: usize, dimensions: usize) -> Vec<Candidate> {
+        let code = Code::of(query);
+        let wide = limit * OVERSAMPLING;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let share = self.ids.len().div_ceil(cores).max(ROWS_PER_THREAD);
         let scan = |first: usize| {
             let end = (first + share).min(self.ids.len());
-            let rows = self.data[first * dimensions..end * dimensions].chunks_exact(dimensions);
-            let mut scored: Vec<(f32, usize)> = (first..)
-                .zip(rows)
-                .map(|(place, row)| (dot_f32(query, row), place))
-                .collect();
-            if scored.len() > limit && limit > 0 {
+            let mut scored: Vec<(f32, usize)> = self.codes.products(&code, first, end).collect();
+            if scored.len() > wide && wide > 0 {
                 let order = |a: &(f32, usize), b: &(f32, usize)| {
                     descending(a.0, b.0).then(self.ids[a.1].cmp(&self.ids[b.1]))
                 };
-                scored.select_nth_unstable_by(limit - 1, order);
-                scored.truncate(limit);
+                scored.select_nth_unstable_by(wide - 1, order);
+                scored.truncate(wide);
             }
             scored
         };
+        let scan = &scan;
         let scored: Vec<(f32, usize)> = std::thread::scope(|scope| {
             let firsts = (0..self.ids.len()).step_by(share);
-            let others: Vec<_> = firsts
-                .skip(1)
-                .map(|first| scope.spawn(move || scan(first)))
-                .collect();
-            let mut scored = if self.ids.is_empty() {
-                Vec::new()
-            } else {
-                scan(0)
-            };
+            let others = firsts.skip(1).map(|first| scope.spawn(move || scan(first)));
+            let others: Vec<_> = others.collect();
+            let mut scored = scan(0);
             for other in others {
                 scored.extend(other.join().expect("a scan does not panic"));
             }
             scored
         });
-        let cosines = scored
-            .into_iter()
-            .map(|(cosine, place)| (self.ids[place], cosine));
-        best(cosines.collect(), limit)
+        let exact = scored.into_iter().map(|(_, place)| {
+            let start = place * dimensions;
+            let vector = &self.data[start..start + dimensions];
+            (self.ids[place], dot_f32(query, vector))
+        });
+        best(exact.collect(), limit)
     }
 
     fn cosine(&self, id: ChunkId, query: &[f32], dimensions: usize) -> Option<f32> {
@@ -540,6 +541,7 @@ async fn load(table: &Table, dimensions: usize, most: usize) -> lancedb::Result<
         ids: Vec::with_capacity(count),
         place: HashMap::with_capacity(count),
         data: Vec::with_capacity(if complete { count * dimensions } else { 0 }),
+        codes: Codes::new(dimensions),
         complete,
         most,
     };
@@ -552,6 +554,7 @@ async fn load(table: &Table, dimensions: usize, most: usize) -> lancedb::Result<
         (Some(id), true) => {
             if rows.note(id) {
                 rows.data.extend_from_slice(vector);
+                rows.codes.push(vector);
             }
         }
         _ => damaged += 1,
