@@ -92,7 +92,8 @@ fn without_extension(path: &str) -> &str {
     }
 }
 
-fn percent_decoded(text: &str) -> String {
+/// Undoes percent encoding.
+pub fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {

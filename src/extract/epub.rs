@@ -7,6 +7,7 @@ use super::office::unpack_limit;
 use super::pen::{Pen, one_line};
 use super::xml::{Node, walk};
 use super::{Extracted, Skip, html};
+use crate::domain::link::percent_decoded;
 use crate::domain::source::Meta;
 
 /// The text of a book. Each file of its spine is a page.
@@ -69,7 +70,7 @@ fn spine(xml: &str, package: &str) -> Result<(Meta, Vec<String>), Skip> {
         }
         Node::Open("item", attributes) => {
             if let (Some(id), Some(target)) = (attributes.get("id"), attributes.get("href")) {
-                files.insert(id, resolve(package, &unescape(&target)));
+                files.insert(id, resolve(package, &percent_decoded(&target)));
             }
         }
         Node::Open("itemref", attributes) => order.extend(attributes.get("idref")),
@@ -77,22 +78,4 @@ fn spine(xml: &str, package: &str) -> Result<(Meta, Vec<String>), Skip> {
     })?;
     let sections = order.iter().filter_map(|id| files.get(id).cloned());
     Ok((meta, sections.collect()))
-}
-
-/// Undoes percent encoding.
-fn unescape(target: &str) -> String {
-    let mut bytes = Vec::with_capacity(target.len());
-    let mut rest = target.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let hex = tail.get(..2).and_then(|h| std::str::from_utf8(h).ok());
-        let byte = hex.and_then(|h| u8::from_str_radix(h, 16).ok());
-        if let (b'%', Some(byte)) = (first, byte) {
-            bytes.push(byte);
-            rest = &tail[2..];
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -425,15 +425,12 @@ fn list(
     k: usize,
 ) -> Result<Ranking, StoreError> {
     let started = Instant::now();
-    let mut ranked = Vec::new();
+    let mut hits = Hits::default();
     for row in store.listing(&space.indexes, snapshot, read, k)? {
-        let fused = Fused::unjudged(row.chunk);
-        let mut hits = Hits::default();
-        hits.new_hit(fused, row);
-        ranked.extend(hits.finish(snapshot, ranked.len())?);
+        hits.new_hit(Fused::unjudged(row.chunk), row);
     }
     Ok(Ranking {
-        ranked,
+        ranked: hits.finish(snapshot)?,
         steps: Steps {
             lexical_ms: millis(started),
             ..Steps::default()
@@ -537,7 +534,7 @@ fn gather(
         let place = gather.place(&passage(&row), true);
         hits.put(place, fused, row);
     }
-    hits.finish(snapshot, 0)
+    hits.finish(snapshot)
 }
 
 fn passage(row: &Row) -> Passage<'_> {
@@ -582,8 +579,7 @@ impl Hits {
         });
     }
 
-    /// The hits; `before` of them have gone out already.
-    fn finish(self, snapshot: &Snapshot<'_>, before: usize) -> Result<Vec<Ranked>, StoreError> {
+    fn finish(self, snapshot: &Snapshot<'_>) -> Result<Vec<Ranked>, StoreError> {
         let mut links: HashMap<DocumentId, (Vec<String>, Vec<String>)> = HashMap::new();
         let mut ranked = Vec::with_capacity(self.0.len());
         for (index, making) in self.0.into_iter().enumerate() {
@@ -595,7 +591,7 @@ impl Hits {
                 links.insert(document, found.clone());
                 found
             };
-            let mut finished = making.finish(before + index + 1);
+            let mut finished = making.finish(index + 1);
             finished.hit.backlinks = back;
             finished.hit.links = out;
             ranked.push(finished);

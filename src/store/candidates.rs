@@ -101,7 +101,11 @@ impl Store {
         let started = Instant::now();
         let dense = match seek.vector {
             Some(vector) => {
-                let allowed = allowed(indexes, &asked, only.as_deref(), &mut visible)?;
+                // Only the lexical index knows which passages hold the words that must be there or
+                // must not: then those that fit are named, however many they are.
+                let by_text = !(seek.query.phrases.is_empty() && seek.query.without.is_empty());
+                let most = only.as_deref().filter(|_| !by_text);
+                let allowed = allowed(indexes, &asked, most, &mut visible)?;
                 let limit = seek.limit;
                 let (visible, entries) = (&mut visible, &mut entries);
                 dense(indexes, &asked, &allowed, vector, limit, visible, entries)?
@@ -158,6 +162,7 @@ fn editions(snapshot: &Snapshot<'_>, query: &Query) -> Result<Option<Arc<HashSet
     Ok(Some(Arc::new(snapshot.editions(&query.filters)?)))
 }
 
+/// `only` are the editions that fit, where nothing but filters narrows the query.
 fn allowed(
     indexes: &Indexes,
     asked: &Asked,

@@ -329,8 +329,8 @@ pub struct Store {
     _lock: Option<File>,
 }
 
-/// Chunks whose vectors are kept in memory, unless the owner says otherwise: 150 MB at 384
-/// dimensions.
+/// Chunks whose vectors are kept in memory, unless the owner says otherwise: 190 MB at 384
+/// dimensions, with their codes.
 const EXACT_ROWS: usize = 100_000;
 
 /// How to open a store.

@@ -1,9 +1,10 @@
 //! The vector index proper: what finds neighbours when there are too many vectors for memory.
 //!
 //! `IVF_RQ` by default: partitions, one bit a dimension and some (`RaBitQ`), and the best of a wider
-//! list compared exactly ("refined"). It builds an order of magnitude faster than product
-//! quantisation and HNSW at the same recall (`eval/results/scale.json` has the table). Rows that
-//! came after it was built are searched exactly by LanceDB, so that they are found at once.
+//! list compared exactly ("refined"); a million rows took half a minute to build
+//! (`eval/results/scale.json`). The other kinds are there to be compared with by `coho eval scale
+//! --index`. Rows that came after the index are searched exactly by LanceDB, so that they are found
+//! at once.
 
 use arrow_array::Array;
 use arrow_array::cast::AsArray;

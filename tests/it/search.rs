@@ -285,7 +285,7 @@ fn bad_input_is_told_alike_by_both_edges() {
     assert_eq!(status, 200, "{nul}");
 }
 
-/// Everything in memory, or only what an index of that few vectors can be tested with.
+/// With so few vectors kept in memory that the others need the index.
 #[test]
 fn an_index_for_many_vectors_is_built_and_finds_what_came_after() {
     let home = Home::new();
