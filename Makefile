@@ -58,6 +58,8 @@ chunks: models ## compare sizes of chunks on the set with answer spans
 
 scale: models ## time searches among 10,000, 100,000 and a million chunks (after `make retrieval`)
 	$(EVAL) scale --rebuild --json > .scale.json && mv .scale.json eval/results/scale.json
+	COHO_SEARCH_EXACT_ROWS=10000 $(EVAL) scale 100000 --index ivf-pq ivf-hnsw-sq ivf-rq --rebuild --json > .index-kinds.json \
+		&& mv .index-kinds.json eval/results/index-kinds.json
 
 smoke: models ## ask the 60 questions about the sample vault and keep the figures
 	@python3 tests/smoke.py $(COHO)

@@ -38,9 +38,9 @@ pub(super) enum Action {
         /// Numbers of chunks
         #[arg(default_values_t = [10_000, 100_000, 1_000_000])]
         chunks: Vec<usize>,
-        /// How vectors are indexed where there are too many for memory
-        #[arg(long, value_enum, default_value_t)]
-        index: VectorIndexKind,
+        /// How vectors are indexed where there are too many for memory; several are compared
+        #[arg(long, value_enum, default_values_t = [VectorIndexKind::default()], num_args = 1..)]
+        index: Vec<VectorIndexKind>,
         /// Build the index anew, and time it
         #[arg(long)]
         rebuild: bool,
@@ -96,7 +96,7 @@ pub(super) fn run(session: &Session, action: Action) -> Result<ExitCode, Failure
             index,
             rebuild,
             questions,
-        } => scale(session, &chunks, (index, rebuild), questions),
+        } => scale(session, &chunks, (&index, rebuild), questions),
     }
 }
 
@@ -189,7 +189,7 @@ fn tune(session: &Session, chosen: &Chosen) -> Result<ExitCode, Failure> {
 fn scale(
     session: &Session,
     chunks: &[usize],
-    (index, rebuild): (VectorIndexKind, bool),
+    (kinds, rebuild): (&[VectorIndexKind], bool),
     questions: usize,
 ) -> Result<ExitCode, Failure> {
     let folder = session.places.home.join("eval");
@@ -214,13 +214,21 @@ fn scale(
         let exact_rows = session.settings.search.exact_rows;
         let told = std::fs::read_to_string(marker(*chunks)).unwrap_or_default();
         let real = told.parse().unwrap_or(0);
-        let size = with(&app, |parts| {
-            scale::measure(parts, &asked, real, exact_rows, index, rebuild)
-        })?;
-        if !session.json {
-            show::size(&size);
+        // Where all vectors are compared, there is nothing to choose.
+        let kinds = if *chunks <= exact_rows {
+            &kinds[..1]
+        } else {
+            kinds
+        };
+        for kind in kinds {
+            let size = with(&app, |parts| {
+                scale::measure(parts, &asked, real, exact_rows, *kind, rebuild)
+            })?;
+            if !session.json {
+                show::size(&size);
+            }
+            sizes.push(size);
         }
-        sizes.push(size);
     }
     if session.json {
         show::json(&output::ScaleTable { sizes });

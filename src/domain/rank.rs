@@ -25,9 +25,9 @@ pub struct Candidate {
 
 /// How much each part of the evidence counts.
 ///
-/// Chosen by coordinate ascent (nDCG@10, mean of thirteen sets) and rounded. `make tune` looks for
-/// better ones and says what each part is worth: `eval/results/weights.json` has the table, in which
-/// these are 0.2 points below the best that it found.
+/// Chosen by coordinate ascent (nDCG@10, mean of thirteen sets), rounded, and moved a little towards
+/// the vectors for the one set that they win. `make tune` looks for better ones and says what each
+/// part is worth: `eval/results/weights.json` has the table.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Weights {
     /// Of the dense lane, 0..1, when both lanes are as sure of themselves as they mostly are; the
@@ -58,14 +58,14 @@ pub struct Weights {
 impl Default for Weights {
     fn default() -> Self {
         Self {
-            dense: 0.42,
-            dense_trust: 0.8,
-            lexical_trust: 0.4,
+            dense: 0.45,
+            dense_trust: 1.1,
+            lexical_trust: 0.5,
             floor: 0.3,
             words: 1.0,
             pairs: 1.2,
-            window: 1.5,
-            head: 1.0,
+            window: 1.6,
+            head: 1.5,
             coverage: 2.0,
             labels: 0.3,
         }

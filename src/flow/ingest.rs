@@ -266,6 +266,11 @@ impl Ingest {
         Ok(self.store.rest(&space.indexes, self.options.backup_age)?)
     }
 
+    /// Readies the indexes for many searches.
+    pub fn warm(&self) {
+        self.spaces.current().indexes.warm();
+    }
+
     /// Brings one source in line with its folder. `progress` hears of every step; `stop` ends the
     /// run between two files.
     ///

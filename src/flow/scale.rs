@@ -219,6 +219,8 @@ pub fn measure(
         parts.space.indexes.build_index(kind);
         rounded(started.elapsed().as_secs_f64())
     });
+    parts.space.indexes.warm();
+    parts.space.indexes.settle();
     let (vectors, terms) = parts.space.indexes.disk_bytes();
     let (ledger, _, _) = parts.store.disk_bytes();
     let timed = |suffix: &str| time(parts, questions, suffix);

@@ -340,6 +340,7 @@ fn work(shared: &Arc<Shared>, ingest: &Ingest, store: &Store) {
                 if let Err(error) = ingest.rest() {
                     tracing::warn!(%error, "tidying up failed");
                 }
+                ingest.warm();
                 shared.lock().sleep = Some(Instant::now() + LONG_QUIET);
             }
             Work::Sleep => ingest.sleep(),

@@ -5,10 +5,11 @@
 //! those. Where that would be most of a large index, it proposes more than is needed instead, and
 //! what does not fit is dropped.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::editions::Editions;
 use super::ledger::{Row, Snapshot};
 use super::lexical::{Asked, Hit};
 use super::{Indexes, Result, Store};
@@ -81,7 +82,7 @@ impl Store {
         let asked = indexes.lexical.ask(seek.query, only.as_ref())?;
         let mut visible = Visible::new(snapshot, only.as_deref());
         // Room for entries that are no longer visible.
-        let wide = seek.limit * 2;
+        let wide = seek.limit + seek.limit / 5;
         let mut entries: HashMap<ChunkId, Entry> = HashMap::new();
         let mut lexical: Vec<Candidate> = Vec::new();
         for hit in indexes.lexical.search(&asked, wide)? {
@@ -146,7 +147,7 @@ impl Store {
             Some(Arc::new(fitting.map(|hit| hit.edition).collect()))
         };
         snapshot.newest(limit, |edition| {
-            only.as_ref().is_none_or(|only| only.contains(&edition))
+            only.as_ref().is_none_or(|only| only.contains(edition))
         })
     }
 }
@@ -155,7 +156,7 @@ fn millis(started: Instant) -> f64 {
     started.elapsed().as_secs_f64() * 1e3
 }
 
-fn editions(snapshot: &Snapshot<'_>, query: &Query) -> Result<Option<Arc<HashSet<Edition>>>> {
+fn editions(snapshot: &Snapshot<'_>, query: &Query) -> Result<Option<Arc<Editions>>> {
     if query.filters.is_empty() {
         return Ok(None);
     }
@@ -166,7 +167,7 @@ fn editions(snapshot: &Snapshot<'_>, query: &Query) -> Result<Option<Arc<HashSet
 fn allowed(
     indexes: &Indexes,
     asked: &Asked,
-    only: Option<&HashSet<Edition>>,
+    only: Option<&Editions>,
     visible: &mut Visible<'_>,
 ) -> Result<Allowed> {
     if !asked.narrows() {
@@ -206,18 +207,29 @@ fn dense(
     };
     let only: Option<Vec<ChunkId>> = named.map(|named| named.keys().copied().collect());
     let nearest = indexes.vectors.nearest(vector, only.as_deref(), wide)?;
+    if let Some(named) = named {
+        for candidate in &nearest {
+            let hits = &named[&candidate.chunk];
+            let entry = entries.entry(candidate.chunk).or_default();
+            entry.hits.clone_from(hits);
+        }
+    }
+    shown(indexes, asked, &nearest, limit, visible, entries)
+}
+
+/// Those of the nearest that can be shown; where from is added to `entries`.
+fn shown(
+    indexes: &Indexes,
+    asked: &Asked,
+    nearest: &[Candidate],
+    limit: usize,
+    visible: &mut Visible<'_>,
+    entries: &mut HashMap<ChunkId, Entry>,
+) -> Result<Vec<Candidate>> {
     let mut found = Vec::with_capacity(limit);
     // In portions, because looking up where chunks stand costs more than finding them.
     for some in nearest.chunks(limit.max(1)) {
-        if let Some(named) = named {
-            for candidate in some {
-                let hits = &named[&candidate.chunk];
-                let entry = entries.entry(candidate.chunk).or_default();
-                entry.hits.clone_from(hits);
-            }
-        } else {
-            look_up(indexes, asked, some, visible, entries)?;
-        }
+        look_up(indexes, asked, some, visible, entries)?;
         let shown = some
             .iter()
             .filter(|candidate| entries.contains_key(&candidate.chunk));
@@ -318,12 +330,12 @@ fn judged(
 /// Remembers which editions a search has asked the ledger about.
 struct Visible<'a> {
     snapshot: &'a Snapshot<'a>,
-    only: Option<&'a HashSet<Edition>>,
+    only: Option<&'a Editions>,
     known: HashMap<Edition, bool>,
 }
 
 impl<'a> Visible<'a> {
-    fn new(snapshot: &'a Snapshot<'a>, only: Option<&'a HashSet<Edition>>) -> Self {
+    fn new(snapshot: &'a Snapshot<'a>, only: Option<&'a Editions>) -> Self {
         Self {
             snapshot,
             only,
@@ -333,7 +345,7 @@ impl<'a> Visible<'a> {
 
     fn edition(&mut self, edition: Edition) -> Result<bool> {
         if let Some(only) = self.only {
-            return Ok(only.contains(&edition));
+            return Ok(only.contains(edition));
         }
         if let Some(known) = self.known.get(&edition) {
             return Ok(*known);

@@ -116,7 +116,12 @@ impl Indexes {
         (bytes("vectors"), bytes("terms"))
     }
 
-    /// Waits for what is built in the background.
+    /// Begins to read into memory what makes many searches fast. For processes that live long.
+    pub fn warm(&self) {
+        self.vectors.read_codes();
+    }
+
+    /// Waits for what is made in the background.
     pub fn settle(&self) {
         self.vectors.settle();
     }

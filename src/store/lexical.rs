@@ -8,26 +8,24 @@
 //! that are stemmed already, because a text's language decides about its stems; a query's words
 //! are looked for under the stems of every language that the index holds.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use tantivy::collector::{DocSetCollector, TopDocs};
 use tantivy::postings::Postings;
-use tantivy::query::{
-    BitSetDocSet, BooleanQuery, BoostQuery, ConstScorer, EnableScoring, Explanation, Occur,
-    PhraseQuery, Query, Scorer, TermQuery, Weight,
-};
+use tantivy::query::{BooleanQuery, BoostQuery, Occur, PhraseQuery, Query, TermQuery};
 use tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions,
 };
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 use tantivy::{
-    BitSet, DocAddress, DocId, DocSet, Index, IndexReader, IndexWriter, ReloadPolicy, Searcher,
-    SegmentReader, TERMINATED, TantivyDocument, Term,
+    DocAddress, DocSet, Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, SegmentReader,
+    TERMINATED, TantivyDocument, Term,
 };
 
 use super::StoreError;
+use super::editions::{EditionFilter, Editions};
 use super::ledger::TermsDocument;
 use crate::domain::chunk::ChunkId;
 use crate::domain::language::Language;
@@ -48,6 +46,10 @@ const TOKENIZER: &str = "stems";
 const HEAD_BOOST: f32 = 0.5;
 const LABELS_BOOST: f32 = 0.3;
 
+/// Share of the rarest word's worth below which a word proposes no candidates; it is judged all
+/// the same. Postings of words that stand everywhere are most of what a search reads.
+const PROPOSING_SHARE: f32 = 0.15;
+
 /// Words of a query at most, the rarest: a pasted page is not a query.
 const MOST_WORDS: usize = 64;
 
@@ -56,9 +58,6 @@ const PREFIX_WORDS: usize = 64;
 
 /// Languages of which stems are looked for at most, those with the most entries.
 const MOST_LANGUAGES: usize = 6;
-
-/// Editions up to which a filter follows their postings instead of looking at every entry.
-const FEW_EDITIONS: usize = 1000;
 
 #[derive(Clone, Copy)]
 struct Fields {
@@ -234,11 +233,7 @@ impl Lexical {
     ///
     /// # Errors
     /// [`StoreError::Lexical`].
-    pub(super) fn ask(
-        &self,
-        query: &query::Query,
-        only: Option<&Arc<HashSet<Edition>>>,
-    ) -> Result<Asked> {
+    pub(super) fn ask(&self, query: &query::Query, only: Option<&Arc<Editions>>) -> Result<Asked> {
         self.ask_searcher(query, only)
             .map_err(|source| StoreError::lexical(&self.folder, source))
     }
@@ -246,17 +241,14 @@ impl Lexical {
     fn ask_searcher(
         &self,
         query: &query::Query,
-        only: Option<&Arc<HashSet<Edition>>>,
+        only: Option<&Arc<Editions>>,
     ) -> tantivy::Result<Asked> {
         let searcher = self.reader.searcher();
         let languages = self.languages(&searcher)?;
         let mut stems: Vec<Stems> = languages.iter().map(|l| Stems::of(Some(*l))).collect();
         let mut must: Vec<(Occur, Box<dyn Query>)> = Vec::new();
         if let Some(editions) = only {
-            let filter = EditionFilter {
-                editions: Arc::clone(editions),
-                field: self.fields.edition,
-            };
+            let filter = EditionFilter::new(Arc::clone(editions), self.fields.edition);
             must.push((Occur::Must, Box::new(filter)));
         }
         for phrase in &query.phrases {
@@ -564,7 +556,11 @@ impl Lexical {
             (self.fields.labels, LABELS_BOOST),
         ];
         let mut any: Vec<(Occur, Box<dyn Query>)> = Vec::new();
-        for stem in asked.groups.iter().flatten() {
+        let worths = &asked.terms.weights;
+        let least = worths.iter().fold(0.0_f32, |most, worth| most.max(*worth)) * PROPOSING_SHARE;
+        let groups = asked.groups.iter().zip(worths);
+        let groups = groups.filter(|(_, worth)| **worth >= least);
+        for stem in groups.flat_map(|(group, _)| group) {
             for (field, boost) in fields {
                 let term = Term::from_field_text(field, stem);
                 let query = TermQuery::new(term, IndexRecordOption::WithFreqs);
@@ -729,60 +725,6 @@ impl Columns {
             address,
             score,
         })
-    }
-}
-
-/// Entries of some editions.
-#[derive(Clone)]
-struct EditionFilter {
-    editions: Arc<HashSet<Edition>>,
-    field: Field,
-}
-
-impl std::fmt::Debug for EditionFilter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} editions", self.editions.len())
-    }
-}
-
-impl Query for EditionFilter {
-    fn weight(&self, _: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
-        Ok(Box::new(self.clone()))
-    }
-}
-
-impl Weight for EditionFilter {
-    fn scorer(&self, segment: &SegmentReader, boost: f32) -> tantivy::Result<Box<dyn Scorer>> {
-        let mut entries = BitSet::with_max_value(segment.max_doc());
-        if self.editions.len() <= FEW_EDITIONS {
-            let inverted = segment.inverted_index(self.field)?;
-            for edition in self.editions.iter() {
-                let term = Term::from_field_u64(self.field, edition.0.cast_unsigned());
-                let found = inverted.read_postings(&term, IndexRecordOption::Basic)?;
-                if let Some(mut postings) = found {
-                    while postings.doc() != TERMINATED {
-                        entries.insert(postings.doc());
-                        postings.advance();
-                    }
-                }
-            }
-        } else {
-            let column = segment.fast_fields().u64("edition")?;
-            for entry in 0..segment.max_doc() {
-                let edition = column.first(entry);
-                if edition.is_some_and(|e| self.editions.contains(&Edition(e.cast_signed()))) {
-                    entries.insert(entry);
-                }
-            }
-        }
-        Ok(Box::new(ConstScorer::new(
-            BitSetDocSet::from(entries),
-            boost,
-        )))
-    }
-
-    fn explain(&self, _: &SegmentReader, _: DocId) -> tantivy::Result<Explanation> {
-        Ok(Explanation::new("edition", 1.0))
     }
 }
 

@@ -21,10 +21,12 @@
 pub mod backup;
 pub mod candidates;
 mod codes;
+mod editions;
 mod index;
 pub mod ledger;
 mod lexical;
 pub mod nearest;
+mod resident;
 mod select;
 mod vectors;
 pub mod verify;

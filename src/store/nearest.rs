@@ -20,14 +20,17 @@ use lancedb::table::Table;
 use crate::domain::chunk::ChunkId;
 use crate::domain::rank::Candidate;
 
-/// Partitions looked into. More find more and cost more.
-const PROBES: usize = 40;
+/// Partitions looked into, of about a million rows' 240. More find more and cost more.
+const PROBES: usize = 80;
 
 /// How many times the wanted rows are compared exactly.
-const REFINE: u32 = 5;
+const REFINE: u32 = 2;
 
 /// A share of rows that the index does not know beyond which it is built anew.
 const STALE_SHARE: usize = 4;
+
+/// Rows that are proposed at least: among so many the best few are, however roughly they are known.
+const LEAST_PROPOSED: usize = 100;
 
 const VECTOR_INDEX: &str = "vector_idx";
 const ID_INDEX: &str = "id_idx";
@@ -84,19 +87,32 @@ pub(super) async fn build(table: &Table, kind: VectorIndexKind) -> lancedb::Resu
         .await
 }
 
+/// What makes up for the index knowing vectors only roughly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comparing {
+    /// Whole vectors are read from disk and compared.
+    Exactly,
+    /// The caller compares what is proposed, which may be more than was asked for.
+    Later,
+}
+
 /// The `limit` rows with the largest cosine to `query`, nearly always.
 pub(super) async fn search(
     table: &Table,
     query: &[f32],
     limit: usize,
+    comparing: Comparing,
 ) -> lancedb::Result<Vec<Candidate>> {
-    let mut stream = table
+    let nearest = table
         .query()
         .nearest_to(query)?
         .distance_type(DistanceType::Dot)
-        .nprobes(PROBES)?
-        .refine_factor(REFINE)
-        .limit(limit)
+        .nprobes(PROBES)?;
+    let nearest = match comparing {
+        Comparing::Exactly => nearest.refine_factor(REFINE).limit(limit),
+        Comparing::Later => nearest.limit(limit.max(LEAST_PROPOSED)),
+    };
+    let mut stream = nearest
         .select(Select::columns(&["id", "_distance"]))
         .execute()
         .await?;

@@ -3,16 +3,15 @@
 //! Filters are answered by the ledger, which knows what is visible; the indexes are told which
 //! editions they may look at.
 
-use std::collections::HashSet;
-
 use rusqlite::types::Value;
 use rusqlite::{Transaction, params, params_from_iter};
 
 use super::StoreError;
+use super::editions::Editions;
 use super::ledger::{Snapshot, Source};
 use crate::domain::link;
 use crate::domain::query::{Filter, Test};
-use crate::domain::source::{DocumentId, Edition, Meta};
+use crate::domain::source::{DocumentId, Meta};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -24,7 +23,7 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// [`StoreError::NoSuchSource`] for a source that is not there.
-    pub(crate) fn editions(&self, filters: &[Filter]) -> Result<HashSet<Edition>> {
+    pub(super) fn editions(&self, filters: &[Filter]) -> Result<Editions> {
         let sources = self.sources()?;
         let mut sql = String::from(
             "SELECT d.edition FROM document d JOIN source s ON s.id = d.source_id WHERE 1",

@@ -10,10 +10,11 @@
 //! [`super::Store::missing_vectors`].
 //!
 //! Up to a number of rows that the owner can set, the vectors are kept in memory and scanned
-//! ([`super::codes`]), which beats every index at that size; beyond, LanceDB searches, by an index that is
-//! built in the background ([`super::nearest`]).
+//! ([`super::resident`]), which beats every index at that size; beyond, LanceDB proposes, by an
+//! index that is built in the background ([`super::nearest`]), and a long-lived process compares
+//! what is proposed by codes in memory, which it reads in the background too.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -22,28 +23,29 @@ use arrow_array::types::{Float32Type, Int64Type};
 use arrow_array::{Array, FixedSizeListArray, Float32Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use futures::TryStreamExt;
-use lance_linalg::distance::dot::dot_f32;
 use lancedb::query::{ExecutableQuery, QueryBase, Select};
 use lancedb::table::OptimizeAction;
 use lancedb::table::Table;
 
-use super::codes::{Code, Codes, OVERSAMPLING};
-use super::nearest::{self, VectorIndexKind};
+use super::codes::Code;
+use super::nearest::{self, Comparing, VectorIndexKind};
+use super::resident::{Resident, best};
 use super::{StoreError, reach};
 use crate::domain::chunk::ChunkId;
-use crate::domain::rank::{Candidate, descending};
+use crate::domain::rank::Candidate;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// Writes after which small fragments are merged; 300 of them slow a query eightfold.
 const COMPACT_AFTER_WRITES: u32 = 32;
 
-/// Rows that are worth a thread of their own.
-const ROWS_PER_THREAD: usize = 10_000;
-
-/// LanceDB's caches default to gigabytes.
-const INDEX_CACHE_BYTES: usize = 64 << 20;
+/// LanceDB's caches default to gigabytes. The index of a million vectors is about 100 MB; with a
+/// cache of 64 MB, searching them takes three times as long.
+const INDEX_CACHE_BYTES: usize = 256 << 20;
 const METADATA_CACHE_BYTES: usize = 32 << 20;
+
+/// Codes that are handed over while searches wait.
+const CODES_AT_ONCE: usize = 4096;
 
 const TABLE: &str = "chunks";
 
@@ -53,24 +55,18 @@ pub(super) struct Vectors {
     folder: PathBuf,
     dimensions: usize,
     table: Table,
-    rows: RwLock<Resident>,
+    rows: Arc<RwLock<Resident>>,
     writes: std::sync::atomic::AtomicU32,
     damaged: usize,
-    /// The index in the making.
-    building: Arc<Mutex<Option<tokio::task::JoinHandle<()>>>>,
+    /// What is made in the background.
+    making: Mutex<Making>,
 }
 
-/// The rows in memory, or the knowledge that they are too many.
-struct Resident {
-    ids: Vec<ChunkId>,
-    place: HashMap<ChunkId, usize>,
-    data: Vec<f32>,
-    /// The same in a byte a number.
-    codes: Codes,
-    /// False once there are more than `most`; `data` is empty then.
-    complete: bool,
-    /// Rows whose vectors are kept in memory at most.
-    most: usize,
+/// What is made in the background of a large index.
+#[derive(Default)]
+struct Making {
+    index: Option<tokio::task::JoinHandle<()>>,
+    codes: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Vectors {
@@ -98,10 +94,10 @@ impl Vectors {
             folder: folder.to_owned(),
             dimensions,
             table,
-            rows: RwLock::new(rows),
+            rows: Arc::new(RwLock::new(rows)),
             writes: std::sync::atomic::AtomicU32::new(0),
             damaged,
-            building: Arc::default(),
+            making: Mutex::default(),
         })
     }
 
@@ -113,8 +109,7 @@ impl Vectors {
     /// The rows that are in memory: all good ones of a small index, none of a large one.
     pub(super) fn resident_rows(&self) -> Vec<(ChunkId, Vec<f32>)> {
         let rows = self.read_rows();
-        let vectors = rows.data.chunks_exact(self.dimensions);
-        let pairs = rows.ids.iter().zip(vectors);
+        let pairs = rows.ids().iter().zip(rows.vectors());
         pairs.map(|(id, vector)| (*id, vector.to_vec())).collect()
     }
 
@@ -147,7 +142,7 @@ impl Vectors {
 
     /// Rows in the index, visible or not.
     pub(super) fn ids(&self) -> HashSet<ChunkId> {
-        self.read_rows().ids.iter().copied().collect()
+        self.read_rows().ids().iter().copied().collect()
     }
 
     /// Adds rows; those that are there already are replaced.
@@ -167,13 +162,16 @@ impl Vectors {
         let again: Vec<ChunkId> = {
             let present = self.read_rows();
             let again = rows.iter().map(|(id, _)| *id);
-            again.filter(|id| present.place.contains_key(id)).collect()
+            again.filter(|id| present.holds(*id)).collect()
         };
         self.delete(&again)?;
         reach("vectors-replaced", &self.folder)?;
         let batch = record_batch(rows, self.dimensions);
         self.block_on(async { self.table.add(batch).execute().await.map(drop) })?;
-        self.write_rows().extend(rows);
+        let mut resident = self.write_rows();
+        rows.iter()
+            .for_each(|(id, vector)| resident.add(*id, vector));
+        drop(resident);
         self.count_write()
     }
 
@@ -208,27 +206,30 @@ impl Vectors {
             return Ok(best(self.cosines(query, only)?, limit));
         }
         let rows = self.read_rows();
-        if rows.complete {
-            return Ok(rows.nearest(query, limit, self.dimensions));
+        if let Some(nearest) = rows.nearest(query, limit) {
+            return Ok(nearest);
         }
+        let coded = rows.is_coded();
         drop(rows);
-        self.block_on(nearest::search(&self.table, query, limit))
+        if !coded {
+            let search = nearest::search(&self.table, query, limit, Comparing::Exactly);
+            return self.block_on(search);
+        }
+        let search = nearest::search(&self.table, query, limit, Comparing::Later);
+        let proposed = self.block_on(search)?.into_iter();
+        let proposed: Vec<ChunkId> = proposed.map(|candidate| candidate.chunk).collect();
+        Ok(best(self.cosines(query, &proposed)?, limit))
     }
 
-    /// The cosines of some rows to `query`; those that are not there are left out.
+    /// The cosines of some rows to `query`; those that are not there are left out. Of a large
+    /// index they come from codes, and are off by less than 0.01.
     ///
     /// # Errors
     /// [`StoreError::Dimensions`], [`StoreError::Vectors`].
     pub(super) fn cosines(&self, query: &[f32], ids: &[ChunkId]) -> Result<Vec<(ChunkId, f32)>> {
         self.fits(query)?;
-        let rows = self.read_rows();
-        if rows.complete {
-            let cosine = |id: &ChunkId| Some((*id, rows.cosine(*id, query, self.dimensions)?));
-            return Ok(ids.iter().filter_map(cosine).collect());
-        }
-        drop(rows);
-        let mut cosines = Vec::with_capacity(ids.len());
-        for some in ids.chunks(4000) {
+        let (mut cosines, others) = self.read_rows().cosines(query, ids);
+        for some in others.chunks(4000) {
             cosines.extend(self.block_on(nearest::cosines(&self.table, query, some))?);
         }
         Ok(cosines)
@@ -246,7 +247,7 @@ impl Vectors {
 
     /// Rows in the index, visible or not.
     pub(super) fn len(&self) -> usize {
-        self.read_rows().ids.len()
+        self.read_rows().ids().len()
     }
 
     /// Merges small fragments if there are some. For quiet moments.
@@ -258,18 +259,37 @@ impl Vectors {
         if writes > 0 {
             self.compact()?;
         }
-        let many = !self.read_rows().complete;
+        let many = !self.read_rows().is_complete();
         if many && !self.is_building() && self.block_on(nearest::is_wanted(&self.table))? {
             self.build_index(VectorIndexKind::default());
         }
         Ok(())
     }
 
+    /// Begins to read the codes of a large index into memory, unless they are there.
+    pub(super) fn read_codes(&self) {
+        let mut making = self.lock_making();
+        if making.codes.is_some() || !self.write_rows().begin_codes() {
+            return;
+        }
+        let (table, folder) = (self.table.clone(), self.folder.clone());
+        let rows = Arc::clone(&self.rows);
+        making.codes = Some(self.runtime().spawn(async move {
+            let started = std::time::Instant::now();
+            match read_codes(&table, &rows).await {
+                Ok(()) => tracing::info!(took = ?started.elapsed(), "the codes are in memory"),
+                // What has no code is read from disk when it is asked for.
+                Err(error) => {
+                    tracing::warn!(folder = %folder.display(), %error, "the codes were not read");
+                }
+            }
+        }));
+    }
+
     /// Begins to build the index; searches and writes go on meanwhile.
     pub(super) fn build_index(&self, kind: VectorIndexKind) {
         let (table, folder) = (self.table.clone(), self.folder.clone());
-        let runtime = self.runtime.as_ref().expect("the runtime lives until drop");
-        let work = runtime.spawn(async move {
+        let work = self.runtime().spawn(async move {
             let started = std::time::Instant::now();
             match nearest::build(&table, kind).await {
                 Ok(()) => tracing::info!(?kind, took = ?started.elapsed(), "the vector index is built"),
@@ -279,27 +299,34 @@ impl Vectors {
                 }
             }
         });
-        *self.lock_building() = Some(work);
+        self.lock_making().index = Some(work);
     }
 
     /// Is an index in the making?
     fn is_building(&self) -> bool {
-        let building = self.lock_building();
-        building.as_ref().is_some_and(|work| !work.is_finished())
+        let making = self.lock_making();
+        making
+            .index
+            .as_ref()
+            .is_some_and(|work| !work.is_finished())
     }
 
-    /// Waits for the index in the making, if there is one.
+    /// Waits for what is made in the background.
     pub(super) fn settle(&self) {
-        let work = self.lock_building().take();
-        if let (Some(work), Some(runtime)) = (work, &self.runtime) {
-            let _ = runtime.block_on(work);
+        let making = std::mem::take(&mut *self.lock_making());
+        for work in [making.index, making.codes].into_iter().flatten() {
+            let _ = self.runtime().block_on(work);
         }
     }
 
-    fn lock_building(&self) -> std::sync::MutexGuard<'_, Option<tokio::task::JoinHandle<()>>> {
-        self.building
+    fn lock_making(&self) -> std::sync::MutexGuard<'_, Making> {
+        self.making
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn runtime(&self) -> &tokio::runtime::Runtime {
+        self.runtime.as_ref().expect("the runtime lives until drop")
     }
 
     /// Merges small fragments and drops old versions. Queries go on meanwhile.
@@ -333,8 +360,7 @@ impl Vectors {
     }
 
     fn block_on<T>(&self, work: impl Future<Output = lancedb::Result<T>>) -> Result<T> {
-        let runtime = self.runtime.as_ref().expect("the runtime lives until drop");
-        runtime
+        self.runtime()
             .block_on(work)
             .map_err(|source| StoreError::vectors(&self.folder, source))
     }
@@ -346,9 +372,7 @@ impl Vectors {
     }
 
     fn write_rows(&self) -> std::sync::RwLockWriteGuard<'_, Resident> {
-        self.rows
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        locked(&self.rows)
     }
 }
 
@@ -361,115 +385,13 @@ impl Drop for Vectors {
     }
 }
 
+fn locked(rows: &RwLock<Resident>) -> std::sync::RwLockWriteGuard<'_, Resident> {
+    rows.write()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 fn chrono_zero() -> lancedb::table::Duration {
     lancedb::table::Duration::zero()
-}
-
-impl Resident {
-    /// Takes note of a row; `false` when it repeats one, which only a broken write leaves behind.
-    fn note(&mut self, id: ChunkId) -> bool {
-        if self.place.contains_key(&id) {
-            return false;
-        }
-        self.place.insert(id, self.ids.len());
-        self.ids.push(id);
-        true
-    }
-
-    fn extend(&mut self, rows: &[(ChunkId, Vec<f32>)]) {
-        for (id, vector) in rows {
-            self.place.insert(*id, self.ids.len());
-            self.ids.push(*id);
-            if self.complete {
-                self.data.extend_from_slice(vector);
-                self.codes.push(vector);
-            }
-        }
-        if self.ids.len() > self.most {
-            self.complete = false;
-            self.data = Vec::new();
-            self.codes.clear();
-        }
-    }
-
-    fn remove(&mut self, ids: &[ChunkId]) {
-        let dimensions = self.data.len().checked_div(self.ids.len()).unwrap_or(0);
-        for id in ids {
-            let Some(place) = self.place.remove(id) else {
-                continue;
-            };
-            let last = self.ids.len() - 1;
-            self.ids.swap_remove(place);
-            if place < last {
-                self.place.insert(self.ids[place], place);
-            }
-            if self.complete {
-                let (to, from) = (place * dimensions, last * dimensions);
-                self.data.copy_within(from..from + dimensions, to);
-                self.data.truncate(from);
-                self.codes.swap_remove(place);
-            }
-        }
-    }
-
-    /// Compares all rows by their codes, on all cores where there are many, and the best of them
-    /// by their vectors.
-    fn nearest(&self, query: &[f32], limit: usize, dimensions: usize) -> Vec<Candidate> {
-        let code = Code::of(query);
-        let wide = limit * OVERSAMPLING;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = self.ids.len().div_ceil(cores).max(ROWS_PER_THREAD);
-        let scan = |first: usize| {
-            let end = (first + share).min(self.ids.len());
-            let mut scored: Vec<(f32, usize)> = self.codes.products(&code, first, end).collect();
-            if scored.len() > wide && wide > 0 {
-                let order = |a: &(f32, usize), b: &(f32, usize)| {
-                    descending(a.0, b.0).then(self.ids[a.1].cmp(&self.ids[b.1]))
-                };
-                scored.select_nth_unstable_by(wide - 1, order);
-                scored.truncate(wide);
-            }
-            scored
-        };
-        let scan = &scan;
-        let scored: Vec<(f32, usize)> = std::thread::scope(|scope| {
-            let firsts = (0..self.ids.len()).step_by(share);
-            let others = firsts.skip(1).map(|first| scope.spawn(move || scan(first)));
-            let others: Vec<_> = others.collect();
-            let mut scored = scan(0);
-            for other in others {
-                scored.extend(other.join().expect("a scan does not panic"));
-            }
-            scored
-        });
-        let exact = scored.into_iter().map(|(_, place)| {
-            let start = place * dimensions;
-            let vector = &self.data[start..start + dimensions];
-            (self.ids[place], dot_f32(query, vector))
-        });
-        best(exact.collect(), limit)
-    }
-
-    fn cosine(&self, id: ChunkId, query: &[f32], dimensions: usize) -> Option<f32> {
-        let start = self.place.get(&id)? * dimensions;
-        Some(dot_f32(query, &self.data[start..start + dimensions]))
-    }
-}
-
-/// The `limit` best of them, best first; ties go to the smaller id.
-fn best(cosines: Vec<(ChunkId, f32)>, limit: usize) -> Vec<Candidate> {
-    let candidates = cosines.into_iter();
-    let mut candidates: Vec<Candidate> = candidates
-        .map(|(chunk, score)| Candidate { chunk, score })
-        .collect();
-    let order =
-        |a: &Candidate, b: &Candidate| descending(a.score, b.score).then(a.chunk.cmp(&b.chunk));
-    if candidates.len() > limit && limit > 0 {
-        candidates.select_nth_unstable_by(limit - 1, order);
-    }
-    candidates.truncate(limit);
-    candidates.sort_by(order);
-    candidates
 }
 
 fn schema(dimensions: usize) -> Arc<Schema> {
@@ -536,31 +458,35 @@ async fn open_table(folder: &Path, dimensions: usize) -> lancedb::Result<Table> 
 /// The rows in memory, and how many were damaged.
 async fn load(table: &Table, dimensions: usize, most: usize) -> lancedb::Result<(Resident, usize)> {
     let count = table.count_rows(None).await?;
-    let complete = count <= most;
-    let mut rows = Resident {
-        ids: Vec::with_capacity(count),
-        place: HashMap::with_capacity(count),
-        data: Vec::with_capacity(if complete { count * dimensions } else { 0 }),
-        codes: Codes::new(dimensions),
-        complete,
-        most,
-    };
-    if !complete {
+    let mut rows = Resident::new(dimensions, most, count);
+    if !rows.is_complete() {
         each_id(table, |id| rows.note(id)).await?;
         return Ok((rows, 0));
     }
     let mut damaged = 0;
     each_row(table, |id, vector, whole| match (id, whole) {
-        (Some(id), true) => {
-            if rows.note(id) {
-                rows.data.extend_from_slice(vector);
-                rows.codes.push(vector);
-            }
-        }
+        (Some(id), true) => rows.add(id, vector),
         _ => damaged += 1,
     })
     .await?;
     Ok((rows, damaged))
+}
+
+/// Reads the codes of all rows, a portion at a time, so that searches need not wait.
+async fn read_codes(table: &Table, rows: &RwLock<Resident>) -> lancedb::Result<()> {
+    let mut some: Vec<(ChunkId, Code)> = Vec::with_capacity(CODES_AT_ONCE);
+    each_row(table, |id, vector, whole| {
+        if let (Some(id), true) = (id, whole) {
+            some.push((id, Code::of(vector)));
+        }
+        if some.len() == CODES_AT_ONCE {
+            locked(rows).learn(&some);
+            some.clear();
+        }
+    })
+    .await?;
+    locked(rows).learn(&some);
+    Ok(())
 }
 
 /// Visits all rows: the id unless it does not parse, the vector, whether the hash matches.
