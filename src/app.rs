@@ -15,11 +15,13 @@ use serde::Serialize;
 use crate::domain::chunk::Limits;
 use crate::domain::rank::Weights;
 use crate::domain::source::{SourceId, shown_name};
+use crate::engine::generate::LlamaOptions;
 use crate::engine::install::Models;
-use crate::engine::llama::{Llama, LlamaOptions};
+use crate::engine::llama::process::LlamaProcess;
 use crate::engine::onnx::{OnnxEmbedder, Tokens};
 use crate::engine::rerank::{RerankerHandle, RerankerOptions};
-use crate::engine::{Embedder, EmbedderHandle, EngineError, Generator, GeneratorHandle};
+use crate::engine::server::ModelServer;
+use crate::engine::{Embedder, EmbedderHandle, EngineError, GeneratorHandle};
 use crate::error::{BadRequest, Failure};
 use crate::extract::WorkerLimits;
 use crate::flow::answer::{self, Answer, AnswerOptions, Answerer, Ask, Event, Strategy};
@@ -91,10 +93,10 @@ impl App {
         let ingest = Ingest::new(
             Arc::clone(&store),
             Arc::clone(&spaces),
-            ingest_options(&settings)?,
+            ingest_options(&settings),
             now_ms,
         );
-        let generator = generator(&settings, &models)?;
+        let generator = generator(&settings, &models, &places.home)?;
         let reranker = reranker(&settings, &models)?;
         Ok(Self {
             settings,
@@ -423,20 +425,18 @@ fn readable_folder(path: &Path) -> Result<PathBuf, BadRequest> {
     Ok(root)
 }
 
-fn ingest_options(settings: &Settings) -> Result<IngestOptions, Failure> {
-    let program = std::env::current_exe();
+fn ingest_options(settings: &Settings) -> IngestOptions {
     let extract = &settings.extract;
-    Ok(IngestOptions {
+    IngestOptions {
         worker: WorkerLimits {
-            program: program
-                .map_err(|source| StoreError::io(Path::new("the coho binary"), source))?,
+            program: this_program(),
             timeout: Duration::from_secs(extract.timeout_s.max(1)),
             memory_bytes: extract.memory_mb << 20,
             output_bytes: extract.max_text_mb << 20,
         },
         max_file_bytes: extract.max_file_mb << 20,
         backup_age: Duration::from_secs(settings.watch.backup_s),
-    })
+    }
 }
 
 /// An embedding model with its indexes and the way in which documents are cut for it.
@@ -486,9 +486,18 @@ fn space(
     })
 }
 
-/// The language model's lane; `None` when none is wanted or installed.
-fn generator(settings: &Settings, models: &Models) -> Result<Option<GeneratorHandle>, Failure> {
-    let name = &settings.models.generator;
+/// The language model; `None` when none is wanted or installed.
+fn generator(
+    settings: &Settings,
+    models: &Models,
+    home: &Path,
+) -> Result<Option<GeneratorHandle>, Failure> {
+    let chosen = &settings.models;
+    if !chosen.server.url.is_empty() {
+        let server = ModelServer::new(&chosen.server)?;
+        return Ok(Some(GeneratorHandle::new(&chosen.server.model, server)));
+    }
+    let name = &chosen.generator;
     if name == "none" {
         return Ok(None);
     }
@@ -498,15 +507,32 @@ fn generator(settings: &Settings, models: &Models) -> Result<Option<GeneratorHan
         Err(error) => return Err(error.into()),
     };
     let options = LlamaOptions {
-        path: models.file_of(&installed),
-        context_tokens: settings.models.context_tokens,
-        threads: settings.models.threads,
-        gpu_layers: settings.models.gpu_layers,
+        states: Some(home.join("states")),
+        ..llama_options(settings, models.file_of(&installed))
     };
-    let make = move || Box::new(Llama::new(options)) as Box<dyn Generator>;
-    let handle = GeneratorHandle::spawn(name, make)
-        .map_err(|source| StoreError::io(Path::new("a thread"), source))?;
-    Ok(Some(handle))
+    let model = LlamaProcess::new(this_program(), options);
+    Ok(Some(GeneratorHandle::new(name, model)))
+}
+
+/// How a model in a file is run, by the settings; without states.
+pub fn llama_options(settings: &Settings, path: PathBuf) -> LlamaOptions {
+    let chosen = &settings.models;
+    LlamaOptions {
+        path,
+        context_tokens: chosen.context_tokens,
+        parallel: chosen.parallel,
+        threads: chosen.threads,
+        gpu_layers: chosen.gpu_layers,
+        kv: chosen.kv_type,
+        lora: chosen.lora.clone(),
+        states: None,
+    }
+}
+
+/// This binary, which runs once more for what must not end the service.
+pub fn this_program() -> PathBuf {
+    // Where the system does not tell, the path is searched for it.
+    std::env::current_exe().unwrap_or_else(|_| "coho".into())
 }
 
 /// The reranker's lane; `None` when none is wanted.

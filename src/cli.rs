@@ -10,6 +10,7 @@ macro_rules! out {
     };
 }
 
+mod bench;
 mod care;
 mod doctor;
 mod eval;

@@ -211,6 +211,16 @@ pub struct Reply<T> {
     receive: oneshot::Receiver<T>,
 }
 
+/// A reply of something else than a lane, and how it is given; `name` is what was lost if it is not.
+pub fn promise<T>(name: &'static str) -> (oneshot::Sender<T>, Reply<T>) {
+    let (send, receive) = oneshot::channel();
+    let reply = Reply {
+        lane: name,
+        receive,
+    };
+    (send, reply)
+}
+
 impl<T> Reply<T> {
     /// Waits on a plain thread. Panics when called on a runtime's worker thread.
     ///

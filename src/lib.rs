@@ -10,13 +10,14 @@
 //! domain ← store, engine, extract ← flow ← app ← http, cli ← main        (a ← b: b may import a)
 //! ```
 //!
-//! `error`, `failpoint` and `lane` are leaves that any layer may use, `settings` belongs to the edges and to
-//! `app`. `store`, `engine` and `extract` do not know each other. A test keeps it so
+//! `error`, `energy`, `failpoint` and `lane` are leaves that any layer may use, `settings` belongs to
+//! the edges and to `app`. `store`, `engine` and `extract` do not know each other. A test keeps it so
 //! (`tests/it/tidy.rs`).
 //!
 //! * [`domain`] is pure: chunks, ranks, contexts. No input or output, no clock, no async.
 //! * [`store`] is the only place that knows SQLite, LanceDB and tantivy.
-//! * [`engine`] is the only place that knows ONNX Runtime and llama.cpp.
+//! * [`engine`] is the only place that knows ONNX Runtime and llama.cpp, which runs in a child
+//!   process.
 //! * [`extract`] turns files into text; dangerous parsers run in a child process.
 //! * [`flow`] holds the pipelines, one verb each: scan, ingest, watch, search, answer.
 //! * [`app`] wires them; [`http`] and [`cli`] are the two edges.
@@ -26,7 +27,8 @@
 //! * The ledger decides what is visible; indexes only propose. Text always comes from the ledger.
 //! * A change becomes visible in one ledger transaction, after both indexes hold it.
 //! * A citation leads to a chunk that was in the prompt, and its lines are those of the file.
-//! * Nothing outside a source's root is ever read, and nothing is sent anywhere.
+//! * Nothing outside a source's root is ever read, and nothing is sent anywhere, unless the owner
+//!   gives the address of a model server.
 //! * One bad file never stops a run; it is listed with a reason.
 //!
 //! # Words
@@ -39,6 +41,7 @@
 pub mod app;
 pub mod cli;
 pub mod domain;
+pub mod energy;
 pub mod engine;
 pub mod error;
 pub mod extract;

@@ -7,11 +7,14 @@ fn main() -> ExitCode {
         .skip(1)
         .map(|argument| argument.to_string_lossy().into_owned())
         .collect();
-    if let Some((coho::extract::worker::SUBCOMMAND, rest)) = arguments
-        .split_first()
-        .map(|(first, rest)| (first.as_str(), rest))
-    {
-        return ExitCode::from(coho::extract::worker::main(rest));
+    let first = arguments.split_first();
+    match first.map(|(first, rest)| (first.as_str(), rest)) {
+        Some((coho::extract::worker::SUBCOMMAND, rest)) => {
+            ExitCode::from(coho::extract::worker::main(rest))
+        }
+        Some((coho::engine::llama::worker::SUBCOMMAND, rest)) => {
+            coho::engine::llama::worker::run(rest)
+        }
+        _ => coho::cli::main(),
     }
-    coho::cli::main()
 }

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::domain::generator::{KvType, ServerOptions};
 use crate::domain::rank::Weights;
 use crate::domain::strategy::Strategy;
 use crate::error::{Fault, Kind, nearest};
@@ -72,8 +73,16 @@ pub struct ModelChoice {
     pub threads: usize,
     /// Layers of the language model on the GPU.
     pub gpu_layers: u32,
-    /// Tokens of context of the language model.
+    /// Tokens of context of the language model; questions that are answered at once share them.
     pub context_tokens: u32,
+    /// Questions that the language model works on at once.
+    pub parallel: usize,
+    /// How the language model keeps what it has read: `f16`, or smaller and a little less exact.
+    pub kv_type: KvType,
+    /// An adapter (`LoRA`, a GGUF file) on top of the language model.
+    pub lora: Option<PathBuf>,
+    /// A server that takes the language model's place; off as long as it has no address.
+    pub server: ServerOptions,
     /// The language model is unloaded after so many seconds without a question.
     pub idle_unload_s: u64,
 }
@@ -87,6 +96,10 @@ impl Default for ModelChoice {
             threads: 0,
             gpu_layers: 0,
             context_tokens: 4096,
+            parallel: 4,
+            kv_type: KvType::F16,
+            lora: None,
+            server: ServerOptions::default(),
             idle_unload_s: 600,
         }
     }

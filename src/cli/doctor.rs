@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use super::output::{Check, Diagnosis};
 use super::remote::Remote;
 use super::{Session, show};
+use crate::engine::Embedder;
+use crate::engine::generate::Generator;
 use crate::engine::install::Models;
 use crate::engine::onnx::OnnxEmbedder;
-use crate::engine::{Embedder, llama};
 use crate::error::{Failure, Fault};
 use crate::store::{create_private_folder, ledger::Ledger};
 
@@ -126,8 +127,19 @@ fn generator(session: &Session, models: &Models) -> Check {
         );
     }
     let outcome = models.installed(name).and_then(|installed| {
-        llama::check(&models.file_of(&installed))?;
-        Ok(installed.name)
+        let model = super::models::language_model(session, models.file_of(&installed));
+        let described = model.describe()?;
+        Ok(format!(
+            "{}, {}, {} tokens of context{}",
+            installed.name,
+            described.architecture,
+            described.context_tokens,
+            if described.has_template {
+                ""
+            } else {
+                ", no chat template that llama.cpp knows"
+            }
+        ))
     });
     Check::of("language model", outcome)
 }

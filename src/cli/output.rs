@@ -159,8 +159,10 @@ pub struct GeneratorBench {
     pub name: String,
     /// Time to load it.
     pub load_ms: f64,
-    /// Time to the first word of an answer to `prompt_tokens`.
-    pub first_token_ms: Option<f64>,
+    /// Milliseconds to the first word of an answer to `prompt_tokens` that nobody asked before.
+    pub first_token_ms: f64,
+    /// The same when all but the question was asked before.
+    pub first_token_shared_ms: f64,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
     /// Tokens read per second.
@@ -171,6 +173,18 @@ pub struct GeneratorBench {
     pub bare_prefill_tokens_per_s: f64,
     /// Tokens written per second by llama.cpp in a bare loop.
     pub bare_generate_tokens_per_s: f64,
+    /// Ours divided by bare.
+    pub prefill_ratio: f64,
+    /// Ours divided by bare.
+    pub generate_ratio: f64,
+    /// Time of four questions at once, as a share of their time one after another.
+    pub four_at_once: f64,
+    /// Memory of the model's process.
+    pub memory_bytes: u64,
+    /// Joules for each token read or written.
+    pub joules_per_token: f64,
+    /// How the joules were found.
+    pub energy_method: String,
 }
 
 /// `coho doctor`.

@@ -487,7 +487,7 @@ impl InstallBar {
             }
             Step::Verify => "comparing sums",
             Step::Unpack => "unpacking",
-            Step::Convert => "writing the ONNX graph",
+            Step::Convert => "converting",
         };
         self.bar.set_message(what);
         // Without a terminal there is no bar; a line for each step tells that it goes on.

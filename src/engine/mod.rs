@@ -1,21 +1,23 @@
 //! Models: what embeds and what writes, behind two plain blocking traits and their lanes.
 //!
 //! The only place that knows ONNX Runtime, fastembed and llama.cpp. Knows nothing of the store.
-//! Async code holds an [`EmbedderHandle`] or a [`GeneratorHandle`]; the model itself lives on its
-//! lane's thread.
+//! Async code holds an [`EmbedderHandle`] or a [`GeneratorHandle`]; an embedding model lives on its
+//! lane's thread, a language model in a process of its own.
 
+pub mod generate;
 pub mod graph;
 pub mod install;
 pub mod llama;
 pub mod manifest;
 pub mod onnx;
 pub mod rerank;
+pub mod server;
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use generate::Generator;
 
 use crate::error::{Fault, Kind};
 use crate::lane::{Lane, LaneError, Priority, Reply};
@@ -77,6 +79,20 @@ pub enum EngineError {
         /// Tokens that fit.
         context: usize,
     },
+    /// A grammar that cannot be read, or that no text of the model can meet.
+    #[error("the grammar cannot be used: {reason}")]
+    Grammar {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Something that this kind of language model cannot do.
+    #[error("{model} cannot do this: {what}")]
+    Unsupported {
+        /// The model.
+        model: String,
+        /// What was asked.
+        what: &'static str,
+    },
     /// The lane did not take or do the job.
     #[error(transparent)]
     Lane(#[from] LaneError),
@@ -96,9 +112,11 @@ impl Fault for EngineError {
         match self {
             Self::NotInstalled { .. } => Kind::NotReady,
             Self::NoSuchModel { .. } => Kind::NotFound,
-            Self::Unloadable { .. } | Self::PromptTooLong { .. } | Self::Install { .. } => {
-                Kind::BadInput
-            }
+            Self::Unloadable { .. }
+            | Self::PromptTooLong { .. }
+            | Self::Install { .. }
+            | Self::Grammar { .. }
+            | Self::Unsupported { .. } => Kind::BadInput,
             Self::Io { .. } | Self::Run { .. } => Kind::Ours,
             Self::Lane(error) => error.kind(),
         }
@@ -113,6 +131,8 @@ impl Fault for EngineError {
             Self::Io { .. } => "engine_io",
             Self::Run { .. } => "model_failed",
             Self::PromptTooLong { .. } => "prompt_too_long",
+            Self::Grammar { .. } => "bad_grammar",
+            Self::Unsupported { .. } => "unsupported",
             Self::Lane(error) => error.code(),
         }
     }
@@ -130,6 +150,10 @@ impl Fault for EngineError {
             Self::Install { hint, .. } => Some(hint.clone()),
             Self::PromptTooLong { .. } => Some("ask with fewer passages (`--k`)".into()),
             Self::Lane(error) => error.hint(),
+            Self::Unsupported { .. } => Some("use a model in a file (`coho models list`)".into()),
+            Self::Grammar { .. } => {
+                Some("a GBNF grammar has a rule `root`; a JSON Schema is an object".into())
+            }
             Self::Io { .. } | Self::Run { .. } => None,
         }
     }
@@ -142,84 +166,6 @@ pub trait Embedder {
     /// # Errors
     /// [`EngineError::Run`].
     fn embed(&mut self, texts: &[String]) -> Result<Vec<Vec<f32>>, EngineError>;
-}
-
-/// One turn of a conversation. Content is data: special tokens in it are never parsed as such.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// `system`, `user` or `assistant`.
-    pub role: &'static str,
-    /// The text.
-    pub content: String,
-}
-
-/// What is asked of a language model.
-#[derive(Clone, Debug)]
-pub struct Prompt {
-    /// The conversation; the model's own chat template is applied to it.
-    pub messages: Vec<Message>,
-    /// Tokens to generate at most.
-    pub max_tokens: usize,
-    /// 0 is greedy.
-    pub temperature: f32,
-    /// Seed of the sampler.
-    pub seed: u32,
-    /// Generation ends before any of these.
-    pub stop: Vec<String>,
-}
-
-/// Why generation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finish {
-    /// The model said that it was done, or a stop text came.
-    Stop,
-    /// The budget of tokens was used up.
-    Length,
-    /// The reader left.
-    Cancelled,
-}
-
-/// What a language model wrote.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Generated {
-    /// The text, without the stop text.
-    pub text: String,
-    /// Why it ended.
-    pub finish: Finish,
-    /// Tokens of the whole prompt.
-    pub prompt_tokens: usize,
-    /// Tokens of the prompt that were still in the cache from before.
-    pub cached_tokens: usize,
-    /// Tokens generated.
-    pub generated_tokens: usize,
-    /// Mean natural log-probability of the generated tokens; 0 when there are none.
-    pub mean_log_prob: f32,
-    /// Time to read the prompt.
-    pub prefill: Duration,
-    /// Time to write the answer.
-    pub generate: Duration,
-}
-
-/// Writes text.
-pub trait Generator {
-    /// Answers a prompt, handing out the text as it comes; `emit` ends it by breaking.
-    ///
-    /// # Errors
-    /// [`EngineError::Unloadable`], [`EngineError::PromptTooLong`], [`EngineError::Run`].
-    fn generate(
-        &mut self,
-        prompt: &Prompt,
-        emit: &mut dyn FnMut(&str) -> ControlFlow<()>,
-    ) -> Result<Generated, EngineError>;
-
-    /// Tokens of a text, without special tokens.
-    ///
-    /// # Errors
-    /// [`EngineError::Unloadable`].
-    fn count_tokens(&mut self, text: &str) -> Result<usize, EngineError>;
-
-    /// Frees what can be loaded again.
-    fn unload(&mut self);
 }
 
 /// Passages per run of the embedding model; more pad worse and fall out of the cache.
@@ -369,105 +315,32 @@ impl EngineError {
     }
 }
 
-/// A running generation, as its reader sees it.
-pub struct Stream {
-    /// Pieces of text as they come; closed when the generation ends.
-    pub pieces: tokio::sync::mpsc::Receiver<String>,
-    /// The whole, when it has ended.
-    pub result: Reply<Result<Generated, EngineError>>,
-}
-
-/// The language model's lane.
+/// The language model, by its name.
 #[derive(Clone)]
 pub struct GeneratorHandle {
-    lane: Arc<Lane<Box<dyn Generator>>>,
     name: Arc<str>,
-    last_use: Arc<std::sync::Mutex<Instant>>,
-    waiting: Arc<AtomicU64>,
+    model: Arc<dyn Generator>,
 }
 
-/// Questions that may wait for the language model before others are told "busy".
-const WAITING_QUESTIONS: usize = 16;
-
 impl GeneratorHandle {
-    /// Starts the lane with a generator that may load its model when first asked.
-    ///
-    /// # Errors
-    /// When the system refuses a thread.
-    pub fn spawn(
-        name: &str,
-        make: impl FnOnce() -> Box<dyn Generator> + Send + 'static,
-    ) -> std::io::Result<Self> {
-        Ok(Self {
-            lane: Arc::new(Lane::spawn("coho-llama", WAITING_QUESTIONS, make)?),
+    /// A model under a name.
+    pub fn new(name: &str, model: impl Generator + 'static) -> Self {
+        Self {
             name: name.into(),
-            last_use: Arc::new(std::sync::Mutex::new(Instant::now())),
-            waiting: Arc::new(AtomicU64::new(0)),
-        })
+            model: Arc::new(model),
+        }
     }
 
     /// The model's name.
     pub fn name(&self) -> &str {
         &self.name
     }
+}
 
-    /// Starts a generation; it ends within a token when `cancel` is set or the stream is dropped.
-    ///
-    /// # Errors
-    /// [`EngineError::Lane`] when too many wait.
-    pub fn generate(&self, prompt: Prompt, cancel: Arc<AtomicBool>) -> Result<Stream, EngineError> {
-        let (send, pieces) = tokio::sync::mpsc::channel(64);
-        let last_use = Arc::clone(&self.last_use);
-        let waiting = Arc::clone(&self.waiting);
-        waiting.fetch_add(1, Ordering::Relaxed);
-        let submitted = self.lane.submit(Priority::Urgent, move |generator| {
-            let result = generator.generate(&prompt, &mut |piece| {
-                let gone = cancel.load(Ordering::Relaxed);
-                if gone || send.blocking_send(piece.to_owned()).is_err() {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            });
-            *last_use
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
-            waiting.fetch_sub(1, Ordering::Relaxed);
-            result
-        });
-        if submitted.is_err() {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
-        Ok(Stream {
-            pieces,
-            result: submitted?,
-        })
-    }
+impl std::ops::Deref for GeneratorHandle {
+    type Target = dyn Generator;
 
-    /// Counts the tokens of texts.
-    ///
-    /// # Errors
-    /// [`EngineError::Lane`] when too many wait.
-    pub fn count_tokens(
-        &self,
-        texts: Vec<String>,
-    ) -> Result<Reply<Result<Vec<usize>, EngineError>>, EngineError> {
-        Ok(self.lane.submit(Priority::Urgent, move |generator| {
-            texts.iter().map(|t| generator.count_tokens(t)).collect()
-        })?)
-    }
-
-    /// Unloads the model if it was not used for `idle`.
-    pub fn unload_if_idle(&self, idle: Duration) {
-        let last = *self
-            .last_use
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if last.elapsed() >= idle && self.waiting.load(Ordering::Relaxed) == 0 {
-            // Nobody waits for this reply; an abandoned job would not run.
-            if let Ok(reply) = self.lane.submit(Priority::Bulk, |g| g.unload()) {
-                let _ = reply.wait();
-            }
-        }
+    fn deref(&self) -> &Self::Target {
+        &*self.model
     }
 }

@@ -13,7 +13,7 @@ use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,9 @@ use super::search::{self, Hit, HitKind, Query, Ranked, Ranking, Searcher, millis
 use crate::domain::context::{self, Evidence, Support};
 use crate::domain::source::SourceId;
 pub use crate::domain::strategy::Strategy;
-use crate::engine::{EngineError, Generated, GeneratorHandle, Message, Prompt};
+use crate::energy::{Energy, Meter};
+use crate::engine::generate::{Finish, Generated, Message, Prompt, Role};
+use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::Failure;
 use crate::store::{Store, StoreError, ledger};
 
@@ -134,15 +136,6 @@ pub struct TokenCount {
     pub generated: usize,
 }
 
-/// Energy spent, measured or estimated.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Energy {
-    /// Joules.
-    pub joules: f64,
-    /// How they were found: `rapl`, or an estimate and of what kind.
-    pub method: String,
-}
-
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Answer {
@@ -204,7 +197,7 @@ pub fn answer(
     cancel: &Arc<AtomicBool>,
     emit: &mut dyn FnMut(Event) -> ControlFlow<()>,
 ) -> Result<Answer, Failure> {
-    let meter = EnergyMeter::start();
+    let meter = Meter::start();
     let started = Instant::now();
     let query = Query {
         rerank: parts.options.rerank,
@@ -235,6 +228,7 @@ pub fn answer(
         text: String::new(),
         timing,
         tokens: TokenCount::default(),
+        cpu: Duration::ZERO,
         wrote: false,
     };
     let abstained = work.run()?;
@@ -253,7 +247,7 @@ pub fn answer(
         retrieval,
         timing: work.timing,
         tokens: work.tokens,
-        energy: meter.stop(),
+        energy: meter.stop(work.cpu),
     };
     if !work.reader.gone {
         keep(parts.searcher.store, ask, &answer)?;
@@ -308,6 +302,8 @@ struct Work<'a> {
     text: String,
     timing: Timing,
     tokens: TokenCount,
+    /// Processor time of the language model.
+    cpu: Duration,
     wrote: bool,
 }
 
@@ -622,10 +618,12 @@ impl Work<'_> {
                 Err(error) => return Err(error.into()),
                 Ok(generated) => {
                     self.wrote = true;
+                    self.cpu += generated.cpu;
+                    self.reader.gone |= generated.finish == Finish::Cancelled;
                     self.timing.prefill_ms += generated.prefill.as_secs_f64() * 1e3;
                     self.timing.generate_ms += generated.generate.as_secs_f64() * 1e3;
                     self.tokens.prompt += generated.prompt_tokens;
-                    self.tokens.generated += generated.generated_tokens;
+                    self.tokens.generated += generated.tokens();
                     return Ok(generated);
                 }
             }
@@ -633,26 +631,21 @@ impl Work<'_> {
     }
 
     fn prompt(&self, evidence: &[(usize, String)]) -> Prompt {
-        let mut user = String::new();
-        for (hit, text) in evidence {
-            user.push_str(&format!("{}:\n{text}\n\n", about(&self.hits()[*hit].hit)));
-        }
-        user.push_str(&format!("Question: {}", self.question().trim()));
+        let passage = |(hit, text): &(usize, String)| {
+            format!("{}:\n{text}\n\n", about(&self.hits()[*hit].hit))
+        };
+        let mut parts: Vec<String> = evidence.iter().map(passage).collect();
+        parts.push(format!("Question: {}", self.question().trim()));
+        let messages = vec![
+            Message::new(Role::System, SYSTEM),
+            Message {
+                role: Role::User,
+                parts,
+            },
+        ];
         Prompt {
-            messages: vec![
-                Message {
-                    role: "system",
-                    content: SYSTEM.to_owned(),
-                },
-                Message {
-                    role: "user",
-                    content: user,
-                },
-            ],
-            max_tokens: self.parts.options.max_tokens,
-            temperature: 0.0,
-            seed: 0,
             stop: vec!["\n\n".into(), "Question:".into()],
+            ..Prompt::new(messages, self.parts.options.max_tokens)
         }
     }
 }
@@ -715,48 +708,6 @@ fn says_not_found(text: &str) -> bool {
         ]
         .iter()
         .any(|phrase| text.contains(phrase))
-}
-
-/// Joules between two moments: from the processor's own counter where it can be read, else an
-/// estimate from processor time.
-struct EnergyMeter {
-    counter_uj: Option<u64>,
-    cpu: cpu_time::ProcessTime,
-}
-
-const COUNTER: &str = "/sys/class/powercap/intel-rapl:0/energy_uj";
-
-/// What a busy laptop core draws, for the estimate.
-const WATTS_PER_CORE: f64 = 7.5;
-
-impl EnergyMeter {
-    fn start() -> Self {
-        Self {
-            counter_uj: read_counter(),
-            cpu: cpu_time::ProcessTime::now(),
-        }
-    }
-
-    fn stop(&self) -> Energy {
-        let counted = self.counter_uj.zip(read_counter());
-        // The counter wraps around now and then; the estimate does not.
-        if let Some(used) = counted.and_then(|(before, after)| after.checked_sub(before)) {
-            #[expect(clippy::cast_precision_loss, reason = "microjoules of one answer")]
-            return Energy {
-                joules: used as f64 / 1e6,
-                method: "rapl (whole package)".into(),
-            };
-        }
-        let seconds = self.cpu.elapsed().as_secs_f64();
-        Energy {
-            joules: (seconds * WATTS_PER_CORE * 1e3).round() / 1e3,
-            method: format!("estimate: processor time of this process x {WATTS_PER_CORE} W"),
-        }
-    }
-}
-
-fn read_counter() -> Option<u64> {
-    std::fs::read_to_string(COUNTER).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]

@@ -1,11 +1,16 @@
 //! The real models: known cosines, special tokens in documents, broken files.
 
 use std::fs;
-use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use coho::engine::llama::{self, Llama, LlamaOptions};
+use coho::engine::generate::{
+    Finish, Generated, Generator, Grammar, KvType, LlamaOptions, Message, Prompt, Role,
+};
+use coho::engine::llama::process::LlamaProcess;
 use coho::engine::onnx::{OnnxEmbedder, Tokens};
-use coho::engine::{Embedder, EngineError, Finish, Generator, Message, Prompt};
+use coho::engine::{Embedder, EngineError};
 
 use crate::kit::models_folder;
 
@@ -18,26 +23,45 @@ fn embedder() -> OnnxEmbedder {
     OnnxEmbedder::load(&library.unwrap(), &models.join("all-minilm-l6-v2"), 256, 0).unwrap()
 }
 
-fn llama(context_tokens: u32) -> Llama {
-    Llama::new(LlamaOptions {
-        path: models_folder().join("smollm2-135m-instruct/model.gguf"),
+/// The default language model's file.
+fn gguf() -> PathBuf {
+    let folder = models_folder().join("smollm2-135m-instruct");
+    let files = fs::read_dir(folder).unwrap().flatten().map(|f| f.path());
+    let mut files = files.filter(|path| path.extension().is_some_and(|e| e == "gguf"));
+    files.next().expect("the default model is installed")
+}
+
+fn options(context_tokens: u32) -> LlamaOptions {
+    LlamaOptions {
+        path: gguf(),
         context_tokens,
+        parallel: 4,
         threads: 0,
         gpu_layers: 0,
-    })
+        kv: KvType::F16,
+        lora: None,
+        states: None,
+    }
+}
+
+fn running(options: LlamaOptions) -> LlamaProcess {
+    LlamaProcess::new(env!("CARGO_BIN_EXE_coho").into(), options)
+}
+
+fn llama(context_tokens: u32) -> LlamaProcess {
+    running(options(context_tokens))
 }
 
 fn prompt(content: &str) -> Prompt {
-    Prompt {
-        messages: vec![Message {
-            role: "user",
-            content: content.into(),
-        }],
-        max_tokens: 16,
-        temperature: 0.0,
-        seed: 0,
-        stop: Vec::new(),
-    }
+    Prompt::new(vec![Message::new(Role::User, content)], 16)
+}
+
+fn never() -> Arc<AtomicBool> {
+    Arc::default()
+}
+
+fn written(model: &LlamaProcess, prompt: Prompt) -> Result<Generated, EngineError> {
+    model.generate(prompt, never())?.result.wait()?
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f32 {
@@ -85,78 +109,286 @@ fn token_starts_are_those_of_the_whole_text() {
 
 #[test]
 fn a_model_answers_streams_and_reuses_what_it_has_read() {
-    let mut model = llama(2048);
+    let model = llama(2048);
     let question = prompt("What is the capital of France? Answer in one word.");
+    let mut stream = model.generate(question.clone(), never()).unwrap();
     let mut streamed = String::new();
-    let mut listen = |piece: &str| {
-        streamed.push_str(piece);
-        ControlFlow::Continue(())
-    };
-    let first = model.generate(&question, &mut listen).unwrap();
+    while let Some(piece) = stream.pieces.blocking_recv() {
+        streamed.push_str(&piece);
+    }
+    let first = stream.result.wait().unwrap().unwrap();
     assert!(first.text.contains("Paris"), "{}", first.text);
     assert_eq!(streamed, first.text);
-    assert!(first.mean_log_prob < 0.0 && first.mean_log_prob > -5.0);
-    let again = model
-        .generate(&question, &mut |_| ControlFlow::Continue(()))
-        .unwrap();
+    assert!(first.mean_log_prob() < 0.0 && first.mean_log_prob() > -5.0);
+    let again = written(&model, question).unwrap();
     assert_eq!(again.text, first.text);
     assert_eq!(again.cached_tokens, again.prompt_tokens - 1);
 }
 
 #[test]
+fn questions_at_once_are_answered_as_if_they_were_alone() {
+    let model = llama(4096);
+    let questions = [
+        "What is the capital of France? Answer in one word.",
+        "What is the capital of Italy? Answer in one word.",
+        "Which colour has grass? Answer in one word.",
+        "How many days has a week? Answer in one word.",
+        "Write the word hello twice.",
+        "Name a fruit.",
+    ];
+    let alone: Vec<String> = questions
+        .iter()
+        .map(|question| written(&llama(4096), prompt(question)).unwrap().text)
+        .collect();
+    let streams: Vec<_> = questions
+        .iter()
+        .map(|question| model.generate(prompt(question), never()).unwrap())
+        .collect();
+    let together: Vec<String> = streams
+        .into_iter()
+        .map(|stream| stream.result.wait().unwrap().unwrap().text)
+        .collect();
+    // Other sums round otherwise, so that a later word may differ; the first ones do not.
+    for (alone, together) in alone.iter().zip(&together) {
+        let begin = |text: &str| text.split_whitespace().next().map(ToOwned::to_owned);
+        assert_eq!(begin(alone), begin(together), "{alone:?} {together:?}");
+    }
+}
+
+#[test]
+fn what_two_prompts_begin_with_is_read_once() {
+    let model = llama(2048);
+    let notes = "The ferry to the island leaves at nine from the northern pier. ".repeat(8);
+    let ask = |question: &str| {
+        let parts = vec![notes.clone(), question.to_owned()];
+        let role = Role::User;
+        Prompt::new(vec![Message { role, parts }], 8)
+    };
+    let first = written(&model, ask("When does the ferry leave?")).unwrap();
+    let second = written(&model, ask("Where does it leave from?")).unwrap();
+    assert!(first.cached_tokens == 0, "{first:?}");
+    assert!(
+        second.prompt_tokens - second.cached_tokens < 20,
+        "{second:?}"
+    );
+}
+
+#[test]
+fn the_state_behind_a_lasting_beginning_is_kept_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let with_states = || {
+        running(LlamaOptions {
+            states: Some(folder.path().join("states")),
+            ..options(1024)
+        })
+    };
+    let ask = || {
+        let rules = "Answer from the notes alone, in one short sentence. ".repeat(4);
+        let messages = vec![
+            Message::new(Role::System, rules),
+            Message::new(Role::User, "Say hello."),
+        ];
+        Prompt::new(messages, 8)
+    };
+    let first = written(&with_states(), ask()).unwrap();
+    let again = written(&with_states(), ask()).unwrap();
+    assert_eq!(first.cached_tokens, 0);
+    assert!(again.cached_tokens > 30, "{again:?}");
+    assert_eq!(first.text, again.text);
+    // A damaged state is not used.
+    for file in fs::read_dir(folder.path().join("states"))
+        .unwrap()
+        .flatten()
+    {
+        if file.path().extension().is_some_and(|e| e == "kv") {
+            let mut bytes = fs::read(file.path()).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 0x40;
+            fs::write(file.path(), bytes).unwrap();
+        }
+    }
+    let damaged = written(&with_states(), ask()).unwrap();
+    assert_eq!((damaged.cached_tokens, damaged.text), (0, first.text));
+}
+
+#[test]
 fn a_reader_who_leaves_ends_the_generation() {
-    let mut model = llama(1024);
-    let mut pieces = 0;
-    let story = prompt("Tell a long story about a lighthouse.");
-    let ended = model.generate(&story, &mut |_| {
-        pieces += 1;
-        ControlFlow::Break(())
-    });
-    let ended = ended.unwrap();
-    assert_eq!((pieces, ended.finish), (1, Finish::Cancelled));
+    let model = llama(1024);
+    let story = Prompt {
+        max_tokens: 500,
+        ..prompt("Tell a long story about a lighthouse.")
+    };
+    let cancel = never();
+    let mut stream = model.generate(story.clone(), Arc::clone(&cancel)).unwrap();
+    stream.pieces.blocking_recv().unwrap();
+    cancel.store(true, Ordering::Relaxed);
+    let ended = stream.result.wait().unwrap().unwrap();
+    assert_eq!(ended.finish, Finish::Cancelled);
+    assert!(ended.tokens() < 20, "{}", ended.tokens());
+    // So does one who drops the stream, and one who leaves before the first word.
+    drop(model.generate(story.clone(), never()).unwrap());
+    cancel.store(true, Ordering::Relaxed);
+    let waiting = model.generate(story, cancel).unwrap();
+    let ended = waiting.result.wait().unwrap().unwrap();
+    assert_eq!(ended.finish, Finish::Cancelled);
 }
 
 #[test]
 fn special_tokens_in_a_document_are_only_text() {
-    let mut model = llama(1024);
-    let none = &mut |_: &str| ControlFlow::Continue(());
-    let plain = model
-        .generate(&prompt("hello"), none)
-        .unwrap()
-        .prompt_tokens;
-    let marked = model
-        .generate(&prompt("hello<|im_end|>"), none)
-        .unwrap()
-        .prompt_tokens;
+    let model = llama(1024);
+    let tokens = |text: &str| written(&model, prompt(text)).unwrap().prompt_tokens;
     // As a special token it would be one more; as text it is several.
+    let (plain, marked) = (tokens("hello"), tokens("hello<|im_end|>"));
     assert!(marked >= plain + 4, "{plain} {marked}");
 }
 
 #[test]
-fn a_prompt_that_does_not_fit_is_an_error() {
-    let mut model = llama(512);
-    let long = prompt(&"word ".repeat(2000));
-    let outcome = model.generate(&long, &mut |_| ControlFlow::Continue(()));
+fn a_prompt_that_does_not_fit_is_an_error_and_the_next_one_is_answered() {
+    let model = llama(512);
+    let outcome = written(&model, prompt(&"word ".repeat(2000)));
     assert!(matches!(outcome, Err(EngineError::PromptTooLong { .. })));
+    assert!(
+        !written(&model, prompt("Say hello."))
+            .unwrap()
+            .text
+            .is_empty()
+    );
+}
+
+#[test]
+fn answers_are_scored_and_the_right_one_is_likelier() {
+    let model = llama(1024);
+    let ask = vec![Message::new(
+        Role::User,
+        "What is the capital of France? Answer in one word.",
+    )];
+    let mean = |answer: &str| {
+        let scores = model.score(ask.clone(), answer.into()).unwrap();
+        let counted = model.count_tokens(vec![answer.into()]).unwrap();
+        assert_eq!(scores.len(), counted[0]);
+        scores.iter().sum::<f32>() / f32::from(u16::try_from(scores.len()).unwrap())
+    };
+    let (right, wrong) = (mean("Paris"), mean("Cheese"));
+    assert!(right > wrong + 1.0, "{right} {wrong}");
+}
+
+#[test]
+fn several_prompts_have_a_say_in_one_text() {
+    let model = llama(2048);
+    let about = |city: &str| {
+        let text = format!("The meeting is in {city}. Where is the meeting? Answer in one word.");
+        vec![Message::new(Role::User, text)]
+    };
+    let says = |weight: f32| {
+        let both = Prompt {
+            beside: vec![(about("Madrid"), weight)],
+            ..Prompt::new(about("Oslo"), 12)
+        };
+        written(&model, both).unwrap().text
+    };
+    assert!(says(0.05).contains("Oslo"), "{}", says(0.05));
+    assert!(says(0.95).contains("Madrid"), "{}", says(0.95));
+}
+
+#[test]
+fn grammars_and_schemas_are_met_or_refused() {
+    let model = llama(1024);
+    let with = |grammar: Grammar| Prompt {
+        grammar: Some(grammar),
+        max_tokens: 60,
+        ..prompt("Is the sky blue? Answer.")
+    };
+    let gbnf = Grammar::Gbnf("root ::= \"yes\" | \"no\"".into());
+    let text = written(&model, with(gbnf)).unwrap().text;
+    assert!(["yes", "no"].contains(&text.as_str()), "{text}");
+    let schema = r#"{"type":"object","properties":{"colour":{"enum":["blue","red"]}},
+                     "required":["colour"],"additionalProperties":false}"#;
+    let text = written(&model, with(Grammar::JsonSchema(schema.into()))).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&text.text).unwrap();
+    assert!(["blue", "red"].contains(&value["colour"].as_str().unwrap()));
+    for bad in ["root ::= (", "", "no-root ::= \"x\""] {
+        let outcome = written(&model, with(Grammar::Gbnf(bad.into())));
+        assert!(
+            matches!(
+                outcome,
+                Err(EngineError::Grammar { .. } | EngineError::Run { .. })
+            ),
+            "{bad:?}: {outcome:?}"
+        );
+    }
+    // The model is there for the next one, whatever that did to its process.
+    assert!(
+        !written(&model, prompt("Say hello."))
+            .unwrap()
+            .text
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_model_whose_process_dies_says_so_and_starts_again() {
+    let model = llama(1024);
+    let story = Prompt {
+        max_tokens: 800,
+        ..prompt("Tell a long story about a lighthouse.")
+    };
+    let mut stream = model.generate(story, never()).unwrap();
+    stream.pieces.blocking_recv().unwrap();
+    model.kill();
+    let outcome = stream.result.wait().unwrap();
+    assert!(
+        matches!(outcome, Err(EngineError::Run { .. })),
+        "{outcome:?}"
+    );
+    assert!(
+        !written(&model, prompt("Say hello."))
+            .unwrap()
+            .text
+            .is_empty()
+    );
+}
+
+#[test]
+fn too_many_questions_are_told_that_it_is_busy() {
+    let model = llama(1024);
+    let story = || Prompt {
+        max_tokens: 200,
+        ..prompt("Tell a long story.")
+    };
+    let streams: Vec<_> = (0..16).map(|_| model.generate(story(), never())).collect();
+    assert!(streams.iter().all(Result::is_ok));
+    let one_more = model.generate(story(), never()).err().unwrap();
+    assert!(one_more.to_string().contains("busy"), "{one_more}");
 }
 
 #[test]
 fn broken_model_files_are_errors() {
     let folder = tempfile::tempdir().unwrap();
-    let whole = fs::read(models_folder().join("smollm2-135m-instruct/model.gguf")).unwrap();
+    let whole = fs::read(gguf()).unwrap();
+    let mut odd = whole.clone();
+    // The head says that there are more tensors than there are.
+    odd[8..12].fill(0xff);
     let cases = [
         ("cut.gguf", &whole[..whole.len() / 2]),
         ("head.gguf", &whole[..64]),
+        ("odd.gguf", &odd[..]),
         ("text.gguf", b"not a model at all".as_slice()),
         ("empty.gguf", b"".as_slice()),
     ];
     for (name, bytes) in cases {
         let path = folder.path().join(name);
         fs::write(&path, bytes).unwrap();
-        let outcome = llama::check(&path);
+        let options = LlamaOptions {
+            path,
+            ..options(512)
+        };
+        let outcome = running(options).describe();
         assert!(
-            matches!(outcome, Err(EngineError::Unloadable { .. })),
-            "{name}"
+            matches!(
+                outcome,
+                Err(EngineError::Unloadable { .. } | EngineError::Run { .. })
+            ),
+            "{name}: {outcome:?}"
         );
     }
 }

@@ -26,6 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("failpoint", &[]),
     ("lane", &["error"]),
+    ("energy", &[]),
     ("domain", &[]),
     ("store", &["domain", "error", "failpoint"]),
     ("engine", &["domain", "error", "lane"]),
@@ -38,6 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "engine",
             "extract",
             "error",
+            "energy",
             "failpoint",
             "lane",
         ],
@@ -58,7 +60,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "domain", "store", "engine", "flow", "app", "http", "settings", "error",
+            "domain", "store", "engine", "flow", "app", "http", "settings", "error", "energy",
         ],
     ),
     ("lib", &[]),
@@ -117,6 +119,7 @@ fn engines_and_stores_are_known_in_one_place_only() {
         ("lancedb", "store"),
         ("tantivy", "store"),
         ("llama_cpp_2", "engine"),
+        ("llama_cpp_sys_2", "engine"),
         ("fastembed", "engine"),
         ("ort", "engine"),
         ("axum", "http"),

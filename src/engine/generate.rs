@@ -1,0 +1,258 @@
+//! What is asked of a language model and what it answers, wherever the model runs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::EngineError;
+pub use crate::domain::generator::KvType;
+use crate::lane::Reply;
+
+/// Who says something in a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// The instructions.
+    System,
+    /// The one who asks.
+    User,
+    /// The model.
+    Assistant,
+}
+
+impl Role {
+    /// Its name in chat templates.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
+/// One turn of a conversation. Content is data: special tokens in it are never parsed as such.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who says it.
+    pub role: Role,
+    /// The text, in parts that are turned into tokens one by one: what two prompts begin with in
+    /// common is computed once if it ends where a part does.
+    pub parts: Vec<String>,
+}
+
+impl Message {
+    /// A turn of one part.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self {
+            role,
+            parts: vec![content.into()],
+        }
+    }
+}
+
+/// What the text must look like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grammar {
+    /// A grammar in llama.cpp's notation, with a rule `root`.
+    Gbnf(String),
+    /// A JSON Schema.
+    JsonSchema(String),
+}
+
+/// How the next token is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// 0 takes the likeliest token.
+    pub temperature: f32,
+    /// Only among so many of the likeliest.
+    pub top_k: i32,
+    /// Only among the likeliest that have this probability together.
+    pub top_p: f32,
+    /// Only those that have this share of the likeliest one's probability.
+    pub min_p: f32,
+    /// Seed of the dice.
+    pub seed: u32,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            temperature: 0.0,
+            top_k: 40,
+            top_p: 0.95,
+            min_p: 0.05,
+            seed: 0,
+        }
+    }
+}
+
+/// A text to be written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prompt {
+    /// The conversation; the model's own chat template is applied to it.
+    pub messages: Vec<Message>,
+    /// Other conversations that have a say in every token, each with its weight; the first
+    /// conversation has the weight that is left of 1 (REPLUG, Shi et al. 2023).
+    pub beside: Vec<(Vec<Message>, f32)>,
+    /// How many parts from the beginning come again and again: the model's state behind them is
+    /// kept on disk.
+    pub lasting_parts: usize,
+    /// Tokens to generate at most.
+    pub max_tokens: usize,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Generation ends before any of these.
+    pub stop: Vec<String>,
+    /// What the text must look like.
+    pub grammar: Option<Grammar>,
+}
+
+impl Prompt {
+    /// A conversation, continued greedily.
+    pub fn new(messages: Vec<Message>, max_tokens: usize) -> Self {
+        Self {
+            messages,
+            beside: Vec::new(),
+            lasting_parts: 1,
+            max_tokens,
+            sampling: Sampling::default(),
+            stop: Vec::new(),
+            grammar: None,
+        }
+    }
+}
+
+/// Why generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Finish {
+    /// The model said that it was done, or a stop text came.
+    Stop,
+    /// The budget of tokens was used up.
+    Length,
+    /// The reader left.
+    Cancelled,
+}
+
+/// What a language model wrote.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Generated {
+    /// The text, without the stop text.
+    pub text: String,
+    /// Why it ended.
+    pub finish: Finish,
+    /// Tokens of the whole prompt; of all of them, where several have a say.
+    pub prompt_tokens: usize,
+    /// Tokens of the prompt whose state was there already.
+    pub cached_tokens: usize,
+    /// Natural log-probability of each generated token, as the model saw it before sampling.
+    pub log_probs: Vec<f32>,
+    /// Time in the queue.
+    pub waited: Duration,
+    /// Time to read the prompt.
+    pub prefill: Duration,
+    /// Time to write the text.
+    pub generate: Duration,
+    /// Processor time of the model's process while it ran, shared out among those who ran at once.
+    pub cpu: Duration,
+}
+
+impl Generated {
+    /// Tokens generated.
+    pub fn tokens(&self) -> usize {
+        self.log_probs.len()
+    }
+
+    /// Mean natural log-probability of the generated tokens; 0 when there are none.
+    #[expect(clippy::cast_precision_loss, reason = "answers have few tokens")]
+    pub fn mean_log_prob(&self) -> f32 {
+        let sum: f32 = self.log_probs.iter().sum();
+        sum / self.log_probs.len().max(1) as f32
+    }
+}
+
+/// What a model file says of itself, and how it is run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    /// Its architecture: `llama`, `qwen2`, …
+    pub architecture: String,
+    /// Parameters.
+    pub parameters: u64,
+    /// Tokens that a prompt and its continuation may have.
+    pub context_tokens: usize,
+    /// Does it bring a chat template that llama.cpp knows?
+    pub has_template: bool,
+    /// Time that loading took.
+    pub load: Duration,
+    /// Memory of its process, bytes.
+    pub memory_bytes: u64,
+}
+
+/// A running generation, as its reader sees it.
+pub struct Stream {
+    /// Pieces of text as they come; closed when the generation ends. Not bounded: a slow reader
+    /// must not hold up others, and `max_tokens` bounds what may pile up.
+    pub pieces: tokio::sync::mpsc::UnboundedReceiver<String>,
+    /// The whole, when it has ended.
+    pub result: Reply<Result<Generated, EngineError>>,
+}
+
+/// A language model, wherever it runs.
+pub trait Generator: Send + Sync {
+    /// Starts a generation; it ends within a token when `cancel` is set.
+    ///
+    /// # Errors
+    /// [`EngineError::Lane`] when too many wait; what the model says comes with the stream.
+    fn generate(&self, prompt: Prompt, cancel: Arc<AtomicBool>) -> Result<Stream, EngineError>;
+
+    /// The natural log-probability of each token of `answer` as the continuation of a
+    /// conversation.
+    ///
+    /// # Errors
+    /// What the model says; [`EngineError::Unsupported`].
+    fn score(&self, messages: Vec<Message>, answer: String) -> Result<Vec<f32>, EngineError>;
+
+    /// Tokens of each text, without special tokens.
+    ///
+    /// # Errors
+    /// What the model says; [`EngineError::Unsupported`].
+    fn count_tokens(&self, texts: Vec<String>) -> Result<Vec<usize>, EngineError>;
+
+    /// Loads the model, if it is not loaded, and says what it is.
+    ///
+    /// # Errors
+    /// [`EngineError::Unloadable`] with the reason; [`EngineError::Unsupported`].
+    fn describe(&self) -> Result<Description, EngineError>;
+
+    /// How much of the model is loaded, 0 to 1, while it is being loaded.
+    fn loading(&self) -> Option<f32>;
+
+    /// Lets the model go if it was not used for `idle`; the next question loads it again.
+    fn unload_if_idle(&self, idle: Duration);
+}
+
+/// How a model in a file is run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LlamaOptions {
+    /// The GGUF file.
+    pub path: PathBuf,
+    /// Tokens of a prompt with its continuation at most; the model's own limit counts too.
+    pub context_tokens: u32,
+    /// Questions that are worked on at once.
+    pub parallel: usize,
+    /// Threads; 0 means all cores.
+    pub threads: usize,
+    /// Layers on the GPU, where there is one.
+    pub gpu_layers: u32,
+    /// How keys and values are kept.
+    pub kv: KvType,
+    /// An adapter (`LoRA`, GGUF) on top of the model.
+    pub lora: Option<PathBuf>,
+    /// Where states are kept; none keeps none.
+    pub states: Option<PathBuf>,
+}

@@ -1,0 +1,718 @@
+//! Continuous batching: several texts are read and written at once, a batch of tokens at a time.
+//!
+//! Each request has a sequence of the context (several, where several prompts have a say in one
+//! text). A step reads one token of every text that is being written and fills up with tokens of
+//! prompts, in the order in which they came. A new prompt begins behind what it has in common with
+//! any sequence, whether that one is at work or has ended: keys and values are shared, not copied.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use cpu_time::ProcessTime;
+use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::llama_batch::LlamaBatch;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::sampling::LlamaSampler;
+use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::token::data::LlamaTokenData;
+use llama_cpp_2::token::data_array::LlamaTokenDataArray;
+
+use super::protocol::{News, Trouble};
+use super::states::States;
+use super::template::{Tokens, tokens_of};
+use super::text::{Flow, TextStream};
+use crate::engine::generate::{Finish, Generated, Grammar, Message, Prompt, Sampling};
+
+/// Tokens of one step at most.
+pub(super) const BATCH_TOKENS: usize = 512;
+
+/// Tokens of prompts in one step while others write: they should not feel it.
+const BESIDE_WRITERS: usize = 64;
+
+/// Tokens of ended sequences that are kept beside running ones at most.
+const REMEMBERED_TOKENS: usize = 256;
+
+/// Tokens in common from which on sharing is worth it.
+const LEAST_SHARED: usize = 8;
+
+/// A request that was taken.
+pub(super) struct Task {
+    id: u64,
+    slots: Vec<Slot>,
+    job: Job,
+    came: Instant,
+    begun: Option<Instant>,
+    /// When the prompt was read.
+    read: Option<Instant>,
+    prompt_tokens: usize,
+    cached_tokens: usize,
+    cpu: Duration,
+}
+
+enum Job {
+    Write(Box<Writing>),
+    /// The answer begins with this token.
+    Score {
+        from: usize,
+        log_probs: Vec<f32>,
+    },
+}
+
+struct Writing {
+    sampler: Option<LlamaSampler>,
+    text: TextStream,
+    log_probs: Vec<f32>,
+    most: usize,
+}
+
+/// One prompt of a request.
+struct Slot {
+    /// Number of its sequence, once it has one.
+    sequence: usize,
+    tokens: Vec<LlamaToken>,
+    /// Tokens whose state is worth keeping on disk.
+    lasting: usize,
+    /// Its say.
+    weight: f32,
+    /// What this step reads, and the place in the batch.
+    reads: Range<usize>,
+    place: usize,
+    /// The distribution behind the last token, where others have a say too.
+    logits: Option<Vec<f32>>,
+}
+
+/// What a sequence of the context holds.
+#[derive(Default)]
+struct Sequence {
+    held: Vec<LlamaToken>,
+    busy: bool,
+    used: u64,
+}
+
+/// A context that several requests share.
+pub(super) struct Batcher<'model> {
+    model: &'model LlamaModel,
+    context: LlamaContext<'model>,
+    batch: LlamaBatch<'static>,
+    /// Tokens of one sequence at most.
+    per_sequence: usize,
+    sequences: Vec<Sequence>,
+    running: Vec<Task>,
+    waiting: VecDeque<Task>,
+    states: Option<States>,
+    /// Can a sequence be cut at any token?
+    divisible: bool,
+    clock: u64,
+}
+
+impl<'model> Batcher<'model> {
+    /// A batcher of `sequences` sequences.
+    pub(super) fn new(
+        model: &'model LlamaModel,
+        context: LlamaContext<'model>,
+        sequences: usize,
+        states: Option<States>,
+    ) -> Self {
+        let trained = model.n_ctx_train().max(512);
+        Self {
+            per_sequence: context.n_ctx().min(trained) as usize,
+            model,
+            context,
+            batch: LlamaBatch::new(BATCH_TOKENS, 1),
+            sequences: (0..sequences).map(|_| Sequence::default()).collect(),
+            running: Vec::new(),
+            waiting: VecDeque::new(),
+            states,
+            divisible: !(model.is_recurrent() || model.is_hybrid()),
+            clock: 0,
+        }
+    }
+
+    /// Tokens that a prompt and its continuation may have.
+    pub(super) fn per_sequence(&self) -> usize {
+        self.per_sequence
+    }
+
+    /// Is there nothing to do?
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Takes a text to be written.
+    pub(super) fn generate(&mut self, id: u64, prompt: Prompt) -> Result<(), Trouble> {
+        let own = 1.0 - prompt.beside.iter().map(|(_, weight)| weight).sum::<f32>();
+        let mut slots = vec![self.slot(&prompt.messages, prompt.lasting_parts, own)?];
+        for (messages, weight) in &prompt.beside {
+            slots.push(self.slot(messages, prompt.lasting_parts, *weight)?);
+        }
+        let longest = slots.iter().map(|slot| slot.tokens.len()).max();
+        let room = self.per_sequence - longest.unwrap_or(0);
+        let writing = Writing {
+            sampler: sampler(self.model, &prompt.sampling, prompt.grammar.as_ref())?,
+            text: TextStream::new(prompt.stop),
+            log_probs: Vec::new(),
+            most: prompt.max_tokens.min(room),
+        };
+        self.wait(id, slots, Job::Write(Box::new(writing)))
+    }
+
+    /// Takes a text to be scored.
+    pub(super) fn score(
+        &mut self,
+        id: u64,
+        messages: &[Message],
+        answer: &str,
+    ) -> Result<(), Trouble> {
+        let mut slot = self.slot(messages, 1, 1.0)?;
+        let from = slot.tokens.len();
+        let vocab = self.model.vocab();
+        vocab.tokenize_into(answer.as_bytes(), &mut slot.tokens, false, false);
+        self.fits(slot.tokens.len())?;
+        let log_probs = Vec::new();
+        self.wait(id, vec![slot], Job::Score { from, log_probs })
+    }
+
+    /// Leaves a request; what it wrote so far is told.
+    pub(super) fn cancel(&mut self, id: u64, tell: &mut dyn FnMut(u64, News)) {
+        if let Some(at) = self.waiting.iter().position(|task| task.id == id) {
+            let task = self.waiting.remove(at).expect("it was found there");
+            self.end(task, Finish::Cancelled, tell);
+        } else if let Some(at) = self.running.iter().position(|task| task.id == id) {
+            let task = self.running.swap_remove(at);
+            self.end(task, Finish::Cancelled, tell);
+        }
+    }
+
+    fn slot(
+        &self,
+        messages: &[Message],
+        lasting_parts: usize,
+        weight: f32,
+    ) -> Result<Slot, Trouble> {
+        let Tokens { all, lasting } = tokens_of(self.model, messages, lasting_parts)?;
+        self.fits(all.len())?;
+        Ok(Slot {
+            sequence: 0,
+            lasting: lasting.min(all.len() - 1),
+            tokens: all,
+            weight,
+            reads: 0..0,
+            place: 0,
+            logits: None,
+        })
+    }
+
+    fn fits(&self, tokens: usize) -> Result<(), Trouble> {
+        // Some tokens are needed for what is written.
+        if tokens + 8 <= self.per_sequence {
+            return Ok(());
+        }
+        Err(Trouble::PromptTooLong {
+            tokens,
+            context: self.per_sequence,
+        })
+    }
+
+    fn wait(&mut self, id: u64, slots: Vec<Slot>, job: Job) -> Result<(), Trouble> {
+        let task = Task {
+            id,
+            prompt_tokens: slots.iter().map(|slot| slot.tokens.len()).sum(),
+            slots,
+            job,
+            came: Instant::now(),
+            begun: None,
+            read: None,
+            cached_tokens: 0,
+            cpu: Duration::ZERO,
+        };
+        let cells = self.context.n_ctx() as usize;
+        if task.reserved() > cells || task.slots.len() > self.sequences.len() {
+            return Err(Trouble::PromptTooLong {
+                tokens: task.reserved(),
+                context: cells,
+            });
+        }
+        self.waiting.push_back(task);
+        Ok(())
+    }
+
+    /// Reads and writes a batch of tokens.
+    pub(super) fn step(&mut self, tell: &mut dyn FnMut(u64, News)) {
+        self.admit();
+        if self.running.is_empty() {
+            return;
+        }
+        let cpu = ProcessTime::now();
+        let outcome = self.fill().and_then(|()| {
+            let decoded = self.context.decode(&mut self.batch);
+            decoded.map_err(|error| Trouble::run(&error))
+        });
+        if let Err(trouble) = outcome {
+            // A context that failed is not to be trusted with what it holds.
+            self.forget_all();
+            for task in std::mem::take(&mut self.running) {
+                tell(task.id, News::Failed(trouble.clone()));
+            }
+            return;
+        }
+        let share = cpu.elapsed() / u32::try_from(self.running.len()).unwrap_or(1);
+        for mut task in std::mem::take(&mut self.running) {
+            task.cpu += share;
+            match self.advance(&mut task, tell) {
+                Ok(None) => self.running.push(task),
+                Ok(Some(finish)) => self.end(task, finish, tell),
+                Err(trouble) => {
+                    self.release(&task);
+                    tell(task.id, News::Failed(trouble));
+                }
+            }
+        }
+        tell(0, News::Step);
+    }
+
+    /// Lets in those who wait, in order, while there is room.
+    fn admit(&mut self) {
+        while let Some(task) = self.waiting.front() {
+            let free = self.sequences.iter().filter(|s| !s.busy).count();
+            let reserved: usize = self.running.iter().map(Task::reserved).sum();
+            let cells = self.context.n_ctx() as usize;
+            if task.slots.len() > free || reserved + task.reserved() > cells {
+                return;
+            }
+            let mut task = self.waiting.pop_front().expect("there is a first");
+            task.begun = Some(Instant::now());
+            let scored = task.scored_from();
+            for slot in &mut task.slots {
+                // The last token is read again in any case, and so is the one before an answer that
+                // is scored: their logits are wanted.
+                let most = (slot.tokens.len() - 1).min(scored - 1);
+                slot.sequence = self.claim(&slot.tokens[..most], slot.lasting.min(most));
+                task.cached_tokens += self.sequences[slot.sequence].held.len();
+            }
+            self.running.push(task);
+            self.make_room();
+        }
+    }
+
+    /// A sequence that holds as much of the beginning of `tokens` as can be had, and no more.
+    fn claim(&mut self, tokens: &[LlamaToken], lasting: usize) -> usize {
+        self.clock += 1;
+        let common = |sequence: &Sequence| {
+            let same = sequence.held.iter().zip(tokens).take_while(|(a, b)| a == b);
+            let same = same.count();
+            let whole = same == sequence.held.len() && !sequence.busy;
+            if self.divisible || whole { same } else { 0 }
+        };
+        let shared: Vec<usize> = self.sequences.iter().map(common).collect();
+        let (mut best, mut same) = (0, 0);
+        for (number, shared) in shared.iter().enumerate() {
+            if *shared > same {
+                (best, same) = (number, *shared);
+            }
+        }
+        let oldest = (0..self.sequences.len()).filter(|n| !self.sequences[*n].busy);
+        let oldest =
+            oldest.min_by_key(|n| (!self.sequences[*n].held.is_empty(), self.sequences[*n].used));
+        let oldest = oldest.expect("there is a free sequence");
+        if same < lasting
+            && let Some(states) = &self.states
+            && states.has(&tokens[..lasting])
+        {
+            self.sequences[oldest].held.clear();
+            if cut(&mut self.context, oldest, None)
+                && states.read(&mut self.context, seq(oldest), &tokens[..lasting])
+            {
+                self.sequences[oldest].held = tokens[..lasting].to_vec();
+                self.occupy(oldest);
+                return oldest;
+            }
+        }
+        // What a sequence holds beyond may be asked for again, unless it is little.
+        let in_place = !self.sequences[best].busy && 2 * same >= self.sequences[best].held.len();
+        let chosen = if in_place || best == oldest {
+            best
+        } else {
+            oldest
+        };
+        if chosen == best {
+            if cut(&mut self.context, best, Some(same)) {
+                self.sequences[best].held.truncate(same);
+            } else {
+                self.clear(best);
+            }
+        } else {
+            self.clear(oldest);
+            let end = u32::try_from(same).ok();
+            let copied = same >= LEAST_SHARED
+                && self
+                    .context
+                    .copy_kv_cache_seq(seq(best), seq(oldest), Some(0), end)
+                    .is_ok();
+            if copied {
+                self.sequences[oldest].held = tokens[..same].to_vec();
+            }
+        }
+        self.occupy(chosen);
+        chosen
+    }
+
+    fn occupy(&mut self, sequence: usize) {
+        self.sequences[sequence].busy = true;
+        self.sequences[sequence].used = self.clock;
+    }
+
+    fn clear(&mut self, sequence: usize) {
+        // The removal of a whole sequence does not fail.
+        cut(&mut self.context, sequence, None);
+        self.sequences[sequence].held.clear();
+    }
+
+    fn forget_all(&mut self) {
+        self.context.clear_kv_cache();
+        for sequence in &mut self.sequences {
+            sequence.held.clear();
+            sequence.busy = false;
+        }
+    }
+
+    /// Drops what ended sequences hold, the oldest first, until the running ones fit for sure.
+    /// Little of it is kept in any case: attention looks at every cell that is in use, and skipping
+    /// what belongs to others costs a fifth of the speed of writing.
+    fn make_room(&mut self) {
+        let reserved: usize = self.running.iter().map(Task::reserved).sum();
+        let free = (self.context.n_ctx() as usize).saturating_sub(reserved);
+        let most = free.min(REMEMBERED_TOKENS);
+        loop {
+            let idle = self.sequences.iter().filter(|s| !s.busy);
+            let held: usize = idle.map(|s| s.held.len()).sum();
+            if held <= most {
+                return;
+            }
+            let candidates = (0..self.sequences.len())
+                .filter(|n| !self.sequences[*n].busy && !self.sequences[*n].held.is_empty());
+            let Some(oldest) = candidates.min_by_key(|n| self.sequences[*n].used) else {
+                return;
+            };
+            self.clear(oldest);
+        }
+    }
+
+    /// Puts the next tokens into the batch: one of every text in the making, then prompts.
+    fn fill(&mut self) -> Result<(), Trouble> {
+        self.batch.clear();
+        let writers = self.running.iter().filter(|task| task.is_writing());
+        let writers: usize = writers.map(|task| task.slots.len()).sum();
+        let mut room = if writers > 0 {
+            BESIDE_WRITERS
+        } else {
+            BATCH_TOKENS - self.sequences.len()
+        };
+        for task in &mut self.running {
+            let writing = task.is_writing();
+            let scored = task.scored_from();
+            for slot in &mut task.slots {
+                let held = self.sequences[slot.sequence].held.len();
+                let mut end = slot.tokens.len();
+                if !writing {
+                    end = end.min(held + room);
+                    // A stop behind what is kept on disk.
+                    if held < slot.lasting {
+                        end = end.min(slot.lasting);
+                    }
+                    room -= end - held;
+                }
+                slot.reads = held..end;
+                slot.place = usize::try_from(self.batch.n_tokens()).unwrap_or(0);
+                for at in slot.reads.clone() {
+                    let wanted = at + 1 == slot.tokens.len() || at + 1 >= scored;
+                    let position = i32::try_from(at).map_err(|error| Trouble::run(&error))?;
+                    self.batch
+                        .add(slot.tokens[at], position, &[seq(slot.sequence)], wanted)
+                        .map_err(|error| Trouble::run(&error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a step means for a request: how it ended, if it did.
+    fn advance(
+        &mut self,
+        task: &mut Task,
+        tell: &mut dyn FnMut(u64, News),
+    ) -> Result<Option<Finish>, Trouble> {
+        let alone = task.slots.len() == 1;
+        let mut last = None;
+        for slot in &mut task.slots {
+            if slot.reads.is_empty() {
+                continue;
+            }
+            let held = &mut self.sequences[slot.sequence].held;
+            held.extend_from_slice(&slot.tokens[slot.reads.clone()]);
+            if slot.reads.end == slot.lasting
+                && let Some(states) = &self.states
+            {
+                states.keep(&self.context, seq(slot.sequence), held);
+            }
+            let place = |at: usize| {
+                let place = slot.place + at - slot.reads.start;
+                i32::try_from(place).unwrap_or(i32::MAX)
+            };
+            if let Job::Score { from, log_probs } = &mut task.job {
+                for at in slot.reads.clone() {
+                    if at + 1 >= *from && at + 1 < slot.tokens.len() {
+                        let logits = self.context.get_logits_ith(place(at));
+                        log_probs.push(log_prob(logits, slot.tokens[at + 1]));
+                    }
+                }
+            }
+            if slot.reads.end == slot.tokens.len() {
+                last = Some(place(slot.reads.end - 1));
+                if !alone {
+                    slot.logits = Some(
+                        self.context
+                            .get_logits_ith(place(slot.reads.end - 1))
+                            .to_vec(),
+                    );
+                }
+            }
+        }
+        let Job::Write(writing) = &mut task.job else {
+            return Ok(last.map(|_| Finish::Stop));
+        };
+        let mixed;
+        let logits = if alone {
+            let Some(last) = last else { return Ok(None) };
+            self.context.get_logits_ith(last)
+        } else {
+            let ready = task.slots.iter().all(|slot| slot.logits.is_some());
+            if !ready {
+                return Ok(None);
+            }
+            mixed = mixture(&task.slots);
+            mixed.as_slice()
+        };
+        task.read.get_or_insert_with(Instant::now);
+        if writing.log_probs.len() >= writing.most {
+            return Ok(Some(Finish::Length));
+        }
+        let token = choose(writing.sampler.as_mut(), logits)?;
+        if self.model.vocab().is_eog(token) {
+            return Ok(Some(Finish::Stop));
+        }
+        writing.log_probs.push(log_prob(logits, token));
+        let bytes = self.model.vocab().token_to_piece(token, false, None);
+        let id = task.id;
+        let flow = writing.text.push(&bytes, &mut |piece| {
+            tell(id, News::Piece(piece.to_owned()));
+        });
+        if flow == Flow::Stop {
+            return Ok(Some(Finish::Stop));
+        }
+        if writing.log_probs.len() >= writing.most {
+            return Ok(Some(Finish::Length));
+        }
+        for slot in &mut task.slots {
+            slot.tokens.push(token);
+            slot.logits = None;
+        }
+        Ok(None)
+    }
+
+    fn release(&mut self, task: &Task) {
+        if task.begun.is_none() {
+            return;
+        }
+        self.clock += 1;
+        for slot in &task.slots {
+            let sequence = &mut self.sequences[slot.sequence];
+            sequence.busy = false;
+            sequence.used = self.clock;
+        }
+    }
+
+    fn end(&mut self, task: Task, finish: Finish, tell: &mut dyn FnMut(u64, News)) {
+        self.release(&task);
+        let begun = task.begun.unwrap_or(task.came);
+        let read = task.read.unwrap_or_else(Instant::now);
+        match task.job {
+            Job::Score { log_probs, .. } => tell(task.id, News::Scores(log_probs)),
+            Job::Write(writing) => {
+                let text = writing.text.end(&mut |piece| {
+                    tell(task.id, News::Piece(piece.to_owned()));
+                });
+                let generated = Generated {
+                    text,
+                    finish,
+                    prompt_tokens: task.prompt_tokens,
+                    cached_tokens: task.cached_tokens,
+                    log_probs: writing.log_probs,
+                    waited: begun.saturating_duration_since(task.came),
+                    prefill: read.saturating_duration_since(begun),
+                    generate: read.elapsed(),
+                    cpu: task.cpu,
+                };
+                tell(task.id, News::Generated(Box::new(generated)));
+            }
+        }
+    }
+}
+
+impl Task {
+    /// Tokens that it may come to hold.
+    fn reserved(&self) -> usize {
+        let more = match &self.job {
+            Job::Write(writing) => writing.most.saturating_sub(writing.log_probs.len()),
+            Job::Score { .. } => 0,
+        };
+        let tokens = self.slots.iter().map(|slot| slot.tokens.len() + more);
+        tokens.sum()
+    }
+
+    /// From which token on the tokens are scored.
+    fn scored_from(&self) -> usize {
+        match &self.job {
+            Job::Score { from, .. } => *from,
+            Job::Write(_) => usize::MAX,
+        }
+    }
+
+    /// Is the prompt read?
+    fn is_writing(&self) -> bool {
+        self.read.is_some()
+    }
+}
+
+/// Makes a sequence forget what it holds from a token on, or all; not every model can forget a part.
+fn cut(context: &mut LlamaContext<'_>, sequence: usize, from: Option<usize>) -> bool {
+    let sequence = u32::try_from(sequence).ok();
+    let from = from.and_then(|from| u32::try_from(from).ok());
+    context
+        .clear_kv_cache_seq(sequence, from, None)
+        .unwrap_or(false)
+}
+
+fn seq(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn sampler(
+    model: &LlamaModel,
+    sampling: &Sampling,
+    grammar: Option<&Grammar>,
+) -> Result<Option<LlamaSampler>, Trouble> {
+    let mut chain = Vec::new();
+    if let Some(grammar) = grammar {
+        let unusable = |error: &dyn std::fmt::Display| Trouble::Grammar(error.to_string());
+        let gbnf = match grammar {
+            Grammar::Gbnf(gbnf) => gbnf.clone(),
+            Grammar::JsonSchema(schema) => {
+                llama_cpp_2::json_schema_to_grammar(schema).map_err(|error| unusable(&error))?
+            }
+        };
+        let sampler = LlamaSampler::grammar(model, &gbnf, "root");
+        chain.push(sampler.map_err(|error| unusable(&error))?);
+    }
+    if sampling.temperature > 0.0 {
+        chain.extend([
+            LlamaSampler::top_k(sampling.top_k),
+            LlamaSampler::top_p(sampling.top_p, 1),
+            LlamaSampler::min_p(sampling.min_p, 1),
+            LlamaSampler::temp(sampling.temperature),
+            LlamaSampler::dist(sampling.seed),
+        ]);
+    } else if chain.is_empty() {
+        // The likeliest token needs no machinery.
+        return Ok(None);
+    } else {
+        chain.push(LlamaSampler::greedy());
+    }
+    Ok(Some(LlamaSampler::chain_simple(chain)))
+}
+
+fn choose(sampler: Option<&mut LlamaSampler>, logits: &[f32]) -> Result<LlamaToken, Trouble> {
+    let Some(sampler) = sampler else {
+        return Ok(likeliest(logits));
+    };
+    let tokens = (0..).zip(logits);
+    let tokens = tokens.map(|(id, logit)| LlamaTokenData::new(LlamaToken(id), *logit, 0.0));
+    let mut array = LlamaTokenDataArray::from_iter(tokens, false);
+    sampler.apply(&mut array);
+    let chosen = array.selected.and_then(|at| array.data.get(at));
+    let unmet = || Trouble::Grammar("no token of the model fits it".into());
+    let chosen = chosen.filter(|data| data.logit() > f32::NEG_INFINITY);
+    let token = chosen.ok_or_else(unmet)?.id();
+    sampler.try_accept(token).map_err(|_| unmet())?;
+    Ok(token)
+}
+
+fn likeliest(logits: &[f32]) -> LlamaToken {
+    let (mut best, mut top) = (0, f32::NEG_INFINITY);
+    for (token, logit) in (0..).zip(logits) {
+        if *logit > top {
+            (best, top) = (token, *logit);
+        }
+    }
+    LlamaToken(best)
+}
+
+/// The logarithm of the sum of all exponentials.
+fn normaliser(logits: &[f32]) -> f32 {
+    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    // Logits far below the top add nothing to the sum, and most are.
+    let near = logits.iter().filter(|logit| **logit > top - 20.0);
+    let sum: f32 = near.map(|logit| (logit - top).exp()).sum();
+    top + sum.ln()
+}
+
+fn log_prob(logits: &[f32], token: LlamaToken) -> f32 {
+    let at = usize::try_from(token.0).unwrap_or(usize::MAX);
+    logits.get(at).map_or(f32::NEG_INFINITY, |logit| {
+        (logit - normaliser(logits)).min(0.0)
+    })
+}
+
+/// The logarithm of the weighted mean of what several prompts say.
+fn mixture(slots: &[Slot]) -> Vec<f32> {
+    let of = |slot: &Slot| slot.logits.as_ref().map_or(0, Vec::len);
+    let mut sum = vec![0.0_f32; slots.iter().map(of).max().unwrap_or(0)];
+    for slot in slots {
+        let logits = slot.logits.as_deref().unwrap_or_default();
+        let normaliser = normaliser(logits);
+        for (sum, logit) in sum.iter_mut().zip(logits) {
+            *sum += slot.weight * (logit - normaliser).exp();
+        }
+    }
+    sum.iter().map(|p| p.max(f32::MIN_POSITIVE).ln()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_probabilities_are_normalised() {
+        let logits = [0.0_f32, 2.0, 1.0];
+        assert_eq!(likeliest(&logits), LlamaToken(1));
+        let all = (0..3).map(|n| log_prob(&logits, LlamaToken(n)).exp());
+        assert!((all.sum::<f32>() - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_mixture_is_the_weighted_mean_of_probabilities() {
+        let slot = |weight: f32, p: &[f32]| Slot {
+            sequence: 0,
+            tokens: Vec::new(),
+            lasting: 0,
+            weight,
+            reads: 0..0,
+            place: 0,
+            // Shifted: logits are known up to a constant.
+            logits: Some(p.iter().map(|p| p.ln() + 3.0).collect()),
+        };
+        let mixed = mixture(&[slot(0.75, &[0.8, 0.2]), slot(0.25, &[0.4, 0.6])]);
+        assert!((mixed[0].exp() - 0.7).abs() < 1e-5, "{mixed:?}");
+        assert!((mixed[1].exp() - 0.3).abs() < 1e-5, "{mixed:?}");
+    }
+}

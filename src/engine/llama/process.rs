@@ -1,0 +1,398 @@
+//! The keeper of the model's process: starts it when it is needed, hands requests over, tells
+//! everybody when it dies, and lets it go when it is idle.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::protocol::{News, Reply as Line, Request, Trouble, Work};
+use super::worker;
+use crate::engine::EngineError;
+use crate::engine::generate::{
+    Description, Generated, Generator, LlamaOptions, Message, Prompt, Stream,
+};
+use crate::lane::{LaneError, promise};
+
+/// Questions that may wait for the language model before others are told "busy".
+const WAITING_QUESTIONS: usize = 16;
+
+const LANE: &str = "the language model";
+
+/// A llama.cpp model in a process of its own.
+pub struct LlamaProcess {
+    options: LlamaOptions,
+    program: PathBuf,
+    running: Mutex<Option<Running>>,
+    last_use: Mutex<Instant>,
+    next: AtomicU64,
+    /// How much is loaded, in thousandths; more than that is none of the time.
+    loading: Arc<AtomicU32>,
+}
+
+const NOT_LOADING: u32 = 1001;
+
+struct Running {
+    child: Arc<Mutex<Child>>,
+    stdin: Arc<Mutex<ChildStdin>>,
+    pending: Arc<Mutex<Pending>>,
+}
+
+/// Who waits for what; `None` once the process has ended.
+type Pending = Option<HashMap<u64, Waiting>>;
+
+struct Waiting {
+    pieces: Option<UnboundedSender<String>>,
+    cancel: Option<Arc<AtomicBool>>,
+    cancelled: bool,
+    done: Box<dyn FnOnce(Result<News, EngineError>) + Send>,
+}
+
+impl LlamaProcess {
+    /// A model that will be loaded when it is first asked; `program` is this binary.
+    pub fn new(program: PathBuf, options: LlamaOptions) -> Self {
+        Self {
+            options,
+            program,
+            running: Mutex::new(None),
+            last_use: Mutex::new(Instant::now()),
+            next: AtomicU64::new(1),
+            loading: Arc::new(AtomicU32::new(NOT_LOADING)),
+        }
+    }
+
+    fn start(&self) -> Result<Running, EngineError> {
+        let failed = |source: &dyn std::fmt::Display| EngineError::Run {
+            reason: format!("its process does not start: {source}"),
+        };
+        let mut child = Command::new(&self.program)
+            .arg(worker::SUBCOMMAND)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| failed(&error))?;
+        let mut stdin = child.stdin.take().expect("stdin was piped");
+        let stdout = child.stdout.take().expect("stdout was piped");
+        let options = serde_json::to_string(&self.options).map_err(|error| failed(&error))?;
+        writeln!(stdin, "{options}").map_err(|error| failed(&error))?;
+        let running = Running {
+            child: Arc::new(Mutex::new(child)),
+            stdin: Arc::new(Mutex::new(stdin)),
+            pending: Arc::new(Mutex::new(Some(HashMap::new()))),
+        };
+        self.loading.store(0, Ordering::Relaxed);
+        let listener = Listener {
+            child: Arc::clone(&running.child),
+            stdin: Arc::clone(&running.stdin),
+            pending: Arc::clone(&running.pending),
+            loading: Arc::clone(&self.loading),
+            path: self.options.path.clone(),
+            trouble: None,
+        };
+        std::thread::Builder::new()
+            .name("coho-llama".into())
+            .spawn(move || listener.run(BufReader::new(stdout)))
+            .map_err(|error| failed(&error))?;
+        Ok(running)
+    }
+
+    /// Ends the process at once; those who wait are told.
+    pub fn kill(&self) {
+        if let Some(running) = lock(&self.running).as_ref() {
+            let _ = lock(&running.child).kill();
+        }
+    }
+
+    /// Hands a request over; starts the process when there is none.
+    fn submit(&self, work: Work, waiting: Waiting) -> Result<(), EngineError> {
+        *lock(&self.last_use) = Instant::now();
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut slot = lock(&self.running);
+        let mut waiting = Some(waiting);
+        // Once more if the process ended just now.
+        for _ in 0..2 {
+            let running = match slot.take() {
+                Some(running) => running,
+                None => self.start()?,
+            };
+            let mut pending = lock(&running.pending);
+            if let Some(pending) = pending.as_mut() {
+                if pending.len() >= WAITING_QUESTIONS {
+                    let busy = LaneError::Busy {
+                        lane: LANE,
+                        capacity: WAITING_QUESTIONS,
+                    };
+                    *slot = Some(running.clone());
+                    return Err(busy.into());
+                }
+                pending.extend(waiting.take().map(|waiting| (id, waiting)));
+            }
+            drop(pending);
+            if waiting.is_some() {
+                continue;
+            }
+            let stdin = Arc::clone(&running.stdin);
+            *slot = Some(running);
+            drop(slot);
+            // If this fails, the process has died, and its listener tells those who wait.
+            write(&stdin, &Request { id, work });
+            return Ok(());
+        }
+        Err(EngineError::Run {
+            reason: "its process ends as soon as it is started".into(),
+        })
+    }
+
+    /// Hands a request over and waits for what comes of it.
+    fn ask<T: Send + 'static>(
+        &self,
+        work: Work,
+        expected: impl FnOnce(News) -> Option<T> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let (send, reply) = promise(LANE);
+        let done = move |news: Result<News, EngineError>| {
+            let value = news.and_then(|news| expected(news).ok_or_else(surprise));
+            let _ = send.send(value);
+        };
+        let waiting = Waiting {
+            pieces: None,
+            cancel: None,
+            cancelled: false,
+            done: Box::new(done),
+        };
+        self.submit(work, waiting)?;
+        reply.wait()?
+    }
+}
+
+fn surprise() -> EngineError {
+    EngineError::Run {
+        reason: "its process answered something else".into(),
+    }
+}
+
+impl Generator for LlamaProcess {
+    fn generate(&self, prompt: Prompt, cancel: Arc<AtomicBool>) -> Result<Stream, EngineError> {
+        let (send, result) = promise(LANE);
+        let (pieces, receive) = tokio::sync::mpsc::unbounded_channel();
+        let done = move |news: Result<News, EngineError>| {
+            let generated: Result<Generated, _> = news.and_then(|news| match news {
+                News::Generated(generated) => Ok(*generated),
+                _ => Err(surprise()),
+            });
+            let _ = send.send(generated);
+        };
+        let waiting = Waiting {
+            pieces: Some(pieces),
+            cancel: Some(cancel),
+            cancelled: false,
+            done: Box::new(done),
+        };
+        self.submit(Work::Generate(Box::new(prompt)), waiting)?;
+        Ok(Stream {
+            pieces: receive,
+            result,
+        })
+    }
+
+    fn score(&self, messages: Vec<Message>, answer: String) -> Result<Vec<f32>, EngineError> {
+        self.ask(Work::Score { messages, answer }, |news| match news {
+            News::Scores(scores) => Some(scores),
+            _ => None,
+        })
+    }
+
+    fn count_tokens(&self, texts: Vec<String>) -> Result<Vec<usize>, EngineError> {
+        self.ask(Work::Count(texts), |news| match news {
+            News::Counts(counts) => Some(counts),
+            _ => None,
+        })
+    }
+
+    fn describe(&self) -> Result<Description, EngineError> {
+        self.ask(Work::Describe, |news| match news {
+            News::Description(description) => Some(*description),
+            _ => None,
+        })
+    }
+
+    fn loading(&self) -> Option<f32> {
+        let thousandths = u16::try_from(self.loading.load(Ordering::Relaxed)).ok()?;
+        (u32::from(thousandths) < NOT_LOADING).then(|| f32::from(thousandths) / 1000.0)
+    }
+
+    fn unload_if_idle(&self, idle: Duration) {
+        let mut slot = lock(&self.running);
+        if lock(&self.last_use).elapsed() < idle {
+            return;
+        }
+        let busy = |running: &Running| {
+            lock(&running.pending)
+                .as_ref()
+                .is_some_and(|p| !p.is_empty())
+        };
+        if slot.as_ref().is_some_and(busy) {
+            return;
+        }
+        if let Some(running) = slot.take() {
+            running.stop();
+        }
+    }
+}
+
+impl Drop for LlamaProcess {
+    fn drop(&mut self) {
+        if let Some(running) = lock(&self.running).take() {
+            running.stop();
+        }
+    }
+}
+
+impl Running {
+    fn clone(&self) -> Self {
+        Self {
+            child: Arc::clone(&self.child),
+            stdin: Arc::clone(&self.stdin),
+            pending: Arc::clone(&self.pending),
+        }
+    }
+
+    /// It holds nothing that could be lost.
+    fn stop(self) {
+        let _ = lock(&self.child).kill();
+        let deadline = Instant::now() + worker::PATIENCE;
+        while Instant::now() < deadline {
+            if lock(&self.child)
+                .try_wait()
+                .is_ok_and(|ended| ended.is_some())
+            {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Hears what the process says.
+struct Listener {
+    child: Arc<Mutex<Child>>,
+    stdin: Arc<Mutex<ChildStdin>>,
+    pending: Arc<Mutex<Pending>>,
+    loading: Arc<AtomicU32>,
+    path: PathBuf,
+    /// What the process said of itself before it ended.
+    trouble: Option<Trouble>,
+}
+
+impl Listener {
+    fn run(mut self, stdout: BufReader<ChildStdout>) {
+        for line in stdout.lines().map_while(Result::ok) {
+            // Whatever else is printed there is not for us.
+            if let Ok(Line { id, news }) = serde_json::from_str(&line) {
+                self.hear(id, news);
+            }
+            self.leave_the_left();
+        }
+        self.loading.store(NOT_LOADING, Ordering::Relaxed);
+        let left = lock(&self.pending).take().unwrap_or_default();
+        let status = self.wait();
+        for waiting in left.into_values() {
+            let error = match &self.trouble {
+                Some(trouble) => trouble.clone().into_error(&self.path),
+                None => EngineError::Run {
+                    reason: format!(
+                        "its process ended ({status}); the next question starts it again"
+                    ),
+                },
+            };
+            (waiting.done)(Err(error));
+        }
+    }
+
+    fn hear(&mut self, id: u64, news: News) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a thousand"
+        )]
+        if let News::Loading(share) = news {
+            let thousandths = (share.clamp(0.0, 1.0) * 1000.0) as u32;
+            self.loading.store(thousandths, Ordering::Relaxed);
+            return;
+        }
+        if id == 0 {
+            if let News::Failed(trouble) = news {
+                self.trouble = Some(trouble);
+            }
+            return;
+        }
+        // Whoever answers has been loaded.
+        self.loading.store(NOT_LOADING, Ordering::Relaxed);
+        let mut pending = lock(&self.pending);
+        let Some(pending) = pending.as_mut() else {
+            return;
+        };
+        if let News::Piece(piece) = news {
+            if let Some(waiting) = pending.get_mut(&id) {
+                let sent = waiting.pieces.as_ref().map(|pieces| pieces.send(piece));
+                if sent.is_some_and(|sent| sent.is_err())
+                    && let Some(cancel) = &waiting.cancel
+                {
+                    cancel.store(true, Ordering::Relaxed);
+                }
+            }
+            return;
+        }
+        if let Some(waiting) = pending.remove(&id) {
+            // The pieces end before the whole comes.
+            drop(waiting.pieces);
+            (waiting.done)(match news {
+                News::Failed(trouble) => Err(trouble.into_error(&self.path)),
+                news => Ok(news),
+            });
+        }
+    }
+
+    /// Tells the process of those who left.
+    fn leave_the_left(&self) {
+        let mut left = Vec::new();
+        if let Some(pending) = lock(&self.pending).as_mut() {
+            for (id, waiting) in pending {
+                let cancel = waiting.cancel.as_ref();
+                if !waiting.cancelled && cancel.is_some_and(|c| c.load(Ordering::Relaxed)) {
+                    waiting.cancelled = true;
+                    left.push(*id);
+                }
+            }
+        }
+        for id in left {
+            let work = Work::Cancel;
+            write(&self.stdin, &Request { id, work });
+        }
+    }
+
+    fn wait(&self) -> String {
+        let said = |status: ExitStatus| status.to_string();
+        let status = lock(&self.child).wait();
+        status.map_or_else(|error| error.to_string(), said)
+    }
+}
+
+fn write(stdin: &Mutex<ChildStdin>, request: &Request) {
+    let Ok(line) = serde_json::to_string(request) else {
+        return;
+    };
+    let mut stdin = lock(stdin);
+    let _ = writeln!(stdin, "{line}");
+    let _ = stdin.flush();
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,102 @@
+//! What the service and the model's process say to each other: lines of JSON, both ways.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::EngineError;
+use crate::engine::generate::{Description, Generated, Message, Prompt};
+
+/// What the model's process is asked to do.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Request {
+    /// Number of the request.
+    pub id: u64,
+    /// What.
+    pub work: Work,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Work {
+    /// Write a text.
+    Generate(Box<Prompt>),
+    /// Score a text as the continuation of a conversation.
+    Score {
+        /// The conversation.
+        messages: Vec<Message>,
+        /// Its continuation.
+        answer: String,
+    },
+    /// Count the tokens of texts.
+    Count(Vec<String>),
+    /// Say what the model is.
+    Describe,
+    /// Leave the request of this number.
+    Cancel,
+}
+
+/// What the model's process says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Reply {
+    /// Number of the request; 0 is about the model.
+    pub id: u64,
+    /// What.
+    pub news: News,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum News {
+    /// How much of the model is loaded, 0 to 1.
+    Loading(f32),
+    /// A step was made; a moment to say that somebody left.
+    Step,
+    /// A piece of text.
+    Piece(String),
+    /// A text, finished.
+    Generated(Box<Generated>),
+    /// Log-probabilities.
+    Scores(Vec<f32>),
+    /// Counts of tokens.
+    Counts(Vec<usize>),
+    /// What the model is.
+    Description(Box<Description>),
+    /// It went wrong.
+    Failed(Trouble),
+}
+
+/// What can go wrong in the model's process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Trouble {
+    /// The file is no model that can write.
+    Unloadable(String),
+    /// A prompt that cannot fit.
+    PromptTooLong {
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// Tokens that fit.
+        context: usize,
+    },
+    /// A grammar that cannot be read, or not be met.
+    Grammar(String),
+    /// llama.cpp failed.
+    Run(String),
+}
+
+impl Trouble {
+    pub(super) fn run(error: &dyn std::fmt::Display) -> Self {
+        Self::Run(error.to_string())
+    }
+
+    /// As the rest of coho knows it.
+    pub(super) fn into_error(self, path: &std::path::Path) -> EngineError {
+        match self {
+            Self::Unloadable(reason) => EngineError::Unloadable {
+                path: path.to_owned(),
+                reason,
+            },
+            Self::PromptTooLong { tokens, context } => {
+                EngineError::PromptTooLong { tokens, context }
+            }
+            Self::Grammar(reason) => EngineError::Grammar { reason },
+            Self::Run(reason) => EngineError::Run { reason },
+        }
+    }
+}

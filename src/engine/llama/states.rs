@@ -1,0 +1,145 @@
+//! States on disk: what a model knows behind a beginning that comes again and again.
+//!
+//! Reading a state takes milliseconds where reading the text would take seconds. A state belongs
+//! to one model, one kind of cache and one beginning; a file that is damaged is not handed to
+//! llama.cpp.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::token::LlamaToken;
+
+use crate::engine::generate::LlamaOptions;
+
+/// Bytes of all states at most; the ones that were not used for longest go first.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// Fewer tokens are read as fast as their state.
+const LEAST_TOKENS: usize = 16;
+
+/// The states of one model.
+pub(super) struct States {
+    folder: PathBuf,
+    /// What the model and the way in which it is run are.
+    model: blake3::Hash,
+}
+
+impl States {
+    /// The states in `folder`, which is made; none where that does not work.
+    pub(super) fn open(options: &LlamaOptions) -> Option<Self> {
+        let folder = options.states.clone()?;
+        std::fs::create_dir_all(&folder).ok()?;
+        let mut hasher = blake3::Hasher::new();
+        for path in [Some(&options.path), options.lora.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            let metadata = path.metadata().ok()?;
+            let modified = metadata.modified().ok()?;
+            let age = modified.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+            hasher.update(path.as_os_str().as_encoded_bytes());
+            hasher.update(&metadata.len().to_le_bytes());
+            hasher.update(&age.as_nanos().to_le_bytes());
+        }
+        hasher.update(format!("{:?} {}", options.kv, env!("CARGO_PKG_VERSION")).as_bytes());
+        Some(Self {
+            folder,
+            model: hasher.finalize(),
+        })
+    }
+
+    /// Was the state behind `tokens` kept?
+    pub(super) fn has(&self, tokens: &[LlamaToken]) -> bool {
+        tokens.len() >= LEAST_TOKENS && self.path(tokens).exists()
+    }
+
+    /// Brings a sequence that is empty into the state behind `tokens`, if that was kept.
+    pub(super) fn read(
+        &self,
+        context: &mut LlamaContext<'_>,
+        sequence: i32,
+        tokens: &[LlamaToken],
+    ) -> bool {
+        let path = self.path(tokens);
+        let whole = std::fs::read(&path).is_ok_and(|bytes| {
+            let sum = std::fs::read_to_string(path.with_extension("sum"));
+            sum.is_ok_and(|sum| sum == blake3::hash(&bytes).to_hex().as_str())
+        });
+        if !whole {
+            return false;
+        }
+        let read = context.state_seq_load_file(&path, sequence, tokens.len());
+        let fits = read.is_ok_and(|(held, _)| held == tokens);
+        if fits {
+            // Its time of use, for those who make room.
+            let file = std::fs::File::options().append(true).open(&path);
+            let _ = file.and_then(|file| file.set_modified(SystemTime::now()));
+        } else {
+            let _ = context.clear_kv_cache_seq(u32::try_from(sequence).ok(), None, None);
+            Self::remove(&path);
+        }
+        fits
+    }
+
+    /// Keeps the state of a sequence that holds exactly `tokens`, unless it is kept already. What
+    /// goes wrong is only said: the next start is slower, nothing else.
+    pub(super) fn keep(&self, context: &LlamaContext<'_>, sequence: i32, tokens: &[LlamaToken]) {
+        let path = self.path(tokens);
+        if tokens.len() < LEAST_TOKENS || path.exists() {
+            return;
+        }
+        let kept = (|| -> Result<(), Box<dyn std::error::Error>> {
+            let draft = path.with_extension("draft");
+            context.state_seq_save_file(&draft, sequence, tokens)?;
+            let sum = blake3::hash(&std::fs::read(&draft)?);
+            std::fs::write(path.with_extension("sum"), sum.to_hex().as_str())?;
+            std::fs::rename(&draft, &path)?;
+            Ok(())
+        })();
+        if let Err(error) = kept {
+            tracing::warn!(path = %path.display(), %error, "a state was not kept");
+            Self::remove(&path);
+        }
+        self.make_room();
+    }
+
+    fn path(&self, tokens: &[LlamaToken]) -> PathBuf {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.model.as_bytes());
+        for token in tokens {
+            hasher.update(&token.0.to_le_bytes());
+        }
+        let name = hasher.finalize().to_hex();
+        self.folder.join(format!("{}.kv", &name.as_str()[..32]))
+    }
+
+    fn remove(path: &Path) {
+        for extension in ["kv", "sum", "draft"] {
+            let _ = std::fs::remove_file(path.with_extension(extension));
+        }
+    }
+
+    fn make_room(&self) {
+        let entries = std::fs::read_dir(&self.folder)
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
+            .filter(|entry| entry.path().extension().is_some_and(|e| e == "kv"))
+            .filter_map(|entry| {
+                let metadata = entry.metadata().ok()?;
+                Some((metadata.modified().ok()?, metadata.len(), entry.path()))
+            })
+            .collect();
+        files.sort();
+        let mut bytes: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+        for (_, size, path) in files {
+            if bytes <= MOST_BYTES {
+                return;
+            }
+            Self::remove(&path);
+            bytes -= size;
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Conversations as tokens, by the model's own chat template.
+//!
+//! The template's text may hold special tokens, the content may not: documents are data, whatever
+//! they say. The template is applied to marks that stand for the contents, and each part is turned
+//! into tokens by itself.
+
+use llama_cpp_2::model::{LlamaChatMessage, LlamaChatTemplate, LlamaModel};
+use llama_cpp_2::token::LlamaToken;
+
+use super::Trouble;
+use crate::engine::generate::Message;
+
+/// Private-use characters that stand for the contents while the template is applied.
+const MARK: char = '\u{f8f0}';
+
+/// A conversation in tokens.
+pub(super) struct Tokens {
+    /// The tokens, up to where the model goes on.
+    pub all: Vec<LlamaToken>,
+    /// How many of them the lasting parts make, with the template's text before and behind them.
+    pub lasting: usize,
+}
+
+/// The tokens of a conversation, of which so many parts are lasting.
+pub(super) fn tokens_of(
+    model: &LlamaModel,
+    messages: &[Message],
+    lasting_parts: usize,
+) -> Result<Tokens, Trouble> {
+    let vocab = model.vocab();
+    let mut all = Vec::new();
+    let (mut lasting, mut parts) = (0, 0);
+    for piece in render(model, messages)? {
+        match piece {
+            Piece::Template(text) => {
+                let first = all.is_empty();
+                vocab.tokenize_into(text.as_bytes(), &mut all, first, true);
+                if parts == lasting_parts {
+                    lasting = all.len();
+                }
+            }
+            Piece::Content(at) => {
+                let message = &messages[at];
+                for (n, part) in message.parts.iter().enumerate() {
+                    let mut part = part.as_str();
+                    if n == 0 {
+                        part = part.trim_start();
+                    }
+                    if n + 1 == message.parts.len() {
+                        part = part.trim_end();
+                    }
+                    let first = all.is_empty();
+                    vocab.tokenize_into(part.as_bytes(), &mut all, first, false);
+                    parts += 1;
+                    if parts == lasting_parts {
+                        lasting = all.len();
+                    }
+                }
+            }
+        }
+    }
+    if all.is_empty() {
+        // Not even a beginning: a model has to be asked something.
+        vocab.tokenize_into(b" ", &mut all, true, false);
+    }
+    Ok(Tokens { all, lasting })
+}
+
+/// Does the model bring a template that llama.cpp knows?
+pub(super) fn has_template(model: &LlamaModel) -> bool {
+    let greeting = LlamaChatMessage::new("user".into(), "hello".into());
+    let (Ok(template), Ok(greeting)) = (model.chat_template(None), greeting) else {
+        return false;
+    };
+    model
+        .apply_chat_template(&template, &[greeting], true)
+        .is_ok()
+}
+
+enum Piece {
+    Template(String),
+    Content(usize),
+}
+
+fn render(model: &LlamaModel, messages: &[Message]) -> Result<Vec<Piece>, Trouble> {
+    let mark = |i: usize| format!("{MARK}{i}{MARK}");
+    let turns = messages.iter().enumerate();
+    let chat: Result<Vec<_>, _> = turns
+        .map(|(i, message)| LlamaChatMessage::new(message.role.as_str().to_owned(), mark(i)))
+        .collect();
+    let chat = chat.map_err(|error| Trouble::run(&error))?;
+    let template = model.chat_template(None);
+    let template = template.or_else(|_| LlamaChatTemplate::new("chatml"));
+    let rendered = template
+        .ok()
+        .and_then(|template| model.apply_chat_template(&template, &chat, true).ok());
+    // A template that llama.cpp does not know: plain turns are understood by any model.
+    let rendered = rendered.unwrap_or_else(|| {
+        let turns = messages.iter().enumerate();
+        let turns: Vec<String> = turns
+            .map(|(i, message)| format!("{}: {}\n\n", message.role.as_str(), mark(i)))
+            .collect();
+        turns.concat() + "assistant:"
+    });
+    let mut pieces = Vec::new();
+    for (i, piece) in rendered.split(MARK).enumerate() {
+        match piece.parse::<usize>() {
+            Ok(at) if i % 2 == 1 && at < messages.len() => pieces.push(Piece::Content(at)),
+            _ if piece.is_empty() => {}
+            _ => pieces.push(Piece::Template(piece.to_owned())),
+        }
+    }
+    Ok(pieces)
+}
