@@ -155,6 +155,11 @@ impl App {
         cancel: &Arc<AtomicBool>,
         emit: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Answer, Failure> {
+        self.answering(|parts| answer::answer(parts, ask, cancel, emit))
+    }
+
+    /// Lends what answering needs.
+    pub fn answering<T>(&self, work: impl FnOnce(&Answerer<'_>) -> T) -> T {
         let answering = &self.settings.answer;
         let options = AnswerOptions {
             rerank: self.settings.search.rerank && self.reranker.is_some(),
@@ -164,12 +169,11 @@ impl App {
             least_coverage: answering.least_coverage,
         };
         let space = self.spaces.current();
-        let parts = Answerer {
+        work(&Answerer {
             searcher: self.searcher(&space),
             generator: self.generator.as_ref(),
             options: &options,
-        };
-        answer::answer(&parts, ask, cancel, emit)
+        })
     }
 
     /// A question with the settings' defaults for what is not said.
@@ -186,6 +190,7 @@ impl App {
             strategy: strategy.unwrap_or(self.settings.answer.strategy),
             k: k.unwrap_or(self.settings.answer.k),
             source,
+            kept: true,
             asked_ms: now_ms(),
         }
     }

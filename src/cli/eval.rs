@@ -8,6 +8,8 @@ use clap::Subcommand;
 use super::{Session, output, show};
 use crate::app::App;
 use crate::error::{BadRequest, Failure};
+use crate::flow::answer::Strategy;
+use crate::flow::answering;
 use crate::flow::chunking::{self, SpanSet};
 use crate::flow::evaluate::{self, EvaluationSet, Row};
 use crate::flow::scale::{self, Sample};
@@ -22,6 +24,17 @@ use crate::store::nearest::VectorIndexKind;
 pub(super) enum Action {
     /// Compare words, vectors, their fusion by rank and coho's own ranking
     Retrieval(Chosen),
+    /// Compare strategies by what they get right and what they spend
+    Answers {
+        #[command(flatten)]
+        chosen: Chosen,
+        /// Strategies; the first is what the others are compared with
+        #[arg(long, value_enum, default_values_t = [Strategy::Naive, Strategy::Extractive, Strategy::Cascade], num_args = 1..)]
+        strategy: Vec<Strategy>,
+        /// Passages looked at
+        #[arg(long, default_value_t = 5)]
+        k: usize,
+    },
     /// Look for better weights of the ranking; changes nothing
     Tune(Chosen),
     /// Compare sizes of chunks by how much of the answers the first five hold
@@ -89,6 +102,11 @@ impl Chosen {
 pub(super) fn run(session: &Session, action: Action) -> Result<ExitCode, Failure> {
     match action {
         Action::Retrieval(chosen) => retrieval(session, &chosen),
+        Action::Answers {
+            chosen,
+            strategy,
+            k,
+        } => answers(session, &chosen, &strategy, k),
         Action::Tune(chosen) => tune(session, &chosen),
         Action::Chunks { max_tokens, set } => chunks(session, &max_tokens, set),
         Action::Scale {
@@ -162,6 +180,37 @@ fn retrieval(session: &Session, chosen: &Chosen) -> Result<ExitCode, Failure> {
     })?;
     if session.json {
         show::json(&output::RetrievalTable { rows });
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn answers(
+    session: &Session,
+    chosen: &Chosen,
+    strategies: &[Strategy],
+    k: usize,
+) -> Result<ExitCode, Failure> {
+    let mut rows = Vec::new();
+    let mut model = None;
+    chosen.each(|set| {
+        let app = knowledge_base(session, set)?;
+        model = app.generator.as_ref().map(|g| g.name().to_owned());
+        let some = |count: usize| count.min(chosen.limit) * strategies.len();
+        let all = some(set.questions.len()) + some(set.unanswerable.len());
+        let bar = show::CountBar::new(&set.name, all);
+        let measured = app.answering(|parts| {
+            let size = (k, chosen.limit);
+            answering::measure(parts, set, strategies, size, |done| bar.update(done))
+        })?;
+        bar.finish();
+        if !session.json {
+            measured.iter().for_each(show::answer_row);
+        }
+        rows.extend(measured);
+        Ok(())
+    })?;
+    if session.json {
+        show::json(&output::AnswersTable { model, k, rows });
     }
     Ok(ExitCode::SUCCESS)
 }

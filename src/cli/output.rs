@@ -236,6 +236,17 @@ pub struct RetrievalTable {
     pub rows: Vec<crate::flow::evaluate::Row>,
 }
 
+/// `coho eval answers`.
+#[derive(Serialize, JsonSchema)]
+pub struct AnswersTable {
+    /// The language model.
+    pub model: Option<String>,
+    /// Passages looked at.
+    pub k: usize,
+    /// One row for each strategy and set.
+    pub rows: Vec<crate::flow::answering::AnswerRow>,
+}
+
 /// `coho eval scale`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ScaleTable {

@@ -12,7 +12,8 @@ use crate::app::{Problems, SourceStatus, Status};
 use crate::domain::source::Kind;
 use crate::engine::install::Step;
 use crate::error::Failure;
-use crate::flow::answer::Answer;
+use crate::flow::answer::{Answer, Strategy};
+use crate::flow::answering::AnswerRow;
 use crate::flow::chunking::CutRow;
 use crate::flow::evaluate::Row;
 use crate::flow::ingest::{Progress, Report};
@@ -185,6 +186,31 @@ pub(super) fn citations(answer: &Answer) {
 }
 
 /// One row of the table of retrieval.
+pub(super) fn answer_row(row: &AnswerRow) {
+    let percent = |value: f64| value * 100.0;
+    out!(
+        "{:<22} {:<10} right {:>5.1}  ({:+.1} to {:+.1} against the first)  F1 {:>5.1}  refused {:>5.1}  \
+         rightly {:>5.1}  {:>6.0} tokens read  {:>6.2} J  {:>6.0} ms  ({} questions)",
+        row.set,
+        name_of(row.strategy),
+        percent(row.acc_words),
+        percent(row.interval.0),
+        percent(row.interval.1),
+        percent(row.f1),
+        percent(row.refused),
+        percent(row.refused_rightly),
+        row.prompt_tokens,
+        row.joules,
+        row.took_ms,
+        row.questions
+    );
+}
+
+fn name_of(strategy: Strategy) -> String {
+    let value = clap::ValueEnum::to_possible_value(&strategy);
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
 pub(super) fn retrieval_row(row: &Row) {
     let percent = |value: f64| value * 100.0;
     out!(

@@ -13,6 +13,7 @@ pub mod measure;
 pub mod outline;
 pub mod query;
 pub mod rank;
+pub mod scoring;
 pub mod source;
 pub mod strategy;
 pub mod words;

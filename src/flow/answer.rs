@@ -44,6 +44,8 @@ pub struct Ask {
     pub k: usize,
     /// Only this source.
     pub source: Option<SourceId>,
+    /// Whether question and answer are kept in the ledger.
+    pub kept: bool,
     /// When it was asked, milliseconds since 1970.
     pub asked_ms: i64,
 }
@@ -250,7 +252,9 @@ pub fn answer(
         energy: meter.stop(work.cpu),
     };
     if !work.reader.gone {
-        keep(parts.searcher.store, ask, &answer)?;
+        if ask.kept {
+            keep(parts.searcher.store, ask, &answer)?;
+        }
         work.reader.send(Event::Done(Box::new(answer.clone())));
     }
     Ok(answer)

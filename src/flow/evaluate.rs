@@ -51,6 +51,12 @@ pub struct SetQuestion {
     /// The split it belongs to, where the set has splits.
     #[serde(default)]
     pub split: Option<String>,
+    /// Answers that people gave.
+    #[serde(default)]
+    pub answers: Vec<String>,
+    /// Whether it was made so that the documents do not answer it.
+    #[serde(default)]
+    pub impossible: bool,
 }
 
 #[derive(Deserialize)]
@@ -68,6 +74,8 @@ pub struct EvaluationSet {
     pub documents: Vec<SetDocument>,
     /// Questions that have a relevant document.
     pub questions: Vec<SetQuestion>,
+    /// Questions that its documents do not answer.
+    pub unanswerable: Vec<SetQuestion>,
     /// Gains of documents, by question.
     pub gains: HashMap<String, Gains<String>>,
 }
@@ -91,7 +99,10 @@ impl EvaluationSet {
             let judged = gains.get(&question.id);
             in_split && judged.is_some_and(|g| g.values().any(|gain| *gain > 0.0))
         };
-        let questions: Vec<SetQuestion> = questions.into_iter().filter(wanted).collect();
+        let unanswerable = questions.iter().filter(|question| question.impossible);
+        let unanswerable: Vec<SetQuestion> = unanswerable.cloned().collect();
+        let answerable = |question: &SetQuestion| !question.impossible && wanted(question);
+        let questions: Vec<SetQuestion> = questions.into_iter().filter(answerable).collect();
         if questions.is_empty() {
             return Err(bad(folder, "none of its questions has a relevant document"));
         }
@@ -99,6 +110,7 @@ impl EvaluationSet {
             name: name.to_owned(),
             documents,
             questions,
+            unanswerable,
             gains,
         })
     }

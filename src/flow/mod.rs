@@ -2,6 +2,7 @@
 //! on which thread they run.
 
 pub mod answer;
+pub mod answering;
 pub mod chunking;
 pub mod evaluate;
 pub mod ingest;

@@ -26,6 +26,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
         ("status", of::<coho::app::Status>()),
         ("status-problems", of::<coho::app::Problems>()),
         ("verify", of::<coho::flow::verify::Verdict>()),
+        ("eval-answers", of::<output::AnswersTable>()),
         ("eval-retrieval", of::<output::RetrievalTable>()),
         ("eval-chunks", of::<output::ChunksTable>()),
         ("eval-scale", of::<output::ScaleTable>()),
