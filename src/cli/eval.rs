@@ -29,7 +29,7 @@ pub(super) enum Action {
         #[command(flatten)]
         chosen: Chosen,
         /// Strategies; the first is what the others are compared with
-        #[arg(long, value_enum, default_values_t = [Strategy::Naive, Strategy::Extractive, Strategy::Cascade], num_args = 1..)]
+        #[arg(long, value_enum, default_values_t = [Strategy::Naive, Strategy::Replug, Strategy::Extractive, Strategy::Cascade], num_args = 1..)]
         strategy: Vec<Strategy>,
         /// Passages looked at
         #[arg(long, default_value_t = 5)]

@@ -13,6 +13,8 @@ pub enum Strategy {
     Extractive,
     /// Whole passages in one prompt.
     Naive,
+    /// A prompt for each passage; all have a say in every word, the best passage the most.
+    Replug,
     /// The cheapest thing that holds up.
     #[default]
     Cascade,

@@ -319,7 +319,8 @@ impl Work<'_> {
         }
         match (self.ask.strategy, self.parts.generator) {
             (Strategy::Extractive, _) | (_, None) => Ok(self.quote()),
-            (Strategy::Naive, Some(generator)) => self.naive(generator),
+            (Strategy::Naive, Some(generator)) => self.passages(generator, &Self::prompt),
+            (Strategy::Replug, Some(generator)) => self.passages(generator, &Self::ensemble),
             (Strategy::Cascade, Some(generator)) => self.cascade(generator),
         }
     }
@@ -384,15 +385,19 @@ impl Work<'_> {
         false
     }
 
-    /// Whole passages, one prompt, tokens as they come.
-    fn naive(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
+    /// Whole passages, in one prompt or in one each; tokens as they come.
+    fn passages(
+        &mut self,
+        generator: &GeneratorHandle,
+        build: &dyn Fn(&Self, &[(usize, String)]) -> Prompt,
+    ) -> Result<bool, Failure> {
         let passages: Vec<(usize, String)> = self
             .hits()
             .iter()
             .enumerate()
             .map(|(i, ranked)| (i, ranked.hit.text.clone()))
             .collect();
-        let draft = self.generate(generator, &passages, true)?;
+        let draft = self.generate(generator, &passages, build, true)?;
         if self.reader.gone {
             return Ok(false);
         }
@@ -413,7 +418,7 @@ impl Work<'_> {
     /// From cheap to dear, see the head of this file.
     fn cascade(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
         let evidence = self.sentence_evidence();
-        let draft = self.generate(generator, &evidence, false)?;
+        let draft = self.generate(generator, &evidence, &Self::prompt, false)?;
         if self.reader.gone {
             return Ok(false);
         }
@@ -601,11 +606,12 @@ impl Work<'_> {
         &mut self,
         generator: &GeneratorHandle,
         evidence: &[(usize, String)],
+        build: &dyn Fn(&Self, &[(usize, String)]) -> Prompt,
         stream: bool,
     ) -> Result<Generated, Failure> {
         let mut evidence = evidence.to_vec();
         loop {
-            let prompt = self.prompt(&evidence);
+            let prompt = build(self, &evidence);
             let mut running = generator.generate(prompt, Arc::clone(self.reader.cancel))?;
             while let Some(piece) = running.pieces.blocking_recv() {
                 if stream {
@@ -652,7 +658,34 @@ impl Work<'_> {
             ..Prompt::new(messages, self.parts.options.max_tokens)
         }
     }
+
+    /// A prompt for each passage, with weights that are the softmax of the passages' scores (Shi et
+    /// al. 2023, REPLUG).
+    fn ensemble(&self, evidence: &[(usize, String)]) -> Prompt {
+        let evidence = &evidence[..evidence.len().min(MOST_PROMPTS)];
+        let score = |(hit, _): &(usize, String)| self.hits()[*hit].hit.score;
+        let best = evidence.iter().map(score).fold(f32::MIN, f32::max);
+        let weights = evidence
+            .iter()
+            .map(|passage| ((score(passage) - best) / REPLUG_TEMPERATURE).exp());
+        let weights: Vec<f32> = weights.collect();
+        let sum: f32 = weights.iter().sum();
+        let alone = |passage: &(usize, String)| self.prompt(std::slice::from_ref(passage));
+        let beside = evidence.iter().zip(&weights).skip(1);
+        Prompt {
+            beside: beside
+                .map(|(passage, weight)| (alone(passage).messages, weight / sum))
+                .collect(),
+            ..self.prompt(&evidence[..evidence.len().min(1)])
+        }
+    }
 }
+
+/// How much a passage that scores a tenth less has to say: 1/e of it.
+const REPLUG_TEMPERATURE: f32 = 0.1;
+
+/// Prompts that may have a say in one text.
+const MOST_PROMPTS: usize = 8;
 
 const SYSTEM: &str = "Answer the question in one short sentence, using only the given notes. \
                       Use the exact words and numbers of the notes.";
