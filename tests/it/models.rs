@@ -1,15 +1,18 @@
 //! The real models: known cosines, special tokens in documents, broken files.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use coho::domain::generator::ServerOptions;
 use coho::engine::generate::{
     Finish, Generated, Generator, Grammar, KvType, LlamaOptions, Message, Prompt, Role,
 };
 use coho::engine::llama::process::LlamaProcess;
 use coho::engine::onnx::{OnnxEmbedder, Tokens};
+use coho::engine::server::ModelServer;
 use coho::engine::{Embedder, EngineError};
 
 use crate::kit::models_folder;
@@ -391,4 +394,98 @@ fn broken_model_files_are_errors() {
             "{name}: {outcome:?}"
         );
     }
+}
+
+/// One answer of a server with an OpenAI-compatible interface; tells what it was asked.
+fn model_server(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let asked = std::thread::Builder::new().spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut asked = String::new();
+        let mut buffer = [0; 4096];
+        let whole = |asked: &str| {
+            let body = asked.split_once("\r\n\r\n").map(|(_, body)| body);
+            body.is_some_and(|body| serde_json::from_str::<serde_json::Value>(body).is_ok())
+        };
+        loop {
+            let read = stream.read(&mut buffer).unwrap();
+            asked.push_str(&String::from_utf8_lossy(&buffer[..read]));
+            if read == 0 || whole(&asked) {
+                break;
+            }
+        }
+        stream.write_all(answer.as_bytes()).unwrap();
+        asked
+    });
+    (url, asked.unwrap())
+}
+
+fn server_at(url: &str) -> ModelServer {
+    ModelServer::new(&ServerOptions {
+        url: url.to_owned(),
+        model: "some-model".into(),
+        key_env: String::new(),
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_model_server_can_take_the_models_place() {
+    let (url, asked) = model_server(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\
+         data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n\
+         data: {\"choices\":[{\"delta\":{\"content\":\"At \"},\"logprobs\":{\"content\":[{\"logprob\":-0.5}]}}]}\n\n\
+         : a comment\n\n\
+         data: {\"choices\":[{\"delta\":{\"content\":\"nine.\"},\"logprobs\":{\"content\":[{\"logprob\":-1.5}]}}]}\n\n\
+         data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n\
+         data: {\"choices\":[],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":2}}\n\n\
+         data: [DONE]\n\n",
+    );
+    let mut stream = server_at(&url).generate(prompt("When?"), never()).unwrap();
+    let mut streamed = String::new();
+    while let Some(piece) = stream.pieces.blocking_recv() {
+        streamed.push_str(&piece);
+    }
+    let written = stream.result.wait().unwrap().unwrap();
+    assert_eq!(
+        (streamed.as_str(), written.text.as_str()),
+        ("At nine.", "At nine.")
+    );
+    assert_eq!((written.finish, written.prompt_tokens), (Finish::Stop, 12));
+    assert_eq!(written.log_probs, [-0.5, -1.5]);
+    let asked = asked.join().unwrap();
+    assert!(asked.starts_with("POST /v1/chat/completions "), "{asked}");
+    let body = asked.split_once("\r\n\r\n").unwrap().1;
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["messages"][0]["content"], "When?");
+}
+
+#[test]
+fn a_model_server_that_refuses_or_breaks_off_is_an_error() {
+    let cases = [
+        (
+            "HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\nno such model",
+            "no such model",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\ndata: {\"choices\": \n\n",
+            "no chunk",
+        ),
+    ];
+    for (answer, said) in cases {
+        let (url, asked) = model_server(answer);
+        let stream = server_at(&url).generate(prompt("When?"), never()).unwrap();
+        let error = stream.result.wait().unwrap().unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+        asked.join().unwrap();
+    }
+    // Nobody listens there any more.
+    let (url, asked) = model_server("");
+    let address = url.trim_start_matches("http://").trim_end_matches("/v1");
+    drop(std::net::TcpStream::connect(address).unwrap());
+    asked.join().unwrap();
+    let stream = server_at(&url).generate(prompt("When?"), never()).unwrap();
+    let error = stream.result.wait().unwrap().unwrap_err().to_string();
+    assert!(error.contains("does not answer"), "{error}");
 }
