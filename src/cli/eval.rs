@@ -142,10 +142,7 @@ fn chunks(session: &Session, sizes: &[usize], set: Option<PathBuf>) -> Result<Ex
     for max_tokens in sizes {
         let mut settings = session.settings.clone();
         settings.chunks.max_tokens = *max_tokens;
-        let places = Places {
-            home: folder.join(format!("chunking-{max_tokens}")),
-            ..session.places.clone()
-        };
+        let places = places_at(session, folder.join(format!("chunking-{max_tokens}")));
         let app = open_set(settings, places, &notes)?;
         let bar = show::CountBar::new(&format!("{max_tokens} tokens"), set.questions());
         let row = with(&app, |searcher| {
@@ -255,10 +252,7 @@ fn scale(
     let asked: Vec<String> = questions_of(questions)?;
     let mut sizes = Vec::new();
     for chunks in chunks {
-        let places = Places {
-            home: folder.join(format!("scale-{chunks}")),
-            ..session.places.clone()
-        };
+        let places = places_at(session, folder.join(format!("scale-{chunks}")));
         let app = App::open(session.settings.clone(), places, Access::Write)?;
         let exact_rows = session.settings.search.exact_rows;
         let told = std::fs::read_to_string(marker(*chunks)).unwrap_or_default();
@@ -289,10 +283,7 @@ fn scale(
 fn samples_below(session: &Session, folder: &Path) -> Result<Vec<Sample>, Failure> {
     let mut samples = Vec::new();
     for home in homes_below(folder) {
-        let places = Places {
-            home,
-            ..session.places.clone()
-        };
+        let places = places_at(session, home);
         let app = App::open(session.settings.clone(), places, Access::Read)?;
         samples.extend(scale::samples(&app.store, &app.spaces.current().indexes)?);
     }
@@ -307,10 +298,7 @@ fn fill(
 ) -> Result<(), Failure> {
     let notes = folder.join(format!("scale-{chunks}-notes"));
     std::fs::create_dir_all(&notes).map_err(|source| StoreError::io(&notes, source))?;
-    let places = Places {
-        home: folder.join(format!("scale-{chunks}")),
-        ..session.places.clone()
-    };
+    let places = places_at(session, folder.join(format!("scale-{chunks}")));
     let app = App::open(session.settings.clone(), places, Access::Write)?;
     let source = app.add_source(&notes, &[], &[])?;
     let bar = show::CountBar::new(&format!("{chunks} chunks"), chunks);
@@ -356,16 +344,21 @@ fn questions_of(count: usize) -> Result<Vec<String>, Failure> {
     Ok(turn.take(count).collect())
 }
 
+/// The session's places with another data folder.
+fn places_at(session: &Session, home: PathBuf) -> Places {
+    Places {
+        home,
+        ..session.places.clone()
+    }
+}
+
 /// A knowledge base of the set's documents, beside the owner's; made once.
 fn knowledge_base(session: &Session, set: &EvaluationSet) -> Result<App, Failure> {
     let folder = session.places.home.join("eval");
     let name = set.name.replace('/', "-");
     let notes = folder.join(format!("{name}-notes"));
     evaluate::write_notes(set, &notes)?;
-    let places = Places {
-        home: folder.join(&name),
-        ..session.places.clone()
-    };
+    let places = places_at(session, folder.join(&name));
     open_set(session.settings.clone(), places, &notes)
 }
 

@@ -11,6 +11,9 @@ use super::EngineError;
 pub use crate::domain::generator::KvType;
 use crate::lane::Reply;
 
+/// Prompts that may have a say in one text.
+pub const MOST_PROMPTS: usize = 8;
+
 /// Who says something in a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

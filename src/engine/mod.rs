@@ -168,6 +168,14 @@ pub trait Embedder {
     fn embed(&mut self, texts: &[String]) -> Result<Vec<Vec<f32>>, EngineError>;
 }
 
+/// Memory of this process, where the system tells.
+pub fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
 /// Passages per run of the embedding model; more pad worse and fall out of the cache.
 const EMBED_BATCH: usize = 4;
 

@@ -23,7 +23,7 @@ use crate::domain::context::{self, Evidence, Support};
 use crate::domain::source::SourceId;
 pub use crate::domain::strategy::Strategy;
 use crate::energy::{Energy, Meter};
-use crate::engine::generate::{Finish, Generated, Message, Prompt, Role};
+use crate::engine::generate::{Finish, Generated, MOST_PROMPTS, Message, Prompt, Role};
 use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::Failure;
 use crate::store::{Store, StoreError, ledger};
@@ -683,9 +683,6 @@ impl Work<'_> {
 
 /// How much a passage that scores a tenth less has to say: 1/e of it.
 const REPLUG_TEMPERATURE: f32 = 0.1;
-
-/// Prompts that may have a say in one text.
-const MOST_PROMPTS: usize = 8;
 
 const SYSTEM: &str = "Answer the question in one short sentence, using only the given notes. \
                       Use the exact words and numbers of the notes.";

@@ -6,7 +6,6 @@
 //! path. Real questions are asked.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::time::Instant;
 
 use schemars::JsonSchema;
@@ -16,7 +15,7 @@ use super::search::{self, Query, Searcher, Steps, millis};
 use crate::domain::chunk::{ChunkId, Passage};
 use crate::domain::rank::descending;
 use crate::domain::source::{Kind, Meta};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, resident_bytes};
 use crate::error::{BadRequest, Failure};
 use crate::store::ledger::{FileStat, Ingested, Source};
 use crate::store::nearest::VectorIndexKind;
@@ -324,14 +323,6 @@ fn recall(parts: &Searcher<'_>, questions: &[String]) -> Result<f64, Failure> {
         }
     }
     Ok(f64::from(found) / f64::from(wanted.max(1)))
-}
-
-/// Memory of this process, where the system tells.
-fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string(Path::new("/proc/self/status")).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
 }
 
 /// Reproducible numbers: splitmix64.

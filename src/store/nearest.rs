@@ -1,9 +1,9 @@
 //! The vector index proper: what finds neighbours when there are too many vectors for memory.
 //!
-//! `IVF_RQ` by default: partitions, one bit a dimension and some (`RaBitQ`), and the best of a wider
-//! list compared exactly ("refined"); a million rows took half a minute to build
-//! (`eval/results/scale.json`). The other kinds are there to be compared with by `coho eval scale
-//! --index`. Rows that came after the index are searched exactly by LanceDB, so that they are found
+//! `IVF_RQ` by default: partitions, and one bit a dimension and some (`RaBitQ`); what it proposes is
+//! compared by the caller's codes, or by LanceDB itself ("refined") where there are none yet. A
+//! million rows took half a minute to build (`eval/results/scale.json`); the other kinds are there
+//! to be compared with by `coho eval scale --index` (`eval/results/index-kinds.json`). Rows that came after the index are searched exactly by LanceDB, so that they are found
 //! at once.
 
 use arrow_array::Array;

@@ -95,6 +95,8 @@ pub(super) struct Batcher<'model> {
     model: &'model LlamaModel,
     context: LlamaContext<'model>,
     batch: LlamaBatch<'static>,
+    /// Requests that are worked on at once.
+    parallel: usize,
     /// Tokens of one sequence at most.
     per_sequence: usize,
     sequences: Vec<Sequence>,
@@ -107,15 +109,16 @@ pub(super) struct Batcher<'model> {
 }
 
 impl<'model> Batcher<'model> {
-    /// A batcher of `sequences` sequences.
+    /// A batcher of `sequences` sequences, for so many requests at once.
     pub(super) fn new(
         model: &'model LlamaModel,
         context: LlamaContext<'model>,
-        sequences: usize,
+        (parallel, sequences): (usize, usize),
         states: Option<States>,
     ) -> Self {
         let trained = model.n_ctx_train().max(512);
         Self {
+            parallel,
             per_sequence: context.n_ctx().min(trained) as usize,
             model,
             context,
@@ -273,7 +276,9 @@ impl<'model> Batcher<'model> {
 
     /// Lets in those who wait, in order, while there is room.
     fn admit(&mut self) {
-        while let Some(task) = self.waiting.front() {
+        while let Some(task) = self.waiting.front()
+            && self.running.len() < self.parallel
+        {
             let free = self.sequences.iter().filter(|s| !s.busy).count();
             let reserved: usize = self.running.iter().map(Task::reserved).sum();
             let cells = self.context.n_ctx() as usize;

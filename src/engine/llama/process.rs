@@ -22,6 +22,9 @@ use crate::lane::{LaneError, promise};
 /// Questions that may wait for the language model before others are told "busy".
 const WAITING_QUESTIONS: usize = 16;
 
+/// How long a process that was told to end is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 const LANE: &str = "the language model";
 
 /// A llama.cpp model in a process of its own.
@@ -37,6 +40,7 @@ pub struct LlamaProcess {
 
 const NOT_LOADING: u32 = 1001;
 
+#[derive(Clone)]
 struct Running {
     child: Arc<Mutex<Child>>,
     stdin: Arc<Mutex<ChildStdin>>,
@@ -255,18 +259,10 @@ impl Drop for LlamaProcess {
 }
 
 impl Running {
-    fn clone(&self) -> Self {
-        Self {
-            child: Arc::clone(&self.child),
-            stdin: Arc::clone(&self.stdin),
-            pending: Arc::clone(&self.pending),
-        }
-    }
-
     /// It holds nothing that could be lost.
     fn stop(self) {
         let _ = lock(&self.child).kill();
-        let deadline = Instant::now() + worker::PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if lock(&self.child)
                 .try_wait()

@@ -67,6 +67,8 @@ impl States {
             sum.is_ok_and(|sum| sum == blake3::hash(&bytes).to_hex().as_str())
         });
         if !whole {
+            // Kept anew when the text was read.
+            Self::remove(&path);
             return false;
         }
         let read = context.state_seq_load_file(&path, sequence, tokens.len());

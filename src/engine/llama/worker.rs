@@ -2,22 +2,20 @@
 
 use std::io::Write;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::batch::Batcher;
 use super::protocol::{News, Reply, Request, Trouble, Work};
 use super::states::States;
 use super::{architecture, context, load_model, reencode, template};
-use crate::engine::generate::{Description, LlamaOptions};
+use crate::engine::generate::{Description, LlamaOptions, MOST_PROMPTS};
+use crate::engine::resident_bytes;
 
 /// The hidden subcommand that turns the binary into a model's process.
 pub const SUBCOMMAND: &str = "llama-worker";
 
 /// Sequences beyond those that are worked on at once: what has ended is remembered there.
 const REMEMBERED: usize = 2;
-
-/// Prompts that may have a say in one text.
-const ENSEMBLE: usize = 8;
 
 /// Runs until stdin closes. The first line are the options, as JSON.
 pub fn run(arguments: &[String]) -> std::process::ExitCode {
@@ -73,10 +71,11 @@ fn serve(options: &LlamaOptions, requests: &Receiver<Request>) -> Result<(), Tro
             tell(0, News::Loading(share));
         }
     })?;
-    let sequences = options.parallel.max(1) + REMEMBERED + ENSEMBLE;
+    let parallel = options.parallel.max(1);
+    let sequences = parallel + REMEMBERED + MOST_PROMPTS;
     let context = context(&model, adapter.as_mut(), options, sequences)?;
     let states = States::open(options);
-    let mut batcher = Batcher::new(&model, context, sequences, states);
+    let mut batcher = Batcher::new(&model, context, (parallel, sequences), states);
     let load = started.elapsed();
     let describe = |batcher: &Batcher<'_>| Description {
         architecture: architecture(&model),
@@ -123,14 +122,3 @@ fn serve(options: &LlamaOptions, requests: &Receiver<Request>) -> Result<(), Tro
         }
     }
 }
-
-/// Memory of this process, where the system tells.
-fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
-}
-
-/// How long the keeper waits for a process that was told to end.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
