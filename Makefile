@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/coho/target
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 COHO := $(CARGO_TARGET_DIR)/debug/coho
 
-.PHONY: help setup build models demo test lint doc golden bench bench-ingest retrieval answers scale chunks tune smoke kills converge files fuzz release install clean-demo
+.PHONY: help setup build models demo test lint doc golden bench bench-ingest retrieval answers evidence scale chunks tune smoke kills converge files fuzz release install clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,9 +50,13 @@ TUNED := squad2_cs224n squadshifts_newwiki nq_oracle hotpotqa boolq_dev fm2 scif
 retrieval: models ## compare words, vectors, RRF and coho on the sets of COHO_EVAL_DATA (an hour the first time)
 	$(EVAL) retrieval $(TUNED) --split test --json > .retrieval.json && mv .retrieval.json eval/results/retrieval.json
 
-answers: models ## compare the strategies on the sets with answers (COHO_EVAL_DATA; hours)
-	$(EVAL) answers squad2_cs224n squadshifts_newwiki nq_oracle hotpotqa boolq_dev fm2 --limit 300 --json > .answers.json \
+answers: models ## compare the strategies on the sets with answers (COHO_EVAL_DATA; hours, goes on where it stopped)
+	$(EVAL) answers squad2_cs224n squadshifts_newwiki nq_oracle hotpotqa boolq_dev fm2 --limit 300 --resume --json > .answers.json \
 		&& mv .answers.json eval/results/answers.json
+
+evidence: models ## compare how much the model reads: accuracy against prompt tokens (COHO_EVAL_DATA; hours)
+	$(EVAL) answers squadshifts_newwiki nq_oracle --strategy sentence two-sentences four-sentences eight-sentences passage three-passages naive \
+		--limit 150 --resume --json > .evidence.json && mv .evidence.json eval/results/evidence.json
 
 tune: models ## look for better weights of the ranking on the same sets; changes nothing
 	$(EVAL) tune $(TUNED) --split test --limit 800 --json > .weights.json && mv .weights.json eval/results/weights.json

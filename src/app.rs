@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::chunk::Limits;
+use crate::domain::generator::Reading;
 use crate::domain::rank::Weights;
 use crate::domain::source::{SourceId, shown_name};
 use crate::engine::generate::LlamaOptions;
@@ -158,6 +159,14 @@ impl App {
         self.answering(|parts| answer::answer(parts, ask, cancel, emit))
     }
 
+    /// How well the language model reads, where that is known: not of a model elsewhere, and not of
+    /// one with an adapter.
+    fn reading(&self) -> Option<Reading> {
+        let chosen = &self.settings.models;
+        let plain = chosen.server.url.is_empty() && chosen.lora.is_none();
+        plain.then(|| self.models.reading(&chosen.generator))?
+    }
+
     /// Lends what answering needs.
     pub fn answering<T>(&self, work: impl FnOnce(&Answerer<'_>) -> T) -> T {
         let answering = &self.settings.answer;
@@ -167,6 +176,8 @@ impl App {
             evidence_tokens: answering.evidence_tokens,
             least_cosine: answering.least_cosine,
             least_coverage: answering.least_coverage,
+            drafts: answering.drafts.allow(self.reading()),
+            least_log_prob: answering.least_log_prob,
         };
         let space = self.spaces.current();
         work(&Answerer {

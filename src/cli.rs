@@ -672,7 +672,7 @@ fn ask(
     let ask = app.question(question, strategy, k, source);
     let cancel = Arc::new(AtomicBool::new(false));
     let mut stdout = std::io::stdout();
-    let answer = app.ask(&ask, &cancel, &mut |event| {
+    let mut tell = |event| {
         if let (Event::Token(piece), false) = (&event, json) {
             // A reader that has gone away (`| head`) ends the answer.
             if stdout
@@ -684,6 +684,21 @@ fn ask(
             }
         }
         ControlFlow::Continue(())
+    };
+    let answered = AtomicBool::new(false);
+    let answer = std::thread::scope(|scope| {
+        let watcher = app.generator.as_ref().and_then(|generator| {
+            let watcher = std::thread::Builder::new().name("coho-loading".into());
+            // Without it, the answer comes all the same.
+            let watch = || show::loading(generator, &answered);
+            watcher.spawn_scoped(scope, watch).ok()
+        });
+        let answer = app.ask(&ask, &cancel, &mut tell);
+        answered.store(true, Ordering::Relaxed);
+        if let Some(watcher) = watcher {
+            watcher.thread().unpark();
+        }
+        answer
     })?;
     if json {
         show::json(&answer);

@@ -16,7 +16,7 @@ const COUNTER: &str = "/sys/class/powercap/intel-rapl:0";
 const WATTS_PER_CORE: f64 = 7.5;
 
 /// Energy spent, measured or estimated.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Energy {
     /// Joules.
     pub joules: f64,

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::domain::generator::{KvType, ServerOptions};
+use crate::domain::generator::{Drafts, KvType, ServerOptions};
 use crate::domain::rank::Weights;
 use crate::domain::strategy::Strategy;
 use crate::error::{Fault, Kind, nearest};
@@ -146,6 +146,11 @@ pub struct Answering {
     pub least_cosine: f32,
     /// …and fewer than this share of its words are in the best passages.
     pub least_coverage: f32,
+    /// Whether the default strategy lets the language model write, or quotes the notes: `auto`,
+    /// `always`, `never`.
+    pub drafts: Drafts,
+    /// Mean natural log-probability of its tokens below which a draft is not told.
+    pub least_log_prob: f32,
 }
 
 impl Default for Answering {
@@ -157,6 +162,8 @@ impl Default for Answering {
             evidence_tokens: 240,
             least_cosine: 0.35,
             least_coverage: 0.6,
+            drafts: Drafts::Auto,
+            least_log_prob: -0.5,
         }
     }
 }

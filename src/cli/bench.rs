@@ -18,6 +18,7 @@ use crate::engine::llama::process::LlamaProcess;
 use crate::engine::onnx::OnnxEmbedder;
 use crate::engine::{Embedder, EngineError};
 use crate::error::Failure;
+use crate::flow::answer::reading::reading;
 use crate::store::ledger::Ledger;
 
 const BENCH_SENTENCE: &str = "The train to the mountains leaves in the morning, and the tickets \
@@ -79,6 +80,16 @@ pub(super) fn run(session: &Session, models: &Models, notes: bool) -> Result<(),
         g.memory_bytes >> 20,
         g.joules_per_token,
         g.energy_method
+    );
+    out!(
+        "it gets {} of {} notes right that it reads{}",
+        g.reading.right,
+        g.reading.asked,
+        if g.reading.is_good() {
+            ""
+        } else {
+            ": answers quote the notes, unless `answer.drafts` is `always`"
+        }
     );
     if g.generate_tokens_per_s < 30.0 {
         out!("below 30 tokens/s people stop waiting: a smaller model would serve better here");
@@ -175,6 +186,8 @@ fn bench_generator(
     let started = Instant::now();
     let described = model.describe()?;
     let load_ms = millis(started);
+    let reading = reading(&model)?;
+    models.keep_reading(name, reading)?;
     let (mut ours, mut bare, mut joules) = (Vec::new(), Vec::new(), 0.0);
     let (mut firsts, mut shared) = (Vec::new(), Vec::new());
     let mut energy_method = String::new();
@@ -215,6 +228,7 @@ fn bench_generator(
         prefill_ratio: hundredths(prefill / bare_prefill),
         generate_ratio: hundredths(generate / bare_generate),
         four_at_once: hundredths(four_at_once(&model)?),
+        reading,
         memory_bytes: described.memory_bytes,
         joules_per_token: (joules_per_token * 1e4).round() / 1e4,
         energy_method,

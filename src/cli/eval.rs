@@ -8,8 +8,7 @@ use clap::Subcommand;
 use super::{Session, output, show};
 use crate::app::App;
 use crate::error::{BadRequest, Failure};
-use crate::flow::answer::Strategy;
-use crate::flow::answering;
+use crate::flow::answering::{self, Log, Method, Plan};
 use crate::flow::chunking::{self, SpanSet};
 use crate::flow::evaluate::{self, EvaluationSet, Row};
 use crate::flow::scale::{self, Sample};
@@ -28,9 +27,12 @@ pub(super) enum Action {
     Answers {
         #[command(flatten)]
         chosen: Chosen,
-        /// Strategies; the first is what the others are compared with
-        #[arg(long, value_enum, default_values_t = [Strategy::Naive, Strategy::Replug, Strategy::Extractive, Strategy::Cascade], num_args = 1..)]
-        strategy: Vec<Strategy>,
+        /// Ways to answer; the first is what the others are compared with
+        #[arg(long, value_enum, default_values_t = [Method::Naive, Method::ClosedBook, Method::Replug, Method::Flare, Method::SelfRag, Method::Extractive, Method::Cascade, Method::CascadeDrafts], num_args = 1..)]
+        strategy: Vec<Method>,
+        /// Go on with what was asked before, by the same model with the same number of passages
+        #[arg(long)]
+        resume: bool,
         /// Passages looked at
         #[arg(long, default_value_t = 5)]
         k: usize,
@@ -105,8 +107,9 @@ pub(super) fn run(session: &Session, action: Action) -> Result<ExitCode, Failure
         Action::Answers {
             chosen,
             strategy,
+            resume,
             k,
-        } => answers(session, &chosen, &strategy, k),
+        } => answers(session, &chosen, (&strategy, resume), k),
         Action::Tune(chosen) => tune(session, &chosen),
         Action::Chunks { max_tokens, set } => chunks(session, &max_tokens, set),
         Action::Scale {
@@ -184,20 +187,27 @@ fn retrieval(session: &Session, chosen: &Chosen) -> Result<ExitCode, Failure> {
 fn answers(
     session: &Session,
     chosen: &Chosen,
-    strategies: &[Strategy],
+    (methods, resume): (&[Method], bool),
     k: usize,
 ) -> Result<ExitCode, Failure> {
+    let plan = Plan {
+        methods,
+        k,
+        limit: chosen.limit,
+    };
     let mut rows = Vec::new();
     let mut model = None;
     chosen.each(|set| {
         let app = knowledge_base(session, set)?;
         model = app.generator.as_ref().map(|g| g.name().to_owned());
-        let some = |count: usize| count.min(chosen.limit) * strategies.len();
+        let name = format!("answers-{}.jsonl", set.name.replace('/', "-"));
+        let runs = session.places.home.join("eval/runs");
+        let mut log = Log::open(&runs.join(name), methods, resume)?;
+        let some = |count: usize| count.min(chosen.limit) * methods.len();
         let all = some(set.questions.len()) + some(set.unanswerable.len());
         let bar = show::CountBar::new(&set.name, all);
         let measured = app.answering(|parts| {
-            let size = (k, chosen.limit);
-            answering::measure(parts, set, strategies, size, |done| bar.update(done))
+            answering::measure(parts, set, plan, &mut log, |done| bar.update(done))
         })?;
         bar.finish();
         if !session.json {

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::app::SourceStatus;
+use crate::domain::generator::Reading;
 use crate::engine::install::Installed;
 use crate::engine::manifest::Role;
 use crate::flow::ingest::Report;
@@ -179,6 +180,8 @@ pub struct GeneratorBench {
     pub generate_ratio: f64,
     /// Time of four questions at once, as a share of their time one after another.
     pub four_at_once: f64,
+    /// How well it reads.
+    pub reading: Reading,
     /// Memory of the model's process.
     pub memory_bytes: u64,
     /// Joules for each token read or written.

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -10,10 +11,11 @@ use serde::Serialize;
 use super::output::{Failed, FailedError};
 use crate::app::{Problems, SourceStatus, Status};
 use crate::domain::source::Kind;
+use crate::engine::GeneratorHandle;
 use crate::engine::install::Step;
 use crate::error::Failure;
-use crate::flow::answer::{Answer, Strategy};
-use crate::flow::answering::AnswerRow;
+use crate::flow::answer::Answer;
+use crate::flow::answering::{AnswerRow, Method};
 use crate::flow::chunking::CutRow;
 use crate::flow::evaluate::Row;
 use crate::flow::ingest::{Progress, Report};
@@ -166,7 +168,7 @@ fn explain_query(how: &QueryExplanation) {
 /// What stands below an answer that was streamed.
 pub(super) fn citations(answer: &Answer) {
     out!("");
-    if !answer.citations.is_empty() {
+    if !answer.citations.is_empty() || answer.claims.iter().any(|claim| !claim.supported) {
         out!("");
     }
     for citation in &answer.citations {
@@ -177,6 +179,22 @@ pub(super) fn citations(answer: &Answer) {
         };
         let heading = citation.heading.as_deref().unwrap_or(&citation.title);
         out!("[{}] {place}  {heading}", citation.n);
+    }
+    let mut unsupported = answer
+        .claims
+        .iter()
+        .filter(|claim| !claim.supported)
+        .peekable();
+    if unsupported.peek().is_some() {
+        let missing: Vec<&str> = unsupported
+            .flat_map(|claim| claim.missing.iter().map(String::as_str))
+            .collect();
+        let what = if missing.is_empty() {
+            String::new()
+        } else {
+            format!(": they do not hold {}", missing.join(", "))
+        };
+        out!("[?] your notes do not support this{what}");
     }
     let by = answer.model.as_deref().unwrap_or("no language model");
     eprintln!(
@@ -192,7 +210,7 @@ pub(super) fn answer_row(row: &AnswerRow) {
         "{:<22} {:<10} right {:>5.1}  ({:+.1} to {:+.1} against the first)  F1 {:>5.1}  refused {:>5.1}  \
          rightly {:>5.1}  {:>6.0} tokens read  {:>6.2} J  {:>6.0} ms  ({} questions)",
         row.set,
-        name_of(row.strategy),
+        name_of(row.method),
         percent(row.acc_words),
         percent(row.interval.0),
         percent(row.interval.1),
@@ -206,8 +224,8 @@ pub(super) fn answer_row(row: &AnswerRow) {
     );
 }
 
-fn name_of(strategy: Strategy) -> String {
-    let value = clap::ValueEnum::to_possible_value(&strategy);
+fn name_of(method: Method) -> String {
+    let value = clap::ValueEnum::to_possible_value(&method);
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
@@ -479,6 +497,32 @@ impl CountBar {
 
     pub(super) fn finish(&self) {
         self.0.finish_and_clear();
+    }
+}
+
+/// Shows how much of a language model is loaded, until `done`.
+pub(super) fn loading(generator: &GeneratorHandle, done: &AtomicBool) {
+    let mut shown: Option<ProgressBar> = None;
+    while !done.load(Ordering::Relaxed) {
+        std::thread::park_timeout(Duration::from_millis(50));
+        let Some(share) = generator.loading() else {
+            if let Some(bar) = shown.take() {
+                bar.finish_and_clear();
+            }
+            continue;
+        };
+        let template = "loading {prefix} {bar:24} {percent}%";
+        let bar = shown.get_or_insert_with(|| {
+            let bar = bar(1000, template);
+            bar.set_prefix(generator.name().to_owned());
+            bar
+        });
+        #[expect(clippy::cast_possible_truncation, reason = "a share of 1000")]
+        #[expect(clippy::cast_sign_loss, reason = "a share is not negative")]
+        bar.set_position((share * 1000.0) as u64);
+    }
+    if let Some(bar) = shown {
+        bar.finish_and_clear();
     }
 }
 

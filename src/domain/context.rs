@@ -9,6 +9,8 @@ use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::question::asks_for_number;
+
 /// Byte ranges of the sentences of `text`, trimmed, in order.
 ///
 /// Line wraps inside a paragraph do not end a sentence; list items, headings, table rows, quotes
@@ -294,30 +296,6 @@ fn is_title(sentence: &str) -> bool {
         && !sentence.contains(|c: char| c.is_ascii_digit())
 }
 
-/// Does a question want a number, a time or a date?
-pub fn asks_for_number(question: &str) -> bool {
-    const PHRASES: [&str; 16] = [
-        "how many",
-        "how much",
-        "how long",
-        "how high",
-        "how big",
-        "how old",
-        "how far",
-        "how often",
-        "how thick",
-        "how heavy",
-        "when ",
-        "what time",
-        "wie viel",
-        "wie lange",
-        "wann ",
-        "cuánt",
-    ];
-    let question = question.to_lowercase();
-    PHRASES.iter().any(|phrase| question.contains(phrase))
-}
-
 /// Share of a question's content words that occur in the texts, 0..1; 1 for no content words.
 pub fn coverage(question: &str, texts: &[&str]) -> f32 {
     let asked: HashSet<String> = content_words(question).into_iter().collect();
@@ -378,12 +356,18 @@ pub struct Support {
     pub linked: f32,
     /// Numbers of the claim that the sentence does not hold.
     pub missing_numbers: Vec<String>,
+    /// Does one of them deny what the other states?
+    pub contradicts: bool,
 }
 
 impl Support {
-    /// A claim is supported when most of its words and all of its numbers are in the sentence.
+    /// A claim is supported when most of its words and all of its numbers are in the sentence, and
+    /// the sentence does not say the contrary.
     pub fn holds(&self) -> bool {
-        self.share >= 0.7 && self.linked >= 0.6 && self.missing_numbers.is_empty()
+        self.share >= 0.7
+            && self.linked >= 0.6
+            && self.missing_numbers.is_empty()
+            && !self.contradicts
     }
 }
 
@@ -393,7 +377,11 @@ impl Support {
 /// nothing else is looked for whole. Support comes from one sentence with what stands around it
 /// (`about`), not from words scattered over a passage: that is how mixed-up facts are caught.
 pub fn support(claim: &str, passages: &[Evidence<'_>], given: &[String]) -> Option<Support> {
-    let all: Vec<String> = content_words(claim);
+    // A yes or a no says nothing that a sentence could hold; denials are compared by themselves.
+    let verdict =
+        |word: &String| is_denial(word) || ["yes", "ja", "sí", "oui"].contains(&word.as_str());
+    let mut all: Vec<String> = content_words(claim);
+    all.retain(|word| !verdict(word));
     let new: Vec<String> = all
         .iter()
         .filter(|word| !given.iter().any(|g| same_word(word, g)))
@@ -423,6 +411,8 @@ pub fn support(claim: &str, passages: &[Evidence<'_>], given: &[String]) -> Opti
             ),
             linked: held_words(&all),
             missing_numbers: numbers.difference(&held).cloned().collect(),
+            contradicts: is_denial(claim) != is_denial(sentence)
+                && (is_denial(claim) || new.is_empty()),
             span: statement.span,
         };
         (support, also)
@@ -431,7 +421,7 @@ pub fn support(claim: &str, passages: &[Evidence<'_>], given: &[String]) -> Opti
         .into_iter()
         .map(judge)
         .max_by(|(a, a_also), (b, b_also)| {
-            let complete = |s: &Support| s.missing_numbers.is_empty();
+            let complete = |s: &Support| s.missing_numbers.is_empty() && !s.contradicts;
             let order = complete(a)
                 .cmp(&complete(b))
                 .then((a.share + a.linked).total_cmp(&(b.share + b.linked)));
@@ -441,6 +431,29 @@ pub fn support(claim: &str, passages: &[Evidence<'_>], given: &[String]) -> Opti
                 .then(b.passage.cmp(&a.passage))
         })
         .map(|(support, _)| support)
+}
+
+/// Does a text deny something? A claim that denies needs a sentence that does; and a claim that
+/// only says again what was asked is not supported by a sentence that denies it.
+pub fn is_denial(text: &str) -> bool {
+    const DENIALS: [&str; 24] = [
+        "no", "not", "never", "none", "neither", "nor", "cannot", "without", "nobody", "nothing",
+        "nicht", "kein", "keine", "keinen", "nie", "niemals", "ohne", "nein", "nunca", "ningún",
+        "pas", "jamais", "aucun", "aucune",
+    ];
+    let lower = text.to_lowercase().replace('’', "'");
+    lower
+        .unicode_words()
+        .any(|word| DENIALS.contains(&word) || word.ends_with("n't"))
+}
+
+/// Numbers, dates and names of a claim that none of the texts holds.
+pub fn unheld(claim: &str, texts: &[&str]) -> Vec<String> {
+    let held: HashSet<String> = texts.iter().flat_map(|text| numbers(text)).collect();
+    let mut missing: Vec<String> = numbers(claim).difference(&held).cloned().collect();
+    missing.sort();
+    missing.extend(missing_names(claim, texts));
+    missing
 }
 
 /// Does a claim say anything beyond the given words?
@@ -599,6 +612,30 @@ mod tests {
         assert!(!wrong.holds());
         assert_eq!(wrong.missing_numbers, ["09:42"]);
         assert_eq!(support("of the", &passages, &[]), None);
+    }
+
+    #[test]
+    fn a_denial_is_no_support() {
+        let passages = evidence(&["The door is not locked. The lock is a Burg 444."]);
+        let given = content_words("Is the door locked?");
+        let holds = |claim: &str| support(claim, &passages, &given).unwrap().holds();
+        assert!(!holds("Yes, the door is locked."));
+        assert!(holds("No, the door isn't locked."));
+        let given = content_words("Which lock is it?");
+        let support = |claim: &str| support(claim, &passages, &given).unwrap().holds();
+        assert!(support("The lock is a Burg 444."));
+        assert!(!support("The lock is not a Burg 444."));
+    }
+
+    #[test]
+    fn numbers_and_names_that_are_nowhere_are_found() {
+        let texts = ["The Burg 444 was bought in March 2019.", "Ask Oskar."];
+        let check = |claim: &str, expected: &[&str]| {
+            assert_eq!(unheld(claim, &texts), expected, "{claim}");
+        };
+        check("It is a Burg 444, bought in March 2019.", &[]);
+        check("It was bought in April 2020 by Oskar.", &["2020", "april"]);
+        check("ask Dragan", &[]);
     }
 
     #[test]

@@ -28,3 +28,57 @@ pub struct ServerOptions {
     /// Name of the environment variable that holds its key; empty for none.
     pub key_env: String,
 }
+
+/// How well a language model reads: how many of a few notes it was asked about it got right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reading {
+    /// Right answers.
+    pub right: usize,
+    /// Notes.
+    pub asked: usize,
+}
+
+impl Reading {
+    /// Well enough to write answers, where sentences could be quoted: nine of
+    /// ten, as the notes are easy.
+    pub fn is_good(self) -> bool {
+        self.right * 10 >= self.asked * 9
+    }
+}
+
+/// Whether the default strategy lets the language model write answers, or quotes the notes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Drafts {
+    /// Unless it is known not to read well (`coho models bench`).
+    #[default]
+    Auto,
+    /// It does.
+    Always,
+    /// It does not.
+    Never,
+}
+
+impl Drafts {
+    /// Whether a model may write that reads so well; `None` where that is not known.
+    pub fn allow(self, reading: Option<Reading>) -> bool {
+        match self {
+            Self::Auto => reading.is_none_or(Reading::is_good),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_that_reads_badly_does_not_write() {
+        let reading = |right| Some(Reading { right, asked: 16 });
+        assert!(Drafts::Auto.allow(None) && Drafts::Auto.allow(reading(15)));
+        assert!(!Drafts::Auto.allow(reading(14)));
+        assert!(Drafts::Always.allow(reading(0)) && !Drafts::Never.allow(reading(16)));
+    }
+}

@@ -12,6 +12,7 @@ pub mod link;
 pub mod measure;
 pub mod outline;
 pub mod query;
+pub mod question;
 pub mod rank;
 pub mod scoring;
 pub mod source;

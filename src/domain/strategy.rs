@@ -15,6 +15,10 @@ pub enum Strategy {
     Naive,
     /// A prompt for each passage; all have a say in every word, the best passage the most.
     Replug,
+    /// Passages, and more of them where the model is not sure of its words.
+    Flare,
+    /// An answer from each passage; the model's own opinion of them decides.
+    SelfRag,
     /// The cheapest thing that holds up.
     #[default]
     Cascade,

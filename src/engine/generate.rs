@@ -1,5 +1,6 @@
 //! What is asked of a language model and what it answers, wherever the model runs.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -155,6 +156,8 @@ pub struct Generated {
     pub cached_tokens: usize,
     /// Natural log-probability of each generated token, as the model saw it before sampling.
     pub log_probs: Vec<f32>,
+    /// Where each generated token ends in `text`, in bytes; may lie behind a stop text that was cut.
+    pub token_ends: Vec<usize>,
     /// Time in the queue.
     pub waited: Duration,
     /// Time to read the prompt.
@@ -177,6 +180,53 @@ impl Generated {
         let sum: f32 = self.log_probs.iter().sum();
         sum / self.log_probs.len().max(1) as f32
     }
+
+    /// The least probability of a token that lies in these bytes of the text, at least in part; 1
+    /// where none does.
+    pub fn least_probability(&self, bytes: Range<usize>) -> f32 {
+        let mut begin = 0;
+        let mut least: f32 = 1.0;
+        for (end, log_prob) in self.token_ends.iter().zip(&self.log_probs) {
+            if begin < bytes.end && *end > bytes.start {
+                least = least.min(log_prob.exp());
+            }
+            begin = *end;
+        }
+        least
+    }
+
+    /// The text without the tokens whose probability is below `least`: what the model was not sure
+    /// of.
+    pub fn sure_part(&self, least: f32) -> String {
+        let mut sure = String::new();
+        let mut begin = 0;
+        for (end, log_prob) in self.token_ends.iter().zip(&self.log_probs) {
+            let end = (*end).min(self.text.len());
+            // A token may end within a character.
+            if let Some(piece) = self.text.get(begin..end) {
+                if log_prob.exp() >= least {
+                    sure.push_str(piece);
+                }
+                begin = end;
+            }
+        }
+        sure
+    }
+}
+
+/// How likely a model finds a text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scored {
+    /// Natural log-probability of each token of the text.
+    pub log_probs: Vec<f32>,
+    /// Tokens of the conversation and the text.
+    pub prompt_tokens: usize,
+    /// Tokens whose state was there already.
+    pub cached_tokens: usize,
+    /// Time that it took, without the queue.
+    pub took: Duration,
+    /// Processor time of the model's process, shared out as for [`Generated`].
+    pub cpu: Duration,
 }
 
 /// What a model file says of itself, and how it is run.
@@ -213,12 +263,11 @@ pub trait Generator: Send + Sync {
     /// [`EngineError::Lane`] when too many wait; what the model says comes with the stream.
     fn generate(&self, prompt: Prompt, cancel: Arc<AtomicBool>) -> Result<Stream, EngineError>;
 
-    /// The natural log-probability of each token of `answer` as the continuation of a
-    /// conversation.
+    /// How likely each token of `answer` is as the continuation of a conversation (teacher forcing).
     ///
     /// # Errors
     /// What the model says; [`EngineError::Unsupported`].
-    fn score(&self, messages: Vec<Message>, answer: String) -> Result<Vec<f32>, EngineError>;
+    fn score(&self, messages: Vec<Message>, answer: String) -> Result<Scored, EngineError>;
 
     /// Tokens of each text, without special tokens.
     ///
@@ -258,4 +307,31 @@ pub struct LlamaOptions {
     pub lora: Option<PathBuf>,
     /// Where states are kept; none keeps none.
     pub states: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_model_was_not_sure_of_can_be_left_out() {
+        let generated = Generated {
+            text: "It is Ünal.".into(),
+            finish: Finish::Stop,
+            prompt_tokens: 1,
+            cached_tokens: 0,
+            log_probs: vec![-0.1, -0.1, -3.0, -3.0, -0.1],
+            // "Ü" is two tokens; the last is a stop text that was cut.
+            token_ends: vec![2, 6, 7, 11, 14],
+            waited: Duration::ZERO,
+            prefill: Duration::ZERO,
+            generate: Duration::ZERO,
+            cpu: Duration::ZERO,
+        };
+        assert_eq!(generated.sure_part(0.5), "It is .");
+        assert_eq!(generated.sure_part(0.0), "It is Ünal.");
+        assert!((generated.least_probability(0..6) - 0.905).abs() < 1e-3);
+        assert!((generated.least_probability(5..12) - 0.0498).abs() < 1e-3);
+        assert!((generated.least_probability(20..30) - 1.0).abs() < 1e-6);
+    }
 }

@@ -18,6 +18,7 @@ use super::graph::bert_onnx;
 use super::llama::reencode::as_q8_0;
 use super::manifest::{Entry, Role, Wheel, entries, entry, platform};
 use super::rerank::{self, RerankerOptions};
+use crate::domain::generator::Reading;
 
 /// What `model.json` says of an installed model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -64,6 +65,7 @@ pub struct Models {
 }
 
 const RECORD: &str = "model.json";
+const READING: &str = "reading.json";
 
 impl Models {
     /// The models in `folder`, which need not exist yet.
@@ -130,6 +132,23 @@ impl Models {
     /// The file that is loaded for a model.
     pub fn file_of(&self, installed: &Installed) -> PathBuf {
         self.folder_of(&installed.name).join(&installed.file)
+    }
+
+    /// How well a language model reads, where that was measured.
+    pub fn reading(&self, name: &str) -> Option<Reading> {
+        let measured = std::fs::read_to_string(self.folder_of(name).join(READING)).ok();
+        let measured = measured.and_then(|text| serde_json::from_str(&text).ok());
+        measured.or_else(|| entry(name).and_then(|entry| entry.reads))
+    }
+
+    /// Keeps how well a language model reads.
+    ///
+    /// # Errors
+    /// [`EngineError::Io`].
+    pub fn keep_reading(&self, name: &str, reading: Reading) -> Result<(), EngineError> {
+        let path = self.folder_of(name).join(READING);
+        let text = serde_json::json!(reading).to_string();
+        std::fs::write(&path, text).map_err(|source| EngineError::Io { path, source })
     }
 
     fn read(&self, name: &str) -> Option<Installed> {

@@ -6,6 +6,8 @@
 
 use serde::Deserialize;
 
+use crate::domain::generator::Reading;
+
 /// What a model is for.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Deserialize, serde::Serialize, schemars::JsonSchema,
@@ -44,6 +46,9 @@ pub struct Entry {
     /// the wheel.
     #[serde(default)]
     pub reencode: bool,
+    /// How well it reads, for generators: `coho models bench` measured it.
+    #[serde(default)]
+    pub reads: Option<Reading>,
     /// The wheels it comes from, one per platform; the first that fits is taken.
     #[serde(default)]
     pub wheel: Vec<Wheel>,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::EngineError;
 use super::generate::{
-    Description, Finish, Generated, Generator, Grammar, Message, Prompt, Stream,
+    Description, Finish, Generated, Generator, Grammar, Message, Prompt, Scored, Stream,
 };
 use crate::domain::generator::ServerOptions;
 use crate::lane::{LaneError, promise};
@@ -196,6 +196,7 @@ impl Call {
             prompt_tokens: 0,
             cached_tokens: 0,
             log_probs: Vec::new(),
+            token_ends: Vec::new(),
             waited: Duration::ZERO,
             prefill: Duration::ZERO,
             generate: Duration::ZERO,
@@ -224,6 +225,8 @@ impl Call {
                     generated.finish = Finish::Stop;
                 }
                 let piece = choice.delta.content.unwrap_or_default();
+                let end = generated.text.len() + piece.len();
+                generated.token_ends.resize(generated.log_probs.len(), end);
                 if piece.is_empty() {
                     continue;
                 }
@@ -290,7 +293,7 @@ impl Generator for ModelServer {
         })
     }
 
-    fn score(&self, _: Vec<Message>, _: String) -> Result<Vec<f32>, EngineError> {
+    fn score(&self, _: Vec<Message>, _: String) -> Result<Scored, EngineError> {
         self.unsupported("scoring a given text")
     }
 

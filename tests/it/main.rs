@@ -9,6 +9,7 @@
     reason = "nothing outside of this binary can reach anything"
 )]
 
+mod answers;
 mod cli;
 mod converge;
 mod crash;

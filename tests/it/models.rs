@@ -268,7 +268,9 @@ fn answers_are_scored_and_the_right_one_is_likelier() {
         "What is the capital of France? Answer in one word.",
     )];
     let mean = |answer: &str| {
-        let scores = model.score(ask.clone(), answer.into()).unwrap();
+        let scored = model.score(ask.clone(), answer.into()).unwrap();
+        let scores = scored.log_probs;
+        assert!(scored.prompt_tokens > scores.len());
         let counted = model.count_tokens(vec![answer.into()]).unwrap();
         assert_eq!(scores.len(), counted[0]);
         scores.iter().sum::<f32>() / f32::from(u16::try_from(scores.len()).unwrap())
@@ -396,6 +398,71 @@ fn broken_model_files_are_errors() {
             "{name}: {outcome:?}"
         );
     }
+}
+
+/// A model file that says nothing but what it is.
+fn only_a_head(architecture: &str) -> Vec<u8> {
+    let text = |text: &str| {
+        let mut bytes = u64::try_from(text.len()).unwrap().to_le_bytes().to_vec();
+        bytes.extend_from_slice(text.as_bytes());
+        bytes
+    };
+    let mut file = b"GGUF".to_vec();
+    file.extend_from_slice(&3_u32.to_le_bytes());
+    // No tensors, one entry.
+    file.extend_from_slice(&0_u64.to_le_bytes());
+    file.extend_from_slice(&1_u64.to_le_bytes());
+    file.extend(text("general.architecture"));
+    // A text.
+    file.extend_from_slice(&8_u32.to_le_bytes());
+    file.extend(text(architecture));
+    file
+}
+
+#[test]
+fn an_embedding_model_is_told_from_one_that_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("embedder.gguf");
+    fs::write(&path, only_a_head("nomic-bert")).unwrap();
+    let error = running(LlamaOptions {
+        path,
+        ..options(512)
+    })
+    .describe()
+    .unwrap_err();
+    assert!(error.to_string().contains("nomic-bert"), "{error}");
+}
+
+#[test]
+fn a_model_without_a_chat_template_writes_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = fs::read(gguf()).unwrap();
+    let key = b"tokenizer.chat_template";
+    let head = &bytes[..bytes.len().min(8 << 20)];
+    let at = head.windows(key.len()).position(|window| window == key);
+    bytes[at.unwrap()] = b'X';
+    let path = folder.path().join("plain.gguf");
+    fs::write(&path, bytes).unwrap();
+    let model = running(LlamaOptions {
+        path,
+        ..options(512)
+    });
+    assert!(!model.describe().unwrap().has_template);
+    let stream = model.generate(prompt("Say hello."), never()).unwrap();
+    let written = stream.result.wait().unwrap().unwrap();
+    assert!(!written.text.trim().is_empty());
+    assert!(!written.text.contains("<|im_"), "{}", written.text);
+}
+
+#[test]
+fn one_who_never_reads_holds_up_nobody() {
+    let model = llama(1024);
+    let unread = model.generate(prompt("Tell a story."), never()).unwrap();
+    let stream = model.generate(prompt("Say hello."), never()).unwrap();
+    assert!(stream.result.wait().unwrap().is_ok());
+    // Nothing was taken from it, and it ended all the same.
+    let written = unread.result.wait().unwrap().unwrap();
+    assert!(!written.text.is_empty());
 }
 
 /// One answer of a server with an OpenAI-compatible interface; tells what it was asked.

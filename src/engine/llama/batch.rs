@@ -22,7 +22,7 @@ use super::protocol::{News, Trouble};
 use super::states::States;
 use super::template::{Tokens, tokens_of};
 use super::text::{Flow, TextStream};
-use crate::engine::generate::{Finish, Generated, Grammar, Message, Prompt, Sampling};
+use crate::engine::generate::{Finish, Generated, Grammar, Message, Prompt, Sampling, Scored};
 
 /// Tokens of one step at most.
 pub(super) const BATCH_TOKENS: usize = 512;
@@ -63,6 +63,7 @@ struct Writing {
     sampler: Option<LlamaSampler>,
     text: TextStream,
     log_probs: Vec<f32>,
+    token_ends: Vec<usize>,
     most: usize,
 }
 
@@ -155,6 +156,7 @@ impl<'model> Batcher<'model> {
             sampler: sampler(self.model, &prompt.sampling, prompt.grammar.as_ref())?,
             text: TextStream::new(prompt.stop),
             log_probs: Vec::new(),
+            token_ends: Vec::new(),
             most: prompt.max_tokens.min(room),
         };
         self.wait(id, slots, Job::Write(Box::new(writing)))
@@ -512,6 +514,7 @@ impl<'model> Batcher<'model> {
         let flow = writing.text.push(&bytes, &mut |piece| {
             tell(id, News::Piece(piece.to_owned()));
         });
+        writing.token_ends.push(writing.text.len());
         if flow == Flow::Stop {
             return Ok(Some(Finish::Stop));
         }
@@ -542,7 +545,16 @@ impl<'model> Batcher<'model> {
         let begun = task.begun.unwrap_or(task.came);
         let read = task.read.unwrap_or_else(Instant::now);
         match task.job {
-            Job::Score { log_probs, .. } => tell(task.id, News::Scores(log_probs)),
+            Job::Score { log_probs, .. } => {
+                let scored = Scored {
+                    log_probs,
+                    prompt_tokens: task.prompt_tokens,
+                    cached_tokens: task.cached_tokens,
+                    took: begun.elapsed(),
+                    cpu: task.cpu,
+                };
+                tell(task.id, News::Scored(scored));
+            }
             Job::Write(writing) => {
                 let text = writing.text.end(&mut |piece| {
                     tell(task.id, News::Piece(piece.to_owned()));
@@ -553,6 +565,7 @@ impl<'model> Batcher<'model> {
                     prompt_tokens: task.prompt_tokens,
                     cached_tokens: task.cached_tokens,
                     log_probs: writing.log_probs,
+                    token_ends: writing.token_ends,
                     waited: begun.saturating_duration_since(task.came),
                     prefill: read.saturating_duration_since(begun),
                     generate: read.elapsed(),

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
+use llama_cpp_2::gguf::GgufContext;
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::params::LlamaModelParams;
@@ -40,6 +41,8 @@ fn backend() -> Result<&'static LlamaBackend, Trouble> {
     backend.as_ref().map_err(|reason| Trouble::run(reason))
 }
 
+const REFUSED: &str = "llama.cpp refuses it: cut short, or not a model";
+
 /// Loads a model that can write, with its adapter; `progress` hears how much of it is loaded, 0 to 1.
 fn load_model(
     options: &LlamaOptions,
@@ -49,6 +52,14 @@ fn load_model(
     if !options.path.is_file() {
         return Err(unloadable("there is no such file"));
     }
+    // The head is read first: an embedding model may be large.
+    let head = GgufContext::from_file(&options.path).ok_or_else(|| unloadable(REFUSED))?;
+    let key = head.find_key("general.architecture");
+    let architecture = if key < 0 { None } else { head.val_str(key) };
+    if let Some(embeds) = architecture.filter(|a| a.contains("bert") || *a == "t5encoder") {
+        let reason = format!("it is an embedding model ({embeds}) and cannot write");
+        return Err(unloadable(&reason));
+    }
     let params = LlamaModelParams::default()
         .with_n_gpu_layers(options.gpu_layers)
         .with_progress_callback(move |share| {
@@ -56,11 +67,7 @@ fn load_model(
             true
         });
     let mut model = LlamaModel::load_from_file(backend()?, &options.path, &params)
-        .map_err(|_| unloadable("llama.cpp refuses it: cut short, or not a model"))?;
-    let architecture = architecture(&model);
-    if architecture.contains("bert") || architecture == "t5encoder" {
-        return Err(unloadable("it is an embedding model and cannot write"));
-    }
+        .map_err(|_| unloadable(REFUSED))?;
     let adapter =
         match &options.lora {
             None => None,

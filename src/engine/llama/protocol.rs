@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineError;
-use crate::engine::generate::{Description, Generated, Message, Prompt};
+use crate::engine::generate::{Description, Generated, Message, Prompt, Scored};
 
 /// What the model's process is asked to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,8 +52,8 @@ pub(super) enum News {
     Piece(String),
     /// A text, finished.
     Generated(Box<Generated>),
-    /// Log-probabilities.
-    Scores(Vec<f32>),
+    /// A text, scored.
+    Scored(Scored),
     /// Counts of tokens.
     Counts(Vec<usize>),
     /// What the model is.

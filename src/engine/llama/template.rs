@@ -8,7 +8,7 @@ use llama_cpp_2::model::{LlamaChatMessage, LlamaChatTemplate, LlamaModel};
 use llama_cpp_2::token::LlamaToken;
 
 use super::Trouble;
-use crate::engine::generate::Message;
+use crate::engine::generate::{Message, Role};
 
 /// Private-use characters that stand for the contents while the template is applied.
 const MARK: char = '\u{f8f0}';
@@ -82,7 +82,10 @@ enum Piece {
     Content(usize),
 }
 
+/// A conversation that ends with words of the model is left open: the model goes on there.
 fn render(model: &LlamaModel, messages: &[Message]) -> Result<Vec<Piece>, Trouble> {
+    let open = messages.last().filter(|m| m.role == Role::Assistant);
+    let messages = &messages[..messages.len() - usize::from(open.is_some())];
     let mark = |i: usize| format!("{MARK}{i}{MARK}");
     let turns = messages.iter().enumerate();
     let chat: Result<Vec<_>, _> = turns
@@ -109,6 +112,9 @@ fn render(model: &LlamaModel, messages: &[Message]) -> Result<Vec<Piece>, Troubl
             _ if piece.is_empty() => {}
             _ => pieces.push(Piece::Template(piece.to_owned())),
         }
+    }
+    if open.is_some() {
+        pieces.push(Piece::Content(messages.len()));
     }
     Ok(pieces)
 }

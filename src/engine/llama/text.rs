@@ -58,6 +58,11 @@ impl TextStream {
         Flow::Go
     }
 
+    /// Bytes of text so far.
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
     /// Shows what was held back; the whole text.
     pub(super) fn end(mut self, emit: &mut dyn FnMut(&str)) -> String {
         self.emit_to(self.text.len(), emit);

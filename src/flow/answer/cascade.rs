@@ -1,0 +1,242 @@
+//! `cascade`: the cheapest thing that holds up.
+//!
+//! It spends nothing where the notes do not cover the question. A language model that reads well
+//! writes from the best sentences instead of whole passages; what it wrote is told when a sentence
+//! supports it and the model was sure of it. Otherwise coho looks further: another search with the
+//! words that the model was sure of, other sentences, a second draft; then one repair from the
+//! single best sentence. What still does not hold is not told: the notes are quoted.
+//!
+//! A model that does not read well (`coho models bench` measures it) is not asked to write: where a
+//! sentence that was chosen without a model holds the answer, its drafts lose it in most cases.
+//! Quotes need no model, and cost nothing; as many sentences are quoted as are nearly as good as the
+//! best, after another search where that one leaves words of the question open.
+
+use std::ops::Range;
+
+use super::StepKind;
+use super::prompt::{conversation, says_not_found, without_lead_in};
+use super::work::{Quotes, Shown, Work};
+use crate::domain::{context, question};
+use crate::engine::GeneratorHandle;
+use crate::engine::generate::{Generated, Prompt};
+use crate::error::Failure;
+
+/// Sentences of the first draft, and the share of the best one's score below which a sentence is
+/// left out.
+const FIRST: (usize, f32) = (2, 0.85);
+
+/// The same for the second draft; those of the first are not shown again.
+const SECOND: (usize, f32) = (4, 0.5);
+
+/// Words less probable are not searched for.
+const SURE: f32 = 0.4;
+
+/// Quotes where nothing is drafted, or no draft holds up.
+const QUOTES: Quotes = Quotes {
+    count: 4,
+    words: 120,
+    share: 0.75,
+};
+
+/// Quotes that stand behind a verdict.
+const GROUNDS: Quotes = Quotes {
+    count: 2,
+    words: 80,
+    share: 0.75,
+};
+
+/// Where the best sentence holds less of the question's words, another search is made.
+const LEAST_HELD: f32 = 0.5;
+
+/// Share of the question's words that a sentence must hold to support a yes or a no.
+const STATES: f32 = 0.9;
+
+/// A supported claim: its text, the hit that supports it, and where in that hit.
+type Supported = (String, usize, Range<usize>);
+
+impl Work<'_> {
+    /// See the head of this file.
+    pub(super) fn cascade(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
+        if question::is_polar(self.question()) {
+            return self.verdict(generator);
+        }
+        if self.parts.options.drafts {
+            return self.drafts(generator);
+        }
+        self.look_further()?;
+        Ok(self.quote(QUOTES))
+    }
+
+    /// Searches again, with the words of the best sentence, where it leaves much of the question
+    /// open: what it names may be what the rest is about.
+    fn look_further(&mut self) -> Result<(), Failure> {
+        let best = self.sentences(0..self.hits().len(), (1, usize::MAX, 0.0));
+        let Some((hit, span)) = best.into_iter().next() else {
+            return Ok(());
+        };
+        let sentence = self.text_of(hit)[span].to_owned();
+        if context::coverage(self.question(), &[&sentence]) < LEAST_HELD {
+            self.search_again(&sentence)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the model write, checks it, and looks further where that does not hold.
+    fn drafts(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
+        // A word is about one token and a half.
+        let words = self.parts.options.evidence_tokens * 2 / 3;
+        let first = self.sentences(0..3, (FIRST.0, words, FIRST.1));
+        let evidence = self.shown(&first);
+        let (draft, claims) = self.draft(generator, StepKind::Draft, &evidence, &Self::prompt)?;
+        if self.reader.gone || self.tell_all(&draft, &claims) {
+            return Ok(false);
+        }
+        let sure_of = draft.sure_part(SURE);
+        let agree = self.seen(StepKind::Judge, "lanes_agree");
+        if agree.is_some_and(|agree| agree < 0.5) && !sure_of.trim().is_empty() {
+            self.search_again(&sure_of)?;
+        }
+        let mut other = self.sentences(0..self.hits().len(), (SECOND.0, words, SECOND.1));
+        other.retain(|sentence| !first.contains(sentence));
+        if !other.is_empty() {
+            let evidence = self.shown(&other);
+            let (second, claims) =
+                self.draft(generator, StepKind::Draft, &evidence, &Self::prompt)?;
+            if self.reader.gone || self.tell_all(&second, &claims) {
+                return Ok(false);
+            }
+        }
+        if claims.is_empty() && !says_not_found(&draft.text) {
+            let evidence = self.shown(&first[..first.len().min(1)]);
+            let (repaired, claims) =
+                self.draft(generator, StepKind::Repair, &evidence, &Self::repair)?;
+            if self.reader.gone || self.tell_all(&repaired, &claims) {
+                return Ok(false);
+            }
+        }
+        Ok(self.quote(QUOTES))
+    }
+
+    /// A draft, and what of it the evidence supports.
+    fn draft(
+        &mut self,
+        generator: &GeneratorHandle,
+        kind: StepKind,
+        evidence: &Shown,
+        build: &dyn Fn(&Self, &[(usize, String)]) -> Prompt,
+    ) -> Result<(Generated, Vec<Supported>), Failure> {
+        let begun = self.begin();
+        let draft = self.generate(generator, evidence, build, &mut |_, _| {})?;
+        let claims = self.verified(&draft, evidence);
+        let hits: Vec<usize> = evidence.iter().map(|(hit, _)| *hit).collect();
+        let missing = self.missing(&draft.text, &hits);
+        let outcome = match (claims.len(), missing.first()) {
+            (0, Some(missing)) => format!("no passage holds {missing}"),
+            (0, None) => "without support".to_owned(),
+            _ => "supported".to_owned(),
+        };
+        let least = draft.least_probability(0..draft.text.len());
+        let seen = vec![
+            ("mean_log_prob", draft.mean_log_prob()),
+            ("least_probability", least),
+        ];
+        self.end(&begun, kind, outcome, seen);
+        Ok((draft, claims))
+    }
+
+    fn repair(&self, evidence: &[(usize, String)]) -> Prompt {
+        let mut prompt = self.prompt(evidence);
+        if let Some(message) = prompt.messages.last_mut() {
+            let task = "\nCopy the words of the note that answer it.";
+            message.parts.push(task.into());
+        }
+        prompt
+    }
+
+    /// Tells the claims of a draft that the model was sure of; says whether it did.
+    fn tell_all(&mut self, draft: &Generated, claims: &[Supported]) -> bool {
+        let sure = draft.mean_log_prob() >= self.parts.options.least_log_prob;
+        if !sure {
+            return false;
+        }
+        for (claim, hit, span) in claims {
+            self.tell(claim, *hit, span.clone());
+        }
+        !claims.is_empty()
+    }
+
+    /// Yes or no, and what the notes say. Where no sentence states what is asked, or its contrary,
+    /// the verdict is marked as without support.
+    ///
+    /// A model that reads well is asked: how much likelier the evidence makes a yes decides, so that
+    /// a model's liking for one of them does not (contextual calibration, Zhao et al. 2021). Without
+    /// one, the best sentence decides by denying something or not; people ask more for what is so
+    /// (62 of 100 questions of `BoolQ`).
+    fn verdict(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
+        let begun = self.begin();
+        let grounds = (GROUNDS.count, GROUNDS.words, GROUNDS.share);
+        let sentences = self.sentences(0..self.hits().len(), grounds);
+        let asks_denial = context::is_denial(self.question());
+        let denies = |work: &Self, (hit, span): &(usize, Range<usize>)| {
+            context::is_denial(&work.text_of(*hit)[span.clone()]) != asks_denial
+        };
+        let (says_yes, seen) = if self.parts.options.drafts {
+            let evidence = self.titled(&self.shown(&sentences));
+            let task = self.task();
+            let yes = self.probability_of_yes(generator, &conversation(&evidence, &task))?;
+            let blind = self.probability_of_yes(generator, &conversation(&[], &task))?;
+            if self.reader.gone {
+                return Ok(false);
+            }
+            (
+                yes >= blind,
+                vec![("yes", yes), ("yes_without_notes", blind)],
+            )
+        } else {
+            let denied = sentences.first().is_some_and(|first| denies(self, first));
+            (!denied, Vec::new())
+        };
+        let outcome = if says_yes { "yes" } else { "no" };
+        self.end(&begun, StepKind::Reflect, outcome, seen);
+        let stating = sentences.into_iter().find(|sentence| {
+            let (hit, span) = sentence;
+            let text = &self.text_of(*hit)[span.clone()];
+            let states = context::coverage(self.question(), &[text]) >= STATES;
+            states && denies(self, sentence) != says_yes
+        });
+        if let Some((hit, span)) = stating {
+            self.tell(if says_yes { "Yes." } else { "No." }, hit, span);
+        } else {
+            let claim = if says_yes {
+                "Yes, it seems."
+            } else {
+                "No, it seems."
+            };
+            self.say(claim);
+            self.unsupported(claim, Vec::new());
+        }
+        Ok(self.quote(GROUNDS))
+    }
+
+    /// The sentences of a draft that the evidence supports, each with its support; ends at the
+    /// first that it does not. A draft that says nothing beyond the question supports nothing.
+    fn verified(&self, draft: &Generated, evidence: &Shown) -> Vec<Supported> {
+        let mut claims = Vec::new();
+        if says_not_found(&draft.text) {
+            return claims;
+        }
+        let draft = without_lead_in(&draft.text);
+        for span in context::sentences(draft) {
+            let sentence = &draft[span];
+            let Some((part, hit, place)) = self.supported_part(sentence, evidence) else {
+                break;
+            };
+            let whole = part.len() == sentence.len();
+            claims.push((part.to_owned() + if whole { "" } else { "." }, hit, place));
+            if !whole {
+                break;
+            }
+        }
+        claims
+    }
+}

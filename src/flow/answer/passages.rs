@@ -1,0 +1,133 @@
+//! `naive` and `replug`: whole passages, in one prompt or in one each; words as they come.
+
+use super::prompt::says_not_found;
+use super::work::{Shown, Work};
+use super::{Amount, StepKind};
+use crate::domain::context;
+use crate::engine::GeneratorHandle;
+use crate::engine::generate::{MOST_PROMPTS, Prompt};
+use crate::error::Failure;
+
+/// How much a passage that scores a tenth less has to say: 1/e of it.
+const REPLUG_TEMPERATURE: f32 = 0.1;
+
+impl Work<'_> {
+    /// All passages in one prompt.
+    pub(super) fn naive(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
+        let passages = self.passages();
+        self.stream(generator, &passages, &Self::prompt)
+    }
+
+    /// So much evidence in one prompt.
+    pub(super) fn write_from(&mut self, amount: Amount) -> Result<bool, Failure> {
+        let Some(generator) = self.parts.generator else {
+            return Ok(self.refuse("there is no language model"));
+        };
+        let evidence = match amount {
+            Amount::Sentences(count) => {
+                let all = 0..self.hits().len();
+                self.shown(&self.sentences(all, (count, usize::MAX, 0.0)))
+            }
+            Amount::Passages(count) => {
+                let mut passages = self.passages();
+                passages.truncate(count);
+                passages
+            }
+        };
+        self.stream(generator, &evidence, &Self::prompt)
+    }
+
+    /// A prompt for each passage; all have a say in every word.
+    pub(super) fn replug(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
+        let passages = self.passages();
+        self.stream(generator, &passages, &Self::ensemble)
+    }
+
+    fn stream(
+        &mut self,
+        generator: &GeneratorHandle,
+        passages: &Shown,
+        build: &dyn Fn(&Self, &[(usize, String)]) -> Prompt,
+    ) -> Result<bool, Failure> {
+        let begun = self.begin();
+        let mut telling = Telling::of(passages.iter().map(|(hit, _)| *hit).collect());
+        let draft = self.generate(generator, passages, build, &mut |work, piece| {
+            telling.take(work, piece);
+        })?;
+        telling.end(self);
+        let seen = vec![("mean_log_prob", draft.mean_log_prob())];
+        self.end(&begun, StepKind::Draft, "written", seen);
+        Ok(!self.reader.gone && says_not_found(&draft.text))
+    }
+
+    /// A prompt for each passage, with weights that are the softmax of the passages' scores (Shi et
+    /// al. 2023, REPLUG).
+    fn ensemble(&self, evidence: &[(usize, String)]) -> Prompt {
+        let evidence = &evidence[..evidence.len().min(MOST_PROMPTS)];
+        let score = |(hit, _): &(usize, String)| self.hits()[*hit].hit.score;
+        let best = evidence.iter().map(score).fold(f32::MIN, f32::max);
+        let weights = evidence
+            .iter()
+            .map(|passage| ((score(passage) - best) / REPLUG_TEMPERATURE).exp());
+        let weights: Vec<f32> = weights.collect();
+        let sum: f32 = weights.iter().sum();
+        let alone = |passage: &(usize, String)| self.prompt(std::slice::from_ref(passage));
+        let beside = evidence.iter().zip(&weights).skip(1);
+        Prompt {
+            beside: beside
+                .map(|(passage, weight)| (alone(passage).messages, weight / sum))
+                .collect(),
+            ..self.prompt(&evidence[..evidence.len().min(1)])
+        }
+    }
+}
+
+/// Tells a text while it is written; each sentence is checked and marked when it has ended.
+pub(super) struct Telling {
+    /// Hits that the model was shown.
+    hits: Vec<usize>,
+    text: String,
+    /// Up to where it was told.
+    told: usize,
+    /// Up to where it was marked.
+    marked: usize,
+}
+
+impl Telling {
+    pub(super) fn of(hits: Vec<usize>) -> Self {
+        Self {
+            hits,
+            text: String::new(),
+            told: 0,
+            marked: 0,
+        }
+    }
+
+    /// Takes a piece of the text.
+    pub(super) fn take(&mut self, work: &mut Work<'_>, piece: &str) {
+        self.text.push_str(piece);
+        // A sentence has ended when another has begun.
+        while let [first, _, ..] = context::sentences(&self.text[self.marked..]).as_slice() {
+            let sentence = self.marked + first.start..self.marked + first.end;
+            self.tell_to(work, sentence.end);
+            work.mark(&self.text[sentence.clone()], &self.hits);
+            self.marked = sentence.end;
+        }
+        self.tell_to(work, self.text.len());
+    }
+
+    /// Marks what is left.
+    pub(super) fn end(&self, work: &mut Work<'_>) {
+        for sentence in context::sentences(&self.text[self.marked..]) {
+            let sentence = self.marked + sentence.start..self.marked + sentence.end;
+            work.mark(&self.text[sentence], &self.hits);
+        }
+    }
+
+    fn tell_to(&mut self, work: &mut Work<'_>, end: usize) {
+        if self.told < end {
+            work.say(&self.text[self.told..end]);
+            self.told = end;
+        }
+    }
+}

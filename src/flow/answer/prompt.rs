@@ -1,0 +1,105 @@
+//! What the language model is told, and how its words are read.
+
+use super::super::search::Hit;
+use crate::engine::generate::{Message, Role};
+
+/// What every strategy tells the model first; the same words, so that their state is shared.
+pub(super) const SYSTEM: &str = "Answer the question in one short sentence, using only the given notes. \
+     Use the exact words and numbers of the notes.";
+
+/// Where a model that goes on would begin another round.
+pub(super) const STOP: [&str; 2] = ["\n\n", "Question:"];
+
+/// Passages, then what is asked of them. Each passage is a part of its own: what two prompts begin
+/// with in common is read once.
+pub(super) fn conversation(passages: &[(String, String)], task: &str) -> Vec<Message> {
+    let passage = |(about, text): &(String, String)| format!("{about}:\n{text}\n\n");
+    let mut parts: Vec<String> = passages.iter().map(passage).collect();
+    parts.push(task.to_owned());
+    vec![
+        Message::new(Role::System, SYSTEM),
+        Message {
+            role: Role::User,
+            parts,
+        },
+    ]
+}
+
+/// What a passage is about: its document's title and the headings above it.
+pub(super) fn about(hit: &Hit) -> String {
+    match &hit.heading {
+        Some(heading) if !heading.starts_with(&hit.title) => format!("{} > {heading}", hit.title),
+        Some(heading) => heading.clone(),
+        None => hit.title.clone(),
+    }
+}
+
+/// A sentence without the marks that Markdown puts around it.
+pub(super) fn plain(sentence: &str) -> String {
+    let flat = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
+    let flat = flat
+        .trim_start_matches(['#', '>', ' '])
+        .trim_start_matches("- [ ] ")
+        .trim_start_matches("- [x] ")
+        .trim_start_matches("- ")
+        .trim_start_matches("* ")
+        .trim_start_matches("+ ");
+    flat.replace("**", "").replace("[[", "").replace("]]", "")
+}
+
+/// What remains of "The answer to the question is: 61." without its lead-in.
+pub(super) fn without_lead_in(draft: &str) -> &str {
+    let lower = draft.trim_start().to_lowercase();
+    if !["the answer is", "the answer to", "answer:"]
+        .iter()
+        .any(|lead| lower.starts_with(lead))
+    {
+        return draft;
+    }
+    let after = ["Answer: ", " is: ", " is "].into_iter().find_map(|lead| {
+        let at = draft.find(lead)?;
+        (at < 40).then(|| &draft[at + lead.len()..])
+    });
+    after.unwrap_or(draft).trim_matches(['"', ' '])
+}
+
+pub(super) fn says_not_found(text: &str) -> bool {
+    let text = text.to_lowercase();
+    text.trim().is_empty()
+        || [
+            "don't find",
+            "do not find",
+            "not mentioned",
+            "no information",
+            "does not mention",
+        ]
+        .iter()
+        .any(|phrase| text.contains(phrase))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lead_ins_are_no_claims() {
+        let check = |draft: &str, expected: &str| assert_eq!(without_lead_in(draft), expected);
+        check("The answer is: 61.", "61.");
+        check("The answer to this question is: \"2022\"", "2022");
+        check("Answer: Dr. Yilmaz.", "Dr. Yilmaz.");
+        check(
+            "The answering machine is broken.",
+            "The answering machine is broken.",
+        );
+        check("It is 61.", "It is 61.");
+    }
+
+    #[test]
+    fn marks_of_markdown_are_not_quoted() {
+        let check = |sentence: &str, expected: &str| assert_eq!(plain(sentence), expected);
+        check("- [ ] call **Oskar**\n  today", "call Oskar today");
+        check("## Heading", "Heading");
+        check("see [[Target]]", "see Target");
+        check("-5 degrees", "-5 degrees");
+    }
+}

@@ -1,0 +1,616 @@
+//! What all strategies work with: the reader, the hits, citations, checked claims, counted steps.
+
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::super::search::{self, Hit, Query, Ranked, Ranking, millis};
+use super::prompt::{STOP, about, conversation, plain, says_not_found};
+use super::{
+    Answerer, Ask, Citation, Claim, Event, NOT_FOUND, Step, StepKind, Strategy, Timing, TokenCount,
+};
+use crate::domain::context::{self, Evidence, Support};
+use crate::domain::{question, rank};
+use crate::energy::Meter;
+use crate::engine::generate::{Finish, Generated, Message, Prompt, Scored};
+use crate::engine::{EngineError, GeneratorHandle};
+use crate::error::Failure;
+
+/// The one who listens, until they leave.
+pub(super) struct Reader<'a> {
+    emit: &'a mut dyn FnMut(Event) -> ControlFlow<()>,
+    cancel: &'a Arc<AtomicBool>,
+    /// Have they left?
+    pub gone: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        emit: &'a mut dyn FnMut(Event) -> ControlFlow<()>,
+        cancel: &'a Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            emit,
+            cancel,
+            gone: false,
+        }
+    }
+
+    pub(super) fn send(&mut self, event: Event) {
+        let left = self.cancel.load(Ordering::Relaxed);
+        if self.gone || left || (self.emit)(event).is_break() {
+            self.gone = true;
+            self.cancel.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Evidence as the model reads it: the hit that it is from, and its words.
+pub(super) type Shown = Vec<(usize, String)>;
+
+/// How much is quoted.
+#[derive(Clone, Copy)]
+pub(super) struct Quotes {
+    /// Sentences at most.
+    pub count: usize,
+    /// Their words at most.
+    pub words: usize,
+    /// Share of the best sentence's score below which one is left out.
+    pub share: f32,
+}
+
+/// What `extractive` quotes.
+const EXTRACTS: Quotes = Quotes {
+    count: 2,
+    words: 80,
+    share: 0.5,
+};
+
+/// What was seen in a step.
+pub(super) type Seen = Vec<(&'static str, f32)>;
+
+/// An answer in the making.
+pub(super) struct Work<'a> {
+    pub parts: &'a Answerer<'a>,
+    pub ask: &'a Ask,
+    pub reader: Reader<'a>,
+    pub citations: Vec<Citation>,
+    pub claims: Vec<Claim>,
+    pub text: String,
+    pub steps: Vec<Step>,
+    pub timing: Timing,
+    pub tokens: TokenCount,
+    /// Processor time of the language model.
+    pub cpu: Duration,
+    pub wrote: bool,
+    ranking: Ranking,
+}
+
+/// Where a step began.
+pub(super) struct Begun {
+    meter: Meter,
+    at: Instant,
+    tokens: TokenCount,
+    cpu: Duration,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(
+        parts: &'a Answerer<'a>,
+        ask: &'a Ask,
+        ranking: Ranking,
+        reader: Reader<'a>,
+    ) -> Self {
+        Self {
+            parts,
+            ask,
+            reader,
+            citations: Vec::new(),
+            claims: Vec::new(),
+            text: String::new(),
+            steps: Vec::new(),
+            timing: Timing {
+                embed_ms: ranking.steps.embed_ms,
+                retrieve_ms: ranking.retrieve_ms(),
+                ..Timing::default()
+            },
+            tokens: TokenCount::default(),
+            cpu: Duration::ZERO,
+            wrote: false,
+            ranking,
+        }
+    }
+
+    /// Returns whether the answer abstains.
+    pub(super) fn run(&mut self) -> Result<bool, Failure> {
+        if !self.covered() {
+            return Ok(self.refuse("the notes do not hold what is asked for"));
+        }
+        let Some(generator) = self.parts.generator else {
+            return Ok(self.quote(EXTRACTS));
+        };
+        match self.ask.strategy {
+            Strategy::Extractive => Ok(self.quote(EXTRACTS)),
+            Strategy::Naive => self.naive(generator),
+            Strategy::Replug => self.replug(generator),
+            Strategy::Flare => self.flare(generator),
+            Strategy::SelfRag => self.self_rag(generator),
+            Strategy::Cascade => self.cascade(generator),
+        }
+    }
+
+    /// The question without filters.
+    pub(super) fn question(&self) -> &str {
+        &self.ranking.words
+    }
+
+    pub(super) fn hits(&self) -> &[Ranked] {
+        &self.ranking.ranked
+    }
+
+    /// What hits are about and what they say, as evidence.
+    pub(super) fn passages(&self) -> Shown {
+        let hits = self.hits().iter().enumerate();
+        hits.map(|(n, ranked)| (n, ranked.hit.text.clone()))
+            .collect()
+    }
+
+    // Steps.
+
+    pub(super) fn begin(&self) -> Begun {
+        Begun {
+            meter: Meter::start(),
+            at: Instant::now(),
+            tokens: self.tokens,
+            cpu: self.cpu,
+        }
+    }
+
+    pub(super) fn end(
+        &mut self,
+        begun: &Begun,
+        kind: StepKind,
+        outcome: impl Into<String>,
+        seen: Seen,
+    ) {
+        let outcome = outcome.into();
+        tracing::debug!(?kind, outcome, ?seen, "step");
+        let seen: BTreeMap<String, f32> = seen
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        self.steps.push(Step {
+            kind,
+            outcome,
+            seen,
+            tokens: TokenCount {
+                prompt: self.tokens.prompt - begun.tokens.prompt,
+                generated: self.tokens.generated - begun.tokens.generated,
+            },
+            took_ms: millis(begun.at),
+            joules: begun.meter.stop(self.cpu.saturating_sub(begun.cpu)).joules,
+        });
+    }
+
+    /// Tells of the search that began before there was anything to work with.
+    pub(super) fn retrieved(&mut self, meter: &Meter, started: Instant) {
+        let found = self.hits().len();
+        self.steps.push(Step {
+            kind: StepKind::Retrieve,
+            outcome: format!("{found} passages"),
+            seen: BTreeMap::new(),
+            tokens: TokenCount::default(),
+            took_ms: millis(started),
+            joules: meter.stop(Duration::ZERO).joules,
+        });
+    }
+
+    /// Is there anything in the notes that the question could be about?
+    fn covered(&mut self) -> bool {
+        let begun = self.begin();
+        let hits = self.hits();
+        let cosines = hits.iter().filter_map(|r| r.fused.judged.cosine);
+        let cosine = cosines.fold(0.0, f32::max);
+        let texts: Vec<String> = hits
+            .iter()
+            .map(|r| about(&r.hit) + " " + &r.hit.text)
+            .collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let coverage = context::coverage(self.question(), &texts[..texts.len().min(3)]);
+        let missing = context::missing_names(self.question(), &texts);
+        let score = |n: usize| hits.get(n).map_or(0.0, |r| r.hit.score);
+        let margin = score(0) - score(1);
+        // Do words and vectors like the same passage best?
+        let best = |of: fn(&rank::Fused) -> f32| {
+            let ranked = hits.iter().map(|r| of(&r.fused)).enumerate();
+            ranked.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(n, _)| n)
+        };
+        let agree = best(|f| f.dense) == best(|f| f.lexical);
+        let options = self.parts.options;
+        let covered = missing.is_empty()
+            && !hits.is_empty()
+            && (cosine >= options.least_cosine || coverage >= options.least_coverage);
+        let outcome = match (covered, missing.first()) {
+            (true, _) => "the notes may hold it".to_owned(),
+            (false, Some(name)) => format!("no note names {name}"),
+            (false, None) => "nothing near".to_owned(),
+        };
+        let best = self.sentences(0..self.hits().len(), (1, usize::MAX, 0.0));
+        let best = best.first().map_or(0.0, |(hit, span)| {
+            context::coverage(self.question(), &[&self.text_of(*hit)[span.clone()]])
+        });
+        let seen = vec![
+            ("best_cosine", cosine),
+            ("best_sentence_coverage", best),
+            ("coverage", coverage),
+            ("margin", margin),
+            ("lanes_agree", f32::from(u8::from(agree))),
+        ];
+        self.end(&begun, StepKind::Judge, outcome, seen);
+        covered
+    }
+
+    /// What a step saw, by the name that it was told under.
+    pub(super) fn seen(&self, kind: StepKind, name: &str) -> Option<f32> {
+        let step = self.steps.iter().rev().find(|step| step.kind == kind)?;
+        step.seen.get(name).copied()
+    }
+
+    /// Says that the notes do not hold an answer; returns that it abstained.
+    pub(super) fn refuse(&mut self, why: &str) -> bool {
+        let begun = self.begin();
+        NOT_FOUND.clone_into(&mut self.text);
+        self.citations.clear();
+        self.claims.clear();
+        self.reader.send(Event::Token(NOT_FOUND.to_owned()));
+        self.end(&begun, StepKind::Refuse, why, Vec::new());
+        true
+    }
+
+    /// Searches with further words; what is found anew comes behind the hits that are there. The
+    /// filters of the question hold. Says how many passages are new.
+    pub(super) fn search_again(&mut self, words: &str) -> Result<usize, Failure> {
+        let begun = self.begin();
+        // Words alone, so that none is read as a filter or an operator.
+        let words = context::content_words(words).join(" ");
+        let query = Query {
+            text: format!("{} {words}", self.ask.question),
+            ..self.ask.query()
+        };
+        let found = search::rank(&self.parts.searcher, &query)?;
+        self.timing.embed_ms += found.steps.embed_ms;
+        self.timing.retrieve_ms += found.retrieve_ms();
+        let known: Vec<String> = self.hits().iter().map(|r| r.hit.chunk_id.clone()).collect();
+        let anew = found.ranked.into_iter();
+        let anew: Vec<Ranked> = anew.filter(|r| !known.contains(&r.hit.chunk_id)).collect();
+        let count = anew.len();
+        self.ranking.ranked.extend(anew);
+        let outcome = format!("{count} more passages for “{words}”");
+        self.end(&begun, StepKind::SearchAgain, outcome, Vec::new());
+        Ok(count)
+    }
+
+    // Evidence.
+
+    /// The best sentences of some hits: at most `count`, at most `words` words, and none that
+    /// scores below `share` of the best.
+    pub(super) fn sentences(
+        &self,
+        among: Range<usize>,
+        (count, words, share): (usize, usize, f32),
+    ) -> Vec<(usize, Range<usize>)> {
+        let among = among.start.min(self.hits().len())..among.end.min(self.hits().len());
+        let hits: Vec<usize> = among.clone().collect();
+        let texts: Vec<&str> = hits.iter().map(|n| self.text_of(*n)).collect();
+        let chosen = self.with_evidence(&hits, &texts, |passages| {
+            let cost = |s: &str| s.split_whitespace().count();
+            context::choose_sentences(self.question(), passages, count, words, cost)
+        });
+        let best = chosen.iter().map(|c| c.score).fold(0.0, f32::max);
+        let good = chosen.into_iter().filter(|c| c.score >= share * best);
+        good.map(|c| (hits[c.passage], c.span)).collect()
+    }
+
+    /// Sentences without their marks, joined per passage.
+    pub(super) fn shown(&self, sentences: &[(usize, Range<usize>)]) -> Shown {
+        let mut shown: Shown = Vec::new();
+        for (hit, span) in sentences {
+            let sentence = plain(&self.text_of(*hit)[span.clone()]);
+            match shown.last_mut() {
+                Some((last, text)) if last == hit => {
+                    // A blank line keeps them apart when the draft is checked against them.
+                    text.push_str("\n\n");
+                    text.push_str(&sentence);
+                }
+                _ => shown.push((*hit, sentence)),
+            }
+        }
+        shown
+    }
+
+    pub(super) fn text_of(&self, hit: usize) -> &str {
+        &self.hits()[hit].hit.text
+    }
+
+    fn with_evidence<T>(
+        &self,
+        hits: &[usize],
+        texts: &[&str],
+        work: impl FnOnce(&[Evidence<'_>]) -> T,
+    ) -> T {
+        let about: Vec<String> = hits.iter().map(|n| about(&self.hits()[*n].hit)).collect();
+        let passages: Vec<Evidence<'_>> = hits
+            .iter()
+            .zip(texts.iter().zip(&about))
+            .map(|(hit, (text, about))| Evidence {
+                text,
+                about,
+                score: self.hits()[*hit].hit.score,
+            })
+            .collect();
+        work(&passages)
+    }
+
+    // Claims.
+
+    /// Finds the sentence that supports a claim best, among the passages that the model was shown.
+    fn support(&self, claim: &str, hits: &[usize]) -> Option<(usize, Support)> {
+        let texts: Vec<&str> = hits.iter().map(|hit| self.text_of(*hit)).collect();
+        // Words of the question are given, not claimed.
+        let asked = context::content_words(self.question());
+        let support = self.with_evidence(hits, &texts, |passages| {
+            context::support(claim, passages, &asked)
+        })?;
+        Some((hits[support.passage], support))
+    }
+
+    /// The longest supported beginning of a claim, with the hit that supports it and where in it;
+    /// `shown` is what the model read.
+    pub(super) fn supported_part<'c>(
+        &self,
+        claim: &'c str,
+        shown: &Shown,
+    ) -> Option<(&'c str, usize, Range<usize>)> {
+        let asked = context::content_words(self.question());
+        let hits: Vec<usize> = shown.iter().map(|(hit, _)| *hit).collect();
+        let texts: Vec<&str> = shown.iter().map(|(_, text)| text.as_str()).collect();
+        let (part, support) = self.with_evidence(&hits, &texts, |passages| {
+            context::supported_part(claim, passages, &asked)
+        })?;
+        let quoted = &texts[support.passage];
+        let number = |text: &str| text.contains(|c: char| c.is_ascii_digit());
+        let evasive = question::asks_for_number(self.question()) && !number(part) && number(quoted);
+        if evasive || !context::says_more(part, &asked) {
+            return None;
+        }
+        let hit = hits[support.passage];
+        let place = self.place_of(hit, &quoted[support.span])?;
+        Some((part, hit, place))
+    }
+
+    /// Where an evidence sentence stands in its passage; evidence is shown without its marks.
+    fn place_of(&self, hit: usize, quoted: &str) -> Option<Range<usize>> {
+        let text = self.text_of(hit);
+        let mut spans = context::sentences(text).into_iter();
+        spans.find(|span| plain(&text[span.clone()]).contains(quoted))
+    }
+
+    /// Numbers, dates and names of a claim that none of these hits holds.
+    pub(super) fn missing(&self, claim: &str, hits: &[usize]) -> Vec<String> {
+        let texts: Vec<String> = hits
+            .iter()
+            .map(|hit| about(&self.hits()[*hit].hit) + "\n" + self.text_of(*hit))
+            .collect();
+        let mut texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        texts.push(self.question());
+        context::unheld(claim, &texts)
+    }
+
+    /// Looks for the support of a claim that was just told, and marks it.
+    pub(super) fn mark(&mut self, claim: &str, hits: &[usize]) {
+        if says_not_found(claim) {
+            return;
+        }
+        let found = self.support(claim, hits);
+        let missing = self.missing(claim, hits);
+        let held = found.filter(|(_, support)| support.holds() && missing.is_empty());
+        let citations: Vec<usize> = held
+            .map(|(hit, support)| self.cite(hit, support.span))
+            .into_iter()
+            .collect();
+        let Some(n) = citations.first() else {
+            self.unsupported(claim, missing);
+            return;
+        };
+        self.say(&format!(" [{n}]"));
+        self.claims.push(Claim {
+            text: claim.to_owned(),
+            supported: true,
+            citations,
+            missing,
+        });
+    }
+
+    /// Marks a claim that was just told as one without support.
+    pub(super) fn unsupported(&mut self, claim: &str, missing: Vec<String>) {
+        self.say(" [?]");
+        self.claims.push(Claim {
+            text: claim.to_owned(),
+            supported: false,
+            citations: Vec::new(),
+            missing,
+        });
+    }
+
+    /// Tells a claim whose support is known, word by word.
+    pub(super) fn tell(&mut self, claim: &str, hit: usize, span: Range<usize>) {
+        if !self.text.is_empty() {
+            self.say(" ");
+        }
+        for word in claim.split_inclusive(' ') {
+            self.say(word);
+        }
+        let n = self.cite(hit, span);
+        self.say(&format!(" [{n}]"));
+        self.claims.push(Claim {
+            text: claim.to_owned(),
+            supported: true,
+            citations: vec![n],
+            missing: Vec::new(),
+        });
+    }
+
+    pub(super) fn say(&mut self, piece: &str) {
+        if !piece.is_empty() {
+            self.text.push_str(piece);
+            self.reader.send(Event::Token(piece.to_owned()));
+        }
+    }
+
+    /// Quotes the sentences that fit best; returns whether it abstains, because there are none.
+    pub(super) fn quote(&mut self, quotes: Quotes) -> bool {
+        let begun = self.begin();
+        let Quotes {
+            count,
+            words,
+            share,
+        } = quotes;
+        let chosen = self.sentences(0..self.hits().len(), (count, words, share));
+        if chosen.is_empty() {
+            return self.refuse("no sentence to quote");
+        }
+        let before = if self.text.is_empty() { "" } else { " " };
+        self.say(&format!("{before}From your notes: "));
+        let quotes = chosen.len();
+        for (i, (hit, span)) in chosen.into_iter().enumerate() {
+            let quote = plain(&self.text_of(hit)[span.clone()]);
+            let n = self.cite(hit, span);
+            let space = if i == 0 { "" } else { " " };
+            self.say(&format!("{space}“{quote}” [{n}]"));
+        }
+        let outcome = format!("{quotes} sentences");
+        self.end(&begun, StepKind::Quote, outcome, Vec::new());
+        false
+    }
+
+    /// Cites a span of a hit; the same span is cited once.
+    pub(super) fn cite(&mut self, hit: usize, span: Range<usize>) -> usize {
+        let ranked = &self.ranking.ranked[hit];
+        let chunk_id = ranked.chunk_at(span.start).to_string();
+        let hit: Hit = ranked.hit.clone();
+        let text = hit.text[span.clone()].to_owned();
+        let lines = hit.lines.map(|(first, _)| {
+            let newlines = |s: &str| u32::try_from(s.matches('\n').count()).unwrap_or(u32::MAX);
+            let from = first + newlines(&hit.text[..span.start]);
+            (from, from + newlines(&text))
+        });
+        let same = |c: &&Citation| c.chunk_id == chunk_id && c.text == text;
+        if let Some(known) = self.citations.iter().find(same) {
+            return known.n;
+        }
+        let citation = Citation {
+            n: self.citations.len() + 1,
+            kind: hit.kind,
+            path: hit.path,
+            title: hit.title,
+            heading: hit.heading,
+            lines,
+            page: hit.page,
+            text,
+            chunk_id,
+            unit_id: hit.unit_id,
+        };
+        self.citations.push(citation.clone());
+        let n = citation.n;
+        self.reader.send(Event::Citation(citation));
+        n
+    }
+
+    // The language model.
+
+    /// Lets the model write; `heard` hears of every piece. Where the evidence is too much for the
+    /// model, the last passage is left out.
+    pub(super) fn generate(
+        &mut self,
+        generator: &GeneratorHandle,
+        evidence: &Shown,
+        build: &dyn Fn(&Self, &[(usize, String)]) -> Prompt,
+        heard: &mut dyn FnMut(&mut Self, &str),
+    ) -> Result<Generated, Failure> {
+        let mut evidence = evidence.as_slice();
+        loop {
+            let prompt = build(self, evidence);
+            let mut running = generator.generate(prompt, Arc::clone(self.reader.cancel))?;
+            while let Some(piece) = running.pieces.blocking_recv() {
+                heard(self, &piece);
+                self.reader.gone |= self.reader.cancel.load(Ordering::Relaxed);
+            }
+            match running.result.wait().map_err(EngineError::Lane)? {
+                // Too much evidence for this model: the last passage is the least.
+                Err(EngineError::PromptTooLong { .. }) if evidence.len() > 1 => {
+                    evidence = &evidence[..evidence.len() - 1];
+                }
+                Err(error) => return Err(error.into()),
+                Ok(generated) => {
+                    self.wrote = true;
+                    self.cpu += generated.cpu;
+                    self.reader.gone |= generated.finish == Finish::Cancelled;
+                    self.timing.prefill_ms += generated.prefill.as_secs_f64() * 1e3;
+                    self.timing.generate_ms += generated.generate.as_secs_f64() * 1e3;
+                    self.tokens.prompt += generated.prompt_tokens;
+                    self.tokens.generated += generated.tokens();
+                    return Ok(generated);
+                }
+            }
+        }
+    }
+
+    /// The probability of a yes, among yes and no, as the model's next word.
+    pub(super) fn probability_of_yes(
+        &mut self,
+        generator: &GeneratorHandle,
+        messages: &[Message],
+    ) -> Result<f32, Failure> {
+        let mut likelihood = |answer: &str| -> Result<f32, Failure> {
+            let scored: Scored = generator.score(messages.to_vec(), answer.into())?;
+            self.cpu += scored.cpu;
+            self.timing.prefill_ms += scored.took.as_secs_f64() * 1e3;
+            self.tokens.prompt += scored.prompt_tokens;
+            Ok(scored.log_probs.iter().sum::<f32>())
+        };
+        let (yes, no) = (likelihood("Yes")?, likelihood("No")?);
+        self.reader.gone |= self.reader.cancel.load(Ordering::Relaxed);
+        Ok(1.0 / (1.0 + (no - yes).exp()))
+    }
+
+    /// Evidence, then the question.
+    pub(super) fn prompt(&self, evidence: &[(usize, String)]) -> Prompt {
+        Prompt {
+            stop: STOP.map(str::to_owned).to_vec(),
+            ..Prompt::new(
+                conversation(&self.titled(evidence), &self.task()),
+                self.parts.options.max_tokens,
+            )
+        }
+    }
+
+    /// Evidence with what it is about.
+    pub(super) fn titled(&self, evidence: &[(usize, String)]) -> Vec<(String, String)> {
+        let titled = evidence.iter();
+        titled
+            .map(|(hit, text)| (about(&self.hits()[*hit].hit), text.clone()))
+            .collect()
+    }
+
+    /// The question, as the model reads it.
+    pub(super) fn task(&self) -> String {
+        let yes_or_no = if question::is_polar(self.question()) {
+            " Begin with yes or no."
+        } else {
+            ""
+        };
+        format!("Question: {}{yes_or_no}", self.question().trim())
+    }
+}

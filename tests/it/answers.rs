@@ -1,0 +1,275 @@
+//! How answers are made: strategies and their steps, claims and their marks, with the real models
+//! and with a model server that says what the test wants.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+
+use crate::kit::Home;
+
+const NOTE: &str = "# Boiler\n\nThe boiler was serviced by Frau Adler in May 2023. \
+                    It needs two litres of water each month.\n\n\
+                    The cellar door is not locked.\n";
+
+fn home() -> Home {
+    let home = Home::new();
+    home.write("boiler.md", NOTE);
+    home.write("shed.md", "# Shed\n\nThe shed is painted green.\n");
+    home.add();
+    home
+}
+
+fn ask(home: &Home, question: &str, more: &[&str]) -> Value {
+    let mut arguments = vec!["ask", question];
+    arguments.extend(more);
+    home.json(&arguments)
+}
+
+fn kinds(answer: &Value) -> Vec<&str> {
+    let steps = answer["steps"].as_array().unwrap().iter();
+    steps.map(|step| step["kind"].as_str().unwrap()).collect()
+}
+
+/// A text with the log-probability of its tokens; each entry is a token.
+type Script = Vec<Vec<(&'static str, f32)>>;
+
+/// A model server that says one text of the script after the other, and the last again and again.
+/// Gives its settings.
+fn scripted(script: Script) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let serve = move || {
+        for (turn, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            let mut asked = Vec::new();
+            let mut buffer = [0; 4096];
+            while !whole(&asked) {
+                match stream.read(&mut buffer) {
+                    Ok(read) if read > 0 => asked.extend_from_slice(&buffer[..read]),
+                    _ => break,
+                }
+            }
+            let mut answer = String::from(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n",
+            );
+            for (token, log_prob) in &script[turn.min(script.len() - 1)] {
+                let choice = json!({"delta": {"content": token},
+                    "logprobs": {"content": [{"logprob": log_prob}]}});
+                answer += &format!("data: {}\n\n", json!({"choices": [choice]}));
+            }
+            answer += "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+            answer += "data: [DONE]\n\n";
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    };
+    std::thread::Builder::new().spawn(serve).unwrap();
+    format!("[models.server]\nurl = \"{url}\"\nmodel = \"scripted\"\n")
+}
+
+fn whole(request: &[u8]) -> bool {
+    let request = String::from_utf8_lossy(request);
+    let body = request.split_once("\r\n\r\n").map(|(_, body)| body);
+    body.is_some_and(|body| serde_json::from_str::<Value>(body).is_ok())
+}
+
+fn home_with(script: Script) -> Home {
+    let home = home();
+    fs::write(home.path("config.toml"), scripted(script)).unwrap();
+    home
+}
+
+#[test]
+fn each_strategy_answers_and_counts_what_it_spends() {
+    let home = home();
+    for strategy in [
+        "extractive",
+        "naive",
+        "replug",
+        "flare",
+        "self-rag",
+        "cascade",
+    ] {
+        let answer = ask(
+            &home,
+            "Who serviced the boiler?",
+            &["--strategy", strategy, "--k", "2"],
+        );
+        assert_eq!(answer["strategy"], strategy);
+        assert_eq!(kinds(&answer)[..2], ["retrieve", "judge"], "{strategy}");
+        let steps = answer["steps"].as_array().unwrap();
+        for spent in ["prompt", "generated"] {
+            let sum: u64 = steps
+                .iter()
+                .map(|s| s["tokens"][spent].as_u64().unwrap())
+                .sum();
+            assert_eq!(answer["tokens"][spent], sum, "{strategy} {spent}");
+        }
+        let joules: f64 = steps.iter().map(|s| s["joules"].as_f64().unwrap()).sum();
+        let all = answer["energy"]["joules"].as_f64().unwrap();
+        assert!(joules > 0.0 && joules <= all * 1.05 + 0.1, "{strategy}");
+        let reads = answer["tokens"]["prompt"].as_u64().unwrap() > 0;
+        let quotes = ["extractive", "cascade"].contains(&strategy);
+        assert_eq!(reads, !quotes, "{strategy}: SmolLM2-135M is not trusted");
+        assert_eq!(answer["model"].is_null(), quotes, "{strategy}");
+        // Every mark in the text is a citation or says that there is none.
+        let text = answer["answer"].as_str().unwrap();
+        let cited = answer["citations"].as_array().unwrap().len();
+        assert!(
+            text.contains("[1]") == (cited > 0) && (cited > 0 || text.contains("[?]")),
+            "{strategy}: {text}"
+        );
+    }
+}
+
+#[test]
+fn a_model_that_is_not_trusted_can_be_let_write_all_the_same() {
+    let home = home();
+    fs::write(
+        home.path("config.toml"),
+        "[answer]\ndrafts = \"always\"\nleast_log_prob = -9.0\n",
+    )
+    .unwrap();
+    let answer = ask(&home, "How many litres of water does the boiler need?", &[]);
+    assert_eq!(kinds(&answer)[2], "draft", "{answer}");
+    assert!(answer["tokens"]["generated"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn claims_without_support_are_marked_and_say_what_is_missing() {
+    let home = home_with(vec![vec![
+        ("It was Frau Adler.", -0.1),
+        (" She came with Dragan in 1999.", -0.1),
+    ]]);
+    let answer = ask(&home, "Who serviced the boiler?", &["--strategy", "naive"]);
+    assert_eq!(
+        answer["answer"],
+        "It was Frau Adler. [1] She came with Dragan in 1999. [?]"
+    );
+    let claims = answer["claims"].as_array().unwrap();
+    assert_eq!(claims[0]["citations"], json!([1]));
+    assert_eq!(claims[1]["supported"], false);
+    assert_eq!(claims[1]["missing"], json!(["1999", "dragan"]));
+    let shown = home.run(&["ask", "Who serviced the boiler?", "--strategy", "naive"]);
+    let shown = shown.ok().stdout;
+    assert!(shown.contains("[?] your notes do not support this: they do not hold 1999, dragan"));
+}
+
+#[test]
+fn a_draft_that_holds_up_is_told() {
+    let home = home_with(vec![vec![("It was Frau Adler.", -0.1)]]);
+    let answer = ask(&home, "Who serviced the boiler?", &[]);
+    assert_eq!(answer["answer"], "It was Frau Adler. [1]");
+    assert_eq!(answer["model"], "scripted");
+    assert_eq!(kinds(&answer), ["retrieve", "judge", "draft"]);
+}
+
+#[test]
+fn a_draft_that_does_not_hold_up_is_repaired_or_replaced_by_quotes() {
+    let wrong = vec![("It was Dragan.", -0.1)];
+    let home = home_with(vec![
+        wrong.clone(),
+        wrong.clone(),
+        vec![("Frau Adler.", -0.1)],
+    ]);
+    let answer = ask(&home, "Who serviced the boiler?", &[]);
+    assert_eq!(answer["answer"], "Frau Adler. [1]", "{answer}");
+    assert_eq!(kinds(&answer).last(), Some(&"repair"));
+
+    let home = home_with(vec![wrong]);
+    let answer = ask(&home, "Who serviced the boiler?", &[]);
+    let text = answer["answer"].as_str().unwrap();
+    assert!(
+        text.starts_with("From your notes: “The boiler was serviced by Frau Adler"),
+        "{text}"
+    );
+    assert_eq!(kinds(&answer).last(), Some(&"quote"));
+    assert!(!text.contains("Dragan"), "{text}");
+}
+
+#[test]
+fn a_draft_that_the_model_is_not_sure_of_is_not_told() {
+    let home = home_with(vec![vec![("It was Frau Adler.", -2.0)]]);
+    let answer = ask(&home, "Who serviced the boiler?", &[]);
+    assert_eq!(kinds(&answer).last(), Some(&"quote"), "{answer}");
+}
+
+#[test]
+fn flare_searches_where_the_model_was_not_sure() {
+    let home = home_with(vec![
+        vec![("It was", -0.1), (" Dragan", -3.0), (".", -0.1)],
+        vec![("It was Frau Adler.", -3.0)],
+        vec![("It was Frau Adler.", -3.0)],
+    ]);
+    let answer = ask(&home, "Who serviced the boiler?", &["--strategy", "flare"]);
+    assert_eq!(answer["answer"], "It was Frau Adler. [1]");
+    assert_eq!(
+        kinds(&answer),
+        ["retrieve", "judge", "draft", "search-again", "draft"]
+    );
+}
+
+#[test]
+fn yes_and_no_are_marked_unless_a_sentence_says_so() {
+    let home = home();
+    let check = |question: &str, begins: &str, supported: bool| {
+        let answer = ask(&home, question, &[]);
+        let text = answer["answer"].as_str().unwrap();
+        assert!(text.starts_with(begins), "{question}: {text}");
+        assert_eq!(answer["claims"][0]["supported"], supported, "{question}");
+        assert!(text.contains("From your notes: “"), "{text}");
+    };
+    check("Is the shed painted green?", "Yes. [1]", true);
+    check("Is the cellar door locked?", "No. [1]", true);
+    check(
+        "Was the boiler serviced by a plumber?",
+        "Yes, it seems. [?]",
+        false,
+    );
+}
+
+#[test]
+fn more_evidence_than_the_model_can_read_is_left_out() {
+    let home = Home::new();
+    for n in 0..5 {
+        let text = format!("The boiler number {n} was serviced in the year 20{n}7 by a person. ");
+        home.write(
+            &format!("{n}.md"),
+            format!("# Boiler {n}\n\n{}\n", text.repeat(12)),
+        );
+    }
+    home.add();
+    fs::write(home.path("config.toml"), "[models]\ncontext_tokens = 512\n").unwrap();
+    let answer = ask(
+        &home,
+        "When was boiler 3 serviced?",
+        &["--strategy", "naive"],
+    );
+    assert_eq!(answer["retrieval"]["hits"].as_array().unwrap().len(), 5);
+    let read = answer["tokens"]["prompt"].as_u64().unwrap();
+    assert!(read > 100 && read < 512, "{read}");
+}
+
+#[test]
+fn filters_hold_when_more_is_searched_for() {
+    let home = home_with(vec![
+        vec![("It is", -0.1), (" the boiler", -3.0), (" Adler", -0.1)],
+        vec![("It is green.", -0.1)],
+    ]);
+    let answer = ask(
+        &home,
+        "path:shed.md Which colour has the shed?",
+        &["--strategy", "flare"],
+    );
+    assert!(kinds(&answer).contains(&"search-again"), "{answer}");
+    for citation in answer["citations"].as_array().unwrap() {
+        assert!(citation["path"].as_str().unwrap().ends_with("shed.md"));
+    }
+    let more = answer["steps"].as_array().unwrap();
+    let more = more.iter().find(|s| s["kind"] == "search-again").unwrap();
+    assert!(
+        more["outcome"].as_str().unwrap().starts_with("0 more"),
+        "{more}"
+    );
+}
