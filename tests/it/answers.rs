@@ -230,6 +230,16 @@ fn yes_and_no_are_marked_unless_a_sentence_says_so() {
 }
 
 #[test]
+fn a_model_that_cannot_be_asked_for_probabilities_is_not_needed_for_a_verdict() {
+    let home = home_with(vec![vec![("No.", -0.1)]]);
+    let answer = ask(&home, "Is the shed painted green?", &[]);
+    assert!(answer["answer"].as_str().unwrap().starts_with("Yes. [1]"));
+    fs::write(home.path("config.toml"), "[models]\ngenerator = \"none\"\n").unwrap();
+    let answer = ask(&home, "Is the cellar door locked?", &[]);
+    assert!(answer["answer"].as_str().unwrap().starts_with("No. [1]"));
+}
+
+#[test]
 fn more_evidence_than_the_model_can_read_is_left_out() {
     let home = Home::new();
     for n in 0..5 {
@@ -265,6 +275,15 @@ fn filters_hold_when_more_is_searched_for() {
     assert!(kinds(&answer).contains(&"search-again"), "{answer}");
     for citation in answer["citations"].as_array().unwrap() {
         assert!(citation["path"].as_str().unwrap().ends_with("shed.md"));
+    }
+    // Every passage that was used is told.
+    let cited = answer["citations"].as_array().unwrap().iter();
+    let hits = answer["retrieval"]["hits"].as_array().unwrap();
+    for citation in cited {
+        assert!(
+            hits.iter()
+                .any(|hit| hit["chunk_id"] == citation["chunk_id"])
+        );
     }
     let more = answer["steps"].as_array().unwrap();
     let more = more.iter().find(|s| s["kind"] == "search-again").unwrap();

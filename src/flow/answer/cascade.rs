@@ -17,8 +17,8 @@ use super::StepKind;
 use super::prompt::{conversation, says_not_found, without_lead_in};
 use super::work::{Quotes, Shown, Work};
 use crate::domain::{context, question};
-use crate::engine::GeneratorHandle;
 use crate::engine::generate::{Generated, Prompt};
+use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::Failure;
 
 /// Sentences of the first draft, and the share of the best one's score below which a sentence is
@@ -56,12 +56,13 @@ type Supported = (String, usize, Range<usize>);
 
 impl Work<'_> {
     /// See the head of this file.
-    pub(super) fn cascade(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
+    pub(super) fn cascade(&mut self, generator: Option<&GeneratorHandle>) -> Result<bool, Failure> {
+        let writer = generator.filter(|_| self.parts.options.drafts);
         if question::is_polar(self.question()) {
-            return self.verdict(generator);
+            return self.verdict(writer);
         }
-        if self.parts.options.drafts {
-            return self.drafts(generator);
+        if let Some(writer) = writer {
+            return self.drafts(writer);
         }
         self.look_further()?;
         Ok(self.quote(QUOTES))
@@ -172,29 +173,30 @@ impl Work<'_> {
     /// a model's liking for one of them does not (contextual calibration, Zhao et al. 2021). Without
     /// one, the best sentence decides by denying something or not; people ask more for what is so
     /// (62 of 100 questions of `BoolQ`).
-    fn verdict(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
+    fn verdict(&mut self, writer: Option<&GeneratorHandle>) -> Result<bool, Failure> {
         let begun = self.begin();
         let grounds = (GROUNDS.count, GROUNDS.words, GROUNDS.share);
         let sentences = self.sentences(0..self.hits().len(), grounds);
+        if sentences.is_empty() {
+            return Ok(self.refuse("no sentence to judge by"));
+        }
         let asks_denial = context::is_denial(self.question());
         let denies = |work: &Self, (hit, span): &(usize, Range<usize>)| {
             context::is_denial(&work.text_of(*hit)[span.clone()]) != asks_denial
         };
-        let (says_yes, seen) = if self.parts.options.drafts {
-            let evidence = self.titled(&self.shown(&sentences));
-            let task = self.task();
-            let yes = self.probability_of_yes(generator, &conversation(&evidence, &task))?;
-            let blind = self.probability_of_yes(generator, &conversation(&[], &task))?;
-            if self.reader.gone {
-                return Ok(false);
-            }
-            (
+        let believed = match writer {
+            Some(writer) => self.belief(writer, &sentences)?,
+            None => None,
+        };
+        if self.reader.gone {
+            return Ok(false);
+        }
+        let (says_yes, seen) = match believed {
+            Some((yes, blind)) => (
                 yes >= blind,
                 vec![("yes", yes), ("yes_without_notes", blind)],
-            )
-        } else {
-            let denied = sentences.first().is_some_and(|first| denies(self, first));
-            (!denied, Vec::new())
+            ),
+            None => (!denies(self, &sentences[0]), Vec::new()),
         };
         let outcome = if says_yes { "yes" } else { "no" };
         self.end(&begun, StepKind::Reflect, outcome, seen);
@@ -216,6 +218,24 @@ impl Work<'_> {
             self.unsupported(claim, Vec::new());
         }
         Ok(self.quote(GROUNDS))
+    }
+
+    /// The probability of a yes with the notes and without; `None` from a model that cannot say.
+    fn belief(
+        &mut self,
+        writer: &GeneratorHandle,
+        sentences: &[(usize, Range<usize>)],
+    ) -> Result<Option<(f32, f32)>, Failure> {
+        let evidence = self.titled(&self.shown(sentences));
+        let task = self.task();
+        let mut yes = |evidence: &[(String, String)]| {
+            self.probability_of_yes(writer, &conversation(evidence, &task))
+        };
+        match yes(&evidence).and_then(|with| Ok((with, yes(&[])?))) {
+            Ok(both) => Ok(Some(both)),
+            Err(EngineError::Unsupported { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The sentences of a draft that the evidence supports, each with its support; ends at the

@@ -119,9 +119,9 @@ pub struct Citation {
 /// What was retrieved for an answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Retrieval {
-    /// Hits, best first.
+    /// Hits, best first; behind them those of further searches, whose scores are their own.
     pub hits: Vec<Hit>,
-    /// Milliseconds that it took.
+    /// Milliseconds that the first search took.
     pub took_ms: f64,
 }
 
@@ -307,7 +307,7 @@ fn make<'a>(
         ..ask.query()
     };
     let ranking = search::rank(&parts.searcher, &query)?;
-    let retrieval = Retrieval {
+    let mut retrieval = Retrieval {
         hits: ranking.ranked.iter().map(|r| r.hit.clone()).collect(),
         took_ms: millis(started),
     };
@@ -315,6 +315,7 @@ fn make<'a>(
     let mut work = Work::new(parts, ask, ranking, reader);
     work.retrieved(&meter, started);
     let abstained = by(&mut work)?;
+    retrieval.hits.extend(work.hits_since(retrieval.hits.len()));
     work.timing.total_ms = millis(started);
     let answer = Answer {
         id: ask.id.clone(),

@@ -128,16 +128,13 @@ impl<'a> Work<'a> {
         if !self.covered() {
             return Ok(self.refuse("the notes do not hold what is asked for"));
         }
-        let Some(generator) = self.parts.generator else {
-            return Ok(self.quote(EXTRACTS));
-        };
-        match self.ask.strategy {
-            Strategy::Extractive => Ok(self.quote(EXTRACTS)),
-            Strategy::Naive => self.naive(generator),
-            Strategy::Replug => self.replug(generator),
-            Strategy::Flare => self.flare(generator),
-            Strategy::SelfRag => self.self_rag(generator),
-            Strategy::Cascade => self.cascade(generator),
+        match (self.ask.strategy, self.parts.generator) {
+            (Strategy::Cascade, generator) => self.cascade(generator),
+            (Strategy::Extractive, _) | (_, None) => Ok(self.quote(EXTRACTS)),
+            (Strategy::Naive, Some(generator)) => self.naive(generator),
+            (Strategy::Replug, Some(generator)) => self.replug(generator),
+            (Strategy::Flare, Some(generator)) => self.flare(generator),
+            (Strategy::SelfRag, Some(generator)) => self.self_rag(generator),
         }
     }
 
@@ -148,6 +145,16 @@ impl<'a> Work<'a> {
 
     pub(super) fn hits(&self) -> &[Ranked] {
         &self.ranking.ranked
+    }
+
+    /// Hits that came after the first so many, numbered on.
+    pub(super) fn hits_since(&self, known: usize) -> Vec<Hit> {
+        let anew = self.hits().iter().enumerate().skip(known);
+        let numbered = anew.map(|(n, ranked)| Hit {
+            rank: n + 1,
+            ..ranked.hit.clone()
+        });
+        numbered.collect()
     }
 
     /// What hits are about and what they say, as evidence.
@@ -572,8 +579,8 @@ impl<'a> Work<'a> {
         &mut self,
         generator: &GeneratorHandle,
         messages: &[Message],
-    ) -> Result<f32, Failure> {
-        let mut likelihood = |answer: &str| -> Result<f32, Failure> {
+    ) -> Result<f32, EngineError> {
+        let mut likelihood = |answer: &str| -> Result<f32, EngineError> {
             let scored: Scored = generator.score(messages.to_vec(), answer.into())?;
             self.cpu += scored.cpu;
             self.timing.prefill_ms += scored.took.as_secs_f64() * 1e3;
