@@ -165,22 +165,13 @@ pub struct Chosen {
     pub score: f32,
 }
 
-/// The sentences that fit the question best, in reading order.
+/// The sentences that fit a question, best first.
 ///
 /// A question's word weighs more the fewer sentences hold it (inverse document frequency over the
 /// sentences at hand). A word that stands only around a sentence (title, headings, the heading or
-/// table header above it) counts half. Headings, table headers and front matter are never chosen:
-/// they name things and state nothing. A question for a number prefers sentences that hold one.
-///
-/// Takes at most `count` sentences, best first, until `budget` (as counted by `cost`) is spent; at
-/// least one.
-pub fn choose_sentences(
-    question: &str,
-    passages: &[Evidence<'_>],
-    count: usize,
-    budget: usize,
-    cost: impl Fn(&str) -> usize,
-) -> Vec<Chosen> {
+/// table header above it) counts half. Headings, table headers and front matter are left out: they
+/// name things and state nothing. A question for a number prefers sentences that hold one.
+pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> {
     let mut asked: Vec<String> = content_words(question);
     asked.sort();
     asked.dedup();
@@ -220,15 +211,37 @@ pub fn choose_sentences(
         })
         .collect();
     ranked.sort_by(|a, b| super::rank::descending(a.score, b.score));
+    ranked
+}
+
+/// How many sentences are taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Portion {
+    /// Sentences at most.
+    pub count: usize,
+    /// Their words at most; one sentence is taken whatever its length.
+    pub words: usize,
+    /// Share of the best sentence's score below which one is left out.
+    pub share: f32,
+}
+
+/// The best of ranked sentences, in reading order; `words` counts those of one.
+pub fn best_sentences(
+    ranked: &[Chosen],
+    portion: Portion,
+    words: impl Fn(&Chosen) -> usize,
+) -> Vec<Chosen> {
+    let best = ranked.first().map_or(0.0, |chosen| chosen.score);
     let mut spent = 0;
     let mut taken: Vec<Chosen> = Vec::new();
-    for chosen in ranked.into_iter().take(count) {
-        let price = cost(&passages[chosen.passage].text[chosen.span.clone()]);
-        if !taken.is_empty() && spent + price > budget {
+    for chosen in ranked.iter().take(portion.count) {
+        let price = words(chosen);
+        let enough = chosen.score >= portion.share * best;
+        if !taken.is_empty() && (spent + price > portion.words || !enough) {
             break;
         }
         spent += price;
-        taken.push(chosen);
+        taken.push(chosen.clone());
     }
     taken.sort_by_key(|c| (c.passage, c.span.start));
     taken
@@ -669,8 +682,7 @@ mod tests {
     fn evidence_is_chosen_by_what_is_asked() {
         let check = |question: &str, text: &str, expected: &str| {
             let passages = evidence(&[text, "Locks are useful. Doors too."]);
-            let words = |s: &str| s.split_whitespace().count();
-            let chosen = choose_sentences(question, &passages, 1, 100, words);
+            let chosen = rank_sentences(question, &passages);
             let found = &passages[chosen[0].passage].text[chosen[0].span.clone()];
             assert_eq!(found, expected, "{question}");
         };
@@ -688,6 +700,30 @@ mod tests {
         );
         let matter = "---\ntags: [oven]\n---\nThe oven is of clay.\n";
         check("Which tags has the oven?", matter, "The oven is of clay.");
+    }
+
+    #[test]
+    fn a_portion_ends_at_words_and_at_weaker_sentences() {
+        let chosen = |start: usize, score: f32| Chosen {
+            passage: 0,
+            span: start..start + 10,
+            score,
+        };
+        let ranked = [chosen(40, 1.0), chosen(0, 0.9), chosen(20, 0.4)];
+        let check = |count, words, share, expected: &[usize]| {
+            let portion = Portion {
+                count,
+                words,
+                share,
+            };
+            let taken = best_sentences(&ranked, portion, |_| 10);
+            let starts: Vec<usize> = taken.iter().map(|c| c.span.start).collect();
+            assert_eq!(starts, expected, "{portion:?}");
+        };
+        check(3, 100, 0.0, &[0, 20, 40]);
+        check(3, 100, 0.5, &[0, 40]);
+        check(3, 15, 0.0, &[40]);
+        check(1, 0, 0.0, &[40]);
     }
 
     #[test]

@@ -246,6 +246,26 @@ impl EmbedderHandle {
         })?)
     }
 
+    /// Embeds a few short texts with the urgency of a query, those of like length together; blocks.
+    ///
+    /// # Errors
+    /// What the model says; [`EngineError::Lane`] when the queue is full.
+    pub fn few(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EngineError> {
+        let job = move |model: &mut Lazy| {
+            let mut order: Vec<usize> = (0..texts.len()).collect();
+            order.sort_by_key(|i| texts[*i].len());
+            let mut vectors = vec![Vec::new(); texts.len()];
+            for batch in order.chunks(EMBED_BATCH) {
+                let batch_texts: Vec<String> = batch.iter().map(|i| texts[*i].clone()).collect();
+                for (i, vector) in batch.iter().zip(model.embed(&batch_texts)?) {
+                    vectors[*i] = vector;
+                }
+            }
+            Ok(vectors)
+        };
+        self.queries.submit(Priority::Urgent, job)?.wait()?
+    }
+
     /// Lets the copy of the model go that embeds passages; the next passages load it again.
     pub fn rest(&self) {
         // Nobody waits for this reply; an abandoned job would not run.

@@ -223,6 +223,8 @@ pub struct Ranking {
     pub lanes: Lanes,
     /// Where the time went.
     pub steps: Steps,
+    /// The vector of its words, where it has words.
+    pub vector: Option<Vec<f32>>,
     /// How the query was read.
     query: query::Query,
 }
@@ -334,10 +336,11 @@ pub fn rank(searcher: &Searcher<'_>, query: &Query) -> Result<Ranking, Failure> 
         Some(vector.map_err(EngineError::Lane)??)
     };
     let embed_ms = millis(started);
-    let vector = vector.as_deref();
     let ledger = store.ledger();
-    let ranked = ledger.read(|snapshot| Ok(rank_in(snapshot, searcher, query, &read, vector)))?;
+    let seek = vector.as_deref();
+    let ranked = ledger.read(|snapshot| Ok(rank_in(snapshot, searcher, query, &read, seek)))?;
     let mut ranking = ranked?;
+    ranking.vector = vector;
     ranking.steps.embed_ms = embed_ms;
     ranking.words.clone_from(&read.words);
     ranking.query = read;

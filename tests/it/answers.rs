@@ -132,7 +132,7 @@ fn a_model_that_is_not_trusted_can_be_let_write_all_the_same() {
     )
     .unwrap();
     let answer = ask(&home, "How many litres of water does the boiler need?", &[]);
-    assert_eq!(kinds(&answer)[2], "draft", "{answer}");
+    assert_eq!(kinds(&answer)[3], "draft", "{answer}");
     assert!(answer["tokens"]["generated"].as_u64().unwrap() > 0);
 }
 
@@ -162,7 +162,7 @@ fn a_draft_that_holds_up_is_told() {
     let answer = ask(&home, "Who serviced the boiler?", &[]);
     assert_eq!(answer["answer"], "It was Frau Adler. [1]");
     assert_eq!(answer["model"], "scripted");
-    assert_eq!(kinds(&answer), ["retrieve", "judge", "draft"]);
+    assert_eq!(kinds(&answer), ["retrieve", "judge", "weigh", "draft"]);
 }
 
 #[test]

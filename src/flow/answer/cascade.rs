@@ -8,38 +8,47 @@
 //!
 //! A model that does not read well (`coho models bench` measures it) is not asked to write: where a
 //! sentence that was chosen without a model holds the answer, its drafts lose it in most cases.
-//! Quotes need no model, and cost nothing; as many sentences are quoted as are nearly as good as the
-//! best, after another search where that one leaves words of the question open.
+//! Quotes need no language model, and cost next to nothing: the best sentences are weighed by the
+//! embedding model, too, and as many are quoted as are nearly as good as the best, after another
+//! search where that one leaves words of the question open.
 
 use std::ops::Range;
 
 use super::StepKind;
 use super::prompt::{conversation, says_not_found, without_lead_in};
-use super::work::{Quotes, Shown, Work};
+use super::work::{Sentence, Shown, Work};
+use crate::domain::context::Portion;
 use crate::domain::{context, question};
 use crate::engine::generate::{Generated, Prompt};
 use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::Failure;
 
-/// Sentences of the first draft, and the share of the best one's score below which a sentence is
-/// left out.
-const FIRST: (usize, f32) = (2, 0.85);
+/// What the first draft is written from; the words are those of the settings.
+const FIRST: Portion = Portion {
+    count: 2,
+    words: 0,
+    share: 0.85,
+};
 
-/// The same for the second draft; those of the first are not shown again.
-const SECOND: (usize, f32) = (4, 0.5);
+/// The same for the second draft; sentences of the first are not shown again.
+const SECOND: Portion = Portion {
+    count: 4,
+    words: 0,
+    share: 0.5,
+};
 
 /// Words less probable are not searched for.
 const SURE: f32 = 0.4;
 
 /// Quotes where nothing is drafted, or no draft holds up.
-const QUOTES: Quotes = Quotes {
+const QUOTES: Portion = Portion {
     count: 4,
     words: 120,
     share: 0.75,
 };
 
 /// Quotes that stand behind a verdict.
-const GROUNDS: Quotes = Quotes {
+const GROUNDS: Portion = Portion {
     count: 2,
     words: 80,
     share: 0.75,
@@ -58,6 +67,7 @@ impl Work<'_> {
     /// See the head of this file.
     pub(super) fn cascade(&mut self, generator: Option<&GeneratorHandle>) -> Result<bool, Failure> {
         let writer = generator.filter(|_| self.parts.options.drafts);
+        self.weigh_sentences()?;
         if question::is_polar(self.question()) {
             return self.verdict(writer);
         }
@@ -71,13 +81,13 @@ impl Work<'_> {
     /// Searches again, with the words of the best sentence, where it leaves much of the question
     /// open: what it names may be what the rest is about.
     fn look_further(&mut self) -> Result<(), Failure> {
-        let best = self.sentences(0..self.hits().len(), (1, usize::MAX, 0.0));
-        let Some((hit, span)) = best.into_iter().next() else {
+        let Some((hit, span)) = self.best_sentence() else {
             return Ok(());
         };
         let sentence = self.text_of(hit)[span].to_owned();
         if context::coverage(self.question(), &[&sentence]) < LEAST_HELD {
             self.search_again(&sentence)?;
+            self.weigh_sentences()?;
         }
         Ok(())
     }
@@ -86,7 +96,7 @@ impl Work<'_> {
     fn drafts(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
         // A word is about one token and a half.
         let words = self.parts.options.evidence_tokens * 2 / 3;
-        let first = self.sentences(0..3, (FIRST.0, words, FIRST.1));
+        let first = self.sentences(0..3, Portion { words, ..FIRST });
         let evidence = self.shown(&first);
         let (draft, claims) = self.draft(generator, StepKind::Draft, &evidence, &Self::prompt)?;
         if self.reader.gone || self.tell_all(&draft, &claims) {
@@ -96,8 +106,9 @@ impl Work<'_> {
         let agree = self.seen(StepKind::Judge, "lanes_agree");
         if agree.is_some_and(|agree| agree < 0.5) && !sure_of.trim().is_empty() {
             self.search_again(&sure_of)?;
+            self.weigh_sentences()?;
         }
-        let mut other = self.sentences(0..self.hits().len(), (SECOND.0, words, SECOND.1));
+        let mut other = self.sentences(0..self.hits().len(), Portion { words, ..SECOND });
         other.retain(|sentence| !first.contains(sentence));
         if !other.is_empty() {
             let evidence = self.shown(&other);
@@ -175,13 +186,12 @@ impl Work<'_> {
     /// (62 of 100 questions of `BoolQ`).
     fn verdict(&mut self, writer: Option<&GeneratorHandle>) -> Result<bool, Failure> {
         let begun = self.begin();
-        let grounds = (GROUNDS.count, GROUNDS.words, GROUNDS.share);
-        let sentences = self.sentences(0..self.hits().len(), grounds);
+        let sentences = self.sentences(0..self.hits().len(), GROUNDS);
         if sentences.is_empty() {
             return Ok(self.refuse("no sentence to judge by"));
         }
         let asks_denial = context::is_denial(self.question());
-        let denies = |work: &Self, (hit, span): &(usize, Range<usize>)| {
+        let denies = |work: &Self, (hit, span): &Sentence| {
             context::is_denial(&work.text_of(*hit)[span.clone()]) != asks_denial
         };
         let believed = match writer {
@@ -224,7 +234,7 @@ impl Work<'_> {
     fn belief(
         &mut self,
         writer: &GeneratorHandle,
-        sentences: &[(usize, Range<usize>)],
+        sentences: &[Sentence],
     ) -> Result<Option<(f32, f32)>, Failure> {
         let evidence = self.titled(&self.shown(sentences));
         let task = self.task();

@@ -157,6 +157,8 @@ pub enum StepKind {
     Retrieve,
     /// What was found was judged.
     Judge,
+    /// The best sentences were compared with the question by their meaning.
+    Weigh,
     /// The language model wrote.
     Draft,
     /// The language model judged.

@@ -3,7 +3,7 @@
 use super::prompt::says_not_found;
 use super::work::{Shown, Work};
 use super::{Amount, StepKind};
-use crate::domain::context;
+use crate::domain::context::{self, Portion};
 use crate::engine::GeneratorHandle;
 use crate::engine::generate::{MOST_PROMPTS, Prompt};
 use crate::error::Failure;
@@ -26,7 +26,12 @@ impl Work<'_> {
         let evidence = match amount {
             Amount::Sentences(count) => {
                 let all = 0..self.hits().len();
-                self.shown(&self.sentences(all, (count, usize::MAX, 0.0)))
+                let portion = Portion {
+                    count,
+                    words: usize::MAX,
+                    share: 0.0,
+                };
+                self.shown(&self.sentences(all, portion))
             }
             Amount::Passages(count) => {
                 let mut passages = self.passages();

@@ -11,7 +11,7 @@ use super::prompt::{STOP, about, conversation, plain, says_not_found};
 use super::{
     Answerer, Ask, Citation, Claim, Event, NOT_FOUND, Step, StepKind, Strategy, Timing, TokenCount,
 };
-use crate::domain::context::{self, Evidence, Support};
+use crate::domain::context::{self, Chosen, Evidence, Portion, Support};
 use crate::domain::{question, rank};
 use crate::energy::Meter;
 use crate::engine::generate::{Finish, Generated, Message, Prompt, Scored};
@@ -50,23 +50,18 @@ impl<'a> Reader<'a> {
 /// Evidence as the model reads it: the hit that it is from, and its words.
 pub(super) type Shown = Vec<(usize, String)>;
 
-/// How much is quoted.
-#[derive(Clone, Copy)]
-pub(super) struct Quotes {
-    /// Sentences at most.
-    pub count: usize,
-    /// Their words at most.
-    pub words: usize,
-    /// Share of the best sentence's score below which one is left out.
-    pub share: f32,
-}
-
 /// What `extractive` quotes.
-const EXTRACTS: Quotes = Quotes {
+const EXTRACTS: Portion = Portion {
     count: 2,
     words: 80,
     share: 0.5,
 };
+
+/// Sentences whose meaning is compared with the question's.
+const WEIGHED: usize = 8;
+
+/// A sentence: its hit, and where it is in that.
+pub(super) type Sentence = (usize, Range<usize>);
 
 /// What was seen in a step.
 pub(super) type Seen = Vec<(&'static str, f32)>;
@@ -86,6 +81,8 @@ pub(super) struct Work<'a> {
     pub cpu: Duration,
     pub wrote: bool,
     ranking: Ranking,
+    /// The best sentences of the hits, best first, once their meaning was weighed.
+    weighed: Option<Vec<Chosen>>,
 }
 
 /// Where a step began.
@@ -120,6 +117,7 @@ impl<'a> Work<'a> {
             cpu: Duration::ZERO,
             wrote: false,
             ranking,
+            weighed: None,
         }
     }
 
@@ -244,9 +242,8 @@ impl<'a> Work<'a> {
             (false, Some(name)) => format!("no note names {name}"),
             (false, None) => "nothing near".to_owned(),
         };
-        let best = self.sentences(0..self.hits().len(), (1, usize::MAX, 0.0));
-        let best = best.first().map_or(0.0, |(hit, span)| {
-            context::coverage(self.question(), &[&self.text_of(*hit)[span.clone()]])
+        let best = self.best_sentence().map_or(0.0, |(hit, span)| {
+            context::coverage(self.question(), &[&self.text_of(hit)[span]])
         });
         let seen = vec![
             ("best_cosine", cosine),
@@ -294,6 +291,7 @@ impl<'a> Work<'a> {
         let anew: Vec<Ranked> = anew.filter(|r| !known.contains(&r.hit.chunk_id)).collect();
         let count = anew.len();
         self.ranking.ranked.extend(anew);
+        self.weighed = None;
         let outcome = format!("{count} more passages for “{words}”");
         self.end(&begun, StepKind::SearchAgain, outcome, Vec::new());
         Ok(count)
@@ -301,27 +299,75 @@ impl<'a> Work<'a> {
 
     // Evidence.
 
-    /// The best sentences of some hits: at most `count`, at most `words` words, and none that
-    /// scores below `share` of the best.
-    pub(super) fn sentences(
-        &self,
-        among: Range<usize>,
-        (count, words, share): (usize, usize, f32),
-    ) -> Vec<(usize, Range<usize>)> {
-        let among = among.start.min(self.hits().len())..among.end.min(self.hits().len());
-        let hits: Vec<usize> = among.clone().collect();
+    /// The best sentences of some hits, in reading order.
+    pub(super) fn sentences(&self, among: Range<usize>, portion: Portion) -> Vec<Sentence> {
+        let ranked = match &self.weighed {
+            Some(weighed) => weighed.clone(),
+            None => self.rank_sentences(),
+        };
+        let ranked: Vec<Chosen> = ranked
+            .into_iter()
+            .filter(|chosen| among.contains(&chosen.passage))
+            .collect();
+        let words = |chosen: &Chosen| {
+            let sentence = &self.text_of(chosen.passage)[chosen.span.clone()];
+            sentence.split_whitespace().count()
+        };
+        let best = context::best_sentences(&ranked, portion, words);
+        best.into_iter().map(|c| (c.passage, c.span)).collect()
+    }
+
+    /// The best sentence of all hits.
+    pub(super) fn best_sentence(&self) -> Option<Sentence> {
+        let one = Portion {
+            count: 1,
+            words: usize::MAX,
+            share: 0.0,
+        };
+        self.sentences(0..self.hits().len(), one).into_iter().next()
+    }
+
+    fn rank_sentences(&self) -> Vec<Chosen> {
+        let hits: Vec<usize> = (0..self.hits().len()).collect();
         let texts: Vec<&str> = hits.iter().map(|n| self.text_of(*n)).collect();
-        let chosen = self.with_evidence(&hits, &texts, |passages| {
-            let cost = |s: &str| s.split_whitespace().count();
-            context::choose_sentences(self.question(), passages, count, words, cost)
+        self.with_evidence(&hits, &texts, |passages| {
+            context::rank_sentences(self.question(), passages)
+        })
+    }
+
+    /// Weighs the best sentences by their meaning, too: words alone do not see what is said in
+    /// others. To the share of the question's words comes the cosine to the question, of the
+    /// sentence with what it is about.
+    pub(super) fn weigh_sentences(&mut self) -> Result<(), Failure> {
+        let begun = self.begin();
+        let mut ranked = self.rank_sentences();
+        ranked.truncate(WEIGHED);
+        let Some(question) = self.ranking.vector.clone() else {
+            return Ok(());
+        };
+        let titled = ranked.iter().map(|chosen| {
+            let hit = &self.hits()[chosen.passage].hit;
+            format!("{}: {}", about(hit), plain(&hit.text[chosen.span.clone()]))
         });
-        let best = chosen.iter().map(|c| c.score).fold(0.0, f32::max);
-        let good = chosen.into_iter().filter(|c| c.score >= share * best);
-        good.map(|c| (hits[c.passage], c.span)).collect()
+        let vectors = self.parts.searcher.space.embedder.few(titled.collect())?;
+        for (chosen, vector) in ranked.iter_mut().zip(vectors) {
+            let cosine: f32 = question.iter().zip(&vector).map(|(a, b)| a * b).sum();
+            chosen.score += cosine;
+        }
+        ranked.sort_by(|a, b| rank::descending(a.score, b.score));
+        let score = |n: usize| ranked.get(n).map_or(0.0, |chosen| chosen.score);
+        let seen = vec![
+            ("best_sentence", score(0)),
+            ("sentence_margin", score(0) - score(1)),
+        ];
+        let outcome = format!("{} sentences", ranked.len());
+        self.weighed = Some(ranked);
+        self.end(&begun, StepKind::Weigh, outcome, seen);
+        Ok(())
     }
 
     /// Sentences without their marks, joined per passage.
-    pub(super) fn shown(&self, sentences: &[(usize, Range<usize>)]) -> Shown {
+    pub(super) fn shown(&self, sentences: &[Sentence]) -> Shown {
         let mut shown: Shown = Vec::new();
         for (hit, span) in sentences {
             let sentence = plain(&self.text_of(*hit)[span.clone()]);
@@ -477,14 +523,9 @@ impl<'a> Work<'a> {
     }
 
     /// Quotes the sentences that fit best; returns whether it abstains, because there are none.
-    pub(super) fn quote(&mut self, quotes: Quotes) -> bool {
+    pub(super) fn quote(&mut self, portion: Portion) -> bool {
         let begun = self.begin();
-        let Quotes {
-            count,
-            words,
-            share,
-        } = quotes;
-        let chosen = self.sentences(0..self.hits().len(), (count, words, share));
+        let chosen = self.sentences(0..self.hits().len(), portion);
         if chosen.is_empty() {
             return self.refuse("no sentence to quote");
         }
