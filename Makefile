@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/coho/target
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 COHO := $(CARGO_TARGET_DIR)/debug/coho
 
-.PHONY: help setup build models demo test lint doc golden bench bench-ingest retrieval answers evidence scale chunks tune smoke kills converge files fuzz release install clean-demo
+.PHONY: help setup build models demo test lint doc golden bench bench-ingest retrieval answers abstention evidence scale chunks tune smoke kills converge files fuzz release install clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ retrieval: models ## compare words, vectors, RRF and coho on the sets of COHO_EV
 answers: models ## compare the strategies on the sets with answers (COHO_EVAL_DATA; hours, goes on where it stopped)
 	$(EVAL) answers squad2_cs224n squadshifts_newwiki nq_oracle hotpotqa boolq_dev fm2 --limit 300 --resume --json > .answers.json \
 		&& mv .answers.json eval/results/answers.json
+
+abstention: models ## what refusing by each signal would do, on questions that the documents do not answer (COHO_EVAL_DATA)
+	$(EVAL) answers squad2_cs224n --strategy extractive cascade --limit 300 --resume --json > .abstention.json \
+		&& mv .abstention.json eval/results/abstention.json
 
 evidence: models ## compare how much the model reads: accuracy against prompt tokens (COHO_EVAL_DATA; hours)
 	$(EVAL) answers squadshifts_newwiki nq_oracle --strategy sentence two-sentences four-sentences eight-sentences passage three-passages naive \

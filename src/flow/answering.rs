@@ -5,7 +5,7 @@
 //! it enters a ledger: questions of an evaluation set are not the owner's.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -325,11 +325,15 @@ fn row(set: &str, method: Method, outcomes: &[Outcome], first: &[Outcome]) -> An
     }
 }
 
-/// A curve for each signal that all outcomes saw.
+/// A curve for each signal that all outcomes saw; what was refused before a step came to see it lies
+/// below all.
 fn curves(answers: &[&Outcome], others: &[&Outcome]) -> Vec<Curve> {
-    let names = answers.first().into_iter().flat_map(|o| o.seen.keys());
+    let names: BTreeSet<&String> = answers.iter().flat_map(|o| o.seen.keys()).collect();
     let values = |outcomes: &[&Outcome], name: &str| -> Option<Vec<f32>> {
-        let seen = outcomes.iter().map(|o| o.seen.get(name).copied());
+        let seen = outcomes.iter().map(|o| {
+            let refused = o.abstained.then_some(f32::MIN);
+            o.seen.get(name).copied().or(refused)
+        });
         seen.collect::<Option<Vec<f32>>>().filter(|v| !v.is_empty())
     };
     let curve = |name: &String| {
@@ -355,7 +359,7 @@ fn curves(answers: &[&Outcome], others: &[&Outcome]) -> Vec<Curve> {
             refused_rightly: refused.collect(),
         })
     };
-    names.filter_map(curve).collect()
+    names.into_iter().filter_map(curve).collect()
 }
 
 /// What an outcome scores; a refusal scores nothing.
@@ -608,7 +612,10 @@ mod tests {
             seen: BTreeMap::from([("signal".to_owned(), signal)]),
         };
         let with: Vec<Outcome> = (0..10_u8).map(|n| outcome(f32::from(n))).collect();
-        let without: Vec<Outcome> = [-1.0, -2.0, 0.5, 20.0].map(outcome).to_vec();
+        let mut without: Vec<Outcome> = [-1.0, 7.0, 0.5, 20.0].map(outcome).to_vec();
+        // Refused at once: nothing was seen.
+        without[1].abstained = true;
+        without[1].seen.clear();
         let curve = &curves(
             &with.iter().collect::<Vec<_>>(),
             &without.iter().collect::<Vec<_>>(),
