@@ -203,12 +203,15 @@ impl Log {
         let lines = text.lines().map(serde_json::from_str::<Outcome>);
         let known = lines.filter_map(Result::ok);
         let mut known = known.filter(|outcome| resume || !methods.contains(&outcome.method));
+        // Written beside the old one and put in its place: hours of work are in it.
+        let anew = path.with_extension("tmp");
         let mut log = Self {
-            file: File::create(path).map_err(io)?,
+            file: File::create(&anew).map_err(io)?,
             path: path.to_owned(),
             known: Vec::new(),
         };
         known.try_for_each(|outcome| log.push(outcome))?;
+        std::fs::rename(&anew, path).map_err(io)?;
         Ok(log)
     }
 

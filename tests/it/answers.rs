@@ -2,12 +2,12 @@
 //! and with a model server that says what the test wants.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
-use crate::kit::Home;
+use crate::kit::{Home, request_of};
 
 const NOTE: &str = "# Boiler\n\nThe boiler was serviced by Frau Adler in May 2023. \
                     It needs two litres of water each month.\n\n\
@@ -43,14 +43,7 @@ fn scripted(script: Script) -> String {
     let serve = move || {
         for (turn, stream) in listener.incoming().enumerate() {
             let mut stream = stream.unwrap();
-            let mut asked = Vec::new();
-            let mut buffer = [0; 4096];
-            while !whole(&asked) {
-                match stream.read(&mut buffer) {
-                    Ok(read) if read > 0 => asked.extend_from_slice(&buffer[..read]),
-                    _ => break,
-                }
-            }
+            request_of(&mut stream);
             let mut answer = String::from(
                 "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n",
             );
@@ -66,12 +59,6 @@ fn scripted(script: Script) -> String {
     };
     std::thread::Builder::new().spawn(serve).unwrap();
     format!("[models.server]\nurl = \"{url}\"\nmodel = \"scripted\"\n")
-}
-
-fn whole(request: &[u8]) -> bool {
-    let request = String::from_utf8_lossy(request);
-    let body = request.split_once("\r\n\r\n").map(|(_, body)| body);
-    body.is_some_and(|body| serde_json::from_str::<Value>(body).is_ok())
 }
 
 fn home_with(script: Script) -> Home {

@@ -461,3 +461,21 @@ fn is_type(name: &str, value: &Value) -> bool {
         _ => false,
     }
 }
+
+/// Reads a request whose body is JSON, up to its end or until the other side has gone.
+pub fn request_of(stream: &mut impl Read) -> String {
+    let mut request = Vec::new();
+    let mut buffer = [0; 4096];
+    let whole = |request: &[u8]| {
+        let request = String::from_utf8_lossy(request);
+        let body = request.split_once("\r\n\r\n").map(|(_, body)| body);
+        body.is_some_and(|body| serde_json::from_str::<Value>(body).is_ok())
+    };
+    while !whole(&request) {
+        match stream.read(&mut buffer) {
+            Ok(read) if read > 0 => request.extend_from_slice(&buffer[..read]),
+            _ => break,
+        }
+    }
+    String::from_utf8_lossy(&request).into_owned()
+}

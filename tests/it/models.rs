@@ -1,7 +1,7 @@
 //! The real models: known cosines, special tokens in documents, broken files.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use coho::engine::onnx::{OnnxEmbedder, Tokens};
 use coho::engine::server::ModelServer;
 use coho::engine::{Embedder, EngineError};
 
-use crate::kit::models_folder;
+use crate::kit::{models_folder, request_of};
 
 fn embedder() -> OnnxEmbedder {
     let models = models_folder();
@@ -448,18 +448,15 @@ fn a_model_without_a_chat_template_writes_all_the_same() {
         ..options(512)
     });
     assert!(!model.describe().unwrap().has_template);
-    let stream = model.generate(prompt("Say hello."), never()).unwrap();
-    let written = stream.result.wait().unwrap().unwrap();
-    assert!(!written.text.trim().is_empty());
-    assert!(!written.text.contains("<|im_"), "{}", written.text);
+    let text = written(&model, prompt("Say hello.")).unwrap().text;
+    assert!(!text.trim().is_empty() && !text.contains("<|im_"), "{text}");
 }
 
 #[test]
 fn one_who_never_reads_holds_up_nobody() {
     let model = llama(1024);
     let unread = model.generate(prompt("Tell a story."), never()).unwrap();
-    let stream = model.generate(prompt("Say hello."), never()).unwrap();
-    assert!(stream.result.wait().unwrap().is_ok());
+    assert!(written(&model, prompt("Say hello.")).is_ok());
     // Nothing was taken from it, and it ended all the same.
     let written = unread.result.wait().unwrap().unwrap();
     assert!(!written.text.is_empty());
@@ -471,19 +468,7 @@ fn model_server(answer: &'static str) -> (String, std::thread::JoinHandle<String
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     let asked = std::thread::Builder::new().spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let mut asked = String::new();
-        let mut buffer = [0; 4096];
-        let whole = |asked: &str| {
-            let body = asked.split_once("\r\n\r\n").map(|(_, body)| body);
-            body.is_some_and(|body| serde_json::from_str::<serde_json::Value>(body).is_ok())
-        };
-        loop {
-            let read = stream.read(&mut buffer).unwrap();
-            asked.push_str(&String::from_utf8_lossy(&buffer[..read]));
-            if read == 0 || whole(&asked) {
-                break;
-            }
-        }
+        let asked = request_of(&mut stream);
         stream.write_all(answer.as_bytes()).unwrap();
         asked
     });

@@ -61,10 +61,10 @@ struct Waiting {
 const WAIT_POLICY: &str = "OMP_WAIT_POLICY";
 const SPIN_COUNT: &str = "GOMP_SPINCOUNT";
 
-/// How often a thread looks before it sleeps. By default 300,000 times, which takes all the time of
+/// How often a thread looks before it sleeps. By default 300,000 times, which takes the time of
 /// the thread that it waits for as soon as anything else runs beside it: on two cores with one busy
-/// neighbour at nice 19, such as our own ingestion, generation fell from 70 to under 2 tokens/s.
-/// With 2,000 it is 21 there and still 70 alone.
+/// neighbour at nice 19, as our own ingestion is, two texts of 64 tokens did not come within 50 s.
+/// With 2,000 they are written at 21 tokens/s there; alone it costs some percent at most.
 const SPINS: &str = "2000";
 
 impl LlamaProcess {

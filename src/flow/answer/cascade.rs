@@ -6,8 +6,8 @@
 //! words that the model was sure of, other sentences, a second draft; then one repair from the
 //! single best sentence. What still does not hold is not told: the notes are quoted.
 //!
-//! A model that does not read well (`coho models bench` measures it) is not asked to write: where a
-//! sentence that was chosen without a model holds the answer, its drafts lose it in most cases.
+//! A model that does not read well (`coho models bench` measures it) is not asked to write: its
+//! drafts lose what the sentences hold that they are written from (see `reading`).
 //! Quotes need no language model, and cost next to nothing: the best sentences are weighed by the
 //! embedding model, too, and as many are quoted as are nearly as good as the best, after another
 //! search where that one leaves words of the question open.

@@ -1,9 +1,9 @@
 //! Does a language model read well? Asked of each model on a few notes of our own making.
 //!
 //! Each note is two sentences, of which one answers the question and one is there to mislead. A
-//! model that gets many of them wrong is better quoted from the notes than asked to write: measured
-//! with SmolLM2-135M on four sets, the two sentences that were chosen without a model hold the
-//! answer in 58 to 87 of 100 cases, its drafts from them in 37 to 45.
+//! model that gets many of them wrong is better quoted from the notes than asked to write: with
+//! SmolLM2-135M and 380 questions of three sets, the two sentences that were chosen without a model
+//! held the answer in 60 to 87 of 100 cases, its drafts from them in 37 to 43.
 
 use std::sync::Arc;
 

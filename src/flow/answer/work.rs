@@ -81,8 +81,8 @@ pub(super) struct Work<'a> {
     pub cpu: Duration,
     pub wrote: bool,
     ranking: Ranking,
-    /// The best sentences of the hits, best first, once their meaning was weighed.
-    weighed: Option<Vec<Chosen>>,
+    /// Sentences of the hits, best first.
+    ranked: Vec<Chosen>,
 }
 
 /// Where a step began.
@@ -100,7 +100,7 @@ impl<'a> Work<'a> {
         ranking: Ranking,
         reader: Reader<'a>,
     ) -> Self {
-        Self {
+        let mut work = Self {
             parts,
             ask,
             reader,
@@ -117,8 +117,10 @@ impl<'a> Work<'a> {
             cpu: Duration::ZERO,
             wrote: false,
             ranking,
-            weighed: None,
-        }
+            ranked: Vec::new(),
+        };
+        work.ranked = work.rank_sentences();
+        work
     }
 
     /// Returns whether the answer abstains.
@@ -291,7 +293,7 @@ impl<'a> Work<'a> {
         let anew: Vec<Ranked> = anew.filter(|r| !known.contains(&r.hit.chunk_id)).collect();
         let count = anew.len();
         self.ranking.ranked.extend(anew);
-        self.weighed = None;
+        self.ranked = self.rank_sentences();
         let outcome = format!("{count} more passages for “{words}”");
         self.end(&begun, StepKind::SearchAgain, outcome, Vec::new());
         Ok(count)
@@ -301,13 +303,10 @@ impl<'a> Work<'a> {
 
     /// The best sentences of some hits, in reading order.
     pub(super) fn sentences(&self, among: Range<usize>, portion: Portion) -> Vec<Sentence> {
-        let ranked = match &self.weighed {
-            Some(weighed) => weighed.clone(),
-            None => self.rank_sentences(),
-        };
+        let ranked = self.ranked.iter();
         let ranked: Vec<Chosen> = ranked
-            .into_iter()
             .filter(|chosen| among.contains(&chosen.passage))
+            .cloned()
             .collect();
         let words = |chosen: &Chosen| {
             let sentence = &self.text_of(chosen.passage)[chosen.span.clone()];
@@ -340,11 +339,11 @@ impl<'a> Work<'a> {
     /// sentence with what it is about.
     pub(super) fn weigh_sentences(&mut self) -> Result<(), Failure> {
         let begun = self.begin();
-        let mut ranked = self.rank_sentences();
-        ranked.truncate(WEIGHED);
         let Some(question) = self.ranking.vector.clone() else {
             return Ok(());
         };
+        let mut ranked = std::mem::take(&mut self.ranked);
+        ranked.truncate(WEIGHED);
         let titled = ranked.iter().map(|chosen| {
             let hit = &self.hits()[chosen.passage].hit;
             format!("{}: {}", about(hit), plain(&hit.text[chosen.span.clone()]))
@@ -361,7 +360,7 @@ impl<'a> Work<'a> {
             ("sentence_margin", score(0) - score(1)),
         ];
         let outcome = format!("{} sentences", ranked.len());
-        self.weighed = Some(ranked);
+        self.ranked = ranked;
         self.end(&begun, StepKind::Weigh, outcome, seen);
         Ok(())
     }
