@@ -3,6 +3,8 @@
 //! Both edges hold an [`App`]; a service holds a [`Service`], which adds the background. Nothing
 //! below this file knows that there are edges.
 
+pub mod learning;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use self::learning::{Background, Presence};
 use crate::domain::chunk::Limits;
 use crate::domain::generator::Reading;
 use crate::domain::rank::Weights;
@@ -32,7 +35,8 @@ use crate::flow::search::{self, Found, Query, Searcher};
 use crate::flow::space::{Cutter, Space, Spaces};
 use crate::flow::watch::{Syncer, WatchOptions};
 use crate::settings::{Places, Settings};
-use crate::store::ledger::{self, Source};
+use crate::store::ledger::{self, Rules, Source};
+use crate::store::units::UseUnits;
 use crate::store::{Access, Store, StoreError, VectorSpace};
 
 /// Tokens of the headings that are embedded with a chunk, at most.
@@ -56,6 +60,8 @@ pub struct App {
     pub reranker: Option<RerankerHandle>,
     /// Ingestion.
     pub ingest: Arc<Ingest>,
+    /// When the owner was last here.
+    pub presence: Presence,
 }
 
 /// The clock that the edges hand down: milliseconds since 1970.
@@ -108,6 +114,7 @@ impl App {
             generator,
             reranker,
             ingest: Arc::new(ingest),
+            presence: Presence::default(),
         })
     }
 
@@ -133,6 +140,8 @@ impl App {
             literal: false,
             rerank: self.settings.search.rerank && self.reranker.is_some(),
             explain: false,
+            units: UseUnits::Active,
+            merge: self.settings.writeback.merge,
             asked_ms: now_ms(),
         }
     }
@@ -156,6 +165,7 @@ impl App {
         cancel: &Arc<AtomicBool>,
         emit: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Answer, Failure> {
+        self.presence.here();
         self.answering(|parts| answer::answer(parts, ask, cancel, emit))
     }
 
@@ -178,6 +188,7 @@ impl App {
             least_coverage: answering.least_coverage,
             drafts: answering.drafts.allow(self.reading()),
             least_log_prob: answering.least_log_prob,
+            merge: self.settings.writeback.merge,
         };
         let space = self.spaces.current();
         work(&Answerer {
@@ -202,6 +213,7 @@ impl App {
             k: k.unwrap_or(self.settings.answer.k),
             source,
             kept: true,
+            units: UseUnits::Active,
             asked_ms: now_ms(),
         }
     }
@@ -231,14 +243,9 @@ impl App {
     ///
     /// # Errors
     /// [`BadRequest`] for what is not a readable folder, lies in another source or around one.
-    pub fn add_source(
-        &self,
-        path: &Path,
-        include: &[String],
-        exclude: &[String],
-    ) -> Result<Source, Failure> {
+    pub fn add_source(&self, path: &Path, rules: &Rules) -> Result<Source, Failure> {
         let root = readable_folder(path)?;
-        for pattern in include.iter().chain(exclude) {
+        for pattern in rules.include.iter().chain(&rules.exclude) {
             scan::glob(pattern).map_err(crate::flow::ingest::IngestError::from)?;
         }
         let Some(name) = root.to_str() else {
@@ -277,9 +284,10 @@ impl App {
             )
             .into());
         }
-        let id = self.store.ledger().write(|transaction| {
-            ledger::add_source(transaction, name, include, exclude, now_ms())
-        })?;
+        let id = self
+            .store
+            .ledger()
+            .write(|transaction| ledger::add_source(transaction, name, rules, now_ms()))?;
         Ok(self
             .store
             .ledger()
@@ -576,6 +584,8 @@ pub struct Service {
     pub app: Arc<App>,
     /// The background. Dropped, and so joined, before the parts it uses.
     pub syncer: Syncer,
+    /// Writeback in idle time.
+    pub learning: Background,
 }
 
 impl Service {
@@ -598,7 +608,13 @@ impl Service {
         for source in app.store.ledger().read(|snapshot| snapshot.sources())? {
             syncer.watch(&source, Duration::ZERO);
         }
-        Ok(Self { app, syncer })
+        let learning = Background::spawn(Arc::clone(&app))
+            .map_err(|source| StoreError::io(Path::new("a thread"), source))?;
+        Ok(Self {
+            app,
+            syncer,
+            learning,
+        })
     }
 
     /// All sources, with what only the background knows of them.

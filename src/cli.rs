@@ -18,6 +18,7 @@ mod models;
 pub mod output;
 mod remote;
 mod show;
+mod units;
 
 use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
@@ -34,7 +35,8 @@ use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::flow::answer::{Event, Strategy};
 use crate::flow::ingest::Report;
 use crate::settings::{self, Places, Settings};
-use crate::store::ledger::Source;
+use crate::store::ledger::{Rules, Source};
+use crate::store::units::UseUnits;
 use crate::store::{Access, StoreError};
 use remote::Remote;
 
@@ -67,6 +69,12 @@ enum Command {
         /// Only register it
         #[arg(long)]
         no_sync: bool,
+        /// Never distil knowledge units from it
+        #[arg(long)]
+        no_writeback: bool,
+        /// Others wrote what is in it: what is learned from it needs a second source or your word
+        #[arg(long)]
+        outside: bool,
     },
     /// List the folders that were added, or remove one
     Sources {
@@ -129,6 +137,16 @@ enum Command {
         #[arg(long)]
         note: Option<String>,
     },
+    /// List, show and decide about the knowledge units that were distilled
+    Units {
+        #[command(subcommand)]
+        action: units::UnitsAction,
+    },
+    /// Distil knowledge units from answers that hold up
+    Writeback {
+        #[command(subcommand)]
+        action: units::WritebackAction,
+    },
     /// Show what is known, and what could not be read
     Status {
         /// List the files that could not be read, with the reason
@@ -160,6 +178,9 @@ enum Command {
     },
     /// Write units, questions, answers and feedback as JSON lines
     Export {
+        /// What to write
+        #[arg(value_enum, default_value_t)]
+        what: care::Export,
         /// A new file, instead of stdout
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -269,7 +290,17 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             include,
             exclude,
             no_sync,
-        } => add(session, path, include, exclude, no_sync),
+            no_writeback,
+            outside,
+        } => {
+            let rules = Rules {
+                include,
+                exclude,
+                writeback: !no_writeback,
+                outside,
+            };
+            add(session, path, &rules, no_sync)
+        }
         Command::Sources { action: None } => sources(session),
         Command::Sources {
             action: Some(SourcesAction::Remove { source }),
@@ -291,20 +322,22 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             strategy,
             k,
             source,
-            no_units: _,
-        } => ask(session, question, strategy, k, source.as_deref()),
+            no_units,
+        } => ask(session, question, strategy, k, source.as_deref(), no_units),
         Command::Feedback {
             answer,
             verdict,
             note,
         } => feedback(session, &answer, &verdict, note.as_deref()),
+        Command::Units { action } => units::run(session, action),
+        Command::Writeback { action } => units::writeback(session, action),
         Command::Status { problems } => status(session, problems),
         Command::Eval { action } => eval::run(&session, action),
         Command::Verify { repair } => care::run_verify(session, repair),
         Command::Reindex => care::reindex(session),
         Command::Backup { file } => care::run_backup(session, &file),
         Command::Restore { file } => care::run_restore(session, &file),
-        Command::Export { output } => care::export(session, output.as_deref()),
+        Command::Export { what, output } => care::export(session, what, output.as_deref()),
         Command::Models { action } => models::run(session, action),
         Command::Doctor => Ok(doctor::run(&session)),
         Command::Completions { .. } => unreachable!("handled above"),
@@ -334,18 +367,12 @@ fn open_for_writing(session: Session) -> Result<Writing, Failure> {
     }
 }
 
-fn add(
-    session: Session,
-    path: PathBuf,
-    include: Vec<String>,
-    exclude: Vec<String>,
-    no_sync: bool,
-) -> Result<ExitCode, Failure> {
+fn add(session: Session, path: PathBuf, rules: &Rules, no_sync: bool) -> Result<ExitCode, Failure> {
     let json = session.json;
     let path = std::path::absolute(&path).unwrap_or(path);
     let (source, report) = match open_for_writing(session)? {
         Writing::Here(app) => {
-            let source = app.add_source(&path, &include, &exclude)?;
+            let source = app.add_source(&path, rules)?;
             let report = if no_sync {
                 None
             } else {
@@ -354,7 +381,7 @@ fn add(
             (source, report)
         }
         Writing::There(remote) => {
-            let source = remote.add_source(&path, &include, &exclude)?;
+            let source = remote.add_source(&path, rules)?;
             let report = if no_sync {
                 None
             } else {
@@ -665,11 +692,15 @@ fn ask(
     strategy: Option<Strategy>,
     k: Option<usize>,
     source: Option<&str>,
+    no_units: bool,
 ) -> Result<ExitCode, Failure> {
     let json = session.json;
     let app = session.open(Access::Read)?;
     let source = source.map(|name| source_named(&app, name)).transpose()?;
-    let ask = app.question(question, strategy, k, source);
+    let mut ask = app.question(question, strategy, k, source);
+    if no_units {
+        ask.units = UseUnits::Off;
+    }
     let cancel = Arc::new(AtomicBool::new(false));
     let mut stdout = std::io::stdout();
     let mut tell = |event| {

@@ -15,6 +15,7 @@ use toml::{Table, Value};
 use crate::domain::generator::{Drafts, KvType, ServerOptions};
 use crate::domain::rank::Weights;
 use crate::domain::strategy::Strategy;
+use crate::domain::unit::{Merge, Review};
 use crate::error::{Fault, Kind, nearest};
 
 /// Everything that the owner can set.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub answer: Answering,
     /// Watching folders.
     pub watch: Watching,
+    /// Learning from answers.
+    pub writeback: Writeback,
     /// Reading files.
     pub extract: Extraction,
     /// Cutting documents.
@@ -190,6 +193,46 @@ impl Default for Watching {
             rescan_s: 600,
             poll_s: 15,
             backup_s: 3600,
+        }
+    }
+}
+
+/// Learning from answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Writeback {
+    /// Whether a running service distils units by itself, in idle time.
+    pub automatic: bool,
+    /// Who puts units in use: `auto` (when they have helped and harmed nothing), or `ask` (you).
+    pub review: Review,
+    /// How units take part in answers: `ranking`, `context` or `both`.
+    pub merge: Merge,
+    /// Whether the language model's probabilities are asked for (slower; a weak model adds little).
+    pub model_gates: bool,
+    /// Quiet time before the service begins, in seconds.
+    pub idle_s: u64,
+    /// Seconds of work a day at most.
+    pub day_s: u64,
+    /// Joules a day at most.
+    pub day_joules: f64,
+    /// Units made a day at most.
+    pub day_units: u32,
+    /// Units that rest on one document at most.
+    pub per_document: usize,
+}
+
+impl Default for Writeback {
+    fn default() -> Self {
+        Self {
+            automatic: true,
+            review: Review::Auto,
+            merge: Merge::default(),
+            model_gates: true,
+            idle_s: 60,
+            day_s: 1800,
+            day_joules: 20_000.0,
+            day_units: 200,
+            per_document: 20,
         }
     }
 }

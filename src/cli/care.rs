@@ -9,6 +9,7 @@ use super::{Session, output, show, sync_all};
 use crate::app::{App, now_ms};
 use crate::error::{BadRequest, Failure};
 use crate::flow::verify::{Verdict, verify};
+use crate::flow::writeback::training;
 use crate::store::verify::Difference;
 use crate::store::{Access, Store, StoreError, VectorSpace, backup, ledger};
 
@@ -174,7 +175,17 @@ pub(super) fn run_restore(session: Session, archive: &Path) -> Result<ExitCode, 
     Ok(ExitCode::SUCCESS)
 }
 
-/// What `coho export` writes: a type and the query that gives its rows.
+/// What `coho export` writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Export {
+    /// Units, questions, answers and feedback
+    #[default]
+    Everything,
+    /// Verified questions, evidence and answers in chat format, for fine-tuning a model of your own
+    Training,
+}
+
+/// What `coho export` writes of everything: a type and the query that gives its rows.
 const EXPORTS: &[(&str, &str)] = &[
     (
         "question",
@@ -197,10 +208,14 @@ const EXPORTS: &[(&str, &str)] = &[
 ];
 
 /// Columns that hold JSON.
-const NESTED: &[&str] = &["body", "questions", "scores", "evidence"];
+const NESTED: &[&str] = &["body", "questions", "scores", "gates", "evidence"];
 
 /// `coho export`: units, questions, answers and feedback as JSON lines.
-pub(super) fn export(session: Session, target: Option<&Path>) -> Result<ExitCode, Failure> {
+pub(super) fn export(
+    session: Session,
+    what: Export,
+    target: Option<&Path>,
+) -> Result<ExitCode, Failure> {
     let store = Store::open(&session.places.home, Access::Read)?;
     let io = |path: &Path, source| StoreError::io(path, source);
     let standard = Path::new("stdout");
@@ -220,6 +235,14 @@ pub(super) fn export(session: Session, target: Option<&Path>) -> Result<ExitCode
             Box::new(std::io::BufWriter::new(file))
         }
     };
+    if what == Export::Training {
+        training::examples(&store, &mut |example| {
+            let line = serde_json::to_string(example)?;
+            writeln!(out, "{line}").map_err(|source| io(path, source))
+        })?;
+        out.flush().map_err(|source| io(path, source))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     store.ledger().read(|snapshot| {
         for (name, query) in EXPORTS {
             snapshot.each_row(query, &mut |row| {

@@ -11,12 +11,14 @@ use crate::error::{BadRequest, Failure};
 use crate::flow::answering::{self, Log, Method, Plan};
 use crate::flow::chunking::{self, SpanSet};
 use crate::flow::evaluate::{self, EvaluationSet, Row};
+use crate::flow::learning::{self, Variant};
 use crate::flow::scale::{self, Sample};
 use crate::flow::search::Searcher;
 use crate::flow::tune;
 use crate::settings::{Places, Settings};
 use crate::store::Access;
 use crate::store::StoreError;
+use crate::store::ledger::Rules;
 use crate::store::nearest::VectorIndexKind;
 
 #[derive(Subcommand)]
@@ -33,6 +35,26 @@ pub(super) enum Action {
         /// Go on with what was asked before, by the same model with the same number of passages
         #[arg(long)]
         resume: bool,
+        /// Passages looked at
+        #[arg(long, default_value_t = 5)]
+        k: usize,
+    },
+    /// Learn from half of the questions of a set and ask the others, with units and without
+    Writeback {
+        #[command(flatten)]
+        chosen: Chosen,
+        /// Ways to answer
+        #[arg(long, value_enum, default_values_t = [Method::Extractive, Method::Cascade], num_args = 1..)]
+        strategy: Vec<Method>,
+        /// Which units are in use
+        #[arg(long, value_enum, default_values_t = [Variant::Writeback, Variant::Approved, Variant::GoldGates, Variant::NoGates, Variant::RawChunks, Variant::Pairs, Variant::Random], num_args = 1..)]
+        units: Vec<Variant>,
+        /// Questions learned from at most
+        #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
+        learn: usize,
+        /// Questions asked with strategies that need the language model, at most
+        #[arg(long, default_value_t = 100)]
+        limit_model: usize,
         /// Passages looked at
         #[arg(long, default_value_t = 5)]
         k: usize,
@@ -110,6 +132,26 @@ pub(super) fn run(session: &Session, action: Action) -> Result<ExitCode, Failure
             resume,
             k,
         } => answers(session, &chosen, (&strategy, resume), k),
+        Action::Writeback {
+            chosen,
+            strategy,
+            units,
+            learn,
+            limit_model,
+            k,
+        } => {
+            let plan = learning::Plan {
+                methods: strategy,
+                variants: units,
+                k,
+                learn,
+                limit: chosen.limit,
+                limit_model,
+                model_gates: session.settings.writeback.model_gates,
+                merge: session.settings.writeback.merge,
+            };
+            writeback(session, &chosen, &plan)
+        }
         Action::Tune(chosen) => tune(session, &chosen),
         Action::Chunks { max_tokens, set } => chunks(session, &max_tokens, set),
         Action::Scale {
@@ -222,6 +264,62 @@ fn answers(
     Ok(ExitCode::SUCCESS)
 }
 
+/// Everything happens in a copy of the set's knowledge base: the base stays without units.
+fn writeback(
+    session: &Session,
+    chosen: &Chosen,
+    plan: &learning::Plan,
+) -> Result<ExitCode, Failure> {
+    let mut all = learning::Measured::default();
+    chosen.each(|set| {
+        let app = copied(session, set)?;
+        let bar = show::CountBar::new(&set.name, 0);
+        let told = |what: &str, done: usize, of: usize| bar.step(what, done, of);
+        let measured = app.answering(|parts| learning::measure(parts, set, plan, &told))?;
+        bar.finish();
+        if !session.json {
+            show::learned(&measured);
+        }
+        all.gains.extend(measured.gains);
+        all.ranking.extend(measured.ranking);
+        all.yields.extend(measured.yields);
+        Ok(())
+    })?;
+    if session.json {
+        show::json(&all);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A fresh copy of the set's knowledge base, in place of the one of the last run.
+fn copied(session: &Session, set: &EvaluationSet) -> Result<App, Failure> {
+    let folder = session.places.home.join("eval");
+    let name = set.name.replace('/', "-");
+    let base = folder.join(&name);
+    if !base.join("ledger.sqlite").exists() {
+        drop(knowledge_base(session, set)?);
+    }
+    let copy = folder.join(format!("{name}-writeback"));
+    let _ = std::fs::remove_dir_all(&copy);
+    copy_folder(&base, &copy).map_err(|source| StoreError::io(&copy, source))?;
+    let places = places_at(session, copy);
+    App::open(session.settings.clone(), places, Access::Write)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
 fn tune(session: &Session, chosen: &Chosen) -> Result<ExitCode, Failure> {
     let mut sets = Vec::new();
     chosen.each(|set| {
@@ -310,7 +408,7 @@ fn fill(
     std::fs::create_dir_all(&notes).map_err(|source| StoreError::io(&notes, source))?;
     let places = places_at(session, folder.join(format!("scale-{chunks}")));
     let app = App::open(session.settings.clone(), places, Access::Write)?;
-    let source = app.add_source(&notes, &[], &[])?;
+    let source = app.add_source(&notes, &Rules::default())?;
     let bar = show::CountBar::new(&format!("{chunks} chunks"), chunks);
     with(&app, |parts| {
         scale::fill(parts, &source, samples, chunks, |done| bar.update(done))
@@ -339,7 +437,7 @@ fn homes_below(folder: &Path) -> Vec<PathBuf> {
 
 /// Knowledge bases that are made of others, or of documents cut in other ways.
 fn is_derived(name: &str) -> bool {
-    name.starts_with("scale-") || name.starts_with("chunking-")
+    name.starts_with("scale-") || name.starts_with("chunking-") || name.ends_with("-writeback")
 }
 
 /// Questions of all sets in turn.
@@ -374,7 +472,7 @@ fn knowledge_base(session: &Session, set: &EvaluationSet) -> Result<App, Failure
 
 fn open_set(settings: Settings, places: Places, notes: &Path) -> Result<App, Failure> {
     let app = App::open(settings, places, Access::Write)?;
-    let source = app.add_source(notes, &[], &[])?;
+    let source = app.add_source(notes, &Rules::default())?;
     let bar = show::SyncBar::new(&source.path);
     evaluate::ingest_set(&app.ingest, &source, &|progress| bar.update(progress))?;
     bar.finish();

@@ -11,6 +11,7 @@ use crate::domain::generator::Reading;
 use crate::engine::install::Installed;
 use crate::engine::manifest::Role;
 use crate::flow::ingest::Report;
+use crate::flow::writeback::Finding;
 use crate::store::ledger::Source;
 
 /// `coho add`.
@@ -72,6 +73,13 @@ pub struct Noted {
     pub answer: String,
     /// `good` or `bad`.
     pub verdict: String,
+}
+
+/// `coho units lint`.
+#[derive(Serialize, JsonSchema)]
+pub struct Linted {
+    /// What should not be.
+    pub findings: Vec<Finding>,
 }
 
 /// `coho models list`.

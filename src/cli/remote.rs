@@ -7,11 +7,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::app::learning::RunBody;
 use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::flow::ingest::Report;
+use crate::flow::writeback;
 use crate::settings::{Places, write_private};
 use crate::store::StoreError;
-use crate::store::ledger::Source;
+use crate::store::ledger::{Rules, Source};
 
 const FILE: &str = "service.json";
 
@@ -152,14 +154,19 @@ impl Remote {
         .into())
     }
 
-    pub(super) fn add_source(
-        &self,
-        path: &Path,
-        include: &[String],
-        exclude: &[String],
-    ) -> Result<Source, Failure> {
-        let body = json!({ "path": path, "include": include, "exclude": exclude });
+    pub(super) fn add_source(&self, path: &Path, rules: &Rules) -> Result<Source, Failure> {
+        let body = json!({
+            "path": path,
+            "include": rules.include,
+            "exclude": rules.exclude,
+            "writeback": rules.writeback,
+            "outside": rules.outside,
+        });
         read(self.call("POST", "/v1/sources", Some(&body))?)
+    }
+
+    pub(super) fn write_back(&self, body: &RunBody) -> Result<writeback::Report, Failure> {
+        read(self.call("POST", "/v1/writeback", Some(&json!(body)))?)
     }
 
     pub(super) fn sync(&self, id: i64) -> Result<Report, Failure> {

@@ -15,10 +15,11 @@ use crate::engine::GeneratorHandle;
 use crate::engine::install::Step;
 use crate::error::Failure;
 use crate::flow::answer::Answer;
-use crate::flow::answering::{AnswerRow, Method};
+use crate::flow::answering::AnswerRow;
 use crate::flow::chunking::CutRow;
 use crate::flow::evaluate::Row;
 use crate::flow::ingest::{Progress, Report};
+use crate::flow::learning::Measured;
 use crate::flow::scale::Size;
 use crate::flow::search::{Explanation, Found, QueryExplanation};
 use crate::flow::tune::Trial;
@@ -224,8 +225,8 @@ pub(super) fn answer_row(row: &AnswerRow) {
     );
 }
 
-fn name_of(method: Method) -> String {
-    let value = clap::ValueEnum::to_possible_value(&method);
+fn name_of(value: impl clap::ValueEnum) -> String {
+    let value = value.to_possible_value();
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
@@ -313,6 +314,69 @@ pub(super) fn size(size: &Size) {
     );
 }
 
+/// What writeback was worth.
+pub(super) fn learned(measured: &Measured) {
+    for row in &measured.yields {
+        out!(
+            "{:<22} {:<11} {} answers, {} units, {:.1} % supported, {:.1} % hold the answer; \
+             refused {:?}, contested {}; each {:.2} calls, {:.2} s, {:.1} J, {:.0} bytes",
+            row.set,
+            name_of(row.variant),
+            row.answers,
+            row.units,
+            row.supported * 100.0,
+            row.holds_answer * 100.0,
+            row.refused,
+            row.contested,
+            row.model_calls,
+            row.seconds,
+            row.joules,
+            row.bytes
+        );
+    }
+    for row in &measured.ranking {
+        out!(
+            "{:<22} {:<11} {:<10} {:<8} {:.2} → {:.2} ({:+.2} to {:+.2}), {} questions",
+            row.set,
+            name_of(row.variant),
+            name_of(row.group),
+            row.metric,
+            row.value.0 * 100.0,
+            row.value.1 * 100.0,
+            row.interval.0 * 100.0,
+            row.interval.1 * 100.0,
+            row.questions
+        );
+    }
+    for row in &measured.gains {
+        out!(
+            "{:<22} {:<11} {:<10} {:<11} right {:.2} → {:.2} ({:+.2} to {:+.2}), p {:.3}, {}+ {}-, \
+             F1 {:.1} → {:.1}, tokens {:.0} → {:.0}, joules {:.2} → {:.2}, ms {:.0} → {:.0}, {} recalled, {} questions",
+            row.set,
+            name_of(row.variant),
+            name_of(row.group),
+            name_of(row.method),
+            row.right.0 * 100.0,
+            row.right.1 * 100.0,
+            row.interval.0 * 100.0,
+            row.interval.1 * 100.0,
+            row.p,
+            row.better_worse.0,
+            row.better_worse.1,
+            row.f1.0 * 100.0,
+            row.f1.1 * 100.0,
+            row.prompt_tokens.0,
+            row.prompt_tokens.1,
+            row.joules.0,
+            row.joules.1,
+            row.took_ms.0,
+            row.took_ms.1,
+            row.recalled,
+            row.questions
+        );
+    }
+}
+
 /// What verifying found.
 pub(super) fn verdict(verdict: &Verdict) {
     for difference in &verdict.repaired {
@@ -386,6 +450,13 @@ pub(super) fn status(status: &Status) {
             status.problems
         );
     }
+}
+
+/// A moment for a person: local time.
+pub(super) fn moment(ms: i64) -> String {
+    let moment = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
+    let local = moment.to_zoned(jiff::tz::TimeZone::system());
+    local.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// A size for a person.
@@ -493,6 +564,16 @@ impl CountBar {
 
     pub(super) fn update(&self, done: usize) {
         self.0.set_position(done as u64);
+    }
+
+    pub(super) fn step(&self, what: &str, done: usize, total: usize) {
+        self.0.set_prefix(what.to_owned());
+        self.update_of(done, total);
+    }
+
+    pub(super) fn update_of(&self, done: usize, total: usize) {
+        self.0.set_length(total as u64);
+        self.update(done);
     }
 
     pub(super) fn finish(&self) {

@@ -101,7 +101,7 @@ pub fn content_words(text: &str) -> Vec<String> {
 }
 
 /// Do two lower-case words say the same, up to an ending? Works without knowing the language.
-fn same_word(a: &str, b: &str) -> bool {
+pub(super) fn same_word(a: &str, b: &str) -> bool {
     if a == b {
         return true;
     }

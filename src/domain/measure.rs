@@ -83,6 +83,28 @@ pub fn bootstrap_interval(differences: &[f64], rounds: usize, seed: u64) -> (f64
     (at(25), at(975))
 }
 
+/// The two-sided exact test of `McNemar` (1947): how likely differences at least as lopsided as
+/// `better` against `worse` are, if either were as likely; 1 where nothing differs.
+pub fn mcnemar(better: usize, worse: usize) -> f64 {
+    let differing = better + worse;
+    let fewer = better.min(worse);
+    // Sum of binomial probabilities, by logarithms: the counts may be thousands.
+    let mut log = count(differing) * 0.5_f64.ln();
+    let mut sum = 0.0;
+    for n in 0..=fewer {
+        sum += log.exp();
+        log += (count(differing - n) / count(n + 1))
+            .max(f64::MIN_POSITIVE)
+            .ln();
+    }
+    (2.0 * sum).min(1.0)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers of questions")]
+fn count(questions: usize) -> f64 {
+    questions as f64
+}
+
 /// `SplitMix64` (Steele, Lea and Flood 2014): enough for resampling.
 struct SplitMix(u64);
 
@@ -165,5 +187,19 @@ mod tests {
                 prop_assert!((ndcg(&best, &judged, k) - 1.0).abs() < 1e-12);
             }
         }
+    }
+
+    #[test]
+    fn mcnemar_is_the_binomial_test() {
+        let check = |better, worse, expected: f64| {
+            let p = mcnemar(better, worse);
+            assert!((p - expected).abs() < 1e-6, "{better} {worse}: {p}");
+        };
+        // scipy.stats.binomtest(k, n, 0.5).pvalue
+        check(0, 0, 1.0);
+        check(5, 0, 0.0625);
+        check(10, 2, 0.038_574_218_75);
+        check(59, 62, 0.855_821_6);
+        check(30, 30, 1.0);
     }
 }

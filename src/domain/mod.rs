@@ -5,6 +5,7 @@
 
 pub mod chunk;
 pub mod context;
+pub mod gate;
 pub mod gather;
 pub mod generator;
 pub mod language;
@@ -17,4 +18,5 @@ pub mod rank;
 pub mod scoring;
 pub mod source;
 pub mod strategy;
+pub mod unit;
 pub mod words;

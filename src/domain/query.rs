@@ -330,7 +330,7 @@ fn test(key: &str, value: &str, now: &Zoned) -> Result<Test, BadQuery> {
 }
 
 /// The day that a date names: a day, the first of a month or year, or some time ago.
-fn day(value: &str, now: &Zoned) -> Option<Date> {
+pub fn day(value: &str, now: &Zoned) -> Option<Date> {
     let today = now.date();
     match value {
         "today" => return Some(today),

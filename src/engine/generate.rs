@@ -1,5 +1,6 @@
 //! What is asked of a language model and what it answers, wherever the model runs.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -106,6 +107,9 @@ pub struct Prompt {
     /// How many parts from the beginning come again and again: the model's state behind them is
     /// kept on disk.
     pub lasting_parts: usize,
+    /// What that state belongs to, if it is to be dropped with something: letters and digits.
+    #[serde(default)]
+    pub lasting_with: Option<String>,
     /// Tokens to generate at most.
     pub max_tokens: usize,
     /// How tokens are chosen.
@@ -123,6 +127,7 @@ impl Prompt {
             messages,
             beside: Vec::new(),
             lasting_parts: 1,
+            lasting_with: None,
             max_tokens,
             sampling: Sampling::default(),
             stop: Vec::new(),
@@ -175,10 +180,8 @@ impl Generated {
     }
 
     /// Mean natural log-probability of the generated tokens; 0 when there are none.
-    #[expect(clippy::cast_precision_loss, reason = "answers have few tokens")]
     pub fn mean_log_prob(&self) -> f32 {
-        let sum: f32 = self.log_probs.iter().sum();
-        sum / self.log_probs.len().max(1) as f32
+        mean(&self.log_probs)
     }
 
     /// The least probability of a token that lies in these bytes of the text, at least in part; 1
@@ -227,6 +230,18 @@ pub struct Scored {
     pub took: Duration,
     /// Processor time of the model's process, shared out as for [`Generated`].
     pub cpu: Duration,
+}
+
+impl Scored {
+    /// Mean natural log-probability of the text's tokens; 0 when there are none.
+    pub fn mean_log_prob(&self) -> f32 {
+        mean(&self.log_probs)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "answers have few tokens")]
+fn mean(log_probs: &[f32]) -> f32 {
+    log_probs.iter().sum::<f32>() / log_probs.len().max(1) as f32
 }
 
 /// What a model file says of itself, and how it is run.
@@ -283,6 +298,9 @@ pub trait Generator: Send + Sync {
 
     /// How much of the model is loaded, 0 to 1, while it is being loaded.
     fn loading(&self) -> Option<f32>;
+
+    /// Drops the states on disk that belong to something which is not among these.
+    fn keep_states_of(&self, _owners: &HashSet<String>) {}
 
     /// Lets the model go if it was not used for `idle`; the next question loads it again.
     fn unload_if_idle(&self, idle: Duration);

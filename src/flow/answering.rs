@@ -26,13 +26,14 @@ use crate::engine::generate::{Message, Prompt, Role};
 use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::Failure;
 use crate::store::StoreError;
+use crate::store::units::UseUnits;
 
 const ROUNDS: usize = 2000;
 const SEED: u64 = 20_261_121;
 
 /// What is measured: a strategy, or the language model alone.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
@@ -75,6 +76,11 @@ enum Way {
 }
 
 impl Method {
+    /// Does it ask the language model, whichever it is?
+    pub(super) fn needs_model(self) -> bool {
+        !matches!(self, Self::Extractive | Self::Cascade)
+    }
+
     fn way(self) -> Way {
         match self {
             Self::ClosedBook => Way::ClosedBook,
@@ -123,6 +129,9 @@ pub struct Outcome {
     /// What its steps saw, by name.
     #[serde(default)]
     pub seen: BTreeMap<String, f32>,
+    /// Whether it was answered from a knowledge unit.
+    #[serde(default)]
+    pub recalled: bool,
 }
 
 /// What one way to answer does with one set.
@@ -266,7 +275,7 @@ pub fn measure(
             let outcome = if let Some(outcome) = known {
                 outcome
             } else {
-                let outcome = put(parts, question, *method, plan.k)?;
+                let outcome = put(parts, question, *method, plan.k, UseUnits::Off)?;
                 log.push(outcome.clone())?;
                 outcome
             };
@@ -366,7 +375,7 @@ fn curves(answers: &[&Outcome], others: &[&Outcome]) -> Vec<Curve> {
 }
 
 /// What an outcome scores; a refusal scores nothing.
-fn scored(outcome: &Outcome, part: fn(&Score) -> f64) -> f64 {
+pub(super) fn scored(outcome: &Outcome, part: fn(&Score) -> f64) -> f64 {
     if outcome.abstained {
         return 0.0;
     }
@@ -374,11 +383,15 @@ fn scored(outcome: &Outcome, part: fn(&Score) -> f64) -> f64 {
 }
 
 /// Asks one question.
-fn put(
+///
+/// # Errors
+/// What the store and the models say.
+pub(super) fn put(
     parts: &Answerer<'_>,
     question: &SetQuestion,
     method: Method,
     k: usize,
+    units: UseUnits,
 ) -> Result<Outcome, Failure> {
     let (text, golden) = asked(question);
     let mut outcome = Outcome {
@@ -394,6 +407,7 @@ fn put(
         energy: Energy::default(),
         took_ms: 0.0,
         seen: BTreeMap::new(),
+        recalled: false,
     };
     let mut ask = Ask {
         id: question.id.clone(),
@@ -402,6 +416,7 @@ fn put(
         k,
         source: None,
         kept: false,
+        units,
         asked_ms: 0,
     };
     let cancel = Arc::default();
@@ -432,7 +447,9 @@ fn put(
         Way::From(amount) => answer::written_from(parts, &ask, amount, &cancel)?,
     };
     let seen = answer.steps.iter().flat_map(|step| step.seen.clone());
+    let from_unit = |step: &answer::Step| step.kind == answer::StepKind::Recall;
     Ok(Outcome {
+        recalled: answer.steps.iter().any(from_unit),
         seen: seen.collect(),
         said: said(&answer.answer),
         abstained: answer.abstained,
@@ -444,7 +461,7 @@ fn put(
 }
 
 /// A claim that is to be judged becomes a question: "Is it true that …?".
-fn asked(question: &SetQuestion) -> (String, Vec<String>) {
+pub(super) fn asked(question: &SetQuestion) -> (String, Vec<String>) {
     let verdict = |answer: &String| match answer.as_str() {
         "SUPPORTS" => Some("yes".to_owned()),
         "REFUTES" => Some("no".to_owned()),
@@ -486,14 +503,14 @@ fn closed_book(
 }
 
 /// So many of them, spread over all: neighbours are about the same documents.
-fn spread<'a>(questions: &[&'a SetQuestion], limit: usize) -> Vec<&'a SetQuestion> {
+pub(super) fn spread<'a>(questions: &[&'a SetQuestion], limit: usize) -> Vec<&'a SetQuestion> {
     let taken = questions.len().min(limit);
     let places = (0..taken).map(|i| i * questions.len() / taken);
     places.map(|place| questions[place]).collect()
 }
 
 /// An answer without the marks of its citations, and without those of quotes, which stick to words.
-fn said(answer: &str) -> String {
+pub(super) fn said(answer: &str) -> String {
     let mut text = String::with_capacity(answer.len());
     let mut rest = answer;
     while let Some(open) = rest.find('[') {
@@ -585,6 +602,7 @@ mod tests {
             energy: Energy::default(),
             took_ms: 1.0,
             seen: BTreeMap::new(),
+            recalled: false,
         };
         let mut log = Log::open(&path, &[], true).unwrap();
         log.push(outcome(Method::Naive, "1")).unwrap();
@@ -613,6 +631,7 @@ mod tests {
             energy: Energy::default(),
             took_ms: 1.0,
             seen: BTreeMap::from([("signal".to_owned(), signal)]),
+            recalled: false,
         };
         let with: Vec<Outcome> = (0..10_u8).map(|n| outcome(f32::from(n))).collect();
         let mut without: Vec<Outcome> = [-1.0, 7.0, 0.5, 20.0].map(outcome).to_vec();
@@ -643,6 +662,7 @@ mod tests {
             energy: Energy::default(),
             took_ms: 1.0,
             seen: BTreeMap::new(),
+            recalled: false,
         };
         let all = [
             outcome(&["tree"], false),

@@ -19,9 +19,11 @@ use super::search::{self, Searcher};
 use crate::domain::chunk::ChunkId;
 use crate::domain::measure::{Gains, bootstrap_interval, mean, ndcg, recall, reciprocal_rank};
 use crate::domain::rank::fuse_by_rank;
+use crate::domain::unit::Merge;
 use crate::error::{BadRequest, Failure};
 use crate::store::StoreError;
 use crate::store::ledger::{Snapshot, Source};
+use crate::store::units::UseUnits;
 
 /// Samples of the bootstrap, and where its dice begin.
 const ROUNDS: usize = 2000;
@@ -287,6 +289,8 @@ fn rank_all(
         literal: true,
         rerank: parts.reranker.is_some(),
         explain: false,
+        units: UseUnits::Off,
+        merge: Merge::default(),
         asked_ms: 0,
     };
     let ours = search::rank(parts, &query)?;
@@ -339,7 +343,7 @@ pub(super) fn documents_of(
 }
 
 /// The document that a note was written of.
-fn document_at(set: &EvaluationSet, path: &Path) -> Option<String> {
+pub(super) fn document_at(set: &EvaluationSet, path: &Path) -> Option<String> {
     let index: usize = path.file_stem()?.to_str()?.parse().ok()?;
     Some(set.documents.get(index)?.id.clone())
 }

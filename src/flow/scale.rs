@@ -15,10 +15,12 @@ use super::search::{self, Query, Searcher, Steps, millis};
 use crate::domain::chunk::{ChunkId, Passage};
 use crate::domain::rank::descending;
 use crate::domain::source::{Kind, Meta};
+use crate::domain::unit::Merge;
 use crate::engine::{EngineError, resident_bytes};
 use crate::error::{BadRequest, Failure};
 use crate::store::ledger::{FileStat, Ingested, Source};
 use crate::store::nearest::VectorIndexKind;
+use crate::store::units::UseUnits;
 use crate::store::{Change, Indexes, Store, StoreError};
 
 /// Passages of a synthetic document.
@@ -260,6 +262,8 @@ fn time(
             literal: filter.is_empty(),
             rerank: false,
             explain: false,
+            units: UseUnits::Off,
+            merge: Merge::default(),
             asked_ms: 0,
         };
         let started = Instant::now();

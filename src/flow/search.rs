@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -16,14 +17,16 @@ use super::space::Space;
 use crate::domain::chunk::ChunkId;
 use crate::domain::gather::{Gather, Passage, Place};
 use crate::domain::query::{self, BadQuery, Filter, Test};
-use crate::domain::rank::{Candidate, Fused, Lexical, Weights, descending, fuse};
+use crate::domain::rank::{Candidate, Fused, Judged, Lexical, Weights, descending, fuse};
 use crate::domain::source::{DocumentId, Edition, SourceId, shown_name};
+use crate::domain::unit::{Merge, Unit, most_places};
 use crate::domain::words::{holds_phrase, is_unspaced};
 use crate::engine::EngineError;
 use crate::engine::rerank::RerankerHandle;
 use crate::error::{BadRequest, Failure};
 use crate::store::candidates::{Candidates, Seek};
 use crate::store::ledger::{Row, Snapshot};
+use crate::store::units::{NearUnit, UseUnits};
 use crate::store::{Store, StoreError};
 
 /// Candidates asked of each lane.
@@ -56,6 +59,10 @@ pub struct Query {
     pub rerank: bool,
     /// Whether hits say how they came about.
     pub explain: bool,
+    /// Which knowledge units may take part.
+    pub units: UseUnits,
+    /// How they do.
+    pub merge: Merge,
     /// When it was asked, milliseconds since 1970: what relative dates count from.
     pub asked_ms: i64,
 }
@@ -225,6 +232,8 @@ pub struct Ranking {
     pub steps: Steps,
     /// The vector of its words, where it has words.
     pub vector: Option<Vec<f32>>,
+    /// Units near the query, nearest first.
+    pub units: Vec<NearUnit>,
     /// How the query was read.
     query: query::Query,
 }
@@ -358,8 +367,11 @@ fn rank_in(
     if vector.is_none() && read.prefixes.is_empty() {
         return Ok(list(store, space, snapshot, read, query.k)?);
     }
-    let found = propose(store, space, snapshot, read, vector)?;
+    let mut found = propose(store, space, snapshot, read, vector)?;
     let started = Instant::now();
+    let units = near_units(store, space, snapshot, query, vector)?;
+    let leading = if query.merge.ranks() { &units[..] } else { &[] };
+    let led = lead(snapshot, read, leading, query.k, &mut found)?;
     let judged: Vec<_> = found.judged.iter().map(|(judged, _)| *judged).collect();
     let mut fused = fuse(&judged, &searcher.weights);
     let mut rerank_ms = 0.0;
@@ -369,6 +381,12 @@ fn rank_in(
         rerank_ms = millis(started);
     }
     let mut ranked = gather(snapshot, read, &found, &fused, query.k)?;
+    for ranked in &mut ranked {
+        if let Some(unit) = led.get(&ranked.fused.judged.chunk) {
+            ranked.hit.unit_id = Some(unit.id.clone());
+            ranked.hit.sources = unit.chunks().map(|chunk| chunk.to_string()).collect();
+        }
+    }
     if query.explain {
         explain(&mut ranked, &found);
     }
@@ -386,8 +404,73 @@ fn rank_in(
             dense: found.dense,
             lexical: found.lexical,
         },
+        units,
         ..Ranking::default()
     })
+}
+
+/// Cosine from which a unit is near a query.
+const NEAR_UNIT: f32 = 0.5;
+
+/// Units that are looked at.
+const NEAR_UNITS: usize = 20;
+
+fn near_units(
+    store: &Store,
+    space: &Space,
+    snapshot: &Snapshot<'_>,
+    query: &Query,
+    vector: Option<&[f32]>,
+) -> Result<Vec<NearUnit>, StoreError> {
+    let Some(vector) = vector else {
+        return Ok(Vec::new());
+    };
+    let model = space.indexes.model();
+    let (units, most) = (&query.units, NEAR_UNITS);
+    store.near_units(snapshot, model, vector, units, NEAR_UNIT, most)
+}
+
+/// Units lead to their sources: each takes the better of its own cosine and the unit's. At most 40
+/// of 100 places are moved so. A source that no lane proposed is added where nothing narrows the
+/// query. Returns which unit led to which chunk.
+fn lead(
+    snapshot: &Snapshot<'_>,
+    read: &query::Query,
+    units: &[NearUnit],
+    k: usize,
+    found: &mut Candidates,
+) -> Result<HashMap<ChunkId, Arc<Unit>>, StoreError> {
+    let mut led: HashMap<ChunkId, Arc<Unit>> = HashMap::new();
+    let narrow = !(read.filters.is_empty() && read.phrases.is_empty() && read.without.is_empty());
+    for near in units {
+        for chunk in near.unit.chunks() {
+            if led.len() == most_places(k) {
+                return Ok(led);
+            }
+            if led.contains_key(&chunk) {
+                continue;
+            }
+            let known = found.judged.iter_mut().find(|(j, _)| j.chunk == chunk);
+            if let Some((judged, _)) = known {
+                if judged.cosine.is_none_or(|own| own < near.cosine) {
+                    judged.cosine = Some(near.cosine);
+                    led.insert(chunk, Arc::clone(&near.unit));
+                }
+                continue;
+            }
+            let editions = snapshot.editions_of(chunk)?;
+            if !narrow && !editions.is_empty() {
+                let judged = Judged {
+                    chunk,
+                    cosine: Some(near.cosine),
+                    lexical: Lexical::default(),
+                };
+                found.judged.push((judged, editions));
+                led.insert(chunk, Arc::clone(&near.unit));
+            }
+        }
+    }
+    Ok(led)
 }
 
 /// What both lanes propose, judged by both.

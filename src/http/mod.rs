@@ -24,7 +24,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::Service;
 use crate::store::StoreError;
-pub use wire::{AskBody, FeedbackBody, Problem, SearchBody, SourceBody};
+pub use wire::{AskBody, FeedbackBody, Problem, SearchBody, SignalBody, SourceBody, UnitBody};
 
 /// How long open connections may take to end once the service is asked to.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -120,6 +120,16 @@ fn router(context: Context) -> Router {
         .route("/v1/answers", get(routes::answers))
         .route("/v1/answers/{id}", get(routes::answer))
         .route("/v1/answers/{id}/feedback", post(routes::feedback))
+        .route("/v1/answers/{id}/signals", post(routes::signal))
+        .route("/v1/units", get(routes::units))
+        .route(
+            "/v1/units/{id}",
+            get(routes::unit).patch(routes::decide_unit),
+        )
+        .route(
+            "/v1/writeback",
+            get(routes::batches).post(routes::writeback),
+        )
         .route("/v1/sources", get(routes::sources).post(routes::add_source))
         .route("/v1/sources/{id}", delete(routes::remove_source))
         .route("/v1/sources/{id}/sync", post(routes::sync))

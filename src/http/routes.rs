@@ -19,14 +19,19 @@ use tokio_stream::wrappers::{BroadcastStream, ReceiverStream};
 
 use super::Context;
 use super::failure::{Refusal, problem, refusal};
-use super::wire::{AskBody, Body, FeedbackBody, SearchBody, SourceBody};
+use super::wire::{AskBody, Body, FeedbackBody, SearchBody, SignalBody, SourceBody, UnitBody};
+use crate::app::learning::{Batches, LISTED, RunBody, Story, Units};
 use crate::app::{NotFound, Problems, SourceStatus, Status};
 use crate::domain::source::SourceId;
+use crate::domain::unit::{self, Unit};
 use crate::error::Failure;
 use crate::flow::answer::{Answer, Event};
 use crate::flow::ingest::Report;
 use crate::flow::search::Found;
+use crate::flow::writeback;
 use crate::store::StoreError;
+use crate::store::ledger::Rules;
+use crate::store::units::UseUnits;
 
 type Outcome<T> = Result<T, Refusal>;
 
@@ -97,7 +102,10 @@ pub(super) async fn ask(
         .and_then(|value| value.to_str().ok());
     let wants_events = accepts.is_some_and(|types| types.contains("text/event-stream"));
     let app = Arc::clone(&context.service.app);
-    let ask = app.question(body.question, body.strategy, body.k, body.source);
+    let mut ask = app.question(body.question, body.strategy, body.k, body.source);
+    if body.no_units {
+        ask.units = UseUnits::Off;
+    }
     let cancel = CancelOnDrop(Arc::new(AtomicBool::new(false)));
     if !(body.stream || wants_events) {
         let flag = Arc::clone(&cancel.0);
@@ -191,6 +199,70 @@ pub(super) async fn feedback(
     Ok(StatusCode::NO_CONTENT)
 }
 
+pub(super) async fn signal(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    Body(body): Body<SignalBody>,
+) -> Outcome<StatusCode> {
+    let app = Arc::clone(&context.service.app);
+    blocking(move || app.signal(&id, &body.kind)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+pub(super) struct UnitsPage {
+    state: Option<unit::State>,
+    limit: Option<usize>,
+}
+
+pub(super) async fn units(
+    State(context): State<Context>,
+    Parameters(page): Parameters<UnitsPage>,
+) -> Outcome<Json<Units>> {
+    let app = Arc::clone(&context.service.app);
+    let limit = page.limit.unwrap_or(LISTED).min(10_000);
+    blocking(move || app.units(page.state, limit))
+        .await
+        .map(Json)
+}
+
+pub(super) async fn unit(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+) -> Outcome<Json<Story>> {
+    let app = Arc::clone(&context.service.app);
+    blocking(move || app.unit(&id)).await.map(Json)
+}
+
+pub(super) async fn decide_unit(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    Body(body): Body<UnitBody>,
+) -> Outcome<Json<Unit>> {
+    let app = Arc::clone(&context.service.app);
+    blocking(move || app.decide(&id, body.decision))
+        .await
+        .map(Json)
+}
+
+pub(super) async fn batches(State(context): State<Context>) -> Outcome<Json<Batches>> {
+    let app = Arc::clone(&context.service.app);
+    blocking(move || app.batches(50)).await.map(Json)
+}
+
+pub(super) async fn writeback(
+    State(context): State<Context>,
+    Body(body): Body<RunBody>,
+) -> Outcome<Json<writeback::Report>> {
+    let app = Arc::clone(&context.service.app);
+    // A client that leaves ends the run after the answer at hand; the next run goes on with it.
+    let stop = CancelOnDrop(Arc::default());
+    let flag = Arc::clone(&stop.0);
+    let report = blocking(move || app.write_back(&body, &|_| {}, &flag)).await;
+    drop(stop);
+    report.map(Json)
+}
+
 pub(super) async fn sources(State(context): State<Context>) -> Outcome<Json<Value>> {
     let service = Arc::clone(&context.service);
     let sources: Vec<SourceStatus> = blocking(move || service.sources()).await?;
@@ -203,9 +275,13 @@ pub(super) async fn add_source(
 ) -> Outcome<(StatusCode, Json<Value>)> {
     let service = Arc::clone(&context.service);
     let source = blocking(move || {
-        let source = service
-            .app
-            .add_source(&body.path, &body.include, &body.exclude)?;
+        let rules = Rules {
+            include: body.include,
+            exclude: body.exclude,
+            writeback: body.writeback,
+            outside: body.outside,
+        };
+        let source = service.app.add_source(&body.path, &rules)?;
         // Whoever adds a folder asks for a sync next and wants its report.
         service.syncer.watch(&source, Duration::from_secs(1));
         Ok(source)

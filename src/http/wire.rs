@@ -15,6 +15,7 @@ use super::Context;
 use super::failure::{Refusal, refusal};
 use crate::domain::source::SourceId;
 use crate::flow::answer::Strategy;
+use crate::flow::writeback::Decision;
 
 /// Body of `POST /v1/search`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -69,6 +70,16 @@ pub struct SourceBody {
     /// Globs of what to leave out.
     #[serde(default)]
     pub exclude: Vec<String>,
+    /// Whether knowledge units may be distilled from it.
+    #[serde(default = "yes")]
+    pub writeback: bool,
+    /// Whether others wrote what is in it: knowledge from it needs a second source or the owner.
+    #[serde(default)]
+    pub outside: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Body of `POST /v1/answers/{id}/feedback`.
@@ -79,6 +90,22 @@ pub struct FeedbackBody {
     pub verdict: String,
     /// Why.
     pub note: Option<String>,
+}
+
+/// Body of `POST /v1/answers/{id}/signals`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignalBody {
+    /// `opened` (a citation) or `copied` (the answer).
+    pub kind: String,
+}
+
+/// Body of `PATCH /v1/units/{id}`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnitBody {
+    /// What becomes of it.
+    pub decision: Decision,
 }
 
 /// An error, `application/problem+json`.

@@ -145,8 +145,13 @@ const SAVED: &[&str] = &[
     "answer",
     "citation",
     "feedback",
+    "signal",
+    "batch",
     "unit",
     "unit_evidence",
+    "unit_vector",
+    "considered",
+    "spent",
 ];
 
 /// Puts the automatic copy in the place of a damaged ledger, or a new ledger where there is none,

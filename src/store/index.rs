@@ -65,6 +65,11 @@ impl Indexes {
         &self.space
     }
 
+    /// The name of the embedding model.
+    pub fn model(&self) -> &str {
+        &self.space.model
+    }
+
     /// Their folder.
     pub(super) fn folder(&self) -> &Path {
         &self.folder

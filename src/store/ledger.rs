@@ -11,7 +11,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRe
 use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, select};
+use super::{StoreError, select, units};
 use crate::domain::chunk::{ChunkId, Passage};
 use crate::domain::language::Language;
 use crate::domain::source::{DocumentId, Edition, Kind, Meta, SourceId};
@@ -23,6 +23,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("ledger_1.sql"),
     include_str!("ledger_2.sql"),
     include_str!("ledger_3.sql"),
+    include_str!("ledger_4.sql"),
 ];
 
 impl ToSql for ChunkId {
@@ -70,6 +71,9 @@ pub struct Source {
     pub exclude: Vec<String>,
     /// Whether knowledge units may be distilled from it.
     pub writeback: bool,
+    /// Whether others wrote what is in it: knowledge from it needs a second source or the owner.
+    #[serde(default)]
+    pub outside: bool,
     /// When it was added, milliseconds since 1970.
     pub added_ms: i64,
     /// When a scan of it last ended, milliseconds since 1970.
@@ -83,6 +87,30 @@ pub struct Source {
     /// Folders below the root on which something was mounted.
     #[serde(skip)]
     pub mounts: Vec<String>,
+}
+
+/// What is read of a source, and what may come of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Glob patterns of what to read; everything readable when empty.
+    pub include: Vec<String>,
+    /// Glob patterns of what to leave out.
+    pub exclude: Vec<String>,
+    /// See [`Source::writeback`].
+    pub writeback: bool,
+    /// See [`Source::outside`].
+    pub outside: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            include: Vec::new(),
+            exclude: Vec::new(),
+            writeback: true,
+            outside: false,
+        }
+    }
 }
 
 /// Which folder a path leads to; all zero where that cannot be told.
@@ -458,7 +486,7 @@ impl Snapshot<'_> {
     pub(crate) fn sources(&self) -> Result<Vec<Source>> {
         let mut statement = self.0.prepare_cached(
             "SELECT id, path, include, exclude, writeback, added_ms, synced_ms, mounts,
-                    root_device, root_inode, away
+                    root_device, root_inode, away, outside
              FROM source ORDER BY id",
         )?;
         let rows = statement.query_map([], |row| {
@@ -472,6 +500,7 @@ impl Snapshot<'_> {
                     added_ms: row.get(5)?,
                     synced_ms: row.get(6)?,
                     away: row.get(10)?,
+                    outside: row.get(11)?,
                     root: RootId {
                         device: row.get::<_, i64>(8)?.cast_unsigned(),
                         inode: row.get::<_, i64>(9)?.cast_unsigned(),
@@ -840,15 +869,6 @@ impl Snapshot<'_> {
         )?)
     }
 
-    /// Units per state.
-    pub(crate) fn unit_counts(&self) -> Result<HashMap<String, u64>> {
-        let mut statement = self
-            .0
-            .prepare_cached("SELECT state, count(*) FROM unit GROUP BY state")?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
-    }
-
     /// Files that could not be read: path, reason, since when (milliseconds since 1970).
     pub(crate) fn problems(&self) -> Result<Vec<(PathBuf, String, i64)>> {
         let mut statement = self.0.prepare_cached(
@@ -898,16 +918,18 @@ fn stat_of(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<FileStat> 
 pub fn add_source(
     transaction: &Transaction<'_>,
     path: &str,
-    include: &[String],
-    exclude: &[String],
+    rules: &Rules,
     now_ms: i64,
 ) -> Result<SourceId> {
     transaction.execute(
-        "INSERT INTO source (path, include, exclude, writeback, added_ms) VALUES (?1, ?2, ?3, 1, ?4)",
+        "INSERT INTO source (path, include, exclude, writeback, outside, added_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![
             path,
-            serde_json::to_string(include)?,
-            serde_json::to_string(exclude)?,
+            serde_json::to_string(&rules.include)?,
+            serde_json::to_string(&rules.exclude)?,
+            rules.writeback,
+            rules.outside,
             now_ms
         ],
     )?;
@@ -1216,12 +1238,7 @@ fn forget_unused(transaction: &Transaction<'_>, chunks: &[ChunkId]) -> Result<()
         if used.exists([chunk])? {
             continue;
         }
-        transaction
-            .prepare_cached(
-                "UPDATE unit SET state = 'stale' WHERE state IN ('shadow', 'active', 'contested')
-                 AND id IN (SELECT unit_id FROM unit_evidence WHERE chunk_id = ?1)",
-            )?
-            .execute([chunk])?;
+        units::make_stale(transaction, *chunk)?;
         transaction
             .prepare_cached("DELETE FROM chunk WHERE id = ?1")?
             .execute([chunk])?;

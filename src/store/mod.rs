@@ -28,6 +28,7 @@ mod lexical;
 pub mod nearest;
 mod resident;
 mod select;
+pub mod units;
 mod vectors;
 pub mod verify;
 
@@ -327,6 +328,7 @@ pub struct Store {
     ledger: Ledger,
     access: Access,
     exact_rows: usize,
+    units: units::Resident,
     /// Held while the store is open for writing.
     _lock: Option<File>,
 }
@@ -378,6 +380,7 @@ impl Store {
             ledger,
             access,
             exact_rows: EXACT_ROWS,
+            units: units::Resident::default(),
             _lock: lock,
         })
     }
@@ -396,6 +399,24 @@ impl Store {
     /// The ledger, for reads that need no index.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// The units nearest to a vector of the embedding model `model`, nearest first, at most `limit`;
+    /// those whose cosine is below `least` are left out.
+    ///
+    /// # Errors
+    /// What the ledger says.
+    pub fn near_units(
+        &self,
+        snapshot: &Snapshot<'_>,
+        model: &str,
+        vector: &[f32],
+        allowed: &units::UseUnits,
+        least: f32,
+        limit: usize,
+    ) -> Result<Vec<units::NearUnit>> {
+        let units = &self.units;
+        units.near(snapshot, model, vector, allowed, least, limit)
     }
 
     /// The embedding model whose indexes are in use, once there is one.

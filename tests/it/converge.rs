@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use coho::app::App;
 use coho::settings::{Places, Settings};
+use coho::store::ledger::Rules;
 use coho::store::{Access, StoreError};
 
 use crate::kit::{Dice, Home, disturb, models_folder};
@@ -46,7 +47,7 @@ fn any_sequence_of_changes_converges() {
         let mut dice = Dice(seed);
         let home = Home::new();
         let app = open(&home.path("home"));
-        app.add_source(&home.notes(), &[], &[]).unwrap();
+        app.add_source(&home.notes(), &Rules::default()).unwrap();
         for _ in 0..6 + dice.below(30) {
             disturb(&home.notes(), &mut dice);
             if dice.below(3) == 0 {
@@ -55,7 +56,7 @@ fn any_sequence_of_changes_converges() {
         }
         sync(&app);
         let clean = open(&home.path("clean"));
-        clean.add_source(&home.notes(), &[], &[]).unwrap();
+        clean.add_source(&home.notes(), &Rules::default()).unwrap();
         sync(&clean);
         let what = format!("seed {seed}");
         assert_eq!(

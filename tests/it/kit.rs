@@ -341,6 +341,15 @@ impl Service {
         )
     }
 
+    pub fn patch(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.agent.patch(format!("{}{path}", self.address));
+        answer(
+            request
+                .header("Authorization", format!("Bearer {}", self.token))
+                .send_json(body),
+        )
+    }
+
     /// Paths that a search finds, best first.
     pub fn found(&self, notes: &Path, query: &str) -> Vec<String> {
         let (status, body) = self.post("/v1/search", &serde_json::json!({ "query": query }));

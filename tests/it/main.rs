@@ -23,3 +23,4 @@ mod store;
 mod tidy;
 mod vault;
 mod watch;
+mod writeback;

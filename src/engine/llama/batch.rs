@@ -72,8 +72,9 @@ struct Slot {
     /// Number of its sequence, once it has one.
     sequence: usize,
     tokens: Vec<LlamaToken>,
-    /// Tokens whose state is worth keeping on disk.
+    /// Tokens whose state is worth keeping on disk, and what that belongs to.
     lasting: usize,
+    lasting_with: Option<String>,
     /// Its say.
     weight: f32,
     /// What this step reads, and the place in the batch.
@@ -147,6 +148,7 @@ impl<'model> Batcher<'model> {
     pub(super) fn generate(&mut self, id: u64, prompt: Prompt) -> Result<(), Trouble> {
         let own = 1.0 - prompt.beside.iter().map(|(_, weight)| weight).sum::<f32>();
         let mut slots = vec![self.slot(&prompt.messages, prompt.lasting_parts, own)?];
+        slots[0].lasting_with.clone_from(&prompt.lasting_with);
         for (messages, weight) in &prompt.beside {
             slots.push(self.slot(messages, prompt.lasting_parts, *weight)?);
         }
@@ -200,6 +202,7 @@ impl<'model> Batcher<'model> {
         Ok(Slot {
             sequence: 0,
             lasting: lasting.min(all.len() - 1),
+            lasting_with: None,
             tokens: all,
             weight,
             reads: 0..0,
@@ -294,7 +297,8 @@ impl<'model> Batcher<'model> {
                 // The last token is read again in any case, and so is the one before an answer that
                 // is scored: their logits are wanted.
                 let most = (slot.tokens.len() - 1).min(scored - 1);
-                slot.sequence = self.claim(&slot.tokens[..most], slot.lasting.min(most));
+                let owner = slot.lasting_with.as_deref();
+                slot.sequence = self.claim(&slot.tokens[..most], slot.lasting.min(most), owner);
                 task.cached_tokens += self.sequences[slot.sequence].held.len();
             }
             self.running.push(task);
@@ -303,7 +307,7 @@ impl<'model> Batcher<'model> {
     }
 
     /// A sequence that holds as much of the beginning of `tokens` as can be had, and no more.
-    fn claim(&mut self, tokens: &[LlamaToken], lasting: usize) -> usize {
+    fn claim(&mut self, tokens: &[LlamaToken], lasting: usize, owner: Option<&str>) -> usize {
         self.clock += 1;
         let common = |sequence: &Sequence| {
             let same = sequence.held.iter().zip(tokens).take_while(|(a, b)| a == b);
@@ -324,13 +328,23 @@ impl<'model> Batcher<'model> {
         let oldest = oldest.expect("there is a free sequence");
         if same < lasting
             && let Some(states) = &self.states
-            && states.has(&tokens[..lasting])
+            && states.has(&tokens[..lasting], owner)
         {
             self.sequences[oldest].held.clear();
             if cut(&mut self.context, oldest, None)
-                && states.read(&mut self.context, seq(oldest), &tokens[..lasting])
+                && states.read(&mut self.context, seq(oldest), &tokens[..lasting], owner)
             {
                 self.sequences[oldest].held = tokens[..lasting].to_vec();
+                self.occupy(oldest);
+                return oldest;
+            }
+        }
+        // A state is kept when a sequence is read up to there: so what is to be kept for somebody and
+        // is not, is read once more.
+        let unkept = |states: &States| same >= lasting && !states.has(&tokens[..lasting], owner);
+        if owner.is_some() && self.states.as_ref().is_some_and(unkept) {
+            self.sequences[oldest].held.clear();
+            if cut(&mut self.context, oldest, None) {
                 self.occupy(oldest);
                 return oldest;
             }
@@ -460,7 +474,8 @@ impl<'model> Batcher<'model> {
             if slot.reads.end == slot.lasting
                 && let Some(states) = &self.states
             {
-                states.keep(&self.context, seq(slot.sequence), held);
+                let owner = slot.lasting_with.as_deref();
+                states.keep(&self.context, seq(slot.sequence), held, owner);
             }
             let place = |at: usize| {
                 let place = slot.place + at - slot.reads.start;
@@ -723,6 +738,7 @@ mod tests {
             sequence: 0,
             tokens: Vec::new(),
             lasting: 0,
+            lasting_with: None,
             weight,
             reads: 0..0,
             place: 0,

@@ -4,6 +4,7 @@
 //! to one model, one kind of cache and one beginning; a file that is damaged is not handed to
 //! llama.cpp.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -17,6 +18,20 @@ const MOST_BYTES: u64 = 256 << 20;
 
 /// Fewer tokens are read as fast as their state.
 const LEAST_TOKENS: usize = 16;
+
+/// Between the owner of a state and the rest of its file's name.
+const OF: char = '-';
+
+/// Drops the states in `folder` that belong to something which is not among `owners`.
+pub(super) fn keep_of(folder: &Path, owners: &HashSet<String>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.split_once(OF).map(|(owner, _)| owner);
+        if owner.is_some_and(|owner| !owners.contains(owner)) {
+            States::remove(&entry.path());
+        }
+    }
+}
 
 /// The states of one model.
 pub(super) struct States {
@@ -50,8 +65,8 @@ impl States {
     }
 
     /// Was the state behind `tokens` kept?
-    pub(super) fn has(&self, tokens: &[LlamaToken]) -> bool {
-        tokens.len() >= LEAST_TOKENS && self.path(tokens).exists()
+    pub(super) fn has(&self, tokens: &[LlamaToken], owner: Option<&str>) -> bool {
+        tokens.len() >= LEAST_TOKENS && self.path(tokens, owner).exists()
     }
 
     /// Brings a sequence that is empty into the state behind `tokens`, if that was kept.
@@ -60,8 +75,9 @@ impl States {
         context: &mut LlamaContext<'_>,
         sequence: i32,
         tokens: &[LlamaToken],
+        owner: Option<&str>,
     ) -> bool {
-        let path = self.path(tokens);
+        let path = self.path(tokens, owner);
         let whole = std::fs::read(&path).is_ok_and(|bytes| {
             let sum = std::fs::read_to_string(path.with_extension("sum"));
             sum.is_ok_and(|sum| sum == blake3::hash(&bytes).to_hex().as_str())
@@ -86,8 +102,14 @@ impl States {
 
     /// Keeps the state of a sequence that holds exactly `tokens`, unless it is kept already. What
     /// goes wrong is only said: the next start is slower, nothing else.
-    pub(super) fn keep(&self, context: &LlamaContext<'_>, sequence: i32, tokens: &[LlamaToken]) {
-        let path = self.path(tokens);
+    pub(super) fn keep(
+        &self,
+        context: &LlamaContext<'_>,
+        sequence: i32,
+        tokens: &[LlamaToken],
+        owner: Option<&str>,
+    ) {
+        let path = self.path(tokens, owner);
         if tokens.len() < LEAST_TOKENS || path.exists() {
             return;
         }
@@ -106,14 +128,18 @@ impl States {
         self.make_room();
     }
 
-    fn path(&self, tokens: &[LlamaToken]) -> PathBuf {
+    fn path(&self, tokens: &[LlamaToken], owner: Option<&str>) -> PathBuf {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.model.as_bytes());
         for token in tokens {
             hasher.update(&token.0.to_le_bytes());
         }
         let name = hasher.finalize().to_hex();
-        self.folder.join(format!("{}.kv", &name.as_str()[..32]))
+        // A name of a file, whatever it is called.
+        let owner = owner.map(|owner| owner.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
+        let owner = owner.map_or_else(String::new, |owner| format!("{owner}{OF}"));
+        self.folder
+            .join(format!("{owner}{}.kv", &name.as_str()[..32]))
     }
 
     fn remove(path: &Path) {

@@ -15,9 +15,10 @@
 use std::ops::Range;
 
 use super::StepKind;
-use super::prompt::{conversation, says_not_found, without_lead_in};
+use super::prompt::{conversation, says_not_found, unit_prompt, without_lead_in};
 use super::work::{Sentence, Shown, Work};
 use crate::domain::context::Portion;
+use crate::domain::unit::Unit;
 use crate::domain::{context, question};
 use crate::engine::generate::{Generated, Prompt};
 use crate::engine::{EngineError, GeneratorHandle};
@@ -47,6 +48,13 @@ const QUOTES: Portion = Portion {
     share: 0.75,
 };
 
+/// Quotes beside those of a unit.
+const BESIDE: Portion = Portion {
+    count: 2,
+    words: 60,
+    share: 0.75,
+};
+
 /// Quotes that stand behind a verdict.
 const GROUNDS: Portion = Portion {
     count: 2,
@@ -67,8 +75,14 @@ impl Work<'_> {
     /// See the head of this file.
     pub(super) fn cascade(&mut self, generator: Option<&GeneratorHandle>) -> Result<bool, Failure> {
         let writer = generator.filter(|_| self.parts.options.drafts);
+        let polar = question::is_polar(self.question());
+        if let Some((unit, sentences)) = self.recalled().filter(|_| !polar)
+            && let Some(abstained) = self.recall(writer, &unit, sentences)?
+        {
+            return Ok(abstained);
+        }
         self.weigh_sentences()?;
-        if question::is_polar(self.question()) {
+        if polar {
             return self.verdict(writer);
         }
         if let Some(writer) = writer {
@@ -76,6 +90,39 @@ impl Work<'_> {
         }
         self.look_further()?;
         Ok(self.quote(QUOTES))
+    }
+
+    /// Answers from a unit: what it took from the notes, and the best sentence beside it. `None` when
+    /// the model's words do not hold up.
+    fn recall(
+        &mut self,
+        writer: Option<&GeneratorHandle>,
+        unit: &Unit,
+        sentences: Vec<Sentence>,
+    ) -> Result<Option<bool>, Failure> {
+        let begun = self.begin();
+        for (hit, _) in &sentences {
+            self.led_by(*hit, &unit.id);
+        }
+        let outcome = format!("unit {}", unit.id);
+        self.end(&begun, StepKind::Recall, outcome, Vec::new());
+        if let Some(writer) = writer {
+            let evidence = self.shown(&sentences);
+            let build = |work: &Self, _: &[(usize, String)]| {
+                unit_prompt(unit, &work.task(), work.parts.options.max_tokens)
+            };
+            let (draft, claims) = self.draft(writer, StepKind::Draft, &evidence, &build)?;
+            let told = self.reader.gone || self.tell_all(&draft, &claims);
+            return Ok(told.then_some(false));
+        }
+        let mut quoted = sentences;
+        let beside = self.sentences(0..self.hits().len(), BESIDE);
+        for sentence in beside {
+            if !quoted.contains(&sentence) {
+                quoted.push(sentence);
+            }
+        }
+        Ok(Some(self.quote_these(quoted)))
     }
 
     /// Searches again, with the words of the best sentence, where it leaves much of the question

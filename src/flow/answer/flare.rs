@@ -26,7 +26,7 @@ const MOST_SEARCHES: usize = 2;
 impl Work<'_> {
     /// See the head of this file.
     pub(super) fn flare(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
-        let mut passages = self.passages();
+        let mut passages = self.evidence();
         let mut said = String::new();
         for round in 0..=MOST_SEARCHES {
             let begun = self.begin();

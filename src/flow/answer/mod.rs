@@ -11,7 +11,7 @@
 mod cascade;
 mod flare;
 mod passages;
-mod prompt;
+pub(super) mod prompt;
 pub mod reading;
 mod self_rag;
 mod work;
@@ -29,10 +29,13 @@ use serde::{Deserialize, Serialize};
 use super::search::{self, Hit, HitKind, Query, Searcher, millis};
 use crate::domain::source::SourceId;
 pub use crate::domain::strategy::Strategy;
+use crate::domain::unit::Merge;
 use crate::energy::{Energy, Meter};
 use crate::engine::GeneratorHandle;
 use crate::error::Failure;
+use crate::store::units::{self, Use, UseUnits};
 use crate::store::{Store, StoreError, ledger};
+pub(super) use work::is_recalled;
 use work::{Reader, Work};
 
 /// What an answer says when the notes do not hold one.
@@ -53,6 +56,8 @@ pub struct Ask {
     pub source: Option<SourceId>,
     /// Whether question and answer are kept in the ledger.
     pub kept: bool,
+    /// Which knowledge units may take part.
+    pub units: UseUnits,
     /// When it was asked, milliseconds since 1970.
     pub asked_ms: i64,
 }
@@ -67,6 +72,8 @@ impl Ask {
             literal: false,
             rerank: false,
             explain: false,
+            units: self.units.clone(),
+            merge: Merge::default(),
             asked_ms: self.asked_ms,
         }
     }
@@ -89,6 +96,8 @@ pub struct AnswerOptions {
     pub drafts: bool,
     /// Mean natural log-probability of its tokens below which a draft is not told.
     pub least_log_prob: f32,
+    /// How knowledge units take part.
+    pub merge: Merge,
 }
 
 /// A passage that an answer rests on.
@@ -167,6 +176,8 @@ pub enum StepKind {
     SearchAgain,
     /// The language model wrote once more, with what was wrong removed.
     Repair,
+    /// A knowledge unit answers the question: it was asked before, perhaps in other words.
+    Recall,
     /// The notes were quoted.
     Quote,
     /// The question was refused.
@@ -306,6 +317,7 @@ fn make<'a>(
     let started = Instant::now();
     let query = Query {
         rerank: parts.options.rerank,
+        merge: parts.options.merge,
         ..ask.query()
     };
     let ranking = search::rank(&parts.searcher, &query)?;
@@ -319,6 +331,7 @@ fn make<'a>(
     let abstained = by(&mut work)?;
     retrieval.hits.extend(work.hits_since(retrieval.hits.len()));
     work.timing.total_ms = millis(started);
+    let near = work.near_units();
     let answer = Answer {
         id: ask.id.clone(),
         question: ask.question.clone(),
@@ -339,14 +352,20 @@ fn make<'a>(
     };
     if !work.reader.gone {
         if ask.kept {
-            keep(parts.searcher.store, ask, &answer)?;
+            keep(parts.searcher.store, ask, &answer, &near)?;
         }
         work.reader.send(Event::Done(Box::new(answer.clone())));
     }
     Ok(answer)
 }
 
-fn keep(store: &Store, ask: &Ask, answer: &Answer) -> Result<(), StoreError> {
+/// Keeps an answer, and counts the units that were near and those whose sources were cited.
+fn keep(
+    store: &Store,
+    ask: &Ask,
+    answer: &Answer,
+    near: &[(String, Vec<String>)],
+) -> Result<(), StoreError> {
     let kept = ledger::KeptAnswer {
         id: answer.id.clone(),
         question: answer.question.clone(),
@@ -358,7 +377,14 @@ fn keep(store: &Store, ask: &Ask, answer: &Answer) -> Result<(), StoreError> {
             .collect(),
         asked_ms: ask.asked_ms,
     };
-    store
-        .ledger()
-        .write(|transaction| ledger::put_answer(transaction, &kept))
+    store.ledger().write(|transaction| {
+        ledger::put_answer(transaction, &kept)?;
+        for (unit, chunks) in near {
+            units::count_use(transaction, unit, Use::Retrieved)?;
+            if chunks.iter().any(|chunk| kept.cited.contains(chunk)) {
+                units::count_use(transaction, unit, Use::Cited)?;
+            }
+        }
+        Ok(())
+    })
 }

@@ -14,7 +14,7 @@ const REPLUG_TEMPERATURE: f32 = 0.1;
 impl Work<'_> {
     /// All passages in one prompt.
     pub(super) fn naive(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
-        let passages = self.passages();
+        let passages = self.evidence();
         self.stream(generator, &passages, &Self::prompt)
     }
 
@@ -44,7 +44,7 @@ impl Work<'_> {
 
     /// A prompt for each passage; all have a say in every word.
     pub(super) fn replug(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
-        let passages = self.passages();
+        let passages = self.evidence();
         self.stream(generator, &passages, &Self::ensemble)
     }
 

@@ -1,18 +1,19 @@
 //! What the language model is told, and how its words are read.
 
 use super::super::search::Hit;
-use crate::engine::generate::{Message, Role};
+use crate::domain::unit::Unit;
+use crate::engine::generate::{Message, Prompt, Role};
 
 /// What every strategy tells the model first; the same words, so that their state is shared.
 pub(super) const SYSTEM: &str = "Answer the question in one short sentence, using only the given notes. \
      Use the exact words and numbers of the notes.";
 
 /// Where a model that goes on would begin another round.
-pub(super) const STOP: [&str; 2] = ["\n\n", "Question:"];
+pub(in crate::flow) const STOP: [&str; 2] = ["\n\n", "Question:"];
 
 /// Passages, then what is asked of them. Each passage is a part of its own: what two prompts begin
 /// with in common is read once.
-pub(super) fn conversation(passages: &[(String, String)], task: &str) -> Vec<Message> {
+pub(in crate::flow) fn conversation(passages: &[(String, String)], task: &str) -> Vec<Message> {
     let passage = |(about, text): &(String, String)| format!("{about}:\n{text}\n\n");
     let mut parts: Vec<String> = passages.iter().map(passage).collect();
     parts.push(task.to_owned());
@@ -25,17 +26,36 @@ pub(super) fn conversation(passages: &[(String, String)], task: &str) -> Vec<Mes
     ]
 }
 
-/// What a passage is about: its document's title and the headings above it.
-pub(super) fn about(hit: &Hit) -> String {
-    match &hit.heading {
-        Some(heading) if !heading.starts_with(&hit.title) => format!("{} > {heading}", hit.title),
-        Some(heading) => heading.clone(),
-        None => hit.title.clone(),
+/// A question to what a unit took from the notes. The state behind the unit is kept on disk, so that
+/// only the question is left to be read.
+pub(in crate::flow) fn unit_prompt(unit: &Unit, task: &str, max_tokens: usize) -> Prompt {
+    let sentences = unit.sources.iter().flat_map(|quotes| &quotes.sentences);
+    let text: Vec<String> = sentences.map(|sentence| plain(sentence)).collect();
+    let evidence = [(unit.title.clone(), text.join("\n\n"))];
+    Prompt {
+        lasting_parts: 1 + evidence.len(),
+        lasting_with: Some(unit.id.clone()),
+        stop: STOP.map(str::to_owned).to_vec(),
+        ..Prompt::new(conversation(&evidence, task), max_tokens)
     }
 }
 
+/// What a passage is about: its document's title and the headings above it.
+pub(in crate::flow) fn about(title: &str, heading: Option<&str>) -> String {
+    match heading {
+        Some(heading) if !heading.starts_with(title) => format!("{title} > {heading}"),
+        Some(heading) => heading.to_owned(),
+        None => title.to_owned(),
+    }
+}
+
+/// As [`about`], of a hit.
+pub(super) fn about_hit(hit: &Hit) -> String {
+    about(&hit.title, hit.heading.as_deref())
+}
+
 /// A sentence without the marks that Markdown puts around it.
-pub(super) fn plain(sentence: &str) -> String {
+pub(in crate::flow) fn plain(sentence: &str) -> String {
     let flat = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
     let flat = flat
         .trim_start_matches(['#', '>', ' '])

@@ -19,7 +19,7 @@ impl Work<'_> {
     /// See the head of this file.
     pub(super) fn self_rag(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
         let mut best: Option<(f32, usize, String)> = None;
-        for passage in self.passages() {
+        for passage in self.evidence() {
             let begun = self.begin();
             let hit = passage.0;
             let evidence = vec![passage];

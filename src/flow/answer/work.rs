@@ -7,16 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::super::search::{self, Hit, Query, Ranked, Ranking, millis};
-use super::prompt::{STOP, about, conversation, plain, says_not_found};
+use super::prompt::{STOP, about_hit, conversation, plain, says_not_found};
 use super::{
     Answerer, Ask, Citation, Claim, Event, NOT_FOUND, Step, StepKind, Strategy, Timing, TokenCount,
 };
+use crate::domain::chunk::ChunkId;
 use crate::domain::context::{self, Chosen, Evidence, Portion, Support};
-use crate::domain::{question, rank};
+use crate::domain::unit::{MOST_SHARE, Unit};
+use crate::domain::{gate, question, rank};
 use crate::energy::Meter;
 use crate::engine::generate::{Finish, Generated, Message, Prompt, Scored};
 use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::Failure;
+use crate::store::units::NearUnit;
 
 /// The one who listens, until they leave.
 pub(super) struct Reader<'a> {
@@ -56,6 +59,20 @@ const EXTRACTS: Portion = Portion {
     words: 80,
     share: 0.5,
 };
+
+/// Does a unit answer this very question, asked in whatever words?
+pub(in crate::flow) fn is_recalled(question: &str, near: &NearUnit) -> bool {
+    near.question_cosine >= SAME_QUESTION && gate::same_subject(question, &near.question)
+}
+
+/// Cosine of two questions from which they may be the same in other words.
+const SAME_QUESTION: f32 = 0.85;
+
+/// Cosine from which a unit is read in place of passages.
+const READ_UNIT: f32 = 0.5;
+
+/// Other sentences that are read beside a unit, at least.
+const BESIDE_UNIT: usize = 3;
 
 /// Sentences whose meaning is compared with the question's.
 const WEIGHED: usize = 8;
@@ -157,6 +174,81 @@ impl<'a> Work<'a> {
         numbered.collect()
     }
 
+    /// Ids of the units near the question whose sources were found, with those sources.
+    pub(super) fn near_units(&self) -> Vec<(String, Vec<String>)> {
+        let units = self.ranking.units.iter().map(|near| &near.unit);
+        let found = units.filter(|unit| unit.chunks().any(|c| self.hit_of(c).is_some()));
+        found
+            .map(|unit| {
+                let chunks = unit.chunks().map(|chunk| chunk.to_string());
+                (unit.id.clone(), chunks.collect())
+            })
+            .collect()
+    }
+
+    /// The hit that shows a chunk.
+    fn hit_of(&self, chunk: ChunkId) -> Option<usize> {
+        let shows = |ranked: &Ranked| ranked.parts.iter().any(|(_, part)| *part == chunk);
+        self.hits().iter().position(shows)
+    }
+
+    /// Where the sentences of a unit stand in the hits; none where one of them was not found.
+    fn sentences_of(&self, unit: &Unit) -> Option<Vec<Sentence>> {
+        let mut found = Vec::new();
+        for quotes in &unit.sources {
+            let hit = self.hit_of(quotes.chunk)?;
+            let text = self.text_of(hit);
+            let spans = context::sentences(text);
+            for sentence in &quotes.sentences {
+                let same =
+                    |span: &&Range<usize>| gate::is_sentence(&text[(*span).clone()], sentence);
+                found.push((hit, spans.iter().find(same)?.clone()));
+            }
+        }
+        Some(found).filter(|found| !found.is_empty())
+    }
+
+    /// The unit that answers this very question, asked in whatever words, and its sentences. They
+    /// stand in the sources: that is checked here.
+    pub(super) fn recalled(&self) -> Option<(Arc<Unit>, Vec<Sentence>)> {
+        let near = self.ranking.units.iter();
+        let mut same = near.filter(|near| is_recalled(self.question(), near));
+        same.find_map(|near| Some((Arc::clone(&near.unit), self.sentences_of(&near.unit)?)))
+    }
+
+    /// What the language model reads: whole passages; or, where a unit is near, its sentences and
+    /// the best of the others. The unit fills at most 40 of 100 words.
+    pub(super) fn evidence(&self) -> Shown {
+        self.compact().unwrap_or_else(|| self.passages())
+    }
+
+    fn compact(&self) -> Option<Shown> {
+        if !self.parts.options.merge.reads() {
+            return None;
+        }
+        let near = self.ranking.units.iter();
+        let mut near = near.filter(|near| near.cosine >= READ_UNIT);
+        let mut chosen = near.find_map(|near| self.sentences_of(&near.unit))?;
+        let words = |(hit, span): &Sentence| {
+            let words = self.text_of(*hit)[span.clone()].split_whitespace();
+            f32::from(u16::try_from(words.count()).unwrap_or(u16::MAX))
+        };
+        let of_unit: f32 = chosen.iter().map(words).sum();
+        let (mut beside, mut others) = (0, 0.0);
+        for next in &self.ranked {
+            if beside >= BESIDE_UNIT && of_unit <= MOST_SHARE * (of_unit + others) {
+                break;
+            }
+            let next = (next.passage, next.span.clone());
+            if !chosen.contains(&next) {
+                others += words(&next);
+                beside += 1;
+                chosen.push(next);
+            }
+        }
+        (of_unit <= MOST_SHARE * (of_unit + others)).then(|| self.shown(&chosen))
+    }
+
     /// What hits are about and what they say, as evidence.
     pub(super) fn passages(&self) -> Shown {
         let hits = self.hits().iter().enumerate();
@@ -222,7 +314,7 @@ impl<'a> Work<'a> {
         let cosine = cosines.fold(0.0, f32::max);
         let texts: Vec<String> = hits
             .iter()
-            .map(|r| about(&r.hit) + " " + &r.hit.text)
+            .map(|r| about_hit(&r.hit) + " " + &r.hit.text)
             .collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let coverage = context::coverage(self.question(), &texts[..texts.len().min(3)]);
@@ -346,7 +438,11 @@ impl<'a> Work<'a> {
         ranked.truncate(WEIGHED);
         let titled = ranked.iter().map(|chosen| {
             let hit = &self.hits()[chosen.passage].hit;
-            format!("{}: {}", about(hit), plain(&hit.text[chosen.span.clone()]))
+            format!(
+                "{}: {}",
+                about_hit(hit),
+                plain(&hit.text[chosen.span.clone()])
+            )
         });
         let vectors = self.parts.searcher.space.embedder.few(titled.collect())?;
         for (chosen, vector) in ranked.iter_mut().zip(vectors) {
@@ -392,7 +488,10 @@ impl<'a> Work<'a> {
         texts: &[&str],
         work: impl FnOnce(&[Evidence<'_>]) -> T,
     ) -> T {
-        let about: Vec<String> = hits.iter().map(|n| about(&self.hits()[*n].hit)).collect();
+        let about: Vec<String> = hits
+            .iter()
+            .map(|n| about_hit(&self.hits()[*n].hit))
+            .collect();
         let passages: Vec<Evidence<'_>> = hits
             .iter()
             .zip(texts.iter().zip(&about))
@@ -453,7 +552,7 @@ impl<'a> Work<'a> {
     pub(super) fn missing(&self, claim: &str, hits: &[usize]) -> Vec<String> {
         let texts: Vec<String> = hits
             .iter()
-            .map(|hit| about(&self.hits()[*hit].hit) + "\n" + self.text_of(*hit))
+            .map(|hit| about_hit(&self.hits()[*hit].hit) + "\n" + self.text_of(*hit))
             .collect();
         let mut texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         texts.push(self.question());
@@ -523,8 +622,12 @@ impl<'a> Work<'a> {
 
     /// Quotes the sentences that fit best; returns whether it abstains, because there are none.
     pub(super) fn quote(&mut self, portion: Portion) -> bool {
+        self.quote_these(self.sentences(0..self.hits().len(), portion))
+    }
+
+    /// Quotes these sentences; returns whether it abstains, because there are none.
+    pub(super) fn quote_these(&mut self, chosen: Vec<Sentence>) -> bool {
         let begun = self.begin();
-        let chosen = self.sentences(0..self.hits().len(), portion);
         if chosen.is_empty() {
             return self.refuse("no sentence to quote");
         }
@@ -540,6 +643,15 @@ impl<'a> Work<'a> {
         let outcome = format!("{quotes} sentences");
         self.end(&begun, StepKind::Quote, outcome, Vec::new());
         false
+    }
+
+    /// Notes that a unit led to a hit.
+    pub(super) fn led_by(&mut self, hit: usize, unit: &str) {
+        let sources = self.ranking.units.iter().find(|near| near.unit.id == unit);
+        let sources = sources.map(|near| near.unit.chunks().map(|c| c.to_string()).collect());
+        let hit = &mut self.ranking.ranked[hit].hit;
+        hit.unit_id = Some(unit.to_owned());
+        hit.sources = sources.unwrap_or_default();
     }
 
     /// Cites a span of a hit; the same span is cited once.
@@ -647,7 +759,7 @@ impl<'a> Work<'a> {
     pub(super) fn titled(&self, evidence: &[(usize, String)]) -> Vec<(String, String)> {
         let titled = evidence.iter();
         titled
-            .map(|(hit, text)| (about(&self.hits()[*hit].hit), text.clone()))
+            .map(|(hit, text)| (about_hit(&self.hits()[*hit].hit), text.clone()))
             .collect()
     }
 

@@ -1,0 +1,474 @@
+//! Writeback as the edges use it, and the thread that runs it in idle time.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{App, NotFound, now_ms};
+use crate::domain::query;
+use crate::domain::unit::{State, Unit};
+use crate::error::{BadRequest, Failure, Fault, Kind};
+use crate::flow::writeback::{self, Decision, Finding, Report, Step, Task, WritebackOptions};
+use crate::store::units::{self, Batch, Spent, Undo, UnitEvent};
+use crate::store::{Store, StoreError};
+
+/// Units that are listed unless more are asked for.
+pub const LISTED: usize = 500;
+
+/// `coho units list`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Units {
+    /// The units, the newest first.
+    pub units: Vec<Unit>,
+}
+
+/// `coho units show`: the whole story of a unit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Story {
+    /// The unit.
+    pub unit: Unit,
+    /// What happened to it.
+    pub events: Vec<UnitEvent>,
+    /// The answers that it was made of.
+    pub answers: Vec<String>,
+    /// Where its sentences stand now.
+    pub evidence: Vec<Stand>,
+}
+
+/// Where sentences of a unit stand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Stand {
+    /// The file, below its source.
+    pub path: String,
+    /// Id of the chunk.
+    pub chunk_id: String,
+    /// First and last line of the sentences, where the format has lines; none when they are gone.
+    pub lines: Option<(u32, u32)>,
+    /// The whole chunk; none when it is gone.
+    pub text: Option<String>,
+    /// The sentences.
+    pub sentences: Vec<String>,
+}
+
+/// `coho writeback list`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Batches {
+    /// Runs, the newest first.
+    pub batches: Vec<Batch>,
+    /// What was spent today.
+    pub today: Spent,
+}
+
+/// `coho units undo`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Undone {
+    /// Units taken out of use.
+    pub retired: usize,
+}
+
+/// A run is under way.
+#[derive(Debug, thiserror::Error)]
+#[error("writeback is running already")]
+pub struct Running;
+
+impl Fault for Running {
+    fn kind(&self) -> Kind {
+        Kind::Conflict
+    }
+    fn code(&self) -> &'static str {
+        "writeback_running"
+    }
+    fn hint(&self) -> Option<String> {
+        Some("try again when it has ended".into())
+    }
+}
+
+/// What the edges ask of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunBody {
+    /// Judge only; write nothing.
+    pub dry_run: bool,
+    /// Only answers since this day (`2026-11`, `7d`), or moment (RFC 3339).
+    pub since: Option<String>,
+}
+
+/// When the owner was last here, and whether a run is under way.
+#[derive(Debug, Default)]
+pub struct Presence {
+    asked_ms: AtomicI64,
+    /// Set by a question, so that a run in the background makes room.
+    wanted: AtomicBool,
+    running: Mutex<()>,
+}
+
+impl Presence {
+    /// Notes that the owner asks something.
+    pub fn here(&self) {
+        self.asked_ms.store(now_ms(), Ordering::Relaxed);
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A day or a moment, in milliseconds since 1970.
+///
+/// # Errors
+/// [`BadRequest`] for what is neither.
+pub fn moment(text: &str) -> Result<i64, BadRequest> {
+    if let Ok(moment) = text.parse::<Timestamp>() {
+        return Ok(moment.as_millisecond());
+    }
+    let now = Timestamp::from_millisecond(now_ms()).unwrap_or_default();
+    let day = query::day(text, &now.to_zoned(TimeZone::system()));
+    let begin = day.and_then(|day| day.to_zoned(TimeZone::system()).ok());
+    let begin = begin.map(|zoned| zoned.timestamp().as_millisecond());
+    begin.ok_or_else(|| {
+        BadRequest::new(
+            "bad_date",
+            format!("`{text}` is no day"),
+            "say it as 2026-11-21, 2026-11, yesterday, 7d or 2026-11-21T10:00:00Z",
+        )
+    })
+}
+
+impl App {
+    fn writeback_options(&self) -> WritebackOptions {
+        let set = &self.settings.writeback;
+        #[expect(clippy::cast_precision_loss, reason = "seconds of a day")]
+        WritebackOptions {
+            review: set.review,
+            model_gates: set.model_gates,
+            gated: true,
+            day_s: set.day_s as f64,
+            day_joules: set.day_joules,
+            day_units: set.day_units,
+            per_document: set.per_document,
+        }
+    }
+
+    /// Runs writeback once; blocks. See [`writeback::run`].
+    ///
+    /// # Errors
+    /// [`Running`], a bad date, or what the store and the models say.
+    pub fn write_back(
+        &self,
+        body: &RunBody,
+        told: &dyn Fn(Step),
+        stop: &AtomicBool,
+    ) -> Result<Report, Failure> {
+        let since = body.since.as_deref().map(moment).transpose()?;
+        let _alone = match self.presence.running.try_lock() {
+            Ok(alone) => alone,
+            Err(TryLockError::Poisoned(alone)) => alone.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(Running.into()),
+        };
+        let task = Task {
+            since_ms: since.unwrap_or(0),
+            dry: body.dry_run,
+            batch: uuid::Uuid::now_v7().to_string(),
+            now_ms: now_ms(),
+        };
+        let options = self.writeback_options();
+        self.answering(|parts| writeback::run(parts, &options, &task, told, stop))
+    }
+
+    /// Units in this state, or all.
+    ///
+    /// # Errors
+    /// What the ledger says.
+    pub fn units(&self, state: Option<State>, limit: usize) -> Result<Units, Failure> {
+        let ledger = self.store.ledger();
+        let units = ledger.read(|snapshot| snapshot.units(state, limit))?;
+        Ok(Units { units })
+    }
+
+    /// The whole story of a unit; the beginning of its id will do.
+    ///
+    /// # Errors
+    /// [`NotFound`], or what the ledger says.
+    pub fn unit(&self, id: &str) -> Result<Story, Failure> {
+        let missing = || NotFound {
+            what: "unit",
+            id: id.to_owned(),
+        };
+        let story = self.store.ledger().read(|snapshot| {
+            let Some(unit) = snapshot.unit_beginning(id)? else {
+                return Ok(None);
+            };
+            let mut evidence = Vec::new();
+            for quotes in &unit.sources {
+                let row = snapshot.passages_of(quotes.chunk, 1)?.pop();
+                let lines = row.as_ref().and_then(|row| {
+                    let spans = quotes.sentences.iter().filter_map(|sentence| {
+                        let start = row.text.find(sentence.as_str())?;
+                        Some(start..start + sentence.len())
+                    });
+                    lines_of(&row.text, row.lines?, spans)
+                });
+                evidence.push(Stand {
+                    path: quotes.path.clone(),
+                    chunk_id: quotes.chunk.to_string(),
+                    lines,
+                    text: row.map(|row| row.text),
+                    sentences: quotes.sentences.clone(),
+                });
+            }
+            Ok::<_, StoreError>(Some(Story {
+                events: snapshot.unit_events(&unit.id)?,
+                answers: snapshot.answers_behind(&unit.id)?,
+                unit,
+                evidence,
+            }))
+        })?;
+        Ok(story.ok_or_else(missing)?)
+    }
+
+    /// Does with a unit as the owner decides; returns its state.
+    ///
+    /// # Errors
+    /// [`NotFound`], a decision that the unit's state does not allow, or what the ledger says.
+    pub fn decide(&self, id: &str, decision: Decision) -> Result<Unit, Failure> {
+        let unit = self.unit(id)?.unit;
+        writeback::decide(&self.store, &unit, decision)?;
+        Ok(self.unit(&unit.id)?.unit)
+    }
+
+    /// Takes units out of use.
+    ///
+    /// # Errors
+    /// [`NotFound`] for a unit or batch that is not there, or what the ledger says.
+    pub fn undo(&self, what: &Undo) -> Result<Undone, Failure> {
+        let what = match what {
+            Undo::Unit(id) => Undo::Unit(self.unit(id)?.unit.id),
+            Undo::Batch(id) => {
+                let batches = self.batches(usize::MAX >> 1)?.batches;
+                if !batches.iter().any(|batch| batch.id == *id) {
+                    return Err(NotFound {
+                        what: "batch",
+                        id: id.clone(),
+                    }
+                    .into());
+                }
+                what.clone()
+            }
+            other => other.clone(),
+        };
+        let ledger = self.store.ledger();
+        let retired = ledger.write(|t| units::undo(t, &what, "the owner undid it"))?;
+        Ok(Undone { retired })
+    }
+
+    /// The newest runs, and what was spent today.
+    ///
+    /// # Errors
+    /// What the ledger says.
+    pub fn batches(&self, limit: usize) -> Result<Batches, Failure> {
+        let found = self.store.ledger().read(|snapshot| {
+            Ok::<_, StoreError>(Batches {
+                batches: snapshot.batches(limit)?,
+                today: snapshot.spent(now_ms())?,
+            })
+        });
+        Ok(found?)
+    }
+
+    /// Looks at every unit for what should not be.
+    ///
+    /// # Errors
+    /// What the ledger says.
+    pub fn lint(&self) -> Result<Vec<Finding>, Failure> {
+        Ok(writeback::lint(&self.store)?)
+    }
+
+    /// Keeps what was done about an answer: `opened` or `copied`.
+    ///
+    /// # Errors
+    /// [`BadRequest`] for another word, [`NotFound`] for an unknown answer.
+    pub fn signal(&self, answer: &str, kind: &str) -> Result<(), Failure> {
+        if !matches!(kind, "opened" | "copied") {
+            return Err(BadRequest::new(
+                "bad_signal",
+                format!("`{kind}` is no signal"),
+                "say `opened` or `copied`",
+            )
+            .into());
+        }
+        let ledger = self.store.ledger();
+        if ledger.write(|t| units::put_signal(t, answer, kind, now_ms()))? {
+            return Ok(());
+        }
+        Err(NotFound {
+            what: "answer",
+            id: answer.to_owned(),
+        }
+        .into())
+    }
+}
+
+/// First and last line of some spans of a text that begins in the first of `lines`.
+fn lines_of(
+    text: &str,
+    lines: (u32, u32),
+    spans: impl Iterator<Item = Range<usize>>,
+) -> Option<(u32, u32)> {
+    let at = |end: usize| {
+        let newlines = text[..end].matches('\n').count();
+        lines.0 + u32::try_from(newlines).unwrap_or(u32::MAX)
+    };
+    let all = spans.map(|span| (at(span.start), at(span.end)));
+    all.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+}
+
+/// The thread that writes back while nobody asks anything.
+pub struct Background {
+    shared: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Time between looks.
+const LOOK: Duration = Duration::from_secs(15);
+
+impl Background {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn spawn(app: Arc<App>) -> std::io::Result<Self> {
+        let shared = Arc::new((Mutex::new(false), Condvar::new()));
+        let ours = Arc::clone(&shared);
+        let work = move || {
+            while !wait(&ours, LOOK) {
+                if is_time(&app) {
+                    idle(&app, &ours);
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("coho-writeback".into());
+        Ok(Self {
+            shared,
+            thread: Some(thread.spawn(work)?),
+        })
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        *self.shared.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.shared.1.notify_all();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Waits; says whether it is the end.
+fn wait(shared: &(Mutex<bool>, Condvar), time: Duration) -> bool {
+    let ended = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let waited = shared.1.wait_timeout_while(ended, time, |ended| !*ended);
+    *waited.unwrap_or_else(PoisonError::into_inner).0
+}
+
+/// Is there something to do, and does nobody need the machine?
+fn is_time(app: &App) -> bool {
+    let set = &app.settings.writeback;
+    let quiet = now_ms() - app.presence.asked_ms.load(Ordering::Relaxed);
+    let idle_ms = i64::try_from(set.idle_s * 1000).unwrap_or(i64::MAX);
+    if !set.automatic || quiet < idle_ms || on_battery(Path::new("/sys/class/power_supply")) {
+        return false;
+    }
+    waiting(&app.store, set.day_s, set.day_joules).unwrap_or_else(|error| {
+        tracing::warn!(%error, "writeback cannot read the ledger");
+        false
+    })
+}
+
+/// Are there answers that were not judged or units that are stale, and budget left for them?
+fn waiting(store: &Store, day_s: u64, day_joules: f64) -> Result<bool, StoreError> {
+    store.ledger().read(|snapshot| {
+        let spent = snapshot.spent(now_ms())?;
+        #[expect(clippy::cast_precision_loss, reason = "seconds of a day")]
+        if spent.seconds >= day_s as f64 || spent.joules >= day_joules {
+            return Ok(false);
+        }
+        let stale = snapshot.units(Some(State::Stale), 1)?;
+        Ok(!stale.is_empty() || !snapshot.unconsidered(0, 1)?.is_empty())
+    })
+}
+
+/// Runs until it is done, somebody asks something, or the service ends.
+fn idle(app: &App, shared: &(Mutex<bool>, Condvar)) {
+    app.presence.wanted.store(false, Ordering::Relaxed);
+    let stop = &app.presence.wanted;
+    let told = |_| {
+        if wait(shared, Duration::ZERO) {
+            stop.store(true, Ordering::Relaxed);
+        }
+    };
+    match app.write_back(&RunBody::default(), &told, stop) {
+        Ok(report) => tracing::info!(
+            answers = report.considered.len(),
+            made = report.made,
+            promoted = report.promoted.len(),
+            rolled_back = report.rolled_back,
+            "writeback"
+        ),
+        Err(error) => {
+            tracing::warn!(error = %error.whole(), "writeback failed");
+            // Not at once again.
+            app.presence.asked_ms.store(now_ms(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Does the machine run on its battery? Where the system does not tell, it does not.
+fn on_battery(folder: &Path) -> bool {
+    let read = |path: &Path, name: &str| -> String {
+        let text = std::fs::read_to_string(path.join(name)).unwrap_or_default();
+        text.trim().to_owned()
+    };
+    let supplies = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let supplies: Vec<_> = supplies.map(|entry| entry.path()).collect();
+    let mains =
+        |path: &&std::path::PathBuf| read(path, "type") == "Mains" && read(path, "online") == "1";
+    let draining = |path: &&std::path::PathBuf| {
+        read(path, "type") == "Battery" && read(path, "status") == "Discharging"
+    };
+    !supplies.iter().any(|p| mains(&p)) && supplies.iter().any(|p| draining(&p))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_battery_is_told_from_mains() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |supply: &str, name: &str, text: &str| {
+            let path = folder.path().join(supply);
+            std::fs::create_dir_all(&path).unwrap();
+            std::fs::write(path.join(name), text).unwrap();
+        };
+        assert!(!on_battery(folder.path()));
+        put("BAT0", "type", "Battery\n");
+        put("BAT0", "status", "Discharging\n");
+        assert!(on_battery(folder.path()));
+        put("AC", "type", "Mains\n");
+        put("AC", "online", "1\n");
+        assert!(!on_battery(folder.path()));
+    }
+
+    #[test]
+    fn days_and_moments_are_understood() {
+        assert_eq!(moment("1970-01-01T00:00:01Z").unwrap(), 1000);
+        assert!(moment("2026-11-01").unwrap() > 1_700_000_000_000);
+        assert!(moment("soonish").is_err());
+    }
+}

@@ -1,0 +1,331 @@
+//! `coho units` and `coho writeback`: what was learned, and who decides about it.
+
+use std::process::ExitCode;
+
+use clap::{ArgGroup, Subcommand};
+
+use super::{Session, Writing, open_for_writing, output, show, stop_on_interrupt};
+use crate::app::learning::{self, RunBody, Story};
+use crate::domain::unit::{State, Unit};
+use crate::error::Failure;
+use crate::flow::writeback::{Decision, Report, Step};
+use crate::store::Access;
+use crate::store::units::Undo;
+
+#[derive(Subcommand)]
+pub(super) enum UnitsAction {
+    /// List units, the newest first
+    List {
+        /// Only those in this state
+        #[arg(long)]
+        state: Option<State>,
+        /// So many at most
+        #[arg(long, default_value_t = learning::LISTED)]
+        limit: usize,
+    },
+    /// Tell the whole story of a unit
+    Show {
+        /// Its id, or the beginning of it
+        id: String,
+    },
+    /// Put units in use
+    Approve {
+        /// Their ids
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Take units out of use because they are wrong
+    Reject {
+        /// Their ids
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Take units out of use because they are of no use
+    Retire {
+        /// Their ids
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Look at every unit for what should not be; exit code 1 when there is something
+    Lint,
+    /// Take back one unit, a batch, everything since a day, or everything
+    #[command(group = ArgGroup::new("what").required(true))]
+    Undo {
+        /// One unit
+        #[arg(group = "what")]
+        id: Option<String>,
+        /// All that one run made
+        #[arg(long, group = "what")]
+        batch: Option<String>,
+        /// All made since this day (`2026-11-21`, `7d`) or moment
+        #[arg(long, group = "what", value_name = "DAY")]
+        since: Option<String>,
+        /// All
+        #[arg(long, group = "what")]
+        all: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum WritebackAction {
+    /// Distil units from the answers that hold up, and try them on past questions
+    Run {
+        /// Judge only; write nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Only answers since this day (`2026-11-21`, `7d`) or moment
+        #[arg(long, value_name = "DAY")]
+        since: Option<String>,
+        /// Say what each gate found
+        #[arg(long)]
+        explain: bool,
+    },
+    /// List runs, and what was spent today
+    List,
+}
+
+pub(super) fn run(session: Session, action: UnitsAction) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    // Decisions are single transactions of the ledger: they need no lock, also beside a service.
+    let app = session.open(Access::Read)?;
+    let decide = |ids: &[String], decision: Decision| -> Result<ExitCode, Failure> {
+        let decided = ids.iter().map(|id| app.decide(id, decision));
+        let units = decided.collect::<Result<Vec<Unit>, Failure>>()?;
+        if json {
+            show::json(&learning::Units { units });
+        } else {
+            for unit in units {
+                out!("{} is {}", unit.id, unit.state.as_str());
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    };
+    match action {
+        UnitsAction::List { state, limit } => {
+            let units = app.units(state, limit)?;
+            if json {
+                show::json(&units);
+            } else {
+                list(&units.units);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        UnitsAction::Show { id } => {
+            let story = app.unit(&id)?;
+            if json {
+                show::json(&story);
+            } else {
+                tell(&story);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        UnitsAction::Approve { ids } => decide(&ids, Decision::Approve),
+        UnitsAction::Reject { ids } => decide(&ids, Decision::Reject),
+        UnitsAction::Retire { ids } => decide(&ids, Decision::Retire),
+        UnitsAction::Lint => {
+            let findings = app.lint()?;
+            let clean = findings.is_empty();
+            if json {
+                show::json(&output::Linted { findings });
+            } else if clean {
+                out!("every unit stands in its sources");
+            } else {
+                for finding in findings {
+                    out!("{}: {}", finding.unit, finding.reason);
+                }
+            }
+            Ok(if clean {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(1)
+            })
+        }
+        UnitsAction::Undo {
+            id,
+            batch,
+            since,
+            all: _,
+        } => {
+            let what = match (id, batch, since) {
+                (Some(id), ..) => Undo::Unit(id),
+                (_, Some(batch), _) => Undo::Batch(batch),
+                (.., Some(since)) => Undo::Since(learning::moment(&since)?),
+                _ => Undo::All,
+            };
+            let undone = app.undo(&what)?;
+            if json {
+                show::json(&undone);
+            } else {
+                out!("{} units are out of use", undone.retired);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn list(units: &[Unit]) {
+    if units.is_empty() {
+        out!("no units yet: ask questions, then `coho writeback run`");
+    }
+    for unit in units {
+        out!("{}  {:<9}  {}", unit.id, unit.state.as_str(), unit.title);
+        out!("    {}", unit.text);
+        out!("    ({})", unit.reason);
+    }
+}
+
+/// The story of a unit, to be read aloud.
+fn tell(story: &Story) {
+    let unit = &story.unit;
+    out!("{}  {}  {}", unit.id, unit.state.as_str(), unit.title);
+    out!("{}", unit.text);
+    out!("");
+    out!("answers");
+    for question in &unit.questions {
+        out!("    {question}");
+    }
+    out!("rests on");
+    for stand in &story.evidence {
+        match (&stand.text, stand.lines) {
+            (None, _) => out!("    {}  (gone)", stand.path),
+            (Some(_), Some((first, last))) => out!("    {}:{first}-{last}", stand.path),
+            (Some(_), None) => out!("    {}", stand.path),
+        }
+        for sentence in &stand.sentences {
+            let flat = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
+            out!("        “{flat}”");
+        }
+    }
+    out!("gates");
+    for verdict in &unit.gates {
+        gate(verdict);
+    }
+    out!("what happened");
+    for event in &story.events {
+        let before = event.before.map_or("made", State::as_str);
+        let when = super::show::moment(event.at_ms);
+        out!(
+            "    {when}  {before} → {}: {}",
+            event.after.as_str(),
+            event.reason
+        );
+    }
+    let uses = unit.uses;
+    out!(
+        "uses: near {} questions, cited {} times, helped {}, harmed {}",
+        uses.retrieved,
+        uses.cited,
+        uses.helped,
+        uses.harmed
+    );
+    out!(
+        "trust {}, made by {}, batch {}",
+        unit.trust,
+        unit.recipe,
+        unit.batch
+    );
+}
+
+fn gate(verdict: &crate::domain::gate::Verdict) {
+    let mark = if verdict.passed { "✓" } else { "✗" };
+    let score = verdict
+        .score
+        .map_or(String::new(), |score| format!(" {score:.2}"));
+    out!(
+        "    {mark} {:<11}{score:>7}  {}",
+        verdict.gate.as_str(),
+        verdict.reason
+    );
+}
+
+pub(super) fn writeback(session: Session, action: WritebackAction) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    match action {
+        WritebackAction::Run {
+            dry_run,
+            since,
+            explain,
+        } => {
+            let body = RunBody { dry_run, since };
+            let report = match open_for_writing(session)? {
+                Writing::Here(app) => {
+                    let stop = stop_on_interrupt();
+                    let bar = show::CountBar::new("answers", 0);
+                    let told = |step: Step| bar.update_of(step.judged, step.answers);
+                    let report = app.write_back(&body, &told, &stop);
+                    bar.finish();
+                    report?
+                }
+                Writing::There(remote) => remote.write_back(&body)?,
+            };
+            if json {
+                show::json(&report);
+            } else {
+                summary(&report, explain);
+            }
+        }
+        WritebackAction::List => {
+            let batches = session.open(Access::Read)?.batches(50)?;
+            if json {
+                show::json(&batches);
+                return Ok(ExitCode::SUCCESS);
+            }
+            for batch in &batches.batches {
+                let when = show::moment(batch.started_ms);
+                out!("{}  {when}  {}  {}", batch.id, batch.state, batch.reason);
+            }
+            let today = batches.today;
+            out!(
+                "today: {:.1} s, {:.0} J, {} units",
+                today.seconds,
+                today.joules,
+                today.units
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summary(report: &Report, explain: bool) {
+    if explain {
+        for considered in &report.considered {
+            out!("{}", considered.question);
+            considered.gates.iter().for_each(gate);
+            if let Some(unit) = &considered.unit {
+                out!("    unit {unit}");
+            }
+        }
+    }
+    let dry = if report.dry {
+        " (nothing was written)"
+    } else {
+        ""
+    };
+    out!(
+        "{} answers judged: {} units made, {} put in use, {} contested, {} retired, {} verified again{dry}",
+        report.considered.len(),
+        report.made,
+        report.promoted.len(),
+        report.contested.len(),
+        report.retired.len(),
+        report.verified.len()
+    );
+    if report.replayed > 0 {
+        out!(
+            "tried on {} past questions: reciprocal rank of their evidence {:+.4}",
+            report.replayed,
+            report.change
+        );
+    }
+    if report.rolled_back {
+        out!("rolled back: {}", report.reason);
+    } else if !report.reason.is_empty() {
+        out!("{}", report.reason);
+    }
+    out!(
+        "{:.1} s, {:.0} J, {} calls of the language model",
+        report.seconds,
+        report.joules,
+        report.model_calls
+    );
+}

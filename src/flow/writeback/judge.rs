@@ -1,0 +1,681 @@
+//! From one answer to one unit, or to the gate that refused it.
+//!
+//! No labels: an answer is a candidate when it did not abstain, cites passages, and everything that
+//! can be checked holds. Gates go from cheap to dear; the first that refuses ends it. What each one
+//! measured is kept with the answer, passed or not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::answer::prompt::{about, conversation, plain};
+use super::super::answer::{Answer, StepKind};
+use super::super::search::{self, Query, Ranking};
+use super::{Bench, distil};
+use crate::domain::chunk::ChunkId;
+use crate::domain::context;
+use crate::domain::gate::{self, Gate, Verdict};
+use crate::domain::unit::{Merge, OUTSIDE, OWN, Quotes, State, Unit, Uses, VERBATIM};
+use crate::engine::EngineError;
+use crate::error::Failure;
+use crate::store::units::{Origin, Reception, UseUnits};
+
+/// How much likelier the notes must make an answer (natural logarithm, mean of its tokens).
+const LEAST_GAIN: f32 = 0.01;
+
+/// Cosine from which two units answer the same.
+const SAME: f32 = 0.9;
+
+/// How the reasons of the owner's decisions begin.
+const BY_OWNER: &str = "the owner";
+
+/// Questions that a unit keeps.
+const MOST_QUESTIONS: usize = 8;
+
+/// What came of an answer.
+#[derive(Clone, Debug)]
+pub(super) struct Judged {
+    /// What each gate said.
+    pub gates: Vec<Verdict>,
+    /// The unit, where all that must be were passed.
+    pub unit: Option<Unit>,
+    /// Vectors of its questions, then of what it says.
+    pub vectors: Vec<Vec<f32>>,
+    /// Units that it takes the place of.
+    pub replaces: Vec<String>,
+}
+
+/// A sentence that an answer cites.
+#[derive(Clone, Debug)]
+pub(super) struct Cited {
+    pub chunk: ChunkId,
+    pub path: String,
+    pub title: String,
+    pub heading: Option<String>,
+    pub sentence: String,
+    /// The whole chunk.
+    pub text: String,
+    pub origins: Vec<Origin>,
+}
+
+/// Judges an answer.
+pub(super) fn judge(
+    bench: &Bench<'_>,
+    answer: &Answer,
+    reception: Reception,
+) -> Result<Judged, Failure> {
+    let mut gates = Vec::new();
+    let unit = pass(bench, answer, reception, &mut gates)?;
+    let (unit, vectors, replaces) = match unit {
+        Some((unit, vectors, replaces)) => (Some(unit), vectors, replaces),
+        None => (None, Vec::new(), Vec::new()),
+    };
+    Ok(Judged {
+        gates,
+        unit,
+        vectors,
+        replaces,
+    })
+}
+
+type Made = (Unit, Vec<Vec<f32>>, Vec<String>);
+
+/// `None` at the first gate that refuses.
+fn pass(
+    bench: &Bench<'_>,
+    answer: &Answer,
+    reception: Reception,
+    gates: &mut Vec<Verdict>,
+) -> Result<Option<Made>, Failure> {
+    let mut took = |verdict: Verdict| {
+        let passed = verdict.passed;
+        gates.push(verdict);
+        passed
+    };
+    let cited = cited(bench, answer)?;
+    if !took(eligible(answer, &cited)) || !took(feedback(reception)) {
+        return Ok(None);
+    }
+    if bench.options.gated && (!took(clean(&cited)) || !took(grounded(answer, &cited))) {
+        return Ok(None);
+    }
+    let kept = distil::sentences(&answer.question, &cited);
+    let said = said(answer, &kept);
+    let alone = likelihood(bench, &answer.question, &[], &said)?;
+    let claim = Claimed { said, alone };
+    if !took(useful(bench, answer, &claim, &kept, reception)?) {
+        return Ok(None);
+    }
+    let (kept, verdict) = documents(bench, answer, &claim, kept)?;
+    if !took(verdict) {
+        return Ok(None);
+    }
+    let (mut unit, verdict) = made(bench, answer, &kept)?;
+    if !took(verdict) || !took(faithful(bench, answer, &claim, &unit, &kept)?) {
+        return Ok(None);
+    }
+    if !bench.options.gated {
+        let vectors = distil::vectors(bench, &unit)?;
+        return Ok(Some((unit, vectors, Vec::new())));
+    }
+    let (verdict, second) = uncontested(bench, answer, &kept)?;
+    unit.scores.insert("second_sources".into(), second);
+    if !verdict.passed {
+        unit.state = State::Contested;
+        unit.reason.clone_from(&verdict.reason);
+    }
+    took(verdict);
+    let (verdict, made) = novel(bench, unit)?;
+    took(verdict);
+    let Some((mut unit, vectors, replaces)) = made else {
+        return Ok(None);
+    };
+    unit.gates.clone_from(gates);
+    for verdict in gates.iter() {
+        if let Some(score) = verdict.score {
+            unit.scores.insert(verdict.gate.as_str().into(), score);
+        }
+    }
+    unit.scores.insert(
+        "good".into(),
+        f32::from(u16::try_from(reception.good).unwrap_or(u16::MAX)),
+    );
+    Ok(Some((unit, vectors, replaces)))
+}
+
+/// What an answer cites, sentence by sentence, as far as it is still visible.
+fn cited(bench: &Bench<'_>, answer: &Answer) -> Result<Vec<Cited>, Failure> {
+    let ledger = bench.store().ledger();
+    let found = ledger.read(|snapshot| {
+        let mut found = Vec::new();
+        for citation in &answer.citations {
+            let Ok(chunk) = citation.chunk_id.parse::<ChunkId>() else {
+                continue;
+            };
+            let Some((_, text)) = snapshot.chunk_text(chunk)? else {
+                continue;
+            };
+            let origins = snapshot.origins(chunk)?;
+            let path = origins.first().map(|o| o.path.clone()).unwrap_or_default();
+            found.push(Cited {
+                chunk,
+                path,
+                title: citation.title.clone(),
+                heading: citation.heading.clone(),
+                sentence: citation.text.clone(),
+                text,
+                origins,
+            });
+        }
+        Ok(found)
+    });
+    Ok(found?)
+}
+
+fn eligible(answer: &Answer, cited: &[Cited]) -> Verdict {
+    let gate = Gate::Eligible;
+    if answer.abstained {
+        return Verdict::refused(gate, None, "it was refused");
+    }
+    if answer.citations.is_empty() {
+        return Verdict::refused(gate, None, "it cites nothing");
+    }
+    if cited.len() < answer.citations.len() {
+        return Verdict::refused(gate, None, "what it cites has changed since");
+    }
+    let forbidden = cited.iter().flat_map(|c| &c.origins).find(|o| !o.writeback);
+    if let Some(origin) = forbidden {
+        let why = format!("the source of {} does not allow it", origin.path);
+        return Verdict::refused(gate, None, why);
+    }
+    Verdict::passed(gate, None, format!("{} citations", cited.len()))
+}
+
+fn feedback(reception: Reception) -> Verdict {
+    let gate = Gate::Feedback;
+    let count = |n: u32| f32::from(u16::try_from(n).unwrap_or(u16::MAX));
+    let score = count(reception.good) + 0.5 * count(reception.opened + reception.copied)
+        - count(reception.bad)
+        - count(reception.asked_again);
+    if reception.bad > 0 {
+        return Verdict::refused(gate, Some(score), "the owner called it bad");
+    }
+    if reception.asked_again > 0 && reception.good == 0 {
+        return Verdict::refused(gate, Some(score), "it was asked again in other words");
+    }
+    let said = if reception.good > 0 {
+        "the owner called it good"
+    } else {
+        "nothing against it"
+    };
+    Verdict::passed(gate, Some(score), said)
+}
+
+fn clean(cited: &[Cited]) -> Verdict {
+    for cited in cited {
+        let heading = cited.heading.as_deref().unwrap_or("");
+        let parts = [cited.text.as_str(), &cited.title, heading];
+        if let Some(why) = parts.into_iter().find_map(gate::planted) {
+            return Verdict::refused(Gate::Clean, None, format!("{}: {why}", cited.path));
+        }
+    }
+    Verdict::passed(Gate::Clean, None, "nothing speaks to a machine")
+}
+
+/// Every claim is supported, and every number, date and name stands in the cited passages.
+fn grounded(answer: &Answer, cited: &[Cited]) -> Verdict {
+    let gate = Gate::Grounded;
+    if let Some(claim) = answer.claims.iter().find(|claim| !claim.supported) {
+        return Verdict::refused(gate, None, format!("nothing supports “{}”", claim.text));
+    }
+    if let Some(c) = cited
+        .iter()
+        .find(|c| !gate::holds_sentence(&c.text, &c.sentence))
+    {
+        return Verdict::refused(
+            gate,
+            None,
+            format!("{} does not hold what is cited", c.path),
+        );
+    }
+    let mut texts: Vec<&str> = cited.iter().map(|c| c.text.as_str()).collect();
+    let headings = cited.iter().filter_map(|c| c.heading.as_deref());
+    texts.extend(headings);
+    texts.extend(cited.iter().map(|c| c.title.as_str()));
+    texts.push(&answer.question);
+    let claimed: Vec<&str> = answer
+        .claims
+        .iter()
+        .map(|claim| claim.text.as_str())
+        .collect();
+    let missing = context::unheld(&claimed.join(" "), &texts);
+    match missing.first() {
+        Some(missing) => Verdict::refused(gate, None, format!("no cited passage holds {missing}")),
+        None => Verdict::passed(gate, Some(1.0), "all of it stands in what is cited"),
+    }
+}
+
+/// The answer in its own words: what its claims say, or the sentences that it quotes.
+fn said(answer: &Answer, kept: &[Cited]) -> String {
+    if answer.claims.is_empty() {
+        let quoted: Vec<String> = kept.iter().map(|c| plain(&c.sentence)).collect();
+        return quoted.join(" ");
+    }
+    let claims: Vec<&str> = answer.claims.iter().map(|c| c.text.as_str()).collect();
+    claims.join(" ")
+}
+
+/// Mean log-probability of an answer with this evidence; `None` from a model that cannot say.
+fn likelihood(
+    bench: &Bench<'_>,
+    question: &str,
+    evidence: &[(String, String)],
+    said: &str,
+) -> Result<Option<f32>, Failure> {
+    let Some(generator) = bench.generator.filter(|_| bench.options.model_gates) else {
+        return Ok(None);
+    };
+    let messages = conversation(evidence, &format!("Question: {}", question.trim()));
+    match generator.score(messages, said.to_owned()) {
+        Ok(scored) => {
+            bench.spent_cpu(scored.cpu, 1);
+            Ok(Some(scored.mean_log_prob()))
+        }
+        Err(EngineError::Unsupported { .. } | EngineError::PromptTooLong { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn titled(cited: &Cited, text: &str) -> (String, String) {
+    (
+        about(&cited.title, cited.heading.as_deref()),
+        text.to_owned(),
+    )
+}
+
+/// An answer in its own words, and how likely a model finds it without any notes.
+struct Claimed {
+    said: String,
+    alone: Option<f32>,
+}
+
+/// How much likelier this evidence makes an answer; `None` without a model that can say.
+fn gain(
+    bench: &Bench<'_>,
+    answer: &Answer,
+    claim: &Claimed,
+    evidence: &[(String, String)],
+) -> Result<Option<f32>, Failure> {
+    let Some(alone) = claim.alone else {
+        return Ok(None);
+    };
+    let with = likelihood(bench, &answer.question, evidence, &claim.said)?;
+    Ok(with.map(|with| with - alone))
+}
+
+/// The notes were needed: the answer is likelier with them; and retrieval was sure of them.
+fn useful(
+    bench: &Bench<'_>,
+    answer: &Answer,
+    claim: &Claimed,
+    kept: &[Cited],
+    reception: Reception,
+) -> Result<Verdict, Failure> {
+    let gate = Gate::Useful;
+    if !bench.options.gated {
+        return Ok(Verdict::passed(gate, None, "not asked"));
+    }
+    let evidence = kept.iter().map(|c| titled(c, &plain(&c.sentence)));
+    let gain = gain(bench, answer, claim, &evidence.collect::<Vec<_>>())?;
+    if gain.is_some_and(|gain| gain <= LEAST_GAIN) {
+        let why = "the model knew it without the notes";
+        return Ok(Verdict::refused(gate, gain, why));
+    }
+    let seen = |name: &str| {
+        let judged = answer
+            .steps
+            .iter()
+            .find(|step| step.kind == StepKind::Judge);
+        judged
+            .and_then(|step| step.seen.get(name))
+            .copied()
+            .unwrap_or(0.0)
+    };
+    let held = seen("best_sentence_coverage");
+    let sure = gate::is_sure(seen("lanes_agree") > 0.5, held) || reception.good > 0;
+    let score = gain.or(Some(held));
+    if !sure {
+        let why = "retrieval was not sure: words and vectors disagree, or the best sentence holds \
+                   little of the question";
+        return Ok(Verdict::refused(gate, score, why));
+    }
+    Ok(Verdict::passed(
+        gate,
+        score,
+        "retrieval was sure of what it found",
+    ))
+}
+
+/// Which of the cited passages made the answer: with a model those that make it likelier, each
+/// alone; without one those whose sentence holds words of the question that no other holds.
+fn documents(
+    bench: &Bench<'_>,
+    answer: &Answer,
+    claim: &Claimed,
+    kept: Vec<Cited>,
+) -> Result<(Vec<Cited>, Verdict), Failure> {
+    let gate = Gate::Documents;
+    let chunks: BTreeSet<ChunkId> = kept.iter().map(|c| c.chunk).collect();
+    if claim.alone.is_none() || chunks.len() < 2 {
+        let said = format!("{} passages", chunks.len());
+        return Ok((kept, Verdict::passed(gate, None, said)));
+    }
+    let mut gains: BTreeMap<ChunkId, f32> = BTreeMap::new();
+    for cited in &kept {
+        if gains.contains_key(&cited.chunk) {
+            continue;
+        }
+        let gained = gain(bench, answer, claim, &[titled(cited, &cited.text)])?;
+        gains.insert(cited.chunk, gained.unwrap_or(0.0));
+    }
+    let first = kept.first().map(|c| c.chunk);
+    let best = gains.values().copied().fold(f32::MIN, f32::max);
+    let helps = |chunk: &ChunkId| gains[chunk] > 0.0 || Some(*chunk) == first;
+    let kept: Vec<Cited> = kept.into_iter().filter(|c| helps(&c.chunk)).collect();
+    let of: BTreeSet<ChunkId> = kept.iter().map(|c| c.chunk).collect();
+    let said = format!("{} of {} passages make it likelier", of.len(), gains.len());
+    Ok((kept, Verdict::passed(gate, Some(best), said)))
+}
+
+/// The unit: sentences as they stand, or a rewrite of them that says nothing else.
+fn made(bench: &Bench<'_>, answer: &Answer, kept: &[Cited]) -> Result<(Unit, Verdict), Failure> {
+    let mut sources: Vec<Quotes> = Vec::new();
+    for cited in kept {
+        match sources.iter_mut().find(|q| q.chunk == cited.chunk) {
+            Some(quotes) if quotes.sentences.contains(&cited.sentence) => {}
+            Some(quotes) => quotes.sentences.push(cited.sentence.clone()),
+            None => sources.push(Quotes {
+                chunk: cited.chunk,
+                path: cited.path.clone(),
+                sentences: vec![cited.sentence.clone()],
+            }),
+        }
+    }
+    let verbatim = Unit::text_of(&sources);
+    let rewritten = distil::rewrite(bench, &answer.question, kept)?;
+    let recipe = match (&rewritten, bench.generator) {
+        (Some(_), Some(generator)) => format!("{} {}", distil::REWRITE, generator.name()),
+        _ => VERBATIM.to_owned(),
+    };
+    let text = rewritten.unwrap_or(verbatim);
+    let trusted = |origin: &Origin| if is_outside(origin) { OUTSIDE } else { OWN };
+    let origins = kept.iter().flat_map(|c| &c.origins).map(trusted);
+    let title = kept.first().map(|c| about(&c.title, c.heading.as_deref()));
+    let unit = Unit {
+        id: Unit::id_of(&text, &sources),
+        state: State::Shadow,
+        title: title.unwrap_or_default(),
+        text,
+        questions: vec![answer.question.trim().to_owned()],
+        trust: origins.fold(OWN, f32::min),
+        sources,
+        scores: BTreeMap::new(),
+        gates: Vec::new(),
+        batch: bench.batch.clone(),
+        recipe,
+        reason: "found".into(),
+        made_ms: bench.now_ms,
+        uses: Uses::default(),
+    };
+    let verdict = if kept.is_empty() {
+        Verdict::refused(Gate::Distilled, None, "no sentence answers the question")
+    } else {
+        let words = unit.text.split_whitespace().count();
+        let score = f32::from(u16::try_from(words).unwrap_or(u16::MAX));
+        Verdict::passed(Gate::Distilled, Some(score), format!("{words} words"))
+    };
+    Ok((unit, verdict))
+}
+
+/// Mail, web pages and books are what others wrote, wherever they lie.
+fn is_outside(origin: &Origin) -> bool {
+    origin.outside
+        || matches!(
+            origin.kind.as_str(),
+            "eml" | "mbox" | "msg" | "html" | "epub"
+        )
+}
+
+/// Nothing that the sources do not say; and the unit alone makes the answer likelier.
+fn faithful(
+    bench: &Bench<'_>,
+    answer: &Answer,
+    claim: &Claimed,
+    unit: &Unit,
+    kept: &[Cited],
+) -> Result<Verdict, Failure> {
+    let gate = Gate::Faithful;
+    let stands = kept
+        .iter()
+        .all(|c| gate::holds_sentence(&c.text, &c.sentence));
+    let texts: Vec<&str> = kept.iter().map(|c| c.sentence.as_str()).collect();
+    if !stands || !(unit.is_verbatim() || distil::is_faithful(&unit.text, &texts)) {
+        return Ok(Verdict::refused(
+            gate,
+            None,
+            "it says what its sources do not",
+        ));
+    }
+    let alone = [(unit.title.clone(), unit.text.clone())];
+    let gain = gain(bench, answer, claim, &alone)?;
+    if gain.is_some_and(|gain| gain <= LEAST_GAIN) {
+        return Ok(Verdict::refused(
+            gate,
+            gain,
+            "alone it does not lead to the answer",
+        ));
+    }
+    Ok(Verdict::passed(
+        gate,
+        gain,
+        "every sentence stands in a source",
+    ))
+}
+
+/// Looks for other documents that say the contrary, or the same; says how many say the same.
+pub(super) fn uncontested(
+    bench: &Bench<'_>,
+    answer: &Answer,
+    kept: &[Cited],
+) -> Result<(Verdict, f32), Failure> {
+    let sentences: Vec<&str> = kept.iter().map(|c| c.sentence.as_str()).collect();
+    let paths: Vec<&str> = kept
+        .iter()
+        .flat_map(|c| c.origins.iter().map(|o| o.path.as_str()))
+        .collect();
+    compare(bench, &answer.question, &sentences, &paths)
+}
+
+/// A sentence of another document.
+struct Other {
+    /// Share of the words of question or unit that it holds.
+    held: f32,
+    path: String,
+    about: String,
+    sentence: String,
+}
+
+/// Sentences of other documents that are compared.
+const COMPARED: usize = 12;
+
+/// As [`uncontested`], of sentences that stand in the documents at `paths`.
+pub(super) fn compare(
+    bench: &Bench<'_>,
+    question: &str,
+    sentences: &[&str],
+    paths: &[&str],
+) -> Result<(Verdict, f32), Failure> {
+    let gate = Gate::Uncontested;
+    let Some(main) = sentences.first() else {
+        return Ok((Verdict::passed(gate, None, "nothing to compare"), 0.0));
+    };
+    // Asked and said: a planted fact is found by either.
+    let mut others: Vec<Other> = Vec::new();
+    for text in [question, main] {
+        let ranking = originals(bench, text)?;
+        for ranked in &ranking.ranked {
+            let path = &ranked.hit.path;
+            let ours = paths.iter().any(|ours| path.ends_with(ours));
+            let folded = ranked
+                .hit
+                .folded
+                .iter()
+                .any(|f| paths.iter().any(|ours| f.path.ends_with(ours)));
+            if ours || folded {
+                continue;
+            }
+            let path = path.to_string_lossy().into_owned();
+            for span in context::sentences(&ranked.hit.text) {
+                let sentence = &ranked.hit.text[span];
+                let held = context::coverage(question, &[sentence])
+                    .max(context::coverage(main, &[sentence]));
+                if held >= 0.3 && !others.iter().any(|known| known.sentence == sentence) {
+                    others.push(Other {
+                        held,
+                        path: path.clone(),
+                        about: about(&ranked.hit.title, ranked.hit.heading.as_deref()),
+                        sentence: sentence.to_owned(),
+                    });
+                }
+            }
+        }
+    }
+    others.sort_by(|a, b| b.held.total_cmp(&a.held));
+    others.truncate(COMPARED);
+    let texts =
+        std::iter::once(plain(main)).chain(others.iter().map(|other| plain(&other.sentence)));
+    let vectors = bench.parts.searcher.space.embedder.few(texts.collect())?;
+    let mut second: BTreeSet<&str> = BTreeSet::new();
+    for (other, vector) in others.iter().zip(&vectors[1..]) {
+        let path = other.path.as_str();
+        let said = (other.sentence.as_str(), other.about.as_str());
+        let near: f32 = vectors[0].iter().zip(vector).map(|(a, b)| a * b).sum();
+        let differs = sentences
+            .iter()
+            .find_map(|ours| gate::conflict(question, ours, said, near));
+        if let Some(why) = differs {
+            return Ok((
+                Verdict::refused(gate, Some(near), format!("{path}: {why}")),
+                0.0,
+            ));
+        }
+        if sentences
+            .iter()
+            .all(|ours| gate::corroborates(ours, &other.sentence))
+        {
+            second.insert(path);
+        }
+    }
+    let count = f32::from(u16::try_from(second.len()).unwrap_or(u16::MAX));
+    let said = match second.first() {
+        Some(path) => format!("{path} says the same"),
+        None => "no other passage says the contrary".to_owned(),
+    };
+    Ok((Verdict::passed(gate, Some(count), said), count))
+}
+
+/// What the notes hold on this, found without units.
+fn originals(bench: &Bench<'_>, text: &str) -> Result<Ranking, Failure> {
+    let chars: String = text.chars().take(search::QUERY_CHARS / 4).collect();
+    let query = Query {
+        text: chars,
+        k: 10,
+        source: None,
+        literal: true,
+        rerank: false,
+        explain: false,
+        units: UseUnits::Off,
+        merge: Merge::default(),
+        asked_ms: bench.now_ms,
+    };
+    search::rank(&bench.parts.searcher, &query)
+}
+
+/// Is it known already? A unit that says the same takes the question over; units that answer the
+/// same from other sources are made into one, of all their sources.
+fn novel(bench: &Bench<'_>, mut unit: Unit) -> Result<(Verdict, Option<Made>), Failure> {
+    let gate = Gate::Novel;
+    let ledger = bench.store().ledger();
+    let question = unit.questions[0].clone();
+    let embedder = &bench.parts.searcher.space.embedder;
+    let vector = embedder.few(vec![question.clone()])?.remove(0);
+    let model = bench.parts.searcher.space.indexes.model();
+    let everything = UseUnits::With(bench.trial.clone());
+    let (known, near) = ledger.read(|snapshot| {
+        let store = bench.store();
+        let near = store.near_units(snapshot, model, &vector, &everything, SAME, 3)?;
+        Ok::<_, crate::store::StoreError>((snapshot.unit_saying(&unit.text)?, near))
+    })?;
+    if let Some(known) = known {
+        if known.state == State::Retired && known.reason.starts_with(BY_OWNER) {
+            let why = format!("unit {} was taken out of use: {}", known.id, known.reason);
+            return Ok((Verdict::refused(gate, None, why), None));
+        }
+        let back = matches!(known.state, State::Retired | State::Stale);
+        let mut questions = known.questions.clone();
+        if !back && (questions.contains(&question) || questions.len() >= MOST_QUESTIONS) {
+            let why = format!("unit {} answers it", known.id);
+            return Ok((Verdict::refused(gate, Some(1.0), why), None));
+        }
+        if !questions.contains(&question) {
+            questions.push(question);
+        }
+        questions.truncate(MOST_QUESTIONS);
+        let (state, reason) = match (back, unit.state) {
+            (false, State::Shadow) => (known.state, known.reason.clone()),
+            _ => (unit.state, "found again".to_owned()),
+        };
+        let merged = Unit {
+            id: known.id.clone(),
+            questions,
+            batch: known.batch.clone(),
+            made_ms: known.made_ms,
+            state,
+            reason,
+            ..unit
+        };
+        let vectors = distil::vectors(bench, &merged)?;
+        let why = format!(
+            "unit {} says the same and answers this question, too",
+            merged.id
+        );
+        return Ok((
+            Verdict::passed(gate, Some(1.0), why),
+            Some((merged, vectors, Vec::new())),
+        ));
+    }
+    let mut replaces = Vec::new();
+    let same = near
+        .iter()
+        .find(|near| near.question_cosine >= SAME && gate::same_subject(&question, &near.question));
+    let mut verdict = Verdict::passed(
+        gate,
+        near.first().map(|n| n.question_cosine),
+        "nothing like it is known",
+    );
+    if let Some(near) = same.filter(|near| near.unit.is_verbatim() && unit.is_verbatim()) {
+        let others = near.unit.sources.iter();
+        let wider = distil::union(&unit.sources, others);
+        if wider.len() <= distil::MOST_SOURCES {
+            unit.sources = wider;
+            unit.text = Unit::text_of(&unit.sources);
+            let more = near.unit.questions.iter().filter(|q| **q != question);
+            unit.questions
+                .extend(more.take(MOST_QUESTIONS - 1).cloned());
+            unit.trust = unit.trust.min(near.unit.trust);
+            unit.id = Unit::id_of(&unit.text, &unit.sources);
+            replaces.push(near.unit.id.clone());
+            verdict.reason = format!("made of its sources and those of unit {}", near.unit.id);
+        }
+    }
+    let vectors = distil::vectors(bench, &unit)?;
+    Ok((verdict, Some((unit, vectors, replaces))))
+}

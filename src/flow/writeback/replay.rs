@@ -1,0 +1,175 @@
+//! Never worse: units in trial are tried on the owner's own past questions before anything is shown.
+//!
+//! A past question with a known outcome is searched with and without the units in trial; the unit
+//! that was made of it is left out, so that what is measured is what a unit does to *other*
+//! questions, those among them that came to the same sentences by themselves. A unit that
+//! leads such a question to evidence that its answer rests on has helped. One that pushes such
+//! evidence down, or would be quoted for the question although its answer rests on something else,
+//! has harmed, and goes. A batch that loses without them is rolled back as a whole.
+
+use std::collections::{HashMap, HashSet};
+
+use super::super::answer;
+use super::super::search::{self, Query, Ranking};
+use super::{Bench, Report};
+use crate::domain::chunk::ChunkId;
+use crate::domain::unit::{Merge, State};
+use crate::error::Failure;
+use crate::store::StoreError;
+use crate::store::units::{self, Past, UseUnits};
+
+/// Past questions that are asked again at most, the newest first.
+const MOST_PAST: usize = 400;
+
+/// Hits that are looked at.
+const K: usize = 10;
+
+/// What units did to the past questions.
+#[derive(Default)]
+struct Tried {
+    helped: HashMap<String, u32>,
+    harmed: HashMap<String, (u32, String)>,
+    change: f64,
+    asked: usize,
+}
+
+/// Tries the units in trial, counts what they did, and takes out what harms.
+pub(super) fn replay(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
+    let ledger = bench.store().ledger();
+    let (past, own) = ledger.read(|snapshot| {
+        let past = snapshot.past(MOST_PAST)?;
+        let mut own: HashMap<String, HashSet<String>> = HashMap::new();
+        for unit in snapshot.units(Some(State::Shadow), super::MOST_UNITS)? {
+            if let Some(first) = unit.questions.first() {
+                own.entry(first.clone()).or_default().insert(unit.id);
+            }
+        }
+        Ok::<_, StoreError>((past, own))
+    })?;
+    let mut trial: HashSet<String> = bench.trial.clone();
+    let mut tried = try_on(bench, &past, &own, &trial)?;
+    let harmful: Vec<(String, String)> = tried
+        .harmed
+        .iter()
+        .map(|(unit, (_, question))| (unit.clone(), question.clone()))
+        .collect();
+    if !harmful.is_empty() {
+        ledger.write(|transaction| {
+            for (unit, question) in &harmful {
+                units::count_use(transaction, unit, units::Use::Harmed)?;
+                let why = format!("replay: it led away from the evidence for “{question}”");
+                if units::move_unit(transaction, unit, State::Retired, &why)? {
+                    report.retired.push(unit.clone());
+                }
+                trial.remove(unit);
+            }
+            Ok::<_, StoreError>(())
+        })?;
+        tried = try_on(bench, &past, &own, &trial)?;
+    }
+    report.replayed = tried.asked;
+    report.change = tried.change / f64::from(u32::try_from(tried.asked.max(1)).unwrap_or(u32::MAX));
+    if tried.change < 0.0 {
+        let why = format!(
+            "replay: {} past questions lose {:.4} of their reciprocal rank",
+            tried.asked, -report.change
+        );
+        let undone = units::Undo::Batch(bench.batch.clone());
+        ledger.write(|transaction| units::undo(transaction, &undone, &why))?;
+        report.rolled_back = true;
+        report.reason = why;
+        return Ok(());
+    }
+    ledger.write(|transaction| {
+        for (unit, count) in &tried.helped {
+            units::set_helped(transaction, unit, *count)?;
+        }
+        Ok::<_, StoreError>(())
+    })?;
+    Ok(())
+}
+
+fn try_on(
+    bench: &Bench<'_>,
+    past: &[Past],
+    own: &HashMap<String, HashSet<String>>,
+    trial: &HashSet<String>,
+) -> Result<Tried, Failure> {
+    let mut tried = Tried::default();
+    if trial.is_empty() {
+        return Ok(tried);
+    }
+    let none = HashSet::new();
+    for past in past {
+        let left_out = own.get(past.question.trim()).unwrap_or(&none);
+        let with: HashSet<String> = trial.difference(left_out).cloned().collect();
+        let with = rank(bench, &past.question, UseUnits::With(with))?;
+        let near: Vec<_> = with
+            .units
+            .iter()
+            .filter(|near| trial.contains(&near.unit.id))
+            .collect();
+        if near.is_empty() {
+            continue;
+        }
+        let without = rank(bench, &past.question, UseUnits::Active)?;
+        tried.asked += 1;
+        // What the owner rejected is evidence against what it cites.
+        let good = past.reception.bad == 0;
+        let sign = if good { 1.0 } else { -1.0 };
+        let rests_on: HashSet<ChunkId> = past.cited.iter().take(1).copied().collect();
+        let change = sign * (reciprocal(&with, &rests_on) - reciprocal(&without, &rests_on));
+        tried.change += change;
+        for near in near {
+            let leads = near.unit.chunks().any(|chunk| past.cited.contains(&chunk));
+            // It would be quoted for this question, and says something else.
+            let misleads = good && !leads && answer::is_recalled(&past.question, near);
+            if good && leads && change >= 0.0 && near.cosine >= LEADS {
+                *tried.helped.entry(near.unit.id.clone()).or_default() += 1;
+            }
+            let moved = with
+                .ranked
+                .iter()
+                .any(|r| r.hit.unit_id.as_deref() == Some(&near.unit.id));
+            if misleads || change < 0.0 && moved && (leads != good) {
+                let harmed = tried.harmed.entry(near.unit.id.clone());
+                harmed.or_insert_with(|| (0, past.question.clone())).0 += 1;
+            }
+        }
+    }
+    Ok(tried)
+}
+
+/// Cosine from which a unit led a question to its evidence.
+const LEADS: f32 = 0.5;
+
+/// One over the place of the best hit that shows one of these chunks; 0 where none does.
+fn reciprocal(ranking: &Ranking, chunks: &HashSet<ChunkId>) -> f64 {
+    let shows = |ranked: &search::Ranked| {
+        let folded = ranked.hit.folded.iter().map(|f| f.chunk_id.clone());
+        let folded: HashSet<String> = folded.collect();
+        ranked.parts.iter().any(|(_, chunk)| chunks.contains(chunk))
+            || chunks
+                .iter()
+                .any(|chunk| folded.contains(&chunk.to_string()))
+    };
+    let place = ranking.ranked.iter().position(shows);
+    place.map_or(0.0, |place| {
+        1.0 / f64::from(u32::try_from(place + 1).unwrap_or(u32::MAX))
+    })
+}
+
+fn rank(bench: &Bench<'_>, question: &str, units: UseUnits) -> Result<Ranking, Failure> {
+    let query = Query {
+        text: question.to_owned(),
+        k: K,
+        source: None,
+        literal: true,
+        rerank: false,
+        explain: false,
+        units,
+        merge: Merge::default(),
+        asked_ms: bench.now_ms,
+    };
+    search::rank(&bench.parts.searcher, &query)
+}

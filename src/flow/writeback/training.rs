@@ -1,0 +1,132 @@
+//! The flywheel: what held up, as examples for fine-tuning a language model of the owner's own.
+//!
+//! Chat-format JSON lines with the very prompts that coho asks, so that an adapter trained on them
+//! fits. Only answers that became a unit which is in use or in trial are examples; where the owner
+//! called one answer to a question good and another one bad, that is a preference pair.
+
+use std::collections::HashMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::super::answer::Answer;
+use super::super::answer::prompt::{about, conversation, plain};
+use super::super::answering::said;
+use crate::domain::unit::{State, Unit};
+use crate::engine::generate::Message;
+use crate::store::{Store, StoreError};
+
+/// A turn of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Turn {
+    /// `system`, `user` or `assistant`.
+    pub role: String,
+    /// What is said.
+    pub content: String,
+}
+
+/// One line of the export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Example {
+    /// A question, its evidence, and an answer that was verified.
+    Chat {
+        /// The conversation, the answer last.
+        messages: Vec<Turn>,
+        /// The unit that vouches for it.
+        unit: String,
+        /// Ids of the chunks that it rests on.
+        sources: Vec<String>,
+    },
+    /// Two answers to one question, of which the owner called one good and one bad.
+    Preference {
+        /// The conversation up to the answer.
+        messages: Vec<Turn>,
+        /// The good one.
+        chosen: String,
+        /// The bad one.
+        rejected: String,
+    },
+}
+
+/// Hands every example to `each`; ends with the first error that it returns.
+///
+/// # Errors
+/// What the ledger says, and what `each` returns.
+pub fn examples(
+    store: &Store,
+    each: &mut dyn FnMut(&Example) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    store.ledger().read(|snapshot| {
+        for state in [State::Active, State::Shadow] {
+            for unit in snapshot.units(Some(state), super::MOST_UNITS)? {
+                for question in &unit.questions {
+                    each(&chat(&unit, question))?;
+                }
+            }
+        }
+        let mut judged: HashMap<String, [Option<Answer>; 2]> = HashMap::new();
+        for (body, good) in snapshot.called()? {
+            let Ok(answer) = serde_json::from_value::<Answer>(body) else {
+                continue;
+            };
+            let pair = judged
+                .entry(answer.question.trim().to_lowercase())
+                .or_default();
+            pair[usize::from(good)] = Some(answer);
+        }
+        let mut pairs: Vec<_> = judged.into_values().collect();
+        pairs.sort_by(|a, b| id_of(a).cmp(&id_of(b)));
+        for pair in pairs {
+            if let [Some(bad), Some(good)] = pair {
+                each(&preference(&bad, &good))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn id_of(pair: &[Option<Answer>; 2]) -> Option<&str> {
+    pair.iter()
+        .flatten()
+        .next()
+        .map(|answer| answer.id.as_str())
+}
+
+fn turns(evidence: &[(String, String)], question: &str) -> Vec<Turn> {
+    let messages = conversation(evidence, &format!("Question: {}", question.trim()));
+    let turn = |message: Message| Turn {
+        role: message.role.as_str().to_owned(),
+        content: message.parts.concat(),
+    };
+    messages.into_iter().map(turn).collect()
+}
+
+fn chat(unit: &Unit, question: &str) -> Example {
+    let evidence = unit.sources.iter().map(|quotes| {
+        let sentences: Vec<String> = quotes.sentences.iter().map(|s| plain(s)).collect();
+        (unit.title.clone(), sentences.join(" "))
+    });
+    let mut messages = turns(&evidence.collect::<Vec<_>>(), question);
+    messages.push(Turn {
+        role: "assistant".into(),
+        content: plain(&unit.text),
+    });
+    Example::Chat {
+        messages,
+        unit: unit.id.clone(),
+        sources: unit.chunks().map(|chunk| chunk.to_string()).collect(),
+    }
+}
+
+fn preference(bad: &Answer, good: &Answer) -> Example {
+    let evidence = good.citations.iter().map(|citation| {
+        let about = about(&citation.title, citation.heading.as_deref());
+        (about, plain(&citation.text))
+    });
+    Example::Preference {
+        messages: turns(&evidence.collect::<Vec<_>>(), &good.question),
+        chosen: said(&good.answer).trim().to_owned(),
+        rejected: said(&bad.answer).trim().to_owned(),
+    }
+}

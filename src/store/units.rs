@@ -1,0 +1,851 @@
+//! Knowledge units in the ledger: what they say and rest on, what became of them, what they are near.
+//!
+//! Units lie in the ledger alone, with their vectors. There are few of them, and what a search may
+//! use must change in the very transaction that makes them stale; so there is no third index that
+//! could lag behind. The vectors are kept in memory and read again when the ledger's clock of units
+//! has moved. Events are written by triggers: no change of state goes past them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, Row, ToSql, Transaction, params};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Result;
+use super::ledger::Snapshot;
+use crate::domain::chunk::ChunkId;
+use crate::domain::gate::Verdict;
+use crate::domain::unit::{Quotes, State, Unit, Uses};
+
+/// What happened to a unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UnitEvent {
+    /// Its state before; none when it was made.
+    pub before: Option<State>,
+    /// Its state after.
+    pub after: State,
+    /// Why.
+    pub reason: String,
+    /// When, milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// An answer that writeback has not looked at.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Its id.
+    pub id: String,
+    /// The whole of it.
+    pub body: serde_json::Value,
+    /// When it was asked, milliseconds since 1970.
+    pub asked_ms: i64,
+}
+
+/// What the owner said and did about an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reception {
+    /// Times it was called good.
+    pub good: u32,
+    /// Times it was called bad.
+    pub bad: u32,
+    /// Citations opened.
+    pub opened: u32,
+    /// Times it was copied.
+    pub copied: u32,
+    /// Times the question was asked again in other words: it did not help.
+    pub asked_again: u32,
+}
+
+/// A question with known outcome.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// The answer.
+    pub answer: String,
+    /// The question.
+    pub question: String,
+    /// Chunks that it cites, in citation order.
+    pub cited: Vec<ChunkId>,
+    /// What the owner said and did.
+    pub reception: Reception,
+}
+
+/// A run of writeback.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Batch {
+    /// Its id.
+    pub id: String,
+    /// When it began, milliseconds since 1970.
+    pub started_ms: i64,
+    /// When it ended.
+    pub ended_ms: Option<i64>,
+    /// `running`, `published` or `rolled_back`.
+    pub state: String,
+    /// Why it is in that state.
+    pub reason: String,
+}
+
+/// What writeback spent on a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Spent {
+    /// Seconds.
+    pub seconds: f64,
+    /// Joules.
+    pub joules: f64,
+    /// Units made.
+    pub units: u32,
+}
+
+/// Where a chunk stands and whether knowledge may be made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Path of its document below its source.
+    pub path: String,
+    /// Kind of the document.
+    pub kind: String,
+    /// Whether its source allows writeback.
+    pub writeback: bool,
+    /// Whether others wrote what is in its source.
+    pub outside: bool,
+}
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = 86_400_000;
+
+const UNIT: &str =
+    "SELECT id, state, title, text, questions, scores, batch, made_ms, trust, recipe,
+        gates, reason, retrieved, cited, helped, harmed FROM unit";
+
+impl Snapshot<'_> {
+    /// Units in this state, or all, the newest first.
+    pub(crate) fn units(&self, state: Option<State>, limit: usize) -> Result<Vec<Unit>> {
+        let (clause, values): (_, Vec<Value>) = match state {
+            Some(state) => ("WHERE state = ?1", vec![state.as_str().to_owned().into()]),
+            None => ("", Vec::new()),
+        };
+        let sql = format!("{UNIT} {clause} ORDER BY made_ms DESC, id LIMIT {limit}");
+        self.units_by(&sql, rusqlite::params_from_iter(values))
+    }
+
+    /// The unit that says this, in whatever state; one that is not retired before one that is.
+    pub(crate) fn unit_saying(&self, text: &str) -> Result<Option<Unit>> {
+        let sql =
+            format!("{UNIT} WHERE text = ?1 ORDER BY state = 'retired', made_ms DESC LIMIT 1");
+        Ok(self.units_by(&sql, [text])?.pop())
+    }
+
+    /// The unit whose id begins so; `None` where there is none, or more than one.
+    pub(crate) fn unit_beginning(&self, id: &str) -> Result<Option<Unit>> {
+        // Not LIKE: an id holds no wildcards, what is asked for may.
+        let sql = format!("{UNIT} WHERE substr(id, 1, length(?1)) = ?1 AND ?1 <> '' LIMIT 2");
+        let mut found = self.units_by(&sql, [id])?;
+        Ok(found.pop().filter(|_| found.is_empty()))
+    }
+
+    fn units_by(&self, sql: &str, values: impl rusqlite::Params) -> Result<Vec<Unit>> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        let rows = statement.query_map(values, |row| Ok(unit_of(row)))?;
+        let mut units: Vec<Unit> = Vec::new();
+        for unit in rows {
+            units.push(unit??);
+        }
+        let mut evidence = self.0.prepare_cached(
+            "SELECT chunk_id, path, quotes FROM unit_evidence WHERE unit_id = ?1 ORDER BY place",
+        )?;
+        for unit in &mut units {
+            let rows = evidence.query_map([&unit.id], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))
+            })?;
+            for row in rows {
+                let (chunk, path, sentences) = row?;
+                unit.sources.push(Quotes {
+                    chunk,
+                    path,
+                    sentences: serde_json::from_str(&sentences)?,
+                });
+            }
+        }
+        Ok(units)
+    }
+
+    /// What happened to a unit, in order.
+    pub(crate) fn unit_events(&self, id: &str) -> Result<Vec<UnitEvent>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT before, after, reason, at_ms FROM unit_event WHERE unit_id = ?1 ORDER BY id",
+        )?;
+        let rows = statement.query_map([id], |row| {
+            let state = |name: Option<String>| name.and_then(|name| State::named(&name));
+            Ok(UnitEvent {
+                before: state(row.get(0)?),
+                after: state(row.get(1)?).unwrap_or(State::Retired),
+                reason: row.get(2)?,
+                at_ms: row.get(3)?,
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The answers that led to a unit.
+    pub(crate) fn answers_behind(&self, unit: &str) -> Result<Vec<String>> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT answer_id FROM considered WHERE unit_id = ?1 ORDER BY 1")?;
+        let rows = statement.query_map([unit], |row| row.get(0))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Units per state.
+    pub(crate) fn unit_counts(&self) -> Result<HashMap<String, u64>> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT state, count(*) FROM unit GROUP BY state")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Answers since then that were not considered yet, oldest first.
+    pub(crate) fn unconsidered(&self, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT id, body, asked_ms FROM answer
+             WHERE asked_ms >= ?1 AND id NOT IN (SELECT answer_id FROM considered)
+             ORDER BY asked_ms, id LIMIT ?2",
+        )?;
+        let rows = statement.query_map(params![since_ms, limit], |row| {
+            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?))
+        })?;
+        rows.map(|row| {
+            let (id, body, asked_ms) = row?;
+            Ok(Candidate {
+                id,
+                body: serde_json::from_str(&body)?,
+                asked_ms,
+            })
+        })
+        .collect()
+    }
+
+    /// What the owner said and did about an answer.
+    pub(crate) fn reception(&self, answer: &str) -> Result<Reception> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT verdict, count(*) FROM feedback WHERE answer_id = ?1 GROUP BY verdict
+             UNION ALL SELECT kind, count(*) FROM signal WHERE answer_id = ?1 GROUP BY kind",
+        )?;
+        let mut rows = statement.query([answer])?;
+        let mut reception = Reception::default();
+        while let Some(row) = rows.next()? {
+            let count = row.get(1)?;
+            match row.get::<_, String>(0)?.as_str() {
+                "good" => reception.good = count,
+                "bad" => reception.bad = count,
+                "opened" => reception.opened = count,
+                "copied" => reception.copied = count,
+                "asked_again" => reception.asked_again = count,
+                _ => {}
+            }
+        }
+        Ok(reception)
+    }
+
+    /// Questions whose answers were considered and cite what is still visible, the newest first.
+    pub(crate) fn past(&self, limit: usize) -> Result<Vec<Past>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT a.id, a.question FROM answer a JOIN considered c ON c.answer_id = a.id
+             WHERE EXISTS (SELECT 1 FROM citation WHERE answer_id = a.id)
+             AND NOT EXISTS (SELECT 1 FROM citation WHERE answer_id = a.id
+                             AND chunk_id NOT IN (SELECT id FROM chunk))
+             ORDER BY a.asked_ms DESC, a.id LIMIT ?1",
+        )?;
+        let rows = statement.query_map([limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows: Vec<(String, String)> = rows.collect::<rusqlite::Result<_>>()?;
+        let mut cited = self
+            .0
+            .prepare_cached("SELECT chunk_id FROM citation WHERE answer_id = ?1 ORDER BY n")?;
+        let past = rows.into_iter().map(|(answer, question)| {
+            let chunks = cited.query_map([&answer], |row| row.get(0))?;
+            Ok(Past {
+                reception: self.reception(&answer)?,
+                cited: chunks.collect::<rusqlite::Result<_>>()?,
+                answer,
+                question,
+            })
+        });
+        past.collect()
+    }
+
+    /// Answers that the owner called good (`true`) or bad, in the order in which that was said.
+    pub(crate) fn called(&self) -> Result<Vec<(serde_json::Value, bool)>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT a.body, f.verdict = 'good' FROM feedback f JOIN answer a ON a.id = f.answer_id
+             ORDER BY f.id",
+        )?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+        rows.map(|row| {
+            let (body, good) = row?;
+            Ok((serde_json::from_str(&body)?, good))
+        })
+        .collect()
+    }
+
+    /// Where a chunk stands, once for each document that shows it.
+    pub(crate) fn origins(&self, chunk: ChunkId) -> Result<Vec<Origin>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT DISTINCT d.path, d.kind, s.writeback, s.outside FROM passage p
+             JOIN document d ON d.id = p.document_id JOIN source s ON s.id = d.source_id
+             WHERE p.chunk_id = ?1 ORDER BY d.path",
+        )?;
+        let rows = statement.query_map([chunk], |row| {
+            Ok(Origin {
+                path: row.get(0)?,
+                kind: row.get(1)?,
+                writeback: row.get(2)?,
+                outside: row.get(3)?,
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The chunks that stand where a file of this path stands, below any source.
+    pub(crate) fn chunks_at(&self, path: &str) -> Result<Vec<(ChunkId, String)>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT c.id, c.text FROM passage p JOIN document d ON d.id = p.document_id
+             JOIN chunk c ON c.id = p.chunk_id WHERE d.path = ?1 ORDER BY d.id, p.ordinal",
+        )?;
+        let rows = statement.query_map([path], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// How many units, other than this one and retired ones, rest on files of this path.
+    pub(crate) fn units_at(&self, path: &str, other_than: &str) -> Result<usize> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT count(DISTINCT e.unit_id) FROM unit_evidence e JOIN unit u ON u.id = e.unit_id
+             WHERE e.path = ?1 AND u.id <> ?2 AND u.state <> 'retired'",
+        )?;
+        Ok(statement.query_row([path, other_than], |row| row.get(0))?)
+    }
+
+    /// Counts up whenever a document changes.
+    pub(crate) fn newest_edition(&self) -> Result<i64> {
+        let mut statement = self.0.prepare_cached("SELECT next_edition FROM counter")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
+    /// What writeback spent on the day of this moment.
+    pub(crate) fn spent(&self, now_ms: i64) -> Result<Spent> {
+        let found = self
+            .0
+            .prepare_cached("SELECT seconds, joules, units FROM spent WHERE day = ?1")?
+            .query_row([now_ms.div_euclid(DAY_MS)], |row| {
+                Ok(Spent {
+                    seconds: row.get(0)?,
+                    joules: row.get(1)?,
+                    units: row.get(2)?,
+                })
+            })
+            .optional()?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The newest batches.
+    pub(crate) fn batches(&self, limit: usize) -> Result<Vec<Batch>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT id, started_ms, ended_ms, state, reason FROM batch
+             ORDER BY started_ms DESC, id DESC LIMIT ?1",
+        )?;
+        let rows = statement.query_map([limit], |row| {
+            Ok(Batch {
+                id: row.get(0)?,
+                started_ms: row.get(1)?,
+                ended_ms: row.get(2)?,
+                state: row.get(3)?,
+                reason: row.get(4)?,
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Units that have no vectors of this model, other than retired ones.
+    pub(crate) fn without_vectors(&self, model: &str) -> Result<Vec<Unit>> {
+        let sql = format!(
+            "{UNIT} WHERE state <> 'retired'
+             AND id NOT IN (SELECT unit_id FROM unit_vector WHERE model = ?1)"
+        );
+        self.units_by(&sql, [model])
+    }
+
+    fn unit_clock(&self) -> Result<i64> {
+        let mut statement = self.0.prepare_cached("SELECT tick FROM unit_clock")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
+    /// Vectors of the units in use and in trial.
+    fn unit_vectors(&self, model: &str) -> Result<HashMap<String, Vec<Vec<f32>>>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT v.unit_id, v.vector FROM unit_vector v JOIN unit u ON u.id = v.unit_id
+             WHERE v.model = ?1 AND u.state IN ('shadow', 'active') ORDER BY v.unit_id, v.part",
+        )?;
+        let mut rows = statement.query([model])?;
+        let mut vectors: HashMap<String, Vec<Vec<f32>>> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let bytes: Vec<u8> = row.get(1)?;
+            let numbers = bytes.chunks_exact(4);
+            let vector = numbers.map(|n| f32::from_le_bytes([n[0], n[1], n[2], n[3]]));
+            let of_unit = vectors.entry(row.get(0)?).or_default();
+            of_unit.push(vector.collect());
+        }
+        Ok(vectors)
+    }
+}
+
+fn unit_of(row: &Row<'_>) -> Result<Unit> {
+    let json = |column: usize| -> Result<String> { Ok(row.get(column)?) };
+    Ok(Unit {
+        id: row.get(0)?,
+        // The schema holds no other name.
+        state: State::named(&row.get::<_, String>(1)?).unwrap_or(State::Retired),
+        title: row.get(2)?,
+        text: row.get(3)?,
+        questions: serde_json::from_str(&json(4)?)?,
+        scores: serde_json::from_str(&json(5)?)?,
+        batch: row.get(6)?,
+        made_ms: row.get(7)?,
+        trust: row.get(8)?,
+        recipe: row.get(9)?,
+        gates: serde_json::from_str(&json(10)?)?,
+        reason: row.get(11)?,
+        uses: Uses {
+            retrieved: row.get(12)?,
+            cited: row.get(13)?,
+            helped: row.get(14)?,
+            harmed: row.get(15)?,
+        },
+        sources: Vec::new(),
+    })
+}
+
+/// Writes a unit with its evidence; one that is there keeps what it was good for.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn put_unit(transaction: &Transaction<'_>, unit: &Unit) -> Result<()> {
+    transaction.execute(
+        "INSERT INTO unit (id, state, title, text, questions, scores, batch, made_ms, trust, recipe,
+                gates, reason)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+         ON CONFLICT (id) DO UPDATE SET state = excluded.state, title = excluded.title,
+           questions = excluded.questions, scores = excluded.scores, gates = excluded.gates,
+           trust = excluded.trust, recipe = excluded.recipe, reason = excluded.reason",
+        params![
+            unit.id,
+            unit.state.as_str(),
+            unit.title,
+            unit.text,
+            serde_json::to_string(&unit.questions)?,
+            serde_json::to_string(&unit.scores)?,
+            unit.batch,
+            unit.made_ms,
+            unit.trust,
+            unit.recipe,
+            serde_json::to_string(&unit.gates)?,
+            unit.reason
+        ],
+    )?;
+    put_evidence(transaction, &unit.id, &unit.sources)
+}
+
+/// Says anew what a unit rests on.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn put_evidence(transaction: &Transaction<'_>, unit: &str, sources: &[Quotes]) -> Result<()> {
+    transaction.execute("DELETE FROM unit_evidence WHERE unit_id = ?1", [unit])?;
+    for (place, quotes) in sources.iter().enumerate() {
+        transaction.execute(
+            "INSERT INTO unit_evidence (unit_id, chunk_id, quotes, path, place)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                unit,
+                quotes.chunk,
+                serde_json::to_string(&quotes.sentences)?,
+                quotes.path,
+                place
+            ],
+        )?;
+    }
+    transaction.execute("UPDATE unit_clock SET tick = tick + 1", [])?;
+    Ok(())
+}
+
+/// Moves a unit to another state; `false` where it is not there or may not go there.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn move_unit(
+    transaction: &Transaction<'_>,
+    unit: &str,
+    to: State,
+    reason: &str,
+) -> Result<bool> {
+    let state: Option<String> = transaction
+        .prepare_cached("SELECT state FROM unit WHERE id = ?1")?
+        .query_row([unit], |row| row.get(0))
+        .optional()?;
+    let from = state.and_then(|name| State::named(&name));
+    if !from.is_some_and(|from| from.may_become(to)) {
+        return Ok(false);
+    }
+    transaction
+        .prepare_cached("UPDATE unit SET state = ?2, reason = ?3 WHERE id = ?1")?
+        .execute(params![unit, to.as_str(), reason])?;
+    Ok(true)
+}
+
+/// Makes those units stale that rest on a chunk which is no longer visible.
+pub(super) fn make_stale(transaction: &Transaction<'_>, chunk: ChunkId) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "UPDATE unit SET state = 'stale', reason = 'what it rests on changed'
+             WHERE state IN ('shadow', 'active', 'contested')
+             AND id IN (SELECT unit_id FROM unit_evidence WHERE chunk_id = ?1)",
+        )?
+        .execute([chunk])?;
+    Ok(())
+}
+
+/// Sets the vectors of a unit: of its questions, then of what it says.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn put_vectors(
+    transaction: &Transaction<'_>,
+    unit: &str,
+    model: &str,
+    vectors: &[Vec<f32>],
+) -> Result<()> {
+    transaction.execute(
+        "DELETE FROM unit_vector WHERE unit_id = ?1 AND model = ?2",
+        [unit, model],
+    )?;
+    for (part, vector) in vectors.iter().enumerate() {
+        let bytes: Vec<u8> = vector.iter().flat_map(|n| n.to_le_bytes()).collect();
+        transaction.execute(
+            "INSERT INTO unit_vector (unit_id, model, part, vector) VALUES (?1, ?2, ?3, ?4)",
+            params![unit, model, part, bytes],
+        )?;
+    }
+    Ok(())
+}
+
+/// Notes what the gates said of an answer.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn put_considered(
+    transaction: &Transaction<'_>,
+    answer: &str,
+    batch: &str,
+    unit: Option<&str>,
+    gates: &[Verdict],
+) -> Result<()> {
+    transaction.execute(
+        "INSERT OR REPLACE INTO considered (answer_id, batch, unit_id, gates)
+         VALUES (?1, ?2, ?3, ?4)",
+        params![answer, batch, unit, serde_json::to_string(gates)?],
+    )?;
+    Ok(())
+}
+
+/// What a unit is counted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// See [`Uses::retrieved`].
+    Retrieved,
+    /// See [`Uses::cited`].
+    Cited,
+    /// See [`Uses::helped`].
+    Helped,
+    /// See [`Uses::harmed`].
+    Harmed,
+}
+
+/// Counts a use of a unit.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn count_use(transaction: &Transaction<'_>, unit: &str, what: Use) -> Result<()> {
+    let column = match what {
+        Use::Retrieved => "retrieved",
+        Use::Cited => "cited",
+        Use::Helped => "helped",
+        Use::Harmed => "harmed",
+    };
+    transaction
+        .prepare_cached(&format!(
+            "UPDATE unit SET {column} = {column} + 1 WHERE id = ?1"
+        ))?
+        .execute([unit])?;
+    Ok(())
+}
+
+/// Says how many other questions a unit led to their evidence.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn set_helped(transaction: &Transaction<'_>, unit: &str, count: u32) -> Result<()> {
+    transaction
+        .prepare_cached("UPDATE unit SET helped = max(helped, ?2) WHERE id = ?1")?
+        .execute(params![unit, count])?;
+    Ok(())
+}
+
+/// Is everything that a unit rests on visible?
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn rests_on_visible(transaction: &Transaction<'_>, unit: &str) -> Result<bool> {
+    let gone: bool = transaction
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM unit_evidence WHERE unit_id = ?1
+                            AND chunk_id NOT IN (SELECT id FROM chunk))",
+        )?
+        .query_row([unit], |row| row.get(0))?;
+    Ok(!gone)
+}
+
+/// Begins a batch.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn begin_batch(transaction: &Transaction<'_>, batch: &str, now_ms: i64) -> Result<()> {
+    transaction.execute(
+        "INSERT INTO batch (id, started_ms, state) VALUES (?1, ?2, 'running')",
+        params![batch, now_ms],
+    )?;
+    Ok(())
+}
+
+/// Ends a batch: published, or rolled back.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn end_batch(
+    transaction: &Transaction<'_>,
+    batch: &str,
+    published: bool,
+    reason: &str,
+    report: &impl Serialize,
+    now_ms: i64,
+) -> Result<()> {
+    let state = if published {
+        "published"
+    } else {
+        "rolled_back"
+    };
+    transaction.execute(
+        "UPDATE batch SET state = ?2, reason = ?3, report = ?4, ended_ms = ?5 WHERE id = ?1",
+        params![batch, state, reason, serde_json::to_string(report)?, now_ms],
+    )?;
+    Ok(())
+}
+
+/// Adds to what writeback spent on the day of this moment.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn spend(transaction: &Transaction<'_>, spent: Spent, now_ms: i64) -> Result<()> {
+    transaction.execute(
+        "INSERT INTO spent (day, seconds, joules, units) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (day) DO UPDATE SET seconds = seconds + excluded.seconds,
+           joules = joules + excluded.joules, units = units + excluded.units",
+        params![
+            now_ms.div_euclid(DAY_MS),
+            spent.seconds,
+            spent.joules,
+            spent.units
+        ],
+    )?;
+    Ok(())
+}
+
+/// Keeps what was done about an answer; `false` when there is no such answer.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn put_signal(
+    transaction: &Transaction<'_>,
+    answer: &str,
+    kind: &str,
+    now_ms: i64,
+) -> Result<bool> {
+    let known = transaction
+        .prepare_cached("SELECT 1 FROM answer WHERE id = ?1")?
+        .exists([answer])?;
+    if known {
+        transaction.execute(
+            "INSERT INTO signal (answer_id, kind, at_ms) VALUES (?1, ?2, ?3)",
+            params![answer, kind, now_ms],
+        )?;
+    }
+    Ok(known)
+}
+
+/// Takes units out of use: one, those of a batch, those made since a moment, or all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undo {
+    /// One unit.
+    Unit(String),
+    /// All of a batch.
+    Batch(String),
+    /// All made since then, milliseconds since 1970.
+    Since(i64),
+    /// All.
+    All,
+}
+
+/// Retires what `what` names; returns how many units changed.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn undo(transaction: &Transaction<'_>, what: &Undo, reason: &str) -> Result<usize> {
+    let (clause, value): (_, &dyn ToSql) = match what {
+        Undo::Unit(id) => ("id = ?2", id),
+        Undo::Batch(id) => ("batch = ?2", id),
+        Undo::Since(ms) => ("made_ms >= ?2", ms),
+        Undo::All => ("?2 = 0", &0),
+    };
+    let changed = transaction.execute(
+        &format!(
+            "UPDATE unit SET state = 'retired', reason = ?1 WHERE state <> 'retired' AND {clause}"
+        ),
+        params![reason, value],
+    )?;
+    if let Undo::Batch(id) = what {
+        transaction.execute(
+            "UPDATE batch SET state = 'rolled_back', reason = ?2 WHERE id = ?1",
+            [id.as_str(), reason],
+        )?;
+    }
+    Ok(changed)
+}
+
+/// Which units a search may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum UseUnits {
+    /// None.
+    Off,
+    /// Those in use.
+    #[default]
+    Active,
+    /// Those in use, and these.
+    With(HashSet<String>),
+}
+
+impl UseUnits {
+    fn allows(&self, unit: &Unit) -> bool {
+        match self {
+            Self::Off => false,
+            Self::Active => unit.state == State::Active,
+            Self::With(others) => unit.state == State::Active || others.contains(&unit.id),
+        }
+    }
+}
+
+/// A unit near a query.
+#[derive(Clone, Debug)]
+pub struct NearUnit {
+    /// The unit, without its gates.
+    pub unit: Arc<Unit>,
+    /// The best cosine of what it answers or says to the query.
+    pub cosine: f32,
+    /// The best cosine of a question that it answers.
+    pub question_cosine: f32,
+    /// That question.
+    pub question: String,
+}
+
+/// The units in use and in trial, with their vectors, as they were at one tick of the clock.
+#[derive(Default)]
+pub struct Resident(Mutex<Option<Arc<Loaded>>>);
+
+struct Loaded {
+    tick: i64,
+    model: String,
+    units: Vec<(Arc<Unit>, Vec<Vec<f32>>)>,
+}
+
+impl Resident {
+    /// The units nearest to a vector, nearest first, at most `limit`, those below `least` left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Ledger`](super::StoreError::Ledger).
+    pub(crate) fn near(
+        &self,
+        snapshot: &Snapshot<'_>,
+        model: &str,
+        vector: &[f32],
+        allowed: &UseUnits,
+        least: f32,
+        limit: usize,
+    ) -> Result<Vec<NearUnit>> {
+        if *allowed == UseUnits::Off {
+            return Ok(Vec::new());
+        }
+        let loaded = self.loaded(snapshot, model)?;
+        let dot = |other: &Vec<f32>| -> f32 { vector.iter().zip(other).map(|(a, b)| a * b).sum() };
+        let mut near: Vec<NearUnit> = Vec::new();
+        for (unit, vectors) in &loaded.units {
+            if !allowed.allows(unit) {
+                continue;
+            }
+            let cosines: Vec<f32> = vectors.iter().map(dot).collect();
+            let cosine = cosines.iter().copied().fold(-1.0, f32::max);
+            if cosine < least {
+                continue;
+            }
+            let asked = unit.questions.iter().zip(&cosines);
+            let best = asked.max_by(|a, b| a.1.total_cmp(b.1));
+            near.push(NearUnit {
+                unit: Arc::clone(unit),
+                cosine,
+                question_cosine: best.map_or(-1.0, |(_, cosine)| *cosine),
+                question: best.map_or_else(String::new, |(question, _)| question.clone()),
+            });
+        }
+        near.sort_by(|a, b| {
+            let order = b.cosine.total_cmp(&a.cosine);
+            order.then_with(|| a.unit.id.cmp(&b.unit.id))
+        });
+        near.truncate(limit);
+        Ok(near)
+    }
+
+    fn loaded(&self, snapshot: &Snapshot<'_>, model: &str) -> Result<Arc<Loaded>> {
+        let tick = snapshot.unit_clock()?;
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = known.as_ref()
+            && loaded.tick == tick
+            && loaded.model == model
+        {
+            return Ok(Arc::clone(loaded));
+        }
+        let mut vectors = snapshot.unit_vectors(model)?;
+        let mut units = Vec::new();
+        for state in [State::Active, State::Shadow] {
+            for mut unit in snapshot.units(Some(state), usize::MAX >> 1)? {
+                unit.gates = Vec::new();
+                let of_unit = vectors.remove(&unit.id).unwrap_or_default();
+                units.push((Arc::new(unit), of_unit));
+            }
+        }
+        let loaded = Arc::new(Loaded {
+            tick,
+            model: model.to_owned(),
+            units,
+        });
+        // An older snapshot does not push out what a newer one has read.
+        if known.as_ref().is_none_or(|known| known.tick <= tick) {
+            *known = Some(Arc::clone(&loaded));
+        }
+        Ok(loaded)
+    }
+}
