@@ -2,7 +2,9 @@
 
 Adds the vault, serves it, asks three questions over HTTP with streamed answers, checks every
 citation against its file, edits a note while the service runs and asks again until the answer
-has changed. Exits 0 only if all of that held. Everything it writes is in .demo.
+has changed. Then it learns: what was answered becomes a unit, a question in other words is answered
+from it, and the unit goes when its note is edited. Exits 0 only if all of that held. Everything it
+writes is in .demo.
 """
 
 import http.client
@@ -44,7 +46,9 @@ def main():
         text=True,
     )
     try:
-        served = run(service, plan)
+        served, unit = run(service, plan)
+        say("7. the whole story of the unit")
+        subprocess.run([coho, "units", "show", unit], env=environment, check=True)
     finally:
         service.send_signal(signal.SIGTERM)
         try:
@@ -107,7 +111,54 @@ def run(service, plan):
     show(edit["question"], answer)
     check_citations(answer, edit["expect_after"])
     timings.append(("edit to new answer", seconds))
-    return timings
+    unit = learn(client, plan["learn"], timings)
+    return timings, unit
+
+
+def learn(client, plan, timings):
+    """What is asked becomes knowledge, and stops being it; returns the unit's id."""
+    say("5. answer from five long passages, then learn, then answer from what was learned")
+    first, second, third = plan["questions"]
+    slow, seconds = client.ask(first, strategy="naive")
+    timings.append(("the slow way", seconds))
+    for question in (first, second):
+        answer, _ = client.ask(question, quiet=True)
+        check_citations(answer, plan["expect_before"])
+    report = client.post("/v1/writeback", {})
+    if not report["promoted"]:
+        raise SystemExit(f"   writeback put nothing in use: {report}")
+    print(f"\n   writeback: {report['made']} units, {len(report['promoted'])} put in use")
+    answer, seconds = client.ask(third)
+    check_citations(answer, plan["expect_before"])
+    units = {citation["unit_id"] for citation in answer["citations"]} - {None}
+    recalled = any(step["kind"] == "recall" for step in answer["steps"])
+    if not units or not recalled:
+        raise SystemExit(f"   it was not answered from a unit: {answer['steps']}")
+    timings.append(("from the unit", seconds))
+    read = slow["tokens"]["prompt"]
+    spent = slow["energy"]["joules"], answer["energy"]["joules"]
+    print(f"   the slow way read {read} tokens and spent {spent[0]:.1f} J, this one {spent[1]:.1f} J")
+    unit = units.pop()
+    say("6. edit the note that the unit rests on, and ask again")
+    note = VAULT / plan["path"]
+    text = note.read_text("utf-8")
+    assert text.count(plan["old"]) == 1, "the sample vault does not fit demo.json"
+    note.write_text(text.replace(plan["old"], plan["new"]), "utf-8")
+    edited = time.monotonic()
+    while True:
+        answer, _ = client.ask(third, quiet=True)
+        if plan["expect_after"] in answer["answer"]:
+            break
+        if time.monotonic() - edited > 30:
+            raise SystemExit("   the answer did not follow the edit within 30 s")
+        time.sleep(0.1)
+    show(third, answer)
+    check_citations(answer, plan["expect_after"])
+    state = json.load(client.request("GET", f"/v1/units/{unit}"))["unit"]["state"]
+    if state != "stale":
+        raise SystemExit(f"   the unit is {state}, not stale")
+    client.post("/v1/writeback", {})
+    return unit
 
 
 class Client:
@@ -122,7 +173,8 @@ class Client:
             "Content-Type": "application/json",
             "Accept": accept,
         }
-        connection.request(method, path, body and json.dumps(body), headers)
+        sent = None if body is None else json.dumps(body)
+        connection.request(method, path, sent, headers)
         return connection.getresponse()
 
     def wait_until_ready(self):
@@ -132,10 +184,16 @@ class Client:
             time.sleep(0.1)
         raise SystemExit("the service did not become ready")
 
-    def ask(self, question, quiet=False):
+    def post(self, path, body):
+        response = self.request("POST", path, body)
+        if response.status != 200:
+            raise SystemExit(f"   {path} answered {response.status}: {response.read()!r}")
+        return json.load(response)
+
+    def ask(self, question, quiet=False, strategy="cascade"):
         """Streams an answer; returns it whole with the seconds it took."""
         started = time.monotonic()
-        body = {"question": question, "stream": True}
+        body = {"question": question, "strategy": strategy, "stream": True}
         response = self.request("POST", "/v1/ask", body, "text/event-stream")
         if response.status != 200:
             raise SystemExit(f"   /v1/ask answered {response.status}: {response.read()!r}")
