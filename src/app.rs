@@ -34,6 +34,7 @@ use crate::flow::scan;
 use crate::flow::search::{self, Found, Query, Searcher};
 use crate::flow::space::{Cutter, Space, Spaces};
 use crate::flow::watch::{Syncer, WatchOptions};
+use crate::flow::writeback::ranking;
 use crate::settings::{Places, Settings};
 use crate::store::ledger::{self, Rules, Source};
 use crate::store::units::UseUnits;
@@ -123,12 +124,27 @@ impl App {
         Searcher {
             store: &self.store,
             space,
-            weights: Weights {
-                dense: self.settings.search.dense_weight.clamp(0.0, 1.0),
-                ..Weights::default()
-            },
+            weights: self.weights(),
             reranker: self.reranker.as_ref(),
         }
+    }
+
+    /// The weights of the ranking: the owner's, where one is set; else those that were learned.
+    fn weights(&self) -> Weights {
+        let usual = Weights::default();
+        let set = self.settings.search.dense_weight.clamp(0.0, 1.0);
+        #[expect(clippy::float_cmp, reason = "the default is written as it is compared")]
+        if set != usual.dense {
+            return Weights {
+                dense: set,
+                ..usual
+            };
+        }
+        let learned = ranking::in_use(&self.store).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the learned weights cannot be read");
+            None
+        });
+        learned.map_or(usual, |learned| learned.weights)
     }
 
     /// A query with the settings' defaults for what is not said.

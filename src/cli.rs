@@ -32,7 +32,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::app::{self, App, Service};
 use crate::domain::source::SourceId;
 use crate::error::{BadRequest, Failure, Fault, Kind};
-use crate::flow::answer::{Event, Strategy};
+use crate::flow::answer::{Ask, Event, Strategy};
 use crate::flow::ingest::Report;
 use crate::settings::{self, Places, Settings};
 use crate::store::ledger::{Rules, Source};
@@ -111,22 +111,7 @@ enum Command {
         explain: bool,
     },
     /// Ask a question; the answer cites the notes it rests on
-    Ask {
-        /// The question
-        question: String,
-        /// How to answer
-        #[arg(long)]
-        strategy: Option<Strategy>,
-        /// Passages to look at
-        #[arg(long, short)]
-        k: Option<usize>,
-        /// Only this source (its number or its path)
-        #[arg(long)]
-        source: Option<String>,
-        /// Use original passages only, no knowledge units
-        #[arg(long)]
-        no_units: bool,
-    },
+    Ask(AskArguments),
     /// Say whether an answer was good
     Feedback {
         /// Id of the answer, as `coho ask --json` tells it
@@ -197,6 +182,27 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(clap::Args)]
+struct AskArguments {
+    /// The question
+    question: String,
+    /// How to answer
+    #[arg(long)]
+    strategy: Option<Strategy>,
+    /// Passages to look at
+    #[arg(long, short)]
+    k: Option<usize>,
+    /// Only this source (its number or its path)
+    #[arg(long)]
+    source: Option<String>,
+    /// Use original passages only, no knowledge units
+    #[arg(long)]
+    no_units: bool,
+    /// Answer both ways, without knowledge units and with them
+    #[arg(long, conflicts_with = "no_units")]
+    ab: bool,
 }
 
 #[derive(Subcommand)]
@@ -317,13 +323,8 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             rerank,
             explain,
         } => search(session, query, k, source.as_deref(), rerank, explain),
-        Command::Ask {
-            question,
-            strategy,
-            k,
-            source,
-            no_units,
-        } => ask(session, question, strategy, k, source.as_deref(), no_units),
+        Command::Ask(arguments) if arguments.ab => both_ways(session, &arguments),
+        Command::Ask(arguments) => ask(session, &arguments),
         Command::Feedback {
             answer,
             verdict,
@@ -686,21 +687,49 @@ fn search(
     Ok(ExitCode::SUCCESS)
 }
 
-fn ask(
-    session: Session,
-    question: String,
-    strategy: Option<Strategy>,
-    k: Option<usize>,
-    source: Option<&str>,
-    no_units: bool,
-) -> Result<ExitCode, Failure> {
+impl AskArguments {
+    fn asked(&self, app: &App) -> Result<Ask, Failure> {
+        let source = self.source.as_deref();
+        let source = source.map(|name| source_named(app, name)).transpose()?;
+        let mut ask = app.question(self.question.clone(), self.strategy, self.k, source);
+        if self.no_units {
+            ask.units = UseUnits::Off;
+        }
+        Ok(ask)
+    }
+}
+
+/// Answers without units and with them, to be compared; only the second is kept.
+fn both_ways(session: Session, arguments: &AskArguments) -> Result<ExitCode, Failure> {
     let json = session.json;
     let app = session.open(Access::Read)?;
-    let source = source.map(|name| source_named(&app, name)).transpose()?;
-    let mut ask = app.question(question, strategy, k, source);
-    if no_units {
-        ask.units = UseUnits::Off;
+    let with = arguments.asked(&app)?;
+    let without = Ask {
+        units: UseUnits::Off,
+        kept: false,
+        ..with.clone()
+    };
+    let answer = |ask: &Ask| app.ask(ask, &Arc::default(), &mut |_| ControlFlow::Continue(()));
+    let both = output::BothWays {
+        without: answer(&without)?,
+        with: answer(&with)?,
+    };
+    if json {
+        show::json(&both);
+    } else {
+        for (name, answer) in [("without units", &both.without), ("with units", &both.with)] {
+            out!("{name}\n{}", answer.answer);
+            show::citations(answer);
+            out!("");
+        }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ask(session: Session, arguments: &AskArguments) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    let app = session.open(Access::Read)?;
+    let ask = arguments.asked(&app)?;
     let cancel = Arc::new(AtomicBool::new(false));
     let mut stdout = std::io::stdout();
     let mut tell = |event| {

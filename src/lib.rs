@@ -19,7 +19,7 @@
 //! * [`engine`] is the only place that knows ONNX Runtime and llama.cpp, which runs in a child
 //!   process.
 //! * [`extract`] turns files into text; dangerous parsers run in a child process.
-//! * [`flow`] holds the pipelines, one verb each: scan, ingest, watch, search, answer.
+//! * [`flow`] holds the pipelines, one verb each: scan, ingest, watch, search, answer, write back.
 //! * [`app`] wires them; [`http`] and [`cli`] are the two edges.
 //!
 //! # Invariants
@@ -27,6 +27,7 @@
 //! * The ledger decides what is visible; indexes only propose. Text always comes from the ledger.
 //! * A change becomes visible in one ledger transaction, after both indexes hold it.
 //! * A citation leads to a chunk that was in the prompt, and its lines are those of the file.
+//! * A knowledge unit never outlives its evidence, is never cited, and is made of originals only.
 //! * Nothing outside a source's root is ever read, and nothing is sent anywhere, unless the owner
 //!   gives the address of a model server.
 //! * One bad file never stops a run; it is listed with a reason.
@@ -36,7 +37,8 @@
 //! A *source* is a folder the owner added, a *document* one file of it, a *chunk* a passage whose
 //! id derives from its content, a *passage* a chunk in its place. The *ledger* is the SQLite
 //! database, an *edition* one way in which a document's terms were indexed, a *lane* one thread
-//! that owns a model, a *strategy* a way to answer.
+//! that owns a model, a *strategy* a way to answer, a *gate* a test before anything is learned, a
+//! *unit* what was learned.
 
 pub mod app;
 pub mod cli;

@@ -16,6 +16,7 @@ use super::{App, NotFound, now_ms};
 use crate::domain::query;
 use crate::domain::unit::{State, Unit};
 use crate::error::{BadRequest, Failure, Fault, Kind};
+use crate::flow::writeback::ranking::{self, Ranking};
 use crate::flow::writeback::{self, Decision, Finding, Report, Step, Task, WritebackOptions};
 use crate::store::units::{self, Batch, Spent, Undo, UnitEvent};
 use crate::store::{Store, StoreError};
@@ -65,6 +66,8 @@ pub struct Batches {
     pub batches: Vec<Batch>,
     /// What was spent today.
     pub today: Spent,
+    /// Weights of the ranking that were learned.
+    pub ranking: Option<Ranking>,
 }
 
 /// `coho units undo`.
@@ -275,9 +278,21 @@ impl App {
             Ok::<_, StoreError>(Batches {
                 batches: snapshot.batches(limit)?,
                 today: snapshot.spent(now_ms())?,
+                ranking: None,
             })
-        });
-        Ok(found?)
+        })?;
+        Ok(Batches {
+            ranking: ranking::in_use(&self.store)?,
+            ..found
+        })
+    }
+
+    /// Goes back to the weights of the ranking that everybody has.
+    ///
+    /// # Errors
+    /// What the ledger says.
+    pub fn reset_ranking(&self) -> Result<(), Failure> {
+        Ok(ranking::reset(&self.store)?)
     }
 
     /// Looks at every unit for what should not be.

@@ -10,6 +10,7 @@ use crate::app::SourceStatus;
 use crate::domain::generator::Reading;
 use crate::engine::install::Installed;
 use crate::engine::manifest::Role;
+use crate::flow::answer::Answer;
 use crate::flow::ingest::Report;
 use crate::flow::writeback::Finding;
 use crate::store::ledger::Source;
@@ -64,6 +65,15 @@ impl Serving {
             token_file: home.join("token"),
         }
     }
+}
+
+/// `coho ask --ab`.
+#[derive(Serialize, JsonSchema)]
+pub struct BothWays {
+    /// From original passages only.
+    pub without: Answer,
+    /// With knowledge units.
+    pub with: Answer,
 }
 
 /// `coho feedback`.

@@ -80,8 +80,12 @@ pub(super) enum WritebackAction {
         #[arg(long)]
         explain: bool,
     },
-    /// List runs, and what was spent today
-    List,
+    /// List runs, what was spent today, and weights of the ranking that were learned
+    List {
+        /// Go back to the weights that everybody has first
+        #[arg(long)]
+        reset_ranking: bool,
+    },
 }
 
 pub(super) fn run(session: Session, action: UnitsAction) -> Result<ExitCode, Failure> {
@@ -264,8 +268,12 @@ pub(super) fn writeback(session: Session, action: WritebackAction) -> Result<Exi
                 summary(&report, explain);
             }
         }
-        WritebackAction::List => {
-            let batches = session.open(Access::Read)?.batches(50)?;
+        WritebackAction::List { reset_ranking } => {
+            let app = session.open(Access::Read)?;
+            if reset_ranking {
+                app.reset_ranking()?;
+            }
+            let batches = app.batches(50)?;
             if json {
                 show::json(&batches);
                 return Ok(ExitCode::SUCCESS);
@@ -281,6 +289,15 @@ pub(super) fn writeback(session: Session, action: WritebackAction) -> Result<Exi
                 today.joules,
                 today.units
             );
+            if let Some(learned) = &batches.ranking {
+                out!(
+                    "ranking learned from your questions: reciprocal rank {:+.3} ({:+.3} to {:+.3}) on {} others",
+                    learned.gain,
+                    learned.interval.0,
+                    learned.interval.1,
+                    learned.questions
+                );
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

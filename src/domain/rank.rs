@@ -28,7 +28,9 @@ pub struct Candidate {
 /// Chosen by coordinate ascent (nDCG@10, mean of thirteen sets), rounded, and moved a little towards
 /// the vectors for the one set that they win. `make tune` looks for better ones and says what each
 /// part is worth: `eval/results/weights.json` has the table.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub struct Weights {
     /// Of the dense lane, 0..1, when both lanes are as sure of themselves as they mostly are; the
     /// lexical lane has the rest. 0 and 1 leave one lane alone, whatever they are sure of.

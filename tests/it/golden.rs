@@ -22,6 +22,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
         ("serve", of::<output::Serving>()),
         ("search", of::<coho::flow::search::Found>()),
         ("ask", of::<coho::flow::answer::Answer>()),
+        ("ask-ab", of::<output::BothWays>()),
         ("feedback", of::<output::Noted>()),
         ("status", of::<coho::app::Status>()),
         ("status-problems", of::<coho::app::Problems>()),
@@ -114,11 +115,23 @@ fn what_is_printed_fits_its_schema() {
     let answer = home.json(&["ask", "How hot does the kiln get?"]);
     check("ask", &answer);
     check("ask", &home.json(&["ask", "Who discovered Uranus?"]));
+    check(
+        "ask-ab",
+        &home.json(&["ask", "How hot does the kiln get?", "--ab"]),
+    );
     let id = answer["id"].as_str().unwrap();
     check("feedback", &home.json(&["feedback", id, "good"]));
     check("status", &home.json(&["status"]));
     check("status-problems", &home.json(&["status", "--problems"]));
     check("verify", &home.json(&["verify"]));
+    check("writeback-run", &home.json(&["writeback", "run"]));
+    check("writeback-list", &home.json(&["writeback", "list"]));
+    let units = home.json(&["units", "list"]);
+    check("units-list", &units);
+    let unit = units["units"][0]["id"].as_str().unwrap();
+    check("units-show", &home.json(&["units", "show", unit]));
+    check("units-lint", &home.json(&["units", "lint"]));
+    check("units-undo", &home.json(&["units", "undo", unit]));
     let archive = home.path("all.zip");
     check("backup", &home.json(&["backup", archive.to_str().unwrap()]));
     check("models-list", &home.json(&["models", "list"]));

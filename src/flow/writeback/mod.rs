@@ -4,13 +4,15 @@
 //! each committed by itself, so that a run that is cut off goes on where it was. Then the units in
 //! trial are tried on the owner's own past questions ([`replay`]): what moves evidence down that an
 //! answer rests on is taken out, and a batch that still loses is rolled back as a whole. What has
-//! led a later question to its evidence, and harmed none, is put in use. Before all that, units whose
+//! led a later question to its evidence, and harmed none, is put in use. Weights of the ranking are
+//! learned with the same caution ([`ranking`]). Before all that, units whose
 //! sources changed are verified again, distilled again, or retired ([`upkeep`]).
 //!
 //! Units are only ever made of original passages, and lead only to them.
 
 mod distil;
 mod judge;
+pub mod ranking;
 mod replay;
 pub mod training;
 mod upkeep;
@@ -112,6 +114,8 @@ pub struct Report {
     pub replayed: usize,
     /// Mean change of the reciprocal rank of what their answers rest on.
     pub change: f64,
+    /// Weights of the ranking that were learned, where that was better beyond chance.
+    pub ranking: Option<ranking::Ranking>,
     /// Whether the batch was rolled back.
     pub rolled_back: bool,
     /// Why the batch was rolled back, or the run ended early.
@@ -218,6 +222,7 @@ pub fn run(
         if options.review == Review::Auto && !report.rolled_back {
             promote(&bench, &mut report)?;
         }
+        report.ranking = ranking::learn(&bench)?;
     }
     if !task.dry {
         make_ready(&bench, &report.promoted)?;
