@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/coho/target
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 COHO := $(CARGO_TARGET_DIR)/debug/coho
 
-.PHONY: help setup build models demo test lint doc golden bench bench-ingest retrieval answers abstention evidence scale chunks tune smoke kills converge files fuzz release install clean-demo
+.PHONY: help setup build models demo test lint doc golden bench bench-ingest retrieval answers abstention evidence writeback learning clients scale chunks tune smoke kills converge files fuzz release install clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,25 @@ abstention: models ## what refusing by each signal would do, on questions that t
 evidence: models ## compare how much the model reads: accuracy against prompt tokens (COHO_EVAL_DATA; hours)
 	$(EVAL) answers squadshifts_newwiki nq_oracle --strategy sentence two-sentences four-sentences eight-sentences passage three-passages naive \
 		--limit 150 --resume --json > .evidence.json && mv .evidence.json eval/results/evidence.json
+
+writeback: models ## learn from half of the questions of two sets and ask the others (COHO_EVAL_DATA; two hours)
+	COHO_WRITEBACK_MODEL_GATES=false $(EVAL) writeback squad2_cs224n squadshifts_newwiki --learn 2000 --limit 2000 --units writeback approved \
+		--strategy cascade --json > .writeback.json && mv .writeback.json eval/results/writeback.json
+	COHO_WRITEBACK_MODEL_GATES=false $(EVAL) writeback squad2_cs224n squadshifts_newwiki nq_oracle hotpotqa boolq_dev fm2 --learn 400 --limit 300 \
+		--strategy extractive cascade --json > .controls.json && mv .controls.json eval/results/writeback-controls.json
+
+learning: models ## what writeback must never do (poison, staleness, ten rounds), and what a ready unit costs
+	@python3 tests/learning.py $(COHO)
+
+# What the official clients need, beside the builds.
+CLIENTS := $(HOME)/.cache/coho/clients
+
+clients: models ## drive the service with the official openai package and the page in Chromium
+	@test -x $(CLIENTS)/bin/python || python3 -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/pip -q install openai==3.54.0
+	@test -d $(CLIENTS)/node_modules || npm install --silent --prefix $(CLIENTS) playwright-core@1.64.1 axe-core
+	@$(CLIENTS)/bin/python tests/clients.py $(COHO) $$(command -v chromium >/dev/null && echo node $(CLIENTS) $(CLIENTS)/pictures \
+		|| echo "the page is not tried: install chromium" >&2)
 
 tune: models ## look for better weights of the ranking on the same sets; changes nothing
 	$(EVAL) tune $(TUNED) --split test --limit 800 --json > .weights.json && mv .weights.json eval/results/weights.json

@@ -3,6 +3,7 @@
 //! Both edges hold an [`App`]; a service holds a [`Service`], which adds the background. Nothing
 //! below this file knows that there are edges.
 
+pub mod documents;
 pub mod learning;
 
 use std::ops::ControlFlow;
@@ -183,6 +184,21 @@ impl App {
     ) -> Result<Answer, Failure> {
         self.presence.here();
         self.answering(|parts| answer::answer(parts, ask, cancel, emit))
+    }
+
+    /// Answers with JSON that fits a schema; blocks.
+    ///
+    /// # Errors
+    /// A bad question or schema, no language model, or what the store and the models say.
+    pub fn ask_structured(
+        &self,
+        ask: &Ask,
+        schema: &str,
+        cancel: &Arc<AtomicBool>,
+        emit: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<Answer, Failure> {
+        self.presence.here();
+        self.answering(|parts| answer::structured(parts, ask, schema, cancel, emit))
     }
 
     /// How well the language model reads, where that is known: not of a model elsewhere, and not of

@@ -48,9 +48,37 @@ pub fn is_polar(question: &str) -> bool {
     opens && !rest.any(|word| ["or", "oder", "ou", "o"].contains(&word))
 }
 
+/// Does a question point back to something that was said before it?
+///
+/// It holds a word that stands for something else, or begins as what goes on does; and names little
+/// by itself.
+pub fn points_back(question: &str) -> bool {
+    const POINTERS: [&str; 30] = [
+        "it", "its", "he", "him", "his", "she", "her", "they", "them", "their", "that", "this",
+        "those", "these", "there", "one", "same", "er", "ihn", "sie", "es", "dort", "das",
+        "dessen", "él", "ella", "ello", "il", "elle", "y",
+    ];
+    const OPENERS: [&str; 8] = ["and", "but", "also", "und", "aber", "pero", "et", "mais"];
+    let lower = question.to_lowercase();
+    let words = lower.split_whitespace();
+    let words = words.map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()));
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let opens = words.first().is_some_and(|word| OPENERS.contains(word));
+    let points = words.iter().any(|word| POINTERS.contains(word));
+    words.len() <= 12 && (opens || points) || words.len() <= 2
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_points_back_is_told_from_what_stands_alone() {
+        assert!(points_back("And when did he do it?"));
+        assert!(points_back("Why?"));
+        assert!(points_back("What does it cost?"));
+        assert!(!points_back("What does the household insurance cost?"));
+    }
 
     #[test]
     fn yes_or_no_is_told_from_the_first_word() {

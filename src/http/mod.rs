@@ -6,6 +6,8 @@
 
 mod failure;
 mod guard;
+mod openai;
+mod page;
 mod routes;
 mod wire;
 
@@ -24,6 +26,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::Service;
 use crate::store::StoreError;
+pub use openai::{ChatBody, EmbeddingsBody};
 pub use wire::{AskBody, FeedbackBody, Problem, SearchBody, SignalBody, SourceBody, UnitBody};
 
 /// How long open connections may take to end once the service is asked to.
@@ -115,6 +118,11 @@ async fn unload_when_idle(service: Arc<Service>) {
 /// The route table.
 fn router(context: Context) -> Router {
     let guarded = Router::new()
+        .route("/v1/chat/completions", post(openai::chat))
+        .route("/v1/embeddings", post(openai::embeddings))
+        .route("/v1/models", get(openai::models))
+        .route("/v1/documents", get(routes::documents))
+        .route("/v1/documents/{id}", get(routes::document))
         .route("/v1/search", post(routes::search))
         .route("/v1/ask", post(routes::ask))
         .route("/v1/answers", get(routes::answers))
@@ -141,6 +149,11 @@ fn router(context: Context) -> Router {
             guard::token,
         ));
     Router::new()
+        .route("/", get(page::index))
+        .route("/app.js", get(page::script))
+        .route("/app.css", get(page::style))
+        .route("/icon.svg", get(page::icon))
+        .route("/metrics", get(routes::metrics))
         .route("/healthz", get(routes::healthz))
         .route("/readyz", get(routes::readyz))
         .merge(guarded)

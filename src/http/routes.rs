@@ -20,9 +20,10 @@ use tokio_stream::wrappers::{BroadcastStream, ReceiverStream};
 use super::Context;
 use super::failure::{Refusal, problem, refusal};
 use super::wire::{AskBody, Body, FeedbackBody, SearchBody, SignalBody, SourceBody, UnitBody};
+use crate::app::documents::{Documents, WholeDocument};
 use crate::app::learning::{Batches, LISTED, RunBody, Story, Units};
 use crate::app::{NotFound, Problems, SourceStatus, Status};
-use crate::domain::source::SourceId;
+use crate::domain::source::{DocumentId, SourceId};
 use crate::domain::unit::{self, Unit};
 use crate::error::Failure;
 use crate::flow::answer::{Answer, Event};
@@ -36,7 +37,7 @@ use crate::store::units::UseUnits;
 type Outcome<T> = Result<T, Refusal>;
 
 /// Runs a pipeline where it may block.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Outcome<T> {
     match tokio::task::spawn_blocking(work).await {
@@ -65,6 +66,53 @@ pub(super) async fn readyz(State(context): State<Context>) -> Outcome<Json<Value
         "the embedding model is loading",
         Some(hint.into()),
     ))
+}
+
+/// Gauges in the text format of Prometheus. Counts alone: no name of a note, no question.
+pub(super) async fn metrics(State(context): State<Context>) -> Outcome<Response> {
+    use std::fmt::Write;
+    let service = Arc::clone(&context.service);
+    let status = blocking(move || service.status()).await?;
+    let units = status.units;
+    let gauges = [
+        ("coho_documents", "", status.documents),
+        ("coho_chunks", "", status.chunks),
+        ("coho_problems", "", status.problems),
+        ("coho_units", "{state=\"shadow\"}", units.shadow),
+        ("coho_units", "{state=\"active\"}", units.active),
+        ("coho_units", "{state=\"contested\"}", units.contested),
+        ("coho_units", "{state=\"stale\"}", units.stale),
+        ("coho_units", "{state=\"retired\"}", units.retired),
+        (
+            "coho_disk_bytes",
+            "{part=\"ledger\"}",
+            status.disk.ledger_bytes,
+        ),
+        (
+            "coho_disk_bytes",
+            "{part=\"vectors\"}",
+            status.disk.vector_bytes,
+        ),
+        (
+            "coho_disk_bytes",
+            "{part=\"terms\"}",
+            status.disk.term_bytes,
+        ),
+    ];
+    let mut text = String::new();
+    let mut last = "";
+    for (name, labels, value) in gauges {
+        if name != last {
+            let _ = writeln!(text, "# TYPE {name} gauge");
+            last = name;
+        }
+        let _ = writeln!(text, "{name}{labels} {value}");
+    }
+    let kind = [(
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )];
+    Ok((kind, text).into_response())
 }
 
 pub(super) async fn nothing_here() -> Refusal {
@@ -141,7 +189,7 @@ pub(super) async fn ask(
 }
 
 /// Sets its flag when the client leaves, and with it the future or stream that holds this.
-struct CancelOnDrop(Arc<AtomicBool>);
+pub(super) struct CancelOnDrop(pub(super) Arc<AtomicBool>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -261,6 +309,36 @@ pub(super) async fn writeback(
     let report = blocking(move || app.write_back(&body, &|_| {}, &flag)).await;
     drop(stop);
     report.map(Json)
+}
+
+#[derive(Deserialize)]
+pub(super) struct DocumentsPage {
+    source: Option<i64>,
+    after: Option<i64>,
+    limit: Option<usize>,
+}
+
+pub(super) async fn documents(
+    State(context): State<Context>,
+    Parameters(page): Parameters<DocumentsPage>,
+) -> Outcome<Json<Documents>> {
+    let app = Arc::clone(&context.service.app);
+    let limit = page.limit.unwrap_or(100).clamp(1, 1000);
+    let source = page.source.map(SourceId);
+    let after = DocumentId(page.after.unwrap_or(0));
+    blocking(move || app.documents(source, after, limit))
+        .await
+        .map(Json)
+}
+
+pub(super) async fn document(
+    State(context): State<Context>,
+    Path(id): Path<i64>,
+) -> Outcome<Json<WholeDocument>> {
+    let app = Arc::clone(&context.service.app);
+    blocking(move || app.document(DocumentId(id)))
+        .await
+        .map(Json)
 }
 
 pub(super) async fn sources(State(context): State<Context>) -> Outcome<Json<Value>> {

@@ -242,6 +242,25 @@ pub struct Row {
     pub text: String,
 }
 
+/// A document as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its number.
+    pub id: DocumentId,
+    /// Its source.
+    pub source: SourceId,
+    /// Absolute path of its file.
+    pub path: PathBuf,
+    /// Its title.
+    pub title: String,
+    /// Its kind.
+    pub kind: String,
+    /// When its file was changed, nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// Its passages.
+    pub passages: u64,
+}
+
 /// A passage as the lexical index wants it.
 #[derive(Clone, Debug)]
 pub struct TermsRow {
@@ -603,6 +622,40 @@ impl Snapshot<'_> {
     pub(crate) fn passages_of(&self, chunk: ChunkId, limit: usize) -> Result<Vec<Row>> {
         let sql = format!("{ROW} WHERE p.chunk_id = ?1 ORDER BY d.path, p.ordinal LIMIT ?2");
         self.rows(&sql, params![chunk, limit])
+    }
+
+    /// Visible documents behind the one numbered `after`, in order of their numbers.
+    pub(crate) fn listed(
+        &self,
+        source: Option<SourceId>,
+        after: DocumentId,
+        limit: usize,
+    ) -> Result<Vec<Listed>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT d.id, d.source_id, s.path, d.path, d.title, d.kind, d.mtime_ns,
+                    (SELECT count(*) FROM passage WHERE document_id = d.id)
+             FROM document d JOIN source s ON s.id = d.source_id
+             WHERE d.id > ?1 AND (?2 IS NULL OR d.source_id = ?2) ORDER BY d.id LIMIT ?3",
+        )?;
+        let rows = statement.query_map(params![after, source, limit], |row| {
+            let (root, path): (String, String) = (row.get(2)?, row.get(3)?);
+            Ok(Listed {
+                id: row.get(0)?,
+                source: row.get(1)?,
+                path: Path::new(&root).join(path),
+                title: row.get(4)?,
+                kind: row.get(5)?,
+                mtime_ns: row.get(6)?,
+                passages: row.get(7)?,
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The passages of a document, in order.
+    pub(crate) fn rows_of(&self, id: DocumentId) -> Result<Vec<Row>> {
+        let sql = format!("{ROW} WHERE d.id = ?1 ORDER BY p.ordinal");
+        self.rows(&sql, params![id])
     }
 
     /// How many documents are visible.

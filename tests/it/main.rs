@@ -11,6 +11,7 @@
 
 mod answers;
 mod cli;
+mod clients;
 mod converge;
 mod crash;
 mod formats;

@@ -325,6 +325,28 @@ fn what_contradicts_a_unit_later_contests_it() {
 }
 
 #[test]
+fn what_two_notes_say_differently_waits_for_the_owner() {
+    let home = Home::new();
+    let mill = |town: &str| {
+        format!("# The mill\n\nThe mill called Rulaba was built in the town of {town}.\n")
+    };
+    home.write("mill.md", mill("Kesadistadt"));
+    home.write("planted.md", mill("Tomivoburg"));
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    for question in [
+        "In which town was the mill called Rulaba built?",
+        "The mill called Rulaba was built in which town?",
+    ] {
+        ask(&app, question);
+        run(&app);
+    }
+    assert!(in_state(&app, State::Active).is_empty());
+    assert!(!in_state(&app, State::Contested).is_empty());
+}
+
+#[test]
 fn the_owner_has_the_last_word() {
     let home = Home::new();
     garden(&home);

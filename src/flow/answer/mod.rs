@@ -32,7 +32,7 @@ pub use crate::domain::strategy::Strategy;
 use crate::domain::unit::Merge;
 use crate::energy::{Energy, Meter};
 use crate::engine::GeneratorHandle;
-use crate::error::Failure;
+use crate::error::{BadRequest, Failure};
 use crate::store::units::{self, Use, UseUnits};
 use crate::store::{Store, StoreError, ledger};
 pub(super) use work::is_recalled;
@@ -304,6 +304,32 @@ pub fn written_from(
     let mut emit = |_| ControlFlow::Continue(());
     let reader = Reader::new(&mut emit, cancel);
     make(parts, ask, reader, |work| work.write_from(amount))
+}
+
+/// Answers with JSON that fits `schema`, written by the language model from the best sentences. Its
+/// claims are not checked: they have no sentences. What it was written from is cited.
+///
+/// # Errors
+/// As [`answer`]; [`BadRequest`] where there is no language model.
+pub fn structured(
+    parts: &Answerer<'_>,
+    ask: &Ask,
+    schema: &str,
+    cancel: &Arc<AtomicBool>,
+    emit: &mut dyn FnMut(Event) -> ControlFlow<()>,
+) -> Result<Answer, Failure> {
+    let Some(generator) = parts.generator else {
+        return Err(BadRequest::new(
+            "no_language_model",
+            "an answer of a given form needs a language model",
+            "install one with `coho models install`, or leave `response_format` out",
+        )
+        .into());
+    };
+    let reader = Reader::new(emit, cancel);
+    make(parts, ask, reader, |work| {
+        work.structured(generator, schema)
+    })
 }
 
 /// Makes an answer by `work`, which says whether it abstained.

@@ -5,7 +5,7 @@ use super::work::{Shown, Work};
 use super::{Amount, StepKind};
 use crate::domain::context::{self, Portion};
 use crate::engine::GeneratorHandle;
-use crate::engine::generate::{MOST_PROMPTS, Prompt};
+use crate::engine::generate::{Grammar, MOST_PROMPTS, Prompt};
 use crate::error::Failure;
 
 /// How much a passage that scores a tenth less has to say: 1/e of it.
@@ -40,6 +40,42 @@ impl Work<'_> {
             }
         };
         self.stream(generator, &evidence, &Self::prompt)
+    }
+
+    /// JSON of a given form, from the best sentences.
+    pub(super) fn structured(
+        &mut self,
+        generator: &GeneratorHandle,
+        schema: &str,
+    ) -> Result<bool, Failure> {
+        let begun = self.begin();
+        let words = self.parts.options.evidence_tokens * 2 / 3;
+        let portion = Portion {
+            count: 6,
+            words,
+            share: 0.5,
+        };
+        let sentences = self.sentences(0..self.hits().len(), portion);
+        let evidence = self.shown(&sentences);
+        let build = |work: &Self, evidence: &[(usize, String)]| Prompt {
+            grammar: Some(Grammar::JsonSchema(schema.to_owned())),
+            stop: Vec::new(),
+            ..work.prompt(evidence)
+        };
+        let draft = self.generate(generator, &evidence, &build, &mut |work, piece| {
+            work.say(piece);
+        })?;
+        for (hit, span) in sentences {
+            self.cite(hit, span);
+        }
+        let seen = vec![("mean_log_prob", draft.mean_log_prob())];
+        self.end(
+            &begun,
+            StepKind::Draft,
+            "written in the form that was asked for",
+            seen,
+        );
+        Ok(false)
     }
 
     /// A prompt for each passage; all have a say in every word.

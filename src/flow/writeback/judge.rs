@@ -5,10 +5,11 @@
 //! measured is kept with the answer, passed or not.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use super::super::answer::prompt::{about, conversation, plain};
 use super::super::answer::{Answer, StepKind};
-use super::super::search::{self, Query, Ranking};
+use super::super::search::{self, Query};
 use super::{Bench, distil};
 use crate::domain::chunk::ChunkId;
 use crate::domain::context;
@@ -16,6 +17,7 @@ use crate::domain::gate::{self, Gate, Verdict};
 use crate::domain::unit::{Merge, OUTSIDE, OWN, Quotes, State, Unit, Uses, VERBATIM};
 use crate::engine::EngineError;
 use crate::error::Failure;
+use crate::store::StoreError;
 use crate::store::units::{Origin, Reception, UseUnits};
 
 /// How much likelier the notes must make an answer (natural logarithm, mean of its tokens).
@@ -486,9 +488,11 @@ pub(super) fn uncontested(
     answer: &Answer,
     kept: &[Cited],
 ) -> Result<(Verdict, f32), Failure> {
-    let sentences: Vec<&str> = kept.iter().map(|c| c.sentence.as_str()).collect();
-    let paths: Vec<&str> = kept
-        .iter()
+    // Against the document of the best sentence alone: what a unit took from others may contradict it.
+    let first = kept.first().map_or("", |c| c.path.as_str());
+    let ours = || kept.iter().filter(|c| c.path == first);
+    let sentences: Vec<&str> = ours().map(|c| c.sentence.as_str()).collect();
+    let paths: Vec<&str> = ours()
         .flat_map(|c| c.origins.iter().map(|o| o.path.as_str()))
         .collect();
     compare(bench, &answer.question, &sentences, &paths)
@@ -520,28 +524,19 @@ pub(super) fn compare(
     // Asked and said: a planted fact is found by either.
     let mut others: Vec<Other> = Vec::new();
     for text in [question, main] {
-        let ranking = originals(bench, text)?;
-        for ranked in &ranking.ranked {
-            let path = &ranked.hit.path;
-            let ours = paths.iter().any(|ours| path.ends_with(ours));
-            let folded = ranked
-                .hit
-                .folded
-                .iter()
-                .any(|f| paths.iter().any(|ours| f.path.ends_with(ours)));
-            if ours || folded {
+        for passage in originals(bench, text)? {
+            if paths.iter().any(|ours| passage.path.ends_with(ours)) {
                 continue;
             }
-            let path = path.to_string_lossy().into_owned();
-            for span in context::sentences(&ranked.hit.text) {
-                let sentence = &ranked.hit.text[span];
+            for span in context::sentences(&passage.text) {
+                let sentence = &passage.text[span];
                 let held = context::coverage(question, &[sentence])
                     .max(context::coverage(main, &[sentence]));
                 if held >= 0.3 && !others.iter().any(|known| known.sentence == sentence) {
                     others.push(Other {
                         held,
-                        path: path.clone(),
-                        about: about(&ranked.hit.title, ranked.hit.heading.as_deref()),
+                        path: passage.path.to_string_lossy().into_owned(),
+                        about: passage.about.clone(),
                         sentence: sentence.to_owned(),
                     });
                 }
@@ -582,8 +577,16 @@ pub(super) fn compare(
     Ok((Verdict::passed(gate, Some(count), said), count))
 }
 
-/// What the notes hold on this, found without units.
-fn originals(bench: &Bench<'_>, text: &str) -> Result<Ranking, Failure> {
+/// A passage that may say the contrary.
+struct Found {
+    path: PathBuf,
+    about: String,
+    text: String,
+}
+
+/// What the notes hold on this, found without units. Those that a search folds into a hit because
+/// they nearly say the same count, too: what is planted is nearly a copy.
+fn originals(bench: &Bench<'_>, text: &str) -> Result<Vec<Found>, Failure> {
     let chars: String = text.chars().take(search::QUERY_CHARS / 4).collect();
     let query = Query {
         text: chars,
@@ -596,7 +599,34 @@ fn originals(bench: &Bench<'_>, text: &str) -> Result<Ranking, Failure> {
         merge: Merge::default(),
         asked_ms: bench.now_ms,
     };
-    search::rank(&bench.parts.searcher, &query)
+    let ranking = search::rank(&bench.parts.searcher, &query)?;
+    let ledger = bench.store().ledger();
+    let found = ledger.read(|snapshot| {
+        let mut found = Vec::new();
+        for ranked in ranking.ranked {
+            let hit = ranked.hit;
+            let about = about(&hit.title, hit.heading.as_deref());
+            for folded in hit.folded {
+                let Ok(chunk) = folded.chunk_id.parse::<ChunkId>() else {
+                    continue;
+                };
+                if let Some((_, text)) = snapshot.chunk_text(chunk)? {
+                    found.push(Found {
+                        path: folded.path,
+                        about: about.clone(),
+                        text,
+                    });
+                }
+            }
+            found.push(Found {
+                path: hit.path,
+                about,
+                text: hit.text,
+            });
+        }
+        Ok::<_, StoreError>(found)
+    });
+    Ok(found?)
 }
 
 /// Is it known already? A unit that says the same takes the question over; units that answer the
@@ -612,7 +642,7 @@ fn novel(bench: &Bench<'_>, mut unit: Unit) -> Result<(Verdict, Option<Made>), F
     let (known, near) = ledger.read(|snapshot| {
         let store = bench.store();
         let near = store.near_units(snapshot, model, &vector, &everything, SAME, 3)?;
-        Ok::<_, crate::store::StoreError>((snapshot.unit_saying(&unit.text)?, near))
+        Ok::<_, StoreError>((snapshot.unit_saying(&unit.text)?, near))
     })?;
     if let Some(known) = known {
         if known.state == State::Retired && known.reason.starts_with(BY_OWNER) {
@@ -631,7 +661,8 @@ fn novel(bench: &Bench<'_>, mut unit: Unit) -> Result<(Verdict, Option<Made>), F
         questions.truncate(MOST_QUESTIONS);
         let (state, reason) = match (back, unit.state) {
             (false, State::Shadow) => (known.state, known.reason.clone()),
-            _ => (unit.state, "found again".to_owned()),
+            (_, State::Contested) => (State::Contested, unit.reason.clone()),
+            (_, state) => (state, "found again".to_owned()),
         };
         let merged = Unit {
             id: known.id.clone(),

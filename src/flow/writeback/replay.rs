@@ -21,6 +21,9 @@ use crate::store::units::{self, Past, UseUnits};
 /// Past questions that are asked again at most, the newest first.
 const MOST_PAST: usize = 400;
 
+/// Times that harmful units are taken out before the batch is judged as a whole.
+const MOST_ROUNDS: usize = 4;
+
 /// Hits that are looked at.
 const K: usize = 10;
 
@@ -48,14 +51,13 @@ pub(super) fn replay(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failu
     })?;
     let mut trial: HashSet<String> = bench.trial.clone();
     let mut tried = try_on(bench, &past, &own, &trial)?;
-    let harmful: Vec<(String, String)> = tried
-        .harmed
-        .iter()
-        .map(|(unit, (_, question))| (unit.clone(), question.clone()))
-        .collect();
-    if !harmful.is_empty() {
+    // Without those that harm others come to the front, which may harm, too.
+    for _ in 0..MOST_ROUNDS {
+        if tried.harmed.is_empty() {
+            break;
+        }
         ledger.write(|transaction| {
-            for (unit, question) in &harmful {
+            for (unit, (_, question)) in &tried.harmed {
                 units::count_use(transaction, unit, units::Use::Harmed)?;
                 let why = format!("replay: it led away from the evidence for “{question}”");
                 if units::move_unit(transaction, unit, State::Retired, &why)? {
@@ -69,7 +71,7 @@ pub(super) fn replay(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failu
     }
     report.replayed = tried.asked;
     report.change = tried.change / f64::from(u32::try_from(tried.asked.max(1)).unwrap_or(u32::MAX));
-    if tried.change < 0.0 {
+    if tried.change < -1e-9 {
         let why = format!(
             "replay: {} past questions lose {:.4} of their reciprocal rank",
             tried.asked, -report.change
@@ -131,7 +133,8 @@ fn try_on(
                 .ranked
                 .iter()
                 .any(|r| r.hit.unit_id.as_deref() == Some(&near.unit.id));
-            if misleads || change < 0.0 && moved && (leads != good) {
+            // Any that took part in a loss is out, whatever else it leads to.
+            if misleads || change < 0.0 && moved {
                 let harmed = tried.harmed.entry(near.unit.id.clone());
                 harmed.or_insert_with(|| (0, past.question.clone())).0 += 1;
             }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::super::answer::{self, Answerer, Ask, Strategy};
 use super::judge::{self, compare};
 use super::{Bench, MOST_UNITS, Report, distil};
-use crate::domain::gate;
+use crate::domain::gate::{self, Verdict};
 use crate::domain::unit::{Quotes, State, Unit};
 use crate::error::Failure;
 use crate::store::units::{self, Reception, UseUnits};
@@ -54,13 +54,7 @@ pub(super) fn upkeep(
 fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
     if let Some(sources) = found_again(bench, unit)? {
-        let texts: Vec<&str> = sources
-            .iter()
-            .flat_map(|q| q.sentences.iter().map(String::as_str))
-            .collect();
-        let paths: Vec<&str> = sources.iter().map(|q| q.path.as_str()).collect();
-        let question = unit.questions.first().map_or("", String::as_str);
-        let (verdict, _) = compare(bench, question, &texts, &paths)?;
+        let verdict = still_uncontested(bench, unit, &sources)?;
         ledger.write(|transaction| {
             units::put_evidence(transaction, &unit.id, &sources)?;
             let why = "its sentences still stand where they stood";
@@ -93,6 +87,21 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
     report.made += usize::from(anew.is_some());
     report.retired.push(unit.id.clone());
     Ok(())
+}
+
+/// Does any other document contradict the one that a unit took its first sentence from?
+fn still_uncontested(
+    bench: &Bench<'_>,
+    unit: &Unit,
+    sources: &[Quotes],
+) -> Result<Verdict, Failure> {
+    let first = sources.first().map_or("", |quotes| quotes.path.as_str());
+    let ours = sources.iter().filter(|quotes| quotes.path == first);
+    let texts: Vec<&str> = ours
+        .flat_map(|quotes| quotes.sentences.iter().map(String::as_str))
+        .collect();
+    let question = unit.questions.first().map_or("", String::as_str);
+    Ok(compare(bench, question, &texts, &[first])?.0)
 }
 
 /// Where the sentences of a unit stand now; `None` if one of them stands nowhere in its document.
@@ -188,14 +197,7 @@ fn contradicted(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Re
             if stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            let sources = &unit.sources;
-            let texts: Vec<&str> = sources
-                .iter()
-                .flat_map(|q| q.sentences.iter().map(String::as_str))
-                .collect();
-            let paths: Vec<&str> = sources.iter().map(|q| q.path.as_str()).collect();
-            let question = unit.questions.first().map_or("", String::as_str);
-            let (verdict, _) = compare(bench, question, &texts, &paths)?;
+            let verdict = still_uncontested(bench, &unit, &unit.sources)?;
             if !verdict.passed {
                 let why = &verdict.reason;
                 ledger.write(|t| units::move_unit(t, &unit.id, State::Contested, why))?;

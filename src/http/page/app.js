@@ -1,0 +1,346 @@
+// The page: asks the API like any other client. Everything that comes from notes is put into the
+// document as text, never as markup.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const views = ["ask", "search", "units", "sources", "status"];
+let token = "";
+let answer = null;
+let running = null;
+
+function element(name, text, attributes = {}) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+function say(text) {
+  $("message").textContent = text;
+}
+
+async function call(method, path, body, more = {}) {
+  const response = await fetch(path, {
+    method,
+    headers: {
+      Authorization: `Bearer ${token}`,
+      ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+      ...(more.accept ? { Accept: more.accept } : {}),
+    },
+    body: body === undefined ? undefined : JSON.stringify(body),
+    signal: more.signal,
+  });
+  if (response.ok) return response;
+  if (response.status === 401) enter();
+  let problem = {};
+  try {
+    problem = await response.json();
+  } catch {
+    // The status says it all.
+  }
+  throw new Error([problem.detail || `error ${response.status}`, problem.hint].filter(Boolean).join(": "));
+}
+
+const read = async (path) => (await call("GET", path)).json();
+
+function enter() {
+  sessionStorage.removeItem("token");
+  for (const view of views) $(view).hidden = true;
+  $("enter").hidden = false;
+  $("token").focus();
+}
+
+function show(view) {
+  if (!token) return enter();
+  $("enter").hidden = true;
+  say("");
+  for (const name of views) $(name).hidden = name !== view;
+  for (const button of document.querySelectorAll("nav button"))
+    button.setAttribute("aria-pressed", String(button.dataset.view === view));
+  const load = { units: units, sources: sources, status: status }[view];
+  if (load) load().catch((error) => say(error.message));
+  else $(view === "ask" ? "question" : "query").focus();
+}
+
+// Server-sent events of a response, one by one.
+async function* events(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    text += value;
+    for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
+      const lines = text.slice(0, end).split("\n");
+      text = text.slice(end + 2);
+      const name = lines.find((line) => line.startsWith("event:"));
+      const data = lines.filter((line) => line.startsWith("data:"));
+      if (data.length)
+        yield [name ? name.slice(6).trim() : "message", JSON.parse(data.map((l) => l.slice(5)).join("\n"))];
+    }
+  }
+}
+
+async function ask(question) {
+  running?.abort();
+  running = new AbortController();
+  answer = null;
+  $("answer").textContent = "";
+  $("answer").setAttribute("aria-busy", "true");
+  $("citations").replaceChildren();
+  $("passage").hidden = true;
+  $("after").hidden = true;
+  $("stop").hidden = false;
+  try {
+    const body = { question, stream: true };
+    const response = await call("POST", "/v1/ask", body, { accept: "text/event-stream", signal: running.signal });
+    for await (const [name, data] of events(response)) {
+      if (name === "token") $("answer").append(data.text);
+      else if (name === "error") say(data.detail);
+      else if (name === "done") finished(data);
+    }
+    if (!answer) say("The answer broke off; ask again.");
+  } finally {
+    $("stop").hidden = true;
+    $("answer").setAttribute("aria-busy", "false");
+  }
+}
+
+function finished(whole) {
+  answer = whole;
+  const parts = whole.answer.split(/(\[\d+\])/);
+  $("answer").replaceChildren(
+    ...parts.map((part) => {
+      const number = /^\[(\d+)\]$/.exec(part);
+      const citation = number && whole.citations.find((c) => c.n === Number(number[1]));
+      return citation ? opener(citation, part) : part;
+    }),
+  );
+  $("citations").replaceChildren(
+    ...whole.citations.map((citation) => {
+      const item = element("li");
+      item.append(opener(citation, place(citation)));
+      if (citation.unit_id) item.append(element("span", "  found through what was learned", { class: "place" }));
+      return item;
+    }),
+  );
+  const ms = Math.round(whole.timing.total_ms);
+  const learned = whole.steps.some((step) => step.kind === "recall") ? ", from what was learned" : "";
+  $("cost").textContent =
+    `${ms} ms, ${whole.tokens.prompt + whole.tokens.generated} tokens, ${whole.energy.joules.toFixed(1)} J${learned}`;
+  $("after").hidden = false;
+}
+
+function place(citation) {
+  const lines = citation.lines ? `:${citation.lines[0]}-${citation.lines[1]}` : "";
+  const page = citation.page ? ` page ${citation.page}` : "";
+  return `${citation.path}${lines}${page}`;
+}
+
+function opener(citation, label) {
+  const button = element("button", label, { type: "button", class: "cite" });
+  button.addEventListener("click", () => open(citation));
+  return button;
+}
+
+// The passage around a citation, with the cited words marked.
+function open(citation) {
+  const has = (hit) => hit.chunk_id === citation.chunk_id || (hit.joined || []).includes(citation.chunk_id);
+  const hit = answer.retrieval.hits.find(has);
+  const text = hit ? hit.text : citation.text;
+  const at = text.indexOf(citation.text);
+  const passage = $("passage");
+  passage.replaceChildren(element("p", place(citation), { class: "place" }));
+  if (at < 0) passage.append(text);
+  else passage.append(text.slice(0, at), element("mark", citation.text), text.slice(at + citation.text.length));
+  passage.hidden = false;
+  passage.focus();
+  call("POST", `/v1/answers/${answer.id}/signals`, { kind: "opened" }).catch(() => {});
+}
+
+async function judge(verdict) {
+  if (!answer) return;
+  await call("POST", `/v1/answers/${answer.id}/feedback`, { verdict });
+  say(`Noted: it was ${verdict}.`);
+}
+
+async function copy() {
+  if (!answer) return;
+  await navigator.clipboard.writeText(answer.answer);
+  await call("POST", `/v1/answers/${answer.id}/signals`, { kind: "copied" });
+  say("Copied.");
+}
+
+async function search(query, explain) {
+  const found = await (await call("POST", "/v1/search", { query, explain })).json();
+  $("hits").replaceChildren(
+    ...found.hits.map((hit) => {
+      const item = element("li");
+      item.append(element("div", place(hit), { class: "place" }));
+      item.append(element("strong", [hit.title, hit.heading].filter(Boolean).join(" > ")));
+      item.append(element("p", hit.text.length > 400 ? `${hit.text.slice(0, 400)}…` : hit.text));
+      if (hit.explain) {
+        const said = hit.explain;
+        const rank = (n) => (n ? `place ${n}` : "not proposed");
+        item.append(
+          element(
+            "div",
+            `score ${hit.score.toFixed(3)}; vectors ${said.dense.toFixed(2)} (${rank(said.dense_rank)}), ` +
+              `words ${said.lexical.toFixed(2)} (${rank(said.lexical_rank)}); vectors weigh ${said.dense_weight.toFixed(2)}`,
+            { class: "place" },
+          ),
+        );
+      }
+      return item;
+    }),
+  );
+  say(found.hits.length ? "" : "Nothing found.");
+}
+
+async function units() {
+  const listed = await read(`/v1/units?limit=100&state=${$("state").value}`);
+  const stories = await Promise.all(listed.units.slice(0, 25).map((unit) => read(`/v1/units/${unit.id}`)));
+  $("unit-list").replaceChildren(...stories.map(unitCard));
+  if (!stories.length) $("unit-list").append(element("p", "None."));
+}
+
+function unitCard(story) {
+  const { unit, evidence } = story;
+  const card = element("article", undefined, { class: "unit", "aria-label": unit.title });
+  card.append(element("h3", unit.title));
+  const sides = element("div", undefined, { class: "sides" });
+  const left = element("div");
+  left.append(element("p", unit.text), element("p", unit.questions.join("\n"), { class: "place" }));
+  const right = element("div");
+  for (const stand of evidence) {
+    const lines = stand.lines ? `:${stand.lines[0]}-${stand.lines[1]}` : "";
+    right.append(element("p", `${stand.path}${stand.text === null ? "  (gone)" : lines}`, { class: "place" }));
+    right.append(element("p", stand.text ?? stand.sentences.join(" ")));
+  }
+  sides.append(left, right);
+  card.append(sides, element("p", unit.reason, { class: "place" }));
+  const row = element("div", undefined, { class: "row" });
+  const decisions = { approve: "Put in use", reject: "It is wrong", retire: "Of no use" };
+  for (const [decision, label] of Object.entries(decisions)) {
+    if (unit.state === "retired" && decision !== "approve") continue;
+    const button = element("button", label, { type: "button" });
+    button.addEventListener("click", () =>
+      call("PATCH", `/v1/units/${unit.id}`, { decision })
+        .then(units)
+        .catch((error) => say(error.message)),
+    );
+    row.append(button);
+  }
+  card.append(row);
+  return card;
+}
+
+async function learn() {
+  say("Looking at your answers…");
+  const report = await (await call("POST", "/v1/writeback", {})).json();
+  say(`${report.considered.length} answers judged, ${report.made} units made, ${report.promoted.length} put in use.`);
+  await units();
+}
+
+async function sources() {
+  const listed = await read("/v1/sources");
+  $("source-list").replaceChildren(
+    ...listed.sources.map((source) => {
+      const problems = source.problems ? `, ${source.problems} not read` : "";
+      const away = source.reachable ? "" : ` (${source.away || "not reachable"})`;
+      return element("li", `${source.path}: ${source.documents} documents${problems}${away}`);
+    }),
+  );
+}
+
+async function watch() {
+  for await (const [, notice] of events(await call("GET", "/v1/events"))) {
+    const [kind, data] = Object.entries(notice)[0] || [];
+    if (kind === "progress" || notice.files_total !== undefined) {
+      const progress = data && data.files_total !== undefined ? data : notice;
+      $("progress").textContent = `${progress.files_done} of ${progress.files_total} files`;
+    } else {
+      $("progress").textContent = "Nothing is being read.";
+      if (!$("sources").hidden) sources().catch(() => {});
+    }
+  }
+}
+
+async function status() {
+  const said = await read("/v1/status");
+  const mib = (bytes) => `${(bytes / 1048576).toFixed(1)} MiB`;
+  const facts = {
+    Version: said.version,
+    "Data folder": said.home,
+    Documents: said.documents,
+    Passages: said.chunks,
+    "Units in use": said.units.active,
+    "Units in trial": said.units.shadow,
+    "Units contested": said.units.contested,
+    Embedding: said.models.embedder,
+    "Language model": said.models.generator || "none: answers are quotes",
+    "On disk": mib(said.disk.ledger_bytes + said.disk.vector_bytes + said.disk.term_bytes),
+    "Files not read": said.problems,
+    "What left this machine": "nothing",
+  };
+  $("facts").replaceChildren(
+    ...Object.entries(facts).flatMap(([name, value]) => [element("dt", name), element("dd", String(value))]),
+  );
+}
+
+function on(form, work) {
+  $(form).addEventListener("submit", (event) => {
+    event.preventDefault();
+    Promise.resolve(work()).catch((error) => {
+      if (error.name !== "AbortError") say(error.message);
+    });
+  });
+}
+
+function click(button, work) {
+  $(button).addEventListener("click", () => Promise.resolve(work()).catch((error) => say(error.message)));
+}
+
+on("enter-form", () => begin($("token").value.trim()));
+on("ask-form", () => {
+  say("");
+  return ask($("question").value);
+});
+on("search-form", () => search($("query").value, $("explain").checked));
+click("stop", () => running?.abort());
+click("good", () => judge("good"));
+click("bad", () => judge("bad"));
+click("copy", copy);
+click("learn", learn);
+$("state").addEventListener("change", () => units().catch((error) => say(error.message)));
+for (const button of document.querySelectorAll("nav button"))
+  button.addEventListener("click", () => show(button.dataset.view));
+document.addEventListener("keydown", (event) => {
+  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+  if (event.key === "Escape") document.activeElement.blur();
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  const view = views[Number(event.key) - 1];
+  if (view) show(view);
+  else if (event.key === "/") show("ask");
+  else if ($("ask").hidden) return;
+  else if (event.key === "g") judge("good").catch((error) => say(error.message));
+  else if (event.key === "b") judge("bad").catch((error) => say(error.message));
+  else if (event.key === "c") copy().catch((error) => say(error.message));
+  else return;
+  event.preventDefault();
+});
+
+async function begin(given) {
+  token = given;
+  await read("/v1/status");
+  sessionStorage.setItem("token", token);
+  show("ask");
+  watch().catch(() => {});
+}
+
+// A token in the fragment never reaches a server or a log.
+const given = new URLSearchParams(location.hash.slice(1)).get("token");
+if (given) history.replaceState(null, "", location.pathname);
+const known = given || sessionStorage.getItem("token");
+if (known) begin(known).catch((error) => say(error.message));
+else enter();
