@@ -22,7 +22,7 @@ use crate::store::units::{self, Past, UseUnits};
 const MOST_PAST: usize = 400;
 
 /// Times that harmful units are taken out before the batch is judged as a whole.
-const MOST_ROUNDS: usize = 4;
+const MOST_ROUNDS: usize = 60;
 
 /// Hits that are looked at.
 const K: usize = 10;
@@ -32,6 +32,8 @@ const K: usize = 10;
 struct Tried {
     helped: HashMap<String, u32>,
     harmed: HashMap<String, (u32, String)>,
+    /// Answers whose questions lost.
+    lost: HashSet<String>,
     change: f64,
     asked: usize,
 }
@@ -50,12 +52,12 @@ pub(super) fn replay(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failu
         Ok::<_, StoreError>((past, own))
     })?;
     let mut trial: HashSet<String> = bench.trial.clone();
-    let mut tried = try_on(bench, &past, &own, &trial)?;
-    // Without those that harm others come to the front, which may harm, too.
-    for _ in 0..MOST_ROUNDS {
-        if tried.harmed.is_empty() {
-            break;
-        }
+    let mut tried = try_on(bench, &past.iter().collect::<Vec<_>>(), &own, &trial)?;
+    // Without those that harm others come to the front, which may harm, too: the questions that lost
+    // are asked again until none does.
+    let mut rounds = 0;
+    while !tried.harmed.is_empty() && rounds < MOST_ROUNDS {
+        rounds += 1;
         ledger.write(|transaction| {
             for (unit, (_, question)) in &tried.harmed {
                 units::count_use(transaction, unit, units::Use::Harmed)?;
@@ -67,7 +69,14 @@ pub(super) fn replay(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failu
             }
             Ok::<_, StoreError>(())
         })?;
-        tried = try_on(bench, &past, &own, &trial)?;
+        let lost: Vec<&Past> = past
+            .iter()
+            .filter(|p| tried.lost.contains(&p.answer))
+            .collect();
+        tried = try_on(bench, &lost, &own, &trial)?;
+        if tried.harmed.is_empty() {
+            tried = try_on(bench, &past.iter().collect::<Vec<_>>(), &own, &trial)?;
+        }
     }
     report.replayed = tried.asked;
     report.change = tried.change / f64::from(u32::try_from(tried.asked.max(1)).unwrap_or(u32::MAX));
@@ -93,7 +102,7 @@ pub(super) fn replay(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failu
 
 fn try_on(
     bench: &Bench<'_>,
-    past: &[Past],
+    past: &[&Past],
     own: &HashMap<String, HashSet<String>>,
     trial: &HashSet<String>,
 ) -> Result<Tried, Failure> {
@@ -135,6 +144,7 @@ fn try_on(
                 .any(|r| r.hit.unit_id.as_deref() == Some(&near.unit.id));
             // Any that took part in a loss is out, whatever else it leads to.
             if misleads || change < 0.0 && moved {
+                tried.lost.insert(past.answer.clone());
                 let harmed = tried.harmed.entry(near.unit.id.clone());
                 harmed.or_insert_with(|| (0, past.question.clone())).0 += 1;
             }
