@@ -134,11 +134,12 @@ def queries(notes, count):
 
 
 class Home:
-    def __init__(self, folder):
+    def __init__(self, folder, settings=None):
         self.environment = {
             **os.environ,
             "COHO_HOME": str(folder),
             "COHO_CONFIG": str(folder / "config.toml"),
+            **(settings or {}),
         }
 
     def json(self, *arguments):
@@ -176,7 +177,7 @@ class Service:
                 continue
         self.address = hello["address"].removeprefix("http://")
         self.token = pathlib.Path(hello["token_file"]).read_text().strip()
-        self.connection = http.client.HTTPConnection(self.address, timeout=60)
+        self.connection = http.client.HTTPConnection(self.address, timeout=600)
 
     def __enter__(self):
         while self.call("GET", "/readyz")[0] != 200:
@@ -189,9 +190,11 @@ class Service:
 
     def call(self, method, path, body=None):
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        self.connection.request(method, path, body and json.dumps(body), headers)
+        sent = None if body is None else json.dumps(body)
+        self.connection.request(method, path, sent, headers)
         response = self.connection.getresponse()
-        return response.status, json.loads(response.read())
+        text = response.read()
+        return response.status, json.loads(text) if text else None
 
     def search(self, query):
         status, body = self.call("POST", "/v1/search", {"query": query})

@@ -12,20 +12,17 @@ Everything runs against a real service with the real models, on notes of our own
 Writes eval/results/learning.json.
 """
 
-import http.client
 import json
-import os
 import pathlib
 import random
 import shutil
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from bench import ROOT, Home, about_this_run
+
 DICE = random.Random(20261121)
 SYLLABLES = "ba be bi bo bu da de di do du ka ke ki ko ku la le li lo lu ma me mi mo mu na ne ni no nu ra re ri ro ru sa se si so su ta te ti to tu va ve vi vo vu za ze zi zo zu".split()
 THINGS = "pump bridge ferry mill tower lathe kiln press boat clock organ oven crane turbine loom well".split()
@@ -54,51 +51,26 @@ def facts(count):
 
 
 class Coho:
-    def __init__(self, program, settings=None):
+    """A home with notes of its own and a service over it."""
+
+    def __init__(self, settings=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="coho-learning-"))
         self.notes = self.folder / "notes"
         self.notes.mkdir()
-        self.program = program
-        self.environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("COHO_") or k == "COHO_MODELS"},
-            "COHO_HOME": str(self.folder / "home"),
-            "COHO_CONFIG": str(self.folder / "config.toml"),
-            "COHO_LOG": "error",
-            "COHO_WRITEBACK_AUTOMATIC": "false",
-            "COHO_WRITEBACK_DAY_UNITS": "100000",
-            "COHO_WRITEBACK_DAY_S": "100000",
-            "COHO_WRITEBACK_DAY_JOULES": "100000000",
-            **(settings or {}),
-        }
+        limits = {"DAY_UNITS": "100000", "DAY_S": "100000", "DAY_JOULES": "100000000"}
+        writeback = {"AUTOMATIC": "false", **limits}
+        fixed = {f"COHO_WRITEBACK_{key}": value for key, value in writeback.items()}
+        self.home = Home(self.folder / "home", {**fixed, **(settings or {})})
 
     def write(self, key, title, text):
         (self.notes / f"{key}.md").write_text(f"# {title}\n\n{text}\n", "utf-8")
 
     def start(self):
-        subprocess.run([self.program, "add", str(self.notes)], env=self.environment, check=True, capture_output=True)
-        command = [self.program, "serve", "--listen", "127.0.0.1:0", "--json"]
-        self.service = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, text=True)
-        document, decoder = "", json.JSONDecoder()
-        while True:
-            document += self.service.stdout.readline()
-            try:
-                hello, _ = decoder.raw_decode(document.lstrip())
-                break
-            except ValueError:
-                continue
-        self.token = pathlib.Path(hello["token_file"]).read_text("utf-8").strip()
-        self.connection = http.client.HTTPConnection(hello["address"].removeprefix("http://"), timeout=600)
-        while self.call("GET", "/readyz")[0] != 200:
-            time.sleep(0.1)
-        return self
+        self.home.json("add", str(self.notes))
+        self.service = self.home.serve().__enter__()
 
     def call(self, method, path, body=None):
-        sent = None if body is None else json.dumps(body)
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        self.connection.request(method, path, sent, headers)
-        response = self.connection.getresponse()
-        text = response.read()
-        return response.status, json.loads(text) if text else None
+        return self.service.call(method, path, body)
 
     def ask(self, question, **more):
         status, answer = self.call("POST", "/v1/ask", {"question": question, **more})
@@ -123,8 +95,7 @@ class Coho:
         return len(self.units("active"))
 
     def stop(self):
-        self.service.send_signal(signal.SIGTERM)
-        self.service.wait(timeout=30)
+        self.service.__exit__()
         shutil.rmtree(self.folder)
 
 
@@ -132,8 +103,8 @@ def recalled(answer):
     return any(step["kind"] == "recall" for step in answer["steps"])
 
 
-def poison(program):
-    coho = Coho(program, {"COHO_WRITEBACK_MODEL_GATES": "false"})
+def poison():
+    coho = Coho({"COHO_WRITEBACK_MODEL_GATES": "false"})
     honest = list(facts(200))
     lies = []
     for fact in honest:
@@ -173,8 +144,8 @@ def poison(program):
     return found
 
 
-def stale(program):
-    coho = Coho(program, {"COHO_MODELS_GENERATOR": "none"})
+def stale():
+    coho = Coho({"COHO_MODELS_GENERATOR": "none"})
     known = list(facts(560))
     for fact in known:
         coho.write(fact["key"], fact["title"], fact["sentence"])
@@ -207,8 +178,8 @@ def stale(program):
     return found
 
 
-def rounds(program):
-    coho = Coho(program, {"COHO_MODELS_GENERATOR": "none"})
+def rounds():
+    coho = Coho({"COHO_MODELS_GENERATOR": "none"})
     known = list(facts(150))
     for fact in known:
         coho.write(fact["key"], fact["title"], fact["sentence"])
@@ -233,8 +204,8 @@ def rounds(program):
     return found
 
 
-def ready(program):
-    coho = Coho(program, {"COHO_ANSWER_DRAFTS": "always", "COHO_WRITEBACK_MODEL_GATES": "false"})
+def ready():
+    coho = Coho({"COHO_ANSWER_DRAFTS": "always", "COHO_WRITEBACK_MODEL_GATES": "false"})
     known = list(facts(24))
     filler = "It stands by the river and was painted many times. People came from far to see it. " * 9
     for fact in known:
@@ -265,15 +236,14 @@ def ready(program):
 
 
 def main():
-    program = sys.argv[1]
     parts = {"poison": poison, "stale": stale, "rounds": rounds, "ready": ready}
     chosen = sys.argv[2:] or list(parts)
     target = ROOT / "eval/results/learning.json"
     found = json.loads(target.read_text("utf-8")) if target.exists() else {}
-    found["command"] = "make learning"
+    found.update(about_this_run("make learning"))
     for part in chosen:
         started = time.monotonic()
-        found[part] = parts[part](program)
+        found[part] = parts[part]()
         found[part]["seconds"] = round(time.monotonic() - started, 1)
         print(part, json.dumps(found[part]), flush=True)
         target.write_text(json.dumps(found, indent=2) + "\n", "utf-8")

@@ -18,6 +18,7 @@ use crate::domain::unit::{State, Unit};
 use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::flow::writeback::ranking::{self, Ranking};
 use crate::flow::writeback::{self, Decision, Finding, Report, Step, Task, WritebackOptions};
+use crate::settings::Writeback;
 use crate::store::units::{self, Batch, Spent, Undo, UnitEvent};
 use crate::store::{Store, StoreError};
 
@@ -344,6 +345,7 @@ fn lines_of(
 
 /// The thread that writes back while nobody asks anything.
 pub struct Background {
+    app: Arc<App>,
     shared: Arc<(Mutex<bool>, Condvar)>,
     thread: Option<JoinHandle<()>>,
 }
@@ -358,16 +360,17 @@ impl Background {
     /// When the system refuses a thread.
     pub fn spawn(app: Arc<App>) -> std::io::Result<Self> {
         let shared = Arc::new((Mutex::new(false), Condvar::new()));
-        let ours = Arc::clone(&shared);
+        let (ours, theirs) = (Arc::clone(&shared), Arc::clone(&app));
         let work = move || {
             while !wait(&ours, LOOK) {
-                if is_time(&app) {
-                    idle(&app, &ours);
+                if is_time(&theirs) {
+                    idle(&theirs, &ours);
                 }
             }
         };
         let thread = std::thread::Builder::new().name("coho-writeback".into());
         Ok(Self {
+            app,
             shared,
             thread: Some(thread.spawn(work)?),
         })
@@ -378,6 +381,7 @@ impl Drop for Background {
     fn drop(&mut self) {
         *self.shared.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.shared.1.notify_all();
+        self.app.presence.wanted.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -399,19 +403,30 @@ fn is_time(app: &App) -> bool {
     if !set.automatic || quiet < idle_ms || on_battery(Path::new("/sys/class/power_supply")) {
         return false;
     }
-    waiting(&app.store, set.day_s, set.day_joules).unwrap_or_else(|error| {
+    waiting(&app.store, set).unwrap_or_else(|error| {
         tracing::warn!(%error, "writeback cannot read the ledger");
         false
     })
 }
 
-/// Are there answers that were not judged or units that are stale, and budget left for them?
-fn waiting(store: &Store, day_s: u64, day_joules: f64) -> Result<bool, StoreError> {
+/// Are there answers that were not judged, units that are stale or a batch that was cut off, and
+/// budget left for them?
+fn waiting(store: &Store, set: &Writeback) -> Result<bool, StoreError> {
     store.ledger().read(|snapshot| {
         let spent = snapshot.spent(now_ms())?;
         #[expect(clippy::cast_precision_loss, reason = "seconds of a day")]
-        if spent.seconds >= day_s as f64 || spent.joules >= day_joules {
+        let over = spent.seconds >= set.day_s as f64
+            || spent.joules >= set.day_joules
+            || spent.units >= set.day_units;
+        if over {
             return Ok(false);
+        }
+        if snapshot
+            .batches(1)?
+            .iter()
+            .any(|batch| batch.state == "running")
+        {
+            return Ok(true);
         }
         let stale = snapshot.units(Some(State::Stale), 1)?;
         Ok(!stale.is_empty() || !snapshot.unconsidered(0, 1)?.is_empty())
@@ -420,14 +435,13 @@ fn waiting(store: &Store, day_s: u64, day_joules: f64) -> Result<bool, StoreErro
 
 /// Runs until it is done, somebody asks something, or the service ends.
 fn idle(app: &App, shared: &(Mutex<bool>, Condvar)) {
-    app.presence.wanted.store(false, Ordering::Relaxed);
     let stop = &app.presence.wanted;
-    let told = |_| {
-        if wait(shared, Duration::ZERO) {
-            stop.store(true, Ordering::Relaxed);
-        }
-    };
-    match app.write_back(&RunBody::default(), &told, stop) {
+    stop.store(false, Ordering::Relaxed);
+    // An end that came before that is not forgotten.
+    if wait(shared, Duration::ZERO) {
+        return;
+    }
+    match app.write_back(&RunBody::default(), &|_| {}, stop) {
         Ok(report) => tracing::info!(
             answers = report.considered.len(),
             made = report.made,

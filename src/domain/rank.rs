@@ -14,6 +14,11 @@ use std::collections::HashMap;
 
 use super::chunk::ChunkId;
 
+/// The dot product of two vectors of one length: the cosine, as vectors here have length 1.
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
 /// A candidate of one lane: a cosine for the dense lane, a BM25 score for the lexical lane.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {

@@ -193,6 +193,14 @@ impl Kind {
         known.expect("every kind is in the table").1
     }
 
+    /// Is it mostly written by others than the owner: mail, web pages, books?
+    pub fn is_from_others(self) -> bool {
+        matches!(
+            self,
+            Self::Html | Self::Epub | Self::Mail | Self::Mailbox | Self::OutlookMail
+        )
+    }
+
     /// Is the text shown the text of the file, so that its lines are those of an editor?
     pub fn has_lines(self) -> bool {
         matches!(

@@ -179,6 +179,9 @@ pub fn resident_bytes() -> u64 {
 /// Passages per run of the embedding model; more pad worse and fall out of the cache.
 const EMBED_BATCH: usize = 4;
 
+/// So few passages are not background work.
+const HANDFUL: usize = 2 * EMBED_BATCH;
+
 type Loaded = Result<Box<dyn Embedder>, EngineError>;
 type Load = dyn Fn() -> Loaded + Send + Sync;
 
@@ -217,11 +220,19 @@ impl EmbedderHandle {
     pub fn spawn(load: impl Fn() -> Loaded + Send + Sync + 'static) -> std::io::Result<Self> {
         let load: Arc<Load> = Arc::new(load);
         let for_queries = Arc::clone(&load);
-        let queries = Lane::spawn("coho-query", 64, move || Lazy {
-            loaded: Some(for_queries()),
-            load: for_queries,
+        let (ready, wait) = std::sync::mpsc::sync_channel::<()>(1);
+        let queries = Lane::spawn("coho-query", 64, move || {
+            let loaded = Some(for_queries());
+            let _ = ready.send(());
+            Lazy {
+                loaded,
+                load: for_queries,
+            }
         })?;
         let passages = Lane::spawn("coho-embed", 64, move || {
+            // What both need once (ONNX Runtime itself) is not loaded by the one that yields: on a
+            // busy machine everybody would wait for it.
+            let _ = wait.recv();
             // The threads of the model are started from here and inherit this.
             crate::lane::yield_to_others();
             Lazy { load, loaded: None }
@@ -278,7 +289,8 @@ impl EmbedderHandle {
     }
 
     /// Embeds passages; blocks. Batches are of like length, because each is padded to its longest.
-    /// `done` hears of every finished batch.
+    /// `done` hears of every finished batch. A handful has the urgency of a query: somebody who
+    /// saved a note looks for it next, however busy the machine is.
     ///
     /// # Errors
     /// What the model says.
@@ -287,6 +299,18 @@ impl EmbedderHandle {
         texts: Vec<String>,
         mut done: impl FnMut(usize),
     ) -> Result<Vec<Vec<f32>>, EngineError> {
+        if (1..=HANDFUL).contains(&texts.len()) {
+            match self.few(texts.clone()) {
+                Err(EngineError::Lane(LaneError::Busy { .. })) => {}
+                Err(error) => return Err(error),
+                Ok(vectors) => {
+                    let count = vectors.len();
+                    self.embedded.fetch_add(count as u64, Ordering::Relaxed);
+                    done(count);
+                    return Ok(vectors);
+                }
+            }
+        }
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by_key(|i| std::cmp::Reverse(texts[*i].len()));
         let mut texts: Vec<Option<String>> = texts.into_iter().map(Some).collect();
@@ -370,5 +394,42 @@ impl std::ops::Deref for GeneratorHandle {
 
     fn deref(&self) -> &Self::Target {
         &*self.model
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    struct Fake;
+
+    impl Embedder for Fake {
+        fn embed(&mut self, texts: &[String]) -> Result<Vec<Vec<f32>>, EngineError> {
+            #[expect(clippy::cast_precision_loss, reason = "lengths of a few letters")]
+            let vector = |text: &String| vec![text.len() as f32];
+            Ok(texts.iter().map(vector).collect())
+        }
+    }
+
+    #[test]
+    fn a_handful_of_passages_is_no_background_work() {
+        static LOADED: AtomicUsize = AtomicUsize::new(0);
+        let handle = EmbedderHandle::spawn(|| {
+            LOADED.fetch_add(1, Ordering::Relaxed);
+            Ok(Box::new(Fake))
+        });
+        let handle = handle.unwrap();
+        let texts = |count: usize| (1..=count).map(|n| "x".repeat(n)).collect::<Vec<_>>();
+        let mut told = 0;
+        let few = handle.passages(texts(HANDFUL), |n| told += n).unwrap();
+        assert_eq!((few[0][0], few[2][0]), (1.0, 3.0));
+        assert_eq!((LOADED.load(Ordering::Relaxed), told), (1, HANDFUL));
+        let many = handle.passages(texts(HANDFUL + 1), |n| told += n).unwrap();
+        assert_eq!((many.len(), many[8][0]), (HANDFUL + 1, 9.0));
+        assert_eq!(LOADED.load(Ordering::Relaxed), 2);
+        assert_eq!((handle.embedded(), told), (17, 17));
+        assert!(handle.passages(Vec::new(), |_| {}).unwrap().is_empty());
     }
 }

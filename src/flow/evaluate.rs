@@ -19,11 +19,9 @@ use super::search::{self, Searcher};
 use crate::domain::chunk::ChunkId;
 use crate::domain::measure::{Gains, bootstrap_interval, mean, ndcg, recall, reciprocal_rank};
 use crate::domain::rank::fuse_by_rank;
-use crate::domain::unit::Merge;
 use crate::error::{BadRequest, Failure};
 use crate::store::StoreError;
 use crate::store::ledger::{Snapshot, Source};
-use crate::store::units::UseUnits;
 
 /// Samples of the bootstrap, and where its dice begin.
 const ROUNDS: usize = 2000;
@@ -283,15 +281,8 @@ fn rank_all(
     question: &str,
 ) -> Result<Rankings, Failure> {
     let query = search::Query {
-        text: question.to_owned(),
-        k: search::MOST_HITS,
-        source: None,
-        literal: true,
         rerank: parts.reranker.is_some(),
-        explain: false,
-        units: UseUnits::Off,
-        merge: Merge::default(),
-        asked_ms: 0,
+        ..search::Query::words(question, search::MOST_HITS)
     };
     let ours = search::rank(parts, &query)?;
     let lanes = &ours.lanes;

@@ -594,15 +594,9 @@ fn documents(
     units: UseUnits,
 ) -> Result<Vec<String>, Failure> {
     let query = Query {
-        text: question.to_owned(),
-        k: 20,
-        source: None,
-        literal: true,
-        rerank: false,
-        explain: false,
         units,
         merge: parts.options.merge,
-        asked_ms: 0,
+        ..Query::words(question, 20)
     };
     let ranking = search::rank(&parts.searcher, &query)?;
     let mut documents: Vec<String> = Vec::new();

@@ -13,14 +13,12 @@ use serde::Serialize;
 
 use super::search::{self, Query, Searcher, Steps, millis};
 use crate::domain::chunk::{ChunkId, Passage};
-use crate::domain::rank::descending;
+use crate::domain::rank::{descending, dot};
 use crate::domain::source::{Kind, Meta};
-use crate::domain::unit::Merge;
 use crate::engine::{EngineError, resident_bytes};
 use crate::error::{BadRequest, Failure};
 use crate::store::ledger::{FileStat, Ingested, Source};
 use crate::store::nearest::VectorIndexKind;
-use crate::store::units::UseUnits;
 use crate::store::{Change, Indexes, Store, StoreError};
 
 /// Passages of a synthetic document.
@@ -256,15 +254,8 @@ fn time(
     let mut steps: Vec<Steps> = Vec::with_capacity(questions.len());
     for question in questions {
         let query = Query {
-            text: format!("{question}{filter}"),
-            k: 10,
-            source: None,
             literal: filter.is_empty(),
-            rerank: false,
-            explain: false,
-            units: UseUnits::Off,
-            merge: Merge::default(),
-            asked_ms: 0,
+            ..Query::words(format!("{question}{filter}"), 10)
         };
         let started = Instant::now();
         let ranking = search::rank(parts, &query)?;
@@ -308,7 +299,7 @@ fn recall(parts: &Searcher<'_>, questions: &[String]) -> Result<f64, Failure> {
     let mut best: Vec<Vec<(f32, ChunkId)>> = vec![Vec::new(); vectors.len()];
     parts.space.indexes.each_vector(|id, row| {
         for (vector, best) in vectors.iter().zip(&mut best) {
-            let cosine = vector.iter().zip(row).map(|(a, b)| a * b).sum::<f32>();
+            let cosine = dot(vector, row);
             if best.len() < 10 || cosine > best[9].0 {
                 best.push((cosine, id));
                 best.sort_by(|a, b| descending(a.0, b.0));

@@ -67,6 +67,23 @@ pub struct Query {
     pub asked_ms: i64,
 }
 
+impl Query {
+    /// Words alone, of everything, and without units.
+    pub fn words(text: impl Into<String>, k: usize) -> Self {
+        Self {
+            text: text.into(),
+            k,
+            source: None,
+            literal: true,
+            rerank: false,
+            explain: false,
+            units: UseUnits::Off,
+            merge: Merge::default(),
+            asked_ms: 0,
+        }
+    }
+}
+
 /// What a hit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

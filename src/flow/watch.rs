@@ -57,6 +57,18 @@ pub enum Notice {
     },
 }
 
+impl Notice {
+    /// The source that it is about, where it is about one.
+    pub fn source(&self) -> Option<SourceId> {
+        match self {
+            Self::Progress(progress) => Some(SourceId(progress.source)),
+            Self::Synced(report) => Some(SourceId(report.source)),
+            Self::Failed { source, .. } => Some(SourceId(*source)),
+            Self::Building { .. } => None,
+        }
+    }
+}
+
 /// The answer to a sync that someone waits for.
 pub type SyncReply = oneshot::Receiver<Result<Report, Failure>>;
 
@@ -321,7 +333,6 @@ enum Work {
 }
 
 fn work(shared: &Arc<Shared>, ingest: &Ingest, store: &Store) {
-    crate::lane::yield_to_others();
     match ingest.heal(&shared.stop) {
         Ok(healed) if healed == Healed::default() => {}
         Ok(healed) => tracing::info!(

@@ -8,8 +8,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use rusqlite::Transaction;
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Row, ToSql, Transaction, params};
+use rusqlite::{OptionalExtension, Row, ToSql, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,8 @@ use super::Result;
 use super::ledger::Snapshot;
 use crate::domain::chunk::ChunkId;
 use crate::domain::gate::Verdict;
+use crate::domain::rank::dot;
+use crate::domain::source::Kind;
 use crate::domain::unit::{Quotes, State, Unit, Uses};
 
 /// What happened to a unit.
@@ -102,11 +105,9 @@ pub struct Spent {
 pub struct Origin {
     /// Path of its document below its source.
     pub path: String,
-    /// Kind of the document.
-    pub kind: String,
     /// Whether its source allows writeback.
     pub writeback: bool,
-    /// Whether others wrote what is in its source.
+    /// Whether others wrote it: its source says so, or what kind of document it is.
     pub outside: bool,
 }
 
@@ -295,11 +296,11 @@ impl Snapshot<'_> {
              WHERE p.chunk_id = ?1 ORDER BY d.path",
         )?;
         let rows = statement.query_map([chunk], |row| {
+            let kind = Kind::named(&row.get::<_, String>(1)?);
             Ok(Origin {
                 path: row.get(0)?,
-                kind: row.get(1)?,
                 writeback: row.get(2)?,
-                outside: row.get(3)?,
+                outside: row.get::<_, bool>(3)? || kind.is_some_and(Kind::is_from_others),
             })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -450,7 +451,20 @@ pub fn put_unit(transaction: &Transaction<'_>, unit: &Unit) -> Result<()> {
             unit.reason
         ],
     )?;
-    put_evidence(transaction, &unit.id, &unit.sources)
+    put_evidence(transaction, &unit.id, &unit.sources)?;
+    stale_if_gone(transaction, &unit.id)
+}
+
+/// Makes a unit stale that rests on what is not visible: what it was made of may have changed between
+/// reading and writing.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn stale_if_gone(transaction: &Transaction<'_>, unit: &str) -> Result<()> {
+    if !rests_on_visible(transaction, unit)? {
+        move_unit(transaction, unit, State::Stale, "what it rests on changed")?;
+    }
+    Ok(())
 }
 
 /// Says anew what a unit rests on.
@@ -562,8 +576,6 @@ pub enum Use {
     Retrieved,
     /// See [`Uses::cited`].
     Cited,
-    /// See [`Uses::helped`].
-    Helped,
     /// See [`Uses::harmed`].
     Harmed,
 }
@@ -576,7 +588,6 @@ pub fn count_use(transaction: &Transaction<'_>, unit: &str, what: Use) -> Result
     let column = match what {
         Use::Retrieved => "retrieved",
         Use::Cited => "cited",
-        Use::Helped => "helped",
         Use::Harmed => "harmed",
     };
     transaction
@@ -667,7 +678,7 @@ pub fn spend(transaction: &Transaction<'_>, spent: Spent, now_ms: i64) -> Result
     Ok(())
 }
 
-/// Keeps what was done about an answer; `false` when there is no such answer.
+/// Keeps what was done about an answer, once; `false` when there is no such answer.
 ///
 /// # Errors
 /// [`StoreError::Ledger`](super::StoreError::Ledger).
@@ -682,7 +693,8 @@ pub fn put_signal(
         .exists([answer])?;
     if known {
         transaction.execute(
-            "INSERT INTO signal (answer_id, kind, at_ms) VALUES (?1, ?2, ?3)",
+            "INSERT INTO signal (answer_id, kind, at_ms) SELECT ?1, ?2, ?3 WHERE NOT EXISTS
+               (SELECT 1 FROM signal WHERE answer_id = ?1 AND kind = ?2 AND at_ms = ?3)",
             params![answer, kind, now_ms],
         )?;
     }
@@ -791,13 +803,12 @@ impl Resident {
             return Ok(Vec::new());
         }
         let loaded = self.loaded(snapshot, model)?;
-        let dot = |other: &Vec<f32>| -> f32 { vector.iter().zip(other).map(|(a, b)| a * b).sum() };
         let mut near: Vec<NearUnit> = Vec::new();
         for (unit, vectors) in &loaded.units {
             if !allowed.allows(unit) {
                 continue;
             }
-            let cosines: Vec<f32> = vectors.iter().map(dot).collect();
+            let cosines: Vec<f32> = vectors.iter().map(|other| dot(vector, other)).collect();
             let cosine = cosines.iter().copied().fold(-1.0, f32::max);
             if cosine < least {
                 continue;

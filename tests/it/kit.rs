@@ -159,16 +159,22 @@ impl Home {
     }
 
     pub fn serve_with(&self, variables: &[(&str, &str)]) -> Service {
+        let log = fs::File::create(self.path("service.log")).unwrap();
+        self.serve_into(variables, log.into())
+    }
+
+    /// With its log going somewhere else than into `service.log`.
+    pub fn serve_into(&self, variables: &[(&str, &str)], stderr: Stdio) -> Service {
         let mut child = self
             .command()
             .args(["serve", "--listen", "127.0.0.1:0", "--json"])
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let hello = hello(&mut stdout, &mut child);
+        let hello = hello(&mut stdout, &self.path("service.log"));
         let token = fs::read_to_string(hello["token_file"].as_str().unwrap()).unwrap();
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -250,17 +256,11 @@ pub fn disturb(folder: &Path, dice: &mut Dice) {
     };
 }
 
-fn hello(stdout: &mut BufReader<ChildStdout>, child: &mut Child) -> Value {
+fn hello(stdout: &mut BufReader<ChildStdout>, log: &Path) -> Value {
     let mut text = String::new();
     loop {
         if stdout.read_line(&mut text).unwrap() == 0 {
-            let mut said = String::new();
-            child
-                .stderr
-                .take()
-                .unwrap()
-                .read_to_string(&mut said)
-                .unwrap();
+            let said = fs::read_to_string(log).unwrap_or_default();
             panic!("the service did not start: {said}");
         }
         if let Ok(hello) = serde_json::from_str(&text) {

@@ -481,6 +481,60 @@ fn sources_may_forbid_writeback_and_what_others_wrote_needs_a_second_source() {
 }
 
 #[test]
+fn mail_is_what_others_wrote_wherever_it_lies() {
+    let home = Home::new();
+    home.write(
+        "notice.eml",
+        "From: a@example.org\nTo: b@example.org\nSubject: Pear tree\n\
+         Content-Type: text/plain\n\nThe pear tree was planted in 2004 by Anna.\n",
+    );
+    // Mail is read in a process of the program's own.
+    home.add();
+    let app = open(&home, |_| {});
+    ask(&app, PEAR);
+    run(&app);
+    ask(&app, PEAR_AGAIN);
+    assert!(run(&app).promoted.is_empty());
+    let unit = &app.units(None, 10).unwrap().units[0];
+    assert!(unit.trust < 1.0 && unit.uses.helped == 1, "{unit:#?}");
+}
+
+#[test]
+fn a_source_that_changes_while_it_is_judged_makes_a_stale_unit() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, PEAR);
+    run(&app);
+    let mut unit = app.units(None, 10).unwrap().units.remove(0);
+    home.write("garden.md", "# Garden\n\nThe garden was sold.\n");
+    sync(&app);
+    unit.id = "late".into();
+    let ledger = app.store.ledger();
+    ledger.write(|t| units::put_unit(t, &unit)).unwrap();
+    assert_eq!(app.unit("late").unwrap().unit.state, State::Stale);
+}
+
+#[test]
+fn an_idle_service_learns_by_itself_and_ends_at_once() {
+    let home = Home::new();
+    garden(&home);
+    home.add();
+    let variables = [
+        ("COHO_WRITEBACK_IDLE_S", "1"),
+        ("COHO_MODELS_GENERATOR", "none"),
+    ];
+    let service = home.serve_with(&variables);
+    service.post("/v1/ask", &json!({ "question": PEAR }));
+    crate::kit::wait_for("a unit", || {
+        let (_, units) = service.get("/v1/units");
+        !units["units"].as_array().unwrap().is_empty()
+    });
+    assert_eq!(service.stop(), 0);
+}
+
+#[test]
 fn events_are_never_changed_and_batches_are_taken_back() {
     let home = Home::new();
     garden(&home);

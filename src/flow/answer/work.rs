@@ -446,8 +446,7 @@ impl<'a> Work<'a> {
         });
         let vectors = self.parts.searcher.space.embedder.few(titled.collect())?;
         for (chosen, vector) in ranked.iter_mut().zip(vectors) {
-            let cosine: f32 = question.iter().zip(&vector).map(|(a, b)| a * b).sum();
-            chosen.score += cosine;
+            chosen.score += rank::dot(&question, &vector);
         }
         ranked.sort_by(|a, b| rank::descending(a.score, b.score));
         let score = |n: usize| ranked.get(n).map_or(0.0, |chosen| chosen.score);

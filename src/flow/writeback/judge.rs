@@ -14,17 +14,24 @@ use super::{Bench, distil};
 use crate::domain::chunk::ChunkId;
 use crate::domain::context;
 use crate::domain::gate::{self, Gate, Verdict};
-use crate::domain::unit::{Merge, OUTSIDE, OWN, Quotes, State, Unit, Uses, VERBATIM};
+use crate::domain::rank::dot;
+use crate::domain::unit::{OUTSIDE, OWN, Quotes, State, Unit, Uses, VERBATIM};
 use crate::engine::EngineError;
 use crate::error::Failure;
 use crate::store::StoreError;
-use crate::store::units::{Origin, Reception, UseUnits};
+use crate::store::units::{self, Origin, Reception, Transaction};
 
 /// How much likelier the notes must make an answer (natural logarithm, mean of its tokens).
 const LEAST_GAIN: f32 = 0.01;
 
 /// Cosine from which two units answer the same.
 const SAME: f32 = 0.9;
+
+/// The score that counts how often the owner called answers good that led to a unit.
+pub(super) const GOOD: &str = "good";
+
+/// The score that counts other documents which say the same.
+pub(super) const SECOND_SOURCES: &str = "second_sources";
 
 /// How the reasons of the owner's decisions begin.
 const BY_OWNER: &str = "the owner";
@@ -43,6 +50,27 @@ pub(super) struct Judged {
     pub vectors: Vec<Vec<f32>>,
     /// Units that it takes the place of.
     pub replaces: Vec<String>,
+}
+
+impl Judged {
+    /// Writes the unit, with what it takes the place of. A source that changed since it was judged
+    /// makes it stale at once.
+    pub(super) fn keep(
+        &self,
+        transaction: &Transaction<'_>,
+        model: &str,
+    ) -> Result<(), StoreError> {
+        let Some(unit) = &self.unit else {
+            return Ok(());
+        };
+        units::put_unit(transaction, unit)?;
+        units::put_vectors(transaction, &unit.id, model, &self.vectors)?;
+        for old in &self.replaces {
+            let why = format!("became part of unit {}", unit.id);
+            units::move_unit(transaction, old, State::Retired, &why)?;
+        }
+        Ok(())
+    }
 }
 
 /// A sentence that an answer cites.
@@ -119,7 +147,7 @@ fn pass(
         return Ok(Some((unit, vectors, Vec::new())));
     }
     let (verdict, second) = uncontested(bench, answer, &kept)?;
-    unit.scores.insert("second_sources".into(), second);
+    unit.scores.insert(SECOND_SOURCES.into(), second);
     if !verdict.passed {
         unit.state = State::Contested;
         unit.reason.clone_from(&verdict.reason);
@@ -136,10 +164,8 @@ fn pass(
             unit.scores.insert(verdict.gate.as_str().into(), score);
         }
     }
-    unit.scores.insert(
-        "good".into(),
-        f32::from(u16::try_from(reception.good).unwrap_or(u16::MAX)),
-    );
+    let good = f32::from(u16::try_from(reception.good).unwrap_or(u16::MAX));
+    *unit.scores.entry(GOOD.into()).or_default() += good;
     Ok(Some((unit, vectors, replaces)))
 }
 
@@ -357,7 +383,7 @@ fn useful(
 }
 
 /// Which of the cited passages made the answer: with a model those that make it likelier, each
-/// alone; without one those whose sentence holds words of the question that no other holds.
+/// alone; without one all that [`distil::sentences`] took from.
 fn documents(
     bench: &Bench<'_>,
     answer: &Answer,
@@ -408,7 +434,7 @@ fn made(bench: &Bench<'_>, answer: &Answer, kept: &[Cited]) -> Result<(Unit, Ver
         _ => VERBATIM.to_owned(),
     };
     let text = rewritten.unwrap_or(verbatim);
-    let trusted = |origin: &Origin| if is_outside(origin) { OUTSIDE } else { OWN };
+    let trusted = |origin: &Origin| if origin.outside { OUTSIDE } else { OWN };
     let origins = kept.iter().flat_map(|c| &c.origins).map(trusted);
     let title = kept.first().map(|c| about(&c.title, c.heading.as_deref()));
     let unit = Unit {
@@ -435,15 +461,6 @@ fn made(bench: &Bench<'_>, answer: &Answer, kept: &[Cited]) -> Result<(Unit, Ver
         Verdict::passed(Gate::Distilled, Some(score), format!("{words} words"))
     };
     Ok((unit, verdict))
-}
-
-/// Mail, web pages and books are what others wrote, wherever they lie.
-fn is_outside(origin: &Origin) -> bool {
-    origin.outside
-        || matches!(
-            origin.kind.as_str(),
-            "eml" | "mbox" | "msg" | "html" | "epub"
-        )
 }
 
 /// Nothing that the sources do not say; and the unit alone makes the answer likelier.
@@ -552,7 +569,7 @@ pub(super) fn compare(
     for (other, vector) in others.iter().zip(&vectors[1..]) {
         let path = other.path.as_str();
         let said = (other.sentence.as_str(), other.about.as_str());
-        let near: f32 = vectors[0].iter().zip(vector).map(|(a, b)| a * b).sum();
+        let near = dot(&vectors[0], vector);
         let differs = sentences
             .iter()
             .find_map(|ours| gate::conflict(question, ours, said, near));
@@ -588,17 +605,7 @@ struct Found {
 /// they nearly say the same count, too: what is planted is nearly a copy.
 fn originals(bench: &Bench<'_>, text: &str) -> Result<Vec<Found>, Failure> {
     let chars: String = text.chars().take(search::QUERY_CHARS / 4).collect();
-    let query = Query {
-        text: chars,
-        k: 10,
-        source: None,
-        literal: true,
-        rerank: false,
-        explain: false,
-        units: UseUnits::Off,
-        merge: Merge::default(),
-        asked_ms: bench.now_ms,
-    };
+    let query = Query::words(chars, 10);
     let ranking = search::rank(&bench.parts.searcher, &query)?;
     let ledger = bench.store().ledger();
     let found = ledger.read(|snapshot| {
@@ -638,50 +645,14 @@ fn novel(bench: &Bench<'_>, mut unit: Unit) -> Result<(Verdict, Option<Made>), F
     let embedder = &bench.parts.searcher.space.embedder;
     let vector = embedder.few(vec![question.clone()])?.remove(0);
     let model = bench.parts.searcher.space.indexes.model();
-    let everything = UseUnits::With(bench.trial.clone());
+    let everything = units::UseUnits::With(bench.trial.clone());
     let (known, near) = ledger.read(|snapshot| {
         let store = bench.store();
         let near = store.near_units(snapshot, model, &vector, &everything, SAME, 3)?;
         Ok::<_, StoreError>((snapshot.unit_saying(&unit.text)?, near))
     })?;
     if let Some(known) = known {
-        if known.state == State::Retired && known.reason.starts_with(BY_OWNER) {
-            let why = format!("unit {} was taken out of use: {}", known.id, known.reason);
-            return Ok((Verdict::refused(gate, None, why), None));
-        }
-        let back = matches!(known.state, State::Retired | State::Stale);
-        let mut questions = known.questions.clone();
-        if !back && (questions.contains(&question) || questions.len() >= MOST_QUESTIONS) {
-            let why = format!("unit {} answers it", known.id);
-            return Ok((Verdict::refused(gate, Some(1.0), why), None));
-        }
-        if !questions.contains(&question) {
-            questions.push(question);
-        }
-        questions.truncate(MOST_QUESTIONS);
-        let (state, reason) = match (back, unit.state) {
-            (false, State::Shadow) => (known.state, known.reason.clone()),
-            (_, State::Contested) => (State::Contested, unit.reason.clone()),
-            (_, state) => (state, "found again".to_owned()),
-        };
-        let merged = Unit {
-            id: known.id.clone(),
-            questions,
-            batch: known.batch.clone(),
-            made_ms: known.made_ms,
-            state,
-            reason,
-            ..unit
-        };
-        let vectors = distil::vectors(bench, &merged)?;
-        let why = format!(
-            "unit {} says the same and answers this question, too",
-            merged.id
-        );
-        return Ok((
-            Verdict::passed(gate, Some(1.0), why),
-            Some((merged, vectors, Vec::new())),
-        ));
+        return widened(bench, unit, &known);
     }
     let mut replaces = Vec::new();
     let same = near
@@ -709,4 +680,55 @@ fn novel(bench: &Bench<'_>, mut unit: Unit) -> Result<(Verdict, Option<Made>), F
     }
     let vectors = distil::vectors(bench, &unit)?;
     Ok((verdict, Some((unit, vectors, replaces))))
+}
+
+/// A unit that says what another says already: that one takes the question over.
+fn widened(
+    bench: &Bench<'_>,
+    unit: Unit,
+    known: &Unit,
+) -> Result<(Verdict, Option<Made>), Failure> {
+    let gate = Gate::Novel;
+    let question = unit.questions[0].clone();
+    if known.state == State::Retired && known.reason.starts_with(BY_OWNER) {
+        let why = format!("unit {} was taken out of use: {}", known.id, known.reason);
+        return Ok((Verdict::refused(gate, None, why), None));
+    }
+    let back = matches!(known.state, State::Retired | State::Stale);
+    let mut questions = known.questions.clone();
+    if !back && (questions.contains(&question) || questions.len() >= MOST_QUESTIONS) {
+        let why = format!("unit {} answers it", known.id);
+        return Ok((Verdict::refused(gate, Some(1.0), why), None));
+    }
+    if !questions.contains(&question) {
+        questions.push(question);
+    }
+    questions.truncate(MOST_QUESTIONS);
+    let (state, reason) = match (back, unit.state) {
+        (false, State::Shadow) => (known.state, known.reason.clone()),
+        (_, State::Contested) => (State::Contested, unit.reason.clone()),
+        (_, state) => (state, "found again".to_owned()),
+    };
+    let merged = Unit {
+        id: known.id.clone(),
+        questions,
+        batch: known.batch.clone(),
+        made_ms: known.made_ms,
+        state,
+        reason,
+        ..unit
+    };
+    let mut merged = merged;
+    if let Some(good) = known.scores.get(GOOD) {
+        merged.scores.insert(GOOD.into(), *good);
+    }
+    let vectors = distil::vectors(bench, &merged)?;
+    let why = format!(
+        "unit {} says the same and answers this question, too",
+        merged.id
+    );
+    Ok((
+        Verdict::passed(gate, Some(1.0), why),
+        Some((merged, vectors, Vec::new())),
+    ))
 }

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::prompt::unit_prompt;
 use super::answer::{Answer, Answerer};
 use crate::domain::gate::{self, Gate, Verdict};
+use crate::domain::rank::dot;
 use crate::domain::unit::{OWN, Review, State, Unit};
 use crate::energy::Meter;
 use crate::engine::{EngineError, GeneratorHandle};
@@ -156,7 +157,8 @@ impl Bench<'_> {
 /// Answers that one run judges at most.
 const MOST_ANSWERS: usize = 5000;
 
-/// Runs writeback once; blocks. `told` hears how far it is, `stop` ends it after the answer at hand.
+/// Runs writeback once; blocks. `told` hears how far it is, `stop` ends it after the answer or past
+/// question at hand; the next run goes on with the batch.
 ///
 /// # Errors
 /// What the store and the models say. What was committed stays.
@@ -205,7 +207,7 @@ pub fn run(
         upkeep::upkeep(&bench, &mut report, stop)?;
     }
     bench.trial = in_trial(store)?;
-    let ended = consider(
+    let early = consider(
         &mut bench,
         task,
         &budget,
@@ -215,19 +217,8 @@ pub fn run(
         told,
         stop,
     )?;
-    report.reason = ended.unwrap_or_default();
-    if !task.dry {
-        replay::replay(&bench, &mut report)?;
-        reach("writeback-replayed")?;
-        if options.review == Review::Auto && !report.rolled_back {
-            promote(&bench, &mut report)?;
-        }
-        report.ranking = ranking::learn(&bench)?;
-    }
-    if !task.dry {
-        make_ready(&bench, &report.promoted)?;
-    }
-    reach("writeback-promoted")?;
+    report.reason = early.unwrap_or_default();
+    let ended = !task.dry && publish(&bench, &mut report, stop)?;
     let (cpu, calls) = *bench.cpu.borrow();
     report.model_calls = calls;
     report.seconds = started.elapsed().as_secs_f64();
@@ -241,6 +232,10 @@ pub fn run(
         };
         store.ledger().write(|transaction| {
             units::spend(transaction, spent, task.now_ms)?;
+            if !ended {
+                // Gone on with by the next run.
+                return Ok(());
+            }
             let (batch, published) = (&bench.batch, !report.rolled_back);
             let now = task.now_ms + i64::try_from(started.elapsed().as_millis()).unwrap_or(0);
             units::end_batch(transaction, batch, published, &report.reason, &report, now)
@@ -248,6 +243,25 @@ pub fn run(
     }
     Ok(report)
 }
+
+/// Tries what is in trial and puts in use what helped. Says whether it came to the end.
+fn publish(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<bool, Failure> {
+    if !replay::replay(bench, report, stop)? {
+        STOPPED.clone_into(&mut report.reason);
+        return Ok(false);
+    }
+    reach("writeback-replayed")?;
+    if bench.options.review == Review::Auto && !report.rolled_back {
+        promote(bench, report)?;
+    }
+    report.ranking = ranking::learn(bench)?;
+    make_ready(bench, &report.promoted)?;
+    reach("writeback-promoted")?;
+    Ok(true)
+}
+
+/// Why a run ended before it was done, where somebody asked it to.
+const STOPPED: &str = "stopped; the rest comes next time";
 
 fn reach(name: &str) -> Result<(), StoreError> {
     failpoint::reach(name).map_err(|source| StoreError::io(std::path::Path::new(name), source))
@@ -296,7 +310,7 @@ fn consider(
             answers: count,
         });
         if stop.load(Ordering::Relaxed) {
-            return Ok(Some("stopped; the rest comes next time".into()));
+            return Ok(Some(STOPPED.into()));
         }
         let joules = meter.stop(bench.cpu.borrow().0).joules;
         let seconds = started.elapsed().as_secs_f64();
@@ -355,14 +369,7 @@ fn consider_one(
     if !task.dry {
         let model = bench.parts.searcher.space.indexes.model();
         ledger.write(|transaction| {
-            if let Some(unit) = &judged.unit {
-                units::put_unit(transaction, unit)?;
-                units::put_vectors(transaction, &unit.id, model, &judged.vectors)?;
-                for old in &judged.replaces {
-                    let why = format!("became part of unit {}", unit.id);
-                    units::move_unit(transaction, old, State::Retired, &why)?;
-                }
-            }
+            judged.keep(transaction, model)?;
             let id = id.as_deref();
             units::put_considered(transaction, &candidate.id, &bench.batch, id, &judged.gates)
         })?;
@@ -422,8 +429,7 @@ fn asked_again(bench: &Bench<'_>, answers: &[Candidate]) -> Result<(), Failure> 
         }
         let embedder = &bench.parts.searcher.space.embedder;
         let vectors = embedder.few(vec![before, after])?;
-        let near: f32 = vectors[0].iter().zip(&vectors[1]).map(|(a, b)| a * b).sum();
-        if near >= AGAIN {
+        if dot(&vectors[0], &vectors[1]) >= AGAIN {
             let ledger = bench.store().ledger();
             ledger.write(|transaction| {
                 units::put_signal(transaction, &first.id, "asked_again", second.asked_ms).map(drop)
@@ -440,8 +446,8 @@ fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
     let trial = ledger.read(|snapshot| snapshot.units(Some(State::Shadow), MOST_UNITS))?;
     for unit in trial {
         let score = |name: &str| unit.scores.get(name).copied().unwrap_or(0.0);
-        let approved = score("good") > 0.0;
-        let second = score("second_sources") > 0.0;
+        let approved = score(judge::GOOD) > 0.0;
+        let second = score(judge::SECOND_SOURCES) > 0.0;
         let trusted = unit.trust >= OWN || second || approved;
         let helped = unit.uses.helped > 0;
         if unit.uses.harmed > 0 || !trusted || !(helped || approved) {

@@ -8,12 +8,13 @@
 //! has harmed, and goes. A batch that loses without them is rolled back as a whole.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::answer;
 use super::super::search::{self, Query, Ranking};
 use super::{Bench, Report};
 use crate::domain::chunk::ChunkId;
-use crate::domain::unit::{Merge, State};
+use crate::domain::unit::State;
 use crate::error::Failure;
 use crate::store::StoreError;
 use crate::store::units::{self, Past, UseUnits};
@@ -31,15 +32,21 @@ const K: usize = 10;
 #[derive(Default)]
 struct Tried {
     helped: HashMap<String, u32>,
-    harmed: HashMap<String, (u32, String)>,
+    /// Units that harmed, with a question that they did it to.
+    harmed: HashMap<String, String>,
     /// Answers whose questions lost.
     lost: HashSet<String>,
     change: f64,
     asked: usize,
 }
 
-/// Tries the units in trial, counts what they did, and takes out what harms.
-pub(super) fn replay(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
+/// Tries the units in trial, counts what they did, and takes out what harms. Says whether it came to
+/// the end: where `stop` was set before, nothing is decided.
+pub(super) fn replay(
+    bench: &Bench<'_>,
+    report: &mut Report,
+    stop: &AtomicBool,
+) -> Result<bool, Failure> {
     let ledger = bench.store().ledger();
     let (past, own) = ledger.read(|snapshot| {
         let past = snapshot.past(MOST_PAST)?;
@@ -52,14 +59,15 @@ pub(super) fn replay(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failu
         Ok::<_, StoreError>((past, own))
     })?;
     let mut trial: HashSet<String> = bench.trial.clone();
-    let mut tried = try_on(bench, &past.iter().collect::<Vec<_>>(), &own, &trial)?;
+    let all: Vec<&Past> = past.iter().collect();
+    let mut tried = try_on(bench, &all, &own, &trial, stop)?;
     // Without those that harm others come to the front, which may harm, too: the questions that lost
     // are asked again until none does.
     let mut rounds = 0;
-    while !tried.harmed.is_empty() && rounds < MOST_ROUNDS {
+    while !tried.harmed.is_empty() && rounds < MOST_ROUNDS && !stop.load(Ordering::Relaxed) {
         rounds += 1;
         ledger.write(|transaction| {
-            for (unit, (_, question)) in &tried.harmed {
+            for (unit, question) in &tried.harmed {
                 units::count_use(transaction, unit, units::Use::Harmed)?;
                 let why = format!("replay: it led away from the evidence for “{question}”");
                 if units::move_unit(transaction, unit, State::Retired, &why)? {
@@ -73,10 +81,13 @@ pub(super) fn replay(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failu
             .iter()
             .filter(|p| tried.lost.contains(&p.answer))
             .collect();
-        tried = try_on(bench, &lost, &own, &trial)?;
+        tried = try_on(bench, &lost, &own, &trial, stop)?;
         if tried.harmed.is_empty() {
-            tried = try_on(bench, &past.iter().collect::<Vec<_>>(), &own, &trial)?;
+            tried = try_on(bench, &all, &own, &trial, stop)?;
         }
+    }
+    if stop.load(Ordering::Relaxed) {
+        return Ok(false);
     }
     report.replayed = tried.asked;
     report.change = tried.change / f64::from(u32::try_from(tried.asked.max(1)).unwrap_or(u32::MAX));
@@ -89,7 +100,7 @@ pub(super) fn replay(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failu
         ledger.write(|transaction| units::undo(transaction, &undone, &why))?;
         report.rolled_back = true;
         report.reason = why;
-        return Ok(());
+        return Ok(true);
     }
     ledger.write(|transaction| {
         for (unit, count) in &tried.helped {
@@ -97,7 +108,7 @@ pub(super) fn replay(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failu
         }
         Ok::<_, StoreError>(())
     })?;
-    Ok(())
+    Ok(true)
 }
 
 fn try_on(
@@ -105,6 +116,7 @@ fn try_on(
     past: &[&Past],
     own: &HashMap<String, HashSet<String>>,
     trial: &HashSet<String>,
+    stop: &AtomicBool,
 ) -> Result<Tried, Failure> {
     let mut tried = Tried::default();
     if trial.is_empty() {
@@ -112,6 +124,9 @@ fn try_on(
     }
     let none = HashSet::new();
     for past in past {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
         let left_out = own.get(past.question.trim()).unwrap_or(&none);
         let with: HashSet<String> = trial.difference(left_out).cloned().collect();
         let with = rank(bench, &past.question, UseUnits::With(with))?;
@@ -146,7 +161,7 @@ fn try_on(
             if misleads || change < 0.0 && moved {
                 tried.lost.insert(past.answer.clone());
                 let harmed = tried.harmed.entry(near.unit.id.clone());
-                harmed.or_insert_with(|| (0, past.question.clone())).0 += 1;
+                harmed.or_insert_with(|| past.question.clone());
             }
         }
     }
@@ -174,15 +189,8 @@ fn reciprocal(ranking: &Ranking, chunks: &HashSet<ChunkId>) -> f64 {
 
 fn rank(bench: &Bench<'_>, question: &str, units: UseUnits) -> Result<Ranking, Failure> {
     let query = Query {
-        text: question.to_owned(),
-        k: K,
-        source: None,
-        literal: true,
-        rerank: false,
-        explain: false,
         units,
-        merge: Merge::default(),
-        asked_ms: bench.now_ms,
+        ..Query::words(question, K)
     };
     search::rank(&bench.parts.searcher, &query)
 }

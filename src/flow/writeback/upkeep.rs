@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::answer::{self, Answerer, Ask, Strategy};
-use super::judge::{self, compare};
+use super::judge::{self, Judged, compare};
 use super::{Bench, MOST_UNITS, Report, distil};
 use crate::domain::gate::{self, Verdict};
 use crate::domain::unit::{Quotes, State, Unit};
@@ -59,6 +59,7 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
             units::put_evidence(transaction, &unit.id, &sources)?;
             let why = "its sentences still stand where they stood";
             units::move_unit(transaction, &unit.id, State::Shadow, why)?;
+            units::stale_if_gone(transaction, &unit.id)?;
             if !verdict.passed {
                 units::move_unit(transaction, &unit.id, State::Contested, &verdict.reason)?;
             }
@@ -68,8 +69,8 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
         return Ok(());
     }
     let anew = distilled_again(bench, unit)?;
-    let why = match &anew {
-        Some((new, _)) => format!(
+    let why = match &anew.unit {
+        Some(new) => format!(
             "what it says no longer stands; unit {} took its place",
             new.id
         ),
@@ -78,13 +79,9 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
     let model = bench.parts.searcher.space.indexes.model();
     ledger.write(|transaction| {
         units::move_unit(transaction, &unit.id, State::Retired, &why)?;
-        if let Some((new, vectors)) = &anew {
-            units::put_unit(transaction, new)?;
-            units::put_vectors(transaction, &new.id, model, vectors)?;
-        }
-        Ok::<_, StoreError>(())
+        anew.keep(transaction, model)
     })?;
-    report.made += usize::from(anew.is_some());
+    report.made += usize::from(anew.unit.is_some());
     report.retired.push(unit.id.clone());
     Ok(())
 }
@@ -144,16 +141,10 @@ fn found_again(bench: &Bench<'_>, unit: &Unit) -> Result<Option<Vec<Quotes>>, St
 }
 
 /// Asks the unit's question anew, of the notes as they are now, and judges the answer like any other.
-fn distilled_again(
-    bench: &Bench<'_>,
-    unit: &Unit,
-) -> Result<Option<(Unit, Vec<Vec<f32>>)>, Failure> {
-    let Some(question) = unit.questions.first() else {
-        return Ok(None);
-    };
+fn distilled_again(bench: &Bench<'_>, unit: &Unit) -> Result<Judged, Failure> {
     let ask = Ask {
         id: unit.id.clone(),
-        question: question.clone(),
+        question: unit.questions[0].clone(),
         strategy: Strategy::Cascade,
         k: 5,
         source: None,
@@ -167,8 +158,7 @@ fn distilled_again(
     };
     let mut unheard = |_| ControlFlow::Continue(());
     let answer = answer::answer(&quoting, &ask, &Arc::default(), &mut unheard)?;
-    let judged = judge::judge(bench, &answer, Reception::default())?;
-    Ok(judged.unit.map(|new| (new, judged.vectors)))
+    judge::judge(bench, &answer, Reception::default())
 }
 
 /// Gives units vectors of the embedding model in use, where they have none.
