@@ -74,9 +74,9 @@ learning: models ## what writeback must never do (poison, staleness, ten rounds)
 # What the official clients need, beside the builds.
 CLIENTS := $(HOME)/.cache/coho/clients
 
-clients: models ## drive the service with the official openai package and the page in Chromium
+clients: models ## drive the service with the official clients of OpenAI and MCP, schemathesis and Chromium
 	@test -x $(CLIENTS)/bin/python || python3 -m venv $(CLIENTS)
-	@$(CLIENTS)/bin/pip -q install openai==3.54.0
+	@$(CLIENTS)/bin/pip -q install openai==3.57.0 mcp==2.3.0 schemathesis==4.32.5 openapi-spec-validator
 	@test -d $(CLIENTS)/node_modules || npm install --silent --prefix $(CLIENTS) playwright-core@1.64.1 axe-core
 	@$(CLIENTS)/bin/python tests/clients.py $(COHO) $$(command -v chromium >/dev/null && echo node $(CLIENTS) $(CLIENTS)/pictures \
 		|| echo "the page is not tried: install chromium" >&2)

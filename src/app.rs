@@ -5,6 +5,9 @@
 
 pub mod documents;
 pub mod learning;
+pub mod network;
+pub mod notes;
+pub mod tokens;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -16,6 +19,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::learning::{Background, Presence};
+use self::network::{Network, TokenUse};
 use crate::domain::chunk::Limits;
 use crate::domain::generator::Reading;
 use crate::domain::rank::Weights;
@@ -63,7 +67,7 @@ pub struct App {
     /// Ingestion.
     pub ingest: Arc<Ingest>,
     /// When the owner was last here.
-    pub presence: Presence,
+    pub presence: Arc<Presence>,
 }
 
 /// The clock that the edges hand down: milliseconds since 1970.
@@ -116,7 +120,7 @@ impl App {
             generator,
             reranker,
             ingest: Arc::new(ingest),
-            presence: Presence::default(),
+            presence: Arc::default(),
         })
     }
 
@@ -354,12 +358,28 @@ impl App {
     /// What the ledger says.
     pub fn status(&self) -> Result<Status, Failure> {
         let sources = self.sources()?;
-        let (counts, units, recovery) = self.store.ledger().read(|snapshot| {
+        let (counts, units, recovery, tokens) = self.store.ledger().read(|snapshot| {
             let recovery = snapshot.memo(crate::store::backup::RECOVERY)?;
-            Ok::<_, StoreError>((snapshot.counts()?, snapshot.unit_counts()?, recovery))
+            let (counts, units) = (snapshot.counts()?, snapshot.unit_counts()?);
+            Ok::<_, StoreError>((counts, units, recovery, snapshot.token_totals()?))
         })?;
         let unit = |state: &str| units.get(state).copied().unwrap_or(0);
         let (ledger_bytes, vector_bytes, term_bytes) = self.store.disk_bytes();
+        let disk = Disk {
+            ledger_bytes,
+            vector_bytes,
+            term_bytes,
+            bytes_per_chunk: PerChunk {
+                ledger: per_chunk(ledger_bytes, counts.chunks),
+                vectors: per_chunk(vector_bytes, counts.chunks),
+                terms: per_chunk(term_bytes, counts.chunks),
+            },
+        };
+        let sees_all = self
+            .store
+            .ledger()
+            .view()
+            .is_none_or(|view| view.sources.is_none());
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").into(),
             home: self.places.home.clone(),
@@ -378,18 +398,11 @@ impl App {
                 generator: self.generator.as_ref().map(|g| g.name().to_owned()),
                 folder: self.places.models.clone(),
             },
-            disk: Disk {
-                ledger_bytes,
-                vector_bytes,
-                term_bytes,
-                bytes_per_chunk: PerChunk {
-                    ledger: per_chunk(ledger_bytes, counts.chunks),
-                    vectors: per_chunk(vector_bytes, counts.chunks),
-                    terms: per_chunk(term_bytes, counts.chunks),
-                },
-            },
+            disk: sees_all.then_some(disk),
             problems: counts.problems,
             recovery,
+            network: network::of(&self.settings),
+            tokens: network::tokens(tokens, self.settings.answer.price_per_million),
         })
     }
 
@@ -424,17 +437,21 @@ impl App {
             )
             .into());
         }
-        let kept = self.store.ledger().write(|transaction| {
+        self.seen_answer(answer)?;
+        self.store.ledger().write(|transaction| {
             ledger::put_feedback(transaction, answer, verdict, note, now_ms())
         })?;
-        if kept {
-            return Ok(());
-        }
-        Err(NotFound {
+        Ok(())
+    }
+
+    /// Is there such an answer, for who asks?
+    fn seen_answer(&self, id: &str) -> Result<(), Failure> {
+        let found = self.store.ledger().read(|snapshot| snapshot.answer(id))?;
+        let missing = || NotFound {
             what: "answer",
-            id: answer.to_owned(),
-        }
-        .into())
+            id: id.to_owned(),
+        };
+        Ok(found.map(drop).ok_or_else(missing)?)
     }
 }
 
@@ -649,12 +666,12 @@ impl Service {
         })
     }
 
-    /// All sources, with what only the background knows of them.
+    /// All sources that `app` sees, with what only the background knows of them.
     ///
     /// # Errors
     /// What the ledger says.
-    pub fn sources(&self) -> Result<Vec<SourceStatus>, Failure> {
-        let mut sources = self.app.sources()?;
+    pub fn sources(&self, app: &App) -> Result<Vec<SourceStatus>, Failure> {
+        let mut sources = app.sources()?;
         for status in &mut sources {
             status.polled = self.syncer.polled(status.source.id);
         }
@@ -665,11 +682,11 @@ impl Service {
     ///
     /// # Errors
     /// What the ledger says.
-    pub fn status(&self) -> Result<Status, Failure> {
-        let sources = self.sources()?;
+    pub fn status(&self, app: &App) -> Result<Status, Failure> {
+        let sources = self.sources(app)?;
         Ok(Status {
             sources,
-            ..self.app.status()?
+            ..app.status()?
         })
     }
 
@@ -732,12 +749,16 @@ pub struct Status {
     pub sources: Vec<SourceStatus>,
     /// Models in use.
     pub models: ModelStatus,
-    /// Bytes on disk.
-    pub disk: Disk,
+    /// Bytes on disk; none for who may see a part of the notes alone.
+    pub disk: Option<Disk>,
     /// Files that could not be read.
     pub problems: u64,
     /// What happened when a damaged ledger was replaced by its copy, if it ever was.
     pub recovery: Option<String>,
+    /// How far words can travel.
+    pub network: Network,
+    /// What the language model read and wrote.
+    pub tokens: TokenUse,
 }
 
 /// Knowledge units by state.
@@ -767,7 +788,7 @@ pub struct ModelStatus {
 }
 
 /// Bytes on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Disk {
     /// The ledger.
     pub ledger_bytes: u64,
@@ -780,7 +801,7 @@ pub struct Disk {
 }
 
 /// Bytes on disk for each visible chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PerChunk {
     /// In the ledger.
     pub ledger: u64,

@@ -14,10 +14,12 @@ mod bench;
 mod care;
 mod doctor;
 mod eval;
+mod mcp;
 mod models;
 pub mod output;
 mod remote;
 mod show;
+mod tokens;
 mod units;
 
 use std::io::{IsTerminal, Write};
@@ -75,6 +77,9 @@ enum Command {
         /// Others wrote what is in it: what is learned from it needs a second source or your word
         #[arg(long)]
         outside: bool,
+        /// Editors and agents may write new notes into it (MCP's `remember`)
+        #[arg(long)]
+        notes: bool,
     },
     /// List the folders that were added, or remove one
     Sources {
@@ -91,6 +96,20 @@ enum Command {
         /// Address and port to listen on
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<String>,
+        /// Make it impossible for coho, and for what it starts, to reach another machine
+        #[arg(long)]
+        air_gap: bool,
+    },
+    /// Speak the Model Context Protocol on stdin and stdout, for agents
+    Mcp {
+        /// With the rights and sources of this token instead of all
+        #[arg(long = "as", value_name = "NAME")]
+        token: Option<String>,
+    },
+    /// Make, list and take back tokens for editors and agents
+    Token {
+        #[command(subcommand)]
+        action: tokens::Action,
     },
     /// Search the notes
     Search {
@@ -241,7 +260,7 @@ fn print_line(line: std::fmt::Arguments<'_>) {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    log(matches!(arguments.command, Command::Serve { .. }));
+    let _log = log(matches!(arguments.command, Command::Serve { .. }));
     let json = arguments.json;
     match run(arguments) {
         Ok(code) => code,
@@ -252,7 +271,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn log(service: bool) {
+/// Logs go to stderr; where nobody reads that, they are dropped, and nothing waits for them.
+fn log(service: bool) -> tracing_appender::non_blocking::WorkerGuard {
     let default = if service {
         "warn,coho=info,llama_cpp_2=error,llama-cpp-2=error"
     } else {
@@ -260,11 +280,13 @@ fn log(service: bool) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("COHO_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    let (stderr, guard) = tracing_appender::non_blocking(std::io::stderr());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
+    guard
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
@@ -275,11 +297,9 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
     let places = settings::places(arguments.config)?;
     let mut flags = Vec::new();
-    if let Command::Serve {
-        listen: Some(listen),
-    } = &arguments.command
-    {
-        flags.push(("serve.listen", listen.clone()));
+    if let Command::Serve { listen, air_gap } = &arguments.command {
+        flags.extend(listen.iter().map(|to| ("serve.listen", to.clone())));
+        flags.extend(air_gap.then(|| ("serve.air_gap", "true".into())));
     }
     let settings = settings::resolve(&places.config, &flags)?;
     if let Err(error) = settings::write_default(&places.config) {
@@ -298,12 +318,14 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             no_sync,
             no_writeback,
             outside,
+            notes,
         } => {
             let rules = Rules {
                 include,
                 exclude,
                 writeback: !no_writeback,
                 outside,
+                notes,
             };
             add(session, path, &rules, no_sync)
         }
@@ -316,6 +338,8 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         } => move_source(session, &source, &path),
         Command::Sync { source } => sync(session, source.as_deref()),
         Command::Serve { .. } => serve(session),
+        Command::Mcp { token } => mcp::run(session, token.as_deref()),
+        Command::Token { action } => tokens::run(session, action),
         Command::Search {
             query,
             k,
@@ -599,6 +623,15 @@ fn serve(session: Session) -> Result<ExitCode, Failure> {
     let listener = runtime
         .block_on(tokio::net::TcpListener::bind(listen))
         .map_err(|source| PortError { listen, source })?;
+    if session.settings.serve.air_gap {
+        let server = &session.settings.models.server.url;
+        if !server.is_empty() {
+            let what = format!("behind an air gap the model server at {server} cannot be reached");
+            let hint = "leave out --air-gap, or `models.server.url`";
+            return Err(BadRequest::new("air_gap", what, hint).into());
+        }
+        crate::airgap::close()?;
+    }
     let home = session.places.home.clone();
     let json = session.json;
     let service = Arc::new(Service::start(session.open(Access::Write)?)?);
@@ -622,7 +655,7 @@ fn serve(session: Session) -> Result<ExitCode, Failure> {
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     drop(service);
     ended.map_err(|source| PortError { listen, source })?;
-    eprintln!("coho has stopped");
+    tracing::info!("coho has stopped");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -40,6 +40,7 @@
 //! that owns a model, a *strategy* a way to answer, a *gate* a test before anything is learned, a
 //! *unit* what was learned.
 
+pub mod airgap;
 pub mod app;
 pub mod cli;
 pub mod domain;
@@ -51,5 +52,6 @@ pub mod failpoint;
 pub mod flow;
 pub mod http;
 pub mod lane;
+pub mod mcp;
 pub mod settings;
 pub mod store;

@@ -50,6 +50,10 @@ pub struct Serve {
     pub allowed_hosts: Vec<String>,
     /// Largest request body, in KiB.
     pub max_body_kb: usize,
+    /// Seconds that a client may take to send the head of a request.
+    pub head_timeout_s: u64,
+    /// Whether to make it impossible for the service to reach another machine (Linux).
+    pub air_gap: bool,
 }
 
 impl Default for Serve {
@@ -58,6 +62,8 @@ impl Default for Serve {
             listen: SocketAddr::from(([127, 0, 0, 1], 7621)),
             allowed_hosts: Vec::new(),
             max_body_kb: 1024,
+            head_timeout_s: 60,
+            air_gap: false,
         }
     }
 }
@@ -154,6 +160,9 @@ pub struct Answering {
     pub drafts: Drafts,
     /// Mean natural log-probability of its tokens below which a draft is not told.
     pub least_log_prob: f32,
+    /// What a million tokens would cost elsewhere, for `coho status` to say what was spared; 0 says
+    /// nothing.
+    pub price_per_million: f64,
 }
 
 impl Default for Answering {
@@ -167,6 +176,7 @@ impl Default for Answering {
             least_coverage: 0.6,
             drafts: Drafts::Auto,
             least_log_prob: -0.5,
+            price_per_million: 0.0,
         }
     }
 }

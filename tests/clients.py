@@ -1,55 +1,49 @@
 """Drives a running coho with the official clients, as `make clients` does.
 
-The Python package `openai`, unchanged; and the page in headless Chromium (playwright-core, Debian's
-Chromium), with axe's rules for accessibility, light and dark, down to 360 px.
+The Python packages `openai` and `mcp`, unchanged; schemathesis with the OpenAPI document; and the
+page in headless Chromium (playwright-core, Debian's Chromium), with axe's rules for accessibility,
+light and dark, down to 360 px.
 """
 
+import asyncio
 import json
 import pathlib
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import os
 
+import httpx2
+import mcp
 import openai
+from mcp.client.streamable_http import streamable_http_client
+from openapi_spec_validator import validate
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from bench import COHO, ROOT, Home
+
 QUESTION = "What float voltage is the charge controller set to?"
 
 
 def main():
-    program, browser = sys.argv[1], sys.argv[2:]
+    browser = sys.argv[2:]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="coho-clients-"))
-    environment = {
-        **os.environ,
-        "COHO_HOME": str(folder / "home"),
-        "COHO_CONFIG": str(folder / "config.toml"),
-        "COHO_LOG": "error",
-    }
-    vault = str(ROOT / "eval/vault")
-    subprocess.run([program, "add", vault], env=environment, check=True, capture_output=True)
-    command = [program, "serve", "--listen", "127.0.0.1:0", "--json"]
-    service = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    home = Home(folder / "home")
+    home.json("add", str(ROOT / "eval/vault"))
     try:
-        document, decoder = "", json.JSONDecoder()
-        while True:
-            document += service.stdout.readline()
-            try:
-                hello, _ = decoder.raw_decode(document.lstrip())
-                break
-            except ValueError:
-                continue
-        token = pathlib.Path(hello["token_file"]).read_text("utf-8").strip()
-        drive(openai.OpenAI(base_url=hello["address"] + "/v1", api_key=token))
-        print("openai: models, chat, streaming, JSON Schema, embeddings, errors")
-        if browser:
-            page = [browser[0], str(ROOT / "tests/page.mjs"), hello["address"], token, *browser[1:]]
-            subprocess.run(page, check=True)
+        with home.serve() as service:
+            address = f"http://{service.address}"
+            drive(openai.OpenAI(base_url=f"{address}/v1", api_key=service.token))
+            print("openai: models, chat, streaming, JSON Schema, embeddings, errors")
+            asyncio.run(over_http(address, service.token))
+            asyncio.run(over_stdio(home))
+            print("mcp: tools and resources over HTTP, over stdio by the service")
+            validate(service.call("GET", "/openapi.json")[1])
+            fuzz(address, service.token)
+            print("schemathesis: no 5xx, no answer outside the document")
+            if browser:
+                page = [browser[0], str(ROOT / "tests/page.mjs"), address, service.token]
+                subprocess.run([*page, *browser[1:]], check=True)
     finally:
-        service.send_signal(signal.SIGTERM)
-        service.wait(timeout=30)
         shutil.rmtree(folder)
 
 
@@ -89,6 +83,52 @@ def drive(client):
         pass
     else:
         raise SystemExit("a wrong token was let in")
+
+
+async def over_http(address, token):
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx2.AsyncClient(headers=headers, timeout=60) as client:
+        async with streamable_http_client(f"{address}/mcp", http_client=client) as streams:
+            await talk(streams)
+
+
+async def over_stdio(home):
+    server = mcp.StdioServerParameters(command=COHO, args=["mcp"], env=home.environment)
+    async with mcp.stdio_client(server) as streams:
+        await talk(streams)
+
+
+async def talk(streams):
+    async with mcp.ClientSession(streams[0], streams[1]) as session:
+        hello = await session.initialize()
+        assert hello.server_info.name == "coho" and hello.instructions, hello
+        tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+        assert "query" in tools["search"].input_schema["properties"], tools
+        found = await session.call_tool("search", {"query": "float voltage"})
+        assert "13.6" in found.content[0].text and found.structured_content["hits"]
+        answer = await session.call_tool("ask", {"query": QUESTION})
+        assert "13.6" in answer.content[0].text, answer
+        path = found.structured_content["hits"][0]["path"]
+        whole = await session.call_tool("get_document", {"path": path})
+        assert path in whole.content[0].text
+        wrong = await session.call_tool("get_document", {"path": "/etc/passwd"})
+        assert wrong.is_error
+        resources = (await session.list_resources()).resources
+        read = await session.read_resource(resources[0].uri)
+        assert read.contents[0].text
+
+
+def fuzz(address, token):
+    # Deleting sources would take away what the others ask for. What a path, a day or a query may
+    # be is more than a schema can say, so that some of what fits one is refused.
+    command = [
+        pathlib.Path(sys.executable).parent / "schemathesis", "run", f"{address}/openapi.json",
+        "--header", f"Authorization: Bearer {token}", "--max-examples", "40", "--seed", "7",
+        "--exclude-checks", "unsupported_method,ignored_auth,positive_data_acceptance",
+        "--exclude-method", "DELETE", "--exclude-path", "/v1/events",
+        "--request-timeout", "60", "--no-color",
+    ]
+    subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

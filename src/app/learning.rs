@@ -317,15 +317,10 @@ impl App {
             )
             .into());
         }
+        self.seen_answer(answer)?;
         let ledger = self.store.ledger();
-        if ledger.write(|t| units::put_signal(t, answer, kind, now_ms()))? {
-            return Ok(());
-        }
-        Err(NotFound {
-            what: "answer",
-            id: answer.to_owned(),
-        }
-        .into())
+        ledger.write(|t| units::put_signal(t, answer, kind, now_ms()))?;
+        Ok(())
     }
 }
 

@@ -154,6 +154,46 @@ impl Remote {
         .into())
     }
 
+    /// Does it answer?
+    pub(super) fn is_there(&self) -> bool {
+        self.call("GET", "/healthz", None).is_ok()
+    }
+
+    /// Hands an MCP message over; returns what comes back, and an error where that is nothing that
+    /// the protocol knows.
+    pub(super) fn mcp(&self, message: &str, id: &Value, version: Option<&str>) -> Vec<Value> {
+        let mut request = self
+            .agent
+            .post(format!("http://{}/mcp", self.address))
+            .header("Authorization", format!("Bearer {}", self.token))
+            .header("Content-Type", "application/json")
+            .header("Accept", "application/json, text/event-stream");
+        if let Some(version) = version {
+            request = request.header("MCP-Protocol-Version", version);
+        }
+        let sent = request.send(message);
+        let text = sent.and_then(|mut response| response.body_mut().read_to_string());
+        let said = match text {
+            Ok(text) if text.trim().is_empty() => return Vec::new(),
+            Ok(text) => text,
+            Err(error) => error.to_string(),
+        };
+        if let Ok(reply) = serde_json::from_str::<Value>(&said)
+            && reply["jsonrpc"].is_string()
+        {
+            return vec![reply];
+        }
+        let events = said.lines().filter_map(|line| line.strip_prefix("data:"));
+        let replies: Vec<Value> = events
+            .filter_map(|data| serde_json::from_str(data).ok())
+            .collect();
+        if !replies.is_empty() || id.is_null() {
+            return replies;
+        }
+        let error = json!({ "code": -32603, "message": format!("the service says: {said}") });
+        vec![json!({ "jsonrpc": "2.0", "id": id, "error": error })]
+    }
+
     pub(super) fn add_source(&self, path: &Path, rules: &Rules) -> Result<Source, Failure> {
         let body = json!({
             "path": path,
@@ -161,6 +201,7 @@ impl Remote {
             "exclude": rules.exclude,
             "writeback": rules.writeback,
             "outside": rules.outside,
+            "notes": rules.notes,
         });
         read(self.call("POST", "/v1/sources", Some(&body))?)
     }

@@ -436,7 +436,22 @@ pub(super) fn status(status: &Status) {
         .as_deref()
         .unwrap_or("none: answers are quotes");
     out!("models: {} and {generator}", status.models.embedder);
-    let disk = status.disk;
+    let network = &status.network;
+    match (network.beyond.is_empty(), network.enforced) {
+        (true, true) => out!("network: nothing leaves this machine, and nothing can"),
+        (true, false) => out!("network: nothing leaves this machine"),
+        (false, _) => out!("network: {}", network.beyond.join("; ")),
+    }
+    let tokens = status.tokens;
+    let spared = tokens
+        .spared
+        .map_or_else(String::new, |price| format!(", {price:.2} spared"));
+    out!(
+        "tokens: {} read, {} written{spared}",
+        tokens.prompt,
+        tokens.generated
+    );
+    let disk = status.disk.unwrap_or_default();
     let sizes = [disk.ledger_bytes, disk.vector_bytes, disk.term_bytes].map(mebibytes);
     out!(
         "disk: ledger {}, vectors {}, terms {}",

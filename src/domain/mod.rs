@@ -3,6 +3,7 @@
 //! No input or output, no clock, no async, no engine types: everything here can be tested with a
 //! table, and everything that decides what is right lives here.
 
+pub mod access;
 pub mod chunk;
 pub mod context;
 pub mod gate;

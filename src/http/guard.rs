@@ -1,20 +1,22 @@
 //! Who may ask: the bearer token, the host, the origin. And the id that every request carries.
 
+use std::sync::Arc;
+
+use super::Context;
+use super::caller::unauthorized;
+use super::failure::refusal;
+use super::routes::blocking;
+use super::wire::Problem;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use subtle::ConstantTimeEq;
 
-use super::Context;
-use super::failure::refusal;
-use super::wire::Problem;
-
-/// Lets a request pass that carries the token.
+/// Lets a request pass that carries a token, with who sent it.
 pub(super) async fn token(
     State(context): State<Context>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let given = request
@@ -24,19 +26,21 @@ pub(super) async fn token(
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
-    // Compared in constant time: the time taken says nothing about how much was right.
-    let right = given.is_some_and(|token| token.as_bytes().ct_eq(context.token.as_bytes()).into());
-    if right {
-        return next.run(request).await;
-    }
-    let detail = if given.is_some() {
-        "the bearer token is not the right one"
-    } else {
-        "this route wants a bearer token"
+    let Some(given) = given.map(ToOwned::to_owned) else {
+        return unauthorized(false).into_response();
     };
-    let hint = "send `Authorization: Bearer …` with the content of the file `token` in the data \
-                folder (`coho status` says where that is)";
-    refusal(401, "unauthorized", detail, Some(hint.into())).into_response()
+    let caller = if context.door.is_owner(&given) {
+        context.door.owner()
+    } else {
+        let door = Arc::clone(&context.door);
+        match blocking(move || door.holder(&given)).await {
+            Ok(Some(caller)) => caller,
+            Ok(None) => return unauthorized(true).into_response(),
+            Err(refusal) => return refusal.into_response(),
+        }
+    };
+    request.extensions_mut().insert(caller);
+    next.run(request).await
 }
 
 /// Lets a request pass that is addressed to us by a name of ours and comes from no other site.

@@ -4,9 +4,12 @@
 //! 0. Every route under `/v1` wants the bearer token; every request must name an allowed host
 //! (DNS rebinding) and, if it says where it comes from, an allowed origin.
 
+mod caller;
+mod connections;
 mod failure;
 mod guard;
 mod openai;
+mod openapi;
 mod page;
 mod routes;
 mod wire;
@@ -19,14 +22,20 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware;
-use axum::routing::{delete, get, post};
+use axum::routing::get;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::Service;
+use crate::app::tokens::random_token;
+use crate::mcp::Tools;
 use crate::store::StoreError;
+use caller::Door;
 pub use openai::{ChatBody, EmbeddingsBody};
+pub use openapi::document;
 pub use wire::{AskBody, FeedbackBody, Problem, SearchBody, SignalBody, SourceBody, UnitBody};
 
 /// How long open connections may take to end once the service is asked to.
@@ -36,7 +45,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Context {
     service: Arc<Service>,
-    token: Arc<str>,
+    door: Arc<Door>,
     hosts: Arc<[String]>,
     /// Set once the embedding model has answered.
     ready: Arc<AtomicBool>,
@@ -60,9 +69,10 @@ pub async fn serve(
     let settings = &service.app.settings.serve;
     let mut hosts = settings.allowed_hosts.clone();
     hosts.extend(["localhost", "127.0.0.1", "[::1]"].map(String::from));
+    let head = Duration::from_secs(settings.head_timeout_s.max(1));
     hosts.push(listener.local_addr()?.ip().to_string());
     let context = Context {
-        token: token.into(),
+        door: Arc::new(Door::new(Arc::clone(&service), token)),
         hosts: hosts.into(),
         ready: Arc::clone(&ready),
         closing,
@@ -75,18 +85,20 @@ pub async fn serve(
         shutdown.await;
         let _ = close.send(true);
     };
-    let serving = axum::serve(listener, router).with_graceful_shutdown(signal);
+    let stopping = tokio::spawn(signal);
+    let serving = connections::serve(listener, router, head, closed.clone());
     let overdue = async move {
         let _ = closed.wait_for(|closing| *closing).await;
         tokio::time::sleep(LAST_WORDS).await;
     };
-    let outcome = tokio::select! {
-        outcome = serving.into_future() => outcome,
-        () = overdue => Ok(()),
-    };
+    tokio::select! {
+        () = serving => {}
+        () = overdue => {}
+    }
     warming.abort();
     unloading.abort();
-    outcome
+    stopping.abort();
+    Ok(())
 }
 
 /// The first query after a start should not pay for loading the model.
@@ -117,33 +129,25 @@ async fn unload_when_idle(service: Arc<Service>) {
 
 /// The route table.
 fn router(context: Context) -> Router {
-    let guarded = Router::new()
-        .route("/v1/chat/completions", post(openai::chat))
-        .route("/v1/embeddings", post(openai::embeddings))
-        .route("/v1/models", get(openai::models))
-        .route("/v1/documents", get(routes::documents))
-        .route("/v1/documents/{id}", get(routes::document))
-        .route("/v1/search", post(routes::search))
-        .route("/v1/ask", post(routes::ask))
-        .route("/v1/answers", get(routes::answers))
-        .route("/v1/answers/{id}", get(routes::answer))
-        .route("/v1/answers/{id}/feedback", post(routes::feedback))
-        .route("/v1/answers/{id}/signals", post(routes::signal))
-        .route("/v1/units", get(routes::units))
-        .route(
-            "/v1/units/{id}",
-            get(routes::unit).patch(routes::decide_unit),
-        )
-        .route(
-            "/v1/writeback",
-            get(routes::batches).post(routes::writeback),
-        )
-        .route("/v1/sources", get(routes::sources).post(routes::add_source))
-        .route("/v1/sources/{id}", delete(routes::remove_source))
-        .route("/v1/sources/{id}/sync", post(routes::sync))
-        .route("/v1/events", get(routes::events))
-        .route("/v1/status", get(routes::status))
-        .route("/v1/status/problems", get(routes::problems))
+    let (guarded, api) = openapi::documented();
+    let api: Arc<str> = serde_json::to_string(&api).unwrap_or_default().into();
+    let described = move || {
+        let kind = [(axum::http::header::CONTENT_TYPE, "application/json")];
+        std::future::ready((kind, api.to_string()))
+    };
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(false)
+        .with_json_response(true)
+        .with_max_request_body_bytes(context.service.app.settings.serve.max_body_kb * 1024)
+        // Who may ask, and from where, is decided by the guards of all routes.
+        .disable_allowed_hosts();
+    let mcp = StreamableHttpService::new(
+        || Ok(Tools::of_request()),
+        Arc::new(LocalSessionManager::default()),
+        config,
+    );
+    let guarded = guarded
+        .route_service("/mcp", mcp)
         .layer(middleware::from_fn_with_state(
             context.clone(),
             guard::token,
@@ -153,6 +157,7 @@ fn router(context: Context) -> Router {
         .route("/app.js", get(page::script))
         .route("/app.css", get(page::style))
         .route("/icon.svg", get(page::icon))
+        .route("/openapi.json", get(described))
         .route("/metrics", get(routes::metrics))
         .route("/healthz", get(routes::healthz))
         .route("/readyz", get(routes::readyz))
@@ -178,11 +183,7 @@ pub fn token(home: &Path) -> Result<String, StoreError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(io(error)),
     }
-    let token = format!(
-        "{}{}",
-        uuid::Uuid::new_v4().simple(),
-        uuid::Uuid::new_v4().simple()
-    );
+    let token = random_token();
     crate::settings::write_private(&path, token.as_bytes()).map_err(io)?;
     Ok(token)
 }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use axum::Json;
-use axum::extract::State;
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -23,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::Context;
+use super::caller::{Ask as Asking, May, Read};
 use super::failure::{Refusal, problem};
 use super::routes::{CancelOnDrop, blocking};
 use super::wire::Body;
@@ -255,10 +254,10 @@ fn run(
 }
 
 pub(super) async fn chat(
-    State(context): State<Context>,
+    May(caller, _): May<Asking>,
     Body(body): Body<ChatBody>,
 ) -> Outcome<Response> {
-    let app = Arc::clone(&context.service.app);
+    let app = Arc::clone(&caller.app);
     let strategy = strategy(&body.model)?;
     let ask = app.question(question_of(&body.messages)?, strategy, None, None);
     let schema = schema_of(body.response_format.as_ref());
@@ -382,10 +381,10 @@ fn stream(
 const MOST_TEXTS: usize = 512;
 
 pub(super) async fn embeddings(
-    State(context): State<Context>,
+    May(caller, _): May<Read>,
     Body(body): Body<EmbeddingsBody>,
 ) -> Outcome<Json<Value>> {
-    let app = Arc::clone(&context.service.app);
+    let app = Arc::clone(&caller.app);
     let texts = match body.input {
         Input::One(text) => vec![text],
         Input::Many(texts) => texts,
@@ -434,8 +433,8 @@ pub(super) async fn embeddings(
     })))
 }
 
-pub(super) async fn models(State(context): State<Context>) -> Json<Value> {
-    let app = &context.service.app;
+pub(super) async fn models(May(caller, _): May<Read>) -> Json<Value> {
+    let app = &caller.app;
     let mut names = vec![MODEL.to_owned()];
     for strategy in <Strategy as clap::ValueEnum>::value_variants() {
         if let Some(value) = clap::ValueEnum::to_possible_value(strategy) {

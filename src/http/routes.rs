@@ -7,21 +7,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query as Parameters, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures::{Stream, StreamExt};
-use serde::Deserialize;
+use futures::StreamExt;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{BroadcastStream, ReceiverStream};
 
 use super::Context;
+use super::caller::{Admin, Ask, May, Read, Write};
 use super::failure::{Refusal, problem, refusal};
-use super::wire::{AskBody, Body, FeedbackBody, SearchBody, SignalBody, SourceBody, UnitBody};
+use super::wire::{
+    AskBody, At, Body, FeedbackBody, Parameters, SearchBody, SignalBody, SourceBody, UnitBody,
+};
 use crate::app::documents::{Documents, WholeDocument};
 use crate::app::learning::{Batches, LISTED, RunBody, Story, Units};
+use crate::app::tokens::{Caller, NewToken, Revoked, TokenBody, Tokens};
 use crate::app::{NotFound, Problems, SourceStatus, Status};
 use crate::domain::source::{DocumentId, SourceId};
 use crate::domain::unit::{self, Unit};
@@ -29,9 +34,10 @@ use crate::error::Failure;
 use crate::flow::answer::{Answer, Event};
 use crate::flow::ingest::Report;
 use crate::flow::search::Found;
+use crate::flow::watch::Notice;
 use crate::flow::writeback;
 use crate::store::StoreError;
-use crate::store::ledger::Rules;
+use crate::store::ledger::{Rules, Source};
 use crate::store::units::UseUnits;
 
 type Outcome<T> = Result<T, Refusal>;
@@ -72,8 +78,8 @@ pub(super) async fn readyz(State(context): State<Context>) -> Outcome<Json<Value
 pub(super) async fn metrics(State(context): State<Context>) -> Outcome<Response> {
     use std::fmt::Write;
     let service = Arc::clone(&context.service);
-    let status = blocking(move || service.status()).await?;
-    let units = status.units;
+    let status = blocking(move || service.status(&service.app)).await?;
+    let (units, disk) = (status.units, status.disk.unwrap_or_default());
     let gauges = [
         ("coho_documents", "", status.documents),
         ("coho_chunks", "", status.chunks),
@@ -83,21 +89,9 @@ pub(super) async fn metrics(State(context): State<Context>) -> Outcome<Response>
         ("coho_units", "{state=\"contested\"}", units.contested),
         ("coho_units", "{state=\"stale\"}", units.stale),
         ("coho_units", "{state=\"retired\"}", units.retired),
-        (
-            "coho_disk_bytes",
-            "{part=\"ledger\"}",
-            status.disk.ledger_bytes,
-        ),
-        (
-            "coho_disk_bytes",
-            "{part=\"vectors\"}",
-            status.disk.vector_bytes,
-        ),
-        (
-            "coho_disk_bytes",
-            "{part=\"terms\"}",
-            status.disk.term_bytes,
-        ),
+        ("coho_disk_bytes", "{part=\"ledger\"}", disk.ledger_bytes),
+        ("coho_disk_bytes", "{part=\"vectors\"}", disk.vector_bytes),
+        ("coho_disk_bytes", "{part=\"terms\"}", disk.term_bytes),
     ];
     let mut text = String::new();
     let mut last = "";
@@ -129,10 +123,10 @@ pub(super) async fn wrong_method() -> Refusal {
 }
 
 pub(super) async fn search(
-    State(context): State<Context>,
+    May(caller, _): May<Read>,
     Body(body): Body<SearchBody>,
 ) -> Outcome<Json<Found>> {
-    let app = Arc::clone(&context.service.app);
+    let app = Arc::clone(&caller.app);
     let mut query = app.query(body.query, body.k, body.source);
     query.literal = body.literal;
     query.rerank = body.rerank.unwrap_or(query.rerank);
@@ -141,7 +135,7 @@ pub(super) async fn search(
 }
 
 pub(super) async fn ask(
-    State(context): State<Context>,
+    May(caller, _): May<Ask>,
     headers: HeaderMap,
     Body(body): Body<AskBody>,
 ) -> Outcome<Response> {
@@ -149,7 +143,7 @@ pub(super) async fn ask(
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok());
     let wants_events = accepts.is_some_and(|types| types.contains("text/event-stream"));
-    let app = Arc::clone(&context.service.app);
+    let app = Arc::clone(&caller.app);
     let mut ask = app.question(body.question, body.strategy, body.k, body.source);
     if body.no_units {
         ask.units = UseUnits::Off;
@@ -211,63 +205,103 @@ fn event(name: &str, data: &impl serde::Serialize) -> sse::Event {
     sse::Event::default().event(name).data(data)
 }
 
-#[derive(Deserialize)]
+/// What is named in the path.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ById {
+    /// Its id.
+    id: String,
+}
+
+/// What is numbered in the path.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ByNumber {
+    /// Its number.
+    id: i64,
+}
+
+/// How much to list.
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Page {
+    /// Entries at most.
     limit: Option<usize>,
 }
 
+/// Kept answers.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Answers {
+    /// The answers, newest first.
+    #[schemars(with = "Vec<Answer>")]
+    answers: Vec<Value>,
+}
+
+/// A kept answer.
+#[derive(Serialize, JsonSchema)]
+#[serde(transparent)]
+pub(super) struct Kept(#[schemars(with = "Answer")] Value);
+
+/// Sources.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Sources {
+    /// The sources, in the order in which they were added.
+    sources: Vec<SourceStatus>,
+}
+
 pub(super) async fn answers(
-    State(context): State<Context>,
+    May(caller, _): May<Ask>,
     Parameters(page): Parameters<Page>,
-) -> Outcome<Json<Value>> {
-    let app = Arc::clone(&context.service.app);
+) -> Outcome<Json<Answers>> {
+    let app = Arc::clone(&caller.app);
     let limit = page.limit.unwrap_or(50).min(500);
     let answers = blocking(move || Ok(app.store.ledger().read(|s| s.answers(limit))?)).await?;
-    Ok(Json(json!({ "answers": answers })))
+    Ok(Json(Answers { answers }))
 }
 
 pub(super) async fn answer(
-    State(context): State<Context>,
-    Path(id): Path<String>,
-) -> Outcome<Json<Value>> {
-    let app = Arc::clone(&context.service.app);
+    May(caller, _): May<Ask>,
+    At(ById { id }): At<ById>,
+) -> Outcome<Json<Kept>> {
+    let app = Arc::clone(&caller.app);
     let wanted = id.clone();
     let found = blocking(move || Ok(app.store.ledger().read(|s| s.answer(&wanted))?)).await?;
     let missing = NotFound { what: "answer", id };
-    Ok(Json(found.ok_or_else(|| Failure::from(missing))?))
+    let found = found.ok_or_else(|| Failure::from(missing))?;
+    Ok(Json(Kept(found)))
 }
 
 pub(super) async fn feedback(
-    State(context): State<Context>,
-    Path(id): Path<String>,
+    May(caller, _): May<Ask>,
+    At(ById { id }): At<ById>,
     Body(body): Body<FeedbackBody>,
 ) -> Outcome<StatusCode> {
-    let app = Arc::clone(&context.service.app);
+    let app = Arc::clone(&caller.app);
     blocking(move || app.feedback(&id, &body.verdict, body.note.as_deref())).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn signal(
-    State(context): State<Context>,
-    Path(id): Path<String>,
+    May(caller, _): May<Ask>,
+    At(ById { id }): At<ById>,
     Body(body): Body<SignalBody>,
 ) -> Outcome<StatusCode> {
-    let app = Arc::clone(&context.service.app);
+    let app = Arc::clone(&caller.app);
     blocking(move || app.signal(&id, &body.kind)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize)]
+/// Which units to list.
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct UnitsPage {
+    /// Only those in this state.
     state: Option<unit::State>,
+    /// Units at most.
     limit: Option<usize>,
 }
 
 pub(super) async fn units(
-    State(context): State<Context>,
+    May(caller, _): May<Read>,
     Parameters(page): Parameters<UnitsPage>,
 ) -> Outcome<Json<Units>> {
-    let app = Arc::clone(&context.service.app);
+    let app = Arc::clone(&caller.app);
     let limit = page.limit.unwrap_or(LISTED).min(10_000);
     blocking(move || app.units(page.state, limit))
         .await
@@ -275,34 +309,34 @@ pub(super) async fn units(
 }
 
 pub(super) async fn unit(
-    State(context): State<Context>,
-    Path(id): Path<String>,
+    May(caller, _): May<Read>,
+    At(ById { id }): At<ById>,
 ) -> Outcome<Json<Story>> {
-    let app = Arc::clone(&context.service.app);
+    let app = Arc::clone(&caller.app);
     blocking(move || app.unit(&id)).await.map(Json)
 }
 
 pub(super) async fn decide_unit(
-    State(context): State<Context>,
-    Path(id): Path<String>,
+    May(caller, _): May<Admin>,
+    At(ById { id }): At<ById>,
     Body(body): Body<UnitBody>,
 ) -> Outcome<Json<Unit>> {
-    let app = Arc::clone(&context.service.app);
+    let app = Arc::clone(&caller.app);
     blocking(move || app.decide(&id, body.decision))
         .await
         .map(Json)
 }
 
-pub(super) async fn batches(State(context): State<Context>) -> Outcome<Json<Batches>> {
-    let app = Arc::clone(&context.service.app);
+pub(super) async fn batches(May(caller, _): May<Admin>) -> Outcome<Json<Batches>> {
+    let app = Arc::clone(&caller.app);
     blocking(move || app.batches(50)).await.map(Json)
 }
 
 pub(super) async fn writeback(
-    State(context): State<Context>,
+    May(caller, _): May<Admin>,
     Body(body): Body<RunBody>,
 ) -> Outcome<Json<writeback::Report>> {
-    let app = Arc::clone(&context.service.app);
+    let app = Arc::clone(&caller.app);
     // A client that leaves ends the run after the answer at hand; the next run goes on with it.
     let stop = CancelOnDrop(Arc::default());
     let flag = Arc::clone(&stop.0);
@@ -311,18 +345,22 @@ pub(super) async fn writeback(
     report.map(Json)
 }
 
-#[derive(Deserialize)]
+/// Which documents to list.
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct DocumentsPage {
+    /// Only those of this source.
     source: Option<i64>,
+    /// Only those behind the one with this number.
     after: Option<i64>,
+    /// Documents at most.
     limit: Option<usize>,
 }
 
 pub(super) async fn documents(
-    State(context): State<Context>,
+    May(caller, _): May<Read>,
     Parameters(page): Parameters<DocumentsPage>,
 ) -> Outcome<Json<Documents>> {
-    let app = Arc::clone(&context.service.app);
+    let app = Arc::clone(&caller.app);
     let limit = page.limit.unwrap_or(100).clamp(1, 1000);
     let source = page.source.map(SourceId);
     let after = DocumentId(page.after.unwrap_or(0));
@@ -332,92 +370,134 @@ pub(super) async fn documents(
 }
 
 pub(super) async fn document(
-    State(context): State<Context>,
-    Path(id): Path<i64>,
+    May(caller, _): May<Read>,
+    At(ByNumber { id }): At<ByNumber>,
 ) -> Outcome<Json<WholeDocument>> {
-    let app = Arc::clone(&context.service.app);
+    let app = Arc::clone(&caller.app);
     blocking(move || app.document(DocumentId(id)))
         .await
         .map(Json)
 }
 
-pub(super) async fn sources(State(context): State<Context>) -> Outcome<Json<Value>> {
-    let service = Arc::clone(&context.service);
-    let sources: Vec<SourceStatus> = blocking(move || service.sources()).await?;
-    Ok(Json(json!({ "sources": sources })))
+pub(super) async fn sources(
+    State(context): State<Context>,
+    May(caller, _): May<Read>,
+) -> Outcome<Json<Sources>> {
+    let sources = blocking(move || context.service.sources(&caller.app)).await?;
+    Ok(Json(Sources { sources }))
 }
 
 pub(super) async fn add_source(
     State(context): State<Context>,
+    May(caller, _): May<Admin>,
     Body(body): Body<SourceBody>,
-) -> Outcome<(StatusCode, Json<Value>)> {
-    let service = Arc::clone(&context.service);
+) -> Outcome<(StatusCode, Json<Source>)> {
     let source = blocking(move || {
         let rules = Rules {
             include: body.include,
             exclude: body.exclude,
             writeback: body.writeback,
             outside: body.outside,
+            notes: body.notes,
         };
-        let source = service.app.add_source(&body.path, &rules)?;
+        let source = caller.app.add_source(&body.path, &rules)?;
         // Whoever adds a folder asks for a sync next and wants its report.
-        service.syncer.watch(&source, Duration::from_secs(1));
+        let syncer = &context.service.syncer;
+        syncer.watch(&source, Duration::from_secs(1));
         Ok(source)
     })
     .await?;
-    Ok((StatusCode::CREATED, Json(json!(source))))
+    Ok((StatusCode::CREATED, Json(source)))
 }
 
 pub(super) async fn remove_source(
     State(context): State<Context>,
-    Path(id): Path<i64>,
+    May(caller, _): May<Admin>,
+    At(ByNumber { id }): At<ByNumber>,
 ) -> Outcome<StatusCode> {
-    let service = Arc::clone(&context.service);
-    blocking(move || service.remove_source(SourceId(id))).await?;
+    blocking(move || {
+        seen(&caller, SourceId(id))?;
+        context.service.remove_source(SourceId(id))
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A source that may not be seen is not there.
+fn seen(caller: &Caller, id: SourceId) -> Result<Source, Failure> {
+    let ledger = caller.app.store.ledger();
+    Ok(ledger.read(|snapshot| crate::flow::ingest::source(snapshot, id))?)
 }
 
 pub(super) async fn sync(
     State(context): State<Context>,
-    Path(id): Path<i64>,
+    May(caller, _): May<Write>,
+    At(ByNumber { id }): At<ByNumber>,
 ) -> Outcome<Json<Report>> {
-    let app = Arc::clone(&context.service.app);
     let id = SourceId(id);
-    blocking(move || {
-        let found = app
-            .store
-            .ledger()
-            .read(|s| crate::flow::ingest::source(s, id));
-        Ok(found.map(drop)?)
-    })
-    .await?;
+    blocking(move || seen(&caller, id)).await?;
     match context.service.syncer.sync(id).await {
         Ok(outcome) => Ok(Json(outcome?)),
         Err(_) => Err(Failure::from(StoreError::NoSource { id }).into()),
     }
 }
 
-pub(super) async fn events(
-    State(context): State<Context>,
-) -> Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
+pub(super) async fn events(State(context): State<Context>, May(caller, _): May<Read>) -> Response {
     let mut closing = context.closing.clone();
     let notices = BroadcastStream::new(context.service.syncer.notices());
     let events = notices
-        .filter_map(|notice| async move { notice.ok() })
-        .map(|notice| Ok(event("notice", &notice)));
+        .filter_map(move |notice| {
+            let seen = |notice: &Notice| match notice.source() {
+                Some(source) => caller.sees(source),
+                None => caller.sees_all(),
+            };
+            std::future::ready(notice.ok().filter(seen))
+        })
+        .map(|notice| Ok::<_, Infallible>(event("notice", &notice)));
     let ended = async move {
         let _ = closing.wait_for(|closing| *closing).await;
     };
     let stream = events.take_until(Box::pin(ended));
-    Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+    let alive = KeepAlive::new().interval(Duration::from_secs(15));
+    Sse::new(stream).keep_alive(alive).into_response()
 }
 
-pub(super) async fn status(State(context): State<Context>) -> Outcome<Json<Status>> {
-    let service = Arc::clone(&context.service);
-    blocking(move || service.status()).await.map(Json)
+pub(super) async fn status(
+    State(context): State<Context>,
+    May(caller, _): May<Read>,
+) -> Outcome<Json<Status>> {
+    let status = blocking(move || context.service.status(&caller.app));
+    status.await.map(Json)
 }
 
-pub(super) async fn problems(State(context): State<Context>) -> Outcome<Json<Problems>> {
-    let app = Arc::clone(&context.service.app);
-    blocking(move || app.problems()).await.map(Json)
+pub(super) async fn problems(May(caller, _): May<Read>) -> Outcome<Json<Problems>> {
+    blocking(move || caller.app.problems()).await.map(Json)
+}
+
+pub(super) async fn tokens(May(caller, _): May<Admin>) -> Outcome<Json<Tokens>> {
+    blocking(move || caller.app.tokens()).await.map(Json)
+}
+
+pub(super) async fn add_token(
+    May(caller, _): May<Admin>,
+    Body(body): Body<TokenBody>,
+) -> Outcome<(StatusCode, Json<NewToken>)> {
+    let token = blocking(move || caller.app.add_token(body)).await?;
+    Ok((StatusCode::CREATED, Json(token)))
+}
+
+/// A token, by its name.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ByName {
+    /// Its name.
+    name: String,
+}
+
+pub(super) async fn revoke_token(
+    May(caller, _): May<Admin>,
+    At(ByName { name }): At<ByName>,
+) -> Outcome<Json<Revoked>> {
+    blocking(move || caller.app.revoke_token(&name))
+        .await
+        .map(Json)
 }

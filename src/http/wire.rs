@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use futures::StreamExt;
 use schemars::JsonSchema;
@@ -22,8 +23,10 @@ use crate::flow::writeback::Decision;
 #[serde(deny_unknown_fields)]
 pub struct SearchBody {
     /// The words.
+    #[schemars(length(min = 1, max = 10_000), regex(pattern = r"\S"))]
     pub query: String,
     /// Hits at most.
+    #[schemars(range(min = 1, max = 100))]
     pub k: Option<usize>,
     /// Only this source.
     pub source: Option<SourceId>,
@@ -43,10 +46,12 @@ pub struct SearchBody {
 pub struct AskBody {
     /// The question.
     #[serde(alias = "query")]
+    #[schemars(length(min = 1, max = 10_000), regex(pattern = r"\S"))]
     pub question: String,
     /// How to answer.
     pub strategy: Option<Strategy>,
     /// Passages to look at.
+    #[schemars(range(min = 1, max = 100))]
     pub k: Option<usize>,
     /// Only this source.
     pub source: Option<SourceId>,
@@ -76,6 +81,9 @@ pub struct SourceBody {
     /// Whether others wrote what is in it: knowledge from it needs a second source or the owner.
     #[serde(default)]
     pub outside: bool,
+    /// Whether notes may be written into it through coho.
+    #[serde(default)]
+    pub notes: bool,
 }
 
 fn yes() -> bool {
@@ -87,6 +95,7 @@ fn yes() -> bool {
 #[serde(deny_unknown_fields)]
 pub struct FeedbackBody {
     /// `good` or `bad`.
+    #[schemars(regex(pattern = "^(good|bad)$"))]
     pub verdict: String,
     /// Why.
     pub note: Option<String>,
@@ -97,6 +106,7 @@ pub struct FeedbackBody {
 #[serde(deny_unknown_fields)]
 pub struct SignalBody {
     /// `opened` (a citation) or `copied` (the answer).
+    #[schemars(regex(pattern = "^(opened|copied)$"))]
     pub kind: String,
 }
 
@@ -126,6 +136,39 @@ pub struct Problem {
     pub hint: Option<String>,
     /// The request's id, which the log has too.
     pub request_id: Option<String>,
+}
+
+/// What the path names; errors are problems.
+pub(super) struct At<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Context> for At<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, Refusal> {
+        match Path::from_request_parts(parts, context).await {
+            Ok(Path(value)) => Ok(Self(value)),
+            // No id of ours looks like that: nothing has it.
+            Err(rejection) => Err(refusal(404, "not_found", rejection.body_text(), None)),
+        }
+    }
+}
+
+/// What stands behind the question mark; errors are problems.
+pub(super) struct Parameters<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Context> for Parameters<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, Refusal> {
+        match Query::from_request_parts(parts, context).await {
+            Ok(Query(value)) => Ok(Self(value)),
+            Err(rejection) => {
+                let hint = "openapi.json says what the route takes";
+                let said = rejection.body_text();
+                Err(refusal(400, "bad_parameter", said, Some(hint.into())))
+            }
+        }
+    }
 }
 
 /// A JSON body whose errors are problems.
@@ -164,6 +207,12 @@ impl<T: DeserializeOwned> FromRequest<Context> for Body<T> {
                 ));
             }
         };
+        // A list of values in the order of the fields would be taken too.
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            let hint = "send a JSON object; openapi.json says what is in it";
+            let detail = "the body is no JSON object";
+            return Err(refusal(400, "bad_body", detail, Some(hint.into())));
+        }
         let axum::Json(value) =
             axum::Json::<T>::from_bytes(&bytes).map_err(|rejection| explain(&rejection))?;
         Ok(Self(value))

@@ -152,6 +152,7 @@ const SAVED: &[&str] = &[
     "unit_vector",
     "considered",
     "spent",
+    "token",
 ];
 
 /// Puts the automatic copy in the place of a damaged ledger, or a new ledger where there is none,

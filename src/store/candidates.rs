@@ -79,7 +79,7 @@ impl Store {
     ) -> Result<Candidates> {
         let started = Instant::now();
         let only = editions(snapshot, seek.query)?;
-        let asked = indexes.lexical.ask(seek.query, only.as_ref())?;
+        let asked = indexes.lexical.ask(seek.query, only.as_ref(), snapshot.1)?;
         let mut visible = Visible::new(snapshot, only.as_deref());
         // Room for entries that are no longer visible.
         let wide = seek.limit + seek.limit / 5;
@@ -139,7 +139,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Row>> {
         let only = editions(snapshot, query)?;
-        let asked = indexes.lexical.ask(query, only.as_ref())?;
+        let asked = indexes.lexical.ask(query, only.as_ref(), snapshot.1)?;
         let only = if query.without.is_empty() && query.phrases.is_empty() {
             only
         } else {
@@ -157,7 +157,7 @@ fn millis(started: Instant) -> f64 {
 }
 
 fn editions(snapshot: &Snapshot<'_>, query: &Query) -> Result<Option<Arc<Editions>>> {
-    if query.filters.is_empty() {
+    if query.filters.is_empty() && !snapshot.1 {
         return Ok(None);
     }
     Ok(Some(Arc::new(snapshot.editions(&query.filters)?)))

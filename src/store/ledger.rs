@@ -5,13 +5,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, params};
 use serde::{Deserialize, Serialize};
 
+use super::tokens::Part;
 use super::{StoreError, select, units};
+use crate::domain::access::View;
 use crate::domain::chunk::{ChunkId, Passage};
 use crate::domain::language::Language;
 use crate::domain::source::{DocumentId, Edition, Kind, Meta, SourceId};
@@ -24,6 +26,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("ledger_2.sql"),
     include_str!("ledger_3.sql"),
     include_str!("ledger_4.sql"),
+    include_str!("ledger_5.sql"),
 ];
 
 impl ToSql for ChunkId {
@@ -74,6 +77,9 @@ pub struct Source {
     /// Whether others wrote what is in it: knowledge from it needs a second source or the owner.
     #[serde(default)]
     pub outside: bool,
+    /// Whether notes may be written into it through coho.
+    #[serde(default)]
+    pub notes: bool,
     /// When it was added, milliseconds since 1970.
     pub added_ms: i64,
     /// When a scan of it last ended, milliseconds since 1970.
@@ -100,6 +106,8 @@ pub struct Rules {
     pub writeback: bool,
     /// See [`Source::outside`].
     pub outside: bool,
+    /// See [`Source::notes`].
+    pub notes: bool,
 }
 
 impl Default for Rules {
@@ -109,6 +117,7 @@ impl Default for Rules {
             exclude: Vec::new(),
             writeback: true,
             outside: false,
+            notes: false,
         }
     }
 }
@@ -302,8 +311,17 @@ pub struct Counts {
     pub problems: u64,
 }
 
+/// Tokens of all kept answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenTotals {
+    /// Read by the language model.
+    pub prompt: u64,
+    /// Written by it.
+    pub generated: u64,
+}
+
 /// An answer to be kept.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct KeptAnswer {
     /// Id of the answer.
     pub id: String,
@@ -315,12 +333,18 @@ pub struct KeptAnswer {
     pub cited: Vec<String>,
     /// When it was asked, milliseconds since 1970.
     pub asked_ms: i64,
+    /// The token that asked; none is the owner.
+    pub asker: Option<String>,
+    /// What the language model read and wrote for it.
+    pub tokens: TokenTotals,
 }
 
 /// The ledger, opened for reading or for both.
 pub struct Ledger {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    idle: Arc<Mutex<Vec<Connection>>>,
+    /// What reads may see, where that is not everything.
+    part: Option<Part>,
 }
 
 impl Ledger {
@@ -335,8 +359,23 @@ impl Ledger {
         migrate(&mut connection, path)?;
         Ok(Self {
             path: path.to_owned(),
-            idle: Mutex::new(vec![connection]),
+            idle: Arc::new(Mutex::new(vec![connection])),
+            part: None,
         })
+    }
+
+    /// The same ledger, of which reads see a part; writes are as before.
+    pub(super) fn seen_by(&self, view: View) -> Self {
+        Self {
+            path: self.path.clone(),
+            idle: Arc::clone(&self.idle),
+            part: Some(Part::new(view)),
+        }
+    }
+
+    /// What reads see, where that is not everything.
+    pub fn view(&self) -> Option<&View> {
+        self.part.as_ref().map(Part::view)
     }
 
     /// Looks for damage, quickly: pages and their order, not what indexes say of tables.
@@ -411,12 +450,19 @@ impl Ledger {
     /// # Errors
     /// What `read` returns, or [`StoreError::Ledger`].
     pub fn read<T>(&self, read: impl FnOnce(&Snapshot<'_>) -> Result<T>) -> Result<T> {
-        let mut connection = self.take()?;
+        let mut connection = match &self.part {
+            Some(part) => part.take(|| connect(&self.path))?,
+            None => self.take()?,
+        };
+        let narrow = self.view().is_some_and(|view| view.sources.is_some());
         let result = {
             let transaction = connection.transaction()?;
-            read(&Snapshot(&transaction))
+            read(&Snapshot(&transaction, narrow))
         };
-        self.give(connection);
+        match &self.part {
+            Some(part) => part.give(connection),
+            None => self.give(connection),
+        }
         result
     }
 
@@ -497,15 +543,15 @@ const ROW: &str = "SELECT d.id, d.source_id, s.path, d.path, d.kind, d.title, c.
  JOIN document d ON d.id = p.document_id
  JOIN source s ON s.id = d.source_id";
 
-/// One consistent view of the ledger.
-pub struct Snapshot<'a>(pub(super) &'a Transaction<'a>);
+/// One consistent view of the ledger, and whether it leaves sources out.
+pub struct Snapshot<'a>(pub(super) &'a Transaction<'a>, pub(super) bool);
 
 impl Snapshot<'_> {
     /// All sources, in the order in which they were added.
     pub(crate) fn sources(&self) -> Result<Vec<Source>> {
         let mut statement = self.0.prepare_cached(
             "SELECT id, path, include, exclude, writeback, added_ms, synced_ms, mounts,
-                    root_device, root_inode, away, outside
+                    root_device, root_inode, away, outside, notes
              FROM source ORDER BY id",
         )?;
         let rows = statement.query_map([], |row| {
@@ -520,6 +566,7 @@ impl Snapshot<'_> {
                     synced_ms: row.get(6)?,
                     away: row.get(10)?,
                     outside: row.get(11)?,
+                    notes: row.get(12)?,
                     root: RootId {
                         device: row.get::<_, i64>(8)?.cast_unsigned(),
                         inode: row.get::<_, i64>(9)?.cast_unsigned(),
@@ -935,6 +982,31 @@ impl Snapshot<'_> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// The document at this path below its source.
+    pub(crate) fn document_at(&self, source: SourceId, path: &str) -> Result<Option<DocumentId>> {
+        Ok(self
+            .0
+            .prepare_cached("SELECT id FROM document WHERE source_id = ?1 AND path = ?2")?
+            .query_row(params![source, path], |row| row.get(0))
+            .optional()?)
+    }
+
+    /// Tokens of all kept answers.
+    pub(crate) fn token_totals(&self) -> Result<TokenTotals> {
+        Ok(self
+            .0
+            .prepare_cached(
+                "SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(generated_tokens), 0)
+                 FROM answer",
+            )?
+            .query_row([], |row| {
+                Ok(TokenTotals {
+                    prompt: row.get(0)?,
+                    generated: row.get(1)?,
+                })
+            })?)
+    }
+
     /// One kept answer.
     pub(crate) fn answer(&self, id: &str) -> Result<Option<serde_json::Value>> {
         let body: Option<String> = self
@@ -975,14 +1047,15 @@ pub fn add_source(
     now_ms: i64,
 ) -> Result<SourceId> {
     transaction.execute(
-        "INSERT INTO source (path, include, exclude, writeback, outside, added_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO source (path, include, exclude, writeback, outside, notes, added_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             path,
             serde_json::to_string(&rules.include)?,
             serde_json::to_string(&rules.exclude)?,
             rules.writeback,
             rules.outside,
+            rules.notes,
             now_ms
         ],
     )?;
@@ -1376,12 +1449,17 @@ pub fn clear_problem(transaction: &Transaction<'_>, source: SourceId, path: &str
 /// [`StoreError::Ledger`].
 pub fn put_answer(transaction: &Transaction<'_>, answer: &KeptAnswer) -> Result<()> {
     transaction.execute(
-        "INSERT INTO answer (id, question, body, asked_ms) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT INTO answer
+           (id, question, body, asked_ms, asker, prompt_tokens, generated_tokens)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             answer.id,
             answer.question,
             serde_json::to_string(&answer.body)?,
-            answer.asked_ms
+            answer.asked_ms,
+            answer.asker,
+            answer.tokens.prompt.cast_signed(),
+            answer.tokens.generated.cast_signed()
         ],
     )?;
     for (n, chunk) in answer.cited.iter().enumerate() {

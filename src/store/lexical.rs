@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex};
 
 use tantivy::collector::{DocSetCollector, TopDocs};
 use tantivy::postings::Postings;
-use tantivy::query::{BooleanQuery, BoostQuery, Occur, PhraseQuery, Query, TermQuery};
+use tantivy::query::{
+    Bm25StatisticsProvider, BooleanQuery, BoostQuery, Occur, PhraseQuery, Query, TermQuery,
+};
 use tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions,
 };
@@ -27,6 +29,7 @@ use tantivy::{
 use super::StoreError;
 use super::editions::{EditionFilter, Editions};
 use super::ledger::TermsDocument;
+use super::statistics::Statistics;
 use crate::domain::chunk::ChunkId;
 use crate::domain::language::Language;
 use crate::domain::query;
@@ -93,6 +96,8 @@ pub(super) struct Asked {
     /// What entries must fit: filters, phrases, words left out.
     must: Vec<(Occur, Box<dyn Query>)>,
     means: MeanLengths,
+    /// What alone is there for who asks.
+    part: Option<EditionFilter>,
 }
 
 impl Asked {
@@ -229,12 +234,18 @@ impl Lexical {
         }
     }
 
-    /// Works out what a query asks of this index; `only` narrows it to these editions.
+    /// Works out what a query asks of this index; `only` narrows it to these editions. With
+    /// `as_whole` words are worth what they are in them, not in the whole index.
     ///
     /// # Errors
     /// [`StoreError::Lexical`].
-    pub(super) fn ask(&self, query: &query::Query, only: Option<&Arc<Editions>>) -> Result<Asked> {
-        self.ask_searcher(query, only)
+    pub(super) fn ask(
+        &self,
+        query: &query::Query,
+        only: Option<&Arc<Editions>>,
+        as_whole: bool,
+    ) -> Result<Asked> {
+        self.ask_searcher(query, only, as_whole)
             .map_err(|source| StoreError::lexical(&self.folder, source))
     }
 
@@ -242,13 +253,16 @@ impl Lexical {
         &self,
         query: &query::Query,
         only: Option<&Arc<Editions>>,
+        as_whole: bool,
     ) -> tantivy::Result<Asked> {
         let searcher = self.reader.searcher();
-        let languages = self.languages(&searcher)?;
+        let filter = only.map(|only| EditionFilter::new(Arc::clone(only), self.fields.edition));
+        let part = filter.clone().filter(|_| as_whole);
+        let statistics = Statistics::of(&searcher, part.as_ref());
+        let languages = self.languages(&statistics)?;
         let mut stems: Vec<Stems> = languages.iter().map(|l| Stems::of(Some(*l))).collect();
         let mut must: Vec<(Occur, Box<dyn Query>)> = Vec::new();
-        if let Some(editions) = only {
-            let filter = EditionFilter::new(Arc::clone(editions), self.fields.edition);
+        if let Some(filter) = filter {
             must.push((Occur::Must, Box::new(filter)));
         }
         for phrase in &query.phrases {
@@ -260,23 +274,25 @@ impl Lexical {
                     .map(|q| (Occur::MustNot, q)),
             );
         }
-        let (groups, terms) = self.groups(&searcher, query, &languages, &mut stems)?;
+        let (groups, terms) = self.groups(&searcher, &statistics, query, &languages, &mut stems)?;
+        let means = self.means(&statistics)?;
         Ok(Asked {
-            means: self.means(&searcher)?,
             searcher,
             groups,
             terms,
             must,
+            means,
+            part,
         })
     }
 
     /// The languages with stemmers that entries are written in, those with the most entries first;
     /// English when there is none.
-    fn languages(&self, searcher: &Searcher) -> tantivy::Result<Vec<Language>> {
+    fn languages(&self, statistics: &Statistics<'_>) -> tantivy::Result<Vec<Language>> {
         let mut found = Vec::new();
         for language in Language::stemmed() {
             let term = Term::from_field_text(self.fields.language, language.code());
-            let entries = searcher.doc_freq(&term)?;
+            let entries = statistics.doc_freq(&term)?;
             if entries > 0 {
                 found.push((entries, language));
             }
@@ -294,6 +310,7 @@ impl Lexical {
     fn groups(
         &self,
         searcher: &Searcher,
+        statistics: &Statistics<'_>,
         query: &query::Query,
         languages: &[Language],
         stems: &mut [Stems],
@@ -303,13 +320,13 @@ impl Lexical {
         let mut groups: Vec<(Vec<String>, f32)> = Vec::new();
         let mut numbers: HashMap<Vec<String>, usize> = HashMap::new();
         let mut sequence: Vec<(u32, usize)> = Vec::new();
-        let all = searcher.num_docs();
+        let all = statistics.total_num_docs()?;
         for word in words(&query.words) {
             let group = alternatives(&word, stems);
             let number = if let Some(known) = numbers.get(&group) {
                 *known
             } else {
-                let rarity = idf(all, self.holding(searcher, &group)?);
+                let rarity = idf(all, self.holding(statistics, &group)?);
                 let stop = spoken.is_stop_word(&word.text);
                 let weight = if stop { STOP_WORD * rarity } else { rarity };
                 numbers.insert(group.clone(), groups.len());
@@ -319,9 +336,9 @@ impl Lexical {
             sequence.push((word.position, number));
         }
         for prefix in &query.prefixes {
-            let group = self.beginning_with(searcher, prefix)?;
+            let group = self.beginning_with(searcher, statistics, prefix)?;
             if !group.is_empty() {
-                let rarity = idf(all, self.holding(searcher, &group)?);
+                let rarity = idf(all, self.holding(statistics, &group)?);
                 groups.push((group, rarity));
             }
         }
@@ -329,17 +346,22 @@ impl Lexical {
     }
 
     /// How many entries hold one of the stems in their text, about.
-    fn holding(&self, searcher: &Searcher, group: &[String]) -> tantivy::Result<u64> {
+    fn holding(&self, statistics: &Statistics<'_>, group: &[String]) -> tantivy::Result<u64> {
         let mut most = 0;
         for stem in group {
             let term = Term::from_field_text(self.fields.text, stem);
-            most = most.max(searcher.doc_freq(&term)?);
+            most = most.max(statistics.doc_freq(&term)?);
         }
         Ok(most)
     }
 
     /// Indexed words that begin so.
-    fn beginning_with(&self, searcher: &Searcher, prefix: &str) -> tantivy::Result<Vec<String>> {
+    fn beginning_with(
+        &self,
+        searcher: &Searcher,
+        statistics: &Statistics<'_>,
+        prefix: &str,
+    ) -> tantivy::Result<Vec<String>> {
         let prefix = crate::domain::words::fold(&prefix.to_lowercase());
         let mut found: HashMap<String, u32> = HashMap::new();
         for segment in searcher.segment_readers() {
@@ -354,6 +376,15 @@ impl Lexical {
         }
         let mut words: Vec<(String, u32)> = found.into_iter().collect();
         words.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        if statistics.is_of_part() {
+            words.truncate(PREFIX_WORDS * 20);
+            for (word, entries) in &mut words {
+                let held = self.holding(statistics, std::slice::from_ref(word))?;
+                *entries = u32::try_from(held).unwrap_or(u32::MAX);
+            }
+            words.retain(|(_, entries)| *entries > 0);
+            words.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        }
         words.truncate(PREFIX_WORDS);
         Ok(words.into_iter().map(|(word, _)| word).collect())
     }
@@ -383,15 +414,12 @@ impl Lexical {
         Some(Box::new(BooleanQuery::new(any)))
     }
 
-    fn means(&self, searcher: &Searcher) -> tantivy::Result<MeanLengths> {
+    fn means(&self, statistics: &Statistics<'_>) -> tantivy::Result<MeanLengths> {
         let fields = [self.fields.text, self.fields.head, self.fields.labels];
+        let entries = statistics.total_num_docs()?;
         let mut means = [0.0; 3];
         for (mean, field) in means.iter_mut().zip(fields) {
-            let (mut tokens, mut entries) = (0, 0);
-            for segment in searcher.segment_readers() {
-                tokens += segment.inverted_index(field)?.total_num_tokens();
-                entries += u64::from(segment.max_doc());
-            }
+            let tokens = statistics.total_num_tokens(field)?;
             #[expect(clippy::cast_precision_loss, reason = "a mean needs no more digits")]
             let ratio = tokens as f32 / entries.max(1) as f32;
             *mean = ratio;
@@ -410,7 +438,11 @@ impl Lexical {
         let query = self.query_of(asked);
         let outcome = (|| -> tantivy::Result<Vec<Hit>> {
             let collector = TopDocs::with_limit(limit).order_by_score();
-            let top = asked.searcher.search(&query, &collector)?;
+            let statistics = Statistics::of(&asked.searcher, asked.part.as_ref());
+            let top =
+                asked
+                    .searcher
+                    .search_with_statistics_provider(&query, &collector, &statistics)?;
             let mut columns = Columns::default();
             let hit = |(score, address)| columns.hit(&asked.searcher, address, score);
             top.into_iter().map(hit).collect()

@@ -28,6 +28,8 @@ mod lexical;
 pub mod nearest;
 mod resident;
 mod select;
+mod statistics;
+pub mod tokens;
 pub mod units;
 mod vectors;
 pub mod verify;
@@ -38,6 +40,7 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::domain::access::View;
 use crate::domain::chunk::ChunkId;
 use crate::domain::source::{DocumentId, Edition, SourceId, title_or_stem};
 use crate::error::{Fault, Kind};
@@ -389,6 +392,19 @@ impl Store {
     #[must_use]
     pub fn exact_up_to(self, exact_rows: usize) -> Self {
         Self { exact_rows, ..self }
+    }
+
+    /// The same store, of which reads see a part; nothing but the ledger can be written by it.
+    #[must_use]
+    pub fn seen_by(&self, view: View) -> Self {
+        Self {
+            home: self.home.clone(),
+            ledger: self.ledger.seen_by(view),
+            access: Access::Read,
+            exact_rows: self.exact_rows,
+            units: units::Resident::default(),
+            _lock: None,
+        }
     }
 
     /// The data folder.

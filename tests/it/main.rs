@@ -9,16 +9,21 @@
     reason = "nothing outside of this binary can reach anything"
 )]
 
+mod access;
+mod airgap;
 mod answers;
 mod cli;
 mod clients;
 mod converge;
 mod crash;
+mod examples;
 mod formats;
 mod golden;
 mod kit;
+mod mcp;
 mod models;
 mod search;
+mod security;
 mod service;
 mod store;
 mod tidy;

@@ -26,6 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("failpoint", &[]),
     ("lane", &["error"]),
+    ("airgap", &["error"]),
     ("energy", &[]),
     ("domain", &[]),
     ("store", &["domain", "error", "failpoint"]),
@@ -48,19 +49,21 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "domain", "store", "engine", "extract", "flow", "settings", "error", "lane",
+            "domain", "store", "engine", "extract", "flow", "settings", "error", "lane", "airgap",
         ],
     ),
+    ("mcp", &["domain", "store", "flow", "app", "error"]),
     (
         "http",
         &[
-            "domain", "store", "engine", "flow", "app", "settings", "error",
+            "domain", "store", "engine", "flow", "app", "mcp", "settings", "error",
         ],
     ),
     (
         "cli",
         &[
-            "domain", "store", "engine", "flow", "app", "http", "settings", "error", "energy",
+            "domain", "store", "engine", "flow", "app", "mcp", "http", "settings", "error",
+            "energy", "airgap",
         ],
     ),
     ("lib", &[]),

@@ -402,6 +402,11 @@ fn keep(
             .map(|c| c.chunk_id.clone())
             .collect(),
         asked_ms: ask.asked_ms,
+        tokens: ledger::TokenTotals {
+            prompt: answer.tokens.prompt as u64,
+            generated: answer.tokens.generated as u64,
+        },
+        asker: store.ledger().view().map(|view| view.asker.clone()),
     };
     store.ledger().write(|transaction| {
         ledger::put_answer(transaction, &kept)?;

@@ -1,0 +1,140 @@
+//! How far words can travel from this knowledge base, and what staying at home has spared.
+
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::airgap;
+use crate::settings::Settings;
+use crate::store::ledger::TokenTotals;
+
+/// How far words can travel.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Nothing leaves the machine.
+    AirGapped,
+    /// Something may go to other machines of the same network.
+    LocalNetwork,
+    /// Something may go further.
+    Hybrid,
+}
+
+/// How far words can travel from here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Network {
+    /// By the settings.
+    pub level: Level,
+    /// Whether the system makes it impossible for this process to reach another machine.
+    pub enforced: bool,
+    /// What is reached, or may reach us, beyond this machine.
+    pub beyond: Vec<String>,
+}
+
+/// Tokens that the language model read and wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct TokenUse {
+    /// Read.
+    pub prompt: u64,
+    /// Written.
+    pub generated: u64,
+    /// What they would have cost at `answer.price_per_million`, where the owner set a price.
+    pub spared: Option<f64>,
+}
+
+/// How far words can travel by these settings.
+pub(super) fn of(settings: &Settings) -> Network {
+    let mut level = Level::AirGapped;
+    let mut beyond = Vec::new();
+    let url = &settings.models.server.url;
+    if !url.is_empty() {
+        let distance = distance_of(host_of(url));
+        if distance > Level::AirGapped {
+            beyond.push(format!(
+                "questions and passages go to the model server {url}"
+            ));
+        }
+        level = level.max(distance);
+    }
+    let listen = settings.serve.listen;
+    if !listen.ip().is_loopback() {
+        beyond.push(format!("the service listens on {listen}"));
+        level = level.max(Level::LocalNetwork);
+    }
+    Network {
+        level,
+        enforced: airgap::is_closed(),
+        beyond,
+    }
+}
+
+/// Tokens, and what they would have cost elsewhere.
+pub(super) fn tokens(totals: TokenTotals, price_per_million: f64) -> TokenUse {
+    #[expect(clippy::cast_precision_loss, reason = "a price needs no more digits")]
+    let millions = (totals.prompt + totals.generated) as f64 / 1e6;
+    TokenUse {
+        prompt: totals.prompt,
+        generated: totals.generated,
+        spared: (price_per_million > 0.0).then_some(millions * price_per_million),
+    }
+}
+
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    }
+}
+
+/// How far away a host is, by its name alone.
+fn distance_of(host: &str) -> Level {
+    let private = |ip: IpAddr| match ip {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+    };
+    match host.parse::<IpAddr>() {
+        Ok(ip) if ip.is_loopback() => Level::AirGapped,
+        Ok(ip) if private(ip) => Level::LocalNetwork,
+        Ok(_) => Level::Hybrid,
+        Err(_) if host.eq_ignore_ascii_case("localhost") => Level::AirGapped,
+        Err(_) => {
+            let end = host.rsplit('.').next().unwrap_or_default().to_lowercase();
+            let near = !host.contains('.') || matches!(&*end, "local" | "lan" | "internal");
+            if near {
+                Level::LocalNetwork
+            } else {
+                Level::Hybrid
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_told_by_addresses() {
+        let cases = [
+            ("http://127.0.0.1:8080/v1", Level::AirGapped),
+            ("http://[::1]:8080", Level::AirGapped),
+            ("http://localhost:11434", Level::AirGapped),
+            ("http://192.168.1.7:8080", Level::LocalNetwork),
+            ("http://[fd00::7]:8080/v1", Level::LocalNetwork),
+            ("http://nas:8080", Level::LocalNetwork),
+            ("http://nas.local", Level::LocalNetwork),
+            ("https://api.example.com/v1", Level::Hybrid),
+            ("https://localhost@evil.example.com/v1", Level::Hybrid),
+            ("https://8.8.8.8", Level::Hybrid),
+        ];
+        for (url, level) in cases {
+            assert_eq!(distance_of(host_of(url)), level, "{url}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Behind the air gap no other machine can be reached: not by the service, not by what it starts.
+
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::kit::Home;
+
+const INSIDE: &str = "COHO_TEST_AIR_GAP";
+
+/// Runs in a process of its own, started by the test below: there is no way back from the gap.
+#[test]
+fn behind_the_gap() {
+    let Ok(address) = std::env::var(INSIDE) else {
+        return;
+    };
+    TcpStream::connect(&address).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = address.clone();
+    let wait_and_try = move || {
+        while !coho::airgap::is_closed() {
+            std::thread::yield_now();
+        }
+        TcpStream::connect(&there).unwrap_err().kind()
+    };
+    let named = std::thread::Builder::new().name("other".into());
+    let other_thread = named.spawn(wait_and_try).unwrap();
+    coho::airgap::close().unwrap();
+    let denied = std::io::ErrorKind::PermissionDenied;
+    assert_eq!(TcpStream::connect(&address).unwrap_err().kind(), denied);
+    assert_eq!(UdpSocket::bind("0.0.0.0:0").unwrap_err().kind(), denied);
+    assert_eq!(other_thread.join().unwrap(), denied);
+    let script = "import socket; socket.socket()";
+    let child = Command::new("python3")
+        .args(["-c", script])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stderr);
+    assert!(said.contains("PermissionError"), "{said}");
+    // What was there goes on, and processes of this machine can talk.
+    UnixStream::pair().unwrap();
+    assert!(listener.local_addr().is_ok());
+}
+
+#[test]
+fn nothing_gets_out_after_the_gap_was_made() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let inside = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "airgap::behind_the_gap", "--nocapture"])
+        .env(INSIDE, address)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&inside.stdout);
+    assert!(
+        inside.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_service_behind_the_gap_works() {
+    let home = Home::new();
+    home.write("mast.md", "# Mast\n\nThe mast is 9 metres high.\n");
+    home.add();
+    let service = home.serve_with(&[("COHO_SERVE_AIR_GAP", "true")]);
+    let status = service.get("/v1/status").1;
+    assert_eq!(
+        status["network"],
+        json!({ "level": "air-gapped", "enforced": true, "beyond": [] })
+    );
+    // The language model is a process of its own, behind the same gap.
+    let body = json!({ "question": "How high is the mast?", "strategy": "naive" });
+    let (code, answer) = service.post("/v1/ask", &body);
+    assert_eq!(code, 200, "{answer}");
+    let filtered = |pid: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|line| line == "Seccomp:\t2")
+    };
+    let service_pid = service.child.id().to_string();
+    assert!(filtered(&service_pid));
+    let children = Command::new("pgrep")
+        .args(["-P", &service_pid])
+        .output()
+        .unwrap();
+    let children = String::from_utf8(children.stdout).unwrap();
+    assert!(
+        !children.trim().is_empty(),
+        "the language model has a process"
+    );
+    assert!(children.lines().all(filtered));
+}
+
+#[test]
+fn a_model_elsewhere_and_an_air_gap_do_not_go_together() {
+    let home = Home::new();
+    std::fs::write(
+        home.path("config.toml"),
+        "[models.server]\nurl = \"http://127.0.0.1:9\"\nmodel = \"x\"\n",
+    )
+    .unwrap();
+    let ran = home.run(&["serve", "--listen", "127.0.0.1:0", "--air-gap", "--json"]);
+    assert_eq!(ran.code, 1);
+    assert_eq!(ran.json()["error"]["code"], "air_gap");
+}

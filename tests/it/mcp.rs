@@ -1,0 +1,328 @@
+//! The Model Context Protocol: over HTTP, over stdio with a service and without one.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::kit::{Home, Service, wait_for};
+
+fn home() -> Home {
+    let home = Home::new();
+    home.write(
+        "shed.md",
+        "# Shed\n\nThe shed was painted by Oskar in 2021.\n",
+    );
+    home.write(
+        "boat.md",
+        "# Boat\n\nThe mast of the boat is 9 metres high.\n",
+    );
+    home
+}
+
+fn message(id: u64, method: &str, params: &Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
+}
+
+fn hello() -> Value {
+    json!({
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": { "name": "test", "version": "1" },
+    })
+}
+
+/// Sends a message over HTTP.
+fn post(service: &Service, token: &str, message: &Value) -> (u16, Value) {
+    let request = service.agent.post(format!("{}/mcp", service.address));
+    let request = request
+        .header("Authorization", format!("Bearer {token}"))
+        .header("Accept", "application/json, text/event-stream")
+        .header("MCP-Protocol-Version", "2025-06-18");
+    let mut response = request.send_json(message).unwrap();
+    let text = response.body_mut().read_to_string().unwrap();
+    (
+        response.status().as_u16(),
+        serde_json::from_str(&text).unwrap_or_default(),
+    )
+}
+
+/// `coho mcp` as a program starts it.
+struct Client {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    next: u64,
+}
+
+impl Client {
+    fn start(home: &Home, arguments: &[&str]) -> Self {
+        let mut child = home
+            .command()
+            .arg("mcp")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut client = Self {
+            child,
+            stdout,
+            next: 0,
+        };
+        let said = client.ask("initialize", &hello());
+        assert_eq!(said["result"]["serverInfo"]["name"], "coho", "{said}");
+        client.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+        client
+    }
+
+    fn send(&mut self, message: &Value) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        writeln!(stdin, "{message}").unwrap();
+    }
+
+    fn ask(&mut self, method: &str, params: &Value) -> Value {
+        self.next += 1;
+        self.send(&message(self.next, method, params));
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert_eq!(said["id"], self.next, "{said}");
+        said
+    }
+
+    fn call(&mut self, tool: &str, arguments: &Value) -> Value {
+        let params = json!({ "name": tool, "arguments": arguments });
+        self.ask("tools/call", &params)["result"].clone()
+    }
+
+    fn tools(&mut self) -> Vec<String> {
+        names(&self.ask("tools/list", &json!({}))["result"])
+    }
+
+    /// Ends its input, as a program does that is done.
+    fn end(mut self) -> Option<i32> {
+        drop(self.child.stdin.take());
+        self.child.wait().unwrap().code()
+    }
+}
+
+fn names(listed: &Value) -> Vec<String> {
+    let tools = listed["tools"].as_array().unwrap().iter();
+    tools
+        .map(|tool| tool["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn text(result: &Value) -> &str {
+    result["content"][0]["text"].as_str().unwrap()
+}
+
+#[test]
+fn tools_and_resources_over_stdio() {
+    let home = home();
+    home.add();
+    let mut client = Client::start(&home, &[]);
+    assert_eq!(
+        client.tools(),
+        ["search", "ask", "get_document", "list_sources", "feedback"]
+    );
+    let found = client.call("search", &json!({ "query": "mast of the boat" }));
+    assert!(text(&found).contains("boat.md:1-3") && text(&found).contains("9 metres"));
+    let hit = &found["structuredContent"]["hits"][0];
+    let whole = client.call("get_document", &json!({ "path": hit["path"] }));
+    assert!(text(&whole).contains("# Boat\n\nThe mast"), "{whole}");
+    let answer = client.call("ask", &json!({ "query": "Who painted the shed?" }));
+    assert!(
+        text(&answer).contains("Oskar") && text(&answer).contains("shed.md"),
+        "{answer}"
+    );
+    let id = answer["structuredContent"]["id"].clone();
+    let said = client.call("feedback", &json!({ "answer": id, "verdict": "good" }));
+    assert_eq!(text(&said), "noted");
+    let sources = client.call("list_sources", &json!({}));
+    assert!(text(&sources).contains("(2 documents)"), "{sources}");
+    let listed = client.ask("resources/list", &json!({}));
+    let resources = listed["result"]["resources"].as_array().unwrap();
+    assert_eq!(resources.len(), 2);
+    let read = client.ask("resources/read", &json!({ "uri": resources[0]["uri"] }));
+    assert!(
+        read["result"]["contents"][0]["text"]
+            .as_str()
+            .unwrap()
+            .contains('#'),
+        "{read}"
+    );
+    let templates = client.ask("resources/templates/list", &json!({}));
+    assert_eq!(
+        templates["result"]["resourceTemplates"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    assert_eq!(client.end(), Some(0));
+}
+
+#[test]
+fn what_is_wrong_is_said_so_that_a_model_can_do_better() {
+    let home = home();
+    home.add();
+    let mut client = Client::start(&home, &[]);
+    let cases = [
+        ("search", json!({ "query": "" }), "give at least one word"),
+        (
+            "search",
+            json!({ "query": "x", "k": 1000 }),
+            "from 1 to 100",
+        ),
+        ("search", json!({ "queries": "x" }), "unknown field"),
+        ("search", json!({}), "missing field `query`"),
+        (
+            "ask",
+            json!({ "query": "x", "strategy": "magic" }),
+            "unknown variant",
+        ),
+        ("get_document", json!({}), "path"),
+        (
+            "get_document",
+            json!({ "path": "/etc/passwd" }),
+            "there is no document",
+        ),
+        (
+            "get_document",
+            json!({ "path": "../../etc/passwd" }),
+            "there is no document",
+        ),
+        (
+            "feedback",
+            json!({ "answer": "x", "verdict": "good" }),
+            "there is no answer",
+        ),
+    ];
+    for (tool, arguments, said) in cases {
+        let result = client.call(tool, &arguments);
+        assert_eq!(result["isError"], true, "{tool} {arguments}: {result}");
+        assert!(text(&result).contains(said), "{tool} {arguments}: {result}");
+    }
+    // Nothing that was not offered.
+    let params = json!({ "name": "remember", "arguments": { "title": "a", "text": "b" } });
+    assert_eq!(client.ask("tools/call", &params)["error"]["code"], -32602);
+    let nowhere = json!({ "uri": "file:///etc/passwd" });
+    assert!(client.ask("resources/read", &nowhere)["error"].is_object());
+    assert_eq!(client.end(), Some(0));
+}
+
+#[test]
+fn notes_are_written_where_a_source_takes_them() {
+    let home = home();
+    home.json(&["add", home.notes().to_str().unwrap(), "--notes"]);
+    let service = home.serve();
+    let mut client = Client::start(&home, &[]);
+    assert!(client.tools().contains(&"remember".to_owned()));
+    let note =
+        json!({ "title": "../../Winter: tyres?", "text": "The winter tyres are at Holm's." });
+    let kept = client.call("remember", &note);
+    let path = kept["structuredContent"]["path"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let folder = home.notes().canonicalize().unwrap().join("remembered");
+    assert!(path.starts_with(folder.to_str().unwrap()), "{path}");
+    let before = fs::read_to_string(&path).unwrap();
+    assert!(
+        before.contains("# ../../Winter: tyres?\n\nThe winter tyres"),
+        "{before}"
+    );
+    let again = client.call(
+        "remember",
+        &json!({ "title": "../../Winter: tyres?", "text": "Other." }),
+    );
+    assert_ne!(again["structuredContent"]["path"], path.as_str());
+    assert_eq!(fs::read_to_string(&path).unwrap(), before);
+    for bad in [
+        json!({ "title": "", "text": "x" }),
+        json!({ "title": "x", "text": "y".repeat(200_000) }),
+        json!({ "title": "x", "text": "y", "source": 7 }),
+    ] {
+        assert_eq!(client.call("remember", &bad)["isError"], true, "{bad}");
+    }
+    wait_for("the note is found", || {
+        service.best("winter tyres Holm").contains("at Holm's")
+    });
+    // A link in the place of the folder leads nowhere.
+    fs::rename(&folder, home.path("aside")).unwrap();
+    std::os::unix::fs::symlink(home.path("aside"), &folder).unwrap();
+    let led_out = client.call("remember", &json!({ "title": "x", "text": "y" }));
+    assert!(
+        text(&led_out).contains("leads out of its source"),
+        "{led_out}"
+    );
+    assert_eq!(client.end(), Some(0));
+}
+
+#[test]
+fn a_token_limits_what_an_agent_gets() {
+    let home = home();
+    home.add();
+    let diary = home.path("diary");
+    fs::create_dir(&diary).unwrap();
+    fs::write(
+        diary.join("diary.md"),
+        "# Diary\n\nThe door code is 7788.\n",
+    )
+    .unwrap();
+    home.json(&["add", diary.to_str().unwrap()]);
+    let arguments = ["token", "add", "agent", "--right", "read", "--source", "1"];
+    let made = home.json(&arguments);
+    let token = made["token"].as_str().unwrap();
+    let mut client = Client::start(&home, &["--as", "agent"]);
+    assert_eq!(client.tools(), ["search", "get_document", "list_sources"]);
+    let found = client.call("search", &json!({ "query": "door code" }));
+    assert!(!found.to_string().contains("7788"), "{found}");
+    let path = diary.canonicalize().unwrap().join("diary.md");
+    let hidden = client.call("get_document", &json!({ "path": path }));
+    assert!(text(&hidden).contains("there is no document"), "{hidden}");
+    assert_eq!(client.end(), Some(0));
+
+    let service = home.serve();
+    let list = message(1, "tools/list", &json!({}));
+    let (code, listed) = post(&service, token, &list);
+    assert_eq!(
+        (code, names(&listed["result"])),
+        (
+            200,
+            vec![
+                "search".to_owned(),
+                "get_document".to_owned(),
+                "list_sources".to_owned(),
+            ]
+        )
+    );
+    let call = json!({ "name": "search", "arguments": { "query": "door code" } });
+    let (_, found) = post(&service, token, &message(2, "tools/call", &call));
+    assert!(
+        !found.to_string().contains("7788") && found["result"].is_object(),
+        "{found}"
+    );
+    let (_, found) = post(&service, &service.token, &message(2, "tools/call", &call));
+    assert!(found.to_string().contains("7788"), "{found}");
+    assert_eq!(post(&service, "wrong", &list).0, 401);
+    let (code, said) = post(&service, token, &message(3, "initialize", &hello()));
+    assert_eq!(
+        (code, &said["result"]["serverInfo"]["name"]),
+        (200, &json!("coho"))
+    );
+    let resources = message(4, "resources/list", &json!({}));
+    let (_, listed) = post(&service, token, &resources);
+    assert_eq!(
+        listed["result"]["resources"].as_array().unwrap().len(),
+        2,
+        "{listed}"
+    );
+    // No session is kept, so that none can be taken over.
+    let get = service.agent.get(format!("{}/mcp", service.address));
+    let get = get.header("Authorization", format!("Bearer {token}"));
+    assert_eq!(get.call().unwrap().status().as_u16(), 405);
+}

@@ -1,0 +1,342 @@
+//! Attacks on the service: what must not get in, must not get out and must not bring it down.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::kit::{Home, Service};
+
+fn served(variables: &[(&str, &str)]) -> (Home, Service) {
+    let home = Home::new();
+    home.write(
+        "train.md",
+        "# Train\n\nThe night train to Rome leaves at 19:23.\n",
+    );
+    home.add();
+    let service = home.serve_with(variables);
+    (home, service)
+}
+
+fn connect(service: &Service) -> TcpStream {
+    let stream = TcpStream::connect(service.address.trim_start_matches("http://")).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    stream
+}
+
+/// Sends bytes as they are; what comes back until the other side closes.
+fn raw(service: &Service, request: &[u8]) -> String {
+    let mut stream = connect(service);
+    // It may be closed before all is sent.
+    let _ = stream.write_all(request);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn head(service: &Service, line: &str) -> String {
+    format!(
+        "{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: Bearer {}\r\n",
+        service.token
+    )
+}
+
+fn is_well(service: &Service) {
+    assert_eq!(
+        service.best("night train"),
+        "# Train\n\nThe night train to Rome leaves at 19:23."
+    );
+}
+
+#[test]
+fn bombs_in_heads_and_bodies_are_refused() {
+    let (_home, service) = served(&[]);
+    let start = head(&service, "GET /v1/status");
+    let many = format!("{start}{}\r\n", "X-A: b\r\n".repeat(1000));
+    assert!(
+        raw(&service, many.as_bytes()).starts_with("HTTP/1.1 431"),
+        "too many headers"
+    );
+    let long = format!("{start}X-A: {}\r\n\r\n", "b".repeat(10 << 20));
+    let answer = raw(&service, long.as_bytes());
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
+        "{answer}"
+    );
+    let path = format!(
+        "GET /{} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        "a".repeat(1 << 20)
+    );
+    let answer = raw(&service, path.as_bytes());
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+        "{answer}"
+    );
+    for bomb in [
+        format!(
+            "{{\"query\": {}{}}}",
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        ),
+        format!("{}{}", "{\"query\":".repeat(100_000), "}".repeat(100_000)),
+        "[".repeat(100_000),
+    ] {
+        let length = format!("Content-Length: {}\r\n\r\n{bomb}", bomb.len());
+        let start = head(&service, "POST /v1/search");
+        let request = format!("{start}Content-Type: application/json\r\n{length}");
+        let answer = raw(&service, request.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        let start = head(&service, "POST /mcp");
+        let accepts = "Accept: application/json, text/event-stream\r\n";
+        let request = format!("{start}Content-Type: application/json\r\n{accepts}{length}");
+        let answer = raw(&service, request.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    }
+    let chunked = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut endless = format!("{}{chunked}", head(&service, "POST /v1/search"));
+    for _ in 0..40 {
+        endless.push_str(&format!("{:x}\r\n{}\r\n", 1 << 20, " ".repeat(1 << 20)));
+    }
+    let answer = raw(&service, endless.as_bytes());
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 413"),
+        "{answer}"
+    );
+    is_well(&service);
+}
+
+#[test]
+fn who_dawdles_is_sent_away() {
+    let (_home, service) = served(&[("COHO_SERVE_HEAD_TIMEOUT_S", "1")]);
+    let mut idle = connect(&service);
+    let mut slow = connect(&service);
+    slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: 127.0")
+        .unwrap();
+    for stream in [&mut idle, &mut slow] {
+        let mut answer = Vec::new();
+        // The read would time out after half a minute.
+        stream.read_to_end(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+            "{answer}"
+        );
+    }
+    is_well(&service);
+}
+
+#[test]
+fn a_thousand_listeners_disturb_nobody() {
+    let (home, service) = served(&[]);
+    // Both ends may be in reach of one limit.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let count = limit.map_or(1000, |files| (files / 2).min(1000));
+    let request = format!(
+        "{}\r\n",
+        head(&service, "GET /v1/events").replace("close", "keep-alive")
+    );
+    let mut listeners = Vec::new();
+    for _ in 0..count {
+        let mut stream = connect(&service);
+        stream.write_all(request.as_bytes()).unwrap();
+        listeners.push(stream);
+    }
+    let mut first = [0; 12];
+    for stream in &mut listeners {
+        stream.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+    }
+    is_well(&service);
+    home.write("owl.md", "# Owl\n\nThe owl sleeps in the tower.\n");
+    crate::kit::wait_for("a new note is found", || {
+        service.best("owl tower").contains("owl")
+    });
+    drop(listeners);
+    assert_eq!(service.stop(), 0);
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_nothing() {
+    let home = Home::new();
+    home.write("owl.md", "# Owl\n\nThe owl sleeps in the tower.\n");
+    home.add();
+    let service = home.serve_into(&[("COHO_LOG", "debug")], std::process::Stdio::piped());
+    // A pipe holds 64 KiB.
+    for _ in 0..1500 {
+        assert_eq!(service.get("/v1/models").0, 200);
+    }
+    assert_eq!(service.stop(), 0);
+}
+
+#[test]
+fn no_path_leads_out() {
+    let (home, service) = served(&[]);
+    let secret = home.path("secret.md");
+    fs::write(&secret, "# Secret\n\nThe launch code is 0000.\n").unwrap();
+    std::os::unix::fs::symlink(&secret, home.notes().join("link.md")).unwrap();
+    std::os::unix::fs::symlink("/etc", home.notes().join("etc")).unwrap();
+    let (code, _) = service.post("/v1/sources/1/sync", &json!({}));
+    assert_eq!(code, 200);
+    for path in [
+        "/../../../../etc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/app.js/../../etc/passwd",
+        "//etc/passwd",
+        "/v1/documents/..%2f..%2fetc%2fpasswd",
+        "/v1/documents/../../token",
+        "/v1/answers/..%2f..%2ftoken",
+        "/v1/units/..%2ftoken",
+        "/v1/documents/1%00",
+    ] {
+        let answer = raw(
+            &service,
+            format!("{}\r\n", head(&service, &format!("GET {path}"))).as_bytes(),
+        );
+        assert!(answer.starts_with("HTTP/1.1 4"), "{path}: {answer}");
+        assert!(
+            !answer.contains("root:") && !answer.contains(&service.token),
+            "{path}"
+        );
+    }
+    let found = service
+        .post("/v1/search", &json!({ "query": "launch code root" }))
+        .1;
+    assert!(
+        !found.to_string().contains("0000") && !found.to_string().contains("root:"),
+        "{found}"
+    );
+    let documents = service.get("/v1/documents").1;
+    assert_eq!(
+        documents["documents"].as_array().unwrap().len(),
+        1,
+        "{documents}"
+    );
+}
+
+#[test]
+fn a_page_of_another_site_gets_nothing() {
+    let (_home, service) = served(&[]);
+    let body = json!({ "query": "night train" }).to_string();
+    let send = |headers: &str| {
+        let start = head(&service, "POST /v1/search");
+        let request = format!(
+            "{start}Content-Length: {}\r\n{headers}\r\n{body}",
+            body.len()
+        );
+        raw(&service, request.as_bytes())
+    };
+    let json = "Content-Type: application/json\r\n";
+    assert!(send(json).starts_with("HTTP/1.1 200"));
+    // What a form or a script without leave can send.
+    for kind in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+    ] {
+        assert!(
+            send(&format!("Content-Type: {kind}\r\n")).starts_with("HTTP/1.1 415"),
+            "{kind}"
+        );
+    }
+    assert!(send("").starts_with("HTTP/1.1 415"));
+    for origin in [
+        "null",
+        "https://evil.example",
+        "http://127.0.0.1.evil.example",
+    ] {
+        let answer = send(&format!("{json}Origin: {origin}\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 403"), "{origin}");
+    }
+    let answer = send(&format!("{json}Origin: http://127.0.0.1:7621\r\n"));
+    assert!(
+        !answer
+            .to_lowercase()
+            .contains("access-control-allow-origin"),
+        "{answer}"
+    );
+    let preflight = raw(
+        &service,
+        b"OPTIONS /v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
+          Origin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\n\r\n",
+    );
+    assert!(preflight.starts_with("HTTP/1.1 403"), "{preflight}");
+}
+
+#[test]
+fn what_is_asked_and_noted_is_not_in_the_logs() {
+    let home = Home::new();
+    home.write(
+        "plan.md",
+        "# Zeppelin\n\nThe zeppelin lands on Tuesday at the quarry.\n",
+    );
+    home.write("broken.pdf", "zeppelin");
+    home.add();
+    let service = home.serve_with(&[("COHO_LOG", "debug")]);
+    let question = json!({ "question": "Where does the zeppelin land?", "strategy": "naive" });
+    let (_, answer) = service.post("/v1/ask", &question);
+    service.post("/v1/search", &json!({ "query": "zeppelin \"quarry" }));
+    service.post("/v1/ask", &json!({ "question": "zeppelin", "k": 0 }));
+    service.get("/v1/answers/zeppelin");
+    let made = service.post("/v1/tokens", &json!({ "name": "editor" })).1;
+    let id = answer["id"].as_str().unwrap();
+    let feedback = json!({ "verdict": "good", "note": "zeppelin" });
+    service.post(&format!("/v1/answers/{id}/feedback"), &feedback);
+    service.post("/v1/writeback", &json!({}));
+    home.write("plan.md", "# Zeppelin\n\nThe zeppelin was sold.\n");
+    crate::kit::wait_for("the edit is found", || {
+        service.best("zeppelin").contains("sold")
+    });
+    let tokens = [
+        service.token.clone(),
+        made["token"].as_str().unwrap().to_owned(),
+    ];
+    assert_eq!(service.stop(), 0);
+    let log = fs::read_to_string(home.path("service.log")).unwrap();
+    assert!(log.contains("request"), "{log}");
+    for private in ["quarry", "Tuesday", "land?", "sold", &tokens[0], &tokens[1]] {
+        assert!(!log.contains(private), "{private} in {log}");
+    }
+    // The path of a request is logged, and it may be anything; a note's name is none of ours.
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| line.to_lowercase().contains("zeppelin"))
+        .collect();
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.contains("/v1/answers/zeppelin")),
+        "{lines:#?}"
+    );
+}
+
+/// Values of a problem that come from a client do not become part of a page.
+#[test]
+fn problems_are_never_pages() {
+    let (_home, service) = served(&[]);
+    let script = "<script>alert(1)</script>";
+    let answer = raw(
+        &service,
+        format!(
+            "{}\r\n",
+            head(
+                &service,
+                "GET /v1/answers/%3Cscript%3Ealert(1)%3C%2Fscript%3E"
+            )
+        )
+        .as_bytes(),
+    );
+    assert!(
+        answer.contains("content-type: application/problem+json"),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("x-content-type-options: nosniff"),
+        "{answer}"
+    );
+    let (code, problem) = service.post("/v1/search", &json!({ "query": script, "k": 0 }));
+    assert_eq!((code, &problem["code"]), (400, &Value::from("bad_k")));
+}
