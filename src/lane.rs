@@ -147,6 +147,26 @@ impl<S: 'static> Lane<S> {
                 let _ = send.send(job(state));
             }
         });
+        self.push(priority, boxed)?;
+        Ok(Reply {
+            lane: self.name,
+            receive,
+        })
+    }
+
+    /// Queues `job`, which tells its result by itself.
+    ///
+    /// # Errors
+    /// [`LaneError::Busy`] when the queue of that priority is full.
+    pub fn hand(
+        &self,
+        priority: Priority,
+        job: impl FnOnce(&mut S) + Send + 'static,
+    ) -> Result<(), LaneError> {
+        self.push(priority, Box::new(job))
+    }
+
+    fn push(&self, priority: Priority, job: Job<S>) -> Result<(), LaneError> {
         let mut queues = self.shared.lock();
         let queue = match priority {
             Priority::Urgent => &mut queues.urgent,
@@ -158,13 +178,10 @@ impl<S: 'static> Lane<S> {
                 capacity: self.capacity,
             });
         }
-        queue.push_back(boxed);
+        queue.push_back(job);
         drop(queues);
         self.shared.wake.notify_one();
-        Ok(Reply {
-            lane: self.name,
-            receive,
-        })
+        Ok(())
     }
 }
 

@@ -13,14 +13,16 @@ pub mod onnx;
 pub mod rerank;
 pub mod server;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use generate::Generator;
+use tokio::sync::oneshot;
 
 use crate::error::{Fault, Kind};
-use crate::lane::{Lane, LaneError, Priority, Reply};
+use crate::lane::{Lane, LaneError, Priority, Reply, promise};
 
 /// Why a model could not do its part.
 #[derive(Debug, thiserror::Error)]
@@ -182,6 +184,13 @@ const EMBED_BATCH: usize = 4;
 /// So few passages are not background work.
 const HANDFUL: usize = 2 * EMBED_BATCH;
 
+/// Queries that are embedded together at most, and bytes of one that goes with others.
+const QUERIES_AT_ONCE: usize = 8;
+const SHORT_QUERY: usize = 200;
+
+/// Jobs that wait at most, before others are told "busy".
+const QUEUE: usize = 64;
+
 type Loaded = Result<Box<dyn Embedder>, EngineError>;
 type Load = dyn Fn() -> Loaded + Send + Sync;
 
@@ -209,7 +218,12 @@ pub struct EmbedderHandle {
     queries: Arc<Lane<Lazy>>,
     passages: Arc<Lane<Lazy>>,
     embedded: Arc<AtomicU64>,
+    /// Queries that wait; while there are some, a job for them is on its way.
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
+
+/// A query that waits for its vector.
+type Asked = (String, oneshot::Sender<Result<Vec<f32>, EngineError>>);
 
 impl EmbedderHandle {
     /// Starts the lanes. `load` runs at once for queries, and once more for passages when the
@@ -221,7 +235,7 @@ impl EmbedderHandle {
         let load: Arc<Load> = Arc::new(load);
         let for_queries = Arc::clone(&load);
         let (ready, wait) = std::sync::mpsc::sync_channel::<()>(1);
-        let queries = Lane::spawn("coho-query", 64, move || {
+        let queries = Lane::spawn("coho-query", QUEUE, move || {
             let loaded = Some(for_queries());
             let _ = ready.send(());
             Lazy {
@@ -229,7 +243,7 @@ impl EmbedderHandle {
                 load: for_queries,
             }
         })?;
-        let passages = Lane::spawn("coho-embed", 64, move || {
+        let passages = Lane::spawn("coho-embed", QUEUE, move || {
             // What both need once (ONNX Runtime itself) is not loaded by the one that yields: on a
             // busy machine everybody would wait for it.
             let _ = wait.recv();
@@ -241,20 +255,29 @@ impl EmbedderHandle {
             queries: Arc::new(queries),
             passages: Arc::new(passages),
             embedded: Arc::new(AtomicU64::new(0)),
+            asked: Arc::default(),
         })
     }
 
-    /// Embeds one query.
+    /// Embeds one query, and with it those that came while another was embedded: several cost
+    /// little more than one.
     ///
     /// # Errors
     /// [`EngineError::Lane`] when the queue is full.
     pub fn query(&self, text: String) -> Result<Reply<Result<Vec<f32>, EngineError>>, EngineError> {
-        Ok(self.queries.submit(Priority::Urgent, move |model| {
-            let mut vectors = model.embed(&[text])?;
-            vectors.pop().ok_or_else(|| EngineError::Run {
-                reason: "no vector came back".into(),
-            })
-        })?)
+        let (send, reply) = promise("the embedding model");
+        let theirs = Arc::clone(&self.asked);
+        let mut waiting = lock(&self.asked);
+        if waiting.len() >= QUEUE {
+            let (lane, capacity) = ("the embedding model", QUEUE);
+            return Err(LaneError::Busy { lane, capacity }.into());
+        }
+        if waiting.is_empty() {
+            self.queries
+                .hand(Priority::Urgent, move |model| embed_queries(model, &theirs))?;
+        }
+        waiting.push((text, send));
+        Ok(reply)
     }
 
     /// Embeds a few short texts with the urgency of a query, those of like length together; blocks.
@@ -315,8 +338,7 @@ impl EmbedderHandle {
         order.sort_by_key(|i| std::cmp::Reverse(texts[*i].len()));
         let mut texts: Vec<Option<String>> = texts.into_iter().map(Some).collect();
         let mut vectors: Vec<Vec<f32>> = vec![Vec::new(); texts.len()];
-        let mut waiting: std::collections::VecDeque<(Vec<usize>, Reply<_>)> =
-            std::collections::VecDeque::new();
+        let mut waiting: VecDeque<(Vec<usize>, Reply<_>)> = VecDeque::new();
         let mut batches = order.chunks(EMBED_BATCH);
         loop {
             // Two in flight: the lane never waits for us, and a query waits for one batch at most.
@@ -344,6 +366,37 @@ impl EmbedderHandle {
     /// Passages embedded since the start.
     pub fn embedded(&self) -> u64 {
         self.embedded.load(Ordering::Relaxed)
+    }
+}
+
+fn lock(asked: &Mutex<Vec<Asked>>) -> MutexGuard<'_, Vec<Asked>> {
+    asked.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Embeds the queries that wait, as many short ones together as go together.
+fn embed_queries(model: &mut Lazy, asked: &Mutex<Vec<Asked>>) {
+    let mut waiting = std::mem::take(&mut *lock(asked));
+    // Who has gone away needs no answer.
+    waiting.retain(|(_, send)| !send.is_closed());
+    let mut waiting = VecDeque::from(waiting);
+    while !waiting.is_empty() {
+        let short = |(text, _): &&Asked| text.len() <= SHORT_QUERY;
+        // All are padded to the longest: a long one goes alone.
+        let together = waiting.iter().take(QUERIES_AT_ONCE).take_while(short);
+        let together = together.count().max(1);
+        let (texts, senders): (Vec<String>, Vec<_>) = waiting.drain(..together).unzip();
+        match model.embed(&texts) {
+            Ok(vectors) => {
+                for (send, vector) in senders.into_iter().zip(vectors) {
+                    let _ = send.send(Ok(vector));
+                }
+            }
+            Err(error) => {
+                for send in senders {
+                    let _ = send.send(Err(error.again()));
+                }
+            }
+        }
     }
 }
 
@@ -431,5 +484,40 @@ mod tests {
         assert_eq!(LOADED.load(Ordering::Relaxed), 2);
         assert_eq!((handle.embedded(), told), (17, 17));
         assert!(handle.passages(Vec::new(), |_| {}).unwrap().is_empty());
+    }
+
+    static GATE: Mutex<()> = Mutex::new(());
+    static BATCHES: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
+    struct Gated;
+
+    impl Embedder for Gated {
+        fn embed(&mut self, texts: &[String]) -> Result<Vec<Vec<f32>>, EngineError> {
+            BATCHES.lock().unwrap().push(texts.len());
+            drop(GATE.lock());
+            Fake.embed(texts)
+        }
+    }
+
+    #[test]
+    fn queries_that_come_meanwhile_are_embedded_together() {
+        let handle = EmbedderHandle::spawn(|| Ok(Box::new(Gated))).unwrap();
+        let gate = GATE.lock().unwrap();
+        let first = handle.query("a".into()).unwrap();
+        while BATCHES.lock().unwrap().is_empty() {
+            std::thread::yield_now();
+        }
+        let long = "x".repeat(SHORT_QUERY + 1);
+        let texts = ["bb", "ccc", "dropped", &long, "dddd"];
+        let mut replies: Vec<_> = texts.iter().map(|t| handle.query((*t).into())).collect();
+        drop(replies.remove(2));
+        drop(gate);
+        assert_eq!(first.wait().unwrap().unwrap(), [1.0]);
+        let lengths: Vec<f32> = replies
+            .into_iter()
+            .map(|reply| reply.unwrap().wait().unwrap().unwrap()[0])
+            .collect();
+        assert_eq!(lengths, [2.0, 3.0, 201.0, 4.0]);
+        assert_eq!(*BATCHES.lock().unwrap(), [1, 2, 1, 1]);
     }
 }

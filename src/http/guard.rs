@@ -8,7 +8,7 @@ use super::failure::refusal;
 use super::routes::blocking;
 use super::wire::Problem;
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -82,14 +82,21 @@ fn is_ours(context: &Context, authority: &str) -> bool {
 }
 
 /// Gives every request an id, which the response and every problem carry.
-pub(super) async fn request_id(request: Request, next: Next) -> Response {
+pub(super) async fn request_id(
+    State(context): State<Context>,
+    request: Request,
+    next: Next,
+) -> Response {
     let id = uuid::Uuid::now_v7().to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let started = std::time::Instant::now();
     let mut response = next.run(request).await;
     let status = response.status();
     let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let status_code = status.as_u16();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    context.meter.count(route, status_code, started.elapsed());
     // Probes come every second and say nothing.
     if matches!(path.as_str(), "/healthz" | "/readyz") {
         tracing::debug!(%method, path, status = status_code, took_ms, request_id = id, "probe");

@@ -8,6 +8,7 @@ mod caller;
 mod connections;
 mod failure;
 mod guard;
+mod meter;
 mod openai;
 mod openapi;
 mod page;
@@ -26,7 +27,7 @@ use axum::routing::get;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::Service;
@@ -34,12 +35,16 @@ use crate::app::tokens::random_token;
 use crate::mcp::Tools;
 use crate::store::StoreError;
 use caller::Door;
+use meter::Meter;
 pub use openai::{ChatBody, EmbeddingsBody};
 pub use openapi::document;
 pub use wire::{AskBody, FeedbackBody, Problem, SearchBody, SignalBody, SourceBody, UnitBody};
 
 /// How long open connections may take to end once the service is asked to.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// More at once would wait for each other: enough to embed their queries together.
+const SEARCHES_AT_ONCE: usize = 8;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -49,6 +54,10 @@ pub struct Context {
     hosts: Arc<[String]>,
     /// Set once the embedding model has answered.
     ready: Arc<AtomicBool>,
+    /// What `/metrics` tells of requests.
+    meter: Arc<Meter>,
+    /// How many more searches may go on at once.
+    searches: Arc<Semaphore>,
     /// Turns true when the service ends; streams end with it.
     closing: watch::Receiver<bool>,
 }
@@ -75,6 +84,8 @@ pub async fn serve(
         door: Arc::new(Door::new(Arc::clone(&service), token)),
         hosts: hosts.into(),
         ready: Arc::clone(&ready),
+        meter: Arc::default(),
+        searches: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)),
         closing,
         service: Arc::clone(&service),
     };
@@ -166,7 +177,10 @@ fn router(context: Context) -> Router {
         .method_not_allowed_fallback(routes::wrong_method)
         .layer(middleware::from_fn_with_state(context.clone(), guard::host))
         .layer(CatchPanicLayer::custom(failure::panicked))
-        .layer(middleware::from_fn(guard::request_id))
+        .layer(middleware::from_fn_with_state(
+            context.clone(),
+            guard::request_id,
+        ))
         .with_state(context)
 }
 

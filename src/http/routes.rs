@@ -102,6 +102,7 @@ pub(super) async fn metrics(State(context): State<Context>) -> Outcome<Response>
         }
         let _ = writeln!(text, "{name}{labels} {value}");
     }
+    context.meter.write(&mut text);
     let kind = [(
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",
@@ -123,6 +124,7 @@ pub(super) async fn wrong_method() -> Refusal {
 }
 
 pub(super) async fn search(
+    State(context): State<Context>,
     May(caller, _): May<Read>,
     Body(body): Body<SearchBody>,
 ) -> Outcome<Json<Found>> {
@@ -131,6 +133,7 @@ pub(super) async fn search(
     query.literal = body.literal;
     query.rerank = body.rerank.unwrap_or(query.rerank);
     query.explain = body.explain;
+    let _turn = context.searches.acquire().await;
     blocking(move || app.search(&query)).await.map(Json)
 }
 

@@ -339,6 +339,10 @@ pub struct KeptAnswer {
     pub tokens: TokenTotals,
 }
 
+/// Connections that are kept for the next: one is opened and taught its statements in the time of a
+/// search.
+const IDLE_CONNECTIONS: usize = 12;
+
 /// The ledger, opened for reading or for both.
 pub struct Ledger {
     path: PathBuf,
@@ -494,7 +498,7 @@ impl Ledger {
 
     fn give(&self, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < 4 {
+        if idle.len() < IDLE_CONNECTIONS {
             idle.push(connection);
         }
     }

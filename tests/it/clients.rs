@@ -251,4 +251,6 @@ fn the_page_runs_nothing_but_its_own() {
         text.contains("coho_documents 2\n") && !text.contains("shed"),
         "{text}"
     );
+    let ready = "coho_request_seconds_count{route=\"/readyz\",status=\"200\"} ";
+    assert!(text.contains(ready), "{text}");
 }

@@ -279,10 +279,14 @@ async function status() {
     "Units contested": said.units.contested,
     Embedding: said.models.embedder,
     "Language model": said.models.generator || "none: answers are quotes",
-    "On disk": mib(said.disk.ledger_bytes + said.disk.vector_bytes + said.disk.term_bytes),
+    "Tokens read and written": `${said.tokens.prompt} and ${said.tokens.generated}`,
     "Files not read": said.problems,
-    "What left this machine": "nothing",
+    "What can leave this machine": said.network.beyond.join("; ") || "nothing",
+    "Kept from leaving by the system": said.network.enforced ? "yes" : "no (serve --air-gap)",
   };
+  // Who may see a part of the notes is not told of the whole.
+  if (said.disk) facts["On disk"] = mib(said.disk.ledger_bytes + said.disk.vector_bytes + said.disk.term_bytes);
+  if (said.tokens.spared !== null) facts["Spared"] = said.tokens.spared.toFixed(2);
   $("facts").replaceChildren(
     ...Object.entries(facts).flatMap(([name, value]) => [element("dt", name), element("dd", String(value))]),
   );
