@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/coho/target
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 COHO := $(CARGO_TARGET_DIR)/debug/coho
 
-.PHONY: help setup build models demo test lint doc golden bench bench-ingest retrieval answers abstention evidence writeback learning clients scale chunks tune smoke kills converge files fuzz release install clean-demo
+.PHONY: help setup build models demo test lint doc golden bench bench-ingest retrieval answers abstention evidence writeback learning clients load test-connectors scale chunks tune smoke kills converge files fuzz release install clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,12 @@ clients: models ## drive the service with the official clients of OpenAI and MCP
 	@test -d $(CLIENTS)/node_modules || npm install --silent --prefix $(CLIENTS) playwright-core@1.64.1 axe-core
 	@$(CLIENTS)/bin/python tests/clients.py $(COHO) $$(command -v chromium >/dev/null && echo node $(CLIENTS) $(CLIENTS)/pictures \
 		|| echo "the page is not tried: install chromium" >&2)
+
+load: models ## many clients at once, and an hour of mixed load (COHO_EVAL_DATA, wrk; COHO_LOAD_MINUTES)
+	@python3 tests/load.py $(COHO)
+
+test-connectors: models ## drive the editor plugins headless against a real service (neovim)
+	@python3 tests/connectors.py $(COHO)
 
 tune: models ## look for better weights of the ranking on the same sets; changes nothing
 	$(EVAL) tune $(TUNED) --split test --limit 800 --json > .weights.json && mv .weights.json eval/results/weights.json

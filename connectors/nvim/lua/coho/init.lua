@@ -1,0 +1,340 @@
+-- Asking, searching, and what is related; see `:help coho`.
+local M = {}
+
+M.options = {
+  -- The data folder; found as coho finds it.
+  home = nil,
+  -- Another address and token than those of the service on that folder.
+  address = nil,
+  token = nil,
+  -- How wide the window of answers is.
+  width = 72,
+  -- Where hits go: "quickfix", or "select" for whatever stands behind vim.ui.select.
+  hits = "quickfix",
+  -- Hits at most.
+  k = 20,
+}
+
+--- Sets options; not needed to use the plugin.
+function M.setup(options)
+  M.options = vim.tbl_extend("force", M.options, options or {})
+end
+
+local function tell(text, level)
+  vim.notify("coho: " .. text, level or vim.log.levels.ERROR)
+end
+
+local function service()
+  return require("coho.service")
+end
+
+-- The answer at hand: its buffer, its id, its citations, and what stops it.
+local at_hand = {}
+
+local function buffer()
+  if at_hand.buffer and vim.api.nvim_buf_is_valid(at_hand.buffer) then
+    return at_hand.buffer
+  end
+  local made = vim.api.nvim_create_buf(false, true)
+  vim.api.nvim_buf_set_name(made, "coho://answer")
+  vim.bo[made].filetype = "markdown"
+  vim.bo[made].bufhidden = "hide"
+  local function key(keys, run)
+    vim.api.nvim_buf_set_keymap(made, "n", keys, "", { callback = run, noremap = true, silent = true })
+  end
+  key("gf", M.follow)
+  key("<CR>", M.follow)
+  key("+", M.good)
+  key("-", M.bad)
+  key("q", function()
+    vim.cmd("close")
+  end)
+  key("<C-c>", M.stop)
+  at_hand.buffer = made
+  return made
+end
+
+local function window()
+  local shown = vim.fn.bufwinid(buffer())
+  if shown ~= -1 then
+    return shown
+  end
+  local before = vim.api.nvim_get_current_win()
+  vim.cmd("botright vertical " .. M.options.width .. "split")
+  local made = vim.api.nvim_get_current_win()
+  vim.api.nvim_win_set_buf(made, buffer())
+  vim.wo[made].wrap = true
+  vim.wo[made].linebreak = true
+  vim.api.nvim_set_current_win(before)
+  return made
+end
+
+local function show(lines)
+  local to = buffer()
+  vim.bo[to].modifiable = true
+  vim.api.nvim_buf_set_lines(to, 0, -1, false, lines)
+  vim.bo[to].modifiable = false
+end
+
+local function append(text)
+  local to = buffer()
+  local last = vim.api.nvim_buf_line_count(to) - 1
+  local line = vim.api.nvim_buf_get_lines(to, last, last + 1, false)[1]
+  vim.bo[to].modifiable = true
+  vim.api.nvim_buf_set_text(to, last, #line, last, #line, vim.split(text, "\n"))
+  vim.bo[to].modifiable = false
+end
+
+local function place(citation)
+  local lines = citation.lines
+  if type(lines) == "table" then
+    return citation.path .. ":" .. lines[1]
+  end
+  if type(citation.page) == "number" then
+    return citation.path .. " page " .. citation.page
+  end
+  return citation.path
+end
+
+-- The question above, the whole answer, and where its marks lead.
+local function finished(question, answer)
+  local lines = { "> " .. question:gsub("%s+", " "), "" }
+  vim.list_extend(lines, vim.split(answer.answer, "\n"))
+  table.insert(lines, "")
+  for _, citation in ipairs(answer.citations) do
+    table.insert(lines, "[" .. citation.n .. "] " .. place(citation))
+  end
+  show(lines)
+  at_hand.id = answer.id
+  at_hand.citations = answer.citations
+end
+
+local function selected(given)
+  if given.range == 0 then
+    return given.args
+  end
+  local lines = vim.api.nvim_buf_get_lines(0, given.line1 - 1, given.line2, false)
+  local text = vim.trim(table.concat(lines, "\n"))
+  return given.args == "" and text or given.args .. "\n" .. text
+end
+
+--- Asks; the answer is written into a window of its own while it comes.
+function M.ask(given)
+  local question = vim.trim(selected(given))
+  if question == "" then
+    vim.ui.input({ prompt = "Ask your notes: " }, function(typed)
+      if typed and vim.trim(typed) ~= "" then
+        M.ask({ args = typed, range = 0 })
+      end
+    end)
+    return
+  end
+  M.stop()
+  window()
+  show({ "> " .. question:gsub("%s+", " "):sub(1, 500), "", "" })
+  at_hand.id, at_hand.citations = nil, {}
+  local ended = false
+  local function heard(name, value)
+    if name == "token" then
+      append(value.text)
+    elseif name == "citation" then
+      table.insert(at_hand.citations, value)
+    elseif name == "done" then
+      ended = true
+      finished(question, value)
+    elseif name == "error" then
+      ended = true
+      tell(value.detail or "the answer failed")
+    end
+  end
+  local body = { question = question, stream = true }
+  at_hand.stop = service().call("POST", "/v1/ask", body, function(failed)
+    at_hand.stop = nil
+    if failed then
+      tell(failed)
+    elseif not ended then
+      tell("the answer broke off; ask again")
+    end
+  end, heard)
+end
+
+--- Stops the answer that is being written; what is there stays.
+function M.stop()
+  if at_hand.stop then
+    at_hand.stop()
+    at_hand.stop = nil
+  end
+end
+
+-- The citation that the cursor is on: in a mark [n], or in the line of one.
+local function under_cursor()
+  local line = vim.api.nvim_get_current_line()
+  local column = vim.api.nvim_win_get_cursor(0)[2] + 1
+  local wanted = line:match("^%[(%d+)%] ")
+  local from = 1
+  while not wanted do
+    local first, last, n = line:find("%[(%d+)%]", from)
+    if not first then
+      break
+    end
+    if first <= column and column <= last then
+      wanted = n
+    end
+    from = last + 1
+  end
+  for _, citation in ipairs(at_hand.citations or {}) do
+    if citation.n == tonumber(wanted) then
+      return citation
+    end
+  end
+end
+
+-- Opens a file at a line, in a window that shows no answer.
+local function open(path, line)
+  if vim.fn.filereadable(path) == 0 then
+    tell(path .. " is not there any more: search for what it said")
+    return false
+  end
+  local answers = at_hand.buffer and vim.fn.bufwinid(at_hand.buffer) or -1
+  if vim.api.nvim_get_current_win() == answers then
+    vim.cmd("wincmd p")
+    if vim.api.nvim_get_current_win() == answers then
+      vim.cmd("leftabove vnew")
+    end
+  end
+  -- An unsaved buffer is hidden, never lost.
+  local done, why = pcall(vim.cmd, "hide edit " .. vim.fn.fnameescape(path))
+  if not done then
+    tell(tostring(why))
+    return false
+  end
+  local last = vim.api.nvim_buf_line_count(0)
+  vim.api.nvim_win_set_cursor(0, { math.max(1, math.min(line or 1, last)), 0 })
+  return true
+end
+
+--- Follows the citation under the cursor to its file and line.
+function M.follow()
+  local citation = under_cursor()
+  if not citation then
+    tell("there is no citation under the cursor", vim.log.levels.WARN)
+    return
+  end
+  local line = type(citation.lines) == "table" and citation.lines[1] or 1
+  if open(citation.path, line) and at_hand.id then
+    service().call("POST", "/v1/answers/" .. at_hand.id .. "/signals", { kind = "opened" }, function() end)
+  end
+end
+
+local function judge(verdict)
+  if not at_hand.id then
+    tell("there is no answer to judge yet: `:CohoAsk` first", vim.log.levels.WARN)
+    return
+  end
+  service().call("POST", "/v1/answers/" .. at_hand.id .. "/feedback", { verdict = verdict }, function(failed)
+    if failed then
+      tell(failed)
+    else
+      tell("noted: " .. verdict, vim.log.levels.INFO)
+    end
+  end)
+end
+
+function M.good()
+  judge("good")
+end
+
+function M.bad()
+  judge("bad")
+end
+
+local function item(hit)
+  local line = type(hit.lines) == "table" and hit.lines[1] or 1
+  local heading = type(hit.heading) == "string" and hit.heading .. ": " or ""
+  local text = hit.text:gsub("%s+", " "):sub(1, 200)
+  return { filename = hit.path, lnum = line, text = heading .. text }
+end
+
+local function list(title, items)
+  if #items == 0 then
+    tell("nothing was found", vim.log.levels.INFO)
+    return
+  end
+  if M.options.hits == "select" then
+    local function shown(hit)
+      return vim.fn.fnamemodify(hit.filename, ":t") .. ":" .. hit.lnum .. " " .. hit.text
+    end
+    vim.ui.select(items, { prompt = title, format_item = shown }, function(chosen)
+      if chosen then
+        open(chosen.filename, chosen.lnum)
+      end
+    end)
+    return
+  end
+  vim.fn.setqflist({}, " ", { title = title, items = items })
+  vim.cmd("botright copen")
+end
+
+--- Hits for a query, as quickfix items. `found(error, items)` is called once.
+function M.find(body, found)
+  body.k = body.k or M.options.k
+  return service().call("POST", "/v1/search", body, function(failed, value)
+    if failed or not value then
+      found(failed or "coho said nothing", {})
+      return
+    end
+    found(nil, vim.tbl_map(item, value.hits))
+  end)
+end
+
+--- Searches, with words, "phrases", -without and filters such as tag:work.
+function M.search(given)
+  local query = vim.trim(given.args or "")
+  if query == "" then
+    vim.ui.input({ prompt = "Search your notes: " }, function(typed)
+      if typed and vim.trim(typed) ~= "" then
+        M.search({ args = typed })
+      end
+    end)
+    return
+  end
+  M.find({ query = query }, function(failed, items)
+    if failed then
+      tell(failed)
+    else
+      list("coho: " .. query, items)
+    end
+  end)
+end
+
+--- What other notes say about the paragraph under the cursor.
+function M.related()
+  local here = vim.api.nvim_win_get_cursor(0)[1]
+  local lines = vim.api.nvim_buf_get_lines(0, 0, -1, false)
+  local first, last = here, here
+  while first > 1 and vim.trim(lines[first - 1]) ~= "" do
+    first = first - 1
+  end
+  while last < #lines and vim.trim(lines[last + 1]) ~= "" do
+    last = last + 1
+  end
+  local text = vim.trim(table.concat(vim.list_slice(lines, first, last), "\n"))
+  if text == "" then
+    tell("there is no paragraph under the cursor", vim.log.levels.WARN)
+    return
+  end
+  local own = vim.loop.fs_realpath(vim.api.nvim_buf_get_name(0))
+  local query = vim.fn.strcharpart(text, 0, 2000)
+  M.find({ query = query, literal = true }, function(failed, items)
+    if failed then
+      tell(failed)
+      return
+    end
+    local others = vim.tbl_filter(function(hit)
+      return hit.filename ~= own
+    end, items)
+    list("coho: related", others)
+  end)
+end
+
+return M

@@ -1,0 +1,161 @@
+-- The running service: where it is, what it wants to see, and requests to it by curl.
+-- Nothing here blocks: answers come to callbacks, on the main loop.
+local M = {}
+
+local function read(path)
+  local file = io.open(path, "r")
+  if not file then
+    return nil
+  end
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+--- The folder in which coho keeps its data, as coho itself finds it.
+function M.home()
+  local set = require("coho").options.home or vim.env.COHO_HOME
+  if set and set ~= "" then
+    return set
+  end
+  if vim.fn.has("mac") == 1 then
+    return vim.fn.expand("~/Library/Application Support/coho")
+  end
+  local data = vim.env.XDG_DATA_HOME
+  if not data or data == "" then
+    data = vim.fn.expand("~/.local/share")
+  end
+  return data .. "/coho"
+end
+
+--- Address and token of the service, or what to do to have one.
+function M.find()
+  local home = M.home()
+  local options = require("coho").options
+  local address = options.address
+  if not address then
+    local said = read(home .. "/service.json")
+    local ok, announced = pcall(vim.json.decode, said or "")
+    if not ok or not announced.address then
+      return nil, "no coho is running on " .. home .. ": start `coho serve`"
+    end
+    address = "http://" .. announced.address
+  end
+  local token = options.token or read(home .. "/token")
+  if not token then
+    return nil, "there is no token in " .. home .. ": is that the data folder of `coho status`?"
+  end
+  return { address = address, token = vim.trim(token) }
+end
+
+-- A string as curl's config files want it.
+local function quoted(text)
+  local escapes = { ["\\"] = "\\\\", ['"'] = '\\"', ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
+  return '"' .. text:gsub('[\\"\n\r\t]', escapes) .. '"'
+end
+
+local function said_by(body, status)
+  local ok, problem = pcall(vim.json.decode, body)
+  if ok and type(problem) == "table" and problem.detail then
+    if problem.code == "no_such_route" then
+      return "this coho is too old for the plugin: it lacks a route"
+    end
+    if type(problem.hint) == "string" then
+      return problem.detail .. ": " .. problem.hint
+    end
+    return problem.detail
+  end
+  return "coho answered with status " .. status
+end
+
+-- What curl takes in a line of its settings; far more than any question.
+local MOST_BYTES = 64 * 1024
+
+local MARK = "coho-status:"
+
+--- Sends a request. `done(error, value)` is called once; `event(name, value)` for every
+--- server-sent event before it. Returns what stops it.
+function M.call(method, path, body, done, event)
+  local service, missing = M.find()
+  if not service then
+    vim.schedule(function()
+      done(missing)
+    end)
+    return function() end
+  end
+  local sent = body and vim.json.encode(body)
+  if sent and #sent > MOST_BYTES then
+    vim.schedule(function()
+      done("that is too much for one question (" .. math.floor(#sent / 1024) .. " KiB): select less")
+    end)
+    return function() end
+  end
+  -- By stdin: the token is in no list of processes.
+  local config = {
+    "url = " .. quoted(service.address .. path),
+    "request = " .. quoted(method),
+    "header = " .. quoted("Authorization: Bearer " .. service.token),
+    "noproxy = \"*\"",
+    "write-out = " .. quoted("\n" .. MARK .. "%{http_code}"),
+  }
+  if sent then
+    table.insert(config, 'header = "Content-Type: application/json"')
+    table.insert(config, "data-raw = " .. quoted(sent))
+  end
+  local rest, lines, name, stopped = "", {}, "", false
+  local status
+  local function line_came(line)
+    if vim.startswith(line, MARK) then
+      status = tonumber(line:sub(#MARK + 1))
+    elseif event and vim.startswith(line, "event: ") then
+      name = line:sub(8)
+    elseif event and vim.startswith(line, "data: ") then
+      local ok, value = pcall(vim.json.decode, line:sub(7))
+      if ok and not stopped then
+        event(name, value)
+      end
+    else
+      table.insert(lines, line)
+    end
+  end
+  local job = vim.fn.jobstart({ "curl", "--silent", "--no-buffer", "--connect-timeout", "5", "--config", "-" }, {
+    on_stdout = function(_, pieces)
+      rest = rest .. pieces[1]
+      for at = 2, #pieces do
+        line_came(rest)
+        rest = pieces[at]
+      end
+    end,
+    on_exit = function(_, code)
+      line_came(rest)
+      if stopped then
+        return
+      end
+      if code == 7 or code == 28 then
+        done("coho does not answer at " .. service.address .. ": start `coho serve`")
+      elseif code ~= 0 then
+        done("the connection to coho broke off (curl says " .. code .. "); try again")
+      elseif status >= 400 then
+        done(said_by(table.concat(lines, "\n"), status))
+      else
+        local text = vim.trim(table.concat(lines, "\n"))
+        local ok, value = pcall(vim.json.decode, text)
+        done(nil, ok and value or nil)
+      end
+    end,
+  })
+  if job <= 0 then
+    vim.schedule(function()
+      done("curl is missing: install it")
+    end)
+    return function() end
+  end
+  vim.fn.chansend(job, table.concat(config, "\n") .. "\n")
+  vim.fn.chanclose(job, "stdin")
+  return function()
+    stopped = true
+    vim.fn.jobstop(job)
+  end
+end
+
+return M

@@ -1,0 +1,208 @@
+-- Run headless by tests/connectors.py against a real `coho serve` on the sample vault.
+-- COHO_HOME leads to it; COHO_NOTES is the folder of notes.
+local failures = 0
+
+local function check(name, condition, said)
+  io.stdout:write((condition and "ok   " or "FAIL ") .. name .. "\n")
+  if not condition then
+    failures = failures + 1
+    io.stdout:write("     " .. vim.inspect(said) .. "\n")
+  end
+end
+
+local told = {}
+vim.notify = function(text)
+  table.insert(told, text)
+end
+
+local function wait(what)
+  return vim.wait(60000, what, 5)
+end
+
+local function lines_of(name)
+  local buffer = vim.fn.bufnr(name)
+  return buffer == -1 and {} or vim.api.nvim_buf_get_lines(buffer, 0, -1, false)
+end
+
+local function answer()
+  return table.concat(lines_of("coho://answer"), "\n")
+end
+
+local function last()
+  return told[#told] or ""
+end
+
+local coho = require("coho")
+local notes = vim.env.COHO_NOTES
+
+-- Asking, and following a citation to its line.
+vim.cmd("CohoAsk What float voltage is the charge controller set to?")
+check("an answer is written", wait(function()
+  return answer():find("\n%[1%] ") ~= nil
+end) and answer():find("13.6", 1, true), answer())
+local window = vim.fn.bufwinid("coho://answer")
+check("in a window of its own", window ~= -1 and window ~= vim.api.nvim_get_current_win())
+vim.api.nvim_set_current_win(window)
+vim.fn.search("^\\[1\\] ")
+local cited = vim.api.nvim_get_current_line()
+coho.follow()
+local at = vim.api.nvim_buf_get_name(0) .. ":" .. vim.api.nvim_win_get_cursor(0)[1]
+check("a citation leads to file and line", cited == "[1] " .. at, { cited, at })
+check("where it stands", vim.api.nvim_get_current_line():find("13.6", 1, true), vim.api.nvim_get_current_line())
+
+-- Feedback reaches the service.
+vim.cmd("CohoGood")
+check("feedback is taken", wait(function()
+  return last() == "coho: noted: good"
+end), told)
+
+-- A mark in the text leads to the same place.
+vim.api.nvim_set_current_win(vim.fn.bufwinid("coho://answer"))
+vim.cmd("normal! gg")
+if vim.fn.search("\\[1\\]") > 0 then
+  coho.follow()
+  check("so does its mark", vim.api.nvim_buf_get_name(0) .. ":" .. vim.api.nvim_win_get_cursor(0)[1] == at)
+end
+
+-- An unsaved buffer is not lost, and can be asked about.
+vim.cmd("enew")
+vim.api.nvim_buf_set_lines(0, 0, -1, false, { "I wrote this and did not save it.", "", "the charge controller" })
+local unsaved = vim.api.nvim_get_current_buf()
+vim.cmd("3CohoAsk What do my notes say of")
+check("lines are asked about", wait(function()
+  return answer():find("charge controller", 1, true) and answer():find("\n%[1%] ") ~= nil
+end), answer())
+vim.cmd("3")
+vim.cmd("CohoRelated")
+check("related notes are listed", wait(function()
+  return #vim.fn.getqflist() > 0
+end), told)
+local first = vim.fn.getqflist()[1]
+check("with files that are there", vim.fn.filereadable(vim.fn.bufname(first.bufnr)) == 1, first)
+vim.cmd("cclose")
+vim.api.nvim_set_current_win(vim.fn.bufwinid("coho://answer"))
+vim.fn.search("^\\[1\\] ")
+coho.follow()
+check("the unsaved buffer is there", vim.api.nvim_buf_get_lines(unsaved, 0, 1, false)[1]:find("did not save") ~= nil)
+
+-- Searching.
+vim.fn.setqflist({})
+vim.cmd('CohoSearch "charge controller" -boat')
+check("hits are listed", wait(function()
+  return #vim.fn.getqflist() > 0
+end), told)
+vim.cmd("cclose")
+vim.cmd("CohoSearch path:nowhere/ x")
+check("nothing is said to be nothing", wait(function()
+  return last() == "coho: nothing was found"
+end), told)
+
+-- What can go wrong.
+vim.cmd("CohoSearch source:nowhere x")
+check("an error says what to do", wait(function()
+  return last():find("there is no source `nowhere`", 1, true) and last():find("coho sources", 1, true)
+end), told)
+vim.cmd("enew")
+vim.api.nvim_buf_set_lines(0, 0, -1, false, { string.rep("word ", 300000) })
+vim.cmd("1CohoAsk")
+check("a selection of a megabyte is refused with a reason", wait(function()
+  return last():find("select less", 1, true)
+end), last())
+vim.api.nvim_buf_set_lines(0, 0, -1, false, { string.rep("word ", 4000) })
+vim.cmd("1CohoAsk")
+check("and a smaller one by the service", wait(function()
+  return last():find("at most 10000 are taken", 1, true)
+end), last())
+coho.options.token = "wrong"
+vim.cmd("CohoSearch x")
+check("a wrong token is said", wait(function()
+  return last():find("bearer token is not the right one", 1, true)
+end), told)
+coho.options.token = nil
+coho.options.address = "http://127.0.0.1:9"
+vim.cmd("CohoSearch x")
+check("a service that is down is said", wait(function()
+  return last():find("start `coho serve`", 1, true)
+end), told)
+coho.options.address = nil
+coho.options.home = "/nowhere"
+vim.cmd("CohoSearch x")
+check("and one that was never there", wait(function()
+  return last():find("no coho is running on /nowhere", 1, true)
+end), told)
+coho.options.home = nil
+
+-- A file that moved since it was cited.
+vim.cmd("CohoAsk What float voltage is the charge controller set to?")
+wait(function()
+  return answer():find("\n%[1%] ") ~= nil
+end)
+vim.api.nvim_set_current_win(vim.fn.bufwinid("coho://answer"))
+vim.fn.search("^\\[1\\] ")
+local path = vim.api.nvim_get_current_line():match("^%[1%] (.*):%d+$")
+os.rename(path, path .. ".moved")
+coho.follow()
+check("a file that moved is said to have moved", last():find("is not there any more", 1, true), told)
+os.rename(path .. ".moved", path)
+
+-- Half a stream: a server that ends in the middle of an answer.
+local server = vim.loop.new_tcp()
+server:bind("127.0.0.1", 0)
+server:listen(8, function()
+  local client = vim.loop.new_tcp()
+  server:accept(client)
+  client:read_start(function(_, piece)
+    if piece then
+      local head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+      client:write(head .. 'event: token\ndata: {"text":"The half of it"}\n\nevent: tok', function()
+        client:close()
+      end)
+    end
+  end)
+end)
+coho.options.address = "http://127.0.0.1:" .. server:getsockname().port
+vim.cmd("CohoAsk What is cut in half?")
+check("a stream cut in half is said", wait(function()
+  return last():find("broke off", 1, true)
+end), told)
+check("and what came stays", answer():find("The half of it", 1, true), answer())
+coho.options.address = nil
+server:close()
+
+-- The service's own examples, as they are committed.
+local function example(name)
+  local file = io.open(vim.env.COHO_EXAMPLES .. "/" .. name .. ".json")
+  local value = vim.json.decode(file:read("*a"))
+  file:close()
+  return value.response
+end
+local names = {}
+for _, event in ipairs(example("ask-stream").events) do
+  names[event.event] = true
+end
+check("the events are those of the examples", names.token and names.done, names)
+check("and so are the fields of hits", example("search").body.hits[1].path and example("search").body.hits[1].text)
+
+vim.cmd("checkhealth coho")
+local health = table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), "\n")
+check("its health is told", health:find("answers at", 1, true) and not health:find("ERROR"), health)
+vim.cmd("bwipeout")
+vim.cmd("help :CohoAsk")
+check("there is help", vim.bo.filetype == "help")
+
+-- Figures: from the call to the first hit, against what the service says that it took.
+local beyond = {}
+for n = 1, 30 do
+  local began, took = vim.loop.hrtime(), nil
+  require("coho.service").call("POST", "/v1/search", { query = "charge controller " .. n, k = 5 }, function(_, found)
+    took = { (vim.loop.hrtime() - began) / 1e6, found.took_ms }
+  end)
+  vim.wait(10000, function()
+    return took
+  end, 1)
+  table.insert(beyond, took[1] - took[2])
+end
+table.sort(beyond)
+io.stdout:write(string.format("FIGURE beyond_service_ms_median %.1f\n", beyond[15]))
+io.stdout:write(failures == 0 and "ALL OK\n" or (failures .. " FAILED\n"))
+vim.cmd(failures == 0 and "qall!" or "cquit 1")

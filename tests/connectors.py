@@ -1,0 +1,75 @@
+"""Drives every connector headless against a real service, as `make test-connectors` does.
+
+A connector whose editor is not installed is skipped, loudly. Writes eval/results/connectors.json.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+
+from bench import ROOT, Home, about_this_run
+
+
+def main():
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="coho-connectors-"))
+    found = about_this_run("make test-connectors")
+    try:
+        notes = shutil.copytree(ROOT / "eval/vault", folder / "notes")
+        home = Home(folder / "home")
+        home.json("add", str(notes))
+        with home.serve() as service:
+            service.search("ready")
+            if shutil.which("nvim"):
+                found["nvim"] = neovim(home, notes, folder)
+            else:
+                print("SKIPPED: the Neovim plugin is not tried, install neovim")
+    finally:
+        shutil.rmtree(folder)
+    target = ROOT / "eval/results/connectors.json"
+    target.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+
+
+def neovim(home, notes, folder):
+    plugin = ROOT / "connectors/nvim"
+    environment = {
+        **home.environment,
+        "COHO_NOTES": str(notes),
+        "COHO_EXAMPLES": str(ROOT / "schemas/examples"),
+        "XDG_STATE_HOME": str(folder / "state"),
+        "XDG_DATA_HOME": str(folder / "data"),
+    }
+    # As a plugin manager leaves it: on the runtime path, with tags for the help file.
+    copy = shutil.copytree(plugin, folder / "plugin")
+    start = ["nvim", "--headless", "-u", "NONE", "-i", "NONE", "--cmd", f"set rtp^={copy}"]
+    subprocess.run([*start, "-c", f"helptags {copy}/doc", "-c", "qall"], env=environment, check=True, timeout=60)
+    spec = [*start, "-c", "runtime plugin/coho.lua", "-S", str(copy / "tests/spec.lua")]
+    ran = subprocess.run(spec, env=environment, capture_output=True, text=True, timeout=600)
+    print(ran.stdout, ran.stderr)
+    if ran.returncode or "ALL OK" not in ran.stdout:
+        raise SystemExit("the Neovim plugin failed")
+    log = folder / "startup"
+    starts = []
+    for _ in range(9):
+        log.unlink(missing_ok=True)
+        timed = [*start, "--startuptime", str(log), "-c", "runtime plugin/coho.lua", "-c", "qall"]
+        subprocess.run(timed, env=environment, check=True, capture_output=True)
+        line = next(line for line in log.read_text().splitlines() if "plugin/coho.lua" in line and "sourcing" in line)
+        starts.append(float(line.split()[1]))
+    beyond = float(re.search(r"FIGURE beyond_service_ms_median ([\d.]+)", ran.stdout)[1])
+    figures = {
+        "version": subprocess.run(["nvim", "--version"], capture_output=True, text=True).stdout.splitlines()[0],
+        "beyond_service_ms_median": beyond,
+        "beyond_service_goal": "30 ms",
+        "start_ms_median": sorted(starts)[4],
+        "start_goal": "2 ms",
+    }
+    print(json.dumps(figures))
+    return figures
+
+
+if __name__ == "__main__":
+    main()
