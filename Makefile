@@ -84,7 +84,7 @@ clients: models ## drive the service with the official clients of OpenAI and MCP
 load: models ## many clients at once, and an hour of mixed load (COHO_EVAL_DATA, wrk; COHO_LOAD_MINUTES)
 	@python3 tests/load.py $(COHO)
 
-test-connectors: models ## drive the editor plugins headless against a real service (neovim)
+test-connectors: models ## drive the editor plugins headless against a real service (neovim, emacs)
 	@python3 tests/connectors.py $(COHO)
 
 tune: models ## look for better weights of the ranking on the same sets; changes nothing

@@ -21,6 +21,14 @@ from openapi_spec_validator import validate
 
 from bench import COHO, ROOT, Home
 
+# What a page must show as it is, and never run.
+EVIL = '''---
+title: <svg onload="bad()">
+---
+# Quokka <script>bad()</script>
+
+The quokka says: "><img src=x onerror="bad()"> and [a link](javascript:bad()).
+'''
 QUESTION = "What float voltage is the charge controller set to?"
 
 
@@ -28,7 +36,9 @@ def main():
     browser = sys.argv[2:]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="coho-clients-"))
     home = Home(folder / "home")
-    home.json("add", str(ROOT / "eval/vault"))
+    notes = shutil.copytree(ROOT / "eval/vault", folder / "notes")
+    (notes / '<img src=x onerror="bad()">.md').write_text(EVIL, "utf-8")
+    home.json("add", str(notes))
     try:
         with home.serve() as service:
             address = f"http://{service.address}"

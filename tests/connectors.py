@@ -27,6 +27,10 @@ def main():
                 found["nvim"] = neovim(home, notes, folder)
             else:
                 print("SKIPPED: the Neovim plugin is not tried, install neovim")
+            if shutil.which("emacs"):
+                found["emacs"] = emacs(home)
+            else:
+                print("SKIPPED: the Emacs package is not tried, install emacs-nox")
     finally:
         shutil.rmtree(folder)
     target = ROOT / "eval/results/connectors.json"
@@ -69,6 +73,18 @@ def neovim(home, notes, folder):
     }
     print(json.dumps(figures))
     return figures
+
+
+def emacs(home):
+    package = ROOT / "connectors/emacs"
+    environment = {**home.environment, "COHO_EXAMPLES": str(ROOT / "schemas/examples")}
+    batch = ["emacs", "--batch", "-Q", "-L", str(package)]
+    strict = ["--eval", "(setq byte-compile-error-on-warn t byte-compile-dest-file-function (lambda (_) (make-temp-file \"coho\")))"]
+    subprocess.run([*batch, *strict, "-f", "batch-byte-compile", str(package / "coho.el")], check=True)
+    tests = [*batch, "-l", str(package / "coho-tests.el"), "-f", "ert-run-tests-batch-and-exit"]
+    subprocess.run(tests, env=environment, check=True, timeout=600)
+    version = subprocess.run(["emacs", "--version"], capture_output=True, text=True).stdout
+    return {"version": version.splitlines()[0], "tests": "passed"}
 
 
 if __name__ == "__main__":

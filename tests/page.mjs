@@ -55,9 +55,33 @@ for (const [name, options] of [
     if (pictures) await page.screenshot({ path: `${pictures}/${name}-${view}.png` });
   }
 }
+// Notes are shown as they are; nothing in them is markup, and nothing in them runs.
+const page = await browser.newPage();
+const requests = [];
+await page.exposeFunction("bad", () => wrong.push("a note was run"));
+page.on("dialog", (dialog) => wrong.push(`a dialog: ${dialog.message()}`));
+page.on("request", (request) => requests.push(request.url()));
+await page.goto(`${base}/#token=${token}`);
+await page.waitForSelector("#ask:not([hidden])");
+await page.fill("#question", "What does the quokka say?");
+await page.keyboard.press("Enter");
+await page.waitForSelector("#after:not([hidden])");
+await page.click("#citations button");
+await page.waitForSelector("#passage");
+await page.keyboard.press("Escape");
+await page.evaluate("document.activeElement.blur()");
+await page.keyboard.press("2");
+await page.fill("#query", "quokka");
+await page.press("#query", "Enter");
+await page.waitForSelector("#hits li");
+if (!(await page.textContent("#hits")).includes("<script>bad()</script>")) wrong.push("the note is not shown as it is");
+const markup = await page.evaluate('document.querySelectorAll("main img, main svg, main script, main a[href^=javascript]").length');
+if (markup) wrong.push(`${markup} elements came out of a note`);
+const elsewhere = requests.filter((url) => !url.startsWith(base));
+if (elsewhere.length) wrong.push(`asked of others: ${elsewhere}`);
 await browser.close();
 if (wrong.length) {
   console.error(wrong.join("\n"));
   process.exit(1);
 }
-console.log("page: asked, opened, searched, learned; axe finds nothing, light and dark, down to 360 px");
+console.log("page: asked, opened, searched, learned; nothing in a note runs; axe finds nothing, light and dark, down to 360 px");

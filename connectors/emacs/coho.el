@@ -1,0 +1,344 @@
+;;; coho.el --- Ask and search your own notes  -*- lexical-binding: t; -*-
+
+;; Version: 0.1.0
+;; Package-Requires: ((emacs "27.1"))
+;; Keywords: outlines, hypermedia, tools
+;; License: see the LICENSE file of coho
+
+;;; Commentary:
+
+;; Speaks to a running `coho serve' on this machine, by curl, and to nothing else.  It finds the
+;; address and the token where coho writes them.  Nothing blocks: answers come as they are written.
+;;
+;; `coho-ask' writes an answer into an Org buffer, with citations as links to file and line.
+;; `coho-search' offers hits for completion and opens the one that is chosen.
+;; `coho-related' does so for the paragraph at point.
+;; `coho-good' and `coho-bad' say what the last answer was worth; coho learns from it.
+
+;;; Code:
+
+(require 'json)
+(require 'org)
+(require 'seq)
+(require 'subr-x)
+
+(defgroup coho nil
+  "Ask and search your own notes."
+  :group 'hypermedia
+  :prefix "coho-")
+
+(defcustom coho-home nil
+  "The data folder of coho; nil finds it as coho does."
+  :type '(choice (const :tag "As coho finds it" nil) directory))
+
+(defcustom coho-address nil
+  "Address of the service; nil for the one that runs on `coho-home'."
+  :type '(choice (const nil) string))
+
+(defcustom coho-token nil
+  "Token to send; nil for the one in `coho-home'."
+  :type '(choice (const nil) string))
+
+(defcustom coho-hits 20
+  "Hits that a search offers at most."
+  :type 'natnum)
+
+(defconst coho--most-bytes 65536
+  "What curl takes in a line of its settings; far more than any question.")
+
+(defvar coho--answer nil
+  "The answer at hand, as the service sent it.")
+
+(defvar coho--process nil
+  "The request that writes the answer at hand.")
+
+;;; The service
+
+(defun coho--home ()
+  "The data folder of coho."
+  (or coho-home
+      (let ((set (getenv "COHO_HOME")))
+        (and set (not (string-empty-p set)) set))
+      (and (eq system-type 'darwin)
+           (expand-file-name "~/Library/Application Support/coho"))
+      (expand-file-name "coho" (or (getenv "XDG_DATA_HOME") "~/.local/share"))))
+
+(defun coho--read (path)
+  "Text of the file at PATH, or nil."
+  (when (file-readable-p path)
+    (with-temp-buffer
+      (insert-file-contents path)
+      (buffer-string))))
+
+(defun coho--service ()
+  "Address and token of the service, as a cons cell.
+An error says what to do to have one."
+  (let* ((home (coho--home))
+         (said (coho--read (expand-file-name "service.json" home)))
+         (address (or coho-address
+                      (let ((announced (ignore-errors (json-parse-string said))))
+                        (and announced (concat "http://" (gethash "address" announced))))))
+         (token (or coho-token (coho--read (expand-file-name "token" home)))))
+    (unless address
+      (user-error "No coho is running on %s: start `coho serve'" home))
+    (unless token
+      (user-error "There is no token in %s: is that the data folder of `coho status'?" home))
+    (cons address (string-trim token))))
+
+(defun coho--quoted (text)
+  "TEXT as curl's settings want it."
+  (concat "\""
+          (replace-regexp-in-string
+           "[\\\"\n\r\t]"
+           (lambda (found)
+             (cdr (assoc found '(("\\" . "\\\\") ("\"" . "\\\"") ("\n" . "\\n")
+                                 ("\r" . "\\r") ("\t" . "\\t")))))
+           text t t)
+          "\""))
+
+(defun coho--why (body status)
+  "What the problem in BODY of an answer with STATUS says, for a person."
+  (let* ((problem (ignore-errors (json-parse-string body :null-object nil)))
+         (detail (and problem (gethash "detail" problem)))
+         (hint (and problem (gethash "hint" problem))))
+    (cond
+     ((and problem (equal (gethash "code" problem) "no_such_route"))
+      "this coho is too old for the package: it lacks a route")
+     ((and detail hint) (format "%s: %s" detail hint))
+     (detail detail)
+     (t (format "coho answered with status %s" status)))))
+
+(defun coho--call (method path body done &optional event)
+  "Send a request with METHOD to PATH, with BODY (an alist, or nil).
+DONE is called once, with an error (a string, or nil) and the answer.
+EVENT is called before that with name and data of each event of a stream.
+Returns the process."
+  (let* ((service (coho--service))
+         (sent (and body (json-serialize body)))
+         (rest "") (name "") lines status)
+    (when (and sent (> (string-bytes sent) coho--most-bytes))
+      (user-error "That is too much for one question (%d KiB): select less"
+                  (/ (string-bytes sent) 1024)))
+    (let* ((take
+            (lambda (line)
+              (cond
+               ((string-prefix-p "coho-status:" line)
+                (setq status (string-to-number (substring line 12))))
+               ((and event (string-prefix-p "event: " line))
+                (setq name (substring line 7)))
+               ((and event (string-prefix-p "data: " line))
+                (let ((data (ignore-errors
+                              (json-parse-string (substring line 6) :null-object nil))))
+                  (when data (funcall event name data))))
+               (t (push line lines)))))
+           (filter
+            (lambda (_process piece)
+              (let ((parts (split-string (concat rest piece) "\n")))
+                (mapc take (butlast parts))
+                (setq rest (car (last parts))))))
+           (sentinel
+            (lambda (process _change)
+              (unless (or (process-live-p process) (process-get process 'coho-stopped))
+                (funcall take rest)
+                (let ((code (process-exit-status process))
+                      (text (string-join (nreverse lines) "\n")))
+                  (cond
+                   ((memq code '(7 28))
+                    (funcall done (format "coho does not answer at %s: start `coho serve'"
+                                          (car service))
+                             nil))
+                   ((/= code 0)
+                    (funcall done (format "the connection to coho broke off (curl says %d); try again"
+                                          code)
+                             nil))
+                   ((>= (or status 500) 400)
+                    (funcall done (coho--why text status) nil))
+                   (t
+                    (funcall done nil
+                             (ignore-errors
+                               (json-parse-string (string-trim text) :null-object nil)))))))))
+           (process
+            (make-process :name "coho" :noquery t :connection-type 'pipe :coding 'utf-8-unix
+                          :command '("curl" "--silent" "--no-buffer" "--connect-timeout" "5"
+                                     "--config" "-")
+                          :filter filter :sentinel sentinel)))
+      ;; By stdin: the token is in no list of processes.
+      (process-send-string
+       process
+       (concat
+        (mapconcat
+         #'identity
+         (append
+          (list (concat "url = " (coho--quoted (concat (car service) path)))
+                (concat "request = " (coho--quoted method))
+                (concat "header = " (coho--quoted (concat "Authorization: Bearer " (cdr service))))
+                "noproxy = \"*\""
+                "write-out = \"\\ncoho-status:%{http_code}\"")
+          (and sent (list "header = \"Content-Type: application/json\""
+                          (concat "data-raw = " (coho--quoted (decode-coding-string sent 'utf-8))))))
+         "\n")
+        "\n"))
+      (process-send-eof process)
+      process)))
+
+;;; Asking
+
+(defun coho--line (thing)
+  "The first line of THING, a hit or a citation, or nil."
+  (let ((lines (gethash "lines" thing)))
+    (and (vectorp lines) (aref lines 0))))
+
+(defun coho--link (citation)
+  "An Org link to CITATION."
+  (let ((path (gethash "path" citation))
+        (line (coho--line citation)))
+    (org-link-make-string (concat "file:" path (and line (format "::%d" line)))
+                          (concat (file-name-nondirectory path) (and line (format ":%d" line))))))
+
+(defun coho--write (question text citations)
+  "Show QUESTION, the TEXT of its answer and links to its CITATIONS."
+  (with-current-buffer (get-buffer-create "*coho*")
+    (unless (derived-mode-p 'org-mode)
+      (org-mode)
+      (local-set-key (kbd "C-c C-g") #'coho-good)
+      (local-set-key (kbd "C-c C-b") #'coho-bad))
+    (let ((inhibit-read-only t))
+      (erase-buffer)
+      (insert "* " (replace-regexp-in-string "[ \t\n]+" " " question) "\n\n" text "\n")
+      (when citations (insert "\n"))
+      (seq-doseq (citation citations)
+        (insert (format "- [%d] %s\n" (gethash "n" citation) (coho--link citation))))
+      (goto-char (point-min)))
+    (current-buffer)))
+
+;;;###autoload
+(defun coho-ask (question)
+  "Ask QUESTION of your notes; the region is the question, where there is one."
+  (interactive
+   (list (if (use-region-p)
+             (buffer-substring-no-properties (region-beginning) (region-end))
+           (read-string "Ask your notes: "))))
+  (when (string-empty-p (string-trim question))
+    (user-error "There is no question"))
+  (coho-stop)
+  (setq coho--answer nil)
+  (let ((text "") ended)
+    (display-buffer (coho--write question "" nil))
+    (setq coho--process
+          (coho--call
+           "POST" "/v1/ask" `((question . ,question) (stream . t))
+           (lambda (failed _value)
+             (cond
+              (failed (message "coho: %s" failed))
+              ((not ended) (message "coho: the answer broke off; ask again"))))
+           (lambda (name data)
+             (pcase name
+               ("token"
+                (setq text (concat text (gethash "text" data)))
+                (coho--write question text nil))
+               ("done"
+                (setq ended t coho--answer data)
+                (coho--write question (gethash "answer" data) (gethash "citations" data)))
+               ("error"
+                (setq ended t)
+                (message "coho: %s" (gethash "detail" data)))))))))
+
+(defun coho-stop ()
+  "Stop the answer that is being written; what is there stays."
+  (interactive)
+  (when (process-live-p coho--process)
+    (process-put coho--process 'coho-stopped t)
+    (delete-process coho--process)))
+
+(defun coho--judge (verdict)
+  "Say that the answer at hand deserves VERDICT."
+  (unless coho--answer
+    (user-error "There is no answer to judge yet: `coho-ask' first"))
+  (coho--call "POST" (format "/v1/answers/%s/feedback" (gethash "id" coho--answer))
+              `((verdict . ,verdict))
+              (lambda (failed _value)
+                (message "coho: %s" (or failed (concat "noted: " verdict))))))
+
+(defun coho-good ()
+  "Say that the last answer was good."
+  (interactive)
+  (coho--judge "good"))
+
+(defun coho-bad ()
+  "Say that the last answer was bad."
+  (interactive)
+  (coho--judge "bad"))
+
+;;; Searching
+
+(defun coho--open (hit)
+  "Visit the file of HIT at its line."
+  (let ((path (gethash "path" hit)))
+    (unless (file-readable-p path)
+      (user-error "%s is not there any more: search for what it said" path))
+    (find-file path)
+    (goto-char (point-min))
+    (forward-line (1- (or (coho--line hit) 1)))))
+
+(defun coho--label (hit)
+  "HIT as completion shows it."
+  (let ((heading (gethash "heading" hit)))
+    (format "%s:%s %s%s"
+            (file-name-nondirectory (gethash "path" hit))
+            (or (coho--line hit) 1)
+            (if heading (concat heading ": ") "")
+            (truncate-string-to-width
+             (replace-regexp-in-string "[ \t\n]+" " " (gethash "text" hit)) 100))))
+
+(defun coho-hits (body found)
+  "Search with BODY, an alist as the service takes it.
+FOUND gets an error or nil, and the hits."
+  (coho--call "POST" "/v1/search" (append body `((k . ,coho-hits)))
+              (lambda (failed value)
+                (funcall found failed (and value (append (gethash "hits" value) nil))))))
+
+(defun coho--offer (prompt hits)
+  "Let one of HITS be chosen after PROMPT, and open it."
+  (if (null hits)
+      (message "coho: nothing was found")
+    (let* ((labels (seq-map-indexed (lambda (hit n) (cons (format "%d %s" (1+ n) (coho--label hit)) hit))
+                                    hits))
+           (chosen (completing-read prompt (lambda (string predicate action)
+                                             ;; They come in the order of their worth.
+                                             (if (eq action 'metadata)
+                                                 '(metadata (display-sort-function . identity))
+                                               (complete-with-action action labels string predicate)))
+                                    nil t)))
+      (coho--open (cdr (assoc chosen labels))))))
+
+(defun coho--then-offer (prompt body keep)
+  "Search with BODY, then offer after PROMPT the hits that KEEP keeps."
+  (coho-hits body
+             (lambda (failed hits)
+               (if failed
+                   (message "coho: %s" failed)
+                 ;; Out of the process: who reads a choice may take long.
+                 (run-at-time 0 nil #'coho--offer prompt (seq-filter keep hits))))))
+
+;;;###autoload
+(defun coho-search (query)
+  "Search your notes for QUERY.
+That is words, \"phrases\", -without, and filters such as tag:work."
+  (interactive "sSearch your notes: ")
+  (coho--then-offer (format "%s: " query) `((query . ,query)) #'identity))
+
+;;;###autoload
+(defun coho-related ()
+  "Offer what other notes say about the paragraph at point."
+  (interactive)
+  (let* ((own (and buffer-file-name (file-truename buffer-file-name)))
+         (ends (bounds-of-thing-at-point 'paragraph))
+         (text (and ends (string-trim (buffer-substring-no-properties (car ends) (cdr ends))))))
+    (when (or (null text) (string-empty-p text))
+      (user-error "There is no paragraph at point"))
+    (coho--then-offer "Related: "
+                      `((query . ,(substring text 0 (min 2000 (length text)))) (literal . t))
+                      (lambda (hit) (not (equal (gethash "path" hit) own))))))
+
+(provide 'coho)
+;;; coho.el ends here
