@@ -28,7 +28,7 @@ use crate::app::App;
 use crate::app::documents::WholeDocument;
 use crate::app::tokens::Caller;
 use crate::domain::access::Right;
-use crate::domain::source::{DocumentId, SourceId};
+use crate::domain::source::{DocumentId, SourceId, place};
 use crate::error::{BadRequest, Failure};
 use crate::flow::answer::{Answer, Strategy};
 use crate::flow::search::Found;
@@ -359,14 +359,6 @@ fn remember(app: &App, wanted: &Remember) -> Result<Said, Failure> {
 fn feedback(app: &App, wanted: &Feedback) -> Result<Said, Failure> {
     app.feedback(&wanted.answer, &wanted.verdict, wanted.note.as_deref())?;
     Ok(Said::new("noted".into(), &json!({ "noted": true })))
-}
-
-fn place(lines: Option<(u32, u32)>, page: Option<u32>) -> String {
-    match (lines, page) {
-        (Some((first, last)), _) => format!(":{first}-{last}"),
-        (None, Some(page)) => format!(" page {page}"),
-        (None, None) => String::new(),
-    }
 }
 
 fn hits(found: &Found) -> String {

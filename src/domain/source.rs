@@ -32,6 +32,16 @@ pub struct DocumentId(pub i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Edition(pub i64);
 
+/// Where a passage stands in its file, as it is written behind the path: lines, or a page, or
+/// nothing.
+pub fn place(lines: Option<(u32, u32)>, page: Option<u32>) -> String {
+    match (lines, page) {
+        (Some((first, last)), _) => format!(":{first}-{last}"),
+        (None, Some(page)) => format!(" page {page}"),
+        (None, None) => String::new(),
+    }
+}
+
 impl fmt::Display for SourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

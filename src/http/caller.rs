@@ -1,8 +1,8 @@
 //! Who asks: the owner, or the holder of a named token with its rights and its part of the notes.
 //!
-//! A handler reaches the knowledge base through [`May`] alone, which names the right that it
-//! takes: there is no other way to it, so that none can forget to check. What may be seen is not
-//! checked at all: the knowledge base of a caller holds nothing else.
+//! A handler takes the knowledge base from [`May`], which names the right that it wants and checks
+//! it; the service in [`Context`](super::Context) is for what no caller sees, such as syncing. What
+//! may be seen is not checked at all: the knowledge base of a caller holds nothing else.
 
 use std::collections::HashMap;
 use std::marker::PhantomData;

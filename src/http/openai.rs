@@ -27,6 +27,7 @@ use super::failure::{Refusal, problem};
 use super::routes::{CancelOnDrop, blocking};
 use super::wire::Body;
 use crate::app::{App, NotFound};
+use crate::domain::source::place;
 use crate::domain::{context, question};
 use crate::error::{BadRequest, Failure};
 use crate::flow::answer::{Answer, Ask, Citation, Event, Strategy, TokenCount};
@@ -195,11 +196,7 @@ fn schema_of(format: Option<&ResponseFormat>) -> Option<String> {
 
 fn footnotes(citations: &[Citation]) -> String {
     let note = |citation: &Citation| {
-        let place = match (citation.lines, citation.page) {
-            (Some((first, last)), _) => format!(":{first}-{last}"),
-            (None, Some(page)) => format!(" page {page}"),
-            (None, None) => String::new(),
-        };
+        let place = place(citation.lines, citation.page);
         let path = citation.path.display();
         format!("[{}] {path}{place}", citation.n)
     };
