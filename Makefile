@@ -8,10 +8,10 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/coho/target
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 COHO := $(CARGO_TARGET_DIR)/debug/coho
 
-.PHONY: help setup build models demo test lint doc golden bench bench-ingest retrieval answers abstention evidence writeback learning clients load test-connectors scale chunks tune smoke kills converge files fuzz release install clean-demo
+.PHONY: help setup build models demo test lint doc golden bench bench-ingest retrieval answers abstention evidence writeback learning clients load test-connectors scale chunks tune eval-smoke eval-paper kills converge files fuzz release install clean-demo
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what the build needs (cmake, libclang, protoc), or say how
 	@.ci/setup
@@ -47,26 +47,27 @@ EVAL := COHO_HOME=$(HOME)/.cache/coho/eval COHO_CONFIG=$(HOME)/.cache/coho/eval/
 TUNED := squad2_cs224n squadshifts_newwiki nq_oracle hotpotqa boolq_dev fm2 scifact lihuaworld \
 	til_knownitem xquad/de xquad/es xquad/ru xquad/zh
 
+eval-smoke: models ## ask the 60 questions about the sample vault and keep the figures
+	$(EVAL) run smoke --out eval/results/smoke.json
+
 retrieval: models ## compare words, vectors, RRF and coho on the sets of COHO_EVAL_DATA (an hour the first time)
-	$(EVAL) retrieval $(TUNED) --split test --json > .retrieval.json && mv .retrieval.json eval/results/retrieval.json
+	$(EVAL) run retrieval --resume --out eval/results/retrieval.json
 
 answers: models ## compare the strategies on the sets with answers (COHO_EVAL_DATA; hours, goes on where it stopped)
-	$(EVAL) answers squad2_cs224n squadshifts_newwiki nq_oracle hotpotqa boolq_dev fm2 --limit 300 --resume --json > .answers.json \
-		&& mv .answers.json eval/results/answers.json
+	$(EVAL) run answers --resume --out eval/results/answers.json
 
 abstention: models ## what refusing by each signal would do, on questions that the documents do not answer (COHO_EVAL_DATA)
-	$(EVAL) answers squad2_cs224n --strategy extractive cascade --limit 300 --resume --json > .abstention.json \
-		&& mv .abstention.json eval/results/abstention.json
+	$(EVAL) run answers --set squad2_cs224n --strategy extractive cascade --out eval/results/abstention.json
 
 evidence: models ## compare how much the model reads: accuracy against prompt tokens (COHO_EVAL_DATA; hours)
-	$(EVAL) answers squadshifts_newwiki nq_oracle --strategy sentence two-sentences four-sentences eight-sentences passage three-passages naive \
-		--limit 150 --resume --json > .evidence.json && mv .evidence.json eval/results/evidence.json
+	$(EVAL) run evidence --resume --out eval/results/evidence.json
 
 writeback: models ## learn from half of the questions of two sets and ask the others (COHO_EVAL_DATA; two hours)
-	COHO_WRITEBACK_MODEL_GATES=false $(EVAL) writeback squad2_cs224n squadshifts_newwiki --learn 2000 --limit 2000 --units writeback approved \
-		--strategy cascade --json > .writeback.json && mv .writeback.json eval/results/writeback.json
-	COHO_WRITEBACK_MODEL_GATES=false $(EVAL) writeback squad2_cs224n squadshifts_newwiki nq_oracle hotpotqa boolq_dev fm2 --learn 400 --limit 300 \
-		--strategy extractive cascade --json > .controls.json && mv .controls.json eval/results/writeback-controls.json
+	COHO_WRITEBACK_MODEL_GATES=false $(EVAL) run writeback --resume --out eval/results/writeback.json
+
+eval-paper: models ## the table of the paper: sets, strategies, units and controls (COHO_EVAL_DATA; days, goes on where it stopped)
+	COHO_WRITEBACK_MODEL_GATES=false $(EVAL) run paper --resume --out eval/results/paper.json
+	$(EVAL) report paper --html eval/results/paper.html
 
 learning: models ## what writeback must never do (poison, staleness, ten rounds), and what a ready unit costs
 	@python3 tests/learning.py $(COHO)
@@ -97,9 +98,6 @@ scale: models ## time searches among 10,000, 100,000 and a million chunks (after
 	$(EVAL) scale --rebuild --json > .scale.json && mv .scale.json eval/results/scale.json
 	COHO_SEARCH_EXACT_ROWS=10000 $(EVAL) scale 100000 --index ivf-pq ivf-hnsw-sq ivf-rq --rebuild --json > .index-kinds.json \
 		&& mv .index-kinds.json eval/results/index-kinds.json
-
-smoke: models ## ask the 60 questions about the sample vault and keep the figures
-	@python3 tests/smoke.py $(COHO)
 
 kills: models ## kill -9 the service at 200 random moments; nothing may be lost (about ten minutes)
 	COHO_KILLS=200 cargo test --locked --test it -- --nocapture crash::killed

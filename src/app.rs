@@ -4,6 +4,7 @@
 //! below this file knows that there are edges.
 
 pub mod documents;
+pub mod evaluation;
 pub mod learning;
 pub mod network;
 pub mod notes;
@@ -18,6 +19,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use self::evaluation::LearningLine;
 use self::learning::{Background, Presence};
 use self::network::{Network, TokenUse};
 use crate::domain::chunk::Limits;
@@ -403,6 +405,7 @@ impl App {
             recovery,
             network: network::of(&self.settings),
             tokens: network::tokens(tokens, self.settings.answer.price_per_million),
+            learning: sees_all.then(|| self.learning_line()).transpose()?,
         })
     }
 
@@ -759,6 +762,9 @@ pub struct Status {
     pub network: Network,
     /// What the language model read and wrote.
     pub tokens: TokenUse,
+    /// What the owner's past questions gained by units, over time; none for who may see a part of
+    /// the notes alone.
+    pub learning: Option<LearningLine>,
 }
 
 /// Knowledge units by state.

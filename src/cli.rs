@@ -14,10 +14,12 @@ mod bench;
 mod care;
 mod doctor;
 mod eval;
+mod experiments;
 mod mcp;
 mod models;
 pub mod output;
 mod remote;
+mod report;
 mod show;
 mod tokens;
 mod units;
@@ -157,7 +159,7 @@ enum Command {
         #[arg(long)]
         problems: bool,
     },
-    /// Measure retrieval on sets of questions with judged documents
+    /// Measure what is found and answered, with units and without, and compare
     Eval {
         #[command(subcommand)]
         action: eval::Action,

@@ -229,6 +229,8 @@ pub struct Writeback {
     pub day_units: u32,
     /// Units that rest on one document at most.
     pub per_document: usize,
+    /// Whether your past questions are asked again after each run, to see what it gained.
+    pub measure: bool,
 }
 
 impl Default for Writeback {
@@ -243,6 +245,7 @@ impl Default for Writeback {
             day_joules: 20_000.0,
             day_units: 200,
             per_document: 20,
+            measure: true,
         }
     }
 }

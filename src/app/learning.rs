@@ -16,6 +16,7 @@ use super::{App, NotFound, now_ms};
 use crate::domain::query;
 use crate::domain::unit::{State, Unit};
 use crate::error::{BadRequest, Failure, Fault, Kind};
+use crate::flow::evaluate::held_out::HeldOut;
 use crate::flow::writeback::ranking::{self, Ranking};
 use crate::flow::writeback::{self, Decision, Finding, Report, Step, Task, WritebackOptions};
 use crate::settings::Writeback;
@@ -144,10 +145,11 @@ pub fn moment(text: &str) -> Result<i64, BadRequest> {
 }
 
 impl App {
-    fn writeback_options(&self) -> WritebackOptions {
+    fn writeback_options(&self) -> Result<WritebackOptions, StoreError> {
+        let held_out = HeldOut::read(&self.places.home)?;
         let set = &self.settings.writeback;
         #[expect(clippy::cast_precision_loss, reason = "seconds of a day")]
-        WritebackOptions {
+        Ok(WritebackOptions {
             review: set.review,
             model_gates: set.model_gates,
             gated: true,
@@ -155,10 +157,12 @@ impl App {
             day_joules: set.day_joules,
             day_units: set.day_units,
             per_document: set.per_document,
-        }
+            held_out: Arc::new(held_out),
+        })
     }
 
-    /// Runs writeback once; blocks. See [`writeback::run`].
+    /// Runs writeback once; blocks. See [`writeback::run`]. Where answers were judged, the owner's
+    /// past questions are asked again afterwards, unless the settings say not to.
     ///
     /// # Errors
     /// [`Running`], a bad date, or what the store and the models say.
@@ -180,8 +184,12 @@ impl App {
             batch: uuid::Uuid::now_v7().to_string(),
             now_ms: now_ms(),
         };
-        let options = self.writeback_options();
-        self.answering(|parts| writeback::run(parts, &options, &task, told, stop))
+        let options = self.writeback_options()?;
+        let report = self.answering(|parts| writeback::run(parts, &options, &task, told, stop))?;
+        if self.settings.writeback.measure && !report.dry && !report.considered.is_empty() {
+            self.measure_own(Some(report.batch.clone()), &|_, _| {}, stop)?;
+        }
+        Ok(report)
     }
 
     /// Units in this state, or all.

@@ -11,6 +11,7 @@ use crate::domain::generator::Reading;
 use crate::engine::install::Installed;
 use crate::engine::manifest::Role;
 use crate::flow::answer::Answer;
+use crate::flow::evaluate::result::{Comparison, RunResult, main_metric};
 use crate::flow::ingest::Report;
 use crate::flow::writeback::Finding;
 use crate::store::ledger::Source;
@@ -250,36 +251,149 @@ pub struct FailedError {
     pub hint: Option<String>,
 }
 
-/// `coho eval retrieval`.
+/// `coho eval list`.
 #[derive(Serialize, JsonSchema)]
-pub struct RetrievalTable {
-    /// One row for each measure of each set.
-    pub rows: Vec<crate::flow::evaluate::Row>,
+pub struct EvalList {
+    /// Suites that are built in.
+    pub suites: Vec<SuiteRow>,
+    /// Results of this machine, the oldest first.
+    pub runs: Vec<RunRow>,
 }
 
-/// `coho eval answers`.
+/// A suite.
 #[derive(Serialize, JsonSchema)]
-pub struct AnswersTable {
-    /// The language model.
-    pub model: Option<String>,
-    /// Passages looked at.
-    pub k: usize,
-    /// One row for each strategy and set.
-    pub rows: Vec<crate::flow::answering::AnswerRow>,
+pub struct SuiteRow {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub about: String,
+    /// Its sets.
+    pub sets: Vec<String>,
+    /// Those that are not on this machine.
+    pub missing: Vec<String>,
+}
+
+/// A run that has a result.
+#[derive(Serialize, JsonSchema)]
+pub struct RunRow {
+    /// Its name.
+    pub run: String,
+    /// The suite.
+    pub suite: String,
+    /// Whether every question was asked.
+    pub complete: bool,
+    /// When it began, RFC 3339.
+    pub started: String,
+    /// Questions by ways.
+    pub questions: usize,
+}
+
+/// `coho eval compare`.
+#[derive(Serialize, JsonSchema)]
+pub struct Compared {
+    /// The run before.
+    pub a: String,
+    /// The run after.
+    pub b: String,
+    /// Differences, of the same ways.
+    pub comparisons: Vec<Comparison>,
+}
+
+/// `coho eval track`.
+#[derive(Serialize, JsonSchema)]
+pub struct Track {
+    /// The suite.
+    pub suite: String,
+    /// Its runs, the oldest first.
+    pub runs: Vec<Tracked>,
+    /// What each way scored in each run.
+    pub lines: Vec<TrackLine>,
+}
+
+/// A run of a history.
+#[derive(Serialize, JsonSchema)]
+pub struct Tracked {
+    /// Its name.
+    pub run: String,
+    /// When it began, RFC 3339.
+    pub started: String,
+    /// The commit of the checkout that it was run in.
+    pub commit: Option<String>,
+}
+
+/// One way over time.
+#[derive(Serialize, JsonSchema)]
+pub struct TrackLine {
+    /// The set.
+    pub set: String,
+    /// The group of questions.
+    pub group: String,
+    /// The way.
+    pub arm: String,
+    /// The measure.
+    pub metric: &'static str,
+    /// Its mean, in the order of the runs; null where it was not measured.
+    pub values: Vec<Option<f64>>,
+    /// The 95 % interval of each.
+    pub intervals: Vec<Option<(f64, f64)>>,
+}
+
+impl Track {
+    /// What the runs of a suite scored.
+    pub(super) fn of(suite: &str, history: &[RunResult]) -> Self {
+        let mut lines: Vec<TrackLine> = Vec::new();
+        for (n, result) in history.iter().enumerate() {
+            for row in &result.rows {
+                let is = |line: &TrackLine| {
+                    (&line.set, &line.group, &line.arm) == (&row.set, &row.group, &row.arm)
+                };
+                let place = lines.iter().position(is).unwrap_or_else(|| {
+                    lines.push(TrackLine {
+                        set: row.set.clone(),
+                        group: row.group.clone(),
+                        arm: row.arm.clone(),
+                        metric: main_metric(&row.values),
+                        values: Vec::new(),
+                        intervals: Vec::new(),
+                    });
+                    lines.len() - 1
+                });
+                let line = &mut lines[place];
+                line.values.resize(n, None);
+                line.values.push(row.values.get(line.metric).copied());
+                line.intervals.resize(n, None);
+                line.intervals.push(row.intervals.get(line.metric).copied());
+            }
+        }
+        for line in &mut lines {
+            line.values.resize(history.len(), None);
+            line.intervals.resize(history.len(), None);
+        }
+        let runs = history.iter().map(|result| Tracked {
+            run: result.run.clone(),
+            started: result.started.clone(),
+            commit: result.by.commit.clone(),
+        });
+        Self {
+            suite: suite.to_owned(),
+            runs: runs.collect(),
+            lines,
+        }
+    }
 }
 
 /// `coho eval scale`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ScaleTable {
     /// One row for each size.
-    pub sizes: Vec<crate::flow::scale::Size>,
+    pub sizes: Vec<crate::flow::evaluate::scale::Size>,
 }
 
 /// `coho eval chunks`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ChunksTable {
     /// One row for each size.
-    pub rows: Vec<crate::flow::chunking::CutRow>,
+    pub rows: Vec<crate::flow::evaluate::chunking::CutRow>,
 }
 
 /// `coho eval tune`.
@@ -287,5 +401,5 @@ pub struct ChunksTable {
 pub struct TuningTable {
     /// Weights that were tried: those shipped, what each round chose, the choice without each of
     /// its parts, the choice.
-    pub trials: Vec<crate::flow::tune::Trial>,
+    pub trials: Vec<crate::flow::evaluate::tune::Trial>,
 }

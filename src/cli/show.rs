@@ -15,14 +15,11 @@ use crate::engine::GeneratorHandle;
 use crate::engine::install::Step;
 use crate::error::Failure;
 use crate::flow::answer::Answer;
-use crate::flow::answering::AnswerRow;
-use crate::flow::chunking::CutRow;
-use crate::flow::evaluate::Row;
+use crate::flow::evaluate::chunking::CutRow;
+use crate::flow::evaluate::scale::Size;
+use crate::flow::evaluate::tune::Trial;
 use crate::flow::ingest::{Progress, Report};
-use crate::flow::learning::Measured;
-use crate::flow::scale::Size;
 use crate::flow::search::{Explanation, Found, QueryExplanation};
-use crate::flow::tune::Trial;
 use crate::flow::verify::Verdict;
 
 /// Prints one JSON document.
@@ -204,49 +201,6 @@ pub(super) fn citations(answer: &Answer) {
     );
 }
 
-/// One row of the table of retrieval.
-pub(super) fn answer_row(row: &AnswerRow) {
-    let percent = |value: f64| value * 100.0;
-    out!(
-        "{:<22} {:<10} right {:>5.1}  ({:+.1} to {:+.1} against the first)  F1 {:>5.1}  refused {:>5.1}  \
-         rightly {:>5.1}  {:>6.0} tokens read  {:>6.2} J  {:>6.0} ms  ({} questions)",
-        row.set,
-        name_of(row.method),
-        percent(row.acc_words),
-        percent(row.interval.0),
-        percent(row.interval.1),
-        percent(row.f1),
-        percent(row.refused),
-        percent(row.refused_rightly),
-        row.prompt_tokens,
-        row.joules,
-        row.took_ms,
-        row.questions
-    );
-}
-
-fn name_of(value: impl clap::ValueEnum) -> String {
-    let value = value.to_possible_value();
-    value.map_or_else(String::new, |value| value.get_name().to_owned())
-}
-
-pub(super) fn retrieval_row(row: &Row) {
-    let percent = |value: f64| value * 100.0;
-    out!(
-        "{:<22} {:<8} words {:>5.1}  vectors {:>5.1}  by rank {:>5.1}  coho {:>5.1}  \
-         ({:+.1} to {:+.1} against the best other, {} questions)",
-        row.set,
-        row.metric,
-        percent(row.bm25),
-        percent(row.dense),
-        percent(row.rrf),
-        percent(row.ours),
-        percent(row.interval.0),
-        percent(row.interval.1),
-        row.questions
-    );
-}
-
 /// One choice of weights.
 pub(super) fn trial(trial: &Trial) {
     let mut weights: Vec<String> = trial
@@ -312,69 +266,6 @@ pub(super) fn size(size: &Size) {
         mib(size.disk_bytes.0 + size.disk_bytes.1 + size.disk_bytes.2),
         size.build_s.unwrap_or(0.0)
     );
-}
-
-/// What writeback was worth.
-pub(super) fn learned(measured: &Measured) {
-    for row in &measured.yields {
-        out!(
-            "{:<22} {:<11} {} answers, {} units, {:.1} % supported, {:.1} % hold the answer; \
-             refused {:?}, contested {}; each {:.2} calls, {:.2} s, {:.1} J, {:.0} bytes",
-            row.set,
-            name_of(row.variant),
-            row.answers,
-            row.units,
-            row.supported * 100.0,
-            row.holds_answer * 100.0,
-            row.refused,
-            row.contested,
-            row.model_calls,
-            row.seconds,
-            row.joules,
-            row.bytes
-        );
-    }
-    for row in &measured.ranking {
-        out!(
-            "{:<22} {:<11} {:<10} {:<8} {:.2} → {:.2} ({:+.2} to {:+.2}), {} questions",
-            row.set,
-            name_of(row.variant),
-            name_of(row.group),
-            row.metric,
-            row.value.0 * 100.0,
-            row.value.1 * 100.0,
-            row.interval.0 * 100.0,
-            row.interval.1 * 100.0,
-            row.questions
-        );
-    }
-    for row in &measured.gains {
-        out!(
-            "{:<22} {:<11} {:<10} {:<11} right {:.2} → {:.2} ({:+.2} to {:+.2}), p {:.3}, {}+ {}-, \
-             F1 {:.1} → {:.1}, tokens {:.0} → {:.0}, joules {:.2} → {:.2}, ms {:.0} → {:.0}, {} recalled, {} questions",
-            row.set,
-            name_of(row.variant),
-            name_of(row.group),
-            name_of(row.method),
-            row.right.0 * 100.0,
-            row.right.1 * 100.0,
-            row.interval.0 * 100.0,
-            row.interval.1 * 100.0,
-            row.p,
-            row.better_worse.0,
-            row.better_worse.1,
-            row.f1.0 * 100.0,
-            row.f1.1 * 100.0,
-            row.prompt_tokens.0,
-            row.prompt_tokens.1,
-            row.joules.0,
-            row.joules.1,
-            row.took_ms.0,
-            row.took_ms.1,
-            row.recalled,
-            row.questions
-        );
-    }
 }
 
 /// What verifying found.
@@ -451,6 +342,15 @@ pub(super) fn status(status: &Status) {
         tokens.prompt,
         tokens.generated
     );
+    if let Some(point) = status.learning.as_ref().and_then(|line| line.points.last()) {
+        out!(
+            "learning: {:+.1} points ({:+.1} to {:+.1}) on {} past questions: `coho eval track own`",
+            (point.mrr.1 - point.mrr.0) * 100.0,
+            point.interval.0 * 100.0,
+            point.interval.1 * 100.0,
+            point.questions
+        );
+    }
     let disk = status.disk.unwrap_or_default();
     let sizes = [disk.ledger_bytes, disk.vector_bytes, disk.term_bytes].map(mebibytes);
     out!(

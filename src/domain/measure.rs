@@ -51,6 +51,12 @@ pub fn reciprocal_rank<D: Eq + Hash>(ranked: &[D], gains: &Gains<D>) -> f64 {
     first.map_or(0.0, |index| 1.0 / (index + 1) as f64)
 }
 
+/// 1 where one of the first `k` is relevant, else 0 (success at `k`).
+pub fn hit<D: Eq + Hash>(ranked: &[D], gains: &Gains<D>, k: usize) -> f64 {
+    let found = ranked.iter().take(k).any(|d| is_relevant(gains, d));
+    f64::from(u8::from(found))
+}
+
 fn is_relevant<D: Eq + Hash>(gains: &Gains<D>, document: &D) -> bool {
     gains.get(document).is_some_and(|gain| *gain > 0.0)
 }
@@ -83,6 +89,84 @@ pub fn bootstrap_interval(differences: &[f64], rounds: usize, seed: u64) -> (f64
     (at(25), at(975))
 }
 
+/// How likely a mean of paired differences as far from 0 is, if the sign of each were a coin: the
+/// two-sided randomisation test (Fisher 1935; for retrieval: Smucker, Allan and Carterette 2007) with
+/// `rounds` draws from a generator that begins with `seed`. The observed order counts as one draw,
+/// so that it is never 0; 1 where nothing differs.
+pub fn randomisation(differences: &[f64], rounds: usize, seed: u64) -> f64 {
+    let differing: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
+    if differing.is_empty() || rounds == 0 {
+        return 1.0;
+    }
+    let observed = differing.iter().sum::<f64>().abs();
+    let mut random = SplitMix(seed);
+    let mut as_far = 0;
+    for _ in 0..rounds {
+        let (mut signs, mut left) = (0_u64, 0);
+        let mut sum = 0.0;
+        for difference in &differing {
+            if left == 0 {
+                (signs, left) = (random.next(), 64);
+            }
+            sum += if signs & 1 == 0 {
+                *difference
+            } else {
+                -*difference
+            };
+            (signs, left) = (signs >> 1, left - 1);
+        }
+        // Sums of the same numbers in another order differ in their last digits.
+        as_far += usize::from(sum.abs() >= observed - 1e-9);
+    }
+    count(as_far + 1) / count(rounds + 1)
+}
+
+/// Probabilities of a table, corrected for being several (Holm 1979), in the order given: below a
+/// limit, each difference may be believed as if it had been the only one.
+pub fn holm(probabilities: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|a, b| probabilities[*a].total_cmp(&probabilities[*b]));
+    let mut corrected = vec![1.0; probabilities.len()];
+    let mut least: f64 = 0.0;
+    for (place, index) in order.into_iter().enumerate() {
+        let left = count(probabilities.len() - place);
+        least = least.max((probabilities[index] * left).min(1.0));
+        corrected[index] = least;
+    }
+    corrected
+}
+
+/// Paired questions needed to see a mean difference as large as that of `differences` in four of
+/// five runs, at 5 %, two-sided: `((1.960 + 0.842) · σ / mean)²`. None where there is no difference.
+pub fn questions_needed(differences: &[f64]) -> Option<usize> {
+    let middle = mean(differences);
+    let squares: Vec<f64> = differences.iter().map(|d| (d - middle).powi(2)).collect();
+    let deviation = mean(&squares).sqrt();
+    if differences.len() < 2 || middle == 0.0 || deviation == 0.0 {
+        return None;
+    }
+    let needed = ((1.959_964 + 0.841_621) * deviation / middle)
+        .powi(2)
+        .ceil();
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "cut off at a number that says enough"
+    )]
+    #[expect(clippy::cast_sign_loss, reason = "a square is not negative")]
+    Some(needed.min(1e9) as usize)
+}
+
+/// The value below which `share` of them lie, by nearest rank; 0 of nothing.
+pub fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    #[expect(clippy::cast_possible_truncation, reason = "a place in a list")]
+    #[expect(clippy::cast_sign_loss, reason = "a share is not negative")]
+    let place = (share * count(sorted.len())).ceil() as usize;
+    let place = place.saturating_sub(1).min(sorted.len().saturating_sub(1));
+    sorted.get(place).copied().unwrap_or(0.0)
+}
+
 /// The two-sided exact test of `McNemar` (1947): how likely differences at least as lopsided as
 /// `better` against `worse` are, if either were as likely; 1 where nothing differs.
 pub fn mcnemar(better: usize, worse: usize) -> f64 {
@@ -100,7 +184,6 @@ pub fn mcnemar(better: usize, worse: usize) -> f64 {
     (2.0 * sum).min(1.0)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "numbers of questions")]
 fn count(questions: usize) -> f64 {
     questions as f64
 }
@@ -110,13 +193,16 @@ struct SplitMix(u64);
 
 impl SplitMix {
     fn below(&mut self, end: usize) -> usize {
+        // The high bits of a product, as Lemire 2019; the bias is below 2^-40 here.
+        ((u128::from(self.next()) * end as u128) >> 64) as usize
+    }
+
+    fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        // The high bits of a product, as Lemire 2019; the bias is below 2^-40 here.
-        ((u128::from(z) * end as u128) >> 64) as usize
+        z ^ (z >> 31)
     }
 }
 
@@ -187,6 +273,74 @@ mod tests {
                 prop_assert!((ndcg(&best, &judged, k) - 1.0).abs() < 1e-12);
             }
         }
+    }
+
+    /// Expected values are those of `ir_measures` 0.4.3 (`pytrec_eval` 0.5) for the same run.
+    #[test]
+    fn measures_are_those_of_public_implementations() {
+        let table = include_str!("../../tests/fixtures/measures.json");
+        let cases: Vec<serde_json::Value> = serde_json::from_str(table).unwrap();
+        assert!(cases.len() >= 40);
+        for case in &cases {
+            let gains: Gains<String> = serde_json::from_value(case["gains"].clone()).unwrap();
+            let ranked: Vec<String> = serde_json::from_value(case["ranked"].clone()).unwrap();
+            let is = |name: &str, value: f64| {
+                let expected = case["expected"][name].as_f64().unwrap();
+                assert!((value - expected).abs() < 1e-6, "{name} {value}: {case}");
+            };
+            is("nDCG@10", ndcg(&ranked, &gains, 10));
+            is("nDCG@5", ndcg(&ranked, &gains, 5));
+            is("R@1", recall(&ranked, &gains, 1));
+            is("R@10", recall(&ranked, &gains, 10));
+            is("RR", reciprocal_rank(&ranked, &gains));
+            is("Success@5", hit(&ranked, &gains, 5));
+        }
+    }
+
+    #[test]
+    fn signs_are_drawn_as_often_as_they_fall() {
+        // All 2^5 ways to sign: two are as far from 0.
+        let five = randomisation(&[1.0; 5], 100_000, 3);
+        assert!((five - 0.0625).abs() < 0.005, "{five}");
+        assert!((randomisation(&[0.0, 0.0], 100, 1) - 1.0).abs() < 1e-12);
+        assert!((randomisation(&[1.0, -1.0], 100, 1) - 1.0).abs() < 1e-12);
+        assert!(randomisation(&[0.5; 60], 999, 1) <= 0.001 + 1e-12);
+    }
+
+    #[test]
+    fn corrected_probabilities_are_those_of_holm() {
+        // statsmodels.stats.multitest.multipletests(p, method="holm")[1]
+        let corrected = holm(&[0.01, 0.04, 0.03, 0.005]);
+        let expected = [0.03, 0.06, 0.06, 0.02];
+        for (value, expected) in corrected.iter().zip(expected) {
+            assert!((value - expected).abs() < 1e-12, "{corrected:?}");
+        }
+        assert_eq!(holm(&[0.6, 0.9]), [1.0, 1.0]);
+        assert!(holm(&[]).is_empty());
+    }
+
+    #[test]
+    fn two_points_on_a_tenth_of_the_answers_take_two_thousand_questions() {
+        // 6 % become right, 4 % wrong: WRITEBACK.md's "about 2,000".
+        let mut differences = vec![0.0; 900];
+        differences.extend([1.0; 60]);
+        differences.extend([-1.0; 40]);
+        let needed = questions_needed(&differences).unwrap();
+        assert!((1900..2000).contains(&needed), "{needed}");
+        assert_eq!(questions_needed(&[0.0, 0.0]), None);
+        assert_eq!(questions_needed(&[]), None);
+    }
+
+    #[test]
+    fn quantiles_are_by_nearest_rank() {
+        let values = [15.0, 20.0, 35.0, 40.0, 50.0];
+        let check =
+            |share, expected: f64| assert!((quantile(&values, share) - expected).abs() < 1e-12);
+        check(0.05, 15.0);
+        check(0.3, 20.0);
+        check(0.5, 35.0);
+        check(1.0, 50.0);
+        assert!(quantile(&[], 0.5).abs() < 1e-12);
     }
 
     #[test]

@@ -19,7 +19,8 @@ pub struct Score {
     pub acc_words: f64,
 }
 
-/// Scores an answer.
+/// Scores an answer. Golden answers of which normalisation leaves nothing are passed over: to
+/// `FlashRAG` every answer holds them.
 pub fn score(answer: &str, golden: &[String]) -> Score {
     let answer = normalised(answer);
     let words: Vec<&str> = answer.split_whitespace().collect();
@@ -70,13 +71,26 @@ fn f1(answer: &str, words: &[&str], golden: &str, golden_words: &[&str]) -> f64 
 /// Lower case, without ASCII punctuation and articles, white space collapsed.
 pub fn normalised(text: &str) -> String {
     let lower = text.to_lowercase();
-    let bare: String = lower
-        .chars()
-        .filter(|c| !c.is_ascii_punctuation())
-        .collect();
-    let words = bare.split_whitespace();
-    let words = words.filter(|word| !["a", "an", "the"].contains(word));
-    words.collect::<Vec<_>>().join(" ")
+    let kept = lower.chars().filter(|c| !c.is_ascii_punctuation());
+    let bare: String = kept.collect();
+    // Between word boundaries, as the script's `\b(a|an|the)\b`: also beside a dash that stays.
+    let mut text = String::with_capacity(bare.len());
+    let is_word = |c: char| c.is_alphanumeric();
+    let mut rest = bare.as_str();
+    while let Some(start) = rest.find(is_word) {
+        let end = rest[start..].find(|c| !is_word(c));
+        let end = end.map_or(rest.len(), |end| start + end);
+        text.push_str(&rest[..start]);
+        let word = &rest[start..end];
+        text.push_str(if ["a", "an", "the"].contains(&word) {
+            " "
+        } else {
+            word
+        });
+        rest = &rest[end..];
+    }
+    text.push_str(rest);
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -95,6 +109,24 @@ mod tests {
             "eiffeltower icon"
         );
         assert_eq!(normalised("another theme"), "another theme");
+    }
+
+    /// Expected values were computed by `flashrag-dev` 0.1.2 itself.
+    #[test]
+    fn scores_are_those_of_the_public_implementation() {
+        let table = include_str!("../../tests/fixtures/scoring.json");
+        let cases: Vec<serde_json::Value> = serde_json::from_str(table).unwrap();
+        assert!(cases.len() >= 100);
+        for case in &cases {
+            let answer = case["answer"].as_str().unwrap();
+            let golden: Vec<String> = serde_json::from_value(case["golden"].clone()).unwrap();
+            assert_eq!(normalised(answer), case["normalised"], "{case}");
+            let found = score(answer, &golden);
+            for (name, value) in [("em", found.em), ("f1", found.f1), ("acc", found.acc)] {
+                let expected = case[name].as_f64().unwrap();
+                assert!((value - expected).abs() < 1e-6, "{name} {value}: {case}");
+            }
+        }
     }
 
     #[test]

@@ -2,16 +2,11 @@
 //! on which thread they run.
 
 pub mod answer;
-pub mod answering;
-pub mod chunking;
 pub mod evaluate;
 pub mod ingest;
-pub mod learning;
-pub mod scale;
 pub mod scan;
 pub mod search;
 pub mod space;
-pub mod tune;
 pub mod verify;
 pub mod watch;
 pub mod writeback;

@@ -27,6 +27,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("ledger_3.sql"),
     include_str!("ledger_4.sql"),
     include_str!("ledger_5.sql"),
+    include_str!("ledger_6.sql"),
 ];
 
 impl ToSql for ChunkId {

@@ -25,6 +25,7 @@ mod editions;
 mod index;
 pub mod ledger;
 mod lexical;
+pub mod measurements;
 pub mod nearest;
 mod resident;
 mod select;

@@ -750,6 +750,8 @@ pub enum UseUnits {
     Active,
     /// Those in use, and these.
     With(HashSet<String>),
+    /// Those in use, but for these.
+    Without(HashSet<String>),
 }
 
 impl UseUnits {
@@ -758,6 +760,7 @@ impl UseUnits {
             Self::Off => false,
             Self::Active => unit.state == State::Active,
             Self::With(others) => unit.state == State::Active || others.contains(&unit.id),
+            Self::Without(these) => unit.state == State::Active && !these.contains(&unit.id),
         }
     }
 }

@@ -16,6 +16,7 @@ mod cli;
 mod clients;
 mod converge;
 mod crash;
+mod eval;
 mod examples;
 mod formats;
 mod golden;

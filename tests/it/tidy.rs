@@ -50,6 +50,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "app",
         &[
             "domain", "store", "engine", "extract", "flow", "settings", "error", "lane", "airgap",
+            "energy",
         ],
     ),
     ("mcp", &["domain", "store", "flow", "app", "error"]),

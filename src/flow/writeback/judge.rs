@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use super::super::answer::prompt::{about, conversation, plain};
 use super::super::answer::{Answer, StepKind};
+use super::super::evaluate::held_out::HeldOut;
 use super::super::search::{self, Query};
 use super::{Bench, distil};
 use crate::domain::chunk::ChunkId;
@@ -121,7 +122,7 @@ fn pass(
         passed
     };
     let cited = cited(bench, answer)?;
-    if !took(eligible(answer, &cited)) || !took(feedback(reception)) {
+    if !took(eligible(answer, &cited, &bench.options.held_out)) || !took(feedback(reception)) {
         return Ok(None);
     }
     if bench.options.gated && (!took(clean(&cited)) || !took(grounded(answer, &cited))) {
@@ -198,8 +199,12 @@ fn cited(bench: &Bench<'_>, answer: &Answer) -> Result<Vec<Cited>, Failure> {
     Ok(found?)
 }
 
-fn eligible(answer: &Answer, cited: &[Cited]) -> Verdict {
+fn eligible(answer: &Answer, cited: &[Cited], held_out: &HeldOut) -> Verdict {
     let gate = Gate::Eligible;
+    if held_out.holds(&answer.question) {
+        let why = "something was measured with the question: nothing is learned of it";
+        return Verdict::refused(gate, None, why);
+    }
     if answer.abstained {
         return Verdict::refused(gate, None, "it was refused");
     }

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::prompt::unit_prompt;
 use super::answer::{Answer, Answerer};
+use super::evaluate::held_out::HeldOut;
 use crate::domain::gate::{self, Gate, Verdict};
 use crate::domain::rank::dot;
 use crate::domain::unit::{OWN, Review, State, Unit};
@@ -55,6 +56,8 @@ pub struct WritebackOptions {
     pub day_units: u32,
     /// Units that rest on one document at most.
     pub per_document: usize,
+    /// Questions that something was measured with.
+    pub held_out: Arc<HeldOut>,
 }
 
 /// What is asked of a run.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::answer::Answer;
 use super::super::answer::prompt::{about, conversation, plain};
-use super::super::answering::said;
+use super::super::evaluate::answers::said;
 use crate::domain::unit::{State, Unit};
 use crate::engine::generate::Message;
 use crate::store::{Store, StoreError};

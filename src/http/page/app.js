@@ -290,6 +290,42 @@ async function status() {
   $("facts").replaceChildren(
     ...Object.entries(facts).flatMap(([name, value]) => [element("dt", name), element("dd", String(value))]),
   );
+  learning(said.learning ? said.learning.points : []);
+}
+
+/** The gain of past questions by units, with its interval, over the batches. */
+function learning(points) {
+  const plot = $("learning-line");
+  plot.toggleAttribute("hidden", points.length < 2);
+  if (!points.length) return;
+  const gains = points.map((p) => [p.mrr[1] - p.mrr[0], ...p.interval].map((v) => v * 100));
+  const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
+  const last = points.at(-1);
+  const [gain, low, high] = gains.at(-1);
+  $("learning-said").textContent =
+    `Your ${last.questions} past questions find their evidence ${signed(gain)} points better with ` +
+    `${last.units} units than without (95 % interval ${signed(low)} to ${signed(high)}; mean reciprocal rank), ` +
+    `after ${points.length} measurements.`;
+  const most = Math.max(1, ...gains.flat());
+  const least = Math.min(-1, ...gains.flat());
+  const x = (n) => 40 + (n / Math.max(1, points.length - 1)) * 580;
+  const y = (value) => 10 + ((most - value) / (most - least)) * 140;
+  const shape = (name, attributes, text) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    if (text) made.textContent = text;
+    return made;
+  };
+  const line = gains.map(([value], n) => `${n ? "L" : "M"}${x(n).toFixed(1)} ${y(value).toFixed(1)}`).join("");
+  plot.replaceChildren(
+    shape("path", { d: `M40 ${y(0)}H620`, class: "zero" }),
+    shape("text", { x: 34, y: y(0) + 4, class: "end" }, "0"),
+    shape("text", { x: 34, y: y(most) + 8, class: "end" }, signed(most)),
+    ...gains.map(([, down, up], n) =>
+      shape("path", { d: `M${x(n).toFixed(1)} ${y(up).toFixed(1)}V${y(down).toFixed(1)}`, class: "interval" })),
+    shape("path", { d: line, class: "course" }),
+    ...gains.map(([value], n) => shape("circle", { cx: x(n).toFixed(1), cy: y(value).toFixed(1), r: 3 })),
+  );
 }
 
 function on(form, work) {

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::evaluate::{EvaluationSet, documents_of};
-use super::search::{self, Searcher};
+use super::super::search::{self, Searcher};
+use super::set::EvaluationSet;
 use crate::domain::chunk::ChunkId;
 use crate::domain::measure::{mean, ndcg};
 use crate::domain::rank::{Judged, Weights, fuse};
@@ -87,7 +87,7 @@ pub fn judge(
         let mut documents = HashMap::new();
         parts.store.ledger().read(|snapshot| {
             for (judged, _) in &found.judged {
-                let ids = documents_of(snapshot, set, judged.chunk)?;
+                let ids = set.documents_of(snapshot, judged.chunk)?;
                 let ids = ids.iter().map(|id| numbers[id.as_str()]).collect();
                 documents.insert(judged.chunk, ids);
             }

@@ -9,8 +9,8 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::evaluate::{SetDocument, read_lines};
-use super::search::{self, Searcher};
+use super::super::search::{self, Searcher};
+use super::set::{Lines, SetDocument};
 use crate::domain::measure::mean;
 use crate::domain::rank::fuse;
 use crate::error::{BadRequest, Failure};
@@ -65,8 +65,8 @@ impl SpanSet {
     /// [`BadRequest`] that names the file and what is wrong with it.
     pub fn read(folder: &Path) -> Result<Self, BadRequest> {
         Ok(Self {
-            documents: read_lines(folder, "corpus")?,
-            questions: read_lines(folder, "queries")?,
+            documents: Lines::find(folder, "corpus")?.parsed()?,
+            questions: Lines::find(folder, "queries")?.parsed()?,
         })
     }
 

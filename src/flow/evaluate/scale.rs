@@ -11,7 +11,7 @@ use std::time::Instant;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::search::{self, Query, Searcher, Steps, millis};
+use super::super::search::{self, Query, Searcher, Steps, millis};
 use crate::domain::chunk::{ChunkId, Passage};
 use crate::domain::rank::{descending, dot};
 use crate::domain::source::{Kind, Meta};
@@ -99,7 +99,7 @@ pub fn fill(
         return Err(BadRequest::new(
             "no_samples",
             "there are no real passages to begin with",
-            "run `coho eval retrieval` first: its knowledge bases are where they come from",
+            "run `coho eval run retrieval` first: its knowledge bases are where they come from",
         )
         .into());
     }

@@ -1,0 +1,423 @@
+//! Learning from the questions of a set, and what else could be put in the place of what was learned.
+//!
+//! Everything happens in a copy of the set's knowledge base, with the same code that an owner runs:
+//! questions are asked, one run of writeback follows. What came of it is kept beside the copy, so
+//! that a run that was interrupted does not learn twice.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::ValueEnum;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::super::answer::{self, Answer, Answerer, Ask, Strategy};
+use super::super::writeback::{self, Task, WritebackOptions};
+use super::answers;
+use super::set::{EvaluationSet, SetQuestion};
+use crate::domain::chunk::ChunkId;
+use crate::domain::context;
+use crate::domain::measure::mean;
+use crate::domain::scoring::score;
+use crate::domain::unit::{Quotes, Review, State, Unit};
+use crate::error::Failure;
+use crate::store::StoreError;
+use crate::store::units::{self, UseUnits};
+
+/// Which units are in use.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Variant {
+    /// Those that writeback put in use by itself.
+    Writeback,
+    /// All that passed the gates, as if the owner had approved them.
+    Approved,
+    /// Of answers that are right by the set's labels: the gates of the paper.
+    GoldGates,
+    /// Of all answers.
+    NoGates,
+    /// As approved, with whole chunks for text.
+    RawChunks,
+    /// As approved, with question and answer for text.
+    Pairs,
+    /// As approved, resting on other chunks.
+    Random,
+}
+
+/// What came of the answers, and what it cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Yield {
+    /// The set.
+    pub set: String,
+    /// Which units.
+    pub variant: Variant,
+    /// Questions learned from.
+    pub answers: usize,
+    /// Units in use.
+    pub units: usize,
+    /// Share of them that rest on a document that the set judges relevant.
+    pub supported: f64,
+    /// Share of them that hold a golden answer.
+    pub holds_answer: f64,
+    /// Why answers were refused, by gate.
+    pub refused: BTreeMap<String, usize>,
+    /// Units that another passage was found to contradict.
+    pub contested: usize,
+    /// For each unit: calls of the language model.
+    pub model_calls: f64,
+    /// For each unit: seconds of writeback.
+    pub seconds: f64,
+    /// For each unit: joules of writeback.
+    pub joules: f64,
+    /// For each unit: bytes that the ledger grew, with answers and events.
+    pub bytes: f64,
+}
+
+/// What was learned from one set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Learned {
+    /// Answers to the questions that were learned from, by the questions' names.
+    answers: Vec<(String, Answer)>,
+    /// Units that writeback put in use by itself.
+    promoted: HashSet<String>,
+    /// Those, and those that the owner might have approved.
+    approved: Vec<Unit>,
+    refused: BTreeMap<String, usize>,
+    contested: usize,
+    /// Of the run of writeback: calls of the language model, seconds, joules, bytes of the ledger.
+    cost: [f64; 4],
+}
+
+/// Time between two questions of an owner: more than what makes one the other in other words.
+const APART_MS: i64 = 3_600_000;
+
+/// Asks the questions that are learned from, in a knowledge base of their own, and runs writeback.
+/// What `kept` holds is taken for it; answers that are in the ledger are not asked for again.
+/// `told` hears what is done and how far it is.
+///
+/// # Errors
+/// What the store and the models say.
+pub fn learn(
+    parts: &Answerer<'_>,
+    train: &[&SetQuestion],
+    (k, model_gates): (usize, bool),
+    kept: &Path,
+    told: &dyn Fn(&str, usize, usize),
+) -> Result<Learned, Failure> {
+    let known = std::fs::read(kept).ok();
+    if let Some(learned) = known.and_then(|known| serde_json::from_slice(&known).ok()) {
+        return Ok(learned);
+    }
+    let store = parts.searcher.store;
+    let bytes = store.disk_bytes().0;
+    let answers = ask_all(parts, train, k, told)?;
+    let options = options(model_gates);
+    let task = Task {
+        batch: "measured".into(),
+        now_ms: i64::try_from(train.len()).unwrap_or(0) * APART_MS,
+        ..Task::default()
+    };
+    let step = |step: writeback::Step| told("writeback", step.judged, step.answers);
+    let stop = AtomicBool::new(false);
+    let report = writeback::run(parts, &options, &task, &step, &stop)?;
+    let grown = store.disk_bytes().0.saturating_sub(bytes);
+    let ledger = store.ledger();
+    let all = ledger.read(|snapshot| snapshot.units(None, writeback::MOST_UNITS))?;
+    let in_state = |state| all.iter().filter(move |unit| unit.state == state);
+    let promoted = in_state(State::Active).map(|unit| unit.id.clone());
+    let approved = in_state(State::Active).chain(in_state(State::Shadow));
+    let mut refused: BTreeMap<String, usize> = BTreeMap::new();
+    for considered in &report.considered {
+        let gate = considered.gates.iter().find(|verdict| !verdict.passed);
+        if let Some(verdict) = gate {
+            *refused.entry(verdict.gate.as_str().into()).or_default() += 1;
+        }
+    }
+    let learned = Learned {
+        answers,
+        promoted: promoted.collect(),
+        approved: approved.cloned().collect(),
+        refused,
+        contested: report.contested.len(),
+        cost: [
+            count(report.model_calls),
+            report.seconds,
+            report.joules,
+            count(usize::try_from(grown).unwrap_or(0)),
+        ],
+    };
+    let io = |source| StoreError::io(kept, source);
+    let anew: PathBuf = kept.with_extension("tmp");
+    std::fs::write(
+        &anew,
+        serde_json::to_vec(&learned).map_err(StoreError::from)?,
+    )
+    .map_err(io)?;
+    std::fs::rename(&anew, kept).map_err(io)?;
+    Ok(learned)
+}
+
+fn options(model_gates: bool) -> WritebackOptions {
+    WritebackOptions {
+        review: Review::Auto,
+        model_gates,
+        gated: true,
+        day_s: f64::MAX,
+        day_joules: f64::MAX,
+        day_units: u32::MAX,
+        per_document: usize::MAX,
+        held_out: Arc::default(),
+    }
+}
+
+/// Asks the questions that are learned from, and keeps the answers in the ledger.
+fn ask_all(
+    parts: &Answerer<'_>,
+    questions: &[&SetQuestion],
+    k: usize,
+    told: &dyn Fn(&str, usize, usize),
+) -> Result<Vec<(String, Answer)>, Failure> {
+    let mut answers = Vec::new();
+    for (n, question) in questions.iter().enumerate() {
+        told("learning", n, questions.len());
+        let (text, _) = answers::asked(question);
+        let id = format!("train-{}", question.id);
+        let ledger = parts.searcher.store.ledger();
+        let known = ledger.read(|snapshot| snapshot.answer(&id))?;
+        let known = known.and_then(|known| serde_json::from_value(known).ok());
+        let answer = if let Some(answer) = known {
+            answer
+        } else {
+            let ask = Ask {
+                id,
+                question: text,
+                strategy: Strategy::Cascade,
+                k,
+                source: None,
+                kept: true,
+                units: UseUnits::Off,
+                asked_ms: i64::try_from(n).unwrap_or(0) * APART_MS,
+            };
+            let mut unheard = |_| ControlFlow::Continue(());
+            answer::answer(parts, &ask, &Arc::default(), &mut unheard)?
+        };
+        answers.push((question.id.clone(), answer));
+    }
+    Ok(answers)
+}
+
+/// Puts units in use, one variant after the other.
+pub struct Variants<'a> {
+    parts: &'a Answerer<'a>,
+    set: &'a EvaluationSet,
+    options: WritebackOptions,
+    learned: Learned,
+}
+
+type WithVectors = (Unit, Vec<Vec<f32>>);
+
+impl<'a> Variants<'a> {
+    /// Of what was learned from a set.
+    pub fn new(
+        parts: &'a Answerer<'a>,
+        set: &'a EvaluationSet,
+        learned: Learned,
+        model_gates: bool,
+    ) -> Self {
+        Self {
+            parts,
+            set,
+            options: options(model_gates),
+            learned,
+        }
+    }
+
+    /// Puts the units of a variant in use, and no others; says how many, and what they are.
+    ///
+    /// # Errors
+    /// What the store and the models say.
+    pub fn use_only(&self, variant: Variant, train: &[&SetQuestion]) -> Result<Yield, Failure> {
+        let units = self.units_of(variant)?;
+        let model = self.parts.searcher.space.indexes.model();
+        let ledger = self.parts.searcher.store.ledger();
+        ledger.write(|transaction| {
+            units::undo(transaction, &units::Undo::All, "another variant")?;
+            for (unit, vectors) in &units {
+                units::put_unit(transaction, unit)?;
+                if !vectors.is_empty() {
+                    units::put_vectors(transaction, &unit.id, model, vectors)?;
+                }
+            }
+            Ok::<_, StoreError>(())
+        })?;
+        self.judged(variant, &units, train)
+    }
+
+    fn units_of(&self, variant: Variant) -> Result<Vec<WithVectors>, Failure> {
+        let active = |unit: &Unit| Unit {
+            state: State::Active,
+            ..unit.clone()
+        };
+        let approved = self.learned.approved.iter().map(active);
+        let made: Vec<WithVectors> = match variant {
+            Variant::Writeback => approved
+                .filter(|unit| self.learned.promoted.contains(&unit.id))
+                .map(|unit| (unit, Vec::new()))
+                .collect(),
+            Variant::Approved => approved.map(|unit| (unit, Vec::new())).collect(),
+            Variant::GoldGates => self.of_answers(|right| right)?,
+            Variant::NoGates => self.of_answers(|_| true)?,
+            Variant::RawChunks | Variant::Pairs | Variant::Random => {
+                let chunks = self.parts.searcher.store.ledger().read(|s| s.chunk_ids())?;
+                let changed = approved.enumerate();
+                changed
+                    .map(|(n, unit)| self.changed(variant, unit, chunks[n * 7919 % chunks.len()]))
+                    .collect::<Result<_, Failure>>()?
+            }
+        };
+        Ok(made)
+    }
+
+    /// Units of the answers that are right by the set's labels, or of others, too.
+    fn of_answers(&self, wanted: impl Fn(bool) -> bool) -> Result<Vec<WithVectors>, Failure> {
+        let questions: HashMap<&str, &SetQuestion> = self
+            .set
+            .questions
+            .iter()
+            .map(|q| (q.id.as_str(), q))
+            .collect();
+        let chosen = self.learned.answers.iter().filter(|(id, answer)| {
+            let (_, golden) = answers::asked(questions[id.as_str()]);
+            let said = answers::said(&answer.answer);
+            wanted(!answer.abstained && score(&said, &golden).acc_words > 0.5)
+        });
+        let answers: Vec<Answer> = chosen.map(|(_, answer)| answer.clone()).collect();
+        let made = writeback::without_gates(self.parts, &self.options, &answers)?;
+        let active = made.into_iter().map(|(unit, vectors)| {
+            let unit = Unit {
+                state: State::Active,
+                ..unit
+            };
+            (unit, vectors)
+        });
+        Ok(active.collect())
+    }
+
+    fn changed(
+        &self,
+        variant: Variant,
+        unit: Unit,
+        other: ChunkId,
+    ) -> Result<WithVectors, Failure> {
+        let text_of = |chunk: ChunkId| {
+            let ledger = self.parts.searcher.store.ledger();
+            let found = ledger.read(|snapshot| snapshot.chunk_text(chunk));
+            found.map(|found| found.map_or_else(String::new, |(_, text)| text))
+        };
+        let sentences = |text: &str| -> Vec<String> {
+            let spans = context::sentences(text);
+            spans
+                .into_iter()
+                .map(|span| text[span].to_owned())
+                .collect()
+        };
+        let mut unit = unit;
+        match variant {
+            Variant::RawChunks => {
+                for quotes in &mut unit.sources {
+                    quotes.sentences = sentences(&text_of(quotes.chunk)?);
+                }
+                unit.text = Unit::text_of(&unit.sources);
+            }
+            Variant::Random => {
+                let mut first = sentences(&text_of(other)?);
+                first.truncate(2);
+                unit.sources = vec![Quotes {
+                    chunk: other,
+                    path: String::new(),
+                    sentences: first,
+                }];
+                unit.text = Unit::text_of(&unit.sources);
+            }
+            _ => unit.text = format!("{} {}", unit.questions.join(" "), unit.text),
+        }
+        unit.id = blake3::hash(format!("{variant:?} {}", unit.id).as_bytes()).to_hex()[..16].into();
+        let mut texts = unit.questions.clone();
+        texts.push(format!("{}: {}", unit.title, unit.text));
+        let vectors = self.parts.searcher.space.embedder.few(texts)?;
+        Ok((unit, vectors))
+    }
+
+    /// How many units are right by the labels.
+    fn judged(
+        &self,
+        variant: Variant,
+        units: &[WithVectors],
+        train: &[&SetQuestion],
+    ) -> Result<Yield, Failure> {
+        let asked: HashMap<String, &SetQuestion> =
+            train.iter().map(|q| (answers::asked(q).0, *q)).collect();
+        let ledger = self.parts.searcher.store.ledger();
+        let (mut supported, mut holds) = (Vec::new(), Vec::new());
+        for (unit, _) in units {
+            // By the question that it was made of: the last of its list.
+            let Some(question) = unit.questions.iter().find_map(|q| asked.get(q.trim())) else {
+                continue;
+            };
+            let gains = self.set.gains_of(question);
+            let documents = ledger.read(|snapshot| {
+                let mut found = Vec::new();
+                for chunk in unit.chunks() {
+                    found.extend(self.set.documents_of(snapshot, chunk)?);
+                }
+                Ok::<_, StoreError>(found)
+            })?;
+            let relevant = |id: &String| gains.get(id).is_some_and(|gain| *gain > 0.0);
+            supported.push(flag(documents.iter().any(relevant)));
+            let (_, golden) = answers::asked(question);
+            holds.push(flag(score(&unit.text, &golden).acc_words > 0.5));
+        }
+        // Only what writeback did by itself was paid for.
+        let own = variant == Variant::Writeback;
+        let each = |all: f64| {
+            if own {
+                all / count(units.len().max(1))
+            } else {
+                0.0
+            }
+        };
+        let [model_calls, seconds, joules, bytes] = self.learned.cost.map(each);
+        Ok(Yield {
+            set: self.set.name.clone(),
+            variant,
+            answers: self.learned.answers.len(),
+            units: units.len(),
+            supported: mean(&supported),
+            holds_answer: mean(&holds),
+            refused: if own {
+                self.learned.refused.clone()
+            } else {
+                BTreeMap::new()
+            },
+            contested: if own { self.learned.contested } else { 0 },
+            model_calls,
+            seconds,
+            joules,
+            bytes,
+        })
+    }
+}
+
+fn flag(is: bool) -> f64 {
+    f64::from(u8::from(is))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "units and bytes")]
+fn count(number: usize) -> f64 {
+    number as f64
+}

@@ -1,0 +1,197 @@
+//! Evaluating: sets of questions, put in several ways, scored and compared.
+//!
+//! A [`suite`] names sets, ways and numbers. Each [`set`] has a knowledge base of its own; its
+//! questions are [`split`] by hashes, put by [`retrieval`] and [`answers`], with the units of
+//! [`learning`] or without, and every [`outcome`] is written down as it comes. [`result`] says what
+//! it means. [`own`] asks the owner's past questions instead. [`chunking`], [`scale`] and [`tune`]
+//! are experiments of their own.
+
+pub mod answers;
+pub mod chunking;
+pub mod held_out;
+pub mod import;
+pub mod learning;
+pub mod outcome;
+pub mod own;
+pub mod page;
+pub mod result;
+pub mod retrieval;
+pub mod scale;
+pub mod set;
+pub mod split;
+pub mod suite;
+pub mod tune;
+
+use std::time::{Duration, Instant};
+
+use self::answers::Method;
+use self::learning::Variant;
+use self::outcome::{Log, Outcome};
+use self::result::Harness;
+use self::set::{EvaluationSet, SetQuestion};
+use self::split::{ALL, Chosen, UNANSWERABLE};
+use self::suite::Suite;
+use super::answer::Answerer;
+use crate::error::Failure;
+use crate::store::units::UseUnits;
+
+/// A set that is being asked.
+pub struct Asking<'a> {
+    /// What is asked.
+    pub suite: &'a Suite,
+    /// Of what.
+    pub set: &'a EvaluationSet,
+    /// Where outcomes are written down.
+    pub log: &'a mut Log,
+    /// This program.
+    pub build: &'a str,
+    /// Hears what is done, and how far it is.
+    pub told: &'a dyn Fn(&str, usize, usize),
+    /// What it took.
+    pub harness: Harness,
+}
+
+impl Asking<'_> {
+    /// Puts the chosen questions in all ways of the suite, with the units that are in use (`units`
+    /// says which) or without; what the log knows is not asked again.
+    ///
+    /// # Errors
+    /// What the store and the models say.
+    pub fn ask(
+        &mut self,
+        parts: &Answerer<'_>,
+        chosen: &[Chosen<'_>],
+        units: Option<Variant>,
+    ) -> Result<(), Failure> {
+        if self.suite.ranking {
+            self.rank(parts, chosen, units)?;
+        }
+        for method in self.suite.strategies.clone() {
+            self.put(parts, chosen, method, units)?;
+        }
+        Ok(())
+    }
+
+    fn rank(
+        &mut self,
+        parts: &Answerer<'_>,
+        chosen: &[Chosen<'_>],
+        units: Option<Variant>,
+    ) -> Result<(), Failure> {
+        let arm = named(retrieval::COHO, units);
+        let judged = |c: &&Chosen<'_>| !self.set.gains_of(c.question).is_empty();
+        let chosen: Vec<&Chosen<'_>> = chosen.iter().filter(judged).collect();
+        let started = Instant::now();
+        let mut calls = Duration::ZERO;
+        for (n, one) in chosen.iter().enumerate() {
+            (self.told)(&format!("{} {arm}", self.set.name), n, chosen.len());
+            if self.known(&arm, one.question) {
+                continue;
+            }
+            let called = Instant::now();
+            let all = if units.is_some() {
+                let searcher = &parts.searcher;
+                let merge = parts.options.merge;
+                let values = retrieval::rank_with_units(searcher, self.set, one.question, merge)?;
+                vec![(retrieval::COHO, values)]
+            } else {
+                retrieval::rank_all(&parts.searcher, self.set, one.question)?
+            };
+            calls += called.elapsed();
+            for (name, values) in all {
+                self.log.push(Outcome {
+                    values,
+                    ..self.outcome(one, named(name, units))
+                })?;
+            }
+            self.harness.asked += 1;
+        }
+        self.took(started, calls);
+        Ok(())
+    }
+
+    fn put(
+        &mut self,
+        parts: &Answerer<'_>,
+        chosen: &[Chosen<'_>],
+        method: Method,
+        units: Option<Variant>,
+    ) -> Result<(), Failure> {
+        let arm = named(&method.name(), units);
+        let wanted = |c: &&Chosen<'_>| {
+            let answered = !c.question.answers.is_empty() || c.groups.contains(&UNANSWERABLE);
+            answered && (c.model || !method.needs_model())
+        };
+        let chosen: Vec<&Chosen<'_>> = chosen.iter().filter(wanted).collect();
+        let in_use = if units.is_some() {
+            UseUnits::Active
+        } else {
+            UseUnits::Off
+        };
+        let started = Instant::now();
+        let mut calls = Duration::ZERO;
+        for (n, one) in chosen.iter().enumerate() {
+            (self.told)(&format!("{} {arm}", self.set.name), n, chosen.len());
+            if self.known(&arm, one.question) {
+                continue;
+            }
+            let called = Instant::now();
+            let way = (method, self.suite.k);
+            let asked = answers::put(parts, self.set, one.question, way, in_use.clone())?;
+            calls += called.elapsed();
+            self.log.push(Outcome {
+                values: asked.values,
+                seen: asked.seen,
+                said: asked.said,
+                ..self.outcome(one, arm.clone())
+            })?;
+            self.harness.asked += 1;
+        }
+        self.took(started, calls);
+        Ok(())
+    }
+
+    fn known(&self, arm: &str, question: &SetQuestion) -> bool {
+        self.log.known(&self.set.name, arm, &question.id).is_some()
+    }
+
+    fn outcome(&self, chosen: &Chosen<'_>, arm: String) -> Outcome {
+        Outcome {
+            set: self.set.name.clone(),
+            arm,
+            id: chosen.question.id.clone(),
+            groups: chosen
+                .groups
+                .iter()
+                .map(|group| (*group).to_owned())
+                .collect(),
+            build: self.build.to_owned(),
+            ..Outcome::default()
+        }
+    }
+
+    fn took(&mut self, started: Instant, calls: Duration) {
+        self.harness.calls_s += calls.as_secs_f64();
+        self.harness.wall_s += started.elapsed().as_secs_f64();
+    }
+}
+
+/// What a way is called: `cascade+writeback`.
+fn named(way: &str, units: Option<Variant>) -> String {
+    use clap::ValueEnum;
+    let variant = units.and_then(|units| units.to_possible_value());
+    variant.map_or_else(
+        || way.to_owned(),
+        |variant| format!("{way}+{}", variant.get_name()),
+    )
+}
+
+/// The groups in the order in which tables show them.
+pub const GROUPS: [&str; 6] = [
+    ALL,
+    split::TEST,
+    split::NEAR,
+    split::FAR,
+    split::UNTOUCHED,
+    UNANSWERABLE,
+];

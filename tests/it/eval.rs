@@ -1,0 +1,305 @@
+//! Evaluation: suites that are run, gone on with, compared and shown; and nothing of them that is
+//! learned from.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::kit::Home;
+
+/// A set in BEIR's layout, of things with their heights; every second question is in two forms.
+fn things(home: &Home, count: usize) -> String {
+    let set = home.path("data/things");
+    std::fs::create_dir_all(&set).unwrap();
+    let names = [
+        "heron", "mill", "kiln", "ferry", "quarry", "lantern", "anvil", "orchard", "canal",
+        "tower", "bellows", "weir",
+    ];
+    let (mut corpus, mut queries, mut qrels) = (String::new(), String::new(), String::new());
+    for n in 0..count {
+        let name = names[n % names.len()];
+        let thing = format!("{name} {n}");
+        let line = |value: Value| value.to_string() + "\n";
+        corpus += &line(
+            json!({"_id": format!("d{n}"), "title": format!("The {thing}"),
+            "text": format!("The {thing} stands by the river and is {} metres high.", 10 + n)}),
+        );
+        for (form, text) in [
+            ("a", format!("How high is the {thing}?")),
+            ("b", format!("What is the height of the {thing} in metres?")),
+        ] {
+            let id = format!("q{n}{form}");
+            queries += &line(json!({"_id": id, "text": text, "answers": [(10 + n).to_string()]}));
+            qrels += &line(json!({"query_id": id, "doc_id": format!("d{n}"), "score": 1}));
+        }
+    }
+    std::fs::write(set.join("corpus.jsonl"), corpus).unwrap();
+    std::fs::write(set.join("queries.jsonl"), queries).unwrap();
+    std::fs::write(set.join("qrels.jsonl"), qrels).unwrap();
+    set.to_str().unwrap().to_owned()
+}
+
+fn run(home: &Home, set: &str, more: &[&str]) -> Value {
+    let fixed = ["eval", "run", set, "--strategy", "extractive"];
+    home.json(&[&fixed[..], more].concat())
+}
+
+/// Of each way: questions and what they scored, without what a clock or a meter said.
+fn figures(result: &Value) -> Vec<Value> {
+    let rows = result["rows"].as_array().unwrap().iter();
+    let figures = rows.map(|row| {
+        let mut row = row.clone();
+        row["ms"].take();
+        for of in ["values", "intervals"] {
+            row[of].as_object_mut().unwrap().remove("joules");
+        }
+        row
+    });
+    figures.collect()
+}
+
+#[test]
+fn a_set_is_asked_without_touching_what_is_the_owners() {
+    let home = Home::new();
+    let set = things(&home, 12);
+    let result = run(&home, &set, &[]);
+    assert_eq!(result["complete"], true);
+    let rows = result["rows"].as_array().unwrap();
+    let arms: Vec<&str> = rows
+        .iter()
+        .map(|row| row["arm"].as_str().unwrap())
+        .collect();
+    assert_eq!(arms, ["bm25", "dense", "rrf", "coho", "extractive"]);
+    for row in rows {
+        assert_eq!(
+            (&row["questions"], &row["set"]),
+            (&24.into(), &"things".into())
+        );
+    }
+    assert_eq!(rows[3]["values"]["R@1"], 1.0, "{result:#}");
+    assert!(
+        rows[4]["values"]["acc_words"].as_f64().unwrap() > 0.9,
+        "{result:#}"
+    );
+    let sha = result["by"]["models"]["embedder"]["sha256"]
+        .as_str()
+        .unwrap();
+    assert_eq!(sha.len(), 64);
+    assert_eq!(home.json(&["status"])["documents"], 0);
+    let missing = home.run(&["eval", "run", "retrieval", "--set", "scifact"]);
+    assert_eq!(missing.code, 1);
+    assert!(missing.stderr.contains("beir"), "{}", missing.stderr);
+}
+
+#[test]
+fn a_run_goes_on_and_gives_the_same_twice() {
+    let home = Home::new();
+    let set = things(&home, 12);
+    let few = run(&home, &set, &["--limit", "5"]);
+    assert_eq!(few["rows"][4]["questions"], 5);
+    let all = run(&home, &set, &["--resume"]);
+    assert_eq!(
+        (&all["run"], &all["rows"][4]["questions"]),
+        (&few["run"], &24.into())
+    );
+    // Five were known: each was put as a ranking and as an answer.
+    assert_eq!(all["harness"]["asked"], 2 * 19);
+    let known = run(&home, &set, &["--resume", "--limit", "5"]);
+    assert_eq!(
+        (&known["harness"]["asked"], &known["rows"][4]["questions"]),
+        (&0.into(), &5.into())
+    );
+    assert_eq!(figures(&known), figures(&few));
+    // A run has the second in its name.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let again = run(&home, &set, &[]);
+    assert_ne!(again["run"], all["run"]);
+    assert_eq!(figures(&again), figures(&all));
+    let other = run(&home, &set, &["--limit", "5", "--seed", "9"]);
+    assert_ne!(figures(&other), figures(&few), "other questions");
+
+    let (a, b) = (all["run"].as_str().unwrap(), again["run"].as_str().unwrap());
+    let compared = home.json(&["eval", "compare", a, b]);
+    let comparisons = compared["comparisons"].as_array().unwrap();
+    assert!(comparisons.iter().any(|c| c["metric"] == "acc_words"));
+    for c in comparisons.iter().filter(|c| !c["p"].is_null()) {
+        assert_eq!(
+            (&c["difference"], &c["better_worse"]),
+            (&0.0.into(), &json!([0, 0])),
+            "{c:#}"
+        );
+    }
+    let track = home.json(&["eval", "track", "things"]);
+    assert_eq!(track["runs"].as_array().unwrap().len(), 3);
+    let line = &track["lines"][0];
+    assert_eq!(line["values"].as_array().unwrap().len(), 3);
+    let list = home.json(&["eval", "list"]);
+    assert_eq!(list["runs"].as_array().unwrap().len(), 3);
+
+    let html = home.path("report.html");
+    home.json(&["eval", "report", a, "--html", html.to_str().unwrap()]);
+    let page = std::fs::read_to_string(html).unwrap();
+    assert!(
+        page.contains("default-src 'none'") && page.contains("<svg"),
+        "{page}"
+    );
+    for foreign in ["<script", "src=", "url(", "@import", "<link", "href="] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+}
+
+#[test]
+fn what_was_learned_from_is_not_asked_and_what_was_asked_is_not_learned_from() {
+    let home = Home::new();
+    let set = things(&home, 30);
+    let result = run(&home, &set, &["--writeback", "controls"]);
+    let arms: Vec<&str> = result["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["arm"].as_str().unwrap())
+        .collect();
+    for arm in [
+        "extractive",
+        "extractive+approved",
+        "extractive+random",
+        "coho+writeback",
+    ] {
+        assert!(arms.contains(&arm), "{arms:?}");
+    }
+    let units = result["units"].as_array().unwrap();
+    assert_eq!(units.len(), 7);
+    assert!(units[1]["units"].as_u64().unwrap() > 0, "{units:#?}");
+    // The base of the set has learned nothing; its copy only of the questions that were not asked.
+    let asked: Vec<String> = std::fs::read_to_string(first_file(&home.path("home/eval/runs")))
+        .unwrap()
+        .lines()
+        .skip(1)
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["id"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    assert!(!asked.is_empty());
+    assert!(answers(&home.path("home/eval/things")).is_empty());
+    let learned = answers(&home.path("home/eval/things-writeback"));
+    assert!(!learned.is_empty());
+    for id in &learned {
+        assert!(
+            !asked.contains(&id.replace("train-", "")),
+            "{id} was learned from and asked"
+        );
+    }
+    // It goes on without learning again.
+    let again = run(&home, &set, &["--writeback", "controls", "--resume"]);
+    assert_eq!(again["harness"]["asked"], 0);
+    assert_eq!(again["units"], result["units"]);
+
+    // Asked of the owner's own notes afterwards, a question of the set teaches nothing.
+    home.write(
+        "heron.md",
+        "# The heron 0\n\nThe heron 0 stands by the river and is 10 metres high.\n",
+    );
+    home.write(
+        "bridge.md",
+        "# The bridge\n\nThe bridge has seven arches of red stone.\n",
+    );
+    home.json(&["add", home.notes().to_str().unwrap()]);
+    for question in [
+        "How high is the heron 0?",
+        "How many arches has the bridge?",
+    ] {
+        let answer = home.json(&["ask", question, "--strategy", "extractive"]);
+        assert_eq!(answer["abstained"], false, "{answer:#}");
+    }
+    let report = home.json(&["writeback", "run", "--explain"]);
+    let considered = report["considered"].as_array().unwrap();
+    assert_eq!(considered.len(), 2, "{report:#}");
+    for one in considered {
+        let held_out = one["question"].as_str().unwrap().contains("heron");
+        let first = &one["gates"][0];
+        assert_eq!(
+            (&first["gate"], &first["passed"]),
+            (&"eligible".into(), &(!held_out).into()),
+            "{one:#}"
+        );
+    }
+}
+
+fn first_file(folder: &Path) -> std::path::PathBuf {
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    files.sort();
+    files.remove(0)
+}
+
+/// Ids of the answers in a ledger.
+fn answers(home: &Path) -> Vec<String> {
+    let ledger = rusqlite::Connection::open(home.join("ledger.sqlite")).unwrap();
+    let mut statement = ledger.prepare("SELECT id FROM answer").unwrap();
+    let ids = statement.query_map([], |row| row.get(0)).unwrap();
+    ids.map(|id| id.unwrap()).collect()
+}
+
+#[test]
+fn past_questions_are_asked_again_after_each_batch() {
+    let home = Home::new();
+    home.write(
+        "bridge.md",
+        "# The bridge\n\nThe bridge has seven arches of red stone.\n",
+    );
+    home.write(
+        "mill.md",
+        "# The mill\n\nThe mill grinds rye on Tuesdays.\n",
+    );
+    home.json(&["add", home.notes().to_str().unwrap()]);
+    let empty = home.json(&["eval", "run", "own"]);
+    assert_eq!(empty["questions"], 0);
+    for question in [
+        "How many arches has the bridge?",
+        "When does the mill grind rye?",
+    ] {
+        home.json(&["ask", question, "--strategy", "extractive"]);
+    }
+    home.json(&["writeback", "run"]);
+    let line = home.json(&["eval", "track", "own"]);
+    let points = line["points"].as_array().unwrap();
+    assert_eq!(points.len(), 1, "{line:#}");
+    assert_eq!(
+        (&points[0]["questions"], &points[0]["mrr"][0]),
+        (&2.into(), &1.0.into()),
+        "{line:#}"
+    );
+    assert!(points[0]["batch"].is_string());
+    let point = home.json(&["eval", "run", "own"]);
+    assert_eq!(
+        (&point["questions"], &point["batch"]),
+        (&2.into(), &Value::Null)
+    );
+    let status = home.json(&["status"]);
+    assert_eq!(status["learning"]["points"].as_array().unwrap().len(), 2);
+    let kept = status["learning"].to_string();
+    assert!(!kept.contains("arches"), "no question is kept: {kept}");
+}
+
+#[test]
+fn the_smoke_suite_holds() {
+    let home = Home::new();
+    let result = home.json(&["eval", "run", "smoke"]);
+    let value = |group: &str, arm: &str, metric: &str| {
+        let rows = result["rows"].as_array().unwrap();
+        let row = rows.iter().find(|r| r["group"] == group && r["arm"] == arm);
+        row.unwrap()["values"][metric].as_f64().unwrap()
+    };
+    assert!(value("all", "coho", "R@1") > 0.95, "{result:#}");
+    assert!(value("all", "extractive", "acc_words") > 0.95, "{result:#}");
+    assert!(value("all", "cascade", "acc_words") > 0.95, "{result:#}");
+    assert!(
+        value("unanswerable", "cascade", "refused") > 0.4,
+        "{result:#}"
+    );
+}
