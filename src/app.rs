@@ -8,6 +8,7 @@ pub mod evaluation;
 pub mod learning;
 pub mod network;
 pub mod notes;
+pub mod outside;
 pub mod tokens;
 
 use std::ops::ControlFlow;
@@ -189,7 +190,10 @@ impl App {
         emit: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Answer, Failure> {
         self.presence.here();
-        self.answering(|parts| answer::answer(parts, ask, cancel, emit))
+        if ask.remote {
+            return self.ask_outside(ask, cancel, emit);
+        }
+        self.answering_to(ask, |parts| answer::answer(parts, ask, cancel, emit))?
     }
 
     /// Answers with JSON that fits a schema; blocks.
@@ -204,7 +208,9 @@ impl App {
         emit: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Answer, Failure> {
         self.presence.here();
-        self.answering(|parts| answer::structured(parts, ask, schema, cancel, emit))
+        self.answering_to(ask, |parts| {
+            answer::structured(parts, ask, schema, cancel, emit)
+        })?
     }
 
     /// How well the language model reads, where that is known: not of a model elsewhere, and not of
@@ -252,6 +258,7 @@ impl App {
             source,
             kept: true,
             units: UseUnits::Active,
+            remote: false,
             asked_ms: now_ms(),
         }
     }
@@ -403,7 +410,7 @@ impl App {
             disk: sees_all.then_some(disk),
             problems: counts.problems,
             recovery,
-            network: network::of(&self.settings),
+            network: network::of(&self.settings, self.left_sum()?),
             tokens: network::tokens(tokens, self.settings.answer.price_per_million),
             learning: sees_all.then(|| self.learning_line()).transpose()?,
         })

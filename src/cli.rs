@@ -82,6 +82,9 @@ enum Command {
         /// Editors and agents may write new notes into it (MCP's `remember`)
         #[arg(long)]
         notes: bool,
+        /// Nothing of it may be sent to another machine, whatever is asked
+        #[arg(long)]
+        never_leaves: bool,
     },
     /// List the folders that were added, or remove one
     Sources {
@@ -158,6 +161,9 @@ enum Command {
         /// List the files that could not be read, with the reason
         #[arg(long)]
         problems: bool,
+        /// Show exactly what left this machine for the remote model
+        #[arg(long, conflicts_with = "problems")]
+        left: bool,
     },
     /// Measure what is found and answered, with units and without, and compare
     Eval {
@@ -224,6 +230,10 @@ struct AskArguments {
     /// Answer both ways, without knowledge units and with them
     #[arg(long, conflicts_with = "no_units")]
     ab: bool,
+    /// Let the remote model of `remote.url` write the answer: what is private is masked, and what
+    /// leaves is written down (`coho status --left`)
+    #[arg(long, conflicts_with_all = ["strategy", "ab"])]
+    remote: bool,
 }
 
 #[derive(Subcommand)]
@@ -234,6 +244,14 @@ enum SourcesAction {
         source: String,
         /// Where it is now
         path: PathBuf,
+    },
+    /// Keep all of a folder on this machine, whatever is asked
+    Keep {
+        /// Its number or its path
+        source: String,
+        /// Take that back
+        #[arg(long)]
+        may_leave: bool,
     },
     /// Forget a folder; its files are not touched
     Remove {
@@ -321,6 +339,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             no_writeback,
             outside,
             notes,
+            never_leaves,
         } => {
             let rules = Rules {
                 include,
@@ -328,16 +347,11 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
                 writeback: !no_writeback,
                 outside,
                 notes,
+                never_leaves,
             };
             add(session, path, &rules, no_sync)
         }
-        Command::Sources { action: None } => sources(session),
-        Command::Sources {
-            action: Some(SourcesAction::Remove { source }),
-        } => remove(session, &source),
-        Command::Sources {
-            action: Some(SourcesAction::Move { source, path }),
-        } => move_source(session, &source, &path),
+        Command::Sources { action } => sources(session, action),
         Command::Sync { source } => sync(session, source.as_deref()),
         Command::Serve { .. } => serve(session),
         Command::Mcp { token } => mcp::run(session, token.as_deref()),
@@ -358,7 +372,8 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         } => feedback(session, &answer, &verdict, note.as_deref()),
         Command::Units { action } => units::run(session, action),
         Command::Writeback { action } => units::writeback(session, action),
-        Command::Status { problems } => status(session, problems),
+        Command::Status { left: true, .. } => left(session),
+        Command::Status { problems, .. } => status(session, problems),
         Command::Eval { action } => eval::run(&session, action),
         Command::Verify { repair } => care::run_verify(session, repair),
         Command::Reindex => care::reindex(session),
@@ -513,7 +528,15 @@ fn stop_on_interrupt() -> Arc<AtomicBool> {
     stop
 }
 
-fn sources(session: Session) -> Result<ExitCode, Failure> {
+fn sources(session: Session, action: Option<SourcesAction>) -> Result<ExitCode, Failure> {
+    match action {
+        Some(SourcesAction::Remove { source }) => return remove(session, &source),
+        Some(SourcesAction::Keep { source, may_leave }) => {
+            return keep(session, &source, !may_leave);
+        }
+        Some(SourcesAction::Move { source, path }) => return move_source(session, &source, &path),
+        None => {}
+    }
     let json = session.json;
     let sources = session.open(Access::Read)?.sources()?;
     if json {
@@ -540,6 +563,35 @@ fn remove(session: Session, source: &str) -> Result<ExitCode, Failure> {
         show::json(&output::Removed { removed: id });
     } else {
         out!("removed source {id}; its files are as they were");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a folder holds stays on this machine, or may leave it again.
+fn keep(session: Session, source: &str, never_leaves: bool) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    let app = session.open(Access::Read)?;
+    let id = source_named(&app, source)?;
+    app.keep_here(id, never_leaves)?;
+    if json {
+        let sources = app.sources()?;
+        show::json(&output::Sources { sources });
+    } else if never_leaves {
+        out!("nothing of source {id} is sent to another machine");
+    } else {
+        out!("passages of source {id} may go to the remote model, when you ask it");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What left for the remote model.
+fn left(session: Session) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    let left = session.open(Access::Read)?.left()?;
+    if json {
+        show::json(&left);
+    } else {
+        show::left(&left);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -730,6 +782,7 @@ impl AskArguments {
         if self.no_units {
             ask.units = UseUnits::Off;
         }
+        ask.remote = self.remote;
         Ok(ask)
     }
 }

@@ -29,7 +29,7 @@
 //! * A citation leads to a chunk that was in the prompt, and its lines are those of the file.
 //! * A knowledge unit never outlives its evidence, is never cited, and is made of originals only.
 //! * Nothing outside a source's root is ever read, and nothing is sent anywhere, unless the owner
-//!   gives the address of a model server.
+//!   gives the address of a model server; what goes to the remote model is masked and written down.
 //! * One bad file never stops a run; it is listed with a reason.
 //!
 //! # Words

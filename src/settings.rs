@@ -38,6 +38,8 @@ pub struct Settings {
     pub extract: Extraction,
     /// Cutting documents.
     pub chunks: Chunks,
+    /// A model elsewhere, for questions that you choose one by one.
+    pub remote: Remote,
 }
 
 /// The service.
@@ -177,6 +179,44 @@ impl Default for Answering {
             drafts: Drafts::Auto,
             least_log_prob: -0.5,
             price_per_million: 0.0,
+        }
+    }
+}
+
+/// A model elsewhere, for questions that you choose one by one (`coho ask --remote`). Off as long as
+/// it has no address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Remote {
+    /// Its address up to `/v1`; empty for none.
+    pub url: String,
+    /// The model's name there.
+    pub model: String,
+    /// Name of the environment variable that holds its key; empty for none.
+    pub key_env: String,
+    /// Tokens that may be sent and received a day (UTC) at most.
+    pub tokens_per_day: u64,
+    /// Money that may be spent a day at most, by the two prices.
+    pub money_per_day: f64,
+    /// What a million tokens that it reads cost.
+    pub price_read: f64,
+    /// What a million tokens that it writes cost.
+    pub price_written: f64,
+    /// Words that are masked wherever they stand, besides names, addresses, numbers and secrets.
+    pub private: Vec<String>,
+}
+
+impl Default for Remote {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            model: String::new(),
+            key_env: String::new(),
+            tokens_per_day: 20_000,
+            money_per_day: 1.0,
+            price_read: 0.0,
+            price_written: 0.0,
+            private: Vec::new(),
         }
     }
 }

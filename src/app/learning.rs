@@ -16,6 +16,7 @@ use super::{App, NotFound, now_ms};
 use crate::domain::query;
 use crate::domain::unit::{State, Unit};
 use crate::error::{BadRequest, Failure, Fault, Kind};
+use crate::flow::answer::Answerer;
 use crate::flow::evaluate::held_out::HeldOut;
 use crate::flow::writeback::ranking::{self, Ranking};
 use crate::flow::writeback::{self, Decision, Finding, Report, Step, Task, WritebackOptions};
@@ -185,7 +186,16 @@ impl App {
             now_ms: now_ms(),
         };
         let options = self.writeback_options()?;
-        let report = self.answering(|parts| writeback::run(parts, &options, &task, told, stop))?;
+        // A model on another machine reads nothing that never leaves.
+        let alone = self.model_is_elsewhere() && self.keeps_something()?;
+        let report = self.answering(|parts| {
+            let parts = Answerer {
+                generator: parts.generator.filter(|_| !alone),
+                searcher: parts.searcher,
+                options: parts.options,
+            };
+            writeback::run(&parts, &options, &task, told, stop)
+        })?;
         if self.settings.writeback.measure && !report.dry && !report.considered.is_empty() {
             self.measure_own(Some(report.batch.clone()), &|_, _| {}, stop)?;
         }

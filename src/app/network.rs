@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::outside::LeftSum;
 use crate::airgap;
 use crate::settings::Settings;
 use crate::store::ledger::TokenTotals;
@@ -24,7 +25,7 @@ pub enum Level {
 }
 
 /// How far words can travel from here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Network {
     /// By the settings.
     pub level: Level,
@@ -32,6 +33,8 @@ pub struct Network {
     pub enforced: bool,
     /// What is reached, or may reach us, beyond this machine.
     pub beyond: Vec<String>,
+    /// What left for the remote model.
+    pub left: LeftSum,
 }
 
 /// Tokens that the language model read and wrote.
@@ -46,7 +49,7 @@ pub struct TokenUse {
 }
 
 /// How far words can travel by these settings.
-pub(super) fn of(settings: &Settings) -> Network {
+pub(super) fn of(settings: &Settings, left: LeftSum) -> Network {
     let mut level = Level::AirGapped;
     let mut beyond = Vec::new();
     let url = &settings.models.server.url;
@@ -55,6 +58,17 @@ pub(super) fn of(settings: &Settings) -> Network {
         if distance > Level::AirGapped {
             beyond.push(format!(
                 "questions and passages go to the model server {url}"
+            ));
+        }
+        level = level.max(distance);
+    }
+    let url = &settings.remote.url;
+    if !url.is_empty() {
+        let distance = distance_of(host_of(url));
+        if distance > Level::AirGapped {
+            beyond.push(format!(
+                "what you ask with --remote goes to {url}, masked, with passages of sources that may \
+                 leave"
             ));
         }
         level = level.max(distance);
@@ -68,7 +82,13 @@ pub(super) fn of(settings: &Settings) -> Network {
         level,
         enforced: airgap::is_closed(),
         beyond,
+        left,
     }
+}
+
+/// How far away an address is.
+pub(super) fn distance(url: &str) -> Level {
+    distance_of(host_of(url))
 }
 
 /// Tokens, and what they would have cost elsewhere.

@@ -202,6 +202,7 @@ impl Remote {
             "writeback": rules.writeback,
             "outside": rules.outside,
             "notes": rules.notes,
+            "never_leaves": rules.never_leaves,
         });
         read(self.call("POST", "/v1/sources", Some(&body))?)
     }

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::output::{Failed, FailedError};
+use crate::app::outside::Left;
 use crate::app::{Problems, SourceStatus, Status};
 use crate::domain::source::Kind;
 use crate::engine::GeneratorHandle;
@@ -333,6 +334,13 @@ pub(super) fn status(status: &Status) {
         (true, false) => out!("network: nothing leaves this machine"),
         (false, _) => out!("network: {}", network.beyond.join("; ")),
     }
+    if network.left.requests > 0 {
+        out!(
+            "{} requests left for the remote model, {} tokens of them today: `coho status --left`",
+            network.left.requests,
+            network.left.today.tokens
+        );
+    }
     let tokens = status.tokens;
     let spared = tokens
         .spared
@@ -365,6 +373,34 @@ pub(super) fn status(status: &Status) {
             status.problems
         );
     }
+}
+
+/// What left for the remote model, word by word.
+pub(super) fn left(left: &Left) {
+    if left.requests == 0 {
+        out!("nothing ever left this machine for a remote model");
+        return;
+    }
+    for sent in left.sent.iter().rev() {
+        out!(
+            "{}  {} at {}, {} tokens, {:.4}, {}\n{}\n",
+            moment(sent.at_ms),
+            sent.model,
+            sent.url,
+            sent.spent.tokens,
+            sent.spent.cost,
+            sent.state,
+            sent.body
+        );
+    }
+    out!(
+        "{} requests ever; today {} of {} tokens, {:.4} of {:.4}",
+        left.requests,
+        left.today.tokens,
+        left.limits.tokens,
+        left.today.cost,
+        left.limits.cost
+    );
 }
 
 /// A moment for a person: local time.

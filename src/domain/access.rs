@@ -67,7 +67,7 @@ impl Grant {
     /// What its holder sees of the knowledge base.
     pub fn view(&self) -> View {
         View {
-            asker: self.id.clone(),
+            asker: Some(self.id.clone()),
             everyones_answers: self.rights.contains(&Right::Admin),
             sources: self.sources.clone(),
         }
@@ -77,8 +77,8 @@ impl Grant {
 /// A part of the knowledge base.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct View {
-    /// Under which name questions are kept.
-    pub asker: String,
+    /// Under which name questions are kept; none for the owner.
+    pub asker: Option<String>,
     /// Whether answers to others are in it.
     pub everyones_answers: bool,
     /// The sources in it; all when there are none.

@@ -11,6 +11,7 @@ pub mod gather;
 pub mod generator;
 pub mod language;
 pub mod link;
+pub mod mask;
 pub mod measure;
 pub mod outline;
 pub mod query;

@@ -95,6 +95,12 @@ pub enum EngineError {
         /// What was asked.
         what: &'static str,
     },
+    /// What may be spent today does not allow it.
+    #[error("the remote model may not be asked any more today: {reason}")]
+    Limit {
+        /// What was spent, of what, and what this may take.
+        reason: String,
+    },
     /// The lane did not take or do the job.
     #[error(transparent)]
     Lane(#[from] LaneError),
@@ -120,6 +126,7 @@ impl Fault for EngineError {
             | Self::Grammar { .. }
             | Self::Unsupported { .. } => Kind::BadInput,
             Self::Io { .. } | Self::Run { .. } => Kind::Ours,
+            Self::Limit { .. } => Kind::Conflict,
             Self::Lane(error) => error.kind(),
         }
     }
@@ -135,6 +142,7 @@ impl Fault for EngineError {
             Self::PromptTooLong { .. } => "prompt_too_long",
             Self::Grammar { .. } => "bad_grammar",
             Self::Unsupported { .. } => "unsupported",
+            Self::Limit { .. } => "remote_limit",
             Self::Lane(error) => error.code(),
         }
     }
@@ -151,6 +159,11 @@ impl Fault for EngineError {
             }
             Self::Install { hint, .. } => Some(hint.clone()),
             Self::PromptTooLong { .. } => Some("ask with fewer passages (`--k`)".into()),
+            Self::Limit { .. } => Some(
+                "ask without it, tomorrow, or raise `remote.tokens_per_day` and \
+                 `remote.money_per_day`"
+                    .into(),
+            ),
             Self::Lane(error) => error.hint(),
             Self::Unsupported { .. } => Some("use a model in a file (`coho models list`)".into()),
             Self::Grammar { .. } => {

@@ -66,6 +66,8 @@ impl ModelServer {
             .timeout_connect(Some(CONNECT))
             .timeout_recv_response(Some(SILENCE))
             .http_status_as_error(false)
+            // A server does not say where our words go on to.
+            .max_redirects(0)
             .proxy(None)
             .build();
         Ok(Self {
@@ -84,7 +86,11 @@ impl ModelServer {
         })
     }
 
-    fn body(&self, prompt: &Prompt) -> Result<Value, EngineError> {
+    /// What is sent for a prompt, but for the key.
+    ///
+    /// # Errors
+    /// [`EngineError::Grammar`] for a schema that is none, [`EngineError::Unsupported`].
+    pub fn body(&self, prompt: &Prompt) -> Result<Value, EngineError> {
         let turn = |message: &Message| {
             let content = message.parts.concat();
             json!({ "role": message.role.as_str(), "content": content })

@@ -248,6 +248,13 @@ fn service() -> ApiRouter<Context> {
             }),
         )
         .api_route(
+            "/v1/status/left",
+            get_with(routes::left, |op| {
+                let what = "Tell exactly what left this machine for the remote model";
+                says(op, "listLeft", "service", what)
+            }),
+        )
+        .api_route(
             "/v1/tokens",
             get_with(routes::tokens, |op| {
                 says(op, "listTokens", "tokens", "List tokens")

@@ -19,15 +19,17 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::{BroadcastStream, ReceiverStream};
 
 use super::Context;
-use super::caller::{Admin, Ask, May, Read, Write};
+use super::caller::{Admin, Ask, May, Read, Write, no_right};
 use super::failure::{Refusal, problem, refusal};
 use super::wire::{
     AskBody, At, Body, FeedbackBody, Parameters, SearchBody, SignalBody, SourceBody, UnitBody,
 };
 use crate::app::documents::{Documents, WholeDocument};
 use crate::app::learning::{Batches, LISTED, RunBody, Story, Units};
+use crate::app::outside::Left;
 use crate::app::tokens::{Caller, NewToken, Revoked, TokenBody, Tokens};
 use crate::app::{NotFound, Problems, SourceStatus, Status};
+use crate::domain::access::Right;
 use crate::domain::source::{DocumentId, SourceId};
 use crate::domain::unit::{self, Unit};
 use crate::error::Failure;
@@ -151,6 +153,11 @@ pub(super) async fn ask(
     if body.no_units {
         ask.units = UseUnits::Off;
     }
+    // It spends the owner's money, and lets words out.
+    if body.remote && !caller.has(Right::Admin) {
+        return Err(no_right(Right::Admin));
+    }
+    ask.remote = body.remote;
     let cancel = CancelOnDrop(Arc::new(AtomicBool::new(false)));
     if !(body.stream || wants_events) {
         let flag = Arc::clone(&cancel.0);
@@ -402,6 +409,7 @@ pub(super) async fn add_source(
             writeback: body.writeback,
             outside: body.outside,
             notes: body.notes,
+            never_leaves: body.never_leaves,
         };
         let source = caller.app.add_source(&body.path, &rules)?;
         // Whoever adds a folder asks for a sync next and wants its report.
@@ -424,6 +432,11 @@ pub(super) async fn remove_source(
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What left for the remote model.
+pub(super) async fn left(May(caller, _): May<Admin>) -> Outcome<Json<Left>> {
+    blocking(move || caller.app.left()).await.map(Json)
 }
 
 /// A source that may not be seen is not there.

@@ -58,6 +58,9 @@ pub struct AskBody {
     /// Whether knowledge units may be used; they may unless this says `true`.
     #[serde(default)]
     pub no_units: bool,
+    /// Whether the remote model that the owner configured writes the answer; needs the right `admin`.
+    #[serde(default)]
+    pub remote: bool,
     /// Whether to stream server-sent events; asking for `text/event-stream` does too.
     #[serde(default)]
     pub stream: bool,
@@ -84,6 +87,9 @@ pub struct SourceBody {
     /// Whether notes may be written into it through coho.
     #[serde(default)]
     pub notes: bool,
+    /// Whether nothing of it may be sent to another machine, whatever is asked.
+    #[serde(default)]
+    pub never_leaves: bool,
 }
 
 fn yes() -> bool {

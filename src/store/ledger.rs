@@ -28,6 +28,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("ledger_4.sql"),
     include_str!("ledger_5.sql"),
     include_str!("ledger_6.sql"),
+    include_str!("ledger_7.sql"),
 ];
 
 impl ToSql for ChunkId {
@@ -81,6 +82,9 @@ pub struct Source {
     /// Whether notes may be written into it through coho.
     #[serde(default)]
     pub notes: bool,
+    /// Whether nothing of it may be sent to another machine, whatever is asked.
+    #[serde(default)]
+    pub never_leaves: bool,
     /// When it was added, milliseconds since 1970.
     pub added_ms: i64,
     /// When a scan of it last ended, milliseconds since 1970.
@@ -109,6 +113,8 @@ pub struct Rules {
     pub outside: bool,
     /// See [`Source::notes`].
     pub notes: bool,
+    /// See [`Source::never_leaves`].
+    pub never_leaves: bool,
 }
 
 impl Default for Rules {
@@ -119,6 +125,7 @@ impl Default for Rules {
             writeback: true,
             outside: false,
             notes: false,
+            never_leaves: false,
         }
     }
 }
@@ -556,7 +563,7 @@ impl Snapshot<'_> {
     pub(crate) fn sources(&self) -> Result<Vec<Source>> {
         let mut statement = self.0.prepare_cached(
             "SELECT id, path, include, exclude, writeback, added_ms, synced_ms, mounts,
-                    root_device, root_inode, away, outside, notes
+                    root_device, root_inode, away, outside, notes, never_leaves
              FROM source ORDER BY id",
         )?;
         let rows = statement.query_map([], |row| {
@@ -572,6 +579,7 @@ impl Snapshot<'_> {
                     away: row.get(10)?,
                     outside: row.get(11)?,
                     notes: row.get(12)?,
+                    never_leaves: row.get(13)?,
                     root: RootId {
                         device: row.get::<_, i64>(8)?.cast_unsigned(),
                         inode: row.get::<_, i64>(9)?.cast_unsigned(),
@@ -1052,8 +1060,8 @@ pub fn add_source(
     now_ms: i64,
 ) -> Result<SourceId> {
     transaction.execute(
-        "INSERT INTO source (path, include, exclude, writeback, outside, notes, added_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO source (path, include, exclude, writeback, outside, notes, added_ms, never_leaves)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             path,
             serde_json::to_string(&rules.include)?,
@@ -1061,10 +1069,27 @@ pub fn add_source(
             rules.writeback,
             rules.outside,
             rules.notes,
-            now_ms
+            now_ms,
+            rules.never_leaves
         ],
     )?;
     Ok(SourceId(transaction.last_insert_rowid()))
+}
+
+/// Says whether anything of a source may be sent to another machine; `false` where there is none.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn set_never_leaves(
+    transaction: &Transaction<'_>,
+    source: SourceId,
+    never: bool,
+) -> Result<bool> {
+    let changed = transaction.execute(
+        "UPDATE source SET never_leaves = ?2 WHERE id = ?1",
+        params![source, never],
+    )?;
+    Ok(changed > 0)
 }
 
 /// Notes that a scan of a source has ended, and where its root and what is mounted below it are.

@@ -27,6 +27,7 @@ pub mod ledger;
 mod lexical;
 pub mod measurements;
 pub mod nearest;
+pub mod outbound;
 mod resident;
 mod select;
 mod statistics;

@@ -60,7 +60,8 @@ impl Part {
 
 /// Views that stand before the tables.
 fn views(view: &View) -> String {
-    let quoted = view.asker.replace('\'', "''");
+    let asker = view.asker.as_deref().unwrap_or_default();
+    let quoted = asker.replace('\'', "''");
     let mut sql = String::new();
     let mut narrow = |table: &str, clause: &str| {
         sql.push_str(&format!(

@@ -112,7 +112,7 @@ pub struct Origin {
 }
 
 /// Milliseconds of a day.
-const DAY_MS: i64 = 86_400_000;
+pub(super) const DAY_MS: i64 = 86_400_000;
 
 const UNIT: &str =
     "SELECT id, state, title, text, questions, scores, batch, made_ms, trust, recipe,

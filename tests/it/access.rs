@@ -9,13 +9,13 @@ use crate::kit::{Home, Service};
 const PEAR: &str = "When was the pear tree planted?";
 
 /// Somebody with a token of their own.
-struct Holder<'a> {
+pub(crate) struct Holder<'a> {
     service: &'a Service,
     token: String,
 }
 
 impl Holder<'_> {
-    fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) fn get(&self, path: &str) -> (u16, Value) {
         let request = self
             .service
             .agent
@@ -24,7 +24,7 @@ impl Holder<'_> {
         read(request.header("Authorization", bearer).call())
     }
 
-    fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let request = self
             .service
             .agent
@@ -53,7 +53,7 @@ fn read(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16
     )
 }
 
-fn holder<'a>(home: &Home, service: &'a Service, arguments: &[&str]) -> Holder<'a> {
+pub(crate) fn holder<'a>(home: &Home, service: &'a Service, arguments: &[&str]) -> Holder<'a> {
     let mut all = vec!["token", "add"];
     all.extend(arguments);
     let made = home.json(&all);

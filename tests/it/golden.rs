@@ -26,6 +26,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
         ("feedback", of::<output::Noted>()),
         ("status", of::<coho::app::Status>()),
         ("status-problems", of::<coho::app::Problems>()),
+        ("status-left", of::<coho::app::outside::Left>()),
         ("units-list", of::<coho::app::learning::Units>()),
         ("units-show", of::<coho::app::learning::Story>()),
         ("units-lint", of::<output::Linted>()),

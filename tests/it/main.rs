@@ -23,6 +23,7 @@ mod golden;
 mod kit;
 mod mcp;
 mod models;
+mod outside;
 mod search;
 mod security;
 mod service;

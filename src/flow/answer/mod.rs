@@ -10,6 +10,7 @@
 
 mod cascade;
 mod flare;
+pub mod outside;
 mod passages;
 pub(super) mod prompt;
 pub mod reading;
@@ -58,6 +59,8 @@ pub struct Ask {
     pub kept: bool,
     /// Which knowledge units may take part.
     pub units: UseUnits,
+    /// Whether the remote model writes the answer.
+    pub remote: bool,
     /// When it was asked, milliseconds since 1970.
     pub asked_ms: i64,
 }
@@ -406,7 +409,7 @@ fn keep(
             prompt: answer.tokens.prompt as u64,
             generated: answer.tokens.generated as u64,
         },
-        asker: store.ledger().view().map(|view| view.asker.clone()),
+        asker: store.ledger().view().and_then(|view| view.asker.clone()),
     };
     store.ledger().write(|transaction| {
         ledger::put_answer(transaction, &kept)?;

@@ -139,6 +139,7 @@ pub fn put(
         source: None,
         kept: false,
         units,
+        remote: false,
         asked_ms: 0,
     };
     let cancel = Arc::default();

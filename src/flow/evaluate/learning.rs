@@ -201,6 +201,7 @@ fn ask_all(
                 source: None,
                 kept: true,
                 units: UseUnits::Off,
+                remote: false,
                 asked_ms: i64::try_from(n).unwrap_or(0) * APART_MS,
             };
             let mut unheard = |_| ControlFlow::Continue(());

@@ -150,6 +150,7 @@ fn distilled_again(bench: &Bench<'_>, unit: &Unit) -> Result<Judged, Failure> {
         source: None,
         kept: false,
         units: UseUnits::Off,
+        remote: false,
         asked_ms: bench.now_ms,
     };
     let quoting = Answerer {

@@ -282,6 +282,7 @@ async function status() {
     "Tokens read and written": `${said.tokens.prompt} and ${said.tokens.generated}`,
     "Files not read": said.problems,
     "What can leave this machine": said.network.beyond.join("; ") || "nothing",
+    "Requests that left for the remote model": said.network.left.requests,
     "Kept from leaving by the system": said.network.enforced ? "yes" : "no (serve --air-gap)",
   };
   // Who may see a part of the notes is not told of the whole.

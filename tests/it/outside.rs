@@ -1,0 +1,255 @@
+//! The remote model: nothing leaves unless it is asked for, masked, written down and within limits.
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::access::holder;
+use crate::kit::{Home, request_of};
+
+const NOTE: &str = "# Journeys\n\nAnna Huber takes the train to Vienna at 08:14. \
+                    Her number is +43 660 1234567.\n";
+
+/// A remote model that remembers what it was sent and says what `answer` makes of it.
+fn remote(answer: fn(&str) -> String) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let hears = Arc::clone(&heard);
+    let serve = move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let request = request_of(&mut stream);
+            let body = request.split_once("\r\n\r\n").unwrap().1.to_owned();
+            let text = answer(&body);
+            hears.lock().unwrap().push(body);
+            let _ = stream.write_all(text.as_bytes());
+        }
+    };
+    std::thread::Builder::new().spawn(serve).unwrap();
+    (url, heard)
+}
+
+/// As a stream, in pieces that cut placeholders through.
+fn streamed(text: &str) -> String {
+    let mut answer = String::from(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n",
+    );
+    for piece in text.as_bytes().chunks(4) {
+        let piece = std::str::from_utf8(piece).unwrap();
+        let chunk = json!({"choices": [{"delta": {"content": piece}}]});
+        answer += &format!("data: {chunk}\n\n");
+    }
+    let end = json!({"choices": [{"delta": {}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 20}});
+    answer + &format!("data: {end}\n\ndata: [DONE]\n\n")
+}
+
+/// Says the sentence of the passage about the train back, as it was sent.
+fn echo(body: &str) -> String {
+    let body: Value = serde_json::from_str(body).unwrap();
+    let said = body["messages"][1]["content"].as_str().unwrap();
+    let sentence = said.lines().find(|line| line.contains("takes the train"));
+    let sentence = sentence
+        .unwrap_or("Nothing about that.")
+        .split(". ")
+        .next()
+        .unwrap();
+    streamed(&format!("{sentence}."))
+}
+
+fn home(url: &str, more: &str) -> Home {
+    let home = Home::new();
+    home.write("journeys.md", NOTE);
+    home.add();
+    let text = format!("[remote]\nurl = \"{url}\"\nmodel = \"far\"\n{more}");
+    fs::write(home.path("config.toml"), text).unwrap();
+    home
+}
+
+const QUESTION: &str = "When does Anna Huber take the train to Vienna?";
+
+fn ask(home: &Home) -> Value {
+    home.json(&["ask", QUESTION, "--remote"])
+}
+
+#[test]
+fn what_leaves_is_masked_put_back_and_written_down() {
+    let (url, heard) = remote(echo);
+    let home = home(&url, "price_read = 1.0\nprice_written = 2.0\n");
+    let plain = home.json(&["ask", QUESTION]);
+    assert!(
+        heard.lock().unwrap().is_empty(),
+        "only when it is asked for: {plain:#}"
+    );
+    let answer = ask(&home);
+    let heard = heard.lock().unwrap().clone();
+    assert_eq!(heard.len(), 1);
+    for private in ["Anna", "Huber", "Vienna", "08:14", "660", "1234567"] {
+        assert!(!heard[0].contains(private), "{private} left: {}", heard[0]);
+    }
+    assert!(heard[0].contains("takes the train"));
+    let text = answer["answer"].as_str().unwrap();
+    assert!(
+        text.contains("Anna Huber takes the train to Vienna at 08:14"),
+        "{text}"
+    );
+    assert_eq!(answer["model"], "far");
+    assert_eq!(answer["claims"][0]["supported"], true, "{answer:#}");
+    assert!(
+        answer["citations"][0]["path"]
+            .as_str()
+            .unwrap()
+            .ends_with("journeys.md")
+    );
+
+    let left = home.json(&["status", "--left"]);
+    let sent = &left["sent"][0];
+    let (logged, received): (Value, Value) = (
+        serde_json::from_str(sent["body"].as_str().unwrap()).unwrap(),
+        serde_json::from_str(&heard[0]).unwrap(),
+    );
+    assert_eq!(logged, received, "the log holds exactly what left");
+    assert_eq!(
+        (&sent["state"], &sent["answer"]),
+        (&"answered".into(), &answer["id"])
+    );
+    assert!(left["today"]["cost"].as_f64().unwrap() > 0.0);
+    assert_eq!(left["today"], sent["spent"]);
+    let status = home.json(&["status"]);
+    assert_eq!(status["network"]["left"]["requests"], 1);
+}
+
+#[test]
+fn a_day_has_its_limits_across_restarts() {
+    let (url, heard) = remote(echo);
+    // Each command is a process of its own.
+    let home = home(&url, "tokens_per_day = 1500\n");
+    let mut answered = 0;
+    let refused = loop {
+        let ran = home.run(&["ask", QUESTION, "--remote", "--json"]);
+        if ran.code != 0 {
+            break ran;
+        }
+        answered += 1;
+        assert!(answered < 50);
+    };
+    assert!(answered >= 1, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("remote_limit") || refused.stdout.contains("remote_limit"),
+        "{} {}",
+        refused.stdout,
+        refused.stderr
+    );
+    assert_eq!(heard.lock().unwrap().len(), answered);
+    let left = home.json(&["status", "--left"]);
+    assert!(left["today"]["tokens"].as_u64().unwrap() <= 1500);
+    // Money is a limit of its own.
+    let text = fs::read_to_string(home.path("config.toml")).unwrap();
+    let text = text.replace("1500", "100000") + "price_read = 1000.0\nmoney_per_day = 0.01\n";
+    fs::write(home.path("config.toml"), text).unwrap();
+    assert_eq!(home.run(&["ask", QUESTION, "--remote"]).code, 1);
+    assert_eq!(heard.lock().unwrap().len(), answered);
+}
+
+#[test]
+fn what_never_leaves_is_out_of_sight() {
+    let (url, heard) = remote(echo);
+    let home = home(&url, "");
+    let kept = home.path("diary");
+    fs::create_dir_all(&kept).unwrap();
+    fs::write(
+        kept.join("train.md"),
+        "# The train\n\nOskar takes the train to the old quarry each Monday.\n",
+    )
+    .unwrap();
+    home.json(&["add", kept.to_str().unwrap(), "--never-leaves"]);
+    let question = "Where does the train to the old quarry take Oskar?";
+    let here = home.json(&["ask", question]);
+    assert!(
+        here["answer"].as_str().unwrap().contains("quarry"),
+        "{here:#}"
+    );
+    let _ = home.run(&["ask", question, "--remote"]);
+    for body in heard.lock().unwrap().iter() {
+        let passages = body.split("Question").next().unwrap();
+        assert!(!passages.contains("quarry"), "{body}");
+    }
+    let refused = home.run(&[
+        "ask",
+        question,
+        "--remote",
+        "--source",
+        kept.to_str().unwrap(),
+    ]);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.stderr.contains("never leaves"),
+        "{}",
+        refused.stderr
+    );
+    home.json(&["sources", "keep", kept.to_str().unwrap(), "--may-leave"]);
+    let before = heard.lock().unwrap().len();
+    home.json(&["ask", question, "--remote"]);
+    assert!(heard.lock().unwrap()[before].contains("quarry"));
+}
+
+#[test]
+fn a_server_does_not_lead_words_elsewhere_and_failures_are_counted() {
+    let (trap, caught) = remote(echo);
+    let moved = Box::leak(trap.into_boxed_str()) as &str;
+    // A function of nothing: the address goes by the environment of the test.
+    static ADDRESS: Mutex<String> = Mutex::new(String::new());
+    moved.clone_into(&mut ADDRESS.lock().unwrap());
+    let (url, heard) = remote(|_| {
+        let to = ADDRESS.lock().unwrap().clone();
+        format!(
+            "HTTP/1.1 307 Temporary Redirect\r\nlocation: {to}/chat/completions\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        )
+    });
+    let home = home(&url, "");
+    let ran = home.run(&["ask", QUESTION, "--remote"]);
+    assert_ne!(ran.code, 0);
+    assert_eq!(
+        (heard.lock().unwrap().len(), caught.lock().unwrap().len()),
+        (1, 0)
+    );
+    let left = home.json(&["status", "--left"]);
+    assert_eq!(left["sent"][0]["state"], "failed");
+    assert!(
+        left["today"]["tokens"].as_u64().unwrap() > 0,
+        "the most that it may have been"
+    );
+}
+
+#[test]
+fn it_is_off_and_the_owners_alone() {
+    let (url, heard) = remote(echo);
+    let off = home("", "");
+    let ran = off.run(&["ask", QUESTION, "--remote"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("remote.url"), "{}", ran.stderr);
+    let plain = home("http://models.example.org/v1", "");
+    let ran = plain.run(&["ask", QUESTION, "--remote"]);
+    assert!(ran.stderr.contains("not encrypted"), "{}", ran.stderr);
+
+    let home = home(&url, "");
+    let service = home.serve();
+    let editor = holder(&home, &service, &["editor"]);
+    let body = json!({"question": QUESTION, "remote": true});
+    let (status, _) = editor.post("/v1/ask", &body);
+    assert_eq!(status, 403);
+    assert!(heard.lock().unwrap().is_empty());
+    let (status, answer) = service.post("/v1/ask", &body);
+    assert_eq!(
+        (status, heard.lock().unwrap().len()),
+        (200, 1),
+        "{answer:#}"
+    );
+    let (status, left) = service.get("/v1/status/left");
+    assert_eq!((status, &left["requests"]), (200, &1.into()));
+    assert_eq!(editor.get("/v1/status/left").0, 403);
+}
