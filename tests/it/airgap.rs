@@ -67,9 +67,10 @@ fn a_service_behind_the_gap_works() {
     home.add();
     let service = home.serve_with(&[("COHO_SERVE_AIR_GAP", "true")]);
     let status = service.get("/v1/status").1;
+    let network = &status["network"];
     assert_eq!(
-        status["network"],
-        json!({ "level": "air-gapped", "enforced": true, "beyond": [] })
+        (&network["level"], &network["enforced"], &network["beyond"]),
+        (&json!("air-gapped"), &json!(true), &json!([]))
     );
     // The language model is a process of its own, behind the same gap.
     let body = json!({ "question": "How high is the mast?", "strategy": "naive" });
