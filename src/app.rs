@@ -9,6 +9,7 @@ pub mod learning;
 pub mod network;
 pub mod notes;
 pub mod outside;
+pub mod speech;
 pub mod tokens;
 
 use std::ops::ControlFlow;

@@ -15,13 +15,16 @@ mod care;
 mod doctor;
 mod eval;
 mod experiments;
+mod import;
 mod mcp;
+mod mcp_config;
 mod models;
 pub mod output;
 mod remote;
 mod report;
 mod show;
 mod tokens;
+mod unit;
 mod units;
 
 use std::io::{IsTerminal, Write};
@@ -33,6 +36,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::app::speech::Speaker;
 use crate::app::{self, App, Service};
 use crate::domain::source::SourceId;
 use crate::error::{BadRequest, Failure, Fault, Kind};
@@ -110,6 +114,24 @@ enum Command {
         /// With the rights and sources of this token instead of all
         #[arg(long = "as", value_name = "NAME")]
         token: Option<String>,
+        /// Print what this program wants in its settings, and end
+        #[arg(long, value_enum, value_name = "CLIENT")]
+        print_config: Option<mcp_config::Client>,
+    },
+    /// Have coho started with your session (systemd, launchd)
+    Service {
+        #[command(subcommand)]
+        action: unit::Action,
+    },
+    /// Make notes of what other programs keep; again, and only what changed is written
+    Import {
+        /// What is brought in
+        what: crate::import::What,
+        /// Where it lies
+        path: PathBuf,
+        /// The folder of the notes
+        #[arg(long, value_name = "FOLDER")]
+        into: PathBuf,
     },
     /// Make, list and take back tokens for editors and agents
     Token {
@@ -234,6 +256,9 @@ struct AskArguments {
     /// leaves is written down (`coho status --left`)
     #[arg(long, conflicts_with_all = ["strategy", "ab"])]
     remote: bool,
+    /// Read the answer aloud, sentence by sentence while it is written
+    #[arg(long, conflicts_with = "ab")]
+    speak: bool,
 }
 
 #[derive(Subcommand)]
@@ -354,7 +379,13 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Sources { action } => sources(session, action),
         Command::Sync { source } => sync(session, source.as_deref()),
         Command::Serve { .. } => serve(session),
-        Command::Mcp { token } => mcp::run(session, token.as_deref()),
+        Command::Mcp {
+            token,
+            print_config: Some(client),
+        } => Ok(mcp_config::print(client, token.as_deref())),
+        Command::Mcp { token, .. } => mcp::run(session, token.as_deref()),
+        Command::Service { action } => unit::run(&session, &action),
+        Command::Import { what, path, into } => import::run(session, what, &path, &into),
         Command::Token { action } => tokens::run(session, action),
         Command::Search {
             query,
@@ -819,8 +850,14 @@ fn ask(session: Session, arguments: &AskArguments) -> Result<ExitCode, Failure> 
     let app = session.open(Access::Read)?;
     let ask = arguments.asked(&app)?;
     let cancel = Arc::new(AtomicBool::new(false));
+    let speech = &app.settings.speech;
+    let speaker = arguments.speak.then(|| Speaker::new(speech));
+    let mut speaker = speaker.transpose()?;
     let mut stdout = std::io::stdout();
     let mut tell = |event| {
+        if let (Event::Token(piece), Some(speaker)) = (&event, &mut speaker) {
+            speaker.take(piece);
+        }
         if let (Event::Token(piece), false) = (&event, json) {
             // A reader that has gone away (`| head`) ends the answer.
             if stdout
@@ -852,6 +889,9 @@ fn ask(session: Session, arguments: &AskArguments) -> Result<ExitCode, Failure> 
         show::json(&answer);
     } else {
         show::citations(&answer);
+    }
+    if let Some(speaker) = speaker {
+        speaker.end()?;
     }
     Ok(ExitCode::SUCCESS)
 }

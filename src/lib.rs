@@ -18,6 +18,7 @@
 //! * [`store`] is the only place that knows SQLite, LanceDB and tantivy.
 //! * [`engine`] is the only place that knows ONNX Runtime and llama.cpp, which runs in a child
 //!   process.
+//! * [`import`] makes notes of what other programs keep.
 //! * [`extract`] turns files into text; dangerous parsers run in a child process.
 //! * [`flow`] holds the pipelines, one verb each: scan, ingest, watch, search, answer, write back.
 //! * [`app`] wires them; [`http`] and [`cli`] are the two edges.
@@ -51,6 +52,7 @@ pub mod extract;
 pub mod failpoint;
 pub mod flow;
 pub mod http;
+pub mod import;
 pub mod lane;
 pub mod mcp;
 pub mod settings;

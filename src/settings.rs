@@ -40,6 +40,8 @@ pub struct Settings {
     pub chunks: Chunks,
     /// A model elsewhere, for questions that you choose one by one.
     pub remote: Remote,
+    /// Reading answers aloud.
+    pub speech: Speech,
 }
 
 /// The service.
@@ -217,6 +219,36 @@ impl Default for Remote {
             price_read: 0.0,
             price_written: 0.0,
             private: Vec::new(),
+        }
+    }
+}
+
+/// Reading answers aloud (`coho ask --speak`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Speech {
+    /// The command that says a sentence which it reads from its standard input.
+    pub command: Vec<String>,
+    /// Address of a speech server up to `/v1`, in place of the command; empty for none. It must be
+    /// on this machine or in its network.
+    pub url: String,
+    /// The model's name there.
+    pub model: String,
+    /// The voice's name there.
+    pub voice: String,
+    /// The command that plays sound (WAV) which it reads from its standard input.
+    pub player: Vec<String>,
+}
+
+impl Default for Speech {
+    fn default() -> Self {
+        let words = |command: &[&str]| command.iter().map(|word| (*word).to_owned()).collect();
+        Self {
+            command: words(&["espeak-ng", "--stdin"]),
+            url: String::new(),
+            model: String::new(),
+            voice: String::new(),
+            player: words(&["aplay", "-q", "-"]),
         }
     }
 }

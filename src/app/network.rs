@@ -73,6 +73,11 @@ pub(super) fn of(settings: &Settings, left: LeftSum) -> Network {
         }
         level = level.max(distance);
     }
+    let url = &settings.speech.url;
+    if !url.is_empty() && distance(url) > Level::AirGapped {
+        beyond.push(format!("answers that are read aloud go to {url}"));
+        level = level.max(distance(url));
+    }
     let listen = settings.serve.listen;
     if !listen.ip().is_loopback() {
         beyond.push(format!("the service listens on {listen}"));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use super::unit::ServiceState;
 use crate::app::SourceStatus;
 use crate::domain::generator::Reading;
 use crate::engine::install::Installed;

@@ -12,6 +12,7 @@ pub mod manifest;
 pub mod onnx;
 pub mod rerank;
 pub mod server;
+pub mod speech;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;

@@ -214,3 +214,124 @@ fn the_doctor_finds_a_missing_model() {
     let hints = told["checks"].to_string();
     assert!(hints.contains("coho models install onnxruntime"), "{hints}");
 }
+
+#[test]
+fn what_other_programs_keep_becomes_notes_that_are_found() {
+    let home = Home::new();
+    home.add();
+    let clippings = home.path("My Clippings.txt");
+    let text = "The Wall (Marlen Haushofer)\n- Your Highlight on page 7\n\nThe lynx drank at the brook.\n==========\n";
+    std::fs::write(&clippings, text).unwrap();
+    let into = home.notes().join("highlights");
+    let import = || {
+        let into = into.to_str().unwrap();
+        home.json(&[
+            "import",
+            "kindle",
+            clippings.to_str().unwrap(),
+            "--into",
+            into,
+        ])
+    };
+    assert_eq!(import()["made"], 1);
+    home.json(&["sync"]);
+    let found = home.json(&["search", "lynx at the brook"]);
+    assert_eq!(found["hits"][0]["title"], "The Wall", "{found:#}");
+    assert_eq!(import()["unchanged"], 1);
+    let wrong = home.run(&[
+        "import",
+        "zotero",
+        home.notes().to_str().unwrap(),
+        "--into",
+        "x",
+    ]);
+    assert_eq!(wrong.code, 1);
+    assert!(wrong.stderr.contains("zotero.sqlite"), "{}", wrong.stderr);
+}
+
+#[test]
+fn an_answer_is_read_aloud_sentence_by_sentence() {
+    let home = Home::new();
+    home.write(
+        "mill.md",
+        "# Mill\n\nThe mill grinds rye on Tuesdays. It was built in 1850 by the river.\n",
+    );
+    home.add();
+    let heard = home.path("heard");
+    let script = format!(
+        "cat >> '{}'; echo '|' >> '{}'",
+        heard.display(),
+        heard.display()
+    );
+    let config = format!("[speech]\ncommand = [\"sh\", \"-c\", {script:?}]\n");
+    std::fs::write(home.path("config.toml"), config).unwrap();
+    let question = "When does the mill grind rye, and when was it built?";
+    home.json(&["ask", question, "--strategy", "extractive", "--speak"]);
+    let said = std::fs::read_to_string(&heard).unwrap();
+    assert!(
+        said.contains("The mill grinds rye on Tuesdays.") && said.contains('|'),
+        "{said}"
+    );
+    assert!(!said.contains("[1]"), "{said}");
+    std::fs::write(
+        home.path("config.toml"),
+        "[speech]\ncommand = [\"no-such-voice\"]\n",
+    )
+    .unwrap();
+    let silent = home.run(&["ask", question, "--speak"]);
+    assert_eq!(silent.code, 1);
+    assert!(
+        silent.stdout.contains("Tuesdays"),
+        "it is told all the same: {}",
+        silent.stdout
+    );
+    assert!(silent.stderr.contains("no-such-voice"), "{}", silent.stderr);
+}
+
+#[test]
+fn settings_for_agents_start_what_they_name() {
+    let home = Home::new();
+    let ran = home.run(&["mcp", "--print-config", "claude-desktop"]);
+    let settings: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let server = &settings["mcpServers"]["coho"];
+    assert_eq!(server["args"], serde_json::json!(["mcp"]));
+    assert_eq!(
+        server["env"]["COHO_HOME"],
+        home.path("home").to_str().unwrap()
+    );
+    let program = server["command"].as_str().unwrap();
+    let said = std::process::Command::new(program)
+        .arg("--version")
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&said.stdout).starts_with("coho "));
+    assert!(ran.stderr.contains("claude_desktop_config.json"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_unit_is_written_and_removed() {
+    let home = Home::new();
+    let config = home.path("xdg");
+    let service = |action: &str| {
+        let mut command = home.command();
+        // No session to talk to: the file is written all the same, and that is said.
+        command.args(["service", action, "--json"]);
+        command.env("XDG_CONFIG_HOME", &config);
+        let output = command.output().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let state = service("install");
+    assert_eq!(
+        (&state["installed"], &state["answers"]),
+        (&true.into(), &false.into()),
+        "{state:#}"
+    );
+    let unit = std::fs::read_to_string(config.join("systemd/user/coho.service")).unwrap();
+    assert!(
+        unit.contains(" serve\n") && unit.contains("COHO_HOME="),
+        "{unit}"
+    );
+    assert_eq!(service("status")["installed"], true);
+    assert_eq!(service("remove")["installed"], false);
+}

@@ -50,6 +50,8 @@ fn schemas() -> Vec<(&'static str, Value)> {
         ("eval-chunks", of::<output::ChunksTable>()),
         ("eval-scale", of::<output::ScaleTable>()),
         ("eval-tune", of::<output::TuningTable>()),
+        ("import", of::<coho::import::Imported>()),
+        ("service", of::<output::ServiceState>()),
         ("backup", of::<coho::store::backup::Description>()),
         ("models-list", of::<output::ModelList>()),
         ("models-install", of::<output::InstalledModels>()),

@@ -197,13 +197,12 @@ fn what_never_leaves_is_out_of_sight() {
     assert!(heard.lock().unwrap()[before].contains("quarry"));
 }
 
+static ADDRESS: Mutex<String> = Mutex::new(String::new());
+
 #[test]
 fn a_server_does_not_lead_words_elsewhere_and_failures_are_counted() {
     let (trap, caught) = remote(echo);
-    let moved = Box::leak(trap.into_boxed_str()) as &str;
-    // A function of nothing: the address goes by the environment of the test.
-    static ADDRESS: Mutex<String> = Mutex::new(String::new());
-    moved.clone_into(&mut ADDRESS.lock().unwrap());
+    trap.clone_into(&mut ADDRESS.lock().unwrap());
     let (url, heard) = remote(|_| {
         let to = ADDRESS.lock().unwrap().clone();
         format!(

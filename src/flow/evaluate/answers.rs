@@ -281,7 +281,7 @@ fn closed_book(
 }
 
 /// An answer without the marks of its citations, and without those of quotes, which stick to words.
-pub(in crate::flow) fn said(answer: &str) -> String {
+pub fn said(answer: &str) -> String {
     let mut text = String::with_capacity(answer.len());
     let mut rest = answer;
     while let Some(open) = rest.find('[') {

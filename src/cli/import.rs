@@ -1,0 +1,50 @@
+//! `coho import`: notes of what other programs keep.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{Session, show};
+use crate::error::Failure;
+use crate::import::{self, What};
+use crate::store::Access;
+
+pub(super) fn run(
+    session: Session,
+    what: What,
+    path: &Path,
+    into: &Path,
+) -> Result<ExitCode, Failure> {
+    let report = import::import(what, path, into)?;
+    let json = session.json;
+    if json {
+        show::json(&report);
+        return Ok(ExitCode::SUCCESS);
+    }
+    out!(
+        "{} notes new, {} changed, {} as they were, in {}",
+        report.made,
+        report.changed,
+        report.unchanged,
+        into.display()
+    );
+    for path in &report.edited {
+        out!("edited by you since, left alone: {}", path.display());
+    }
+    for problem in &report.problems {
+        out!("not read: {problem}");
+    }
+    let whole = into.canonicalize().unwrap_or_else(|_| into.to_owned());
+    let sources = session.open(Access::Read)?.sources()?;
+    if sources.iter().any(|s| whole.starts_with(&s.source.path)) {
+        eprintln!("a running service reads them by itself; else: coho sync");
+    } else {
+        // What others wrote must not be learned as if the owner had.
+        let others = !matches!(what, What::Kindle | What::Readwise | What::Git);
+        let how = if others { " --outside" } else { "" };
+        eprintln!(
+            "coho does not read that folder yet: coho add {}{how}",
+            into.display()
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}

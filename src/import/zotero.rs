@@ -1,0 +1,261 @@
+//! Zotero: its database, read from a copy in memory while Zotero runs or not, never written. Each
+//! reference becomes a note with its abstract, the owner's notes and what was marked in its PDFs,
+//! whose paths stand in the front matter.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use dom_query::Document;
+use rusqlite::{Connection, OpenFlags};
+
+use super::{Item, What, bad};
+use crate::error::Failure;
+
+pub(super) fn read(path: &Path) -> Result<Vec<Item>, Failure> {
+    let file = if path.is_dir() {
+        path.join("zotero.sqlite")
+    } else {
+        path.to_owned()
+    };
+    let folder = file.parent().unwrap_or(path).to_owned();
+    let wrong = |error: rusqlite::Error| bad(&file, What::Zotero, error);
+    if !file.is_file() {
+        return Err(bad(&file, What::Zotero, "it is not there").into());
+    }
+    // Zotero holds a lock as long as it runs: nothing is locked by reading it as it lies.
+    let address = format!("file:{}?immutable=1", encoded(&file));
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let database = Connection::open_with_flags(address, flags).map_err(wrong)?;
+    items(&database, &folder).map_err(|error| wrong(error).into())
+}
+
+fn encoded(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    text.replace('%', "%25")
+        .replace('?', "%3f")
+        .replace('#', "%23")
+}
+
+type Rows = Vec<(i64, String)>;
+
+fn rows(database: &Connection, sql: &str) -> rusqlite::Result<Rows> {
+    let mut statement = database.prepare(sql)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+    rows.collect()
+}
+
+/// What belongs to each item, in the order of the rows.
+fn by_item(rows: Rows) -> BTreeMap<i64, Vec<String>> {
+    let mut found: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    for (item, value) in rows {
+        found.entry(item).or_default().push(value);
+    }
+    found
+}
+
+fn items(database: &Connection, folder: &Path) -> rusqlite::Result<Vec<Item>> {
+    let keys = rows(
+        database,
+        "SELECT i.itemID, i.key FROM items i JOIN itemTypes t ON t.itemTypeID = i.itemTypeID
+         WHERE t.typeName NOT IN ('attachment', 'note', 'annotation')
+         AND i.itemID NOT IN (SELECT itemID FROM deletedItems) ORDER BY i.itemID",
+    )?;
+    let library = Library::of(database)?;
+    Ok(keys
+        .into_iter()
+        .map(|(id, key)| library.item(id, key, folder))
+        .collect())
+}
+
+/// What belongs to each item.
+struct Library {
+    fields: BTreeMap<&'static str, BTreeMap<i64, Vec<String>>>,
+    people: BTreeMap<i64, Vec<String>>,
+    tags: BTreeMap<i64, Vec<String>>,
+    notes: BTreeMap<i64, Vec<String>>,
+    papers: BTreeMap<i64, Vec<String>>,
+    marked: BTreeMap<i64, Vec<String>>,
+}
+
+impl Library {
+    fn of(database: &Connection) -> rusqlite::Result<Self> {
+        let field = |name: &'static str| {
+            let sql = format!(
+                "SELECT d.itemID, v.value FROM itemData d
+             JOIN itemDataValues v ON v.valueID = d.valueID
+             JOIN fields f ON f.fieldID = d.fieldID WHERE f.fieldName = '{name}'"
+            );
+            rows(database, &sql).map(|rows| (name, by_item(rows)))
+        };
+        let names = ["title", "abstractNote", "date", "url", "DOI"];
+        let fields = names
+            .into_iter()
+            .map(field)
+            .collect::<rusqlite::Result<_>>()?;
+        let people = by_item(rows(
+            database,
+            "SELECT ic.itemID, trim(coalesce(c.firstName, '') || ' ' || c.lastName)
+         FROM itemCreators ic JOIN creators c ON c.creatorID = ic.creatorID ORDER BY ic.orderIndex",
+        )?);
+        let tags = by_item(rows(
+            database,
+            "SELECT it.itemID, t.name FROM itemTags it JOIN tags t ON t.tagID = it.tagID ORDER BY t.name",
+        )?);
+        let notes = by_item(rows(
+            database,
+            "SELECT parentItemID, note FROM itemNotes WHERE parentItemID IS NOT NULL
+         AND itemID NOT IN (SELECT itemID FROM deletedItems) ORDER BY itemID",
+        )?);
+        let papers = by_item(rows(
+            database,
+            "SELECT a.parentItemID, i.key || '/' || substr(a.path, 9) FROM itemAttachments a
+         JOIN items i ON i.itemID = a.itemID
+         WHERE a.parentItemID IS NOT NULL AND a.path LIKE 'storage:%' ORDER BY a.itemID",
+        )?);
+        // Older databases have none.
+        let marked = rows(
+        database,
+        "SELECT a.parentItemID, coalesce(n.text, '') || iif(n.comment IS NULL, '', char(10) || n.comment)
+           || iif(n.pageLabel IS NULL, '', ' (page ' || n.pageLabel || ')')
+         FROM itemAnnotations n JOIN itemAttachments a ON a.itemID = n.parentItemID
+         WHERE a.parentItemID IS NOT NULL ORDER BY n.sortIndex",
+    );
+        Ok(Self {
+            fields,
+            people,
+            tags,
+            notes,
+            papers,
+            marked: by_item(marked.unwrap_or_default()),
+        })
+    }
+
+    fn field(&self, name: &str, id: i64) -> String {
+        let values = self.fields.get(name).and_then(|of| of.get(&id));
+        values
+            .and_then(|values| values.first())
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    fn item(&self, id: i64, key: String, folder: &Path) -> Item {
+        let all = |of: &BTreeMap<i64, Vec<String>>| of.get(&id).cloned().unwrap_or_default();
+        let mut parts = vec![self.field("abstractNote", id)];
+        parts.extend(all(&self.notes).iter().map(|html| plain(html)));
+        let quotes = all(&self.marked);
+        let quoted = quotes
+            .iter()
+            .map(|quote| quote.trim().replace('\n', "\n> "));
+        parts.extend(quoted.map(|quote| format!("> {quote}")));
+        parts.retain(|part| !part.trim().is_empty());
+        let papers = all(&self.papers);
+        let papers = papers
+            .iter()
+            .map(|below| folder.join("storage").join(below));
+        let papers: Vec<String> = papers.map(|path| path.display().to_string()).collect();
+        let title = self.field("title", id);
+        let date = self.field("date", id);
+        Item {
+            title: if title.is_empty() { key.clone() } else { title },
+            id: key,
+            from: vec![
+                ("author", all(&self.people).join(", ")),
+                (
+                    "date",
+                    date.split(' ').next().unwrap_or_default().to_owned(),
+                ),
+                ("url", self.field("url", id)),
+                ("doi", self.field("DOI", id)),
+                ("files", papers.join(", ")),
+            ],
+            tags: all(&self.tags),
+            text: parts.join("\n\n"),
+        }
+    }
+}
+
+/// The text of a note, which Zotero keeps as HTML.
+fn plain(html: &str) -> String {
+    let blocks = html
+        .replace("</p>", "</p>\n\n")
+        .replace("</li>", "</li>\n")
+        .replace("<br", "\n<br");
+    let text = Document::from(blocks.as_str()).text();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    lines.join("\n").trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::import;
+    use super::*;
+
+    /// The tables that are read, as Zotero 7 has them.
+    const TABLES: &str = "
+        CREATE TABLE itemTypes (itemTypeID INTEGER PRIMARY KEY, typeName TEXT);
+        CREATE TABLE items (itemID INTEGER PRIMARY KEY, itemTypeID INT, key TEXT);
+        CREATE TABLE deletedItems (itemID INTEGER PRIMARY KEY);
+        CREATE TABLE fields (fieldID INTEGER PRIMARY KEY, fieldName TEXT);
+        CREATE TABLE itemDataValues (valueID INTEGER PRIMARY KEY, value);
+        CREATE TABLE itemData (itemID INT, fieldID INT, valueID INT);
+        CREATE TABLE creators (creatorID INTEGER PRIMARY KEY, firstName TEXT, lastName TEXT);
+        CREATE TABLE itemCreators (itemID INT, creatorID INT, orderIndex INT);
+        CREATE TABLE tags (tagID INTEGER PRIMARY KEY, name TEXT);
+        CREATE TABLE itemTags (itemID INT, tagID INT);
+        CREATE TABLE itemNotes (itemID INTEGER PRIMARY KEY, parentItemID INT, note TEXT);
+        CREATE TABLE itemAttachments (itemID INTEGER PRIMARY KEY, parentItemID INT, path TEXT);
+        CREATE TABLE itemAnnotations (itemID INTEGER PRIMARY KEY, parentItemID INT, text TEXT, comment TEXT, pageLabel TEXT, sortIndex TEXT);
+        INSERT INTO itemTypes VALUES (1, 'journalArticle'), (2, 'attachment'), (3, 'note');
+        INSERT INTO items VALUES (1, 1, 'AAAA1111'), (2, 2, 'BBBB2222'), (3, 3, 'CCCC3333'), (4, 1, 'DEAD4444');
+        INSERT INTO deletedItems VALUES (4);
+        INSERT INTO fields VALUES (1, 'title'), (2, 'abstractNote'), (3, 'date'), (4, 'url'), (5, 'DOI');
+        INSERT INTO itemDataValues VALUES (1, 'Owls of the mill'), (2, 'They eat voles.'), (3, '2024-05-02 2024');
+        INSERT INTO itemData VALUES (1, 1, 1), (1, 2, 2), (1, 3, 3);
+        INSERT INTO creators VALUES (1, 'Ada', 'Huber'), (2, NULL, 'Owl Society');
+        INSERT INTO itemCreators VALUES (1, 1, 0), (1, 2, 1);
+        INSERT INTO tags VALUES (1, 'birds');
+        INSERT INTO itemTags VALUES (1, 1);
+        INSERT INTO itemNotes VALUES (3, 1, '<div><p>Compare the <b>barn</b>.</p><p>Second.</p></div>');
+        INSERT INTO itemAttachments VALUES (2, 1, 'storage:owls.pdf');
+        INSERT INTO itemAnnotations VALUES (9, 2, 'nests are dry', 'true here', '12', '1');";
+
+    #[test]
+    fn references_become_notes_and_the_library_is_not_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("zotero.sqlite");
+        let database = Connection::open(&file).unwrap();
+        database.execute_batch(TABLES).unwrap();
+        drop(database);
+        let before = std::fs::read(&file).unwrap();
+        let into = folder.path().join("notes");
+        let report = import(What::Zotero, folder.path(), &into).unwrap();
+        assert_eq!(report.made, 1, "{report:?}");
+        assert_eq!(
+            import(What::Zotero, folder.path(), &into)
+                .unwrap()
+                .unchanged,
+            1
+        );
+        let path = std::fs::read_dir(&into)
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path();
+        let note = std::fs::read_to_string(path).unwrap();
+        for part in [
+            "# Owls of the mill",
+            "author: \"Ada Huber, Owl Society\"",
+            "date: \"2024-05-02\"",
+            "tags: [\"birds\"]",
+            "They eat voles.",
+            "Compare the barn.",
+            "> nests are dry\n> true here (page 12)",
+            "storage/BBBB2222/owls.pdf",
+        ] {
+            assert!(note.contains(part), "{part} in {note}");
+        }
+        assert_eq!(std::fs::read(&file).unwrap(), before);
+        assert!(!folder.path().join("zotero.sqlite-wal").exists());
+    }
+}
