@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/coho/target
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 COHO := $(CARGO_TARGET_DIR)/debug/coho
 
-.PHONY: help setup build models demo test lint doc golden bench bench-ingest retrieval answers abstention evidence writeback learning clients load test-connectors scale chunks tune eval-smoke eval-paper kills converge files fuzz release install clean-demo
+.PHONY: help setup build models demo test lint doc golden bench bench-ingest retrieval answers abstention evidence writeback learning clients load connectors vsix test-connectors scale chunks tune eval-smoke eval-paper kills converge files fuzz release install clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,8 +85,15 @@ clients: models ## drive the service with the official clients of OpenAI and MCP
 load: models ## many clients at once, and an hour of mixed load (COHO_EVAL_DATA, wrk; COHO_LOAD_MINUTES)
 	@python3 tests/load.py $(COHO)
 
-test-connectors: models ## drive the editor plugins headless against a real service (neovim, emacs)
-	@python3 tests/connectors.py $(COHO)
+# The tools that build and check what is written in TypeScript lie where they are used, ignored by git.
+connectors: ## build the connectors for VS Code and Obsidian (needs Node.js 20)
+	@cd connectors/typescript && npm ci --silent --no-audit --no-fund && npm run --silent check && npm run --silent build
+
+vsix: connectors ## package the extension for VS Code: connectors/vscode/coho.vsix
+	@cd connectors/vscode && ../typescript/node_modules/.bin/vsce package --no-dependencies --allow-missing-repository --skip-license -o coho.vsix
+
+test-connectors: models connectors ## drive the editor plugins headless against a real service (neovim, emacs, chromium)
+	@python3 tests/connectors.py $(COHO) $(CLIENTS)
 
 tune: models ## look for better weights of the ranking on the same sets; changes nothing
 	$(EVAL) tune $(TUNED) --split test --limit 800 --json > .weights.json && mv .weights.json eval/results/weights.json

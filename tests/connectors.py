@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 
 from bench import ROOT, Home, about_this_run
@@ -31,6 +32,11 @@ def main():
                 found["emacs"] = emacs(home)
             else:
                 print("SKIPPED: the Emacs package is not tried, install emacs-nox")
+            tools = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else None
+            if tools and shutil.which("chromium") and (tools / "node_modules").exists():
+                found["vscode and obsidian"] = views(home, notes, tools)
+            else:
+                print("SKIPPED: VS Code and Obsidian are not tried, install chromium and run `make clients`")
     finally:
         shutil.rmtree(folder)
     target = ROOT / "eval/results/connectors.json"
@@ -73,6 +79,22 @@ def neovim(home, notes, folder):
     }
     print(json.dumps(figures))
     return figures
+
+
+def views(home, notes, tools):
+    """The bundled extension and plugin with stand-ins for their editors, their views in Chromium."""
+    environment = {
+        **home.environment,
+        "COHO_NOTES": str(notes.resolve()),
+        "COHO_EXAMPLES": str(ROOT / "schemas/examples"),
+        "COHO_CHROMIUM": shutil.which("chromium"),
+    }
+    drive = ROOT / "connectors/typescript/tests/drive.mjs"
+    ran = subprocess.run(["node", str(drive), str(tools), str(tools / "pictures")], env=environment, capture_output=True, text=True, timeout=600)
+    print(ran.stdout, ran.stderr)
+    if ran.returncode or "ALL OK" not in ran.stdout:
+        raise SystemExit("the views of VS Code or Obsidian failed")
+    return {"checks": ran.stdout.count("\nok ") + ran.stdout.startswith("ok "), "outcome": "passed"}
 
 
 def emacs(home):

@@ -1,0 +1,257 @@
+// The panel that editors show: ask, search, what is related, what was learned. It knows the page it
+// is in and a host, which speaks to the service and opens files; it builds nodes, never markup.
+
+export interface Citation {
+  n: number;
+  path: string;
+  title: string;
+  heading: string | null;
+  lines: [number, number] | null;
+  page: number | null;
+  text: string;
+}
+
+export interface Host {
+  call(method: string, route: string, body?: unknown): Promise<any>;
+  ask(question: string, heard: (name: string, value: any) => void, signal: AbortSignal): Promise<void>;
+  open(path: string, line: number): void;
+  /** Puts a link to a citation into the note that is open. */
+  insert?(citation: Citation): void;
+}
+
+export interface Panel {
+  ask(question: string): Promise<void>;
+  search(query: string): Promise<void>;
+  related(text: string, path: string): Promise<void>;
+  show(view: View): void;
+}
+
+export type View = "ask" | "search" | "related" | "learned";
+
+const TITLES: [View, string][] = [
+  ["ask", "Ask"],
+  ["search", "Search"],
+  ["related", "Related"],
+  ["learned", "Learned"],
+];
+
+/** Words of a passage that are looked for elsewhere. */
+const MOST_WORDS = 60;
+
+type Child = Node | string | null | undefined;
+
+function make<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Record<string, string> = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children.filter((child): child is Node | string => child != null && child !== ""));
+  return element;
+}
+
+function button(text: string, run: () => unknown, attributes: Record<string, string> = {}): HTMLButtonElement {
+  const made = make("button", { type: "button", ...attributes }, text);
+  made.addEventListener("click", run);
+  return made;
+}
+
+function place(citation: { path: string; lines: [number, number] | null; page?: number | null }): string {
+  const name = citation.path.split(/[\\/]/).pop() ?? citation.path;
+  if (citation.lines) return `${name}:${citation.lines[0]}`;
+  return citation.page ? `${name}, page ${citation.page}` : name;
+}
+
+/** Builds the panel below `root`. */
+export function mount(root: HTMLElement, host: Host): Panel {
+  const message = make("p", { class: "coho-message", role: "status", "aria-live": "polite" });
+  const tabs = make("div", { class: "coho-tabs", role: "tablist", "aria-label": "coho" });
+  const views = new Map<View, HTMLElement>();
+  for (const [view, title] of TITLES) {
+    const id = `coho-${view}`;
+    tabs.append(button(title, () => show(view), { role: "tab", id: `${id}-tab`, "aria-controls": id }));
+    views.set(view, make("section", { id, role: "tabpanel", "aria-labelledby": `${id}-tab`, hidden: "" }));
+  }
+  root.classList.add("coho");
+  root.replaceChildren(tabs, message, ...views.values());
+
+  const say = (text: string) => (message.textContent = text);
+  const failed = (error: unknown) => {
+    if ((error as Error).name !== "AbortError") say((error as Error).message);
+  };
+
+  function show(view: View) {
+    for (const [name, section] of views) {
+      section.hidden = name !== view;
+      const tab = tabs.querySelector(`#coho-${name}-tab`);
+      tab?.setAttribute("aria-selected", String(name === view));
+    }
+    if (view === "learned") void units().catch(failed);
+  }
+
+  function form(label: string, run: (text: string) => Promise<void>) {
+    const input = make("textarea", { rows: "2", "aria-label": label, placeholder: label });
+    const made = make("form", {}, input, make("button", { type: "submit" }, label.split(" ")[0]));
+    made.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (input.value.trim()) void run(input.value).catch(failed);
+    });
+    input.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && !event.shiftKey) {
+        event.preventDefault();
+        made.requestSubmit();
+      }
+    });
+    return { made, input };
+  }
+
+  // Ask.
+  const answer = make("div", { class: "coho-answer", "aria-live": "polite" });
+  const citations = make("ol", { class: "coho-list" });
+  const after = make("div", { class: "coho-row" });
+  const question = form("Ask your notes", ask);
+  views.get("ask")?.append(question.made, answer, citations, after);
+  let running: AbortController | undefined;
+
+  function cite(id: string, citation: Citation): HTMLLIElement {
+    const open = () => {
+      host.open(citation.path, citation.lines?.[0] ?? 1);
+      void host.call("POST", `/v1/answers/${id}/signals`, { kind: "opened" }).catch(() => {});
+    };
+    const insert = host.insert && button("Link", () => host.insert?.(citation), { title: "Put a link into the note" });
+    return make(
+      "li",
+      { value: String(citation.n) },
+      make("div", { class: "coho-row" }, button(place(citation), open, { class: "coho-link" }), insert),
+      make("blockquote", {}, citation.text),
+    );
+  }
+
+  async function ask(text: string): Promise<void> {
+    show("ask");
+    running?.abort();
+    const mine = new AbortController();
+    running = mine;
+    question.input.value = text;
+    say("");
+    answer.textContent = "";
+    citations.replaceChildren();
+    after.replaceChildren(button("Stop", () => mine.abort()));
+    try {
+      await host.ask(
+        text,
+        (name, value) => {
+          if (running !== mine) return;
+          if (name === "token") answer.append(value.text);
+          if (name === "done") finished(value);
+        },
+        mine.signal,
+      );
+    } finally {
+      if (running === mine && !citations.childElementCount && after.textContent === "Stop") after.replaceChildren();
+    }
+  }
+
+  function finished(whole: { id: string; answer: string; citations: Citation[] }) {
+    // Marks lead to their passages.
+    answer.replaceChildren(
+      ...whole.answer.split(/(\[\d+\])/).map((piece): Node => {
+        const n = /^\[(\d+)\]$/.exec(piece)?.[1];
+        const citation = whole.citations.find((c) => String(c.n) === n);
+        if (!citation) return document.createTextNode(piece);
+        return button(piece, () => host.open(citation.path, citation.lines?.[0] ?? 1), { class: "coho-link" });
+      }),
+    );
+    citations.replaceChildren(...whole.citations.map((citation) => cite(whole.id, citation)));
+    const judge = (verdict: string) => async () => {
+      try {
+        await host.call("POST", `/v1/answers/${whole.id}/feedback`, { verdict });
+        say(`noted: ${verdict}`);
+      } catch (error) {
+        failed(error);
+      }
+    };
+    after.replaceChildren(button("Good", judge("good")), button("Bad", judge("bad")));
+  }
+
+  // Search and related.
+  const hits = make("ol", { class: "coho-list" });
+  const searching = form("Search your notes", search);
+  views.get("search")?.append(searching.made, hits);
+  const near = make("ol", { class: "coho-list" });
+  views.get("related")?.append(make("p", { class: "coho-soft" }, "What other notes say about where you are."), near);
+
+  function hit(found: Citation): HTMLLIElement {
+    const open = () => host.open(found.path, found.lines?.[0] ?? 1);
+    const insert = host.insert && button("Link", () => host.insert?.(found), { title: "Put a link into the note" });
+    const about = [found.title, found.heading].filter(Boolean).join(" > ");
+    return make(
+      "li",
+      {},
+      make("div", { class: "coho-row" }, button(place(found), open, { class: "coho-link" }), insert),
+      make("div", { class: "coho-soft" }, about),
+      make("div", {}, found.text.replace(/\s+/g, " ").slice(0, 300)),
+    );
+  }
+
+  async function search(query: string): Promise<void> {
+    show("search");
+    searching.input.value = query;
+    say("");
+    const found = await host.call("POST", "/v1/search", { query, k: 20 });
+    hits.replaceChildren(...found.hits.map(hit));
+    if (!found.hits.length) say("nothing was found");
+  }
+
+  async function related(text: string, path: string): Promise<void> {
+    // Words alone: none is to be read as a filter.
+    const words = text.match(/[\p{L}\p{N}]{2,}/gu)?.slice(0, MOST_WORDS) ?? [];
+    if (!words.length) {
+      near.replaceChildren();
+      return;
+    }
+    const found = await host.call("POST", "/v1/search", { query: words.join(" "), k: 12 });
+    const others = found.hits.filter((one: Citation) => one.path !== path);
+    near.replaceChildren(...others.map(hit));
+  }
+
+  // What was learned, and the owner's word about it.
+  const queue = make("div", {});
+  views.get("learned")?.append(button("Look again", () => units().catch(failed)), queue);
+
+  async function units(): Promise<void> {
+    const { units: waiting } = await host.call("GET", "/v1/units?state=shadow");
+    if (!waiting.length) queue.replaceChildren("Nothing waits for you.");
+    else queue.replaceChildren(...(await Promise.all(waiting.slice(0, 20).map(unit))));
+  }
+
+  async function unit(one: { id: string; title: string; text: string; questions: string[] }): Promise<HTMLElement> {
+    const story = await host.call("GET", `/v1/units/${one.id}`);
+    const decide = (action: string) => async () => {
+      try {
+        await host.call("PATCH", `/v1/units/${one.id}`, { decision: action });
+        card.remove();
+        say(`${action}d: ${one.title}`);
+      } catch (error) {
+        failed(error);
+      }
+    };
+    const evidence = story.evidence.map((stand: { path: string; lines: [number, number] | null; sentences: string[] }) =>
+      make("li", {}, make("span", { class: "coho-soft" }, place(stand)), make("blockquote", {}, stand.sentences.join(" "))),
+    );
+    const card: HTMLElement = make(
+      "article",
+      { class: "coho-unit" },
+      make("strong", {}, one.title),
+      make("p", {}, one.text),
+      make("p", { class: "coho-soft" }, one.questions.join(" · ")),
+      make("ol", { class: "coho-list" }, ...evidence),
+      make("div", { class: "coho-row" }, button("Approve", decide("approve")), button("Reject", decide("reject"))),
+    );
+    return card;
+  }
+
+  show("ask");
+  return { ask: (text) => ask(text).catch(failed), search: (text) => search(text).catch(failed), related, show };
+}

@@ -1,0 +1,354 @@
+// Run by tests/connectors.py against a real `coho serve` on the sample vault: the client with a
+// service that is down, cut off or of another version; the extension of VS Code and the plugin of
+// Obsidian as they are bundled, with stand-ins for their editors, and their views in Chromium.
+
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { mkdirSync, readFileSync, writeFileSync, mkdtempSync, readdirSync } from "node:fs";
+import Module, { createRequire } from "node:module";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+import * as client from "../dist/client.mjs";
+import { manifestAsItShouldBe } from "../build.mjs";
+
+const here = (name) => fileURLToPath(new URL(name, import.meta.url));
+const notes = process.env.COHO_NOTES;
+const tools = process.argv[2];
+const pictures = process.argv[3];
+const QUESTION = "What float voltage is the charge controller set to?";
+
+async function check(name, run) {
+  await run();
+  console.log(`ok ${name}`);
+}
+
+const refused = (promise, words) =>
+  assert.rejects(promise, (error) => {
+    assert.match(error.message, words);
+    return true;
+  });
+
+/** A server that says one thing. */
+async function saying(status, type, text, cut = false) {
+  const server = createServer((_, response) => {
+    response.writeHead(status, { "content-type": type });
+    response.write(text);
+    if (cut) setTimeout(() => response.destroy(), 200);
+    else response.end();
+  });
+  await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
+  return { address: `http://127.0.0.1:${server.address().port}`, token: "t", close: () => server.close() };
+}
+
+async function clients() {
+  await check("examples are spoken as they are kept", async () => {
+    const folder = process.env.COHO_EXAMPLES;
+    for (const file of readdirSync(folder)) {
+      const example = JSON.parse(readFileSync(path.join(folder, file)));
+      if (!["search", "ask"].includes(file.replace(".json", ""))) continue;
+      const { body } = example.request;
+      const said = await client.call({}, "POST", `/v1/${file.replace(".json", "")}`, body);
+      assert.ok(said.hits || said.answer, file);
+    }
+  });
+  await check("an answer streams", async () => {
+    const heard = [];
+    await client.ask({}, { question: QUESTION }, (name, value) => heard.push([name, value]));
+    assert.equal(heard[0][0], "retrieval");
+    assert.match(heard.filter(([name]) => name === "token").map(([, v]) => v.text).join(""), /13\.6/);
+    assert.equal(heard.at(-1)[0], "done");
+  });
+  await check("what is wrong is said with what to do", async () => {
+    const empty = mkdtempSync(path.join(os.tmpdir(), "coho-"));
+    await refused(client.call({ home: empty }, "GET", "/v1/status"), /start `coho serve`/);
+    await refused(client.call({ address: "http://127.0.0.1:1" }, "GET", "/v1/status"), /does not answer.*start/);
+    await refused(client.call({ token: "wrong" }, "GET", "/v1/status"), /another coho/);
+    await refused(client.ask({}, { question: "x".repeat(1 << 20) }, () => {}), /select less/);
+    const old = await saying(404, "application/problem+json", '{"code":"no_such_route","detail":"x"}');
+    await refused(client.call(old, "GET", "/v1/status"), /too old/);
+    old.close();
+    const newer = await saying(200, "application/json", '{"version":"7.0.0"}');
+    assert.match(await client.mismatch(newer), /7\.0\.0 is running/);
+    newer.close();
+    const cut = await saying(200, "text/event-stream", 'event: token\ndata: {"text":"It is"}\n\nevent: do', true);
+    const heard = [];
+    await refused(client.ask(cut, { question: "x" }, (name) => heard.push(name)), /broke off: ask again/);
+    assert.deepEqual(heard, ["token"]);
+    cut.close();
+    assert.equal(await client.mismatch({}), undefined);
+  });
+  await check("an answer can be stopped", async () => {
+    const stop = new AbortController();
+    const asked = client.ask({}, { question: QUESTION, strategy: "naive" }, () => stop.abort(), stop.signal);
+    await asked.catch((error) => assert.equal(error.name, "AbortError"));
+  });
+}
+
+/** Loads a bundle whose editor is `stand_in`. */
+function loaded(file, name, standIn) {
+  const load = Module._load;
+  Module._load = (wanted, ...rest) => (wanted === name ? standIn : load(wanted, ...rest));
+  try {
+    return createRequire(import.meta.url)(file);
+  } finally {
+    Module._load = load;
+  }
+}
+
+/** What the extension uses of VS Code. */
+function editor(seen) {
+  class Position {
+    constructor(line, character) {
+      Object.assign(this, { line, character });
+    }
+  }
+  class Range {
+    constructor(a, b) {
+      Object.assign(this, { start: a, end: b });
+    }
+  }
+  const nothing = { dispose() {} };
+  const uri = (file) => ({ fsPath: file, path: file });
+  return {
+    Position,
+    Range,
+    StatusBarAlignment: { Right: 2 },
+    TextEditorRevealType: { InCenter: 2 },
+    Uri: { file: uri, joinPath: (base, ...rest) => uri(path.join(base.fsPath, ...rest)) },
+    workspace: {
+      getConfiguration: () => ({ get: (key) => seen.set[key] }),
+      openTextDocument: async ({ fsPath }) => {
+        const lines = readFileSync(fsPath, "utf8").split("\n");
+        return { lineCount: lines.length, lines };
+      },
+      fs: { stat: async ({ fsPath }) => readFileSync(fsPath) },
+    },
+    window: {
+      showTextDocument: async (document, { selection }) => {
+        seen.opened = document.lines[selection.start.line];
+        return { revealRange() {} };
+      },
+      showErrorMessage: (text) => (seen.error = text),
+      showInputBox: async () => QUESTION,
+      createStatusBarItem: () => (seen.item = { ...nothing, show() {} }),
+      registerWebviewViewProvider: (_, provider) => ((seen.provider = provider), nothing),
+      onDidChangeTextEditorSelection: () => nothing,
+      createQuickPick: () => {
+        const on = (name) => (run) => (seen.pick[name] = run);
+        seen.pick = { items: [], selectedItems: [], show() {}, hide() {}, dispose() {} };
+        return Object.assign(seen.pick, { onDidChangeValue: on("changed"), onDidAccept: on("accepted"), onDidHide: on("hidden") });
+      },
+    },
+    commands: {
+      registerCommand: (name, run) => ((seen.commands[name] = run), nothing),
+      executeCommand: async (name) => seen.ran.push(name),
+    },
+  };
+}
+
+async function until(is, what) {
+  for (let n = 0; n < 300; n += 1) {
+    if (await is()) return;
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  assert.fail(`never: ${what}`);
+}
+
+async function vscode(browser) {
+  const seen = { commands: {}, ran: [], set: {}, pick: {} };
+  const extension = loaded(here("../../vscode/dist/extension.js"), "vscode", editor(seen));
+  const context = { extensionUri: { fsPath: here("../../vscode") }, subscriptions: [] };
+  extension.activate(context);
+  const page = await browser.newPage({ viewport: { width: 420, height: 900 } });
+  await check("VS Code: the status item says how coho is", async () => {
+    await until(() => seen.item.tooltip, "a look at the service");
+    assert.match(seen.item.tooltip, /documents/);
+  });
+  let heard;
+  const view = {
+    visible: true,
+    show() {},
+    onDidDispose() {},
+    webview: {
+      cspSource: "'self'",
+      asWebviewUri: ({ fsPath }) => path.basename(fsPath),
+      onDidReceiveMessage: (run) => (heard = run),
+      postMessage: (message) => page.evaluate((said) => window.postMessage(said, "*"), message),
+    },
+  };
+  seen.provider.resolveWebviewView(view);
+  await page.exposeFunction("toExtension", (message) => heard(message));
+  await page.addInitScript("window.acquireVsCodeApi = () => ({ postMessage: (m) => window.toExtension(m) })");
+  await page.route("http://view.test/**", (route) => {
+    const name = new URL(route.request().url()).pathname.slice(1);
+    if (!name) return route.fulfill({ contentType: "text/html", body: view.webview.html });
+    const type = name.endsWith(".css") ? "text/css" : "text/javascript";
+    return route.fulfill({ contentType: type, body: readFileSync(here(`../../vscode/dist/${name}`)) });
+  });
+  const wrong = [];
+  page.on("console", (message) => message.type() === "error" && wrong.push(message.text()));
+  await page.goto("http://view.test/");
+  await check("VS Code: an answer streams into the panel, and its citation opens at the line", async () => {
+    await seen.commands["coho.ask"]();
+    await page.waitForSelector("#coho-ask .coho-list li", { timeout: 60000 });
+    assert.match(await page.textContent(".coho-answer"), /13\.6/);
+    await page.click("#coho-ask .coho-list .coho-link");
+    await until(() => seen.opened, "a file at its line");
+    assert.match(seen.opened, /13\.6/);
+    await page.click("text=Good");
+    await page.waitForFunction(() => document.querySelector(".coho-message").textContent.includes("good"));
+    await page.screenshot({ path: path.join(pictures, "vscode-ask.png") });
+  });
+  await check("VS Code: search, related, learned; nothing is said that the policy forbids", async () => {
+    await page.click("#coho-search-tab");
+    await page.fill("#coho-search textarea", "train to Vienna");
+    await page.press("#coho-search textarea", "Enter");
+    await page.waitForSelector("#coho-search li");
+    await page.screenshot({ path: path.join(pictures, "vscode-search.png") });
+    await view.webview.postMessage({ kind: "do", what: "related", text: "The morning train leaves Graz.", path: "" });
+    await page.click("#coho-related-tab");
+    await page.waitForSelector("#coho-related li");
+    await page.click("#coho-learned-tab");
+    await page.waitForFunction(() => document.querySelector("#coho-learned").textContent.length > 20);
+    assert.deepEqual(wrong, []);
+    await axe(page);
+  });
+  await check("VS Code: quick search opens a note, a file that is gone is told", async () => {
+    await seen.commands["coho.search"]();
+    await seen.pick.changed("charge controller");
+    assert.ok(seen.pick.items[0].path, JSON.stringify(seen.pick.items[0]));
+    seen.opened = undefined;
+    seen.pick.selectedItems = [seen.pick.items[0]];
+    seen.pick.accepted();
+    await until(() => seen.opened !== undefined, "an open note");
+    await heard({ kind: "open", path: "/nowhere/gone.md", line: 3 });
+    assert.match(seen.error, /not there any more/);
+  });
+  await check("VS Code: what the owner set is sent, what is down is told", async () => {
+    seen.set = { "answer.strategy": "extractive", "answer.k": 2 };
+    await page.click("#coho-ask-tab");
+    await page.fill("#coho-ask textarea", QUESTION);
+    await page.press("#coho-ask textarea", "Enter");
+    await page.waitForSelector("#coho-ask .coho-list li");
+    const [latest] = (await client.call({}, "GET", "/v1/answers?limit=1")).answers;
+    assert.equal(latest.strategy, "extractive");
+    seen.set = { address: "http://127.0.0.1:1" };
+    await page.press("#coho-ask textarea", "Enter");
+    await page.waitForFunction(() => document.querySelector(".coho-message").textContent.includes("start `coho serve`"));
+  });
+  context.subscriptions.forEach((one) => one.dispose());
+  await page.close();
+}
+
+async function axe(page) {
+  const source = readFileSync(createRequire(path.join(tools, "x.js")).resolve("axe-core/axe.min.js"), "utf8");
+  await page.evaluate(source);
+  const { violations } = await page.evaluate(() =>
+    axe.run("#panel", { rules: { region: { enabled: false }, "color-contrast": { enabled: true } } }),
+  );
+  assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes[0].html}`), []);
+}
+
+async function obsidian(browser) {
+  const seen = {};
+  class Adapter {
+    getBasePath = () => notes;
+    getFullPath = (below) => path.join(notes, below);
+  }
+  class File {
+    constructor(file) {
+      this.path = file;
+      this.basename = path.basename(file, ".md");
+    }
+  }
+  class Markdown {
+    file = new File("todo.md");
+    editor = { replaceSelection: (text) => (seen.inserted = text) };
+  }
+  class Plugin {
+    constructor(app) {
+      this.app = app;
+    }
+    loadData = async () => ({});
+    registerView = () => {};
+    addRibbonIcon = () => {};
+    addCommand = ({ id }) => (seen.commands = [...(seen.commands ?? []), id]);
+    addSettingTab = () => {};
+    registerEvent = () => {};
+    register = () => {};
+  }
+  const leaf = { view: new Markdown(), openFile: async (file, state) => (seen.opened = [file.path, state.eState.line]) };
+  const app = {
+    vault: { adapter: new Adapter(), getAbstractFileByPath: (below) => new File(below) },
+    workspace: { on: () => ({}), getLeaf: () => leaf, getMostRecentLeaf: () => leaf },
+    fileManager: { generateMarkdownLink: (file, from, sub) => `[[${file.basename}${sub}]]` },
+  };
+  const none = class {};
+  const standIn = {
+    FileSystemAdapter: Adapter, ItemView: none, MarkdownView: Markdown, Plugin, PluginSettingTab: none, Setting: none,
+    TFile: File, normalizePath: (below) => below.split(path.sep).join("/"),
+    Notice: class { constructor(text) { seen.notice = text; } },
+  };
+  globalThis.window ??= { setTimeout, clearTimeout };
+  const { default: CohoPlugin } = loaded(here("../../obsidian/dist/main.js"), "obsidian", standIn);
+  const plugin = new CohoPlugin(app);
+  await plugin.onload();
+  assert.deepEqual(seen.commands, ["ask", "ask-selection", "related", "review"]);
+  const host = plugin.host();
+  const page = await browser.newPage({ viewport: { width: 380, height: 900 } });
+  await page.exposeFunction("call", (...all) => host.call(...all));
+  await page.exposeFunction("ask", (question) => host.ask(question, (name, value) => page.evaluate(([n, v]) => window.heard(n, v), [name, value])));
+  await page.exposeFunction("open_", (file, line) => host.open(file, line));
+  await page.exposeFunction("insert", (citation) => host.insert(citation));
+  const css = readFileSync(here("../../obsidian/dist/styles.css"), "utf8");
+  await page.setContent(`<!doctype html><html lang="en"><head><title>coho</title><style>${css}</style></head><body><main id="panel"></main></body></html>`);
+  await page.addScriptTag({ path: here("../dist/panel.js") });
+  await page.evaluate(() => {
+    const ask = (question, heard) => ((window.heard = heard), window.ask(question));
+    window.panel = coho.mount(document.getElementById("panel"), { call: window.call, ask, open: window.open_, insert: window.insert });
+  });
+  await check("Obsidian: a citation opens in the vault and becomes a wikilink", async () => {
+    await page.evaluate((question) => window.panel.ask(question), QUESTION);
+    await page.waitForSelector("#coho-ask .coho-list li");
+    await page.click("#coho-ask .coho-list .coho-link");
+    await until(() => seen.opened, "a note");
+    const [file, line] = seen.opened;
+    assert.match(readFileSync(path.join(notes, file), "utf8").split("\n")[line], /13\.6/);
+    await page.click("#coho-ask .coho-list >> text=Link");
+    await until(() => seen.inserted, "a link");
+    assert.match(seen.inserted, /^\[\[balcony-solar(#.+)?\]\]$/);
+    await axe(page);
+    await page.screenshot({ path: path.join(pictures, "obsidian-ask.png") });
+  });
+  await check("Obsidian: the review queue approves", async () => {
+    await client.call({}, "POST", "/v1/writeback", {});
+    await page.evaluate(() => window.panel.show("learned"));
+    await page.waitForSelector(".coho-unit", { timeout: 60000 });
+    await page.screenshot({ path: path.join(pictures, "obsidian-review.png") });
+    await page.click(".coho-unit >> text=Approve");
+    await page.waitForFunction(() => document.querySelector(".coho-message").textContent.startsWith("approved"));
+    const { units } = await client.call({}, "GET", "/v1/units?state=active");
+    assert.ok(units.length > 0);
+  });
+  await check("Obsidian: what lies outside the vault is told", async () => {
+    host.open("/etc/hostname", 1);
+    assert.match(seen.notice, /not in this vault/);
+  });
+  await page.close();
+}
+
+mkdirSync(pictures, { recursive: true });
+assert.equal(readFileSync(here("../../vscode/package.json"), "utf8"), manifestAsItShouldBe(), "run `make connectors`: settings differ from coho's schema");
+await clients();
+const { chromium } = await import(pathToFileURL(createRequire(path.join(tools, "x.js")).resolve("playwright-core")).href).then((m) => m.default ?? m);
+const browser = await chromium.launch({ executablePath: process.env.COHO_CHROMIUM, args: ["--no-sandbox"] });
+try {
+  await vscode(browser);
+  await obsidian(browser);
+} finally {
+  await browser.close();
+}
+console.log("ALL OK");
+process.exit(0);
