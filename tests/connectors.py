@@ -32,11 +32,16 @@ def main():
                 found["emacs"] = emacs(home)
             else:
                 print("SKIPPED: the Emacs package is not tried, install emacs-nox")
-            tools = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else None
-            if tools and shutil.which("chromium") and (tools / "node_modules").exists():
-                found["vscode and obsidian"] = views(home, notes, tools)
-            else:
-                print("SKIPPED: VS Code and Obsidian are not tried, install chromium and run `make clients`")
+        tools = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else None
+        if tools and shutil.which("chromium") and (tools / "node_modules").exists():
+            # Of its own: what others asked and called good would be in use already.
+            fresh = Home(folder / "fresh")
+            fresh.json("add", str(notes))
+            with fresh.serve() as service:
+                service.search("ready")
+                found["vscode and obsidian"] = views(fresh, notes, tools)
+        else:
+            print("SKIPPED: VS Code and Obsidian are not tried, install chromium and run `make clients`")
     finally:
         shutil.rmtree(folder)
     target = ROOT / "eval/results/connectors.json"
