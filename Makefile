@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/coho/target
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 COHO := $(CARGO_TARGET_DIR)/debug/coho
 
-.PHONY: help setup build models demo test lint doc golden bench bench-ingest retrieval answers abstention evidence writeback learning clients load connectors vsix test-connectors scale chunks tune eval-smoke eval-paper kills converge files fuzz release install clean-demo
+.PHONY: help setup build models demo test lint doc golden bench bench-ingest retrieval answers abstention evidence writeback learning clients load connectors vsix test-connectors scale chunks tune eval-smoke eval-paper harness kills converge files fuzz release install clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ evidence: models ## compare how much the model reads: accuracy against prompt to
 
 writeback: models ## learn from half of the questions of two sets and ask the others (COHO_EVAL_DATA; two hours)
 	COHO_WRITEBACK_MODEL_GATES=false $(EVAL) run writeback --resume --out eval/results/writeback.json
+
+harness: models ## what the harness itself costs, and a set from nothing against again (COHO_EVAL_DATA; 5 minutes)
+	@python3 tests/harness.py $(COHO)
 
 eval-paper: models ## the table of the paper: sets, strategies, units and controls (COHO_EVAL_DATA; days, goes on where it stopped)
 	COHO_WRITEBACK_MODEL_GATES=false $(EVAL) run paper --resume --out eval/results/paper.json

@@ -62,6 +62,9 @@ impl Door {
             known.clone()
         } else {
             let app = Arc::new(self.service.app.seen_by(grant.view()));
+            // Who was revoked keeps no seat.
+            let held = ledger.read(|snapshot| snapshot.tokens())?;
+            seats.retain(|id, _| held.iter().any(|grant| grant.id == *id));
             let seat = (Arc::new(grant), app);
             seats.insert(seat.0.id.clone(), seat.clone());
             seat

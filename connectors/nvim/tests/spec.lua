@@ -102,6 +102,56 @@ vim.cmd("CohoSearch source:nowhere x")
 check("an error says what to do", wait(function()
   return last():find("there is no source `nowhere`", 1, true) and last():find("coho sources", 1, true)
 end), told)
+-- Pickers, by stand-ins that choose the first hit.
+local hit = { filename = vim.env.COHO_NOTES .. "/todo.md", lnum = 2, text = "a: b" }
+local opened
+local function opens(path, line)
+  opened = { path, line }
+end
+local pick = require("coho.pick").pick
+check("without a picker the quickfix list is left", not pick("auto", "t", { hit }, opens) and not pick("quickfix", "t", { hit }, opens))
+package.loaded["fzf-lua"] = {
+  fzf_exec = function(lines, options)
+    options.actions["default"]({ lines[1] })
+  end,
+}
+check("fzf-lua is used when it is there", pick("auto", "t", { hit }, opens) and opened[1] == hit.filename and opened[2] == 2)
+opened = nil
+local chooses
+package.loaded["telescope.config"] = { values = { grep_previewer = function() end, generic_sorter = function() end } }
+package.loaded["telescope.finders"] = {
+  new_table = function(made)
+    return made.entry_maker(made.results[1])
+  end,
+}
+package.loaded["telescope.actions"] = {
+  close = function() end,
+  select_default = {
+    replace = function(_, run)
+      chooses = run
+    end,
+  },
+}
+package.loaded["telescope.pickers"] = {
+  new = function(_, made)
+    package.loaded["telescope.actions.state"] = {
+      get_selected_entry = function()
+        return made.finder
+      end,
+    }
+    return {
+      find = function()
+        made.attach_mappings(1)
+        chooses()
+      end,
+    }
+  end,
+}
+check("telescope comes first", pick("auto", "t", { hit }, opens) and opened[2] == 2, opened)
+for _, name in ipairs({ "fzf-lua", "telescope.config", "telescope.finders", "telescope.actions", "telescope.pickers", "telescope.actions.state" }) do
+  package.loaded[name] = nil
+end
+
 vim.cmd("enew")
 vim.api.nvim_buf_set_lines(0, 0, -1, false, { string.rep("word ", 300000) })
 vim.cmd("1CohoAsk")

@@ -9,8 +9,9 @@ M.options = {
   token = nil,
   -- How wide the window of answers is.
   width = 72,
-  -- Where hits go: "quickfix", or "select" for whatever stands behind vim.ui.select.
-  hits = "quickfix",
+  -- Where hits go: "auto" for telescope or fzf-lua where they are there and the quickfix list else;
+  -- "telescope", "fzf-lua", "quickfix", or "select" for whatever stands behind vim.ui.select.
+  hits = "auto",
   -- Hits at most.
   k = 20,
 }
@@ -260,15 +261,7 @@ local function list(title, items)
     tell("nothing was found", vim.log.levels.INFO)
     return
   end
-  if M.options.hits == "select" then
-    local function shown(hit)
-      return vim.fn.fnamemodify(hit.filename, ":t") .. ":" .. hit.lnum .. " " .. hit.text
-    end
-    vim.ui.select(items, { prompt = title, format_item = shown }, function(chosen)
-      if chosen then
-        open(chosen.filename, chosen.lnum)
-      end
-    end)
+  if require("coho.pick").pick(M.options.hits, title, items, open) then
     return
   end
   vim.fn.setqflist({}, " ", { title = title, items = items })
