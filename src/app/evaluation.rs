@@ -328,7 +328,8 @@ fn by(settings: &Settings, places: &Places) -> Result<By, Failure> {
         "kv_type": chosen.kv_type, "reranker": chosen.reranker, "lora": chosen.lora.is_some(),
         "server": server,
     });
-    let conditions = serde_json::json!({"models": seen, "settings": settings}).to_string();
+    let conditions = serde_json::json!({"models": seen, "settings": counting(settings.clone())});
+    let conditions = conditions.to_string();
     Ok(By {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         builds: vec![build()?],
@@ -339,6 +340,27 @@ fn by(settings: &Settings, places: &Places) -> Result<By, Failure> {
         machine: machine(),
         energy: Meter::start().stop(std::time::Duration::ZERO).method,
     })
+}
+
+/// Settings without those that say when, how long and for what price: a run goes on when they
+/// change.
+fn counting(mut settings: serde_json::Value) -> serde_json::Value {
+    const OTHERS: [(&str, &str); 8] = [
+        ("writeback", "automatic"),
+        ("writeback", "review"),
+        ("writeback", "idle_s"),
+        ("writeback", "day_s"),
+        ("writeback", "day_joules"),
+        ("writeback", "day_units"),
+        ("writeback", "measure"),
+        ("answer", "price_per_million"),
+    ];
+    for (section, key) in OTHERS {
+        if let Some(section) = settings[section].as_object_mut() {
+            section.remove(key);
+        }
+    }
+    settings
 }
 
 /// The first digits of this program's hash.
@@ -475,4 +497,29 @@ pub fn sets_below(data: &Path) -> Vec<String> {
     }
     names.sort();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_goes_on_when_nothing_that_counts_has_changed() {
+        let places = Places {
+            home: PathBuf::new(),
+            config: PathBuf::new(),
+            models: PathBuf::new(),
+        };
+        let under = |change: &dyn Fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            by(&settings, &places).unwrap().conditions
+        };
+        let usual = under(&|_| {});
+        assert_eq!(under(&|s| s.writeback.measure = false), usual);
+        assert_eq!(under(&|s| s.serve.max_body_kb = 7), usual);
+        assert_ne!(under(&|s| s.answer.max_tokens = 7), usual);
+        assert_ne!(under(&|s| s.writeback.model_gates = false), usual);
+        assert_ne!(under(&|s| s.models.generator = "none".into()), usual);
+    }
 }
