@@ -91,7 +91,7 @@ impl Log {
     pub fn open(folder: &Path, terms: Terms, resume: bool) -> Result<Self, Failure> {
         std::fs::create_dir_all(folder).map_err(|source| StoreError::io(folder, source))?;
         let earlier = resume.then(|| newest(folder, &terms)).flatten();
-        let terms = earlier.unwrap_or(terms);
+        let terms = earlier.unwrap_or_else(|| unused(folder, terms));
         let path = folder.join(format!("{}.jsonl", terms.run));
         let io = |source| StoreError::io(&path, source);
         let lock = File::create(path.with_extension("lock")).map_err(io)?;
@@ -152,6 +152,17 @@ impl Log {
     pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
         self.order.iter().map(|key| &self.known[key])
     }
+}
+
+/// The terms under a name that no log has: two runs may begin in one second.
+fn unused(folder: &Path, mut terms: Terms) -> Terms {
+    let name = terms.run.clone();
+    let mut number = 1;
+    while folder.join(format!("{}.jsonl", terms.run)).exists() {
+        number += 1;
+        terms.run = format!("{name}-{number}");
+    }
+    terms
 }
 
 /// The terms at the head of a log.
@@ -225,7 +236,10 @@ mod tests {
             (other.terms().run.as_str(), other.outcomes().count()),
             ("dddd", 0)
         );
-        let anew = Log::open(folder.path(), terms("eeeee", "x"), false).unwrap();
-        assert_eq!(anew.outcomes().count(), 0);
+        let anew = Log::open(folder.path(), terms("a", "x"), false).unwrap();
+        assert_eq!(
+            (anew.terms().run.as_str(), anew.outcomes().count()),
+            ("a-2", 0)
+        );
     }
 }
