@@ -108,12 +108,8 @@ pub fn run(settings: &Settings, places: &Places, run: &Run<'_>) -> Result<RunRes
         };
         let (found, learned) = asked(settings, places, run, &mut asking, &split)?;
         yields.extend(learned);
-        for (all, more) in [
-            (&mut harness.calls_s, asking.harness.calls_s),
-            (&mut harness.wall_s, asking.harness.wall_s),
-        ] {
-            *all += more;
-        }
+        harness.calls_s += asking.harness.calls_s;
+        harness.wall_s += asking.harness.wall_s;
         harness.asked += asking.harness.asked;
         seen.push(found);
         let ids = split.asked.iter().map(|chosen| chosen.question.id.clone());

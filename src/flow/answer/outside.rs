@@ -65,9 +65,6 @@ pub struct Outside {
 
 impl Outside {
     /// For the answer of this name. Nothing is sent yet.
-    ///
-    /// # Errors
-    /// [`EngineError::Unloadable`] when the address is none, or there is no key.
     pub fn new(
         server: ModelServer,
         store: Arc<Store>,
