@@ -218,7 +218,7 @@ impl App {
     /// one with an adapter.
     fn reading(&self) -> Option<Reading> {
         let chosen = &self.settings.models;
-        let plain = chosen.server.url.is_empty() && chosen.lora.is_none();
+        let plain = chosen.server.url.is_empty() && chosen.lora.as_os_str().is_empty();
         plain.then(|| self.models.reading(&chosen.generator))?
     }
 
@@ -305,7 +305,7 @@ impl App {
         let known = self.store.ledger().read(|snapshot| snapshot.sources())?;
         for source in known {
             if source.path == root {
-                return Ok(source);
+                return self.add_rules(source, rules);
             }
             let inside = root.starts_with(&source.path);
             if inside || source.path.starts_with(&root) {
@@ -338,6 +338,17 @@ impl App {
             .store
             .ledger()
             .read(|snapshot| crate::flow::ingest::source(snapshot, id))?)
+    }
+
+    /// Adds what was said now to the rules of a source that is known.
+    fn add_rules(&self, source: Source, said: &Rules) -> Result<Source, Failure> {
+        let ledger = self.store.ledger();
+        let rules = Rules::of(&source).with(said);
+        if rules == Rules::of(&source) {
+            return Ok(source);
+        }
+        ledger.write(|transaction| ledger::set_rules(transaction, &source, &rules))?;
+        Ok(ledger.read(|snapshot| crate::flow::ingest::source(snapshot, source.id))?)
     }
 
     /// All sources.
@@ -435,11 +446,17 @@ impl App {
         })
     }
 
-    /// Keeps what the owner says of an answer.
+    /// Keeps what is said of an answer; by the owner, unless a `giver` is named. Only the owner's
+    /// word puts knowledge in use.
     ///
     /// # Errors
     /// [`BadRequest`] for an unknown verdict, not-found for an unknown answer.
-    pub fn feedback(&self, answer: &str, verdict: &str, note: Option<&str>) -> Result<(), Failure> {
+    pub fn feedback(
+        &self,
+        answer: &str,
+        verdict: &str,
+        (note, giver): (Option<&str>, Option<&str>),
+    ) -> Result<(), Failure> {
         if !matches!(verdict, "good" | "bad") {
             return Err(BadRequest::new(
                 "bad_verdict",
@@ -450,7 +467,7 @@ impl App {
         }
         self.seen_answer(answer)?;
         self.store.ledger().write(|transaction| {
-            ledger::put_feedback(transaction, answer, verdict, note, now_ms())
+            ledger::put_feedback(transaction, answer, verdict, (note, giver), now_ms())
         })?;
         Ok(())
     }
@@ -578,6 +595,7 @@ fn generator(
 ) -> Result<Option<GeneratorHandle>, Failure> {
     let chosen = &settings.models;
     if !chosen.server.url.is_empty() {
+        network::encrypted_where_far("models.server.url", &chosen.server.url)?;
         let server = ModelServer::new(&chosen.server)?;
         return Ok(Some(GeneratorHandle::new(&chosen.server.model, server)));
     }
@@ -608,7 +626,7 @@ pub fn llama_options(settings: &Settings, path: PathBuf) -> LlamaOptions {
         threads: chosen.threads,
         gpu_layers: chosen.gpu_layers,
         kv: chosen.kv_type,
-        lora: chosen.lora.clone(),
+        lora: Some(chosen.lora.clone()).filter(|lora| !lora.as_os_str().is_empty()),
         states: None,
     }
 }

@@ -36,7 +36,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::app::speech::Speaker;
 use crate::app::{self, App, Service};
 use crate::domain::source::SourceId;
 use crate::error::{BadRequest, Failure, Fault, Kind};
@@ -117,6 +116,22 @@ enum Command {
         /// Print what this program wants in its settings, and end
         #[arg(long, value_enum, value_name = "CLIENT")]
         print_config: Option<mcp_config::Client>,
+    },
+    /// Erase questions and answers for good, with what was learned of them alone
+    #[command(group(clap::ArgGroup::new("what").required(true)))]
+    Forget {
+        /// This answer (its id)
+        #[arg(group = "what")]
+        answer: Option<String>,
+        /// All that were asked before this day (`2026-11`, `90d`)
+        #[arg(long, value_name = "DAY", group = "what")]
+        before: Option<String>,
+        /// All that show something of this source, or of a folder that was one (its number or its path)
+        #[arg(long, value_name = "SOURCE", group = "what")]
+        source: Option<String>,
+        /// All
+        #[arg(long, group = "what")]
+        all: bool,
     },
     /// Have coho started with your session (systemd, launchd)
     Service {
@@ -297,14 +312,22 @@ fn print_line(line: std::fmt::Arguments<'_>) {
     let written = stdout
         .write_fmt(line)
         .and_then(|()| stdout.write_all(b"\n"));
-    if written.is_err() {
-        std::process::exit(0);
+    if let Err(error) = written {
+        // Who closed the pipe has read enough; anything else was not printed.
+        let enough = error.kind() == std::io::ErrorKind::BrokenPipe;
+        if !enough {
+            eprintln!("error: cannot print: {error}");
+        }
+        std::process::exit(i32::from(!enough));
     }
 }
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(usage) => return misused(&usage),
+    };
     let _log = log(matches!(arguments.command, Command::Serve { .. }));
     let json = arguments.json;
     match run(arguments) {
@@ -314,6 +337,24 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.kind().exit_code())
         }
     }
+}
+
+/// Help and versions are what was asked for; whatever else clap says is for the user to mend.
+fn misused(usage: &clap::Error) -> ExitCode {
+    if !usage.use_stderr() {
+        let _ = usage.print();
+        return ExitCode::SUCCESS;
+    }
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    if json {
+        let said = usage.render().to_string();
+        let (message, hint) = said.trim().split_once("\n\n").unwrap_or((said.trim(), ""));
+        let message = message.trim_start_matches("error: ");
+        show::failure(&BadRequest::new("usage", message, hint.trim()).into(), true);
+    } else {
+        let _ = usage.print();
+    }
+    ExitCode::from(Kind::BadInput.exit_code())
 }
 
 /// Logs go to stderr; where nobody reads that, they are dropped, and nothing waits for them.
@@ -384,6 +425,12 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             print_config: Some(client),
         } => Ok(mcp_config::print(client, token.as_deref())),
         Command::Mcp { token, .. } => mcp::run(session, token.as_deref()),
+        Command::Forget {
+            answer,
+            before,
+            source,
+            ..
+        } => care::forget(session, answer, before.as_deref(), source.as_deref()),
         Command::Service { action } => unit::run(&session, &action),
         Command::Import { what, path, into } => import::run(session, what, &path, &into),
         Command::Token { action } => tokens::run(session, action),
@@ -649,14 +696,21 @@ fn move_source(
     Ok(ExitCode::SUCCESS)
 }
 
+/// The folders that a path may mean: where it leads, and, as that may be gone, what it says.
+fn paths_of(name: &str) -> Vec<PathBuf> {
+    let path = PathBuf::from(name);
+    let said = std::path::absolute(&path).ok();
+    path.canonicalize().ok().into_iter().chain(said).collect()
+}
+
 /// The source with this number or path.
 fn source_named(app: &App, name: &str) -> Result<SourceId, Failure> {
     let sources = app.sources()?;
-    let path = PathBuf::from(name).canonicalize().ok();
+    let paths = paths_of(name);
     let found = sources
         .iter()
         .map(|s| &s.source)
-        .find(|source| source.id.to_string() == name || Some(&source.path) == path.as_ref());
+        .find(|source| source.id.to_string() == name || paths.contains(&source.path));
     let missing = || {
         BadRequest::new(
             "no_such_source",
@@ -850,13 +904,12 @@ fn ask(session: Session, arguments: &AskArguments) -> Result<ExitCode, Failure> 
     let app = session.open(Access::Read)?;
     let ask = arguments.asked(&app)?;
     let cancel = Arc::new(AtomicBool::new(false));
-    let speech = &app.settings.speech;
-    let speaker = arguments.speak.then(|| Speaker::new(speech));
+    let speaker = arguments.speak.then(|| app.speaker());
     let mut speaker = speaker.transpose()?;
     let mut stdout = std::io::stdout();
     let mut tell = |event| {
-        if let (Event::Token(piece), Some(speaker)) = (&event, &mut speaker) {
-            speaker.take(piece);
+        if let Some(speaker) = &mut speaker {
+            speaker.hear(&event);
         }
         if let (Event::Token(piece), false) = (&event, json) {
             // A reader that has gone away (`| head`) ends the answer.
@@ -905,7 +958,7 @@ fn feedback(
     let json = session.json;
     session
         .open(Access::Read)?
-        .feedback(answer, verdict, note)?;
+        .feedback(answer, verdict, (note, None))?;
     if json {
         let (answer, verdict) = (answer.to_owned(), verdict.to_owned());
         show::json(&output::Noted { answer, verdict });

@@ -7,12 +7,12 @@
 //! # Layers
 //!
 //! ```text
-//! domain ← store, engine, extract ← flow ← app ← http, cli ← main        (a ← b: b may import a)
+//! domain ← store, engine, extract ← flow ← app ← mcp ← http, cli ← main        (a ← b: b may import a)
 //! ```
 //!
-//! `error`, `energy`, `failpoint` and `lane` are leaves that any layer may use, `settings` belongs to
-//! the edges and to `app`. `store`, `engine` and `extract` do not know each other. A test keeps it so
-//! (`tests/it/tidy.rs`).
+//! `error`, `energy`, `failpoint`, `lane` and `airgap` are leaves, `settings` belongs to the edges and
+//! to `app`. `store`, `engine` and `extract` do not know each other. A test keeps it so and says who
+//! may use what (`tests/it/tidy.rs`).
 //!
 //! * [`domain`] is pure: chunks, ranks, contexts. No input or output, no clock, no async.
 //! * [`store`] is the only place that knows SQLite, LanceDB and tantivy.
@@ -20,8 +20,11 @@
 //!   process.
 //! * [`import`] makes notes of what other programs keep.
 //! * [`extract`] turns files into text; dangerous parsers run in a child process.
-//! * [`flow`] holds the pipelines, one verb each: scan, ingest, watch, search, answer, write back.
+//! * [`flow`] holds the pipelines, one verb each: scan, ingest, watch, search, answer, write back,
+//!   evaluate, verify.
 //! * [`app`] wires them; [`http`] and [`cli`] are the two edges.
+//! * [`mcp`] is what agents get of [`app`], by the Model Context Protocol; both edges carry it.
+//! * [`airgap`] takes from the process, and from what it starts, the means to reach another machine.
 //!
 //! # Invariants
 //!
@@ -55,5 +58,6 @@ pub mod http;
 pub mod import;
 pub mod lane;
 pub mod mcp;
+pub mod memory;
 pub mod settings;
 pub mod store;

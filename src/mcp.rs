@@ -7,7 +7,7 @@
 
 use std::fmt::Write;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -39,6 +39,9 @@ const PASSAGES: usize = 100;
 
 /// Resources of a page.
 const PAGE: usize = 100;
+
+/// Documents whose names are compared at once.
+const LOOKED_THROUGH: usize = 1000;
 
 const DOCUMENT: &str = "coho://documents/";
 const UNIT: &str = "coho://units/";
@@ -253,7 +256,11 @@ impl Said {
     }
 }
 
-fn arguments<T: DeserializeOwned>(given: Value) -> Result<T, Failure> {
+/// The arguments of a tool. Models say `null` for what they do not mean: as good as nothing.
+fn arguments<T: DeserializeOwned>(mut given: Value) -> Result<T, Failure> {
+    if let Value::Object(said) = &mut given {
+        said.retain(|_, value| !value.is_null());
+    }
     let bad = |error: serde_json::Error| {
         let hint = "the tool's input schema says what it takes";
         Failure::from(BadRequest::new("bad_arguments", error.to_string(), hint))
@@ -304,7 +311,7 @@ fn ask(app: &App, wanted: Question, cancel: &Arc<AtomicBool>) -> Result<Said, Fa
 fn document(app: &App, wanted: &Which) -> Result<Said, Failure> {
     let id = match (wanted.id, &wanted.path) {
         (Some(id), _) => DocumentId(id),
-        (None, Some(path)) => app.document_at(path)?,
+        (None, Some(path)) => document_named(app, path)?,
         (None, None) => {
             let hint = "give its `path` as a hit names it, or its `id`";
             return Err(BadRequest::new("bad_arguments", "no document is named", hint).into());
@@ -320,6 +327,27 @@ fn document(app: &App, wanted: &Which) -> Result<Said, Failure> {
         let _ = write!(text, "\n\n({} passages follow: skip {seen})", all - seen);
     }
     Ok(Said::new(text, &document))
+}
+
+/// The document in a file, by its path as hits and citations name it: bytes that are no text stand
+/// there as `\xE4`.
+fn document_named(app: &App, path: &Path) -> Result<DocumentId, Failure> {
+    let missing = match app.document_at(path) {
+        Err(failure) if failure.code() == "not_found" => failure,
+        found => return found,
+    };
+    if !path.to_string_lossy().contains("\\x") {
+        return Err(missing);
+    }
+    let mut after = Some(0);
+    while let Some(last) = after {
+        let page = app.documents(None, DocumentId(last), LOOKED_THROUGH)?;
+        if let Some(found) = page.documents.iter().find(|known| known.path == path) {
+            return Ok(DocumentId(found.id));
+        }
+        after = page.next;
+    }
+    Err(missing)
 }
 
 fn list_sources(app: &App, _: &Nothing) -> Result<Said, Failure> {
@@ -357,7 +385,9 @@ fn remember(app: &App, wanted: &Remember) -> Result<Said, Failure> {
 }
 
 fn feedback(app: &App, wanted: &Feedback) -> Result<Said, Failure> {
-    app.feedback(&wanted.answer, &wanted.verdict, wanted.note.as_deref())?;
+    // Whose token it is or not: it is the agent that speaks.
+    let said = (wanted.note.as_deref(), Some("mcp"));
+    app.feedback(&wanted.answer, &wanted.verdict, said)?;
     Ok(Said::new("noted".into(), &json!({ "noted": true })))
 }
 
@@ -577,5 +607,26 @@ impl ServerHandler for Tools {
             }
             Err(failed) => Err(failed.map_or_else(|error| error, |f| protocol_error(&f))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_is_as_good_as_nothing() {
+        let given = json!({
+            "query": "x", "k": null, "source": null, "literal": null, "rerank": null, "explain": null,
+        });
+        let search: Search = arguments(given).unwrap();
+        assert!(!search.literal && !search.explain && search.k.is_none());
+        let given = json!({ "query": "x", "no_units": null, "strategy": null });
+        let question: Question = arguments(given).unwrap();
+        assert!(!question.no_units);
+        let which: Which = arguments(json!({ "path": "a", "skip": null })).unwrap();
+        assert_eq!(which.skip, 0);
+        let refused = arguments::<Search>(json!({ "query": null })).err().unwrap();
+        assert!(refused.to_string().contains("missing field `query`"));
     }
 }

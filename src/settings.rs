@@ -92,8 +92,8 @@ pub struct ModelChoice {
     pub parallel: usize,
     /// How the language model keeps what it has read: `f16`, or smaller and a little less exact.
     pub kv_type: KvType,
-    /// An adapter (`LoRA`, a GGUF file) on top of the language model.
-    pub lora: Option<PathBuf>,
+    /// An adapter (`LoRA`, a GGUF file) on top of the language model; empty for none.
+    pub lora: PathBuf,
     /// A server that takes the language model's place; off as long as it has no address.
     pub server: ServerOptions,
     /// The language model is unloaded after so many seconds without a question.
@@ -111,7 +111,7 @@ impl Default for ModelChoice {
             context_tokens: 4096,
             parallel: 4,
             kv_type: KvType::F16,
-            lora: None,
+            lora: PathBuf::new(),
             server: ServerOptions::default(),
             idle_unload_s: 600,
         }
@@ -547,15 +547,19 @@ fn defaults() -> Table {
     Table::try_from(Settings::default()).expect("the settings are a table")
 }
 
-/// All keys, as `section.key`.
+/// All keys, as `section.key` or `section.part.key`.
 pub fn keys() -> Vec<String> {
+    leaves(&defaults(), "")
+}
+
+/// The keys of a table that hold no table, below `above`.
+fn leaves(table: &Table, above: &str) -> Vec<String> {
     let mut keys = Vec::new();
-    for (section, values) in defaults() {
-        let names = values
-            .as_table()
-            .into_iter()
-            .flat_map(|t| t.keys().cloned());
-        keys.extend(names.map(|name| format!("{section}.{name}")));
+    for (name, value) in table {
+        match value.as_table() {
+            Some(inner) => keys.extend(leaves(inner, &format!("{above}{name}."))),
+            None => keys.push(format!("{above}{name}")),
+        }
     }
     keys
 }
@@ -588,33 +592,25 @@ fn unknown_variable(name: &str) -> Result<(), SettingsError> {
 }
 
 fn check_keys(origin: &str, table: &Table) -> Result<(), SettingsError> {
-    let known = keys();
-    let unknown = |key: String| SettingsError::UnknownKey {
+    let unknown = |key: String, known: &[String]| SettingsError::UnknownKey {
         origin: origin.to_owned(),
         nearest: nearest(&key, known.iter().map(String::as_str)).map(ToOwned::to_owned),
         key,
     };
     let sections: Vec<String> = defaults().keys().cloned().collect();
-    for (section, value) in table {
-        let Some(values) = value.as_table() else {
-            return Err(unknown(section.clone()));
-        };
-        if !sections.contains(section) {
-            return Err(SettingsError::UnknownKey {
-                origin: origin.to_owned(),
-                key: section.clone(),
-                nearest: nearest(section, sections.iter().map(String::as_str))
-                    .map(ToOwned::to_owned),
-            });
-        }
-        for name in values.keys() {
-            let key = format!("{section}.{name}");
-            if !known.contains(&key) {
-                return Err(unknown(key));
-            }
-        }
+    if let Some(section) = table.keys().find(|section| !sections.contains(section)) {
+        return Err(unknown(section.clone(), &sections));
     }
-    Ok(())
+    let known = keys();
+    let part = |key: &String| known.iter().any(|k| k.starts_with(&format!("{key}.")));
+    match leaves(table, "")
+        .into_iter()
+        // An empty table is no mistake.
+        .find(|key| !known.contains(key) && !part(key))
+    {
+        Some(key) => Err(unknown(key, &known)),
+        None => Ok(()),
+    }
 }
 
 fn parse(origin: &str, table: &Table) -> Result<Settings, SettingsError> {
@@ -634,10 +630,11 @@ fn with(
     value: &str,
 ) -> Result<Settings, SettingsError> {
     let mut table = Table::try_from(settings).expect("the settings are a table");
-    let (section, name) = key.split_once('.').expect("keys have a section");
-    let slot = table
-        .get_mut(section)
-        .and_then(Value::as_table_mut)
+    let (sections, name) = key.rsplit_once('.').expect("keys have a section");
+    let inner = sections.split('.').try_fold(&mut table, |table, section| {
+        table.get_mut(section).and_then(Value::as_table_mut)
+    });
+    let slot = inner
         .and_then(|values| values.get_mut(name))
         .expect("only known keys come here");
     *slot = match slot {
@@ -758,6 +755,11 @@ mod tests {
         );
         check("[serv]\n", &["serv", "did you mean `serve`?"]);
         check("[serve]\nlisten = 7", &["listen"]);
+        check(
+            "[models.server]\nurll = ''",
+            &["models.server.urll", "did you mean `models.server.url`?"],
+        );
+        check("[models]\nserver = 'http://x'", &["server"]);
         assert_eq!(of_file(""), Ok(Settings::default()));
     }
 
@@ -770,6 +772,14 @@ mod tests {
         let hosts = set("serve.allowed_hosts", "a.local, b.local").unwrap();
         assert_eq!(hosts.serve.allowed_hosts, ["a.local", "b.local"]);
         assert!(set("answer.k", "many").is_err());
+        let models = set("models.server.url", "http://127.0.0.1:8080/v1").unwrap();
+        assert_eq!(models.models.server.url, "http://127.0.0.1:8080/v1");
+        let lora = set("models.lora", "/models/mine.gguf").unwrap().models.lora;
+        assert_eq!(lora, Path::new("/models/mine.gguf"));
+        assert_eq!(
+            key_of_variable("COHO_MODELS_SERVER_URL").as_deref(),
+            Some("models.server.url")
+        );
         assert_eq!(
             key_of_variable("COHO_ANSWER_MAX_TOKENS").as_deref(),
             Some("answer.max_tokens")

@@ -1,5 +1,6 @@
-// The page in a real browser: ask, open a citation, search, learn; axe's rules in every view, light
-// and dark, wide and at 360 px. Arguments: address, token, folder of node_modules, folder for pictures.
+// The page in a real browser: ask, open a citation, search, learn, decide and take that back; axe's
+// rules in every view, light and dark, wide and at 360 px; asking again while an answer comes, and a
+// service that was away. Arguments: address, token, folder of node_modules, folder for pictures.
 import { createRequire } from "node:module";
 import { mkdirSync, readFileSync } from "node:fs";
 
@@ -12,6 +13,34 @@ if (pictures) mkdirSync(pictures, { recursive: true });
 const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: flags });
 const wrong = [];
+
+async function look(context, page, what) {
+  const devtools = await context.newCDPSession(page);
+  await devtools.send("Runtime.evaluate", { expression: axe });
+  const run = 'axe.run(document).then((r) => JSON.stringify(r.violations.map((v) => [v.id, v.nodes[0].html])))';
+  const found = await devtools.send("Runtime.evaluate", { expression: run, awaitPromise: true, returnByValue: true });
+  if (found.result.value !== "[]") wrong.push(`${what}: ${found.result.value}`);
+  if (await page.evaluate("document.documentElement.scrollWidth > innerWidth")) wrong.push(`${what}: too wide`);
+  if (pictures) await page.screenshot({ path: `${pictures}/${what.replace(" ", "-")}.png` });
+}
+
+// A unit in use is taken out of use, and that is taken back.
+async function decide(context, page, name) {
+  await page.selectOption("#state", "active");
+  await page.waitForSelector("#unit-list[aria-busy=false]");
+  const card = page.locator("article.unit").first();
+  const title = await card.getAttribute("aria-label");
+  await card.getByRole("button", { name: "It is wrong" }).click();
+  const undo = page.locator("#decided").getByRole("button", { name: "Undo" });
+  await undo.waitFor();
+  if (!(await page.textContent("#decided")).includes(`“${title}” is retired now`)) wrong.push(`${name}: it is not said what was decided`);
+  if (!(await page.evaluate("document.activeElement.id === 'decided'"))) wrong.push(`${name}: the keyboard is lost`);
+  await look(context, page, `${name} decided`);
+  await undo.click();
+  await page.locator("#decided", { hasText: "is in use now" }).waitFor();
+  await page.locator("article.unit").and(page.getByLabel(title, { exact: true })).first().waitFor();
+}
+
 for (const [name, options] of [
   ["light", { viewport: { width: 1000, height: 800 } }],
   ["dark", { colorScheme: "dark", viewport: { width: 360, height: 740 } }],
@@ -22,6 +51,7 @@ for (const [name, options] of [
   page.on("console", (message) => message.type() === "error" && wrong.push(`${name}: ${message.text()}`));
   await page.goto(`${base}/#token=${token}`);
   await page.waitForSelector("#ask:not([hidden])");
+  if (await page.isVisible("#after")) wrong.push(`${name}: an answer is judged before it is there`);
   if (page.url().includes("token")) wrong.push("the token stays in the address");
   await page.fill("#question", "What float voltage is the charge controller set to?");
   await page.keyboard.press("Enter");
@@ -31,6 +61,8 @@ for (const [name, options] of [
   if (!marked.includes("13.6")) wrong.push(`the passage marks ${marked}`);
   if (pictures) await page.screenshot({ path: `${pictures}/${name}-ask.png` });
   await page.keyboard.press("Escape");
+  await page.click("#good");
+  await page.locator("#message", { hasText: "Noted" }).waitFor();
   for (const [key, view] of Object.entries({ 1: "ask", 2: "search", 3: "units", 4: "sources", 5: "status" })) {
     await page.evaluate("document.activeElement.blur()");
     await page.keyboard.press(key);
@@ -44,15 +76,10 @@ for (const [name, options] of [
     if (view === "units") {
       await page.click("#learn");
       await page.locator("#message", { hasText: "judged" }).waitFor();
+      await decide(context, page, name);
     }
-    if (view === "status") await page.waitForSelector("#facts dd");
-    const devtools = await context.newCDPSession(page);
-    await devtools.send("Runtime.evaluate", { expression: axe });
-    const run = 'axe.run(document).then((r) => JSON.stringify(r.violations.map((v) => [v.id, v.nodes[0].html])))';
-    const found = await devtools.send("Runtime.evaluate", { expression: run, awaitPromise: true, returnByValue: true });
-    if (found.result.value !== "[]") wrong.push(`${name} ${view}: ${found.result.value}`);
-    if (await page.evaluate("document.documentElement.scrollWidth > innerWidth")) wrong.push(`${name} ${view}: too wide`);
-    if (pictures) await page.screenshot({ path: `${pictures}/${name}-${view}.png` });
+    if (view === "status") await page.locator("#facts", { hasText: /[\d.]+ J, answers: 1 \(.+\)/ }).waitFor();
+    await look(context, page, `${name} ${view}`);
   }
 }
 // Notes are shown as they are; nothing in them is markup, and nothing in them runs.
@@ -79,9 +106,55 @@ const markup = await page.evaluate('document.querySelectorAll("main img, main sv
 if (markup) wrong.push(`${markup} elements came out of a note`);
 const elsewhere = requests.filter((url) => !url.startsWith(base));
 if (elsewhere.length) wrong.push(`asked of others: ${elsewhere}`);
+
+// Asking again while an answer comes: the end of the first is not the end of the second.
+const anew = await browser.newPage();
+let held = [];
+await anew.route("**/v1/ask", (route) => held.push(route));
+// The first stream of events ends at once, as when the service is started anew.
+let listened = 0;
+await anew.route("**/v1/events", (route) =>
+  listened++ ? route.continue() : route.fulfill({ status: 200, contentType: "text/event-stream", body: "" }));
+await anew.goto(`${base}/#token=${token}`);
+await anew.waitForSelector("#ask:not([hidden])");
+const question = "What float voltage is the charge controller set to?";
+const asks = async () => {
+  await anew.fill("#question", question);
+  const sent = anew.waitForRequest("**/v1/ask");
+  await anew.press("#question", "Enter");
+  await sent;
+};
+await asks();
+const ended = anew.waitForEvent("requestfailed");
+await asks();
+await ended;
+await anew.evaluate("new Promise((done) => setTimeout(done, 100))");
+if (!(await anew.isVisible("#stop"))) wrong.push("asking again hides Stop");
+if ((await anew.getAttribute("#answer", "aria-busy")) !== "true") wrong.push("asking again ends the waiting");
+// What the service says of it, with the figures and the doubt of a model that writes.
+const written = await held[1].fetch();
+const claim = JSON.stringify({ text: "It is so.", supported: false, citations: [], missing: ["14.9"] });
+const body = (await written.text())
+  .replace(/"generated":\d+/g, '"generated":100')
+  .replace(/"generate_ms":[\d.]+/g, '"generate_ms":2000')
+  .replace(/"claims":\[/g, (list) => `${list}${claim},`)
+  .replaceAll(`${claim},]`, `${claim}]`);
+await held[1].fulfill({ response: written, body });
+await anew.waitForSelector("#after:not([hidden])");
+if (await anew.isVisible("#stop")) wrong.push("Stop stays when the answer is there");
+if (!(await anew.textContent("#unsupported")).includes("they do not hold 14.9")) wrong.push("a claim without support is not explained");
+await anew.click("nav button[data-view=status]");
+await anew.locator("#facts", { hasText: "50.0 tokens/s" }).waitFor();
+// Stop ends an answer.
+await anew.click("nav button[data-view=ask]");
+await asks();
+await anew.click("#stop");
+await anew.waitForSelector("#stop", { state: "hidden" });
+for (let tries = 0; listened < 2 && tries < 100; tries++) await anew.evaluate("new Promise((done) => setTimeout(done, 100))");
+if (listened < 2) wrong.push("the page does not listen again after the service was away");
 await browser.close();
 if (wrong.length) {
   console.error(wrong.join("\n"));
   process.exit(1);
 }
-console.log("page: asked, opened, searched, learned; nothing in a note runs; axe finds nothing, light and dark, down to 360 px");
+console.log("page: asked, opened, searched, learned, decided and took it back; asked again, listened again; nothing in a note runs; axe finds nothing, light and dark, down to 360 px");

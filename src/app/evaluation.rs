@@ -321,7 +321,7 @@ fn by(settings: &Settings, places: &Places) -> Result<By, Failure> {
     let settings = serde_json::json!({
         "search": settings.search, "answer": settings.answer, "writeback": settings.writeback,
         "chunks": settings.chunks, "context_tokens": chosen.context_tokens,
-        "kv_type": chosen.kv_type, "reranker": chosen.reranker, "lora": chosen.lora.is_some(),
+        "kv_type": chosen.kv_type, "reranker": chosen.reranker, "lora": !chosen.lora.as_os_str().is_empty(),
         "server": server,
     });
     let conditions = serde_json::json!({"models": seen, "settings": counting(settings.clone())});

@@ -21,6 +21,7 @@ use crate::flow::evaluate::held_out::HeldOut;
 use crate::flow::writeback::ranking::{self, Ranking};
 use crate::flow::writeback::{self, Decision, Finding, Report, Step, Task, WritebackOptions};
 use crate::settings::Writeback;
+use crate::store::erase::{Erase, Erased};
 use crate::store::units::{self, Batch, Spent, Undo, UnitEvent};
 use crate::store::{Store, StoreError};
 
@@ -76,7 +77,7 @@ pub struct Batches {
 /// `coho units undo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Undone {
-    /// Units taken out of use.
+    /// Units that changed: taken out of use, or what they were before.
     pub retired: usize,
 }
 
@@ -243,9 +244,10 @@ impl App {
                     sentences: quotes.sentences.clone(),
                 });
             }
+            let behind = snapshot.answers_behind(&unit.id)?;
             Ok::<_, StoreError>(Some(Story {
                 events: snapshot.unit_events(&unit.id)?,
-                answers: snapshot.answers_behind(&unit.id)?,
+                answers: behind.into_iter().map(|(answer, _)| answer).collect(),
                 unit,
                 evidence,
             }))
@@ -260,6 +262,7 @@ impl App {
     pub fn decide(&self, id: &str, decision: Decision) -> Result<Unit, Failure> {
         let unit = self.unit(id)?.unit;
         writeback::decide(&self.store, &unit, decision)?;
+        self.drop_states()?;
         Ok(self.unit(&unit.id)?.unit)
     }
 
@@ -283,9 +286,33 @@ impl App {
             }
             other => other.clone(),
         };
-        let ledger = self.store.ledger();
-        let retired = ledger.write(|t| units::undo(t, &what, "the owner undid it"))?;
+        let retired = writeback::undo(&self.store, &what, "the owner undid it")?;
+        self.drop_states()?;
         Ok(Undone { retired })
+    }
+
+    /// What the language model has read of units that are not in use any more goes from the disk.
+    fn drop_states(&self) -> Result<(), Failure> {
+        let Some(generator) = &self.generator else {
+            return Ok(());
+        };
+        let ledger = self.store.ledger();
+        let active = ledger.read(|s| s.units(Some(State::Active), writeback::MOST_UNITS))?;
+        generator.keep_states_of(&active.into_iter().map(|unit| unit.id).collect());
+        Ok(())
+    }
+
+    /// Erases questions and answers, with what was learned of them alone, for good.
+    ///
+    /// # Errors
+    /// [`NotFound`] for an answer that is not there, or what the ledger says.
+    pub fn forget(&self, what: &Erase) -> Result<Erased, Failure> {
+        if let Erase::Answer(id) = what {
+            self.seen_answer(id)?;
+        }
+        let erased = self.store.erase(what)?;
+        self.drop_states()?;
+        Ok(erased)
     }
 
     /// The newest runs, and what was spent today.
@@ -413,7 +440,7 @@ fn is_time(app: &App) -> bool {
     let set = &app.settings.writeback;
     let quiet = now_ms() - app.presence.asked_ms.load(Ordering::Relaxed);
     let idle_ms = i64::try_from(set.idle_s * 1000).unwrap_or(i64::MAX);
-    if !set.automatic || quiet < idle_ms || on_battery(Path::new("/sys/class/power_supply")) {
+    if !set.automatic || quiet < idle_ms || on_battery(Path::new(SUPPLIES)) {
         return false;
     }
     waiting(&app.store, set).unwrap_or_else(|error| {
@@ -422,7 +449,7 @@ fn is_time(app: &App) -> bool {
     })
 }
 
-/// Are there answers that were not judged, units that are stale or a batch that was cut off, and
+/// Are there answers that were not judged, verdicts that were not heeded, units that are stale or a batch that was cut off, and
 /// budget left for them?
 fn waiting(store: &Store, set: &Writeback) -> Result<bool, StoreError> {
     store.ledger().read(|snapshot| {
@@ -441,6 +468,12 @@ fn waiting(store: &Store, set: &Writeback) -> Result<bool, StoreError> {
         {
             return Ok(true);
         }
+        let heard = snapshot
+            .memo(writeback::HEARD)?
+            .and_then(|number| number.parse().ok());
+        if snapshot.newest_word()? > heard.unwrap_or(0_i64) {
+            return Ok(true);
+        }
         let stale = snapshot.units(Some(State::Stale), 1)?;
         Ok(!stale.is_empty() || !snapshot.unconsidered(0, 1)?.is_empty())
     })
@@ -454,7 +487,12 @@ fn idle(app: &App, shared: &(Mutex<bool>, Condvar)) {
     if wait(shared, Duration::ZERO) {
         return;
     }
-    match app.write_back(&RunBody::default(), &|_| {}, stop) {
+    let told = |_: Step| {
+        if on_battery(Path::new(SUPPLIES)) {
+            stop.store(true, Ordering::Relaxed);
+        }
+    };
+    match app.write_back(&RunBody::default(), &told, stop) {
         Ok(report) => tracing::info!(
             answers = report.considered.len(),
             made = report.made,
@@ -470,6 +508,9 @@ fn idle(app: &App, shared: &(Mutex<bool>, Condvar)) {
     }
 }
 
+/// Where Linux tells of mains and batteries.
+const SUPPLIES: &str = "/sys/class/power_supply";
+
 /// Does the machine run on its battery? Where the system does not tell, it does not.
 fn on_battery(folder: &Path) -> bool {
     let read = |path: &Path, name: &str| -> String {
@@ -481,7 +522,9 @@ fn on_battery(folder: &Path) -> bool {
     let mains =
         |path: &&std::path::PathBuf| read(path, "type") == "Mains" && read(path, "online") == "1";
     let draining = |path: &&std::path::PathBuf| {
-        read(path, "type") == "Battery" && read(path, "status") == "Discharging"
+        // Not that of a mouse.
+        let of_machine = read(path, "scope") != "Device";
+        of_machine && read(path, "type") == "Battery" && read(path, "status") == "Discharging"
     };
     !supplies.iter().any(|p| mains(&p)) && supplies.iter().any(|p| draining(&p))
 }
@@ -501,6 +544,10 @@ mod tests {
         assert!(!on_battery(folder.path()));
         put("BAT0", "type", "Battery\n");
         put("BAT0", "status", "Discharging\n");
+        assert!(on_battery(folder.path()));
+        put("BAT0", "scope", "Device\n");
+        assert!(!on_battery(folder.path()));
+        put("BAT0", "scope", "System\n");
         assert!(on_battery(folder.path()));
         put("AC", "type", "Mains\n");
         put("AC", "online", "1\n");

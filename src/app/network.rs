@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::outside::LeftSum;
 use crate::airgap;
+use crate::error::BadRequest;
 use crate::settings::Settings;
 use crate::store::ledger::TokenTotals;
 
@@ -96,6 +97,23 @@ pub(super) fn distance(url: &str) -> Level {
     distance_of(host_of(url))
 }
 
+/// Refuses an address far away that is not encrypted; `setting` is where it stands.
+///
+/// # Errors
+/// [`BadRequest`].
+pub fn encrypted_where_far(setting: &str, url: &str) -> Result<(), BadRequest> {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    let encrypted = scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+    if encrypted || url.is_empty() || distance(url) < Level::Hybrid {
+        return Ok(());
+    }
+    Err(BadRequest::new(
+        "remote_not_encrypted",
+        format!("{url} is far away, and not encrypted"),
+        format!("give `{setting}` an address that begins with https://"),
+    ))
+}
+
 /// Tokens, and what they would have cost elsewhere.
 pub(super) fn tokens(totals: TokenTotals, price_per_million: f64) -> TokenUse {
     #[expect(clippy::cast_precision_loss, reason = "a price needs no more digits")]
@@ -123,21 +141,28 @@ fn distance_of(host: &str) -> Level {
         IpAddr::V4(v4) => v4.is_private() || v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
     };
-    match host.parse::<IpAddr>() {
+    // `fe80::1%eth0` names the way out too.
+    let address = host.split('%').next().unwrap_or_default();
+    match address.parse::<IpAddr>() {
         Ok(ip) if ip.is_loopback() => Level::AirGapped,
         Ok(ip) if private(ip) => Level::LocalNetwork,
         Ok(_) => Level::Hybrid,
         Err(_) if host.eq_ignore_ascii_case("localhost") => Level::AirGapped,
-        Err(_) => {
-            let end = host.rsplit('.').next().unwrap_or_default().to_lowercase();
-            let near = !host.contains('.') || matches!(&*end, "local" | "lan" | "internal");
-            if near {
-                Level::LocalNetwork
-            } else {
-                Level::Hybrid
-            }
-        }
+        Err(_) if is_near_name(host) => Level::LocalNetwork,
+        Err(_) => Level::Hybrid,
     }
+}
+
+/// Is it a name that only this network knows?
+fn is_near_name(host: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let end = host.rsplit('.').next().unwrap_or_default().to_lowercase();
+    // Resolvers read `134744072`, `0x08080808` and `010.8.8.8` as addresses, which may be anywhere.
+    let hexadecimal = end.strip_prefix("0x");
+    let is_number = end.chars().all(|c| c.is_ascii_digit())
+        || hexadecimal.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_hexdigit()));
+    let near = !host.contains('.') || matches!(&*end, "local" | "lan" | "internal");
+    near && !is_number && host.chars().all(fits)
 }
 
 #[cfg(test)]
@@ -157,9 +182,44 @@ mod tests {
             ("https://api.example.com/v1", Level::Hybrid),
             ("https://localhost@evil.example.com/v1", Level::Hybrid),
             ("https://8.8.8.8", Level::Hybrid),
+            ("http://[fe80::1%eth0]:8080/v1", Level::LocalNetwork),
+            ("http://my_nas-2:8080", Level::LocalNetwork),
+            ("http://0xygen:8080", Level::LocalNetwork),
+            // Addresses in other clothes.
+            ("http://134744072/v1", Level::Hybrid),
+            ("http://0x08080808/v1", Level::Hybrid),
+            ("http://0X08080808/v1", Level::Hybrid),
+            ("http://01002004010/v1", Level::Hybrid),
+            ("http://0100.1.1.1/v1", Level::Hybrid),
+            ("http://8.0x080808/v1", Level::Hybrid),
+            ("http://[::ffff:8.8.8.8]/v1", Level::Hybrid),
+            ("http://[2001:db8::1%25eth0]/v1", Level::Hybrid),
+            ("http://evil。example/v1", Level::Hybrid),
         ];
         for (url, level) in cases {
             assert_eq!(distance_of(host_of(url)), level, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_goes_far_is_encrypted() {
+        for url in [
+            "",
+            "http://127.0.0.1:8080/v1",
+            "http://nas.local/v1",
+            "https://api.example.com/v1",
+            "HTTPS://api.example.com/v1",
+        ] {
+            assert!(encrypted_where_far("remote.url", url).is_ok(), "{url}");
+        }
+        for url in [
+            "http://api.example.com/v1",
+            "http://134744072/v1",
+            "api.example.com/v1",
+        ] {
+            let refused = encrypted_where_far("models.server.url", url).unwrap_err();
+            assert_eq!(refused.code, "remote_not_encrypted", "{url}");
+            assert!(refused.hint.unwrap().contains("models.server.url"));
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{App, NotFound, timestamp};
 use crate::app::now_ms;
 use crate::domain::source::{DocumentId, SourceId};
-use crate::error::{BadRequest, Failure};
+use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::store::StoreError;
 use crate::store::ledger::Source;
 
@@ -32,12 +32,39 @@ pub struct Remembered {
     pub source: SourceId,
 }
 
+/// The folder of a source is not there: it was removed, or what it lay on is not mounted. A folder
+/// made in its place would hide the note as soon as the real one is back.
+#[derive(Debug, thiserror::Error)]
+#[error("{} takes no note at present: {reason}", path.display())]
+pub struct FolderAway {
+    /// The folder.
+    pub path: PathBuf,
+    /// Why it is not there.
+    pub reason: String,
+}
+
+impl Fault for FolderAway {
+    fn kind(&self) -> Kind {
+        Kind::Conflict
+    }
+    fn code(&self) -> &'static str {
+        "source_away"
+    }
+    fn hint(&self) -> Option<String> {
+        Some(
+            "bring the folder back and run `coho sync`, tell where it is now with \
+             `coho sources move`, or name another source that takes notes"
+                .into(),
+        )
+    }
+}
+
 impl App {
     /// Writes a new note into a source that allows it; nothing is ever written over.
     ///
     /// # Errors
-    /// [`BadRequest`] for an empty or huge note and for a source that takes none, or what the file
-    /// system says.
+    /// [`BadRequest`] for an empty or huge note and for a source that takes none, [`FolderAway`], or
+    /// what the file system says.
     pub fn remember(
         &self,
         source: Option<SourceId>,
@@ -60,6 +87,10 @@ impl App {
         let title = title.lines().collect::<Vec<_>>().join(" ");
         let note = format!("---\ncreated: {moment}\n---\n\n# {title}\n\n{text}\n");
         let name = format!("{day} {}", file_name(&title));
+        if let Some(reason) = source.away {
+            let path = source.path;
+            return Err(FolderAway { path, reason }.into());
+        }
         let path = write_new(&source.path, &name, note.as_bytes())?;
         let source = source.id;
         Ok(Remembered { path, source })
@@ -136,7 +167,16 @@ fn write_new(root: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, Failure> 
         let path = path.to_owned();
         move |source| StoreError::io(&path, source)
     };
-    fs::create_dir_all(&folder).map_err(io(&folder))?;
+    match fs::create_dir(&folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let (path, reason) = (root.to_owned(), "it is not there".to_owned());
+            return Err(FolderAway { path, reason }.into());
+        }
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            return Err(io(&folder)(error).into());
+        }
+        _ => {}
+    }
     // A link in its place would lead the note somewhere else.
     let real = folder.canonicalize().map_err(io(&folder))?;
     if !real.starts_with(root) {
@@ -176,5 +216,23 @@ mod tests {
         assert_eq!(file_name("Größe: 3/4\0"), "Größe 3 4");
         assert_eq!(file_name("***"), "note");
         assert!(file_name(&"word ".repeat(50)).len() <= NAME_CHARS);
+    }
+
+    #[test]
+    fn a_folder_that_has_vanished_is_not_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap().join("notes");
+        let refused = write_new(&root, "a", b"text").unwrap_err();
+        assert_eq!(
+            (refused.kind(), refused.code()),
+            (Kind::Conflict, "source_away")
+        );
+        assert!(!root.exists());
+        fs::create_dir(&root).unwrap();
+        for _ in 0..2 {
+            let path = write_new(&root, "a", b"text").unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"text");
+        }
+        assert_eq!(fs::read_dir(root.join(FOLDER)).unwrap().count(), 2);
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::network::{self, Level};
 use super::{App, now_ms};
+use crate::airgap;
 use crate::domain::access::View;
 use crate::domain::generator::ServerOptions;
 use crate::domain::source::SourceId;
@@ -180,7 +181,8 @@ impl App {
     /// masked, limited and written down; see [`Outside`].
     ///
     /// # Errors
-    /// [`BadRequest`] where there is none or the source never leaves; else as [`App::ask`].
+    /// [`BadRequest`] where there is none, behind the air gap, or where the source never leaves; else
+    /// as [`App::ask`].
     pub(super) fn ask_outside(
         &self,
         ask: &Ask,
@@ -196,14 +198,19 @@ impl App {
             )
             .into());
         }
-        if network::distance(&remote.url) == Level::Hybrid && !remote.url.starts_with("https://") {
+        // Nothing is entered as sent, or counted, that cannot leave.
+        if airgap::is_closed() {
             return Err(BadRequest::new(
-                "remote_not_encrypted",
-                format!("{} is far away, and not encrypted", remote.url),
-                "give an address that begins with https://",
+                "air_gap",
+                format!(
+                    "behind the air gap the remote model at {} cannot be reached",
+                    remote.url
+                ),
+                "ask without the remote model, or run coho without `serve.air_gap`",
             )
             .into());
         }
+        network::encrypted_where_far("remote.url", &remote.url)?;
         let sources = self.store.ledger().read(|snapshot| snapshot.sources())?;
         let staying =
             |source: &&ledger::Source| source.never_leaves && Some(source.id) == ask.source;

@@ -108,8 +108,14 @@ impl App {
     /// The knowledge base as the holder of a token sees it.
     #[must_use]
     pub fn seen_by(&self, view: View) -> Self {
+        let mut settings = self.settings.clone();
+        if !view.everyones_answers {
+            // Nothing of the owner's money may be spent, nor is told how much there is.
+            settings.remote.tokens_per_day = 0;
+            settings.remote.money_per_day = 0.0;
+        }
         Self {
-            settings: self.settings.clone(),
+            settings,
             places: self.places.clone(),
             models: self.models.clone(),
             store: self.store.seen_by(view).into(),

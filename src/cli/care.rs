@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{Session, output, show, sync_all};
+use super::{Session, output, show, source_named, sync_all};
+use crate::app::learning::moment;
 use crate::app::{App, now_ms};
 use crate::error::{BadRequest, Failure};
 use crate::flow::verify::{Verdict, verify};
 use crate::flow::writeback::training;
+use crate::store::erase::Erase;
 use crate::store::verify::Difference;
 use crate::store::{Access, Store, StoreError, VectorSpace, backup, ledger};
 
@@ -173,6 +175,49 @@ pub(super) fn run_restore(session: Session, archive: &Path) -> Result<ExitCode, 
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `coho forget`: questions and answers, for good. A running service reads the same ledger, so that
+/// it need not be told.
+pub(super) fn forget(
+    session: Session,
+    answer: Option<String>,
+    before: Option<&str>,
+    source: Option<&str>,
+) -> Result<ExitCode, Failure> {
+    let json = session.json;
+    let app = session.open(Access::Read)?;
+    let what = match (answer, before, source) {
+        (Some(answer), ..) => Erase::Answer(answer),
+        (_, Some(day), _) => Erase::Before(moment(day)?),
+        (_, _, Some(source)) => Erase::Below(folder_named(&app, source)?),
+        _ => Erase::All,
+    };
+    let erased = app.forget(&what)?;
+    if json {
+        show::json(&erased);
+    } else {
+        out!(
+            "erased {} answers and {} units; archives of `coho backup` that hold them are yours to delete",
+            erased.answers,
+            erased.units
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The folder of a source, or one that may have been a source.
+fn folder_named(app: &App, name: &str) -> Result<PathBuf, Failure> {
+    match source_named(app, name) {
+        Ok(id) => {
+            let ledger = app.store.ledger();
+            let source = ledger.read(|snapshot| crate::flow::ingest::source(snapshot, id))?;
+            Ok(source.path)
+        }
+        // Of a folder that is none any more, the answers are still there.
+        Err(_) if Path::new(name).is_absolute() => Ok(PathBuf::from(name)),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// What `coho export` writes.

@@ -2,19 +2,26 @@
 //! servers themselves.
 //!
 //! Where a service runs, messages are handed to it: the models are loaded once. Else this process
-//! answers from the data folder by itself.
+//! answers from the data folder by itself. So it does for the holder of a named token, whom it
+//! serves for as long as the token is what it was.
 
 use std::io::{BufRead, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rmcp::ServiceExt;
+use rmcp::model::JsonRpcMessage;
+use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
+use rmcp::transport::Transport;
+use rmcp::transport::async_rw::AsyncRwTransport;
+use rmcp::{ErrorData, RoleServer, ServiceExt};
+use tokio::io::{Stdin, Stdout};
 
 use super::remote::Remote;
 use super::{Session, app};
 use crate::app::NotFound;
 use crate::app::tokens::Caller;
-use crate::error::Failure;
+use crate::domain::access::Grant;
+use crate::error::{Failure, Fault, Kind};
 use crate::mcp::Tools;
 use crate::store::{Access, StoreError};
 
@@ -25,27 +32,115 @@ pub(super) fn run(session: Session, name: Option<&str>) -> Result<ExitCode, Fail
         return bridge(&remote);
     }
     let app = Arc::new(session.open(Access::Read)?);
-    let caller = match name {
-        Some(name) => holder(&app, name)?,
-        None => Caller::owner(&app),
+    let Some(name) = name else {
+        return here(Caller::owner(&app), None);
     };
-    here(caller)
-}
-
-/// Whoever holds the token of this name.
-fn holder(app: &Arc<app::App>, name: &str) -> Result<Caller, Failure> {
-    let tokens = app.tokens()?.tokens;
-    let grant = tokens.into_iter().find(|grant| grant.name == name);
-    let grant = grant.ok_or_else(|| NotFound {
+    let grant = granted(&app, name)?.ok_or_else(|| NotFound {
         what: "token",
         id: name.to_owned(),
     })?;
     let seen = app.seen_by(grant.view());
-    Ok(Caller::holder(Arc::new(seen), Arc::new(grant)))
+    let grant = Arc::new(grant);
+    let caller = Caller::holder(Arc::new(seen), Arc::clone(&grant));
+    let ended = Arc::default();
+    let held = Held {
+        app,
+        grant,
+        ended: Arc::clone(&ended),
+    };
+    let served = here(caller, Some(held))?;
+    let failure = ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+    failure.map_or(Ok(served), Err)
 }
 
-/// Answers here until stdin ends.
-fn here(caller: Caller) -> Result<ExitCode, Failure> {
+/// What goes with the token of this name.
+fn granted(app: &app::App, name: &str) -> Result<Option<Grant>, Failure> {
+    let tokens = app.tokens()?.tokens;
+    Ok(tokens.into_iter().find(|grant| grant.name == name))
+}
+
+/// Whose token it was has nothing to ask any more.
+#[derive(Debug, thiserror::Error)]
+#[error("the token `{name}` was taken back or changed")]
+struct TakenBack {
+    name: String,
+}
+
+impl Fault for TakenBack {
+    fn kind(&self) -> Kind {
+        Kind::Denied
+    }
+    fn code(&self) -> &'static str {
+        "token_taken_back"
+    }
+    fn hint(&self) -> Option<String> {
+        Some("`coho token list` says which there are; begin again with one of them".into())
+    }
+}
+
+/// A token that is served, as it was when that began.
+struct Held {
+    app: Arc<app::App>,
+    grant: Arc<Grant>,
+    /// Why it is served no more.
+    ended: Arc<Mutex<Option<Failure>>>,
+}
+
+impl Held {
+    /// Is it still what it was?
+    fn check(&self) -> Result<(), Failure> {
+        let now = granted(&self.app, &self.grant.name)?;
+        if now.as_ref() == Some(&*self.grant) {
+            return Ok(());
+        }
+        let name = self.grant.name.clone();
+        Err(TakenBack { name }.into())
+    }
+}
+
+/// Messages on stdin and stdout, for as long as the token is good that they come with.
+struct Stdio {
+    messages: AsyncRwTransport<RoleServer, Stdin, Stdout>,
+    held: Option<Held>,
+}
+
+impl Transport<RoleServer> for Stdio {
+    type Error = std::io::Error;
+
+    fn send(
+        &mut self,
+        message: TxJsonRpcMessage<RoleServer>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        self.messages.send(message)
+    }
+
+    /// Every message is looked at with the token as it is then; the first that comes too late is
+    /// refused and ends the service, as the end of the input would.
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        let message = self.messages.receive().await?;
+        let Some(held) = &self.held else {
+            return Some(message);
+        };
+        let Err(failure) = held.check() else {
+            return Some(message);
+        };
+        let refused = ErrorData::invalid_request(failure.to_string(), None);
+        *held.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+        if let Some((_, id)) = message.into_request() {
+            let refusal = JsonRpcMessage::error(refused, Some(id));
+            // Who has left needs no answer.
+            let _ = self.messages.send(refusal).await;
+        }
+        None
+    }
+
+    async fn close(&mut self) -> Result<(), Self::Error> {
+        self.messages.close().await
+    }
+}
+
+/// Answers here until stdin ends, or the token is taken back.
+fn here(caller: Caller, held: Option<Held>) -> Result<ExitCode, Failure> {
     let io = |source| StoreError::io(std::path::Path::new("stdin and stdout"), source);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -53,8 +148,9 @@ fn here(caller: Caller) -> Result<ExitCode, Failure> {
         .build()
         .map_err(io)?;
     let outcome = runtime.block_on(async {
-        let serving = Tools::of(caller).serve(rmcp::transport::stdio()).await;
-        match serving {
+        let messages = AsyncRwTransport::new(tokio::io::stdin(), tokio::io::stdout());
+        let stdio = Stdio { messages, held };
+        match Tools::of(caller).serve(stdio).await {
             Ok(serving) => serving
                 .waiting()
                 .await

@@ -460,7 +460,22 @@ pub(super) fn report(report: &Report) {
         let count = report.problems.len();
         out!("{count} files were left out: `coho status --problems` says why");
     }
+    if !report.not_read.is_empty() {
+        let mut kinds: Vec<(&String, &usize)> = report.not_read.iter().collect();
+        kinds.sort_by(|a, b| b.1.cmp(a.1));
+        let shown = kinds.iter().take(MOST_KINDS);
+        let mut shown: Vec<String> = shown
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect();
+        if kinds.len() > MOST_KINDS {
+            shown.push("others".to_owned());
+        }
+        out!("not of a kind that coho reads: {}", shown.join(", "));
+    }
 }
+
+/// Kinds of files that are named, of those that are not read.
+const MOST_KINDS: usize = 8;
 
 fn bar(length: u64, template: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr_with_hz(8));

@@ -49,18 +49,22 @@ pub(super) enum UnitsAction {
     /// Look at every unit for what should not be; exit code 1 when there is something
     Lint,
     /// Take back one unit, a batch, everything since a day, or everything
+    ///
+    /// What was made goes out of use; of a batch or since a day, what was widened is what it was
+    /// before, what was merged away comes back, and so do the weights of the ranking. What a gate
+    /// took out of use stays out.
     #[command(group = ArgGroup::new("what").required(true))]
     Undo {
         /// One unit
         #[arg(group = "what")]
         id: Option<String>,
-        /// All that one run made
+        /// All that one run did (`coho writeback list` names the runs)
         #[arg(long, group = "what")]
         batch: Option<String>,
-        /// All made since this day (`2026-11-21`, `7d`) or moment
+        /// All that was done since this day (`2026-11-21`, `7d`) or moment
         #[arg(long, group = "what", value_name = "DAY")]
         since: Option<String>,
-        /// All
+        /// All that was ever made, and the learned weights of the ranking
         #[arg(long, group = "what")]
         all: bool,
     },
@@ -160,7 +164,10 @@ pub(super) fn run(session: Session, action: UnitsAction) -> Result<ExitCode, Fai
             if json {
                 show::json(&undone);
             } else {
-                out!("{} units are out of use", undone.retired);
+                out!(
+                    "{} units are out of use, or what they were before",
+                    undone.retired
+                );
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -3,14 +3,18 @@
 //! Hidden are mail addresses, links, secrets, numbers of three digits and more, names, and what the
 //! owner lists. Too much rather than too little: every word that is capitalised within a sentence
 //! counts as a name, and so does one at a sentence's head unless the same texts hold it in lower
-//! case. Scripts without capitals have no names to be seen here: those belong on the owner's list.
-//! The same word has the same placeholder throughout, so that what is said about it stays readable.
+//! case; what stands behind "password:" is hidden to the end of its line or of its cell, because
+//! nobody can tell where a secret of several words ends; and what overlaps is hidden as a whole.
+//! Scripts without capitals have no names to be seen here: those belong on the owner's list, and are
+//! found there also where no space sets them apart. The same word has the same placeholder
+//! throughout, so that what is said about it stays readable.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use super::language::Language;
+use super::words::is_unspaced;
 
 /// Digits from which a number is private.
 const LEAST_DIGITS: usize = 3;
@@ -19,11 +23,14 @@ const LEAST_DIGITS: usize = 3;
 const LEAST_SECRET: usize = 16;
 
 /// Words that stand before a secret.
-const TELLING: [&str; 14] = [
+const TELLING: [&str; 17] = [
     "password",
     "passwort",
     "passphrase",
     "passwd",
+    "passcode",
+    "pwd",
+    "pw",
     "pin",
     "puk",
     "secret",
@@ -35,6 +42,13 @@ const TELLING: [&str; 14] = [
     "kennwort",
     "motdepasse",
 ];
+
+/// What stands between such a word and its secret, and before that perhaps one of these.
+const SEPARATORS: [char; 4] = [':', '=', '：', '＝'];
+const SAYING: [&str; 3] = ["is", "ist", "lautet"];
+
+/// Words of a line up to which the whole line is the secret that the line before announced.
+const MOST_SECRET_WORDS: usize = 16;
 
 /// Words of ours, and of every language's questions, that are no names however they are written.
 const OURS: [&str; 4] = ["question", "answer", "notes", "i"];
@@ -67,6 +81,8 @@ impl Hidden {
 #[derive(Clone, Debug)]
 pub struct Mask {
     private: Vec<Vec<String>>,
+    /// Of the owner's list what is found within words, without white space.
+    within: Vec<String>,
     names: HashMap<String, String>,
     /// Behind the kind in every placeholder, so that none is in the texts already.
     mark: String,
@@ -79,9 +95,15 @@ impl Mask {
     /// `private` is the owner's list.
     pub fn new(private: &[String], texts: &[&str]) -> Self {
         let words = |phrase: &String| -> Vec<String> {
-            let words = words_of(phrase).map(|word| phrase[word].to_lowercase());
-            words.collect()
+            let words = parts_of(phrase).into_iter();
+            words.map(|word| phrase[word].to_lowercase()).collect()
         };
+        let within = private.iter().filter(|phrase| phrase.contains(clings));
+        let within = within.map(|phrase| {
+            let letters = phrase.chars().filter(|c| !c.is_whitespace());
+            letters.flat_map(char::to_lowercase).collect()
+        });
+        let within = within.collect();
         let private = private.iter().map(words).filter(|words| !words.is_empty());
         let mut mark = String::from("_");
         while texts
@@ -92,6 +114,7 @@ impl Mask {
         }
         Self {
             private: private.collect(),
+            within,
             names: names(texts),
             mark,
             placeholders: HashMap::new(),
@@ -176,32 +199,22 @@ impl Mask {
     /// What is private in a text, in order; no two overlap.
     fn spans(&self, text: &str) -> Vec<(Range<usize>, Hidden)> {
         let mut spans: Vec<(Range<usize>, Hidden)> = Vec::new();
-        let words: Vec<Range<usize>> = words_of(text).collect();
-        self.listed(text, &words, &mut spans);
+        self.listed(text, &mut spans);
         let pieces: Vec<Range<usize>> = pieces_of(text).collect();
         of_pieces(text, &pieces, &mut spans);
-        let names = words.iter().filter(|word| {
-            let word = text[(*word).clone()].to_lowercase();
+        of_lines(text, &mut spans);
+        let names = words_of(text).filter(|word| {
+            let word = text[word.clone()].to_lowercase();
             self.names.contains_key(&word)
         });
-        spans.extend(names.map(|word| (word.clone(), Hidden::Name)));
-        // Of those that overlap the one that was found first counts.
-        let mut taken: Vec<(Range<usize>, Hidden)> = Vec::new();
-        for (span, kind) in spans {
-            let apart = |(other, _): &(Range<usize>, Hidden)| {
-                span.end <= other.start || other.end <= span.start
-            };
-            if taken.iter().all(apart) {
-                taken.push((span, kind));
-            }
-        }
-        taken.sort_by_key(|(span, _)| span.start);
-        taken
+        spans.extend(names.map(|word| (word, Hidden::Name)));
+        united(spans)
     }
 
-    fn listed(&self, text: &str, words: &[Range<usize>], spans: &mut Vec<(Range<usize>, Hidden)>) {
+    fn listed(&self, text: &str, spans: &mut Vec<(Range<usize>, Hidden)>) {
+        let parts = parts_of(text);
         for phrase in &self.private {
-            for window in words.windows(phrase.len()) {
+            for window in parts.windows(phrase.len()) {
                 let said = window.iter().map(|word| text[word.clone()].to_lowercase());
                 if said.eq(phrase.iter().cloned()) {
                     let whole = window[0].start..window[window.len() - 1].end;
@@ -209,7 +222,68 @@ impl Mask {
                 }
             }
         }
+        for phrase in &self.within {
+            for (at, _) in text.char_indices() {
+                let Some(length) = at_head_of(&text[at..], phrase) else {
+                    continue;
+                };
+                let rest = &text[at + length..];
+                // A digit behind a placeholder would be read as one of it.
+                let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+                spans.push((at..at + length + digits, Hidden::Private));
+            }
+        }
     }
+}
+
+/// Spans in order; of those that overlap the whole, as what the longest is, or the first of them.
+fn united(mut spans: Vec<(Range<usize>, Hidden)>) -> Vec<(Range<usize>, Hidden)> {
+    spans.sort_by_key(|(span, _)| span.start);
+    let mut whole: Vec<(Range<usize>, Hidden)> = Vec::new();
+    let mut longest = 0;
+    for (span, kind) in spans {
+        match whole.last_mut() {
+            Some((last, known)) if span.start < last.end => {
+                if span.len() > longest {
+                    longest = span.len();
+                    *known = kind;
+                }
+                last.end = last.end.max(span.end);
+            }
+            _ => {
+                longest = span.len();
+                whole.push((span, kind));
+            }
+        }
+    }
+    whole
+}
+
+/// How long the beginning of a text is that says `phrase`, in whatever case and with whatever white
+/// space in between.
+fn at_head_of(text: &str, phrase: &str) -> Option<usize> {
+    let mut letters = phrase.chars();
+    let mut next = letters.next();
+    for (at, c) in text.char_indices() {
+        if c.is_whitespace() && at > 0 {
+            continue;
+        }
+        for lower in c.to_lowercase() {
+            if next != Some(lower) {
+                return None;
+            }
+            next = letters.next();
+        }
+        if next.is_none() {
+            return Some(at + c.len_utf8());
+        }
+    }
+    None
+}
+
+/// Do words of this script stand next to others without a space, or have endings that cling to them?
+fn clings(c: char) -> bool {
+    is_unspaced(c) || matches!(c, '\u{1100}'..='\u{11FF}' | '\u{3130}'..='\u{318F}' | '가'..='힣')
 }
 
 fn kinds() -> impl Iterator<Item = Hidden> {
@@ -261,6 +335,25 @@ fn words_of(text: &str) -> impl Iterator<Item = Range<usize>> {
     runs(text, char::is_alphanumeric)
 }
 
+/// Words, in parts where one script clings to another.
+fn parts_of(text: &str) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    for word in words_of(text) {
+        let mut start = word.start;
+        let mut before = None;
+        for (at, c) in text[word.clone()].char_indices() {
+            let at = word.start + at;
+            if before.is_some_and(|before| before != clings(c)) {
+                parts.push(start..at);
+                start = at;
+            }
+            before = Some(clings(c));
+        }
+        parts.push(start..word.end);
+    }
+    parts
+}
+
 /// What stands between white space, without the marks around it.
 fn pieces_of(text: &str) -> impl Iterator<Item = Range<usize>> {
     let around = |c: char| "()[]{}<>\"'“”‘’«».,;:!?*`~|".contains(c);
@@ -304,7 +397,7 @@ fn of_pieces(text: &str, pieces: &[Range<usize>], spans: &mut Vec<(Range<usize>,
                 last += 1;
             }
             let whole = piece.start..pieces[last].end;
-            let digits = text[whole.clone()].chars().filter(char::is_ascii_digit);
+            let digits = text[whole.clone()].chars().filter(|c| c.is_numeric());
             if digits.count() >= LEAST_DIGITS {
                 spans.push((whole, Hidden::Number));
             }
@@ -332,17 +425,19 @@ fn is_number(said: &str) -> bool {
             .all(|c| c.is_numeric() || "+-./,:()'’–%€$£#°x".contains(c))
 }
 
-/// A key, or what stands behind "password:".
+/// Does it stand before a secret?
+fn tells(word: &str) -> bool {
+    let word = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '_');
+    let word = word.to_lowercase().replace('-', "_");
+    TELLING
+        .iter()
+        .any(|t| word == *t || word.ends_with(&format!("_{t}")))
+}
+
+/// A key, or the word behind "password:".
 fn secret(text: &str, pieces: &[Range<usize>], n: usize) -> Option<Range<usize>> {
     let piece = pieces[n].clone();
     let said = &text[piece.clone()];
-    let tells = |word: &str| {
-        let word = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '_');
-        let word = word.to_lowercase().replace('-', "_");
-        TELLING
-            .iter()
-            .any(|t| word == *t || word.ends_with(&format!("_{t}")))
-    };
     if let Some((name, value)) = said.split_once(['=', ':'])
         && tells(name)
         && !value.is_empty()
@@ -354,8 +449,7 @@ fn secret(text: &str, pieces: &[Range<usize>], n: usize) -> Option<Range<usize>>
     let follows = before(1).is_some_and(|last| {
         let between = &text[last.end..piece.start];
         tells(&text[last.clone()]) && between.contains([':', '='])
-            || ["is", "ist", "lautet"].contains(&&text[last])
-                && before(2).is_some_and(|word| tells(&text[word]))
+            || SAYING.contains(&&text[last]) && before(2).is_some_and(|word| tells(&text[word]))
     });
     let letters = said.chars().filter(|c| c.is_ascii_alphabetic()).count();
     let digits = said.chars().filter(char::is_ascii_digit).count();
@@ -368,6 +462,127 @@ fn secret(text: &str, pieces: &[Range<usize>], n: usize) -> Option<Range<usize>>
             .any(|p| said.starts_with(p) && said.len() > 8)
         || said.starts_with("-----BEGIN");
     (follows || is_key).then_some(piece)
+}
+
+/// What is told behind a telling word: to the end of the line, or of the cell of a table; in the next
+/// cell; in the column below; or in a short line that follows.
+fn of_lines(text: &str, spans: &mut Vec<(Range<usize>, Hidden)>) {
+    let links: Vec<Range<usize>> = spans
+        .iter()
+        .filter(|(_, kind)| matches!(kind, Hidden::Link | Hidden::Mail))
+        .map(|(span, _)| span.clone())
+        .collect();
+    let lines = lines_of(text);
+    let mut told: Vec<Range<usize>> = Vec::new();
+    let mut columns: Vec<usize> = Vec::new();
+    let mut announced = false;
+    for (n, line) in lines.iter().enumerate() {
+        let words = words_of(&text[line.clone()]).count();
+        if announced && words > 0 {
+            told.extend((words <= MOST_SECRET_WORDS).then(|| line.clone()));
+            announced = false;
+        }
+        let cells = cells_of(text, line);
+        let is_head = lines
+            .get(n + 1)
+            .is_some_and(|next| is_rule(&text[next.clone()]));
+        if is_head || cells.len() == 1 {
+            columns.clear();
+        }
+        for (c, cell) in cells.iter().enumerate() {
+            let behind = c > 0 && ends_telling(&text[cells[c - 1].clone()]);
+            if behind || columns.contains(&c) {
+                told.push(cell.clone());
+            }
+            if let Some(start) = told_from(text, cell, &links) {
+                told.push(start..cell.end);
+                announced |= cells.len() == 1 && is_bare(&text[start..cell.end]);
+            }
+        }
+        if is_head && cells.len() > 1 {
+            let telling = |c: &usize| ends_telling(&text[cells[*c].clone()]);
+            columns = (0..cells.len()).filter(telling).collect();
+        }
+    }
+    for span in told {
+        let said = &text[span.clone()];
+        if !is_bare(said) {
+            let start = span.start + (said.len() - said.trim_start().len());
+            spans.push((start..start + said.trim().len(), Hidden::Secret));
+        }
+    }
+}
+
+/// Lines, empty ones too.
+fn lines_of(text: &str) -> Vec<Range<usize>> {
+    let mut end = 0;
+    let lines = text.split('\n').map(|line| {
+        let start = end;
+        end = start + line.len() + 1;
+        start..start + line.len()
+    });
+    lines.collect()
+}
+
+/// Nothing but the marks and rules of Markdown?
+fn is_bare(said: &str) -> bool {
+    said.chars()
+        .all(|c| c.is_whitespace() || "*_`~\"'|:-".contains(c))
+}
+
+/// The line between a table's head and its rows?
+fn is_rule(line: &str) -> bool {
+    line.contains('-') && line.contains('|') && line.chars().all(|c| " \t\r|:-".contains(c))
+}
+
+/// The cells of a line; the line itself where it is no row of a table.
+fn cells_of(text: &str, line: &Range<usize>) -> Vec<Range<usize>> {
+    let said = &text[line.clone()];
+    let framed = said.trim_start().starts_with('|');
+    let mut cells = Vec::new();
+    let mut start = line.start;
+    let mut before = ' ';
+    for (at, c) in said.char_indices() {
+        // Within a word it may be part of a password.
+        let border = c == '|' && before != '\\' && (framed || before.is_whitespace());
+        // Tabs ahead of a line indent it.
+        if border || (c == '\t' && !said[..at].trim().is_empty()) {
+            cells.push(start..line.start + at);
+            start = line.start + at + c.len_utf8();
+        }
+        before = c;
+    }
+    cells.push(start..line.end);
+    cells
+}
+
+/// Is the last word of a cell a telling one?
+fn ends_telling(cell: &str) -> bool {
+    keys_of(cell).last().is_some_and(|word| tells(&cell[word]))
+}
+
+/// Where in a cell begins what a telling word and a separator announce.
+fn told_from(text: &str, cell: &Range<usize>, links: &[Range<usize>]) -> Option<usize> {
+    let said = &text[cell.clone()];
+    let marks = |c: char| c.is_whitespace() || "*_`~\"'”’»)]}>".contains(c);
+    keys_of(said).find_map(|word| {
+        let at = cell.start + word.start;
+        if !tells(&said[word.clone()]) || links.iter().any(|link| link.contains(&at)) {
+            return None;
+        }
+        let rest = said[word.end..].trim_start_matches(marks);
+        let value = [""].iter().chain(&SAYING).find_map(|saying| {
+            let rest = rest.strip_prefix(saying)?.trim_start_matches(marks);
+            rest.strip_prefix(SEPARATORS)
+        })?;
+        Some(cell.end - value.len())
+    })
+}
+
+/// Words as they are written in settings too: `db_password`, `API-Key`.
+fn keys_of(text: &str) -> impl Iterator<Item = Range<usize>> {
+    runs(text, |c| c.is_alphanumeric() || c == '_' || c == '-')
+        .filter(|word| text[word.clone()].contains(char::is_alphanumeric))
 }
 
 /// Words that are names, by their lower case, as they are to be put back.
@@ -455,6 +670,148 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_hidden_to_its_end() {
+        let leaves = |text: &str, gone: &[&str], stay: &[&str]| {
+            let hidden = hidden(&[], text);
+            for word in gone {
+                assert!(!hidden.contains(word), "{word} in {hidden}");
+            }
+            for word in stay {
+                assert!(hidden.contains(word), "no {word} in {hidden}");
+            }
+        };
+        let words = &["correct", "horse", "battery", "staple"];
+        leaves("password = hunter2", &["hunter2"], &["password = "]);
+        leaves("passphrase: correct horse battery staple", words, &[]);
+        leaves("passphrase is: correct horse battery staple", words, &[]);
+        leaves("**Passphrase:** correct horse battery staple", words, &[]);
+        leaves(
+            "Passphrase:\n\n    correct horse battery staple\nold",
+            words,
+            &["old"],
+        );
+        leaves("passcode：correct horse battery staple", words, &[]);
+        leaves("token: Bearer abcdefghijk", &["Bearer", "abcdefghijk"], &[]);
+        leaves(
+            "pwd: hunter2\nthe mill stands",
+            &["hunter2"],
+            &["the mill stands"],
+        );
+        leaves("my pw = a b c!\nPIN: none", &["a b c", "none"], &["my pw"]);
+        leaves(
+            "spring.db-password=hunter2 # old",
+            &["hunter2"],
+            &["spring"],
+        );
+        leaves(r#"{"api_key": "abc def", "#, &["abc", "def"], &["api_key"]);
+        leaves("password: #$%&!", &["#$%&!"], &[]);
+    }
+
+    #[test]
+    fn a_secret_in_a_table_is_hidden_to_the_end_of_its_cell() {
+        let text = "| what | value | where |\n|---|:-:|---|\n| wifi password | hun\\|ter two | attic |\n\
+                    | mill | grinds | valley |";
+        let said = hidden(&[], text);
+        assert!(!said.contains("hun") && !said.contains("ter two"), "{said}");
+        for word in ["what", "value", "wifi password", "attic", "mill | grinds"] {
+            assert!(said.contains(word), "no {word} in {said}");
+        }
+        let text = "| site | password | seen |\n|---|---|---|\n| shop | hunter2 | often |\n\
+                    | bank | correct horse | never |\n\na | b | c";
+        let said = hidden(&[], text);
+        assert!(
+            !said.contains("hunter2") && !said.contains("horse"),
+            "{said}"
+        );
+        for word in ["shop", "often", "bank", "never", "a | b | c"] {
+            assert!(said.contains(word), "no {word} in {said}");
+        }
+        let said = hidden(&[], "row 7 | site: shop | pin: a|b c | seen: often");
+        assert!(!said.contains("a|b") && !said.contains("b c"), "{said}");
+        assert!(said.contains("seen: often"), "{said}");
+        let said = hidden(&[], "\tsite\tshop\n\tpassword\thunter2\tattic");
+        assert!(
+            !said.contains("hunter2") && said.contains("attic"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn what_only_speaks_of_secrets_stays_readable() {
+        for text in [
+            "the password policy changed in spring",
+            "she forgot her password, and then the key too",
+            "whoever holds the key opens the door: it is green",
+            "a token of thanks | and a cup of tea",
+            "the pin fell: nobody heard it",
+            "keys: many; passwords: none",
+            "how long is a passphrase? longer than a password",
+            "the secret\nof the mill",
+        ] {
+            assert_eq!(hidden(&[], text), text);
+        }
+        // A link is hidden as a whole, and nothing behind it.
+        let said = hidden(&[], "see https://example.org/?token=abc for the trains");
+        assert!(said.ends_with(" for the trains"), "{said}");
+        // A paragraph under a heading is no secret.
+        let text = format!("about the key:\n{}", "the mill grinds rye ".repeat(5));
+        assert!(hidden(&[], &text).ends_with(" rye "), "{text}");
+    }
+
+    #[test]
+    fn what_overlaps_is_hidden_as_a_whole() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(hidden(&["huber", "rye bread"], text), expected);
+        };
+        check("write to anna.huber@example.org now", "write to MAIL_1 now");
+        check(
+            "see https://huber.example.org/x?t=abc now",
+            "see LINK_1 now",
+        );
+        check("the key of huber", "the key of PRIVATE_1");
+        check("password: huber", "password: PRIVATE_1");
+        check("password: huber and co", "password: SECRET_1");
+        check("we ate rye bread=abc", "we ate PRIVATE_1=abc");
+    }
+
+    #[test]
+    fn digits_of_every_script_are_digits() {
+        for text in [
+            "電話 ０６６０ １２３４５６７",
+            "هاتف ٠٦٦٠ ١٢٣",
+            "call 06 60 12",
+        ] {
+            let said = hidden(&[], text);
+            assert!(said.ends_with("NUMBER_1"), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_the_owner_lists_is_found_where_no_space_sets_it_apart() {
+        let check = |listed: &str, text: &str, expected: &str| {
+            assert_eq!(hidden(&[listed], text), expected, "{listed}");
+        };
+        check(
+            "田中",
+            "田中さんは昨日来ました",
+            "PRIVATE_1さんは昨日来ました",
+        );
+        check(
+            "田中 太郎",
+            "昨日、田中　太郎が来た",
+            "昨日、PRIVATE_1が来た",
+        );
+        check("田中 太郎", "昨日、田中太郎が来た", "昨日、PRIVATE_1が来た");
+        // The digits behind it are not taken for its own.
+        check("田中", "田中42", "PRIVATE_1");
+        check("anna", "昨日annaさんが来た", "昨日PRIVATE_1さんが来た");
+        check("김철수", "김철수는 갔다", "PRIVATE_1는 갔다");
+        check("สมชาย", "คุณสมชายมา", "คุณPRIVATE_1มา");
+        // Words of other scripts are whole words still.
+        check("ann", "anna annex", "anna annex");
+    }
+
+    #[test]
     fn what_is_common_stays_readable() {
         assert_eq!(
             hidden(
@@ -516,7 +873,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn everything_comes_back(text in "[ A-Za-zäß0-9.,:@/_\\\\'\n-]{0,120}", listed in "[a-z]{2,5}") {
+        fn everything_comes_back(
+            text in "([ A-Za-zäß0-9.,:=|@/_\\\\'\n\t田中-]|pin: |key \\| ){0,120}",
+            listed in "[a-z田中]{2,5}",
+        ) {
             let mut mask = Mask::new(std::slice::from_ref(&listed), &[&text]);
             let said = mask.hide(&text);
             // Names come back in the case in which they were first seen.

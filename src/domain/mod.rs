@@ -6,6 +6,9 @@
 pub mod access;
 pub mod chunk;
 pub mod context;
+pub mod denial;
+pub mod doubt;
+pub mod figure;
 pub mod gate;
 pub mod gather;
 pub mod generator;

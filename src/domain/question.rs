@@ -1,8 +1,134 @@
 //! What kind of answer a question wants, as far as its words tell.
 
+/// What is put around a question or a claim, and where in it that begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Frame {
+    /// "Is it true that …?": whatever follows, a yes or a no is wanted.
+    Truth,
+    /// "Do you know whether …?": what follows wants a yes or a no.
+    Whether,
+    /// "Do you know who …?": what follows is the question.
+    Word,
+}
+
+/// What is asked, without what is only put around it: "Is it true that the shed is locked?" and
+/// "Isn't the shed locked?" ask about "the shed is locked?" and "the shed locked?".
+///
+/// Words of a frame say nothing about the subject, and a verb that is denied to be polite denies
+/// nothing: who asks whether a shed isn't locked is told "Yes." where it is.
+pub fn core(question: &str) -> &str {
+    if let Some((_, at)) = frame(question) {
+        return &question[at..];
+    }
+    match spoken(question).as_slice() {
+        [(_, first), (at, _), ..] if first.ends_with("n't") => &question[*at..],
+        _ => question,
+    }
+}
+
+/// The words of a question, in lower case and without marks, each with where it begins.
+fn spoken(question: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let mut rest = 0;
+    for piece in question.split_inclusive(char::is_whitespace) {
+        let word = piece.trim_matches(|c: char| !c.is_alphanumeric());
+        if !word.is_empty() {
+            let lead = piece.find(word).unwrap_or(0);
+            found.push((rest + lead, word.to_lowercase().replace('’', "'")));
+        }
+        rest += piece.len();
+    }
+    found
+}
+
+/// The frame of a question, and where that begins which it is put around.
+fn frame(question: &str) -> Option<(Frame, usize)> {
+    const TRUTH: [&[&str]; 11] = [
+        &["is", "it", "true", "that"],
+        &["is", "it", "correct", "that"],
+        &["is", "it", "right", "that"],
+        &["is", "it", "the", "case", "that"],
+        &["ist", "es", "wahr", "dass"],
+        &["ist", "es", "richtig", "dass"],
+        &["stimmt", "es", "dass"],
+        &["es", "verdad", "que"],
+        &["es", "cierto", "que"],
+        &["est-il", "vrai", "que"],
+        &["est-ce", "vrai", "que"],
+    ];
+    let words = spoken(question);
+    let begins = |frame: &&[&str]| {
+        words.len() > frame.len() && frame.iter().zip(&words).all(|(a, (_, b))| a == b)
+    };
+    if let Some(frame) = TRUTH.iter().copied().find(begins) {
+        return Some((Frame::Truth, words[frame.len()].0));
+    }
+    known(&words)
+}
+
+/// "Do you know …", "Can you tell me …": who asks so wants to hear what, not whether it is known.
+fn known(words: &[(usize, String)]) -> Option<(Frame, usize)> {
+    const OPENERS: [&str; 16] = [
+        "do",
+        "does",
+        "did",
+        "can",
+        "could",
+        "would",
+        "will",
+        "please",
+        "tell",
+        "weißt",
+        "wissen",
+        "kannst",
+        "können",
+        "könntest",
+        "sag",
+        "sagen",
+    ];
+    const KNOWING: [&str; 18] = [
+        "know", "tell", "remember", "recall", "say", "show", "explain", "me", "us", "out", "weißt",
+        "wissen", "sagen", "sag", "mir", "uns", "du", "sie",
+    ];
+    const WHETHER: [&str; 3] = ["if", "whether", "ob"];
+    let opens = words
+        .first()
+        .is_some_and(|(_, word)| OPENERS.contains(&word.as_str()));
+    // Further on, such a word belongs to what is asked: "Did we pay the man who repaired it?"
+    let near = words.windows(2).take(6).enumerate().skip(1);
+    let mut near = near.filter(|_| opens);
+    near.find_map(|(n, pair)| {
+        let [(_, before), (at, word)] = pair else {
+            return None;
+        };
+        if !KNOWING.contains(&before.as_str()) {
+            return None;
+        }
+        if WHETHER.contains(&word.as_str()) {
+            return words.get(n + 2).map(|(at, _)| (Frame::Whether, *at));
+        }
+        QUESTION_WORDS
+            .contains(&word.as_str())
+            .then_some((Frame::Word, *at))
+    })
+}
+
+const QUESTION_WORDS: [&str; 32] = [
+    "who", "whom", "whose", "what", "which", "when", "where", "why", "how", "wer", "wem", "wen",
+    "wessen", "was", "welche", "welcher", "welches", "welchen", "welchem", "wann", "wo", "woher",
+    "wohin", "warum", "wie", "quién", "qué", "cuál", "cuándo", "dónde", "qui", "quand",
+];
+
+/// Is anything asked? Words to search for, and claims, ask nothing.
+pub fn asks(text: &str) -> bool {
+    let words = spoken(text);
+    let mut words = words.iter().map(|(_, word)| word.as_str());
+    text.trim_end().ends_with('?') || words.any(|word| QUESTION_WORDS.contains(&word))
+}
+
 /// Does a question want a number, a time or a date?
 pub fn asks_for_number(question: &str) -> bool {
-    const PHRASES: [&str; 16] = [
+    const PHRASES: [&str; 14] = [
         "how many",
         "how much",
         "how long",
@@ -13,21 +139,29 @@ pub fn asks_for_number(question: &str) -> bool {
         "how often",
         "how thick",
         "how heavy",
-        "when ",
         "what time",
         "wie viel",
         "wie lange",
-        "wann ",
         "cuánt",
     ];
-    let question = question.to_lowercase();
-    PHRASES.iter().any(|phrase| question.contains(phrase))
+    // "What happens when it is empty?" wants no time: only the word that asks counts.
+    const BEFORE_WHEN: [&str; 13] = [
+        "since", "until", "till", "from", "by", "and", "but", "seit", "bis", "ab", "von", "und",
+        "aber",
+    ];
+    let core = core(question);
+    let words = spoken(core);
+    let mut words = words.iter().map(|(_, word)| word.as_str());
+    let asks = words.find(|word| !BEFORE_WHEN.contains(word));
+    let lower = core.to_lowercase();
+    matches!(asks, Some("when" | "wann")) || PHRASES.iter().any(|phrase| lower.contains(phrase))
 }
 
 /// Does a question want a yes or a no?
 ///
-/// It begins with a verb that such questions begin with, and offers no choice. Words that are other
-/// things, too ("may", "will", "war") count only where the question is marked as one.
+/// It begins with a verb that such questions begin with, and offers no choice; or with "Is it true
+/// that". Words that are other things, too ("may", "will", "war") count only where the question is
+/// marked as one.
 pub fn is_polar(question: &str) -> bool {
     const VERBS: [&str; 31] = [
         "is", "isn't", "are", "aren't", "was", "wasn't", "were", "weren't", "do", "don't", "does",
@@ -39,13 +173,21 @@ pub fn is_polar(question: &str) -> bool {
         "can", "will", "may", "might", "must", "am", "hat", "war", "gibt", "darf", "es", "son",
         "hay", "está",
     ];
+    let frame = frame(question).map(|(frame, _)| frame);
     let question = question.trim_matches(['¿', ' ', '"']).to_lowercase();
+    let question = question.replace('’', "'");
     let mut words = question.split_whitespace();
     let opens = words.next().is_some_and(|word| {
         VERBS.contains(&word) || question.ends_with('?') && DOUBTFUL.contains(&word)
     });
     let mut rest = words.map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()));
-    opens && !rest.any(|word| ["or", "oder", "ou", "o"].contains(&word))
+    let chooses = rest.any(|word| ["or", "oder", "ou", "o"].contains(&word));
+    match frame {
+        Some(Frame::Truth) => true,
+        Some(Frame::Word) => false,
+        Some(Frame::Whether) => !chooses,
+        None => opens && !chooses,
+    }
 }
 
 /// Does a question point back to something that was said before it?
@@ -96,5 +238,46 @@ mod tests {
         check("Ist der Schuppen verschlossen?", true);
         check("Island of the day before", false);
         check("", false);
+        check("Isn’t the shed locked?", true);
+        check("Do you know who repaired the boiler?", false);
+        check("Can you tell me where the key is?", false);
+        check("Weißt du, wer den Kessel repariert hat?", false);
+        check("Do you know whether the shed is locked?", true);
+        check("Did we pay the man who repaired the boiler?", true);
+        check("Does she know Oskar?", true);
+        check("Is it true that cats or dogs may enter?", true);
+    }
+
+    #[test]
+    fn what_is_put_around_a_question_is_taken_off() {
+        let check = |question: &str, expected: &str| assert_eq!(core(question), expected);
+        check("Is it true that the shed is locked?", "the shed is locked?");
+        check("Ist es wahr, dass der Hof zu ist?", "der Hof zu ist?");
+        check("Do you know who has the key?", "who has the key?");
+        check("Can you tell me if it is open?", "it is open?");
+        check("Isn't the shed locked?", "the shed locked?");
+        check("Is the shed locked?", "Is the shed locked?");
+        check("Is it true that", "Is it true that");
+        check("Do you know", "Do you know");
+        check("Isn't", "Isn't");
+        check("", "");
+    }
+
+    #[test]
+    fn a_time_is_wanted_only_by_the_word_that_asks() {
+        let check = |question: &str, expected: bool| {
+            assert_eq!(asks_for_number(question), expected, "{question}");
+        };
+        check("When does the concert begin?", true);
+        check("Since when is it open?", true);
+        check("Until when may the novel be kept?", true);
+        check("And when did he call?", true);
+        check("Do you know when he called?", true);
+        check("What happens when the toner is empty?", false);
+        check("Who opens the door when Anna is away?", false);
+        check("Bis wann ist es offen?", true);
+        check("What is done, wann immer es regnet?", false);
+        check("At what time does it open?", true);
+        check("How many cats are there?", true);
     }
 }

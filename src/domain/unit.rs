@@ -134,6 +134,9 @@ pub struct Unit {
     pub made_ms: i64,
     /// What it was good for.
     pub uses: Uses,
+    /// Ids of the units that it takes the place of, as soon as it is in use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<String>,
 }
 
 /// How verbatim units are made; another number when that changes.

@@ -9,6 +9,7 @@ pub mod graph;
 pub mod install;
 pub mod llama;
 pub mod manifest;
+mod markup;
 pub mod onnx;
 pub mod rerank;
 pub mod server;
@@ -18,6 +19,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use generate::Generator;
 use tokio::sync::oneshot;
@@ -102,6 +104,14 @@ pub enum EngineError {
         /// What was spent, of what, and what this may take.
         reason: String,
     },
+    /// A server that runs a model cannot be reached, or does not go on.
+    #[error("the model server {url} {what}")]
+    Unreachable {
+        /// Its address.
+        url: String,
+        /// What it does, or does not.
+        what: String,
+    },
     /// The lane did not take or do the job.
     #[error(transparent)]
     Lane(#[from] LaneError),
@@ -119,7 +129,7 @@ impl EngineError {
 impl Fault for EngineError {
     fn kind(&self) -> Kind {
         match self {
-            Self::NotInstalled { .. } => Kind::NotReady,
+            Self::NotInstalled { .. } | Self::Unreachable { .. } => Kind::NotReady,
             Self::NoSuchModel { .. } => Kind::NotFound,
             Self::Unloadable { .. }
             | Self::PromptTooLong { .. }
@@ -144,6 +154,7 @@ impl Fault for EngineError {
             Self::Grammar { .. } => "bad_grammar",
             Self::Unsupported { .. } => "unsupported",
             Self::Limit { .. } => "remote_limit",
+            Self::Unreachable { .. } => "model_server_unreachable",
             Self::Lane(error) => error.code(),
         }
     }
@@ -163,6 +174,11 @@ impl Fault for EngineError {
             Self::Limit { .. } => Some(
                 "ask without it, tomorrow, or raise `remote.tokens_per_day` and \
                  `remote.money_per_day`"
+                    .into(),
+            ),
+            Self::Unreachable { .. } => Some(
+                "is it running? `models.server.url` says where the language model is looked for, \
+                 `remote.url` the remote one, `speech.url` the voice"
                     .into(),
             ),
             Self::Lane(error) => error.hint(),
@@ -212,11 +228,13 @@ type Load = dyn Fn() -> Loaded + Send + Sync;
 struct Lazy {
     load: Arc<Load>,
     loaded: Option<Loaded>,
+    used: Instant,
 }
 
 impl Lazy {
     fn embed(&mut self, texts: &[String]) -> Result<Vec<Vec<f32>>, EngineError> {
         let load = Arc::clone(&self.load);
+        self.used = Instant::now();
         match self.loaded.get_or_insert_with(|| load()) {
             Ok(embedder) => embedder.embed(texts),
             Err(error) => Err(error.again()),
@@ -255,6 +273,7 @@ impl EmbedderHandle {
             Lazy {
                 loaded,
                 load: for_queries,
+                used: Instant::now(),
             }
         })?;
         let passages = Lane::spawn("coho-embed", QUEUE, move || {
@@ -263,7 +282,11 @@ impl EmbedderHandle {
             let _ = wait.recv();
             // The threads of the model are started from here and inherit this.
             crate::lane::yield_to_others();
-            Lazy { load, loaded: None }
+            Lazy {
+                load,
+                loaded: None,
+                used: Instant::now(),
+            }
         })?;
         Ok(Self {
             queries: Arc::new(queries),
@@ -314,15 +337,17 @@ impl EmbedderHandle {
         self.queries.submit(Priority::Urgent, job)?.wait()?
     }
 
-    /// Lets the copy of the model go that embeds passages; the next passages load it again.
-    pub fn rest(&self) {
-        // Nobody waits for this reply; an abandoned job would not run.
-        let submitted = self
-            .passages
-            .submit(Priority::Bulk, |model| model.loaded = None);
-        if let Ok(reply) = submitted {
-            let _ = reply.wait();
-        }
+    /// Lets the copy of the model go that embeds passages, if it was not used for `idle`; the next
+    /// passages load it again. Says whether it is gone.
+    pub fn rest(&self, idle: Duration) -> bool {
+        let submitted = self.passages.submit(Priority::Bulk, move |model| {
+            if model.used.elapsed() >= idle {
+                model.loaded = None;
+            }
+            model.loaded.is_none()
+        });
+        // An abandoned job would not run, and neither does one that nobody takes.
+        submitted.is_ok_and(|reply| reply.wait().unwrap_or(false))
     }
 
     /// Embeds passages; blocks. Batches are of like length, because each is padded to its longest.

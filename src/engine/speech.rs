@@ -16,9 +16,13 @@ const MOST_BYTES: u64 = 64 << 20;
 /// A sentence as sound (WAV).
 ///
 /// # Errors
-/// [`EngineError::Run`] with what the server said.
+/// [`EngineError::Unreachable`]; [`EngineError::Run`] with what the server said.
 pub fn spoken(url: &str, model: &str, voice: &str, text: &str) -> Result<Vec<u8>, EngineError> {
     let failed = |reason: String| EngineError::Run { reason };
+    let unreachable = |what: String| EngineError::Unreachable {
+        url: url.to_owned(),
+        what,
+    };
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(TIMEOUT))
         .http_status_as_error(false)
@@ -30,13 +34,13 @@ pub fn spoken(url: &str, model: &str, voice: &str, text: &str) -> Result<Vec<u8>
     let response = agent
         .post(format!("{}/audio/speech", url.trim_end_matches('/')))
         .send_json(&body)
-        .map_err(|error| failed(format!("{url} does not answer: {error}")))?;
+        .map_err(|error| unreachable(format!("does not answer: {error}")))?;
     let status = response.status();
     let mut sound = Vec::new();
     let mut reader = response.into_body().into_reader().take(MOST_BYTES);
     reader
         .read_to_end(&mut sound)
-        .map_err(|error| failed(format!("{url} broke off: {error}")))?;
+        .map_err(|error| unreachable(format!("broke off: {error}")))?;
     if !status.is_success() {
         let said = String::from_utf8_lossy(&sound)
             .chars()

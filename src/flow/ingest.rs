@@ -5,7 +5,7 @@
 //! that a long run shows results early and an interrupted one keeps them. One bad file never stops
 //! a run: it becomes a [`Problem`] with a reason.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -83,6 +83,9 @@ pub struct Report {
     pub chunks_embedded: u64,
     /// Files left out from this run on, with the reason.
     pub problems: Vec<ReportedProblem>,
+    /// How many files are of kinds that coho does not read, by ending.
+    #[serde(default)]
+    pub not_read: BTreeMap<String, usize>,
     /// Milliseconds that it took.
     pub took_ms: u64,
 }
@@ -251,10 +254,13 @@ impl Ingest {
         Ok(Some(0))
     }
 
-    /// Lets go what is only needed to ingest: the worker, and a copy of the embedding model.
-    pub fn sleep(&self) {
+    /// Lets go what is only needed to ingest: the worker, and a copy of the embedding model, if that
+    /// was not used for `idle`. Says whether all of it is gone.
+    pub fn sleep(&self, idle: Duration) -> bool {
         self.extractor.rest();
-        self.spaces.current().embedder.rest();
+        let asleep = self.spaces.current().embedder.rest(idle);
+        crate::memory::give_back();
+        asleep
     }
 
     /// Tidies up in a quiet moment.
@@ -263,7 +269,9 @@ impl Ingest {
     /// [`IngestError`].
     pub fn rest(&self) -> Result<(), IngestError> {
         let space = self.spaces.current();
-        Ok(self.store.rest(&space.indexes, self.options.backup_age)?)
+        let tidied = self.store.rest(&space.indexes, self.options.backup_age);
+        crate::memory::give_back();
+        Ok(tidied?)
     }
 
     /// Readies the indexes for many searches.
@@ -324,6 +332,7 @@ impl Ingest {
             report: Report {
                 source: source.id.0,
                 unchanged: plan.unchanged,
+                not_read: found.not_read.clone(),
                 ..Report::default()
             },
             progress: Progress {

@@ -5,7 +5,7 @@
 //! out. What cannot be read is told apart from what is gone, so that nothing is forgotten by
 //! accident: a folder without permission, a root or a folder below it whose mount has vanished.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
@@ -28,6 +28,8 @@ pub struct Found {
     pub unreadable: Vec<(String, String)>,
     /// Files that are left out on purpose but should be known of, with the reason.
     pub skipped: Vec<(String, String)>,
+    /// How many files are of kinds that coho does not read, by ending in lower case.
+    pub not_read: BTreeMap<String, usize>,
     /// The folder that was scanned.
     pub root: RootId,
     /// Folders below the root on which something is mounted.
@@ -178,6 +180,12 @@ impl Found {
         if Kind::of_path(&path).is_none() && !asked_for {
             if let Some(reason) = Kind::unreadable(&path) {
                 self.skipped.push((path, reason.into()));
+            } else {
+                let ending = name
+                    .rsplit_once('.')
+                    .map_or("no ending", |(_, ending)| ending);
+                let count = self.not_read.entry(ending.to_lowercase());
+                *count.or_default() += 1;
             }
             return;
         }

@@ -503,6 +503,7 @@ fn propose(
         vector,
         limit: LANE_CANDIDATES,
     };
+    space.indexes.follow(snapshot.newest_edition()?)?;
     store.candidates(&space.indexes, snapshot, &seek)
 }
 

@@ -86,6 +86,8 @@ struct State {
     watches: HashMap<SourceId, Watch>,
     /// When to tidy up, if nothing happens before.
     rest: Option<Instant>,
+    /// When to tidy up, whatever happens.
+    unrest: Option<Instant>,
     /// When to let go what only ingestion needs.
     sleep: Option<Instant>,
     /// Is another embedding model being built?
@@ -320,6 +322,9 @@ const LOOK_UP: Duration = Duration::from_mins(1);
 /// Quiet time before tidying up.
 const QUIET: Duration = Duration::from_secs(10);
 
+/// Tidying up waits for quiet no longer than this: somebody may write all day.
+const MOST_UNREST: Duration = Duration::from_mins(3);
+
 /// Quiet time before memory is given back; whoever writes now and then should not wait for a model
 /// to load at each pause.
 const LONG_QUIET: Duration = Duration::from_mins(2);
@@ -352,9 +357,12 @@ fn work(shared: &Arc<Shared>, ingest: &Ingest, store: &Store) {
                     tracing::warn!(%error, "tidying up failed");
                 }
                 ingest.warm();
-                shared.lock().sleep = Some(Instant::now() + LONG_QUIET);
             }
-            Work::Sleep => ingest.sleep(),
+            Work::Sleep => {
+                if !ingest.sleep(LONG_QUIET) {
+                    shared.lock().sleep = Some(Instant::now() + LONG_QUIET);
+                }
+            }
         }
     }
 }
@@ -380,8 +388,10 @@ fn sync(shared: &Arc<Shared>, ingest: &Ingest, store: &Store, id: SourceId, requ
         let due = state.due.entry(id).or_insert(next);
         *due = next.min(*due);
     }
-    state.rest = Some(Instant::now() + QUIET);
-    state.sleep = None;
+    let now = Instant::now();
+    let latest = *state.unrest.get_or_insert(now + MOST_UNREST);
+    state.rest = Some((now + QUIET).min(latest));
+    state.sleep.get_or_insert(now + LONG_QUIET);
     drop(state);
     tell(shared, id, outcome, request.waiting);
 }
@@ -497,7 +507,7 @@ fn next(shared: &Shared) -> Option<Work> {
             return Some(Work::Build);
         }
         if state.rest.is_some_and(|at| at <= now) {
-            state.rest = None;
+            (state.rest, state.unrest) = (None, None);
             return Some(Work::Rest);
         }
         if state.sleep.is_some_and(|at| at <= now) {

@@ -1,19 +1,30 @@
 //! Connections: who is let in when, and for how long nothing may be said.
 //!
-//! A client that sends its request a byte at a time, or none at all, is sent away; so many at once
-//! as the system gives us files for are served, and others wait.
+//! A client that sends its request a byte at a time, or none at all, is sent away, and so is one that
+//! takes nothing of what it asked for; so many at once as the system gives us files for are served,
+//! and others wait.
 
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
+use axum::middleware::map_request;
+use futures::{StreamExt, stream};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep, sleep, timeout_at};
+
+use super::wire::SLOWEST_BODY;
 
 /// Headers of a request at most.
 const MOST_HEADERS: usize = 100;
@@ -24,6 +35,12 @@ const BUFFER: usize = 64 << 10;
 /// Files that the service needs for itself: indexes, the ledger, watched folders.
 const OWN_FILES: u64 = 512;
 
+/// A client that takes nothing for so long, while something is to be taken, has left.
+const UNTAKEN: Duration = Duration::from_mins(1);
+
+/// No body may take longer, whatever reads it. Most routes give up earlier, and say so.
+const ANY_BODY: Duration = SLOWEST_BODY.saturating_mul(2);
+
 /// Serves until `closing` turns true, and then until the requests under way have ended. `head` is
 /// how long the head of a request may take, from the end of the last one on.
 pub(super) async fn serve(
@@ -33,6 +50,7 @@ pub(super) async fn serve(
     closing: watch::Receiver<bool>,
 ) {
     let room = Arc::new(Semaphore::new(most_connections()));
+    let router = router.layer(map_request(in_time));
     let mut connections = JoinSet::new();
     let mut ending = closing.clone();
     let mut ended = pin!(async move {
@@ -81,7 +99,8 @@ async fn connection(
         .max_headers(MOST_HEADERS)
         .max_buf_size(BUFFER);
     let service = TowerToHyperService::new(router);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let stream = TokioIo::new(Taken::new(stream, UNTAKEN));
+    let mut connection = pin!(builder.serve_connection(stream, service));
     let told = async move {
         let _ = closing.wait_for(|closing| *closing).await;
     };
@@ -94,6 +113,110 @@ async fn connection(
     };
     if let Err(error) = outcome {
         tracing::debug!(%error, "a connection broke off");
+    }
+}
+
+/// A request whose body ends in time.
+async fn in_time(request: Request) -> Request {
+    if request.body().is_end_stream() {
+        return request;
+    }
+    request.map(|body| ending_within(body, ANY_BODY))
+}
+
+/// A body that breaks off when it takes longer than this.
+fn ending_within(body: Body, longest: Duration) -> Body {
+    let end = Instant::now() + longest;
+    let pieces = stream::unfold(Some(body.into_data_stream()), move |pieces| async move {
+        let mut pieces = pieces?;
+        match timeout_at(end, pieces.next()).await {
+            Ok(Some(Ok(piece))) => Some((Ok(piece), Some(pieces))),
+            Ok(Some(Err(error))) => Some((Err(error), None)),
+            Ok(None) => None,
+            Err(_) => {
+                let late = io::Error::new(io::ErrorKind::TimedOut, "the body did not arrive");
+                Some((Err(axum::Error::new(late)), None))
+            }
+        }
+    });
+    Body::from_stream(pieces)
+}
+
+/// A stream that breaks off when nothing of what is written is taken for long.
+struct Taken<S> {
+    stream: S,
+    patience: Duration,
+    /// When patience ends; none while nothing waits to be taken.
+    overdue: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Taken<S> {
+    fn new(stream: S, patience: Duration) -> Self {
+        Self {
+            stream,
+            patience,
+            overdue: None,
+        }
+    }
+
+    /// What came of a write, or that it waited too long.
+    fn judge<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.overdue = None;
+            return written;
+        }
+        let patience = self.patience;
+        let overdue = self
+            .overdue
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        let late = overdue.as_mut().poll(context);
+        late.map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "nothing was taken")))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Taken<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Taken<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.judge(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.judge(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -117,5 +240,48 @@ fn most_connections() -> usize {
     #[cfg(not(unix))]
     {
         1 << 12
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::{Bytes, to_bytes};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(100);
+
+    #[tokio::test]
+    async fn who_takes_nothing_is_left() {
+        let (ours, _theirs) = duplex(8);
+        let mut ours = Taken::new(ours, SHORT);
+        let error = ours.write_all(&[0; 64]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn who_takes_little_by_little_is_served() {
+        let (ours, mut theirs) = duplex(8);
+        let mut ours = Taken::new(ours, 10 * SHORT);
+        let taking = async {
+            for _ in 0..6 {
+                sleep(2 * SHORT).await;
+                theirs.read_exact(&mut [0; 8]).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(ours.write_all(&[0; 48]), taking);
+        written.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_end_breaks_off() {
+        let first = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"a"))]);
+        let endless = Body::from_stream(first.clone().chain(stream::pending()));
+        assert!(to_bytes(ending_within(endless, SHORT), 16).await.is_err());
+        let whole = ending_within(Body::from_stream(first), SHORT);
+        assert_eq!(to_bytes(whole, 16).await.unwrap(), "a");
     }
 }

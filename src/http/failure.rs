@@ -1,10 +1,13 @@
 //! Errors as `application/problem+json` (RFC 9457), with a stable `code` and the request's id.
+//!
+//! Programs that were made for OpenAI's API look for an `error` in the body: where they ask, it is
+//! there beside the rest.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::wire::Problem;
+use super::wire::{OpenAiError, Problem};
 use crate::error::{Failure, Kind};
 
 /// What a handler returns when it cannot do its part.
@@ -48,15 +51,51 @@ pub(super) fn refusal(
         code: code.into(),
         hint,
         request_id: None,
+        error: None,
     })
+}
+
+/// A problem in the words of OpenAI's API.
+pub(super) fn for_openai(problem: &Problem) -> OpenAiError {
+    let kind = match problem.status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        429 => "rate_limit_error",
+        500.. => "server_error",
+        _ => "invalid_request_error",
+    };
+    let message = match &problem.hint {
+        Some(hint) => format!("{}; {hint}", problem.detail),
+        None => problem.detail.clone(),
+    };
+    OpenAiError {
+        message,
+        kind: kind.into(),
+        code: problem.code.clone(),
+        param: None,
+    }
+}
+
+/// Says problems in the words of OpenAI's API, too. A layer around its routes.
+pub(super) async fn also_for_openai(mut response: Response) -> Response {
+    // The body is written anew by the outermost layer.
+    if let Some(problem) = response.extensions_mut().get_mut::<Problem>() {
+        problem.error = Some(for_openai(problem));
+    }
+    response
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.status);
+        let Self(mut problem) = self;
+        let status = StatusCode::from_u16(problem.status);
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let busy = self.0.status == 429 || self.0.status == 503;
-        let mut response = (status, Json(&self.0)).into_response();
+        let busy = problem.status == 429 || problem.status == 503;
+        if status == StatusCode::UNAUTHORIZED {
+            // Who is not known is turned away before anybody looks where they want to go.
+            problem.error = Some(for_openai(&problem));
+        }
+        let mut response = (status, Json(&problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -69,7 +108,7 @@ impl IntoResponse for Refusal {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         // The request's id is known to the outermost layer only.
-        response.extensions_mut().insert(self.0);
+        response.extensions_mut().insert(problem);
         response
     }
 }
@@ -78,4 +117,34 @@ impl IntoResponse for Refusal {
 pub(super) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a handler panicked");
     refusal(500, "internal", "coho failed on this request", None).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_are_said_in_the_words_of_openai() {
+        let check = |status, expected: &str| {
+            let hint = Some("wait".into());
+            let Refusal(problem) = refusal(status, "some_code", "it is so", hint);
+            let said = serde_json::to_value(for_openai(&problem)).unwrap();
+            let expected = serde_json::json!({
+                "message": "it is so; wait",
+                "type": expected,
+                "code": "some_code",
+                "param": null,
+            });
+            assert_eq!(said, expected);
+        };
+        check(400, "invalid_request_error");
+        check(401, "authentication_error");
+        check(404, "invalid_request_error");
+        check(429, "rate_limit_error");
+        check(503, "server_error");
+        // Elsewhere nothing is added.
+        let Refusal(plain) = refusal(404, "x", "y", None);
+        let plain = serde_json::to_value(plain).unwrap();
+        assert!(plain.get("error").is_none(), "{plain}");
+    }
 }

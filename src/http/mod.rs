@@ -2,7 +2,8 @@
 //!
 //! `serve` takes a bound listener and a future that ends the service, so that tests run it on port
 //! 0. Every route under `/v1` wants the bearer token; every request must name an allowed host
-//! (DNS rebinding) and, if it says where it comes from, an allowed origin.
+//! (DNS rebinding) and, if it says where it comes from, an allowed origin. `/metrics` wants no token
+//! for what it tells of requests, and one that sees everything for what it tells of the notes.
 
 mod caller;
 mod connections;
@@ -22,8 +23,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware;
-use axum::routing::get;
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
@@ -31,7 +35,8 @@ use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::Service;
-use crate::app::tokens::random_token;
+use crate::app::tokens::{Caller, random_token};
+use crate::domain::access::Right;
 use crate::mcp::Tools;
 use crate::store::StoreError;
 use caller::Door;
@@ -143,7 +148,7 @@ fn router(context: Context) -> Router {
     let (guarded, api) = openapi::documented();
     let api: Arc<str> = serde_json::to_string(&api).unwrap_or_default().into();
     let described = move || {
-        let kind = [(axum::http::header::CONTENT_TYPE, "application/json")];
+        let kind = [(header::CONTENT_TYPE, "application/json")];
         std::future::ready((kind, api.to_string()))
     };
     let config = StreamableHttpServerConfig::default()
@@ -169,7 +174,7 @@ fn router(context: Context) -> Router {
         .route("/app.css", get(page::style))
         .route("/icon.svg", get(page::icon))
         .route("/openapi.json", get(described))
-        .route("/metrics", get(routes::metrics))
+        .route("/metrics", metrics(&context))
         .route("/healthz", get(routes::healthz))
         .route("/readyz", get(routes::readyz))
         .merge(guarded)
@@ -182,6 +187,42 @@ fn router(context: Context) -> Router {
             guard::request_id,
         ))
         .with_state(context)
+}
+
+/// `/metrics`: what it tells of the notes is worked out, from the ledger and the index folder, only
+/// for who may see everything.
+fn metrics(context: &Context) -> MethodRouter<Context> {
+    // The layer that is added last is passed first.
+    get(routes::metrics)
+        .layer(middleware::from_fn_with_state(
+            context.clone(),
+            requests_alone,
+        ))
+        .layer(middleware::from_fn_with_state(
+            context.clone(),
+            token_if_sent,
+        ))
+}
+
+/// Looks at a token where there is one; a wrong one is refused as everywhere.
+async fn token_if_sent(State(context): State<Context>, request: Request, next: Next) -> Response {
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        return guard::token(State(context), request, next).await;
+    }
+    next.run(request).await
+}
+
+/// Tells of requests, and lets pass who may hear the rest too: how many notes and units there are
+/// is about all sources.
+async fn requests_alone(State(context): State<Context>, request: Request, next: Next) -> Response {
+    let caller = request.extensions().get::<Caller>();
+    if caller.is_some_and(|caller| caller.has(Right::Admin) && caller.sees_all()) {
+        return next.run(request).await;
+    }
+    let mut text = String::new();
+    context.meter.write(&mut text);
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 /// The service's token: the one in the data folder, or a new one.

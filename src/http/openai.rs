@@ -4,33 +4,33 @@
 //! only make it self-contained. Citations are footnotes in the text and annotations beside it. What
 //! is in the conversation otherwise (system messages, earlier answers) is not obeyed and not kept:
 //! answers come from the notes.
+//!
+//! Clients send `null` for what they do not mean: it is taken as if it was not there.
 
-use std::convert::Infallible;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use axum::Json;
-use axum::response::sse::{self, KeepAlive, Sse};
+use axum::response::sse;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures::StreamExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
 use super::caller::{Ask as Asking, May, Read};
-use super::failure::{Refusal, problem};
-use super::routes::{CancelOnDrop, blocking};
-use super::wire::Body;
+use super::failure::{Refusal, for_openai};
+use super::routes::{ById, CancelOnDrop, Listener, blocking, streamed};
+use super::wire::{At, Body, Problem};
 use crate::app::{App, NotFound};
 use crate::domain::source::place;
 use crate::domain::{context, question};
 use crate::error::{BadRequest, Failure};
 use crate::flow::answer::{Answer, Ask, Citation, Event, Strategy, TokenCount};
+use crate::flow::space::Space;
 
 type Outcome<T> = Result<T, Refusal>;
 
@@ -44,9 +44,11 @@ pub struct ChatBody {
     pub model: String,
     /// The conversation.
     pub messages: Vec<ChatMessage>,
+    /// How many answers to write: one.
+    #[schemars(range(min = 1, max = 1))]
+    pub n: Option<u32>,
     /// Whether to stream.
-    #[serde(default)]
-    pub stream: bool,
+    pub stream: Option<bool>,
     /// What else is streamed.
     pub stream_options: Option<StreamOptions>,
     /// What the answer must look like.
@@ -67,8 +69,7 @@ pub struct ChatMessage {
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 pub struct StreamOptions {
     /// Whether a last chunk tells the tokens.
-    #[serde(default)]
-    pub include_usage: bool,
+    pub include_usage: Option<bool>,
 }
 
 /// What an answer must look like.
@@ -98,11 +99,12 @@ pub struct NamedSchema {
 pub struct EmbeddingsBody {
     /// The embedding model in use, by its name, or `coho`.
     pub model: String,
-    /// A text, or texts.
+    /// A text, or texts. Of a long one the beginning counts, as far as the model reads.
     pub input: Input,
     /// `float` or `base64`.
-    #[serde(default)]
-    pub encoding_format: Encoding,
+    pub encoding_format: Option<Encoding>,
+    /// Length of the vectors: that of the model's.
+    pub dimensions: Option<usize>,
 }
 
 /// A text, or texts.
@@ -113,6 +115,9 @@ pub enum Input {
     One(String),
     /// Several.
     Many(Vec<String>),
+    /// Something else, such as the tokens of another model: it is refused with a hint.
+    #[schemars(skip)]
+    Other(Value),
 }
 
 /// How vectors are written.
@@ -207,6 +212,22 @@ fn footnotes(citations: &[Citation]) -> String {
     format!("\n\n{}", notes.join("\n"))
 }
 
+/// The URL of a file, at its lines. What could mean something in a URL is written as `%20` and so on.
+fn file_url(path: &Path, lines: Option<(u32, u32)>) -> String {
+    let mut url = String::from("file://");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(byte) {
+            url.push(char::from(*byte));
+        } else {
+            url.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    if let Some((first, last)) = lines {
+        url.push_str(&format!("#L{first}-L{last}"));
+    }
+    url
+}
+
 /// Where each mark `[n]` stands in the text, in characters, and what it leads to.
 fn annotations(answer: &Answer) -> Vec<Value> {
     let mut found = Vec::new();
@@ -216,16 +237,13 @@ fn annotations(answer: &Answer) -> Vec<Value> {
             continue;
         };
         let start = answer.answer[..at].chars().count();
-        let lines = citation
-            .lines
-            .map_or_else(String::new, |(a, b)| format!("#L{a}-L{b}"));
         found.push(json!({
             "type": "url_citation",
             "url_citation": {
                 "start_index": start,
                 "end_index": start + mark.len(),
                 "title": citation.title,
-                "url": format!("file://{}{lines}", citation.path.display()),
+                "url": file_url(&citation.path, citation.lines),
             },
         }));
     }
@@ -255,6 +273,11 @@ pub(super) async fn chat(
     Body(body): Body<ChatBody>,
 ) -> Outcome<Response> {
     let app = Arc::clone(&caller.app);
+    if body.n.is_some_and(|n| n != 1) {
+        let hint = "leave `n` out, or ask several times";
+        let what = "one answer is written at a time";
+        return Err(Failure::from(BadRequest::new("bad_n", what, hint)).into());
+    }
     let strategy = strategy(&body.model)?;
     let ask = app.question(question_of(&body.messages)?, strategy, None, None);
     let schema = schema_of(body.response_format.as_ref());
@@ -262,16 +285,23 @@ pub(super) async fn chat(
     let flag = Arc::clone(&cancel.0);
     let created = seconds(ask.asked_ms);
     let id = format!("chatcmpl-{}", ask.id);
-    if body.stream {
-        crate::flow::search::check(&ask.query()).map_err(Failure::from)?;
+    if body.stream.unwrap_or(false) {
         let head = json!({
             "id": id,
             "object": "chat.completion.chunk",
             "created": created,
             "model": body.model,
         });
-        let usage = body.stream_options.unwrap_or_default().include_usage;
-        return Ok(stream(app, ask, schema, (flag, cancel), head, usage));
+        let options = body.stream_options.unwrap_or_default();
+        let usage = options.include_usage.unwrap_or(false);
+        let work = move |listener: &Listener| {
+            let telling = Telling { listener, head };
+            let mut hear = |event| telling.hear(event);
+            let answer = run(&app, &ask, schema.as_deref(), &flag, &mut hear)?;
+            telling.end(&answer, schema.is_none(), usage);
+            Ok(())
+        };
+        return streamed(cancel, failed, work).await;
     }
     let answer = blocking(move || {
         let mut unheard = |_| ControlFlow::Continue(());
@@ -310,107 +340,140 @@ pub(super) async fn chat(
     .into_response())
 }
 
-/// Streams an answer as chunks.
-fn stream(
-    app: Arc<App>,
-    ask: Ask,
-    schema: Option<String>,
-    (flag, cancel): (Arc<AtomicBool>, CancelOnDrop),
+/// An answer that is told in chunks.
+struct Telling<'a> {
+    listener: &'a Listener,
+    /// What all chunks have in common.
     head: Value,
-    usage: bool,
-) -> Response {
-    let (send, events) = mpsc::channel(64);
-    let chunk = move |delta: &Value, finish: Option<&str>| {
-        let mut chunk = head.clone();
-        chunk["choices"] = json!([{ "index": 0, "delta": delta, "finish_reason": finish }]);
-        chunk
-    };
-    tokio::task::spawn_blocking(move || {
-        let tell = |value: &Value| {
-            let event = sse::Event::default().data(value.to_string());
-            send.blocking_send(event).is_ok()
-        };
-        tell(&chunk(&json!({ "role": "assistant", "content": "" }), None));
-        let mut emit = |event| {
-            let Event::Token(text) = event else {
-                return ControlFlow::Continue(());
-            };
-            if tell(&chunk(&json!({ "content": text }), None)) {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
-        };
-        match run(&app, &ask, schema.as_deref(), &flag, &mut emit) {
-            Ok(answer) => {
-                let notes = footnotes(&answer.citations);
-                if schema.is_none() && !notes.is_empty() {
-                    let annotated =
-                        json!({ "content": notes, "annotations": annotations(&answer) });
-                    tell(&chunk(&annotated, None));
-                }
-                tell(&chunk(&json!({}), Some("stop")));
-                if usage {
-                    let mut last = chunk(&json!({}), None);
-                    last["choices"] = json!([]);
-                    last["usage"] = usage_of(answer.tokens);
-                    tell(&last);
-                }
-            }
-            Err(failure) => {
-                let problem = problem(&failure);
-                tell(&json!({ "error": { "message": problem.detail, "code": problem.code } }));
-            }
+}
+
+impl Telling<'_> {
+    fn hear(&self, event: Event) -> ControlFlow<()> {
+        match event {
+            // That it began is told once there is something to answer from: the status is known then.
+            Event::Retrieval(_) => self.delta(&json!({ "role": "assistant", "content": "" })),
+            Event::Token(text) => self.delta(&json!({ "content": text })),
+            Event::Citation(_) | Event::Done(_) => ControlFlow::Continue(()),
         }
-        let _ = send.blocking_send(sse::Event::default().data("[DONE]"));
-    });
-    let stream = ReceiverStream::new(events).map(move |event| {
-        // The flag lives as long as the stream: a client that leaves sets it.
-        let _ = &cancel;
-        Ok::<_, Infallible>(event)
-    });
-    Sse::new(stream)
-        .keep_alive(KeepAlive::default())
-        .into_response()
+    }
+
+    /// Tells the notes, where there are to be some, and that this was all.
+    fn end(&self, answer: &Answer, noted: bool, usage: bool) {
+        let notes = footnotes(&answer.citations);
+        if noted && !notes.is_empty() {
+            let annotations = annotations(answer);
+            let _ = self.delta(&json!({ "content": notes, "annotations": annotations }));
+        }
+        let _ = self.choices(&json!([choice(&json!({}), Some("stop"))]), None);
+        if usage {
+            let _ = self.choices(&json!([]), Some(usage_of(answer.tokens)));
+        }
+        let _ = self.listener.tell(done());
+    }
+
+    fn delta(&self, delta: &Value) -> ControlFlow<()> {
+        self.choices(&json!([choice(delta, None)]), None)
+    }
+
+    fn choices(&self, choices: &Value, usage: Option<Value>) -> ControlFlow<()> {
+        let mut chunk = self.head.clone();
+        chunk["choices"] = choices.clone();
+        if let Some(usage) = usage {
+            chunk["usage"] = usage;
+        }
+        let event = sse::Event::default().data(chunk.to_string());
+        self.listener.tell(event)
+    }
+}
+
+fn choice(delta: &Value, finish: Option<&str>) -> Value {
+    json!({ "index": 0, "delta": delta, "finish_reason": finish })
+}
+
+fn done() -> sse::Event {
+    sse::Event::default().data("[DONE]")
+}
+
+/// What is told in the middle of a stream when it cannot go on.
+fn failed(problem: &Problem) -> Vec<sse::Event> {
+    let error = json!({ "error": for_openai(problem) });
+    vec![sse::Event::default().data(error.to_string()), done()]
 }
 
 /// Texts of one request at most.
 const MOST_TEXTS: usize = 512;
+
+/// Bytes of a text for each token that the model reads, at most: words are shorter, and what stands
+/// behind is not read anyhow.
+const BYTES_PER_TOKEN: usize = 32;
+
+/// Tokens that any model reads.
+const LEAST_READ: usize = 256;
+
+/// The texts to embed.
+fn texts_of(input: Input) -> Result<Vec<String>, BadRequest> {
+    let texts = match input {
+        Input::One(text) => vec![text],
+        Input::Many(texts) => texts,
+        Input::Other(_) => {
+            let what = "the input is neither a text nor a list of texts";
+            let hint = "send texts: tokens mean something to one model alone";
+            return Err(BadRequest::new("bad_input", what, hint));
+        }
+    };
+    let empty = texts.is_empty() || texts.iter().any(|text| text.trim().is_empty());
+    if empty || texts.len() > MOST_TEXTS {
+        let what = format!("{} texts, some of them perhaps empty", texts.len());
+        let hint = format!("send between 1 and {MOST_TEXTS} texts, none of them empty");
+        return Err(BadRequest::new("bad_input", what, hint));
+    }
+    Ok(texts)
+}
+
+/// Cuts off what a model does not get to that reads so many tokens.
+fn cut(text: &mut String, tokens: usize) {
+    let most = tokens.max(LEAST_READ) * BYTES_PER_TOKEN;
+    text.truncate(text.floor_char_boundary(most));
+}
+
+/// Embeds the beginnings of texts, as far as the model reads; also how many words these have.
+fn embed(
+    app: &App,
+    space: &Space,
+    mut texts: Vec<String>,
+) -> Result<(Vec<Vec<f32>>, usize), Failure> {
+    let read = app.models.installed(space.indexes.model())?.max_length;
+    texts.iter_mut().for_each(|text| cut(text, read));
+    let words = texts.iter().map(|text| text.split_whitespace().count());
+    let words = words.sum();
+    let mut vectors = Vec::with_capacity(texts.len());
+    // In portions: questions come in between.
+    for some in texts.chunks(8) {
+        vectors.extend(space.embedder.few(some.to_vec())?);
+    }
+    Ok((vectors, words))
+}
 
 pub(super) async fn embeddings(
     May(caller, _): May<Read>,
     Body(body): Body<EmbeddingsBody>,
 ) -> Outcome<Json<Value>> {
     let app = Arc::clone(&caller.app);
-    let texts = match body.input {
-        Input::One(text) => vec![text],
-        Input::Many(texts) => texts,
-    };
-    let empty = texts.is_empty() || texts.iter().any(|text| text.trim().is_empty());
-    if empty || texts.len() > MOST_TEXTS {
-        let what = format!("{} texts, some of them perhaps empty", texts.len());
-        let hint = format!("send between 1 and {MOST_TEXTS} texts, none of them empty");
-        return Err(Failure::from(BadRequest::new("bad_input", what, hint)).into());
-    }
+    let texts = texts_of(body.input).map_err(Failure::from)?;
     let space = app.spaces.current();
     let name = space.indexes.model().to_owned();
     if body.model != name && body.model != MODEL {
         return Err(no_model(&body.model).into());
     }
-    let words: usize = texts
-        .iter()
-        .map(|text| text.split_whitespace().count())
-        .sum();
-    let vectors = blocking(move || {
-        let mut vectors = Vec::with_capacity(texts.len());
-        // In portions: questions come in between.
-        for some in texts.chunks(8) {
-            vectors.extend(space.embedder.few(some.to_vec())?);
-        }
-        Ok::<_, Failure>(vectors)
-    })
-    .await?;
-    let written = |vector: &Vec<f32>| match body.encoding_format {
+    let length = space.indexes.space().dimensions;
+    if body.dimensions.is_some_and(|wanted| wanted != length) {
+        let what = format!("the vectors of {name} have {length} dimensions");
+        let hint = "leave `dimensions` out";
+        return Err(Failure::from(BadRequest::new("bad_dimensions", what, hint)).into());
+    }
+    let (vectors, words) = blocking(move || embed(&app, &space, texts)).await?;
+    let encoding = body.encoding_format.unwrap_or_default();
+    let written = |vector: &Vec<f32>| match encoding {
         Encoding::Float => json!(vector),
         Encoding::Base64 => {
             let bytes: Vec<u8> = vector.iter().flat_map(|n| n.to_le_bytes()).collect();
@@ -430,8 +493,8 @@ pub(super) async fn embeddings(
     })))
 }
 
-pub(super) async fn models(May(caller, _): May<Read>) -> Json<Value> {
-    let app = &caller.app;
+/// The names under which something can be asked for.
+fn model_names(app: &App) -> Vec<String> {
     let mut names = vec![MODEL.to_owned()];
     for strategy in <Strategy as clap::ValueEnum>::value_variants() {
         if let Some(value) = clap::ValueEnum::to_possible_value(strategy) {
@@ -439,10 +502,27 @@ pub(super) async fn models(May(caller, _): May<Read>) -> Json<Value> {
         }
     }
     names.push(app.spaces.current().indexes.model().to_owned());
-    let model =
-        |id: String| json!({ "id": id, "object": "model", "created": 0, "owned_by": "coho" });
-    let data: Vec<Value> = names.into_iter().map(model).collect();
+    names
+}
+
+fn described(id: &str) -> Value {
+    json!({ "id": id, "object": "model", "created": 0, "owned_by": "coho" })
+}
+
+pub(super) async fn models(May(caller, _): May<Read>) -> Json<Value> {
+    let names = model_names(&caller.app);
+    let data: Vec<Value> = names.iter().map(|id| described(id)).collect();
     Json(json!({ "object": "list", "data": data }))
+}
+
+pub(super) async fn model(
+    May(caller, _): May<Read>,
+    At(ById { id }): At<ById>,
+) -> Outcome<Json<Value>> {
+    if model_names(&caller.app).contains(&id) {
+        return Ok(Json(described(&id)));
+    }
+    Err(no_model(&id).into())
 }
 
 #[cfg(test)]
@@ -490,5 +570,71 @@ mod tests {
         assert_eq!(strategy("coho").ok().unwrap(), None);
         assert_eq!(strategy("coho-naive").ok().unwrap(), Some(Strategy::Naive));
         assert!(strategy("gpt-4o").is_err());
+    }
+
+    #[test]
+    fn null_is_as_good_as_nothing() {
+        let body = json!({
+            "model": "coho", "messages": [], "n": null, "stream": null, "response_format": null,
+            "stream_options": { "include_usage": null },
+        });
+        let body: ChatBody = serde_json::from_value(body).unwrap();
+        assert!(body.stream.is_none() && body.n.is_none());
+        let body = json!({
+            "model": "coho", "input": "a", "encoding_format": null, "dimensions": null,
+        });
+        let body: EmbeddingsBody = serde_json::from_value(body).unwrap();
+        assert!(body.encoding_format.is_none() && body.dimensions.is_none());
+    }
+
+    #[test]
+    fn only_texts_are_embedded() {
+        let texts = |input: Value| {
+            let input: Input = serde_json::from_value(input).unwrap();
+            texts_of(input).map_err(|refused| refused.hint.unwrap_or_default())
+        };
+        assert_eq!(texts(json!("a")).unwrap(), ["a"]);
+        assert_eq!(texts(json!(["a", "b"])).unwrap(), ["a", "b"]);
+        for other in [json!([1, 2]), json!([[1], [2]]), json!(7), json!(null)] {
+            let hint = texts(other.clone()).unwrap_err();
+            assert!(hint.contains("tokens"), "{other}: {hint}");
+        }
+        for empty in [json!([]), json!(" "), json!(["a", ""])] {
+            let hint = texts(empty.clone()).unwrap_err();
+            assert!(hint.contains("none of them empty"), "{empty}: {hint}");
+        }
+    }
+
+    #[test]
+    fn what_no_model_gets_to_is_cut_off() {
+        let check = |text: &str, tokens: usize, expected: usize| {
+            let mut text = text.to_owned();
+            cut(&mut text, tokens);
+            assert_eq!(text.len(), expected);
+        };
+        check("short", 256, 5);
+        check(&"a".repeat(1 << 20), 256, 8192);
+        check(&"a".repeat(1 << 20), 0, 8192);
+        check(&"a".repeat(1 << 20), 512, 16_384);
+        // Never through a character.
+        check(&format!("a{}", "ä".repeat(8192)), 256, 8191);
+    }
+
+    #[test]
+    fn files_are_named_as_urls_name_them() {
+        let check = |path: &str, lines, expected: &str| {
+            assert_eq!(file_url(Path::new(path), lines), expected);
+        };
+        check(
+            "/notes/boat.md",
+            Some((3, 4)),
+            "file:///notes/boat.md#L3-L4",
+        );
+        check(
+            "/My notes/50 % #1?.md",
+            None,
+            "file:///My%20notes/50%20%25%20%231%3F.md",
+        );
+        check("/n/Größe.md", None, "file:///n/Gr%C3%B6%C3%9Fe.md");
     }
 }

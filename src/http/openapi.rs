@@ -10,12 +10,13 @@ use aide::openapi::{
 use aide::transform::TransformOperation;
 use aide::{OperationInput, OperationOutput};
 use axum::extract::{Path, Query};
+use axum::middleware;
 use axum::{Json, Router};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 
 use super::Context;
-use super::failure::Refusal;
+use super::failure::{Refusal, also_for_openai};
 use super::wire::{At, Body, Parameters, Problem};
 use super::{openai, routes};
 use crate::app::learning::Batches;
@@ -340,6 +341,13 @@ fn compatible() -> ApiRouter<Context> {
                 says(op, "listModels", "openai", "List models")
             }),
         )
+        .api_route(
+            "/v1/models/{id}",
+            get_with(openai::model, |op| {
+                says(op, "retrieveModel", "openai", "Tell of a model")
+            }),
+        )
+        .layer(middleware::map_response(also_for_openai))
 }
 
 /// The routes that want a token, and the document about them.

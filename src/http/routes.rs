@@ -11,25 +11,26 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{BroadcastStream, ReceiverStream};
+use tokio_stream::wrappers::{BroadcastStream, UnboundedReceiverStream};
 
 use super::Context;
 use super::caller::{Admin, Ask, May, Read, Write, no_right};
-use super::failure::{Refusal, problem, refusal};
+use super::failure::{Refusal, refusal};
 use super::wire::{
-    AskBody, At, Body, FeedbackBody, Parameters, SearchBody, SignalBody, SourceBody, UnitBody,
+    AskBody, At, Body, FeedbackBody, Parameters, Problem, SearchBody, SignalBody, SourceBody,
+    UnitBody,
 };
 use crate::app::documents::{Documents, WholeDocument};
 use crate::app::learning::{Batches, LISTED, RunBody, Story, Units};
 use crate::app::outside::Left;
 use crate::app::tokens::{Caller, NewToken, Revoked, TokenBody, Tokens};
-use crate::app::{NotFound, Problems, SourceStatus, Status};
-use crate::domain::access::Right;
+use crate::app::{NotFound, Problems, Service, SourceStatus, Status};
+use crate::domain::access::{Grant, Right};
 use crate::domain::source::{DocumentId, SourceId};
 use crate::domain::unit::{self, Unit};
 use crate::error::Failure;
@@ -50,13 +51,67 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Outcome<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => Ok(outcome?),
-        Err(_) => Err(refusal(
-            500,
-            "internal",
-            "coho failed on this request",
-            None,
-        )),
+        Err(_) => Err(lost()),
     }
+}
+
+/// The work panicked.
+fn lost() -> Refusal {
+    refusal(500, "internal", "coho failed on this request", None)
+}
+
+/// How long a stream that has begun waits for more before its status says that all is well.
+const SOON: Duration = Duration::from_millis(300);
+
+/// The one to whom an answer is told while it is made.
+pub(super) struct Listener(mpsc::UnboundedSender<Result<sse::Event, Failure>>);
+
+impl Listener {
+    /// Tells something; breaks when they have left.
+    pub(super) fn tell(&self, event: sse::Event) -> ControlFlow<()> {
+        match self.0.send(Ok(event)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
+}
+
+/// Streams what `work` tells. What fails before anything is told, or soon after the first, is refused
+/// with a status: a model that is busy or cannot be reached is known behind the evidence. What fails
+/// later is told in the stream, as `failed` says it.
+///
+/// No thread waits for a client that does not read. What piles up is bounded by the passages and the
+/// tokens of one answer, and the connection breaks off when nothing is taken from it for long.
+pub(super) async fn streamed(
+    cancel: CancelOnDrop,
+    failed: fn(&Problem) -> Vec<sse::Event>,
+    work: impl FnOnce(&Listener) -> Result<(), Failure> + Send + 'static,
+) -> Outcome<Response> {
+    let (send, mut told) = mpsc::unbounded_channel();
+    tokio::task::spawn_blocking(move || {
+        let listener = Listener(send);
+        if let Err(failure) = work(&listener) {
+            let _ = listener.0.send(Err(failure));
+        }
+    });
+    let mut begun = vec![told.recv().await.ok_or_else(lost)??];
+    if let Ok(Some(next)) = tokio::time::timeout(SOON, told.recv()).await {
+        begun.push(next?);
+    }
+    let begun = stream::iter(begun.into_iter().map(Ok));
+    let all = begun.chain(UnboundedReceiverStream::new(told));
+    let events = all.flat_map(move |told| {
+        // The flag lives as long as the stream: a client that leaves sets it.
+        let _ = &cancel;
+        let events = match told {
+            Ok(event) => vec![event],
+            Err(failure) => failed(&Refusal::from(failure).0),
+        };
+        stream::iter(events.into_iter().map(Ok::<_, Infallible>))
+    });
+    Ok(Sse::new(events)
+        .keep_alive(KeepAlive::default())
+        .into_response())
 }
 
 pub(super) async fn healthz() -> Json<Value> {
@@ -159,37 +214,19 @@ pub(super) async fn ask(
     }
     ask.remote = body.remote;
     let cancel = CancelOnDrop(Arc::new(AtomicBool::new(false)));
-    if !(body.stream || wants_events) {
+    if !body.stream.unwrap_or(wants_events) {
         let flag = Arc::clone(&cancel.0);
         let answer: Answer =
             blocking(move || app.ask(&ask, &flag, &mut |_| ControlFlow::Continue(()))).await?;
         return Ok(Json(answer).into_response());
     }
-    // What can be refused at once is refused with a status, not in the stream.
-    crate::flow::search::check(&ask.query()).map_err(Failure::from)?;
-    let (send, events) = mpsc::channel(64);
     let flag = Arc::clone(&cancel.0);
-    tokio::task::spawn_blocking(move || {
-        let outcome = app.ask(
-            &ask,
-            &flag,
-            &mut |event| match send.blocking_send(wire_event(&event)) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(_) => ControlFlow::Break(()),
-            },
-        );
-        if let Err(failure) = outcome {
-            let _ = send.blocking_send(event("error", &problem(&failure)));
-        }
-    });
-    let stream = ReceiverStream::new(events).map(move |event| {
-        // The flag lives as long as the stream: a client that leaves sets it.
-        let _ = &cancel;
-        Ok::<_, Infallible>(event)
-    });
-    Ok(Sse::new(stream)
-        .keep_alive(KeepAlive::default())
-        .into_response())
+    let failed = |problem: &Problem| vec![event("error", problem)];
+    streamed(cancel, failed, move |listener| {
+        let mut tell = |told: Event| listener.tell(wire_event(&told));
+        app.ask(&ask, &flag, &mut tell).map(drop)
+    })
+    .await
 }
 
 /// Sets its flag when the client leaves, and with it the future or stream that holds this.
@@ -219,7 +256,7 @@ fn event(name: &str, data: &impl serde::Serialize) -> sse::Event {
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct ById {
     /// Its id.
-    id: String,
+    pub(super) id: String,
 }
 
 /// What is numbered in the path.
@@ -284,7 +321,18 @@ pub(super) async fn feedback(
     Body(body): Body<FeedbackBody>,
 ) -> Outcome<StatusCode> {
     let app = Arc::clone(&caller.app);
-    blocking(move || app.feedback(&id, &body.verdict, body.note.as_deref())).await?;
+    // Who may write notes speaks for the owner; an agent that may only ask does not.
+    let asker = app
+        .store
+        .ledger()
+        .view()
+        .and_then(|view| view.asker.clone());
+    let giver = asker.filter(|_| !caller.has(Right::Write));
+    blocking(move || {
+        let said = (body.note.as_deref(), giver.as_deref());
+        app.feedback(&id, &body.verdict, said)
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -461,21 +509,35 @@ pub(super) async fn sync(
 pub(super) async fn events(State(context): State<Context>, May(caller, _): May<Read>) -> Response {
     let mut closing = context.closing.clone();
     let notices = BroadcastStream::new(context.service.syncer.notices());
+    let (service, listener) = (Arc::clone(&context.service), caller.clone());
     let events = notices
-        .filter_map(move |notice| {
-            let seen = |notice: &Notice| match notice.source() {
+        .filter_map(|notice| std::future::ready(notice.ok()))
+        .take_while(move |_| may_still_listen(Arc::clone(&service), listener.clone()))
+        .filter(move |notice| {
+            let seen = match notice.source() {
                 Some(source) => caller.sees(source),
                 None => caller.sees_all(),
             };
-            std::future::ready(notice.ok().filter(seen))
+            std::future::ready(seen)
         })
-        .map(|notice| Ok::<_, Infallible>(event("notice", &notice)));
+        .map(|notice: Notice| Ok::<_, Infallible>(event("notice", &notice)));
     let ended = async move {
         let _ = closing.wait_for(|closing| *closing).await;
     };
     let stream = events.take_until(Box::pin(ended));
     let alive = KeepAlive::new().interval(Duration::from_secs(15));
     Sse::new(stream).keep_alive(alive).into_response()
+}
+
+/// Is the caller's token still what it was? It may be taken back while its holder listens.
+async fn may_still_listen(service: Arc<Service>, caller: Caller) -> bool {
+    let Some(view) = caller.app.store.ledger().view().cloned() else {
+        // The owner's token is not taken back while the service runs.
+        return true;
+    };
+    let held = blocking(move || service.app.tokens()).await;
+    let as_before = |grant: &Grant| grant.view() == view && grant.rights.contains(&Right::Read);
+    held.is_ok_and(|held| held.tokens.iter().any(as_before))
 }
 
 pub(super) async fn status(

@@ -61,9 +61,9 @@ pub struct AskBody {
     /// Whether the remote model that the owner configured writes the answer; needs the right `admin`.
     #[serde(default)]
     pub remote: bool,
-    /// Whether to stream server-sent events; asking for `text/event-stream` does too.
-    #[serde(default)]
-    pub stream: bool,
+    /// Whether to stream server-sent events; where nothing is said, asking for `text/event-stream`
+    /// does.
+    pub stream: Option<bool>,
 }
 
 /// Body of `POST /v1/sources`.
@@ -142,6 +142,23 @@ pub struct Problem {
     pub hint: Option<String>,
     /// The request's id, which the log has too.
     pub request_id: Option<String>,
+    /// The same in the words of OpenAI's API, where a program that was made for it may ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<OpenAiError>,
+}
+
+/// An error as OpenAI's API tells it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct OpenAiError {
+    /// What is wrong, and what to do.
+    pub message: String,
+    /// What kind of error it is: `invalid_request_error`, `rate_limit_error`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// A stable name of the situation, the same as beside it.
+    pub code: String,
+    /// What of the request is wrong; coho says that in words.
+    pub param: Option<String>,
 }
 
 /// What the path names; errors are problems.
@@ -181,7 +198,7 @@ impl<T: DeserializeOwned> FromRequestParts<Context> for Parameters<T> {
 pub(super) struct Body<T>(pub(super) T);
 
 /// A client that sends its body more slowly is not worth waiting for.
-const SLOWEST_BODY: Duration = Duration::from_secs(30);
+pub(super) const SLOWEST_BODY: Duration = Duration::from_secs(30);
 
 /// A body that is too large is still read up to so many times the limit, because a client that is
 /// cut off while it sends sees a broken connection instead of the answer.

@@ -107,6 +107,19 @@ pub(super) fn automatic(home: &Path, ledger: &Ledger, age: Duration) -> Result<(
             return Ok(());
         }
     }
+    copy_ledger(home, ledger)
+}
+
+/// Makes the automatic copy anew, where there is one: something was erased.
+pub(super) fn renew(home: &Path, ledger: &Ledger) -> Result<()> {
+    if automatic_path(home).exists() {
+        copy_ledger(home, ledger)?;
+    }
+    Ok(())
+}
+
+fn copy_ledger(home: &Path, ledger: &Ledger) -> Result<()> {
+    let copy = automatic_path(home);
     let folder = home.join("backup");
     create_private_folder(&folder)?;
     let draft = draft_of(&copy);
@@ -151,6 +164,7 @@ const SAVED: &[&str] = &[
     "unit_evidence",
     "unit_vector",
     "considered",
+    "unit_change",
     "spent",
     "token",
 ];
@@ -470,7 +484,7 @@ fn restore_vectors(
         &home.join("index").join(&space.model),
         &space,
         super::EXACT_ROWS,
-        Access::Write,
+        (Access::Write, 0),
     )?;
     unpacked.rewind().map_err(damaged)?;
     let mut row = vec![0; 16 + 4 * space.dimensions];

@@ -4,8 +4,12 @@
 //! them hold the phrases and none of the words left out, and the vector lane looks only among
 //! those. Where that would be most of a large index, it proposes more than is needed instead, and
 //! what does not fit is dropped.
+//!
+//! What somebody may not see takes no place from what they may. For a part of the notes everything
+//! that fits is named as long as the vectors are in memory; beyond, more and more is proposed until
+//! enough of it can be shown, and what had to be looked at on the way is forgotten.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -64,6 +68,8 @@ enum Allowed {
     Named(HashMap<ChunkId, Vec<Hit>>),
     /// Most of what is there: this many times the candidates have to be looked at.
     Most(usize),
+    /// The same of a part of the notes: so many to begin with, and more until there are enough.
+    Enough(usize),
 }
 
 impl Store {
@@ -106,7 +112,7 @@ impl Store {
                 // must not: then those that fit are named, however many they are.
                 let by_text = !(seek.query.phrases.is_empty() && seek.query.without.is_empty());
                 let most = only.as_deref().filter(|_| !by_text);
-                let allowed = allowed(indexes, &asked, most, &mut visible)?;
+                let allowed = allowed(indexes, &asked, most, self.exact_rows, &mut visible)?;
                 let limit = seek.limit;
                 let (visible, entries) = (&mut visible, &mut entries);
                 dense(indexes, &asked, &allowed, vector, limit, visible, entries)?
@@ -163,31 +169,72 @@ fn editions(snapshot: &Snapshot<'_>, query: &Query) -> Result<Option<Arc<Edition
     Ok(Some(Arc::new(snapshot.editions(&query.filters)?)))
 }
 
-/// `only` are the editions that fit, where nothing but filters narrows the query.
+/// `only` are the editions that fit, where nothing but filters narrows the query; of so many as
+/// `exact_rows` passages the vectors are in memory.
 fn allowed(
     indexes: &Indexes,
     asked: &Asked,
     only: Option<&Editions>,
+    exact_rows: usize,
     visible: &mut Visible<'_>,
 ) -> Result<Allowed> {
     if !asked.narrows() {
         return Ok(Allowed::All);
     }
     if let Some(only) = only {
-        let (all, documents) = (indexes.vectors.len(), visible.snapshot.documents()?);
-        let documents = usize::try_from(documents).unwrap_or(usize::MAX).max(1);
-        let about = all.saturating_mul(only.len()) / documents;
-        if about > NAMED_PASSAGES && only.len() * 4 > documents {
-            return Ok(Allowed::Most(documents.div_ceil(only.len()) + 1));
+        let extent = Extent {
+            passages: indexes.vectors.len(),
+            documents: documents(visible.snapshot)?,
+            fitting: only.len(),
+        };
+        let part = visible.snapshot.1;
+        if let Some(times) = extent.times(if part { exact_rows } else { 0 }) {
+            let allowed = if part { Allowed::Enough } else { Allowed::Most };
+            return Ok(allowed(times));
         }
     }
+    Ok(Allowed::Named(named(indexes, asked, visible)?))
+}
+
+/// How much there is, and how much of it fits.
+struct Extent {
+    passages: usize,
+    documents: usize,
+    fitting: usize,
+}
+
+impl Extent {
+    /// How many times the candidates have to be looked at. `None` where what fits is named one by
+    /// one, as it always is of no more passages than `nameable`.
+    fn times(&self, nameable: usize) -> Option<usize> {
+        let documents = self.documents.max(1);
+        let about = self.passages.saturating_mul(self.fitting) / documents;
+        let most = about > NAMED_PASSAGES && self.fitting * 4 > documents;
+        (most && self.passages > nameable).then(|| documents.div_ceil(self.fitting) + 1)
+    }
+}
+
+/// Documents that the indexes hold, whoever may see them.
+fn documents(snapshot: &Snapshot<'_>) -> Result<usize> {
+    let mut statement = snapshot
+        .0
+        .prepare_cached("SELECT count(*) FROM main.document")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}
+
+/// Everything that fits, by its chunk.
+fn named(
+    indexes: &Indexes,
+    asked: &Asked,
+    visible: &mut Visible<'_>,
+) -> Result<HashMap<ChunkId, Vec<Hit>>> {
     let mut named: HashMap<ChunkId, Vec<Hit>> = HashMap::new();
     for hit in indexes.lexical.narrowed(asked)? {
         if visible.edition(hit.edition)? {
             named.entry(hit.chunk).or_default().push(hit);
         }
     }
-    Ok(Allowed::Named(named))
+    Ok(named)
 }
 
 /// What the vectors propose; where they can be shown from is added to `entries`.
@@ -200,21 +247,63 @@ fn dense(
     visible: &mut Visible<'_>,
     entries: &mut HashMap<ChunkId, Entry>,
 ) -> Result<Vec<Candidate>> {
-    let (named, wide) = match allowed {
-        Allowed::All => (None, limit + limit / 5),
-        Allowed::Most(times) => (None, limit * 2 * times),
-        Allowed::Named(named) => (Some(named), limit),
-    };
-    let only: Option<Vec<ChunkId>> = named.map(|named| named.keys().copied().collect());
-    let nearest = indexes.vectors.nearest(vector, only.as_deref(), wide)?;
-    if let Some(named) = named {
-        for candidate in &nearest {
-            let hits = &named[&candidate.chunk];
-            let entry = entries.entry(candidate.chunk).or_default();
-            entry.hits.clone_from(hits);
+    let wide = match allowed {
+        Allowed::All => limit + limit / 5,
+        Allowed::Most(times) => limit * 2 * times,
+        Allowed::Enough(times) => {
+            let wide = limit * 2 * times;
+            return enough(indexes, asked, vector, (limit, wide), visible, entries);
         }
-    }
+        Allowed::Named(named) => return among(indexes, named, vector, limit, entries),
+    };
+    let nearest = indexes.vectors.nearest(vector, None, wide)?;
     shown(indexes, asked, &nearest, limit, visible, entries)
+}
+
+/// The nearest of what is named.
+fn among(
+    indexes: &Indexes,
+    named: &HashMap<ChunkId, Vec<Hit>>,
+    vector: &[f32],
+    limit: usize,
+    entries: &mut HashMap<ChunkId, Entry>,
+) -> Result<Vec<Candidate>> {
+    let only: Vec<ChunkId> = named.keys().copied().collect();
+    let nearest = indexes.vectors.nearest(vector, Some(&only), limit)?;
+    for candidate in &nearest {
+        let entry = entries.entry(candidate.chunk).or_default();
+        entry.hits.clone_from(&named[&candidate.chunk]);
+    }
+    Ok(nearest)
+}
+
+/// The nearest of a part of the notes: of `wide`, then of more and more, until `limit` can be shown.
+fn enough(
+    indexes: &Indexes,
+    asked: &Asked,
+    vector: &[f32],
+    (limit, mut wide): (usize, usize),
+    visible: &mut Visible<'_>,
+    entries: &mut HashMap<ChunkId, Entry>,
+) -> Result<Vec<Candidate>> {
+    let before: HashSet<ChunkId> = entries.keys().copied().collect();
+    loop {
+        let nearest = indexes.vectors.nearest(vector, None, wide)?;
+        let found = shown(indexes, asked, &nearest, limit, visible, entries)?;
+        let kept: HashSet<ChunkId> = found.iter().map(|candidate| candidate.chunk).collect();
+        // How many more were looked up depends on what lies between them.
+        entries.retain(|chunk, _| before.contains(chunk) || kept.contains(chunk));
+        if found.len() >= limit {
+            return Ok(found);
+        }
+        // An index looks no further than into some of its parts; and at some point it is less work
+        // to name what fits.
+        if nearest.len() < wide || wide > NAMED_PASSAGES {
+            let named = named(indexes, asked, visible)?;
+            return among(indexes, &named, vector, limit, entries);
+        }
+        wide *= 2;
+    }
 }
 
 /// Those of the nearest that can be shown; where from is added to `entries`.
@@ -353,5 +442,143 @@ impl<'a> Visible<'a> {
         let visible = self.snapshot.is_visible(edition)?;
         self.known.insert(edition, visible);
         Ok(visible)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::domain::access::View;
+    use crate::domain::chunk::Passage;
+    use crate::domain::source::{Kind, Meta, SourceId};
+    use crate::store::ledger::{FileStat, Ingested, Rules, add_source};
+    use crate::store::{Access, Change, VectorSpace};
+
+    #[test]
+    fn what_fits_is_named_unless_it_is_most_of_much() {
+        let times = |passages, documents, fitting, nameable| {
+            let extent = Extent {
+                passages,
+                documents,
+                fitting,
+            };
+            extent.times(nameable)
+        };
+        assert_eq!(times(30_000, 1000, 900, 0), Some(3));
+        assert_eq!(times(30_000, 1000, 500, 0), None, "15,000 of them");
+        assert_eq!(times(900_000, 1000, 200, 0), None, "a fifth");
+        assert_eq!(times(90_000, 1000, 900, 100_000), None, "in memory");
+        assert_eq!(times(900_000, 1000, 900, 100_000), Some(3));
+        assert_eq!(times(0, 0, 0, 0), None);
+    }
+
+    const DIMENSIONS: usize = 64;
+
+    /// A vector at this angle from the query's.
+    fn at(angle: f32) -> Vec<f32> {
+        let mut vector = vec![0.0; DIMENSIONS];
+        vector[0] = angle.cos();
+        vector[1] = angle.sin();
+        vector
+    }
+
+    fn text(angle: f32) -> String {
+        format!("note at {angle}")
+    }
+
+    /// Writes a note for each angle.
+    fn write(store: &Store, indexes: &Indexes, source: SourceId, angles: &[f32]) {
+        let mut change = Change::default();
+        for angle in angles {
+            let text = text(*angle);
+            let id = ChunkId::of("", &text);
+            let passage = Passage {
+                id,
+                heading: Vec::new(),
+                span: 0..text.len(),
+                text,
+                lines: (1, 1),
+                page: None,
+                tokens: 3,
+            };
+            change.vectors.push((id, at(*angle)));
+            change.documents.push(Ingested {
+                source,
+                path: format!("{angle}.md"),
+                stat: FileStat {
+                    size: 1,
+                    mtime_ns: 1,
+                    inode: 1,
+                    ctime_ns: 1,
+                },
+                hash: [0; 32],
+                kind: Kind::Markdown,
+                meta: Meta::default(),
+                recipe: String::new(),
+                language: None,
+                passages: vec![passage],
+            });
+        }
+        store.commit(indexes, &change, 1).unwrap();
+    }
+
+    fn add(store: &Store, path: &str) -> SourceId {
+        let rules = Rules::default();
+        let ledger = store.ledger();
+        ledger
+            .write(|transaction| add_source(transaction, path, &rules, 1))
+            .unwrap()
+    }
+
+    fn filled(folder: &Path, far: &[f32], near: &[f32]) -> (Store, Indexes, SourceId) {
+        let store = Store::open(folder, Access::Write).unwrap();
+        let space = VectorSpace {
+            model: "test".into(),
+            dimensions: DIMENSIONS,
+        };
+        let indexes = store.indexes(&space).unwrap();
+        let (shown, hidden) = (add(&store, "/shown"), add(&store, "/hidden"));
+        write(&store, &indexes, shown, far);
+        write(&store, &indexes, hidden, near);
+        (store, indexes, shown)
+    }
+
+    #[test]
+    fn what_is_hidden_takes_no_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let far = [1.0_f32, 1.1, 1.2];
+        let near: Vec<f32> = (0..40_u8).map(|n| f32::from(n) / 100.0).collect();
+        let (store, indexes, source) = filled(folder.path(), &far, &near);
+        let part = store.seen_by(View {
+            asker: Some("guest".into()),
+            everyones_answers: false,
+            sources: Some([source].into()),
+        });
+        let query = Query {
+            words: "note".into(),
+            ..Query::default()
+        };
+        let vector = at(0.0);
+        let searched = part.ledger().read(|snapshot| {
+            let only = Arc::new(snapshot.editions(&[])?);
+            let asked = indexes.lexical.ask(&query, Some(&only), true)?;
+            assert_eq!(documents(snapshot)?, 43, "also those that are not seen");
+            // The last is more than there is.
+            for limit in [1, 2, 7] {
+                let mut visible = Visible::new(snapshot, Some(&*only));
+                let mut entries = HashMap::new();
+                let wide = (limit, 2 * limit);
+                let found = enough(&indexes, &asked, &vector, wide, &mut visible, &mut entries)?;
+                let found: Vec<ChunkId> = found.iter().map(|c| c.chunk).collect();
+                let seen = far.iter().take(limit);
+                let expected: Vec<ChunkId> = seen.map(|a| ChunkId::of("", &text(*a))).collect();
+                assert_eq!(found, expected, "{limit} at most");
+                assert_eq!(entries.len(), found.len(), "nothing else is judged");
+            }
+            Ok(())
+        });
+        searched.unwrap();
     }
 }

@@ -4,6 +4,7 @@
 //! not hidden: every such loss is logged, and `coho verify` tells of it.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::lexical::Lexical;
 use super::nearest::VectorIndexKind;
@@ -30,10 +31,13 @@ pub struct Indexes {
     folder: PathBuf,
     pub(super) vectors: Vectors,
     pub(super) lexical: Lexical,
+    /// The edition up to which another process's writes were looked at.
+    followed: Mutex<i64>,
 }
 
 impl Indexes {
-    /// Opens the indexes in `folder`, or creates them. With [`Access::Write`] damaged ones are
+    /// Opens the indexes in `folder`, or creates them; `edition` is the newest that the ledger knew
+    /// before. With [`Access::Write`] damaged ones are
     /// thrown away, to be healed from the ledger.
     ///
     /// # Errors
@@ -42,7 +46,7 @@ impl Indexes {
         folder: &Path,
         space: &VectorSpace,
         exact_rows: usize,
-        access: Access,
+        (access, edition): (Access, i64),
     ) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|source| StoreError::io(folder, source))?;
         let vectors = open_vectors(
@@ -57,12 +61,32 @@ impl Indexes {
             folder: folder.to_owned(),
             vectors,
             lexical,
+            followed: Mutex::new(edition),
         })
     }
 
     /// The embedding model and the length of its vectors.
     pub fn space(&self) -> &VectorSpace {
         &self.space
+    }
+
+    /// Sees to it that what another process wrote up to `edition` is found. The process that writes
+    /// finds it by itself.
+    ///
+    /// # Errors
+    /// What the indexes say.
+    pub fn follow(&self, edition: i64) -> Result<()> {
+        if self.lexical.is_writer() {
+            return Ok(());
+        }
+        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *followed < edition {
+            self.lexical.reload()?;
+            // A compaction may take files away while they are read: the next look finds the others.
+            self.vectors.reload().or_else(|_| self.vectors.reload())?;
+            *followed = edition;
+        }
+        Ok(())
     }
 
     /// The name of the embedding model.

@@ -29,6 +29,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("ledger_5.sql"),
     include_str!("ledger_6.sql"),
     include_str!("ledger_7.sql"),
+    include_str!("ledger_8.sql"),
 ];
 
 impl ToSql for ChunkId {
@@ -126,6 +127,34 @@ impl Default for Rules {
             outside: false,
             notes: false,
             never_leaves: false,
+        }
+    }
+}
+
+impl Rules {
+    /// Those of a source.
+    pub fn of(source: &Source) -> Self {
+        Self {
+            include: source.include.clone(),
+            exclude: source.exclude.clone(),
+            writeback: source.writeback,
+            outside: source.outside,
+            notes: source.notes,
+            never_leaves: source.never_leaves,
+        }
+    }
+
+    /// These with what was said later: what that leaves unsaid stays as it is.
+    #[must_use]
+    pub fn with(self, said: &Self) -> Self {
+        let patterns = |new: &Vec<String>, old| if new.is_empty() { old } else { new.clone() };
+        Self {
+            include: patterns(&said.include, self.include),
+            exclude: patterns(&said.exclude, self.exclude),
+            writeback: self.writeback && said.writeback,
+            outside: self.outside || said.outside,
+            notes: self.notes || said.notes,
+            never_leaves: self.never_leaves || said.never_leaves,
         }
     }
 }
@@ -1076,6 +1105,31 @@ pub fn add_source(
     Ok(SourceId(transaction.last_insert_rowid()))
 }
 
+/// Changes the rules of a source. Where nothing may be learned from it any more, or others turn out
+/// to have written it, units that rest on it are `stale` until they were judged again.
+///
+/// # Errors
+/// [`StoreError::Ledger`].
+pub fn set_rules(transaction: &Transaction<'_>, source: &Source, rules: &Rules) -> Result<()> {
+    transaction.execute(
+        "UPDATE source SET include = ?2, exclude = ?3, writeback = ?4, outside = ?5, notes = ?6,
+             never_leaves = ?7 WHERE id = ?1",
+        params![
+            source.id,
+            serde_json::to_string(&rules.include)?,
+            serde_json::to_string(&rules.exclude)?,
+            rules.writeback,
+            rules.outside,
+            rules.notes,
+            rules.never_leaves
+        ],
+    )?;
+    if (source.writeback && !rules.writeback) || (!source.outside && rules.outside) {
+        units::make_stale_of(transaction, source.id)?;
+    }
+    Ok(())
+}
+
 /// Says whether anything of a source may be sent to another machine; `false` where there is none.
 ///
 /// # Errors
@@ -1503,7 +1557,8 @@ pub fn put_answer(transaction: &Transaction<'_>, answer: &KeptAnswer) -> Result<
     Ok(())
 }
 
-/// Keeps what the owner says of an answer; `false` when there is no such answer.
+/// Keeps what is said of an answer, by the owner or by another `giver`; `false` when there is no
+/// such answer.
 ///
 /// # Errors
 /// [`StoreError::Ledger`].
@@ -1511,7 +1566,7 @@ pub fn put_feedback(
     transaction: &Transaction<'_>,
     answer: &str,
     verdict: &str,
-    note: Option<&str>,
+    (note, giver): (Option<&str>, Option<&str>),
     now_ms: i64,
 ) -> Result<bool> {
     let exists = transaction
@@ -1519,8 +1574,9 @@ pub fn put_feedback(
         .exists([answer])?;
     if exists {
         transaction.execute(
-            "INSERT INTO feedback (answer_id, verdict, note, given_ms) VALUES (?1, ?2, ?3, ?4)",
-            params![answer, verdict, note, now_ms],
+            "INSERT INTO feedback (answer_id, verdict, note, giver, given_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![answer, verdict, note, giver, now_ms],
         )?;
     }
     Ok(exists)

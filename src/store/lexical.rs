@@ -191,6 +191,20 @@ impl Lexical {
         outcome.map_err(|source| StoreError::lexical(&self.folder, source))
     }
 
+    /// Is this the one that writes?
+    pub(super) fn is_writer(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    /// Looks at what another process has written since.
+    ///
+    /// # Errors
+    /// [`StoreError::Lexical`].
+    pub(super) fn reload(&self) -> Result<()> {
+        let outcome = self.reader.reload();
+        outcome.map_err(|source| StoreError::lexical(&self.folder, source))
+    }
+
     /// How many entries each edition has, deleted ones left out.
     ///
     /// # Errors

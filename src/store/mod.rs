@@ -22,6 +22,7 @@ pub mod backup;
 pub mod candidates;
 mod codes;
 mod editions;
+pub mod erase;
 mod index;
 pub mod ledger;
 mod lexical;
@@ -409,6 +410,20 @@ impl Store {
         }
     }
 
+    /// Erases questions and answers for good, also from the automatic copy of the ledger.
+    ///
+    /// # Errors
+    /// What the ledger and the file system say; what could not be erased stays as it is.
+    pub fn erase(&self, what: &erase::Erase) -> Result<erase::Erased> {
+        let erased = self
+            .ledger
+            .write(|transaction| erase::erase(transaction, what))?;
+        // Pages in the log hold what was there before.
+        self.ledger.checkpoint()?;
+        backup::renew(&self.home, &self.ledger)?;
+        Ok(erased)
+    }
+
     /// The data folder.
     pub fn home(&self) -> &Path {
         &self.home
@@ -451,7 +466,8 @@ impl Store {
     /// What the indexes say.
     pub fn indexes(&self, space: &VectorSpace) -> Result<Indexes> {
         let folder = self.home.join("index").join(&space.model);
-        Indexes::open(&folder, space, self.exact_rows, self.access)
+        let edition = self.ledger.read(|snapshot| snapshot.newest_edition())?;
+        Indexes::open(&folder, space, self.exact_rows, (self.access, edition))
     }
 
     /// Are there indexes of this embedding model?

@@ -107,7 +107,7 @@ pub fn close(transaction: &Transaction<'_>, id: i64, spent: Option<Spending>) ->
 fn on_day(connection: &rusqlite::Connection, day: i64) -> Result<Spending> {
     Ok(connection
         .prepare_cached(
-            "SELECT coalesce(sum(tokens), 0), coalesce(sum(cost), 0.0) FROM main.outbound
+            "SELECT coalesce(sum(tokens), 0), coalesce(sum(cost), 0.0) FROM outbound
              WHERE day = ?1",
         )?
         .query_row([day], |row| {
@@ -119,10 +119,10 @@ fn on_day(connection: &rusqlite::Connection, day: i64) -> Result<Spending> {
 }
 
 impl Snapshot<'_> {
-    /// What was sent, the newest first.
+    /// What was sent, the newest first; nothing for who sees their own answers alone.
     pub(crate) fn sent(&self, limit: usize) -> Result<Vec<Sent>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT id, at_ms, url, model, answer_id, body, tokens, cost, state FROM main.outbound
+            "SELECT id, at_ms, url, model, answer_id, body, tokens, cost, state FROM outbound
              ORDER BY id DESC LIMIT ?1",
         )?;
         let rows = statement.query_map([limit], |row| {
@@ -143,11 +143,12 @@ impl Snapshot<'_> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// How many requests were sent ever, and what was spent on the day of `now_ms`.
+    /// How many requests were sent ever, and what was spent on the day of `now_ms`; nothing for who
+    /// sees their own answers alone.
     pub(crate) fn sent_today(&self, now_ms: i64) -> Result<(u64, Spending)> {
         let all = self
             .0
-            .query_row("SELECT count(*) FROM main.outbound", [], |row| row.get(0))?;
+            .query_row("SELECT count(*) FROM outbound", [], |row| row.get(0))?;
         Ok((all, on_day(self.0, now_ms.div_euclid(DAY_MS))?))
     }
 }

@@ -60,70 +60,104 @@ impl Part {
 
 /// Views that stand before the tables.
 fn views(view: &View) -> String {
-    let asker = view.asker.as_deref().unwrap_or_default();
-    let quoted = asker.replace('\'', "''");
-    let mut sql = String::new();
-    let mut narrow = |table: &str, clause: &str| {
-        sql.push_str(&format!(
-            "CREATE TEMP VIEW {table} AS SELECT * FROM main.{table} WHERE {clause};\n"
-        ));
-    };
+    // What units were before a batch changed them is there to take the batch back, which writes.
+    let mut sql = narrowed("unit_change", "0");
     if !view.everyones_answers {
-        narrow("answer", &format!("asker = '{quoted}'"));
-        let of_answers = "answer_id IN (SELECT id FROM temp.answer)";
-        for table in ["citation", "feedback", "signal", "considered"] {
-            narrow(table, of_answers);
-        }
-        for table in ["token", "batch", "spent"] {
-            narrow(table, "0");
-        }
+        sql.push_str(&own_answers(view.asker.as_deref().unwrap_or_default()));
     }
-    if let Some(sources) = &view.sources {
+    let shown = view.sources.as_ref().map(|sources| {
         let ids: Vec<String> = sources.iter().map(ToString::to_string).collect();
         let ids = ids.join(", ");
-        narrow("source", &format!("id IN ({ids})"));
-        narrow("document", &format!("source_id IN ({ids})"));
-        narrow("problem", &format!("source_id IN ({ids})"));
-        // What was learned of other sources, and what is remembered of the whole, is not in it.
-        narrow("memo", "0");
-        let of_documents = "EXISTS (SELECT 1 FROM main.document part
-             WHERE part.id = document_id AND part.source_id IN ";
-        for table in ["passage", "tag", "name", "link"] {
-            narrow(table, &format!("{of_documents} ({ids}))"));
-        }
-        let shown = |chunk: &str| {
+        sql.push_str(&documents_of(&ids));
+        ids
+    });
+    if !view.everyones_answers || shown.is_some() {
+        sql.push_str(&units_resting_on(shown.as_deref()));
+    }
+    sql
+}
+
+/// A view of the rows of a table that a condition holds for.
+fn narrowed(table: &str, clause: &str) -> String {
+    format!("CREATE TEMP VIEW {table} AS SELECT * FROM main.{table} WHERE {clause};\n")
+}
+
+/// What this asker was answered, and nothing of what the owner spends.
+fn own_answers(asker: &str) -> String {
+    let quoted = asker.replace('\'', "''");
+    let mut sql = narrowed("answer", &format!("asker = '{quoted}'"));
+    for table in ["citation", "feedback", "signal", "considered"] {
+        let of_answers = "answer_id IN (SELECT id FROM temp.answer)";
+        sql.push_str(&narrowed(table, of_answers));
+    }
+    for table in ["token", "batch", "spent", "outbound"] {
+        sql.push_str(&narrowed(table, "0"));
+    }
+    sql
+}
+
+/// The sources of these ids with all that is in them.
+fn documents_of(ids: &str) -> String {
+    let mut sql = narrowed("source", &format!("id IN ({ids})"));
+    for table in ["document", "problem"] {
+        sql.push_str(&narrowed(table, &format!("source_id IN ({ids})")));
+    }
+    // What was learned of other sources, and what is remembered of the whole, is not in it.
+    sql.push_str(&narrowed("memo", "0"));
+    let of_documents = format!(
+        "EXISTS (SELECT 1 FROM main.document part
+          WHERE part.id = document_id AND part.source_id IN ({ids}))"
+    );
+    for table in ["passage", "tag", "name", "link"] {
+        sql.push_str(&narrowed(table, &of_documents));
+    }
+    sql.push_str(&narrowed("chunk", &shown_by(ids, "main.chunk.id")));
+    sql
+}
+
+/// A condition: a document of these sources shows the chunk.
+fn shown_by(ids: &str, chunk: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM main.passage shown
+          JOIN main.document part ON part.id = shown.document_id
+          WHERE shown.chunk_id = {chunk} AND part.source_id IN ({ids}))"
+    )
+}
+
+/// Units that rest on these sources alone, or all. What they say is in them, but neither the
+/// questions that led to them, which are the owner's whatever they were about, nor what was judged
+/// of them: reasons and gates name other questions and the files of other notes.
+fn units_resting_on(ids: Option<&str>) -> String {
+    let whole = ids.map_or_else(
+        || "1".to_owned(),
+        |ids| {
+            let shown = shown_by(ids, "rests.chunk_id");
             format!(
-                "EXISTS (SELECT 1 FROM main.passage shown
-                  JOIN main.document part ON part.id = shown.document_id
-                  WHERE shown.chunk_id = {chunk} AND part.source_id IN ({ids}))"
+                "NOT EXISTS (SELECT 1 FROM main.unit_evidence rests
+                  WHERE rests.unit_id = main.unit.id AND NOT {shown})"
             )
-        };
-        narrow("chunk", &shown("main.chunk.id"));
-        // Questions are the owner's, whatever they were about.
-        let whole = format!(
-            "NOT EXISTS (SELECT 1 FROM main.unit_evidence rests
-              WHERE rests.unit_id = main.unit.id AND NOT {})",
-            shown("rests.chunk_id")
-        );
-        sql.push_str(&format!(
-            "CREATE TEMP VIEW unit AS
-             SELECT id, state, title, text, '[]' AS questions, scores, batch, made_ms, trust,
-                    recipe, gates, reason, retrieved, cited, helped, harmed
-             FROM main.unit WHERE {whole};\n"
-        ));
+        },
+    );
+    let mut sql = format!(
+        "CREATE TEMP VIEW unit AS
+         SELECT id, state, title, text, '[]' AS questions, scores, batch, made_ms, trust,
+                recipe, '[]' AS gates, '' AS reason, retrieved, cited, helped, harmed,
+                '[]' AS replaces
+         FROM main.unit WHERE {whole};
+         CREATE TEMP VIEW unit_event AS
+         SELECT id, unit_id, before, after, '' AS reason, at_ms FROM main.unit_event
+         WHERE unit_id IN (SELECT id FROM temp.unit);
+         CREATE TEMP VIEW unit_vector AS SELECT * FROM main.unit_vector
+         WHERE unit_id IN (SELECT id FROM temp.unit) AND part >= (
+           SELECT json_array_length(asked.questions) FROM main.unit asked
+           WHERE asked.id = unit_id);\n"
+    );
+    if ids.is_some() {
         sql.push_str(
             "CREATE TEMP VIEW unit_evidence AS
              SELECT unit_id, chunk_id, quotes, place, coalesce((SELECT path FROM temp.document part
                WHERE part.path = main.unit_evidence.path LIMIT 1), '') AS path
              FROM main.unit_evidence WHERE unit_id IN (SELECT id FROM temp.unit);\n",
-        );
-        sql.push_str(
-            "CREATE TEMP VIEW unit_event AS SELECT * FROM main.unit_event
-             WHERE unit_id IN (SELECT id FROM temp.unit);
-             CREATE TEMP VIEW unit_vector AS SELECT * FROM main.unit_vector
-             WHERE unit_id IN (SELECT id FROM temp.unit) AND part >= (
-               SELECT json_array_length(asked.questions) FROM main.unit asked
-               WHERE asked.id = unit_id);\n",
         );
     }
     sql
@@ -201,4 +235,61 @@ pub fn put_token(transaction: &Transaction<'_>, grant: &Grant, hash: &[u8; 32]) 
 /// [`StoreError::Ledger`].
 pub fn remove_token(transaction: &Transaction<'_>, name: &str) -> Result<bool> {
     Ok(transaction.execute("DELETE FROM token WHERE name = ?1", [name])? > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ledger::Ledger;
+    use super::*;
+
+    const FILLED: &str = "
+        INSERT INTO unit (id, state, title, text, questions, scores, batch, made_ms, gates, reason)
+        VALUES ('u', 'active', 't', 'said', '[\"who?\"]', '{}', 'b', 1, '[1]', 'of /diary.md');
+        INSERT INTO unit_vector VALUES ('u', 'm', 0, x'00'), ('u', 'm', 1, x'00');
+        INSERT INTO unit_change (batch, unit_id, before) VALUES ('b', 'u', '{}');
+        INSERT INTO outbound (at_ms, day, url, model, body, tokens, cost, state)
+        VALUES (1, 0, 'u', 'm', '{}', 7, 0.5, 'answered');";
+
+    /// Counts the rows of `sql` in a part of a ledger.
+    fn count(part: &Ledger, sql: &str) -> u64 {
+        let sql = format!("SELECT count(*) FROM {sql}");
+        part.read(|snapshot| Ok(snapshot.0.query_row(&sql, [], |row| row.get(0))?))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_part_holds_what_units_say_and_not_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+        ledger
+            .write(|transaction| Ok(transaction.execute_batch(FILLED)?))
+            .unwrap();
+        let judged = "unit WHERE questions <> '[]' OR gates <> '[]' OR reason <> ''";
+        let (why, before) = ("unit_event WHERE reason <> ''", "unit_change");
+        for sql in [judged, why, before, "outbound"] {
+            assert_eq!(count(&ledger, sql), 1, "the owner sees {sql}");
+        }
+        let part = |everyones_answers, sources: Option<[SourceId; 1]>| {
+            ledger.seen_by(View {
+                asker: Some("a".into()),
+                everyones_answers,
+                sources: sources.map(BTreeSet::from),
+            })
+        };
+        let (guest, other) = (part(false, Some([SourceId(1)])), part(false, None));
+        let leaving = part(true, Some([SourceId(1)]));
+        for (name, part) in [("guest", &guest), ("other", &other), ("leaving", &leaving)] {
+            assert_eq!(count(part, "unit WHERE text = 'said'"), 1, "{name}");
+            for sql in [judged, why, before, "unit_vector WHERE part = 0"] {
+                assert_eq!(count(part, sql), 0, "{name} sees {sql}");
+            }
+            assert_eq!(count(part, "unit_vector WHERE part = 1"), 1, "{name}");
+        }
+        for part in [&guest, &other] {
+            let left = part.read(|snapshot| snapshot.sent_today(1)).unwrap();
+            assert_eq!(left, (0, crate::store::outbound::Spending::default()));
+        }
+        let left = leaving.read(|snapshot| snapshot.sent_today(1)).unwrap();
+        assert_eq!((left.0, left.1.tokens), (1, 7), "it is the owner who asks");
+    }
 }

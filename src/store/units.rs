@@ -5,7 +5,8 @@
 //! could lag behind. The vectors are kept in memory and read again when the ledger's clock of units
 //! has moved. Events are written by triggers: no change of state goes past them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use rusqlite::Transaction;
@@ -19,7 +20,7 @@ use super::ledger::Snapshot;
 use crate::domain::chunk::ChunkId;
 use crate::domain::gate::Verdict;
 use crate::domain::rank::dot;
-use crate::domain::source::Kind;
+use crate::domain::source::{Kind, SourceId, shown_name};
 use crate::domain::unit::{Quotes, State, Unit, Uses};
 
 /// What happened to a unit.
@@ -44,6 +45,15 @@ pub struct Candidate {
     pub body: serde_json::Value,
     /// When it was asked, milliseconds since 1970.
     pub asked_ms: i64,
+    /// Who asked, where that was not the owner.
+    pub asker: Option<String>,
+}
+
+impl Candidate {
+    /// What was asked.
+    pub fn question(&self) -> String {
+        self.body["question"].as_str().unwrap_or("").to_owned()
+    }
 }
 
 /// What the owner said and did about an answer.
@@ -68,6 +78,8 @@ pub struct Past {
     pub answer: String,
     /// The question.
     pub question: String,
+    /// When it was asked, milliseconds since 1970.
+    pub asked_ms: i64,
     /// Chunks that it cites, in citation order.
     pub cited: Vec<ChunkId>,
     /// What the owner said and did.
@@ -109,6 +121,21 @@ pub struct Origin {
     pub writeback: bool,
     /// Whether others wrote it: its source says so, or what kind of document it is.
     pub outside: bool,
+    /// Its source.
+    pub source: SourceId,
+    /// Its file.
+    pub file: PathBuf,
+}
+
+/// What somebody with the owner's word said of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnersWord {
+    /// Counts up with every verdict.
+    pub number: i64,
+    /// Whether the answer was called good.
+    pub good: bool,
+    /// Units that the answer became, or through which it was found.
+    pub units: Vec<String>,
 }
 
 /// Milliseconds of a day.
@@ -116,7 +143,7 @@ pub(super) const DAY_MS: i64 = 86_400_000;
 
 const UNIT: &str =
     "SELECT id, state, title, text, questions, scores, batch, made_ms, trust, recipe,
-        gates, reason, retrieved, cited, helped, harmed FROM unit";
+        gates, reason, retrieved, cited, helped, harmed, replaces FROM unit";
 
 impl Snapshot<'_> {
     /// Units in this state, or all, the newest first.
@@ -145,29 +172,7 @@ impl Snapshot<'_> {
     }
 
     fn units_by(&self, sql: &str, values: impl rusqlite::Params) -> Result<Vec<Unit>> {
-        let mut statement = self.0.prepare_cached(sql)?;
-        let rows = statement.query_map(values, |row| Ok(unit_of(row)))?;
-        let mut units: Vec<Unit> = Vec::new();
-        for unit in rows {
-            units.push(unit??);
-        }
-        let mut evidence = self.0.prepare_cached(
-            "SELECT chunk_id, path, quotes FROM unit_evidence WHERE unit_id = ?1 ORDER BY place",
-        )?;
-        for unit in &mut units {
-            let rows = evidence.query_map([&unit.id], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))
-            })?;
-            for row in rows {
-                let (chunk, path, sentences) = row?;
-                unit.sources.push(Quotes {
-                    chunk,
-                    path,
-                    sentences: serde_json::from_str(&sentences)?,
-                });
-            }
-        }
-        Ok(units)
+        units_by(self.0, sql, values)
     }
 
     /// What happened to a unit, in order.
@@ -187,12 +192,13 @@ impl Snapshot<'_> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// The answers that led to a unit.
-    pub(crate) fn answers_behind(&self, unit: &str) -> Result<Vec<String>> {
-        let mut statement = self
-            .0
-            .prepare_cached("SELECT answer_id FROM considered WHERE unit_id = ?1 ORDER BY 1")?;
-        let rows = statement.query_map([unit], |row| row.get(0))?;
+    /// The answers that led to a unit, with their questions.
+    pub(crate) fn answers_behind(&self, unit: &str) -> Result<Vec<(String, String)>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT c.answer_id, a.question FROM considered c JOIN answer a ON a.id = c.answer_id
+             WHERE c.unit_id = ?1 ORDER BY 1",
+        )?;
+        let rows = statement.query_map([unit], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
@@ -207,29 +213,38 @@ impl Snapshot<'_> {
 
     /// Answers since then that were not considered yet, oldest first.
     pub(crate) fn unconsidered(&self, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
-        let mut statement = self.0.prepare_cached(
-            "SELECT id, body, asked_ms FROM answer
-             WHERE asked_ms >= ?1 AND id NOT IN (SELECT answer_id FROM considered)
-             ORDER BY asked_ms, id LIMIT ?2",
-        )?;
-        let rows = statement.query_map(params![since_ms, limit], |row| {
-            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?))
-        })?;
-        rows.map(|row| {
-            let (id, body, asked_ms) = row?;
-            Ok(Candidate {
-                id,
-                body: serde_json::from_str(&body)?,
-                asked_ms,
-            })
-        })
-        .collect()
+        let new = "AND id NOT IN (SELECT answer_id FROM considered)";
+        self.candidates(new, since_ms, limit)
     }
 
-    /// What the owner said and did about an answer.
+    /// Answers since then, oldest first.
+    pub(crate) fn asked_since(&self, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
+        self.candidates("", since_ms, limit)
+    }
+
+    fn candidates(&self, clause: &str, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
+        let mut statement = self.0.prepare_cached(&format!(
+            "SELECT id, body, asked_ms, asker FROM answer WHERE asked_ms >= ?1 {clause}
+             ORDER BY asked_ms, id LIMIT ?2"
+        ))?;
+        let mut rows = statement.query(params![since_ms, limit])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(Candidate {
+                id: row.get(0)?,
+                body: serde_json::from_str(&row.get::<_, String>(1)?)?,
+                asked_ms: row.get(2)?,
+                asker: row.get(3)?,
+            });
+        }
+        Ok(found)
+    }
+
+    /// What was said and done about an answer. Only the owner's word is praise.
     pub(crate) fn reception(&self, answer: &str) -> Result<Reception> {
         let mut statement = self.0.prepare_cached(
-            "SELECT verdict, count(*) FROM feedback WHERE answer_id = ?1 GROUP BY verdict
+            "SELECT verdict, count(*) FROM feedback
+             WHERE answer_id = ?1 AND (giver IS NULL OR verdict = 'bad') GROUP BY verdict
              UNION ALL SELECT kind, count(*) FROM signal WHERE answer_id = ?1 GROUP BY kind",
         )?;
         let mut rows = statement.query([answer])?;
@@ -251,27 +266,64 @@ impl Snapshot<'_> {
     /// Questions whose answers were considered and cite what is still visible, the newest first.
     pub(crate) fn past(&self, limit: usize) -> Result<Vec<Past>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT a.id, a.question FROM answer a JOIN considered c ON c.answer_id = a.id
+            "SELECT a.id, a.question, a.asked_ms FROM answer a JOIN considered c ON c.answer_id = a.id
              WHERE EXISTS (SELECT 1 FROM citation WHERE answer_id = a.id)
              AND NOT EXISTS (SELECT 1 FROM citation WHERE answer_id = a.id
                              AND chunk_id NOT IN (SELECT id FROM chunk))
              ORDER BY a.asked_ms DESC, a.id LIMIT ?1",
         )?;
-        let rows = statement.query_map([limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let rows: Vec<(String, String)> = rows.collect::<rusqlite::Result<_>>()?;
+        let rows =
+            statement.query_map([limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let rows: Vec<(String, String, i64)> = rows.collect::<rusqlite::Result<_>>()?;
         let mut cited = self
             .0
             .prepare_cached("SELECT chunk_id FROM citation WHERE answer_id = ?1 ORDER BY n")?;
-        let past = rows.into_iter().map(|(answer, question)| {
+        let past = rows.into_iter().map(|(answer, question, asked_ms)| {
             let chunks = cited.query_map([&answer], |row| row.get(0))?;
             Ok(Past {
                 reception: self.reception(&answer)?,
                 cited: chunks.collect::<rusqlite::Result<_>>()?,
                 answer,
                 question,
+                asked_ms,
             })
         });
         past.collect()
+    }
+
+    /// What was said with the owner's word after the verdict of this number, in that order, and the
+    /// units that it is about.
+    pub(crate) fn owners_words(&self, after: i64) -> Result<Vec<OwnersWord>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT f.id, f.verdict = 'good', a.body, c.unit_id FROM feedback f
+             JOIN answer a ON a.id = f.answer_id LEFT JOIN considered c ON c.answer_id = a.id
+             WHERE f.id > ?1 AND f.giver IS NULL ORDER BY f.id",
+        )?;
+        let mut rows = statement.query([after])?;
+        let mut words = Vec::new();
+        while let Some(row) = rows.next()? {
+            let body: serde_json::Value = serde_json::from_str(&row.get::<_, String>(2)?)?;
+            let citations = body["citations"].as_array().into_iter().flatten();
+            let through = citations.filter_map(|c| c["unit_id"].as_str().map(str::to_owned));
+            let mut units: Vec<String> = row.get::<_, Option<String>>(3)?.into_iter().collect();
+            units.extend(through);
+            units.sort();
+            units.dedup();
+            words.push(OwnersWord {
+                number: row.get(0)?,
+                good: row.get(1)?,
+                units,
+            });
+        }
+        Ok(words)
+    }
+
+    /// The number of the newest verdict with the owner's word; 0 where there is none.
+    pub(crate) fn newest_word(&self) -> Result<i64> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT coalesce(max(id), 0) FROM feedback WHERE giver IS NULL")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
     }
 
     /// Answers that the owner called good (`true`) or bad, in the order in which that was said.
@@ -291,14 +343,17 @@ impl Snapshot<'_> {
     /// Where a chunk stands, once for each document that shows it.
     pub(crate) fn origins(&self, chunk: ChunkId) -> Result<Vec<Origin>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT DISTINCT d.path, d.kind, s.writeback, s.outside FROM passage p
+            "SELECT DISTINCT d.path, d.kind, s.writeback, s.outside, s.id, s.path FROM passage p
              JOIN document d ON d.id = p.document_id JOIN source s ON s.id = d.source_id
              WHERE p.chunk_id = ?1 ORDER BY d.path",
         )?;
         let rows = statement.query_map([chunk], |row| {
             let kind = Kind::named(&row.get::<_, String>(1)?);
+            let path: String = row.get(0)?;
             Ok(Origin {
-                path: row.get(0)?,
+                source: row.get(4)?,
+                file: file_below(&row.get::<_, String>(5)?, &path),
+                path,
                 writeback: row.get(2)?,
                 outside: row.get::<_, bool>(3)? || kind.is_some_and(Kind::is_from_others),
             })
@@ -398,6 +453,41 @@ impl Snapshot<'_> {
     }
 }
 
+/// A file as hits show it.
+fn file_below(root: &str, path: &str) -> PathBuf {
+    PathBuf::from(root).join(shown_name(path))
+}
+
+fn units_by(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<Unit>> {
+    let mut statement = transaction.prepare_cached(sql)?;
+    let rows = statement.query_map(values, |row| Ok(unit_of(row)))?;
+    let mut units: Vec<Unit> = Vec::new();
+    for unit in rows {
+        units.push(unit??);
+    }
+    let mut evidence = transaction.prepare_cached(
+        "SELECT chunk_id, path, quotes FROM unit_evidence WHERE unit_id = ?1 ORDER BY place",
+    )?;
+    for unit in &mut units {
+        let rows = evidence.query_map([&unit.id], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))
+        })?;
+        for row in rows {
+            let (chunk, path, sentences) = row?;
+            unit.sources.push(Quotes {
+                chunk,
+                path,
+                sentences: serde_json::from_str(&sentences)?,
+            });
+        }
+    }
+    Ok(units)
+}
+
 fn unit_of(row: &Row<'_>) -> Result<Unit> {
     let json = |column: usize| -> Result<String> { Ok(row.get(column)?) };
     Ok(Unit {
@@ -420,8 +510,17 @@ fn unit_of(row: &Row<'_>) -> Result<Unit> {
             helped: row.get(14)?,
             harmed: row.get(15)?,
         },
+        replaces: serde_json::from_str(&json(16)?)?,
         sources: Vec::new(),
     })
+}
+
+/// The unit of this id.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn unit(transaction: &Transaction<'_>, id: &str) -> Result<Option<Unit>> {
+    Ok(units_by(transaction, &format!("{UNIT} WHERE id = ?1"), [id])?.pop())
 }
 
 /// Writes a unit with its evidence; one that is there keeps what it was good for.
@@ -431,11 +530,12 @@ fn unit_of(row: &Row<'_>) -> Result<Unit> {
 pub fn put_unit(transaction: &Transaction<'_>, unit: &Unit) -> Result<()> {
     transaction.execute(
         "INSERT INTO unit (id, state, title, text, questions, scores, batch, made_ms, trust, recipe,
-                gates, reason)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                gates, reason, replaces)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
          ON CONFLICT (id) DO UPDATE SET state = excluded.state, title = excluded.title,
            questions = excluded.questions, scores = excluded.scores, gates = excluded.gates,
-           trust = excluded.trust, recipe = excluded.recipe, reason = excluded.reason",
+           trust = excluded.trust, recipe = excluded.recipe, reason = excluded.reason,
+           replaces = excluded.replaces",
         params![
             unit.id,
             unit.state.as_str(),
@@ -448,7 +548,8 @@ pub fn put_unit(transaction: &Transaction<'_>, unit: &Unit) -> Result<()> {
             unit.trust,
             unit.recipe,
             serde_json::to_string(&unit.gates)?,
-            unit.reason
+            unit.reason,
+            serde_json::to_string(&unit.replaces)?
         ],
     )?;
     put_evidence(transaction, &unit.id, &unit.sources)?;
@@ -523,6 +624,31 @@ pub(super) fn make_stale(transaction: &Transaction<'_>, chunk: ChunkId) -> Resul
              AND id IN (SELECT unit_id FROM unit_evidence WHERE chunk_id = ?1)",
         )?
         .execute([chunk])?;
+    Ok(())
+}
+
+/// Makes those units stale that rest on a source whose rules changed.
+pub(super) fn make_stale_of(transaction: &Transaction<'_>, source: SourceId) -> Result<()> {
+    transaction.execute(
+        "UPDATE unit SET state = 'stale', reason = 'the rules of its source changed'
+         WHERE state IN ('shadow', 'active', 'contested')
+         AND id IN (SELECT e.unit_id FROM unit_evidence e
+             JOIN passage p ON p.chunk_id = e.chunk_id
+             JOIN document d ON d.id = p.document_id WHERE d.source_id = ?1)",
+        [source],
+    )?;
+    Ok(())
+}
+
+/// Sets how far a unit is trusted.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn set_trust(transaction: &Transaction<'_>, unit: &str, trust: f32) -> Result<()> {
+    transaction.execute(
+        "UPDATE unit SET trust = ?2 WHERE id = ?1",
+        params![unit, trust],
+    )?;
     Ok(())
 }
 
@@ -714,7 +840,44 @@ pub enum Undo {
     All,
 }
 
-/// Retires what `what` names; returns how many units changed.
+/// Notes what a unit is before a batch changes it, the first time that it does.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn note_before(transaction: &Transaction<'_>, batch: &str, unit: &str) -> Result<()> {
+    let before = self::unit(transaction, unit)?;
+    let before = before.as_ref().map(serde_json::to_string).transpose()?;
+    transaction.execute(
+        "INSERT INTO unit_change (batch, unit_id, before) VALUES (?1, ?2, ?3)
+         ON CONFLICT (batch, unit_id) DO NOTHING",
+        params![batch, unit, before],
+    )?;
+    Ok(())
+}
+
+/// Why a unit went whose sources are those of another one now.
+fn part_of(unit: &str) -> String {
+    format!("became part of unit {unit}")
+}
+
+/// Retires the units that one takes the place of, now that it is in use.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn take_place(transaction: &Transaction<'_>, batch: Option<&str>, unit: &Unit) -> Result<()> {
+    for old in unit.replaces.iter().filter(|old| **old != unit.id) {
+        if let Some(batch) = batch {
+            note_before(transaction, batch, old)?;
+        }
+        move_unit(transaction, old, State::Retired, &part_of(&unit.id))?;
+    }
+    Ok(())
+}
+
+/// Takes back what `what` names; returns how many units changed. What was made is retired. What was
+/// there before says and answers again what it did; where the batch had brought it forward or had
+/// put another unit in its place it goes back to its state, but what a gate has taken out of use
+/// stays out, and so does what the owner has decided.
 ///
 /// # Errors
 /// [`StoreError::Ledger`](super::StoreError::Ledger).
@@ -725,19 +888,156 @@ pub fn undo(transaction: &Transaction<'_>, what: &Undo, reason: &str) -> Result<
         Undo::Since(ms) => ("made_ms >= ?2", ms),
         Undo::All => ("?2 = 0", &0),
     };
-    let changed = transaction.execute(
-        &format!(
-            "UPDATE unit SET state = 'retired', reason = ?1 WHERE state <> 'retired' AND {clause}"
-        ),
-        params![reason, value],
-    )?;
+    let made: Vec<String> = transaction
+        .prepare_cached(&format!(
+            "SELECT id FROM unit WHERE ?1 = ?1 AND state <> 'retired' AND {clause}"
+        ))?
+        .query_map(params![reason, value], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for unit in &made {
+        retire(transaction, unit, reason)?;
+    }
+    let mut changed: HashSet<String> = made.into_iter().collect();
+    let mut touched = changed.clone();
+    for before in changes(transaction, what)? {
+        touched.insert(before.id.clone());
+        if put_back(transaction, &before, reason)? {
+            changed.insert(before.id);
+        }
+    }
+    if *what != Undo::All {
+        for unit in &touched {
+            changed.extend(bring_back(transaction, unit)?);
+        }
+    }
     if let Undo::Batch(id) = what {
         transaction.execute(
             "UPDATE batch SET state = 'rolled_back', reason = ?2 WHERE id = ?1",
             [id.as_str(), reason],
         )?;
     }
-    Ok(changed)
+    Ok(changed.len())
+}
+
+fn retire(transaction: &Transaction<'_>, unit: &str, reason: &str) -> Result<()> {
+    transaction
+        .prepare_cached("UPDATE unit SET state = 'retired', reason = ?2 WHERE id = ?1")?
+        .execute([unit, reason])?;
+    Ok(())
+}
+
+/// What units were before the batches in question, each as it was before the first of them.
+fn changes(transaction: &Transaction<'_>, what: &Undo) -> Result<Vec<Unit>> {
+    let (clause, value): (_, &dyn ToSql) = match what {
+        Undo::Unit(_) | Undo::All => return Ok(Vec::new()),
+        Undo::Batch(id) => ("batch = ?1", id),
+        Undo::Since(ms) => ("at_ms >= ?1", ms),
+    };
+    let sql = format!("SELECT unit_id, before FROM unit_change WHERE {clause} ORDER BY id");
+    let mut statement = transaction.prepare_cached(&sql)?;
+    let mut rows = statement.query([value])?;
+    let (mut seen, mut found) = (HashSet::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let first = seen.insert(row.get::<_, String>(0)?);
+        if let Some(before) = row.get::<_, Option<String>>(1)?.filter(|_| first) {
+            found.push(serde_json::from_str(&before)?);
+        }
+    }
+    Ok(found)
+}
+
+/// How the reasons of the owner's decisions begin.
+pub const BY_OWNER: &str = "the owner";
+
+/// Makes a unit again what it was; says whether that changed anything.
+fn put_back(transaction: &Transaction<'_>, before: &Unit, reason: &str) -> Result<bool> {
+    let Some(now) = unit(transaction, &before.id)? else {
+        return Ok(false);
+    };
+    // How far a unit has come; what is out of use stays out.
+    let rank = |state: State| match state {
+        State::Retired | State::Stale => 0,
+        State::Contested => 1,
+        State::Shadow => 2,
+        State::Active => 3,
+    };
+    let decided = now.reason.starts_with(BY_OWNER);
+    let forward = rank(now.state) > rank(before.state) && !decided;
+    let (state, reason) = if forward {
+        (before.state, reason)
+    } else {
+        (now.state, now.reason.as_str())
+    };
+    let anew = Unit {
+        state,
+        reason: reason.to_owned(),
+        uses: now.uses,
+        ..before.clone()
+    };
+    if anew == now {
+        return Ok(false);
+    }
+    if anew.questions.len() < now.questions.len() {
+        // The vectors of the questions that came later; the last one is of what it says.
+        transaction.execute(
+            "DELETE FROM unit_vector WHERE unit_id = ?1 AND part >= ?2 AND part < ?3",
+            params![before.id, anew.questions.len(), now.questions.len()],
+        )?;
+    }
+    put_unit(transaction, &anew)?;
+    Ok(true)
+}
+
+/// Units that another one took the place of are what they were before, where it is out of use.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn bring_back(transaction: &Transaction<'_>, unit: &str) -> Result<Vec<String>> {
+    let active: bool = transaction
+        .prepare_cached("SELECT 1 FROM unit WHERE id = ?1 AND state = 'active'")?
+        .exists([unit])?;
+    if active {
+        return Ok(Vec::new());
+    }
+    let why = part_of(unit);
+    let mut statement = transaction.prepare_cached(
+        "SELECT u.id, (SELECT e.before FROM unit_event e
+                       WHERE e.unit_id = u.id AND e.reason = ?1 ORDER BY e.id DESC LIMIT 1)
+         FROM unit u WHERE u.state = 'retired' AND u.reason = ?1",
+    )?;
+    let rows = statement.query_map([&why], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?))
+    })?;
+    let old: Vec<(String, Option<String>)> = rows.collect::<rusqlite::Result<_>>()?;
+    let reason = format!("unit {unit}, which took its place, is out of use");
+    for (id, before) in &old {
+        let before = before.as_deref().and_then(State::named);
+        transaction
+            .prepare_cached("UPDATE unit SET state = ?2, reason = ?3 WHERE id = ?1")?
+            .execute(params![
+                id,
+                before.unwrap_or(State::Shadow).as_str(),
+                reason
+            ])?;
+        stale_if_gone(transaction, id)?;
+    }
+    Ok(old.into_iter().map(|(id, _)| id).collect())
+}
+
+/// Sets the numbers of a unit's gates.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn set_scores(
+    transaction: &Transaction<'_>,
+    unit: &str,
+    scores: &BTreeMap<String, f32>,
+) -> Result<()> {
+    transaction.execute(
+        "UPDATE unit SET scores = ?2 WHERE id = ?1",
+        params![unit, serde_json::to_string(scores)?],
+    )?;
+    Ok(())
 }
 
 /// Which units a search may use.

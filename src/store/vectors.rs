@@ -54,6 +54,7 @@ pub(super) struct Vectors {
     runtime: Option<tokio::runtime::Runtime>,
     folder: PathBuf,
     dimensions: usize,
+    exact_rows: usize,
     table: Table,
     rows: Arc<RwLock<Resident>>,
     writes: std::sync::atomic::AtomicU32,
@@ -93,12 +94,26 @@ impl Vectors {
             runtime: Some(runtime),
             folder: folder.to_owned(),
             dimensions,
+            exact_rows,
             table,
             rows: Arc::new(RwLock::new(rows)),
             writes: std::sync::atomic::AtomicU32::new(0),
             damaged,
             making: Mutex::default(),
         })
+    }
+
+    /// Reads what another process has written since.
+    ///
+    /// # Errors
+    /// [`StoreError::Vectors`].
+    pub(super) fn reload(&self) -> Result<()> {
+        let anew = self.block_on(async {
+            self.table.checkout_latest().await?;
+            load(&self.table, self.dimensions, self.exact_rows).await
+        })?;
+        *self.write_rows() = anew.0;
+        Ok(())
     }
 
     /// Rows that did not match their hash when the index was opened.

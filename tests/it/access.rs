@@ -1,6 +1,8 @@
 //! Named tokens: what each may do, and that what it may not see is not there and leaves no trace.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use serde_json::{Value, json};
 
@@ -312,11 +314,11 @@ fn what_a_token_may_not_see_does_not_shape_what_it_finds() {
     for unit in units.as_array().unwrap() {
         decide(unit, "approve");
     }
+    why_is_the_owners(&home, &guest);
     // What was learned of the notes that may be seen is seen, but not who asked what.
     let learned = guest.get("/v1/units").1["units"].clone();
     assert!(learned.as_array().unwrap().len() < units.as_array().unwrap().len());
     for unit in learned.as_array().unwrap() {
-        assert_eq!(unit["questions"], json!([]));
         decide(unit, "retire");
     }
     for (query, before) in queries.iter().zip(&alone) {
@@ -332,4 +334,171 @@ fn what_a_token_may_not_see_does_not_shape_what_it_finds() {
     }
     assert_eq!(answer["answer"], again["answer"]);
     assert_eq!(answer["citations"], again["citations"]);
+}
+
+/// What led to a unit, and what was judged of it, names questions of others and other notes.
+fn why_is_the_owners(home: &Home, guest: &Holder<'_>) {
+    let service = guest.service;
+    let ledger = rusqlite::Connection::open(home.path("home").join("ledger.sqlite")).unwrap();
+    ledger
+        .execute("UPDATE unit SET reason = 'as /diary/tree.md says'", [])
+        .unwrap();
+    let event = "INSERT INTO unit_event (unit_id, before, after, reason)
+                 SELECT id, state, state, reason FROM unit";
+    ledger.execute(event, []).unwrap();
+    let units = service.get("/v1/units").1["units"].clone();
+    let first = &units[0];
+    for (part, nothing) in [
+        ("questions", json!([])),
+        ("gates", json!([])),
+        ("reason", json!("")),
+    ] {
+        assert_ne!(first[part], nothing, "the owner sees {part}");
+    }
+    let all = holder(home, service, &["all"]);
+    let listed = all.get("/v1/units").1["units"].clone();
+    assert_eq!(
+        listed.as_array().unwrap().len(),
+        units.as_array().unwrap().len()
+    );
+    for (who, listed) in [
+        (&all, listed),
+        (guest, guest.get("/v1/units").1["units"].clone()),
+    ] {
+        for unit in listed.as_array().unwrap() {
+            let path = format!("/v1/units/{}", unit["id"].as_str().unwrap());
+            let (code, story) = who.get(&path);
+            assert_eq!(code, 200, "{story}");
+            for unit in [unit, &story["unit"]] {
+                assert_eq!(unit["questions"], json!([]));
+                assert_eq!(unit["gates"], json!([]));
+                assert_eq!(unit["reason"], "");
+            }
+            for event in story["events"].as_array().unwrap() {
+                assert_eq!(event["reason"], "", "{story}");
+            }
+            assert!(
+                service
+                    .get(&path)
+                    .1
+                    .to_string()
+                    .contains("as /diary/tree.md says")
+            );
+        }
+    }
+}
+
+#[test]
+fn how_much_there_is_is_told_to_who_may_see_everything() {
+    let (home, service) = two_sources();
+    add_diary(&home);
+    let requests = "coho_request_seconds_count{route=\"/v1/status\",status=\"200\"} ";
+    assert_eq!(service.get("/v1/status").0, 200);
+    let open = service.agent.get(format!("{}/metrics", service.address));
+    let guest = holder(&home, &service, &["guest", "--source", "1"]);
+    let reader = holder(&home, &service, &["reader", "--right", "read"]);
+    for (code, told) in [
+        read(open.call()),
+        guest.get("/metrics"),
+        reader.get("/metrics"),
+    ] {
+        let told = told.as_str().unwrap();
+        assert_eq!(code, 200, "{told}");
+        assert!(told.contains(requests), "{told}");
+        for gauge in [
+            "coho_documents",
+            "coho_chunks",
+            "coho_units",
+            "coho_disk_bytes",
+        ] {
+            assert!(!told.contains(gauge), "{told}");
+        }
+    }
+    let admin = holder(&home, &service, &["admin", "--right", "admin"]);
+    for (code, told) in [service.get("/metrics"), admin.get("/metrics")] {
+        let told = told.as_str().unwrap();
+        assert_eq!(code, 200, "{told}");
+        assert!(
+            told.contains("coho_documents 5\n") && told.contains(requests),
+            "{told}"
+        );
+    }
+    home.json(&["token", "revoke", "admin"]);
+    assert_eq!(admin.get("/metrics").0, 401);
+}
+
+/// `coho mcp` for the holder of a token.
+struct Agent {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Agent {
+    fn start(home: &Home, name: &str) -> Self {
+        let mut command = home.command();
+        let command = command.args(["mcp", "--as", name]);
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = pipes.stderr(Stdio::piped()).spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut agent = Self {
+            child,
+            stdin,
+            stdout,
+        };
+        let hello = json!({
+            "protocolVersion": "2025-06-18",
+            "capabilities": {},
+            "clientInfo": { "name": "test", "version": "1" },
+        });
+        let said = agent.ask("initialize", &hello);
+        assert_eq!(said["result"]["serverInfo"]["name"], "coho", "{said}");
+        let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+        writeln!(agent.stdin, "{ready}").unwrap();
+        agent
+    }
+
+    fn ask(&mut self, method: &str, params: &Value) -> Value {
+        let message = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        writeln!(self.stdin, "{message}").unwrap();
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"))
+    }
+}
+
+#[test]
+fn who_was_revoked_is_served_no_more() {
+    let home = Home::new();
+    home.write(
+        "boat.md",
+        "# Boat\n\nThe mast of the boat is 9 metres high.\n",
+    );
+    home.add();
+    let give = || home.json(&["token", "add", "agent", "--source", "1"]);
+    let take = || home.json(&["token", "revoke", "agent"]);
+    give();
+    for given_anew in [false, true] {
+        let mut agent = Agent::start(&home, "agent");
+        let listed = agent.ask("tools/list", &json!({}));
+        assert!(listed["result"]["tools"].is_array(), "{listed}");
+        take();
+        if given_anew {
+            give();
+        }
+        let refused = agent.ask("tools/list", &json!({}));
+        let said = refused["error"]["message"].as_str().unwrap();
+        assert!(said.contains("taken back"), "{refused}");
+        // It ends by itself, though its input is open.
+        let Agent { child, stdin, .. } = agent;
+        let ended = child.wait_with_output().unwrap();
+        drop(stdin);
+        assert_eq!(ended.status.code(), Some(1));
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert!(said.contains("`agent` was taken back"), "{said}");
+        if !given_anew {
+            give();
+        }
+    }
 }

@@ -38,6 +38,11 @@ type Script = Vec<Vec<(&'static str, f32)>>;
 /// A model server that says one text of the script after the other, and the last again and again.
 /// Gives its settings.
 fn scripted(script: Script) -> String {
+    scripted_to(script, "stop")
+}
+
+/// The same, with what ends each text: "stop" or "length".
+fn scripted_to(script: Script, reason: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     let serve = move || {
@@ -52,7 +57,8 @@ fn scripted(script: Script) -> String {
                     "logprobs": {"content": [{"logprob": log_prob}]}});
                 answer += &format!("data: {}\n\n", json!({"choices": [choice]}));
             }
-            answer += "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+            let end = json!({"choices": [{"delta": {}, "finish_reason": reason}]});
+            answer += &format!("data: {end}\n\n");
             answer += "data: [DONE]\n\n";
             let _ = stream.write_all(answer.as_bytes());
         }
@@ -183,17 +189,102 @@ fn a_draft_that_the_model_is_not_sure_of_is_not_told() {
 }
 
 #[test]
+fn a_draft_with_an_invented_detail_is_not_told() {
+    let wrong = "The boiler was serviced by Frau Adler in June 2023.";
+    let home = home_with(vec![vec![(wrong, -0.1)]]);
+    let answer = ask(&home, "Who serviced the boiler?", &[]);
+    let text = answer["answer"].as_str().unwrap();
+    assert!(
+        text.starts_with("From your notes: “") && !text.contains("June"),
+        "{text}"
+    );
+}
+
+#[test]
 fn flare_searches_where_the_model_was_not_sure() {
     let home = home_with(vec![
-        vec![("It was", -0.1), (" Dragan", -3.0), (".", -0.1)],
-        vec![("It was Frau Adler.", -3.0)],
-        vec![("It was Frau Adler.", -3.0)],
+        vec![
+            ("The shed is painted green", -0.1),
+            (" by Dragan", -3.0),
+            (".", -0.1),
+        ],
+        vec![("The shed is painted green.", -3.0)],
     ]);
-    let answer = ask(&home, "Who serviced the boiler?", &["--strategy", "flare"]);
-    assert_eq!(answer["answer"], "It was Frau Adler. [1]");
+    let flare = ["--strategy", "flare", "--k", "1"];
+    let answer = ask(&home, "Who serviced the boiler?", &flare);
+    assert_eq!(
+        answer["answer"], "The shed is painted green. [1]",
+        "{answer}"
+    );
     assert_eq!(
         kinds(&answer),
         ["retrieve", "judge", "draft", "search-again", "draft"]
+    );
+}
+
+#[test]
+fn flare_tells_what_it_wrote_where_nothing_more_is_found() {
+    // All that there is was read already; and where no word is sure, there is nothing to look for.
+    let check = |token: &'static str, steps: &[&str], expected: &str| {
+        let script = vec![
+            vec![(token, -0.1), (" Dragan", -3.0), (".", -0.1)],
+            vec![("It was Frau Adler.", -0.1)],
+        ];
+        let home = home_with(script);
+        let answer = ask(&home, "Who serviced the boiler?", &["--strategy", "flare"]);
+        assert_eq!(answer["answer"], expected, "{answer}");
+        assert_eq!(kinds(&answer), steps);
+    };
+    let (found, none) = (
+        ["retrieve", "judge", "draft", "search-again"],
+        ["retrieve", "judge", "draft"],
+    );
+    check("The green shed", &found, "The green shed Dragan. [?]");
+    check("It was", &none, "It was Dragan. [?]");
+}
+
+#[test]
+fn notes_that_speak_of_something_else_are_no_answer() {
+    let home = home();
+    let refused = |question: &str| {
+        let answer = ask(&home, question, &[]);
+        let steps = answer["steps"].as_array().unwrap().clone();
+        let weigh = steps.iter().find(|step| step["kind"] == "weigh").unwrap();
+        let doubts = weigh["seen"].as_object().unwrap().iter();
+        let doubts = doubts.filter(|(name, value)| name.starts_with("doubt_") && **value == 1.0);
+        let doubts: Vec<String> = doubts.map(|(name, _)| name.clone()).collect();
+        let why = steps.last().unwrap()["outcome"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        (answer["abstained"] == true, doubts, why)
+    };
+    let (abstained, doubts, why) = refused("Who serviced the boiler in May 2019?");
+    assert!(abstained, "{why}");
+    assert_eq!(doubts, ["doubt_number"]);
+    let expected = "the notes speak of something else: no sentence near holds 2019";
+    assert_eq!(why, expected);
+    let (abstained, doubts, why) = refused("Who serviced the boiler in May 2023?");
+    assert!(!abstained && doubts.is_empty(), "{why}");
+}
+
+#[test]
+fn a_form_that_is_cut_off_is_an_error() {
+    let home = home();
+    let settings = scripted_to(vec![vec![("{\"who\": ", -0.1)]], "length");
+    fs::write(home.path("config.toml"), settings).unwrap();
+    let service = home.serve();
+    let form = json!({ "name": "who", "schema": { "type": "object" } });
+    let body = json!({
+        "model": "coho",
+        "messages": [{ "role": "user", "content": "Who serviced the boiler?" }],
+        "response_format": { "type": "json_schema", "json_schema": form },
+    });
+    let (code, problem) = service.post("/v1/chat/completions", &body);
+    assert_eq!(
+        (code, &problem["code"]),
+        (400, &json!("answer_cut_off")),
+        "{problem}"
     );
 }
 
@@ -209,6 +300,12 @@ fn yes_and_no_are_marked_unless_a_sentence_says_so() {
     };
     check("Is the shed painted green?", "Yes. [1]", true);
     check("Is the cellar door locked?", "No. [1]", true);
+    check("Isn't the shed painted green?", "Yes. [1]", true);
+    check(
+        "Is it true that the shed is painted green?",
+        "Yes. [1]",
+        true,
+    );
     check(
         "Was the boiler serviced by a plumber?",
         "Yes, it seems. [?]",

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use crate::kit::{Home, Service};
+use crate::service::NOBODY_THERE;
 
 fn home() -> Home {
     let home = Home::new();
@@ -145,6 +146,132 @@ fn what_chat_cannot_do_is_said() {
     assert_eq!(code, 400);
     let (code, _) = service.post("/v1/embeddings", &json!({ "model": "ada", "input": "a" }));
     assert_eq!(code, 404);
+    let body = json!({ "model": "coho", "n": 2, "messages": [user("Who painted the shed?")] });
+    let (code, problem) = chat(body);
+    assert_eq!((code, &problem["code"]), (400, &json!("bad_n")));
+    // Tokens of another model, and vectors of another length.
+    for (more, said) in [
+        (json!({ "input": [[1, 2], [3]] }), "bad_input"),
+        (json!({ "input": [1, 2] }), "bad_input"),
+        (json!({ "input": "a", "dimensions": 64 }), "bad_dimensions"),
+    ] {
+        let mut body = json!({ "model": "coho" });
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let (code, problem) = service.post("/v1/embeddings", &body);
+        assert_eq!((code, &problem["code"]), (400, &json!(said)), "{problem}");
+        assert!(problem["hint"].is_string(), "{problem}");
+    }
+}
+
+#[test]
+fn errors_are_said_in_the_words_that_clients_look_for() {
+    let home = home();
+    let service = home.serve();
+    let no_question = json!({ "model": "coho", "messages": [] });
+    let said = [
+        service.post("/v1/chat/completions", &no_question),
+        service.post("/v1/embeddings", &json!({ "model": "ada", "input": "a" })),
+        service.post("/v1/embeddings", &json!({ "input": "a" })),
+        service.get("/v1/models/gpt-4o"),
+    ];
+    for (code, problem) in said {
+        let error = &problem["error"];
+        assert_eq!(error["code"], problem["code"], "{problem}");
+        assert_eq!(error["type"], "invalid_request_error", "{problem}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(error["message"].as_str().unwrap().starts_with(detail));
+        assert!(error.as_object().unwrap().contains_key("param"));
+        assert!(code >= 400 && problem["request_id"].is_string());
+    }
+    let (_, elsewhere) = service.get("/v1/documents/999");
+    assert!(elsewhere.get("error").is_none(), "{elsewhere}");
+    let nobody = service.agent.get(format!("{}/v1/models", service.address));
+    let mut nobody = nobody.call().unwrap();
+    let problem: Value =
+        serde_json::from_str(&nobody.body_mut().read_to_string().unwrap()).unwrap();
+    assert_eq!(problem["error"]["type"], "authentication_error");
+}
+
+#[test]
+fn null_is_as_good_as_nothing() {
+    let home = home();
+    let service = home.serve();
+    let body = json!({
+        "model": "coho-extractive", "n": null, "stream": null, "response_format": null,
+        "messages": [user("How high is the mast of the boat?")],
+    });
+    let (code, answer) = service.post("/v1/chat/completions", &body);
+    assert_eq!((code, &answer["object"]), (200, &json!("chat.completion")));
+    let body = json!({
+        "model": "coho-extractive", "stream": true, "stream_options": { "include_usage": null },
+        "messages": [user("How high is the mast of the boat?")],
+    });
+    let text = text_of(&service, "/v1/chat/completions", &body);
+    assert!(
+        text.contains("9 metres") && !text.contains("\"usage\""),
+        "{text}"
+    );
+    let body =
+        json!({ "model": "coho", "input": "a", "encoding_format": null, "dimensions": null });
+    let (code, found) = service.post("/v1/embeddings", &body);
+    assert_eq!(code, 200, "{found}");
+    assert!(found["data"][0]["embedding"].is_array());
+}
+
+#[test]
+fn a_stream_that_cannot_begin_is_refused_with_a_status() {
+    let home = home();
+    std::fs::write(home.path("config.toml"), NOBODY_THERE).unwrap();
+    let service = home.serve();
+    for stream in [false, true] {
+        let body = json!({
+            "model": "coho-naive", "stream": stream,
+            "messages": [user("How high is the mast of the boat?")],
+        });
+        let (code, problem) = service.post("/v1/chat/completions", &body);
+        assert_eq!(code, 503, "{problem}");
+        assert_eq!(problem["error"]["code"], "model_server_unreachable");
+        assert_eq!(problem["error"]["type"], "server_error");
+    }
+}
+
+#[test]
+fn a_model_is_told_of_by_its_name() {
+    let home = home();
+    let service = home.serve();
+    for id in ["coho", "coho-naive", "all-minilm-l6-v2"] {
+        let (code, model) = service.get(&format!("/v1/models/{id}"));
+        assert_eq!(
+            (code, &model["id"], &model["object"]),
+            (200, &json!(id), &json!("model"))
+        );
+    }
+    let (code, problem) = service.get("/v1/models/gpt-4o");
+    assert_eq!((code, &problem["code"]), (404, &json!("not_found")));
+}
+
+#[test]
+fn cited_files_have_urls_that_lead_there() {
+    let home = Home::new();
+    home.write(
+        "my boat #1 (50 %).md",
+        "# Boat\n\nThe mast of the boat is 9 metres high.\n",
+    );
+    home.add();
+    let service = home.serve();
+    let body = json!({
+        "model": "coho-extractive",
+        "messages": [user("How high is the mast of the boat?")],
+    });
+    let (_, answer) = service.post("/v1/chat/completions", &body);
+    let annotation = &answer["choices"][0]["message"]["annotations"][0]["url_citation"];
+    let url = annotation["url"].as_str().unwrap();
+    assert!(
+        url.ends_with("/my%20boat%20%231%20%2850%20%25%29.md#L3-L3"),
+        "{url}"
+    );
 }
 
 #[test]
@@ -244,6 +371,7 @@ fn the_page_runs_nothing_but_its_own() {
     let mut metrics = service
         .agent
         .get(format!("{}/metrics", service.address))
+        .header("Authorization", format!("Bearer {}", service.token))
         .call()
         .unwrap();
     let text = metrics.body_mut().read_to_string().unwrap();

@@ -51,6 +51,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
         ("eval-scale", of::<output::ScaleTable>()),
         ("eval-tune", of::<output::TuningTable>()),
         ("import", of::<coho::import::Imported>()),
+        ("forget", of::<coho::store::erase::Erased>()),
         ("service", of::<output::ServiceState>()),
         ("backup", of::<coho::store::backup::Description>()),
         ("models-list", of::<output::ModelList>()),
@@ -154,6 +155,7 @@ fn what_is_printed_fits_its_schema() {
     check("models-list", &home.json(&["models", "list"]));
     check("models-use", &home.json(&["models", "use", "none"]));
     check("sources-remove", &home.json(&["sources", "remove", "1"]));
+    check("forget", &home.json(&["forget", "--all"]));
     check("error", &home.run(&["search", "", "--json"]).json());
 }
 

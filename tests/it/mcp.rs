@@ -166,6 +166,37 @@ fn tools_and_resources_over_stdio() {
 }
 
 #[test]
+fn null_is_as_good_as_nothing_and_any_path_that_a_hit_names_can_be_read() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let home = home();
+    let name = OsStr::from_bytes(b"gar\xe7on.md");
+    let note = "# Waiter\n\nThe waiter is called Pierre.\n";
+    fs::write(home.notes().join(name), note).unwrap();
+    home.add();
+    let mut client = Client::start(&home, &[]);
+    let query = json!({
+        "query": "waiter Pierre", "k": null, "source": null, "literal": null, "rerank": null,
+        "explain": null,
+    });
+    let found = client.call("search", &query);
+    let hit = &found["structuredContent"]["hits"][0];
+    let path = hit["path"].as_str().unwrap();
+    assert!(path.ends_with("/gar\\xE7on.md"), "{path}");
+    let which = json!({ "path": path, "id": null, "skip": null });
+    let whole = client.call("get_document", &which);
+    assert!(text(&whole).contains("Pierre"), "{whole}");
+    let missing = json!({ "path": path.replace("xE7", "xE8") });
+    let missing = client.call("get_document", &missing);
+    assert!(text(&missing).contains("there is no document"), "{missing}");
+    let asked = json!({ "query": "Who painted the shed?", "strategy": null, "no_units": null });
+    let answer = client.call("ask", &asked);
+    assert!(text(&answer).contains("Oskar"), "{answer}");
+    assert_eq!(client.end(), Some(0));
+}
+
+#[test]
 fn what_is_wrong_is_said_so_that_a_model_can_do_better() {
     let home = home();
     home.add();

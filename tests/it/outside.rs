@@ -234,6 +234,14 @@ fn it_is_off_and_the_owners_alone() {
     let plain = home("http://models.example.org/v1", "");
     let ran = plain.run(&["ask", QUESTION, "--remote"]);
     assert!(ran.stderr.contains("not encrypted"), "{}", ran.stderr);
+    // A number is an address, and a model server in the language model's place is no exception.
+    for url in ["http://models.example.org/v1", "http://134744072/v1"] {
+        let text = format!("[models.server]\nurl = \"{url}\"\nmodel = \"far\"\n");
+        fs::write(plain.path("config.toml"), text).unwrap();
+        let ran = plain.run(&["ask", QUESTION]);
+        assert_eq!(ran.code, 1);
+        assert!(ran.stderr.contains("not encrypted"), "{}", ran.stderr);
+    }
 
     let home = home(&url, "");
     let service = home.serve();
@@ -251,4 +259,41 @@ fn it_is_off_and_the_owners_alone() {
     let (status, left) = service.get("/v1/status/left");
     assert_eq!((status, &left["requests"]), (200, &1.into()));
     assert_eq!(editor.get("/v1/status/left").0, 403);
+    let nothing = json!({"tokens": 0, "cost": 0.0});
+    let nothing = json!({"requests": 0, "today": nothing, "limits": nothing});
+    for (status, spent) in [
+        (service.get("/v1/status").1, true),
+        (editor.get("/v1/status").1, false),
+    ] {
+        assert_eq!(status["network"]["left"] != nothing, spent, "{status:#}");
+    }
+}
+
+#[test]
+fn what_never_leaves_is_not_read_aloud_by_another_machine() {
+    let home = home("", "");
+    let kept = home.path("diary");
+    fs::create_dir_all(&kept).unwrap();
+    let note = "# The quarry\n\nOskar walks to the old quarry each Monday.\n";
+    fs::write(kept.join("quarry.md"), note).unwrap();
+    home.json(&["add", kept.to_str().unwrap(), "--never-leaves"]);
+    // There is no such machine: what is sent there does not arrive.
+    let text = "[speech]\nurl = \"http://no-such-voice.invalid.local/v1\"\n";
+    fs::write(home.path("config.toml"), text).unwrap();
+    let aloud = |question: &str| {
+        let asked = ["ask", question, "--strategy", "extractive", "--speak"];
+        let ran = home.run(&asked);
+        assert_eq!(ran.code, 1, "{}", ran.stdout);
+        ran
+    };
+    let refused = aloud("Where does Oskar walk each Monday?");
+    assert!(refused.stdout.contains("quarry"), "it is told all the same");
+    assert!(
+        refused.stderr.contains("never leaves"),
+        "{}",
+        refused.stderr
+    );
+    let sent = aloud(QUESTION);
+    assert!(!sent.stderr.contains("never leaves"), "{}", sent.stderr);
+    assert!(sent.stderr.contains("does not answer"), "{}", sent.stderr);
 }

@@ -313,6 +313,44 @@ fn what_is_asked_and_noted_is_not_in_the_logs() {
     );
 }
 
+#[test]
+fn no_note_is_put_in_the_place_of_what_is_away() {
+    let home = Home::new();
+    home.write("train.md", "# Train\n\nThe night train to Rome.\n");
+    home.json(&["add", home.notes().to_str().unwrap(), "--notes"]);
+    let service = home.serve();
+    let note = json!({ "title": "Tyres", "text": "The tyres are at Holm's." });
+    let params = json!({ "name": "remember", "arguments": note });
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+    let remember = || {
+        let request = service.agent.post(format!("{}/mcp", service.address));
+        let request = request
+            .header("Authorization", format!("Bearer {}", service.token))
+            .header("Accept", "application/json, text/event-stream")
+            .header("MCP-Protocol-Version", "2025-06-18");
+        let mut response = request.send_json(&call).unwrap();
+        response.body_mut().read_to_string().unwrap()
+    };
+    let kept = remember();
+    assert!(kept.contains("written to"), "{kept}");
+    let (notes, aside) = (home.notes(), home.path("aside"));
+    fs::rename(&notes, &aside).unwrap();
+    let refused = remember();
+    assert!(refused.contains("takes no note at present"), "{refused}");
+    assert!(!notes.exists());
+    // The place on which it was mounted, and nothing there.
+    fs::create_dir(&notes).unwrap();
+    assert_ne!(service.post("/v1/sources/1/sync", &json!({})).0, 200);
+    let refused = remember();
+    assert!(refused.contains("takes no note at present"), "{refused}");
+    assert_eq!(fs::read_dir(&notes).unwrap().count(), 0);
+    fs::remove_dir(&notes).unwrap();
+    fs::rename(&aside, &notes).unwrap();
+    assert_eq!(service.post("/v1/sources/1/sync", &json!({})).0, 200);
+    let kept = remember();
+    assert!(kept.contains("written to"), "{kept}");
+}
+
 /// Values of a problem that come from a client do not become part of a page.
 #[test]
 fn problems_are_never_pages() {

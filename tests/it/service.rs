@@ -52,6 +52,23 @@ fn events(service: &Service, question: &str) -> Vec<(String, Value)> {
     events
 }
 
+/// Settings with a model server where nobody listens.
+pub(crate) const NOBODY_THERE: &str =
+    "[models.server]\nurl = \"http://127.0.0.1:9/v1\"\nmodel = \"x\"\n";
+
+/// Asks with what the client accepts; the status, the kind of the answer, and the answer.
+fn asked(service: &Service, body: &Value, accepts: &str) -> (u16, String, String) {
+    let request = service.agent.post(format!("{}/v1/ask", service.address));
+    let request = request
+        .header("Authorization", format!("Bearer {}", service.token))
+        .header("Accept", accepts);
+    let mut response = request.send_json(body).unwrap();
+    let kind = response.headers()["content-type"].to_str().unwrap();
+    let kind = kind.to_owned();
+    let text = response.body_mut().read_to_string().unwrap();
+    (response.status().as_u16(), kind, text)
+}
+
 #[test]
 fn only_the_owner_may_ask() {
     let (_home, service) = served();
@@ -222,6 +239,107 @@ fn the_service_follows_the_folder() {
     });
     let status = service.get("/v1/status").1;
     assert_eq!(status["documents"], 2, "{status}");
+}
+
+#[test]
+fn who_says_whether_to_stream_is_heard_before_what_they_accept() {
+    let (_home, service) = served();
+    let kind = |stream: Value, accepts: &str| {
+        let question = "When does the night train to Rome leave?";
+        let body = json!({ "question": question, "strategy": "extractive", "stream": stream });
+        let (code, kind, text) = asked(&service, &body, accepts);
+        assert_eq!(code, 200, "{text}");
+        kind
+    };
+    let (events, whole) = ("text/event-stream", "application/json");
+    assert_eq!(kind(json!(false), events), whole);
+    assert_eq!(kind(json!(null), events), events);
+    assert_eq!(kind(json!(null), whole), whole);
+    assert_eq!(kind(json!(true), whole), events);
+}
+
+#[test]
+fn a_stream_that_cannot_begin_is_refused_with_a_status() {
+    let (home, service) = served();
+    let question = "When does the night train to Rome leave?";
+    let refused = |service: &Service, more: Value, expected: u16, code: &str| {
+        for stream in [false, true] {
+            let mut body = json!({ "question": question, "stream": stream });
+            body.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            let (status, kind, text) = asked(service, &body, "*/*");
+            assert_eq!(
+                (status, kind.as_str()),
+                (expected, "application/problem+json")
+            );
+            let problem: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(problem["code"], code, "{problem}");
+        }
+    };
+    refused(&service, json!({ "k": 0 }), 400, "bad_k");
+    refused(&service, json!({ "source": 99 }), 404, "no_such_source");
+    refused(&service, json!({ "remote": true }), 400, "remote_off");
+    assert_eq!(service.stop(), 0);
+    // A model server that is not there is not our fault.
+    fs::write(home.path("config.toml"), NOBODY_THERE).unwrap();
+    let service = home.serve();
+    let naive = json!({ "strategy": "naive" });
+    refused(&service, naive, 503, "model_server_unreachable");
+    assert_eq!(service.stop(), 0);
+    let ran = home.run(&["ask", question, "--strategy", "naive", "--json"]);
+    assert_eq!(
+        (ran.code, ran.json()["error"]["code"].as_str()),
+        (1, Some("model_server_unreachable"))
+    );
+}
+
+#[test]
+fn behind_the_air_gap_the_remote_model_is_refused_before_anything_is_counted() {
+    let (home, service) = served();
+    assert_eq!(service.stop(), 0);
+    let remote = "[remote]\nurl = \"https://models.example.org/v1\"\nmodel = \"far\"\n";
+    fs::write(home.path("config.toml"), remote).unwrap();
+    let service = home.serve_with(&[("COHO_SERVE_AIR_GAP", "true")]);
+    let question = "When does the night train to Rome leave?";
+    let body = json!({ "question": question, "remote": true });
+    let (code, problem) = service.post("/v1/ask", &body);
+    assert_eq!((code, &problem["code"]), (400, &json!("air_gap")));
+    let (_, left) = service.get("/v1/status/left");
+    assert_eq!(
+        (&left["requests"], &left["today"]["tokens"]),
+        (&json!(0), &json!(0))
+    );
+}
+
+#[test]
+fn who_listens_hears_nothing_more_once_the_token_is_taken_back() {
+    let (home, service) = served();
+    let (_, made) = service.post("/v1/tokens", &json!({ "name": "listener" }));
+    let address = service.address.trim_start_matches("http://").to_owned();
+    let mut listener = TcpStream::connect(address).unwrap();
+    let token = made["token"].as_str().unwrap();
+    let request = format!(
+        "GET /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
+         Authorization: Bearer {token}\r\n\r\n"
+    );
+    listener.write_all(request.as_bytes()).unwrap();
+    let mut lines = BufReader::new(listener).lines();
+    let mut hears = |wanted: &str| lines.by_ref().any(|line| line.unwrap().contains(wanted));
+    assert!(hears("text/event-stream"));
+    home.write("owl.md", "# Owl\n\nThe owl sleeps in the tower.\n");
+    assert!(hears("event: notice"));
+    assert_eq!(service.delete("/v1/tokens/listener").0, 200);
+    // Other notices may have been on their way; the stream ends at the next one.
+    let (ended, end) = std::sync::mpsc::channel();
+    let reading = std::thread::Builder::new().spawn(move || {
+        let rest = lines.map_while(Result::ok).count();
+        let _ = ended.send(rest);
+    });
+    home.write("heron.md", "# Heron\n\nThe heron stands in the pond.\n");
+    let waited = end.recv_timeout(std::time::Duration::from_secs(30));
+    assert!(waited.is_ok(), "the stream goes on");
+    reading.unwrap().join().unwrap();
 }
 
 #[test]

@@ -26,6 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("failpoint", &[]),
     ("lane", &["error"]),
+    ("memory", &[]),
     ("airgap", &["error"]),
     ("energy", &[]),
     ("domain", &[]),
@@ -43,6 +44,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "energy",
             "failpoint",
             "lane",
+            "memory",
         ],
     ),
     ("import", &["error"]),
@@ -69,7 +71,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("lib", &[]),
-    ("main", &["cli", "extract"]),
+    ("main", &["cli", "extract", "memory"]),
 ];
 
 fn module_of(file: &Path) -> String {

@@ -195,22 +195,79 @@ coho.follow()
 check("a file that moved is said to have moved", last():find("is not there any more", 1, true), told)
 os.rename(path .. ".moved", path)
 
--- Half a stream: a server that ends in the middle of an answer.
-local server = vim.loop.new_tcp()
-server:bind("127.0.0.1", 0)
-server:listen(8, function()
-  local client = vim.loop.new_tcp()
-  server:accept(client)
-  client:read_start(function(_, piece)
-    if piece then
-      local head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
-      client:write(head .. 'event: token\ndata: {"text":"The half of it"}\n\nevent: tok', function()
-        client:close()
-      end)
-    end
+-- A server that says this to whoever asks, and ends.
+local function saying(text)
+  local server = vim.loop.new_tcp()
+  server:bind("127.0.0.1", 0)
+  server:listen(8, function()
+    local client = vim.loop.new_tcp()
+    server:accept(client)
+    client:read_start(function(_, piece)
+      if piece then
+        local head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+        client:write(head .. text, function()
+          client:close()
+        end)
+      end
+    end)
   end)
-end)
-coho.options.address = "http://127.0.0.1:" .. server:getsockname().port
+  coho.options.address = "http://127.0.0.1:" .. server:getsockname().port
+  return server
+end
+
+-- What has no lines is opened by what the system has for it; what [?] means is said.
+local leaflet = notes .. "/reference/heat-pump-leaflet.pdf"
+local done = {
+  id = "none",
+  answer = "It weighs 71 kilograms. [1] It is red since 2031. [?]",
+  citations = { { n = 1, path = leaflet, lines = vim.NIL, page = 1, text = "71 kilograms" } },
+  claims = {
+    { text = "It weighs 71 kilograms.", supported = true, citations = { 1 }, missing = {} },
+    { text = "It is red since 2031.", supported = false, citations = {}, missing = { "2031" } },
+  },
+}
+local server = saying("event: done\ndata: " .. vim.json.encode(done) .. "\n\n")
+vim.cmd("CohoAsk How heavy is the outdoor unit?")
+check("what the notes do not support is explained", wait(function()
+  return answer():find("\n[?] your notes do not support this: they do not hold 2031", 1, true) ~= nil
+end), answer())
+check("a page is told where there are no lines", answer():find("\n[1] " .. leaflet .. " page 1\n", 1, true), answer())
+local opener, outside = vim.ui.open, nil
+vim.ui.open = function(file)
+  outside = file
+end
+vim.api.nvim_set_current_win(vim.fn.bufwinid("coho://answer"))
+vim.fn.search("^\\[1\\] ")
+coho.follow()
+check("and the file is opened outside", outside == leaflet, outside)
+check("the answer stays", vim.api.nvim_buf_get_name(0):find("coho://answer", 1, true), vim.api.nvim_buf_get_name(0))
+vim.ui.open = function()
+  return nil, "no handler found"
+end
+coho.follow()
+check("that nothing opens it is said", last() == "coho: no handler found", told)
+-- As Neovim was before 0.10.
+vim.ui.open = nil
+local path_before = vim.env.PATH
+vim.env.PATH = ""
+coho.follow()
+check("by an older Neovim, too", last():find("nothing opens " .. leaflet, 1, true), told)
+local tools = vim.fn.tempname()
+vim.fn.mkdir(tools)
+local name = tools .. "/" .. (vim.fn.has("mac") == 1 and "open" or "xdg-open")
+vim.fn.writefile({ "#!/bin/sh", 'echo "$1" > "$0.said"' }, name)
+vim.fn.setfperm(name, "rwx------")
+vim.env.PATH = tools .. ":" .. path_before
+coho.follow()
+check("which opens it with the system's own program", wait(function()
+  return vim.fn.filereadable(name .. ".said") == 1 and vim.fn.readfile(name .. ".said")[1] == leaflet
+end), told)
+vim.env.PATH = path_before
+vim.ui.open = opener
+server:close()
+
+-- Half a stream: a server that ends in the middle of an answer.
+server = saying('event: token\ndata: {"text":"The half of it"}\n\nevent: tok')
 vim.cmd("CohoAsk What is cut in half?")
 check("a stream cut in half is said", wait(function()
   return last():find("broke off", 1, true)
@@ -231,6 +288,7 @@ for _, event in ipairs(example("ask-stream").events) do
   names[event.event] = true
 end
 check("the events are those of the examples", names.token and names.done, names)
+check("and so are the claims", type(example("ask").body.claims) == "table")
 check("and so are the fields of hits", example("search").body.hits[1].path and example("search").body.hits[1].text)
 
 vim.cmd("checkhealth coho")

@@ -2,13 +2,15 @@
 //!
 //! The template's text may hold special tokens, the content may not: documents are data, whatever
 //! they say. The template is applied to marks that stand for the contents, and each part is turned
-//! into tokens by itself.
+//! into tokens by itself. Marks that are no special tokens (the plain turns for models without a
+//! template, and those of some templates) are broken in the contents.
 
 use llama_cpp_2::model::{LlamaChatMessage, LlamaChatTemplate, LlamaModel};
 use llama_cpp_2::token::LlamaToken;
 
 use super::Trouble;
 use crate::engine::generate::{Message, Role};
+use crate::engine::markup::broken;
 
 /// Private-use characters that stand for the contents while the template is applied.
 const MARK: char = '\u{f8f0}';
@@ -50,7 +52,7 @@ pub(super) fn tokens_of(
                         part = part.trim_end();
                     }
                     let first = all.is_empty();
-                    vocab.tokenize_into(part.as_bytes(), &mut all, first, false);
+                    vocab.tokenize_into(broken(part).as_bytes(), &mut all, first, false);
                     parts += 1;
                     if parts == lasting_parts {
                         lasting = all.len();

@@ -1,6 +1,7 @@
 //! `cascade`: the cheapest thing that holds up.
 //!
-//! It spends nothing where the notes do not cover the question. A language model that reads well
+//! It spends nothing where the notes do not cover the question, or where the best sentence shows that
+//! they speak of something else (see [`doubt`](crate::domain::doubt)). A language model that reads well
 //! writes from the best sentences instead of whole passages; what it wrote is told when a sentence
 //! supports it and the model was sure of it. Otherwise coho looks further: another search with the
 //! words that the model was sure of, other sentences, a second draft; then one repair from the
@@ -16,10 +17,10 @@ use std::ops::Range;
 
 use super::StepKind;
 use super::prompt::{conversation, says_not_found, unit_prompt, without_lead_in};
-use super::work::{Sentence, Shown, Work};
+use super::work::{ONE, Sentence, Shown, Work};
 use crate::domain::context::Portion;
 use crate::domain::unit::Unit;
-use crate::domain::{context, question};
+use crate::domain::{context, denial, question};
 use crate::engine::generate::{Generated, Prompt};
 use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::Failure;
@@ -82,6 +83,9 @@ impl Work<'_> {
             return Ok(abstained);
         }
         self.weigh_sentences()?;
+        if let Some(why) = self.doubted() {
+            return Ok(self.refuse(&why));
+        }
         if polar {
             return self.verdict(writer);
         }
@@ -132,7 +136,7 @@ impl Work<'_> {
             return Ok(());
         };
         let sentence = self.text_of(hit)[span].to_owned();
-        if context::coverage(self.question(), &[&sentence]) < LEAST_HELD {
+        if context::coverage(self.asked(), &[&sentence]) < LEAST_HELD {
             self.search_again(&sentence)?;
             self.weigh_sentences()?;
         }
@@ -144,6 +148,8 @@ impl Work<'_> {
         // A word is about one token and a half.
         let words = self.parts.options.evidence_tokens * 2 / 3;
         let first = self.sentences(0..3, Portion { words, ..FIRST });
+        // Another search changes the order; this is what the first draft was written from.
+        let best = self.sentences(0..3, ONE);
         let evidence = self.shown(&first);
         let (draft, claims) = self.draft(generator, StepKind::Draft, &evidence, &Self::prompt)?;
         if self.reader.gone || self.tell_all(&draft, &claims) {
@@ -166,7 +172,7 @@ impl Work<'_> {
             }
         }
         if claims.is_empty() && !says_not_found(&draft.text) {
-            let evidence = self.shown(&first[..first.len().min(1)]);
+            let evidence = self.shown(&best);
             let (repaired, claims) =
                 self.draft(generator, StepKind::Repair, &evidence, &Self::repair)?;
             if self.reader.gone || self.tell_all(&repaired, &claims) {
@@ -185,9 +191,10 @@ impl Work<'_> {
         build: &dyn Fn(&Self, &[(usize, String)]) -> Prompt,
     ) -> Result<(Generated, Vec<Supported>), Failure> {
         let begun = self.begin();
-        let draft = self.generate(generator, evidence, build, &mut |_, _| {})?;
-        let claims = self.verified(&draft, evidence);
-        let hits: Vec<usize> = evidence.iter().map(|(hit, _)| *hit).collect();
+        let written = self.write(generator, evidence, build, &mut |_, _, _| {})?;
+        let (draft, read) = (written.text, written.read);
+        let claims = self.verified(&draft, read);
+        let hits: Vec<usize> = read.iter().map(|(hit, _)| *hit).collect();
         let missing = self.missing(&draft.text, &hits);
         let outcome = match (claims.len(), missing.first()) {
             (0, Some(missing)) => format!("no passage holds {missing}"),
@@ -229,17 +236,13 @@ impl Work<'_> {
     ///
     /// A model that reads well is asked: how much likelier the evidence makes a yes decides, so that
     /// a model's liking for one of them does not (contextual calibration, Zhao et al. 2021). Without
-    /// one, the best sentence decides by denying something or not; people ask more for what is so
+    /// one, the best sentence decides by denying what is asked or not; people ask more for what is so
     /// (62 of 100 questions of `BoolQ`).
     fn verdict(&mut self, writer: Option<&GeneratorHandle>) -> Result<bool, Failure> {
         let begun = self.begin();
         let sentences = self.sentences(0..self.hits().len(), GROUNDS);
-        if sentences.is_empty() {
+        let Some(best) = self.best_sentence() else {
             return Ok(self.refuse("no sentence to judge by"));
-        }
-        let asks_denial = context::is_denial(self.question());
-        let denies = |work: &Self, (hit, span): &Sentence| {
-            context::is_denial(&work.text_of(*hit)[span.clone()]) != asks_denial
         };
         let believed = match writer {
             Some(writer) => self.belief(writer, &sentences)?,
@@ -253,15 +256,18 @@ impl Work<'_> {
                 yes >= blind,
                 vec![("yes", yes), ("yes_without_notes", blind)],
             ),
-            None => (!denies(self, &sentences[0]), Vec::new()),
+            None => (!self.denies(&best), Vec::new()),
         };
         let outcome = if says_yes { "yes" } else { "no" };
         self.end(&begun, StepKind::Reflect, outcome, seen);
-        let stating = sentences.into_iter().find(|sentence| {
+        let mut grounds = sentences;
+        grounds.retain(|sentence| *sentence != best);
+        grounds.insert(0, best);
+        let stating = grounds.into_iter().find(|sentence| {
             let (hit, span) = sentence;
             let text = &self.text_of(*hit)[span.clone()];
-            let states = context::coverage(self.question(), &[text]) >= STATES;
-            states && denies(self, sentence) != says_yes
+            let states = context::coverage(self.asked(), &[text]) >= STATES;
+            states && self.denies(sentence) != says_yes
         });
         if let Some((hit, span)) = stating {
             self.tell(if says_yes { "Yes." } else { "No." }, hit, span);
@@ -275,6 +281,11 @@ impl Work<'_> {
             self.unsupported(claim, Vec::new());
         }
         Ok(self.quote(GROUNDS))
+    }
+
+    /// Does a sentence deny what is asked, or state what is asked to be denied?
+    fn denies(&self, (hit, span): &Sentence) -> bool {
+        denial::is_denied(self.asked(), &self.text_of(*hit)[span.clone()])
     }
 
     /// The probability of a yes with the notes and without; `None` from a model that cannot say.
@@ -297,7 +308,7 @@ impl Work<'_> {
 
     /// The sentences of a draft that the evidence supports, each with its support; ends at the
     /// first that it does not. A draft that says nothing beyond the question supports nothing.
-    fn verified(&self, draft: &Generated, evidence: &Shown) -> Vec<Supported> {
+    fn verified(&self, draft: &Generated, evidence: &[(usize, String)]) -> Vec<Supported> {
         let mut claims = Vec::new();
         if says_not_found(&draft.text) {
             return claims;

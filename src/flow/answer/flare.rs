@@ -1,11 +1,14 @@
 //! `flare`: look at the next sentence before it is told; where the model was not sure of its words,
-//! search with those that it was sure of, and write it again (Jiang et al. 2023, "Active Retrieval
-//! Augmented Generation", FLARE-direct with masked queries).
+//! search with those of it that it was sure of, and write it again (Jiang et al. 2023, "Active
+//! Retrieval Augmented Generation", FLARE-direct with masked queries). What was told is not searched
+//! for; where nothing new is found, the model would write the same again, and what it wrote is told.
 //!
 //! As short answers hardly ever ask for passages by themselves, the question is searched for first.
 
+use std::ops::Range;
+
 use super::StepKind;
-use super::passages::Telling;
+use super::passages::{Telling, hits_of};
 use super::prompt::says_not_found;
 use super::work::{Shown, Work};
 use crate::domain::context;
@@ -30,7 +33,7 @@ impl Work<'_> {
         let mut said = String::new();
         for round in 0..=MOST_SEARCHES {
             let begun = self.begin();
-            let draft = self.go_on(generator, &passages, &said)?;
+            let (draft, read) = self.go_on(generator, &passages, &said)?;
             if self.reader.gone {
                 return Ok(false);
             }
@@ -41,37 +44,59 @@ impl Work<'_> {
             let doubtful = (usize::from(round > 0)..sentences.len()).find(|n| !sure(*n));
             let doubtful = doubtful.filter(|_| round < MOST_SEARCHES);
             let kept = doubtful.map_or(draft.text.len(), |n| sentences[n].start);
-            let hits: Vec<usize> = passages.iter().map(|(hit, _)| *hit).collect();
-            said.push_str(&draft.text[..kept]);
-            let mut telling = Telling::of(hits);
-            telling.take(self, &draft.text[..kept]);
-            telling.end(self);
+            let (told, rest) = draft.text.split_at(kept);
+            self.tell_on(&mut said, told, &read);
             let outcome = match doubtful {
                 Some(n) => format!("not sure of “{}”", &draft.text[sentences[n].clone()]),
                 None => "written".to_owned(),
             };
             let seen = vec![("mean_log_prob", draft.mean_log_prob())];
             self.end(&begun, StepKind::Draft, outcome, seen);
-            if doubtful.is_none() {
+            let Some(n) = doubtful else { break };
+            let before = self.hits().len();
+            let words = sure_words(&draft, sentences[n].clone());
+            let found = if context::content_words(&words).is_empty() {
+                0
+            } else {
+                self.search_again(&words)?
+            };
+            if found == 0 {
+                // From the same passages it would write the same again.
+                self.tell_on(&mut said, rest, &read);
                 break;
             }
-            let before = self.hits().len();
-            let found = self.search_again(&draft.sure_part(MASKED_BELOW))?;
-            // The passages that the doubt brought come first, as many as were read before.
-            let anew = self.passages().split_off(before);
+            // As many are read as before; those that were read stay in front, where the model still
+            // knows them.
             let kept = passages.len().saturating_sub(found);
-            let old = passages.into_iter().take(kept);
-            passages = anew.into_iter().chain(old).collect();
+            passages.truncate(kept);
+            passages.extend(self.passages().split_off(before));
         }
         Ok(says_not_found(&said))
     }
 
+    /// Tells the next part of the answer.
+    fn tell_on(&mut self, said: &mut String, part: &str, hits: &[usize]) {
+        let part = part.trim();
+        if part.is_empty() {
+            return;
+        }
+        if !said.is_empty() {
+            said.push(' ');
+            self.say(" ");
+        }
+        said.push_str(part);
+        let mut telling = Telling::of(hits.to_vec());
+        telling.take(self, part);
+        telling.end(self);
+    }
+
+    /// Lets the model go on from what was said; what it wrote, and the hits that it read.
     fn go_on(
         &mut self,
         generator: &GeneratorHandle,
         passages: &Shown,
         said: &str,
-    ) -> Result<Generated, Failure> {
+    ) -> Result<(Generated, Vec<usize>), Failure> {
         let build = |work: &Self, evidence: &[(usize, String)]| -> Prompt {
             let mut prompt = work.prompt(evidence);
             if !said.is_empty() {
@@ -79,6 +104,61 @@ impl Work<'_> {
             }
             prompt
         };
-        self.generate(generator, passages, &build, &mut |_, _| {})
+        let written = self.write(generator, passages, &build, &mut |_, _, _| {})?;
+        Ok((written.text, hits_of(written.read)))
+    }
+}
+
+/// The words of a part of a text that the model was sure of.
+fn sure_words(draft: &Generated, part: Range<usize>) -> String {
+    let mut sure = String::new();
+    let mut begin = 0;
+    for (end, log_prob) in draft.token_ends.iter().zip(&draft.log_probs) {
+        let end = (*end).min(draft.text.len());
+        // A token may end within a character.
+        let Some(_) = draft.text.get(begin..end) else {
+            continue;
+        };
+        let within = begin.max(part.start)..end.min(part.end);
+        if log_prob.exp() >= MASKED_BELOW {
+            // The part may end within a token, but never within a character.
+            sure.push_str(draft.text.get(within).unwrap_or(""));
+        }
+        begin = end;
+    }
+    sure
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::generate::Finish;
+
+    #[test]
+    fn only_the_sentence_in_doubt_is_searched_for() {
+        let text = "It is red. Ünal sold it. So it is.";
+        let tokens = ["It is red.", " Ü", "nal", " sold", " it.", " So it is."];
+        let mut end = 0;
+        let ends = tokens.map(|token| {
+            end += token.len();
+            end
+        });
+        let draft = Generated {
+            text: text.into(),
+            finish: Finish::Stop,
+            prompt_tokens: 1,
+            cached_tokens: 0,
+            log_probs: vec![-0.1, -0.1, -0.1, -3.0, -0.1, -0.1],
+            token_ends: ends.to_vec(),
+            waited: Duration::ZERO,
+            prefill: Duration::ZERO,
+            generate: Duration::ZERO,
+            cpu: Duration::ZERO,
+        };
+        let sentences = context::sentences(text);
+        assert_eq!(sure_words(&draft, sentences[1].clone()), "Ünal it.");
+        assert_eq!(sure_words(&draft, sentences[0].clone()), "It is red.");
     }
 }

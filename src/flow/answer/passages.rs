@@ -5,11 +5,15 @@ use super::work::{Shown, Work};
 use super::{Amount, StepKind};
 use crate::domain::context::{self, Portion};
 use crate::engine::GeneratorHandle;
-use crate::engine::generate::{Grammar, MOST_PROMPTS, Prompt};
-use crate::error::Failure;
+use crate::engine::generate::{Finish, Grammar, MOST_PROMPTS, Prompt};
+use crate::error::{BadRequest, Failure};
 
 /// How much a passage that scores a tenth less has to say: 1/e of it.
 const REPLUG_TEMPERATURE: f32 = 0.1;
+
+/// How many times the tokens of an answer one of a given form may have: names, quotes and brackets
+/// take their share, and half of a form is none.
+const TOKENS_OF_FORM: usize = 4;
 
 impl Work<'_> {
     /// All passages in one prompt.
@@ -43,6 +47,9 @@ impl Work<'_> {
     }
 
     /// JSON of a given form, from the best sentences.
+    ///
+    /// # Errors
+    /// [`BadRequest`] where it did not come to an end within its tokens.
     pub(super) fn structured(
         &mut self,
         generator: &GeneratorHandle,
@@ -57,16 +64,29 @@ impl Work<'_> {
         };
         let sentences = self.sentences(0..self.hits().len(), portion);
         let evidence = self.shown(&sentences);
+        let most = self.parts.options.max_tokens * TOKENS_OF_FORM;
         let build = |work: &Self, evidence: &[(usize, String)]| Prompt {
             grammar: Some(Grammar::JsonSchema(schema.to_owned())),
             stop: Vec::new(),
+            max_tokens: most,
             ..work.prompt(evidence)
         };
-        let draft = self.generate(generator, &evidence, &build, &mut |work, piece| {
+        let written = self.write(generator, &evidence, &build, &mut |work, _, piece| {
             work.say(piece);
         })?;
+        let (draft, read) = (written.text, written.read);
+        if draft.finish == Finish::Length {
+            return Err(BadRequest::new(
+                "answer_cut_off",
+                format!("the answer does not fit its form within {most} tokens"),
+                "ask for a smaller form, or raise `answer.max_tokens`",
+            )
+            .into());
+        }
         for (hit, span) in sentences {
-            self.cite(hit, span);
+            if read.iter().any(|(shown, _)| *shown == hit) {
+                self.cite(hit, span);
+            }
         }
         let seen = vec![("mean_log_prob", draft.mean_log_prob())];
         self.end(
@@ -80,7 +100,8 @@ impl Work<'_> {
 
     /// A prompt for each passage; all have a say in every word.
     pub(super) fn replug(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
-        let passages = self.evidence();
+        let mut passages = self.evidence();
+        passages.truncate(MOST_PROMPTS);
         self.stream(generator, &passages, &Self::ensemble)
     }
 
@@ -91,11 +112,13 @@ impl Work<'_> {
         build: &dyn Fn(&Self, &[(usize, String)]) -> Prompt,
     ) -> Result<bool, Failure> {
         let begun = self.begin();
-        let mut telling = Telling::of(passages.iter().map(|(hit, _)| *hit).collect());
-        let draft = self.generate(generator, passages, build, &mut |work, piece| {
+        let mut telling = Telling::of(hits_of(passages));
+        let written = self.write(generator, passages, build, &mut |work, read, piece| {
+            telling.reads(read);
             telling.take(work, piece);
         })?;
         telling.end(self);
+        let draft = written.text;
         let seen = vec![("mean_log_prob", draft.mean_log_prob())];
         self.end(&begun, StepKind::Draft, "written", seen);
         Ok(!self.reader.gone && says_not_found(&draft.text))
@@ -104,7 +127,6 @@ impl Work<'_> {
     /// A prompt for each passage, with weights that are the softmax of the passages' scores (Shi et
     /// al. 2023, REPLUG).
     fn ensemble(&self, evidence: &[(usize, String)]) -> Prompt {
-        let evidence = &evidence[..evidence.len().min(MOST_PROMPTS)];
         let score = |(hit, _): &(usize, String)| self.hits()[*hit].hit.score;
         let best = evidence.iter().map(score).fold(f32::MIN, f32::max);
         let weights = evidence
@@ -121,6 +143,11 @@ impl Work<'_> {
             ..self.prompt(&evidence[..evidence.len().min(1)])
         }
     }
+}
+
+/// The hits that evidence is from.
+pub(super) fn hits_of(evidence: &[(usize, String)]) -> Vec<usize> {
+    evidence.iter().map(|(hit, _)| *hit).collect()
 }
 
 /// Tells a text while it is written; each sentence is checked and marked when it has ended.
@@ -141,6 +168,13 @@ impl Telling {
             text: String::new(),
             told: 0,
             marked: 0,
+        }
+    }
+
+    /// Only what the model reads can support what it writes.
+    fn reads(&mut self, read: &[(usize, String)]) {
+        if self.hits.len() != read.len() {
+            self.hits = hits_of(read);
         }
     }
 

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::domain::chunk::ChunkId;
 use crate::domain::context::{self, Chosen, Evidence, Portion, Support};
+use crate::domain::doubt::{self, Doubt};
 use crate::domain::unit::{MOST_SHARE, Unit};
 use crate::domain::{gate, question, rank};
 use crate::energy::Meter;
@@ -77,6 +78,13 @@ const BESIDE_UNIT: usize = 3;
 /// Sentences whose meaning is compared with the question's.
 const WEIGHED: usize = 8;
 
+/// The best alone.
+pub(super) const ONE: Portion = Portion {
+    count: 1,
+    words: usize::MAX,
+    share: 0.0,
+};
+
 /// A sentence: its hit, and where it is in that.
 pub(super) type Sentence = (usize, Range<usize>);
 
@@ -100,6 +108,14 @@ pub(super) struct Work<'a> {
     ranking: Ranking,
     /// Sentences of the hits, best first.
     ranked: Vec<Chosen>,
+    /// What speaks against answering from the best of them.
+    doubts: Vec<Doubt>,
+}
+
+/// What a language model wrote, and the evidence that it read: all, or what it had room for.
+pub(super) struct Written<'e> {
+    pub text: Generated,
+    pub read: &'e [(usize, String)],
 }
 
 /// Where a step began.
@@ -135,6 +151,7 @@ impl<'a> Work<'a> {
             wrote: false,
             ranking,
             ranked: Vec::new(),
+            doubts: Vec::new(),
         };
         work.ranked = work.rank_sentences();
         work
@@ -158,6 +175,11 @@ impl<'a> Work<'a> {
     /// The question without filters.
     pub(super) fn question(&self) -> &str {
         &self.ranking.words
+    }
+
+    /// What it asks, without what is only put around that.
+    pub(super) fn asked(&self) -> &str {
+        question::core(self.question())
     }
 
     pub(super) fn hits(&self) -> &[Ranked] {
@@ -275,7 +297,8 @@ impl<'a> Work<'a> {
         seen: Seen,
     ) {
         let outcome = outcome.into();
-        tracing::debug!(?kind, outcome, ?seen, "step");
+        // What came of it may hold words of the notes: not for logs.
+        tracing::debug!(?kind, ?seen, "step");
         let seen: BTreeMap<String, f32> = seen
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
@@ -317,7 +340,7 @@ impl<'a> Work<'a> {
             .map(|r| about_hit(&r.hit) + " " + &r.hit.text)
             .collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let coverage = context::coverage(self.question(), &texts[..texts.len().min(3)]);
+        let coverage = context::coverage(self.asked(), &texts[..texts.len().min(3)]);
         let missing = context::missing_names(self.question(), &texts);
         let score = |n: usize| hits.get(n).map_or(0.0, |r| r.hit.score);
         let margin = score(0) - score(1);
@@ -337,7 +360,7 @@ impl<'a> Work<'a> {
             (false, None) => "nothing near".to_owned(),
         };
         let best = self.best_sentence().map_or(0.0, |(hit, span)| {
-            context::coverage(self.question(), &[&self.text_of(hit)[span]])
+            context::coverage(self.asked(), &[&self.text_of(hit)[span]])
         });
         let seen = vec![
             ("best_cosine", cosine),
@@ -410,19 +433,48 @@ impl<'a> Work<'a> {
 
     /// The best sentence of all hits.
     pub(super) fn best_sentence(&self) -> Option<Sentence> {
-        let one = Portion {
-            count: 1,
-            words: usize::MAX,
-            share: 0.0,
-        };
-        self.sentences(0..self.hits().len(), one).into_iter().next()
+        self.sentences(0..self.hits().len(), ONE).into_iter().next()
+    }
+
+    /// What stands around a sentence: the one before it, the one behind it, and what they are about.
+    fn around(&self, (hit, span): &Sentence) -> String {
+        let text = self.text_of(*hit);
+        let spans = context::sentences(text);
+        let at = spans
+            .iter()
+            .position(|other| other.start >= span.start)
+            .unwrap_or(0);
+        let from = spans[..at].last().map_or(span.start, |before| before.start);
+        let to = spans.get(at + 1).map_or(span.end, |behind| behind.end);
+        format!("{} {}", about_hit(&self.hits()[*hit].hit), &text[from..to])
+    }
+
+    /// Looks for what speaks against answering from the best sentence, and tells it: 1 for each sign
+    /// that the notes speak of something else, 0 for each that is not there.
+    fn doubt(&mut self) -> Seen {
+        let doubts = self.best_sentence().map(|best| {
+            let sentence = &self.text_of(best.0)[best.1.clone()];
+            doubt::doubts(self.question(), sentence, &self.around(&best))
+        });
+        self.doubts = doubts.unwrap_or_default();
+        let seen = Doubt::SIGNALS.map(|name| {
+            let there = self.doubts.iter().any(|doubt| doubt.signal() == name);
+            (name, f32::from(u8::from(there)))
+        });
+        seen.to_vec()
+    }
+
+    /// Why the best sentence is no reason to answer, if it is none; see [`doubt`].
+    pub(super) fn doubted(&self) -> Option<String> {
+        let mut doubts = self.doubts.iter();
+        doubts.find(|doubt| doubt.refuses()).map(Doubt::reason)
     }
 
     fn rank_sentences(&self) -> Vec<Chosen> {
         let hits: Vec<usize> = (0..self.hits().len()).collect();
         let texts: Vec<&str> = hits.iter().map(|n| self.text_of(*n)).collect();
         self.with_evidence(&hits, &texts, |passages| {
-            context::rank_sentences(self.question(), passages)
+            context::rank_sentences(self.asked(), passages)
         })
     }
 
@@ -450,29 +502,37 @@ impl<'a> Work<'a> {
         }
         ranked.sort_by(|a, b| rank::descending(a.score, b.score));
         let score = |n: usize| ranked.get(n).map_or(0.0, |chosen| chosen.score);
-        let seen = vec![
+        let mut seen = vec![
             ("best_sentence", score(0)),
             ("sentence_margin", score(0) - score(1)),
         ];
         let outcome = format!("{} sentences", ranked.len());
         self.ranked = ranked;
+        seen.extend(self.doubt());
         self.end(&begun, StepKind::Weigh, outcome, seen);
         Ok(())
     }
 
-    /// Sentences without their marks, joined per passage.
+    /// Sentences without their marks, joined per passage; items of a list stay items.
     pub(super) fn shown(&self, sentences: &[Sentence]) -> Shown {
         let mut shown: Shown = Vec::new();
+        let mut after_item = false;
         for (hit, span) in sentences {
-            let sentence = plain(&self.text_of(*hit)[span.clone()]);
+            let written = &self.text_of(*hit)[span.clone()];
+            let is_item = context::is_item(written);
+            let mut sentence = plain(written);
+            if is_item && !context::is_item(&sentence) {
+                sentence.insert_str(0, "- ");
+            }
             match shown.last_mut() {
                 Some((last, text)) if last == hit => {
                     // A blank line keeps them apart when the draft is checked against them.
-                    text.push_str("\n\n");
+                    text.push_str(if is_item && after_item { "\n" } else { "\n\n" });
                     text.push_str(&sentence);
                 }
                 _ => shown.push((*hit, sentence)),
             }
+            after_item = is_item;
         }
         shown
     }
@@ -521,7 +581,7 @@ impl<'a> Work<'a> {
     pub(super) fn supported_part<'c>(
         &self,
         claim: &'c str,
-        shown: &Shown,
+        shown: &[(usize, String)],
     ) -> Option<(&'c str, usize, Range<usize>)> {
         let asked = context::content_words(self.question());
         let hits: Vec<usize> = shown.iter().map(|(hit, _)| *hit).collect();
@@ -535,16 +595,12 @@ impl<'a> Work<'a> {
         if evasive || !context::says_more(part, &asked) {
             return None;
         }
+        if !self.missing(part, &hits).is_empty() {
+            return None;
+        }
         let hit = hits[support.passage];
-        let place = self.place_of(hit, &quoted[support.span])?;
+        let place = place_of(self.text_of(hit), &quoted[support.span])?;
         Some((part, hit, place))
-    }
-
-    /// Where an evidence sentence stands in its passage; evidence is shown without its marks.
-    fn place_of(&self, hit: usize, quoted: &str) -> Option<Range<usize>> {
-        let text = self.text_of(hit);
-        let mut spans = context::sentences(text).into_iter();
-        spans.find(|span| plain(&text[span.clone()]).contains(quoted))
     }
 
     /// Numbers, dates and names of a claim that none of these hits holds.
@@ -688,8 +744,8 @@ impl<'a> Work<'a> {
 
     // The language model.
 
-    /// Lets the model write; `heard` hears of every piece. Where the evidence is too much for the
-    /// model, the last passage is left out.
+    /// Lets the model write where nobody asks how much of the evidence it had room for, as with one
+    /// passage.
     pub(super) fn generate(
         &mut self,
         generator: &GeneratorHandle,
@@ -697,32 +753,51 @@ impl<'a> Work<'a> {
         build: &dyn Fn(&Self, &[(usize, String)]) -> Prompt,
         heard: &mut dyn FnMut(&mut Self, &str),
     ) -> Result<Generated, Failure> {
-        let mut evidence = evidence.as_slice();
+        let mut heard = |work: &mut Self, _: &[(usize, String)], piece: &str| heard(work, piece);
+        let written = self.write(generator, evidence, build, &mut heard)?;
+        Ok(written.text)
+    }
+
+    /// Lets the model write; `heard` hears of every piece, and what it is written from. Where the
+    /// evidence is too much for the model, the last passage is left out.
+    pub(super) fn write<'e>(
+        &mut self,
+        generator: &GeneratorHandle,
+        evidence: &'e Shown,
+        build: &dyn Fn(&Self, &[(usize, String)]) -> Prompt,
+        heard: &mut dyn FnMut(&mut Self, &[(usize, String)], &str),
+    ) -> Result<Written<'e>, Failure> {
+        let mut read = evidence.as_slice();
         loop {
-            let prompt = build(self, evidence);
+            let prompt = build(self, read);
             let mut running = generator.generate(prompt, Arc::clone(self.reader.cancel))?;
             while let Some(piece) = running.pieces.blocking_recv() {
-                heard(self, &piece);
+                heard(self, read, &piece);
                 self.reader.gone |= self.reader.cancel.load(Ordering::Relaxed);
             }
             match running.result.wait().map_err(EngineError::Lane)? {
                 // Too much evidence for this model: the last passage is the least.
-                Err(EngineError::PromptTooLong { .. }) if evidence.len() > 1 => {
-                    evidence = &evidence[..evidence.len() - 1];
+                Err(EngineError::PromptTooLong { .. }) if read.len() > 1 => {
+                    read = &read[..read.len() - 1];
                 }
                 Err(error) => return Err(error.into()),
-                Ok(generated) => {
-                    self.wrote = true;
-                    self.cpu += generated.cpu;
-                    self.reader.gone |= generated.finish == Finish::Cancelled;
-                    self.timing.prefill_ms += generated.prefill.as_secs_f64() * 1e3;
-                    self.timing.generate_ms += generated.generate.as_secs_f64() * 1e3;
-                    self.tokens.prompt += generated.prompt_tokens;
-                    self.tokens.generated += generated.tokens();
-                    return Ok(generated);
+                Ok(text) => {
+                    self.count(&text);
+                    return Ok(Written { text, read });
                 }
             }
         }
+    }
+
+    /// Counts what was spent on a text.
+    fn count(&mut self, text: &Generated) {
+        self.wrote = true;
+        self.cpu += text.cpu;
+        self.reader.gone |= text.finish == Finish::Cancelled;
+        self.timing.prefill_ms += text.prefill.as_secs_f64() * 1e3;
+        self.timing.generate_ms += text.generate.as_secs_f64() * 1e3;
+        self.tokens.prompt += text.prompt_tokens;
+        self.tokens.generated += text.tokens();
     }
 
     /// The probability of a yes, among yes and no, as the model's next word.
@@ -770,5 +845,49 @@ impl<'a> Work<'a> {
             ""
         };
         format!("Question: {}{yes_or_no}", self.question().trim())
+    }
+}
+
+/// Where evidence stands in its passage; it is shown without its marks. A sentence that is nothing
+/// but what is quoted goes before one that only holds it: "Milk" is not "Milk chocolate". A list is
+/// where its first and its last line are.
+fn place_of(text: &str, quoted: &str) -> Option<Range<usize>> {
+    let spans = context::sentences(text);
+    let find = |quoted: &str, from: usize| {
+        let shown = |span: &&Range<usize>| plain(&text[(*span).clone()]);
+        let quoted = plain(quoted);
+        let later = || spans.iter().filter(move |span| span.start >= from);
+        let exact = later().find(|span| shown(span) == quoted);
+        exact
+            .or_else(|| later().find(|span| shown(span).contains(&quoted)))
+            .cloned()
+    };
+    let lines = context::sentences(quoted);
+    let (first, last) = (lines.first()?.clone(), lines.last()?.clone());
+    let begin = find(&quoted[first], 0)?;
+    let end = find(&quoted[last], begin.start)?;
+    Some(begin.start..end.end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_stand_where_they_stand_alone() {
+        let check = |text: &str, quoted: &str, expected: Option<&str>| {
+            let found = place_of(text, quoted).map(|span| &text[span]);
+            assert_eq!(found, expected, "{quoted}");
+        };
+        let list = "- Milk chocolate\n- Milk\n- **Bread** of rye\n";
+        check(list, "Milk", Some("- Milk"));
+        check(list, "Milk choc", Some("- Milk chocolate"));
+        check(list, "Bread of rye", Some("- **Bread** of rye"));
+        check(
+            list,
+            "- Milk\n- **Bread** of rye",
+            Some("- Milk\n- **Bread** of rye"),
+        );
+        check(list, "Eggs", None);
     }
 }

@@ -15,6 +15,7 @@ use super::super::answer::{
 };
 use super::super::search::millis;
 use super::set::{EvaluationSet, SetQuestion};
+use crate::domain::doubt::Doubt;
 use crate::domain::measure::mean;
 use crate::domain::scoring::score;
 use crate::energy::Meter;
@@ -171,7 +172,7 @@ pub fn put(
         Way::From(amount) => answer::written_from(parts, &ask, amount, &cancel)?,
     };
     outcome.said = said(&answer.answer);
-    outcome.seen = answer.steps.iter().flat_map(|s| s.seen.clone()).collect();
+    outcome.seen = seen(&answer.steps);
     let recalled = |step: &Step| step.kind == StepKind::Recall;
     outcome.note("recalled", flag(answer.steps.iter().any(recalled)));
     spent(&mut outcome, &answer);
@@ -180,6 +181,17 @@ pub fn put(
         cited(&mut outcome, set, question, &answer);
     }
     Ok(outcome)
+}
+
+/// What steps saw, by name; what was seen last counts. Curves refuse what is low: a doubt is told as
+/// less than none.
+fn seen(steps: &[Step]) -> BTreeMap<String, f32> {
+    let all = steps.iter().flat_map(|step| &step.seen);
+    let turned = all.map(|(name, value)| {
+        let against = Doubt::SIGNALS.contains(&name.as_str());
+        (name.clone(), if against { 0.0 - value } else { *value })
+    });
+    turned.collect()
 }
 
 fn spent(outcome: &mut Asked, answer: &Answer) {
@@ -307,6 +319,7 @@ fn count(tokens: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::answer::TokenCount;
 
     #[test]
     fn marks_of_citations_are_not_part_of_what_is_said() {
@@ -336,6 +349,25 @@ mod tests {
         assert_eq!(golden, ["no"]);
         let (text, golden) = asked(&question("Who?", &["Ada"]));
         assert_eq!((text.as_str(), golden), ("Who?", vec!["Ada".to_owned()]));
+    }
+
+    #[test]
+    fn doubts_count_against_an_answer() {
+        let step = |seen: &[(&str, f32)]| Step {
+            kind: StepKind::Weigh,
+            outcome: String::new(),
+            seen: seen
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), *value))
+                .collect(),
+            tokens: TokenCount::default(),
+            took_ms: 0.0,
+            joules: 0.0,
+        };
+        let name = Doubt::Denial.signal();
+        let steps = [step(&[("margin", 0.5), (name, 0.0)]), step(&[(name, 1.0)])];
+        let seen = seen(&steps);
+        assert_eq!((seen["margin"], seen[name]), (0.5, -1.0));
     }
 
     #[test]

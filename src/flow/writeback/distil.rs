@@ -22,7 +22,7 @@ pub(super) const REWRITE: &str = "rewrite/1";
 const MOST_SENTENCES: usize = 3;
 
 /// Words of a unit, unless one sentence has more.
-const MOST_WORDS: usize = 80;
+pub(super) const MOST_WORDS: usize = 80;
 
 /// Chunks that a unit rests on.
 pub(super) const MOST_SOURCES: usize = 4;
@@ -155,8 +155,8 @@ pub(super) fn rewrite(
     Ok((shorter && is_faithful(&text, &texts)).then_some(text))
 }
 
-/// Does every sentence of a text follow from the sources, with all its numbers, dates, names and
-/// links?
+/// Does every sentence of a text follow from the sources, with all its words, numbers, dates, names
+/// and links, and deny what they deny? Each from one of them: facts are not mixed.
 pub(super) fn is_faithful(text: &str, sources: &[&str]) -> bool {
     let evidence: Vec<Evidence<'_>> = sources
         .iter()
@@ -166,19 +166,30 @@ pub(super) fn is_faithful(text: &str, sources: &[&str]) -> bool {
             score: 1.0,
         })
         .collect();
+    let follows = |sentence: &str| {
+        let support = context::support(sentence, &evidence, &[]);
+        support.is_some_and(|support| {
+            let source = &sources[support.passage][support.span.clone()];
+            let denies = context::is_denial(sentence) == context::is_denial(source);
+            support.holds() && support.share >= 1.0 && denies
+        })
+    };
     let spans = context::sentences(text);
-    let links = ["http://", "https://", "www.", "]("];
-    let new_link = links
-        .iter()
-        .any(|l| text.contains(l) && !sources.iter().any(|s| s.contains(l)));
+    let held = |link: &str| sources.iter().any(|source| source.contains(link));
     !spans.is_empty()
-        && !new_link
+        && links(text).all(held)
         && gate::planted(text).is_none()
         && context::unheld(text, sources).is_empty()
-        && spans.into_iter().all(|span| {
-            let support = context::support(&text[span], &evidence, &[]);
-            support.is_some_and(|support| support.holds() && support.share >= 0.9)
-        })
+        && spans.into_iter().all(|span| follows(&text[span]))
+}
+
+/// Addresses in a text, whole.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| c.is_whitespace() || "()<>[]\"“”".contains(c));
+    let is_link = |word: &&str| word.contains("://") || word.starts_with("www.");
+    words
+        .map(|word| word.trim_end_matches(['.', ',', ';', ':', '!', '?']))
+        .filter(is_link)
 }
 
 /// Sources of two units, each sentence once.
@@ -284,5 +295,14 @@ mod tests {
             &sources
         ));
         assert!(!is_faithful("", &sources));
+        let sources = ["The shed does not have a Burg lock, see https://a.example/1."];
+        assert!(!is_faithful("The shed does have a Burg lock.", &sources));
+        assert!(!is_faithful(
+            "The shed does not have a good Burg lock.",
+            &sources
+        ));
+        assert!(is_faithful("The shed does not have a Burg lock.", &sources));
+        let link = "The shed does not have a Burg lock, see https://a.example/2.";
+        assert!(!is_faithful(link, &sources));
     }
 }

@@ -4,7 +4,7 @@
 //! can be checked holds. Gates go from cheap to dear; the first that refuses ends it. What each one
 //! measured is kept with the answer, passed or not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use super::super::answer::prompt::{about, conversation, plain};
@@ -20,10 +20,13 @@ use crate::domain::unit::{OUTSIDE, OWN, Quotes, State, Unit, Uses, VERBATIM};
 use crate::engine::EngineError;
 use crate::error::Failure;
 use crate::store::StoreError;
-use crate::store::units::{self, Origin, Reception, Transaction};
+use crate::store::units::{self, BY_OWNER, Origin, Reception, Transaction};
 
 /// How much likelier the notes must make an answer (natural logarithm, mean of its tokens).
 const LEAST_GAIN: f32 = 0.01;
+
+/// Passages that stay where so many were cited, whatever each of them does alone.
+const LEAST_DOCUMENTS: usize = 2;
 
 /// Cosine from which two units answer the same.
 const SAME: f32 = 0.9;
@@ -33,9 +36,6 @@ pub(super) const GOOD: &str = "good";
 
 /// The score that counts other documents which say the same.
 pub(super) const SECOND_SOURCES: &str = "second_sources";
-
-/// How the reasons of the owner's decisions begin.
-const BY_OWNER: &str = "the owner";
 
 /// Questions that a unit keeps.
 const MOST_QUESTIONS: usize = 8;
@@ -49,28 +49,21 @@ pub(super) struct Judged {
     pub unit: Option<Unit>,
     /// Vectors of its questions, then of what it says.
     pub vectors: Vec<Vec<f32>>,
-    /// Units that it takes the place of.
-    pub replaces: Vec<String>,
 }
 
 impl Judged {
-    /// Writes the unit, with what it takes the place of. A source that changed since it was judged
-    /// makes it stale at once.
+    /// Writes the unit. A source that changed since it was judged makes it stale at once.
     pub(super) fn keep(
         &self,
         transaction: &Transaction<'_>,
-        model: &str,
+        (batch, model): (&str, &str),
     ) -> Result<(), StoreError> {
         let Some(unit) = &self.unit else {
             return Ok(());
         };
+        units::note_before(transaction, batch, &unit.id)?;
         units::put_unit(transaction, unit)?;
-        units::put_vectors(transaction, &unit.id, model, &self.vectors)?;
-        for old in &self.replaces {
-            let why = format!("became part of unit {}", unit.id);
-            units::move_unit(transaction, old, State::Retired, &why)?;
-        }
-        Ok(())
+        units::put_vectors(transaction, &unit.id, model, &self.vectors)
     }
 }
 
@@ -95,19 +88,16 @@ pub(super) fn judge(
 ) -> Result<Judged, Failure> {
     let mut gates = Vec::new();
     let unit = pass(bench, answer, reception, &mut gates)?;
-    let (unit, vectors, replaces) = match unit {
-        Some((unit, vectors, replaces)) => (Some(unit), vectors, replaces),
-        None => (None, Vec::new(), Vec::new()),
-    };
+    let (unit, vectors) =
+        unit.map_or_else(Default::default, |(unit, vectors)| (Some(unit), vectors));
     Ok(Judged {
         gates,
         unit,
         vectors,
-        replaces,
     })
 }
 
-type Made = (Unit, Vec<Vec<f32>>, Vec<String>);
+type Made = (Unit, Vec<Vec<f32>>);
 
 /// `None` at the first gate that refuses.
 fn pass(
@@ -145,7 +135,7 @@ fn pass(
     }
     if !bench.options.gated {
         let vectors = distil::vectors(bench, &unit)?;
-        return Ok(Some((unit, vectors, Vec::new())));
+        return Ok(Some((unit, vectors)));
     }
     let (verdict, second) = uncontested(bench, answer, &kept)?;
     unit.scores.insert(SECOND_SOURCES.into(), second);
@@ -156,7 +146,7 @@ fn pass(
     took(verdict);
     let (verdict, made) = novel(bench, unit)?;
     took(verdict);
-    let Some((mut unit, vectors, replaces)) = made else {
+    let Some((mut unit, vectors)) = made else {
         return Ok(None);
     };
     unit.gates.clone_from(gates);
@@ -167,7 +157,7 @@ fn pass(
     }
     let good = f32::from(u16::try_from(reception.good).unwrap_or(u16::MAX));
     *unit.scores.entry(GOOD.into()).or_default() += good;
-    Ok(Some((unit, vectors, replaces)))
+    Ok(Some((unit, vectors)))
 }
 
 /// What an answer cites, sentence by sentence, as far as it is still visible.
@@ -388,7 +378,7 @@ fn useful(
 }
 
 /// Which of the cited passages made the answer: with a model those that make it likelier, each
-/// alone; without one all that [`distil::sentences`] took from.
+/// alone, and two at least; without one all that [`distil::sentences`] took from.
 fn documents(
     bench: &Bench<'_>,
     answer: &Answer,
@@ -409,9 +399,12 @@ fn documents(
         let gained = gain(bench, answer, claim, &[titled(cited, &cited.text)])?;
         gains.insert(cited.chunk, gained.unwrap_or(0.0));
     }
-    let first = kept.first().map(|c| c.chunk);
-    let best = gains.values().copied().fold(f32::MIN, f32::max);
-    let helps = |chunk: &ChunkId| gains[chunk] > 0.0 || Some(*chunk) == first;
+    let mut ranked: Vec<(f32, ChunkId)> = gains.iter().map(|(c, gain)| (*gain, *c)).collect();
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let best = ranked[0].0;
+    // Where several are needed, none helps much alone: so at least two stay (the paper's n_min).
+    let least = |chunk: &ChunkId| ranked.iter().take(LEAST_DOCUMENTS).any(|(_, c)| c == chunk);
+    let helps = |chunk: &ChunkId| gains[chunk] > 0.0 || least(chunk);
     let kept: Vec<Cited> = kept.into_iter().filter(|c| helps(&c.chunk)).collect();
     let of: BTreeSet<ChunkId> = kept.iter().map(|c| c.chunk).collect();
     let said = format!("{} of {} passages make it likelier", of.len(), gains.len());
@@ -439,8 +432,7 @@ fn made(bench: &Bench<'_>, answer: &Answer, kept: &[Cited]) -> Result<(Unit, Ver
         _ => VERBATIM.to_owned(),
     };
     let text = rewritten.unwrap_or(verbatim);
-    let trusted = |origin: &Origin| if origin.outside { OUTSIDE } else { OWN };
-    let origins = kept.iter().flat_map(|c| &c.origins).map(trusted);
+    let origins = kept.iter().flat_map(|c| &c.origins);
     let title = kept.first().map(|c| about(&c.title, c.heading.as_deref()));
     let unit = Unit {
         id: Unit::id_of(&text, &sources),
@@ -448,7 +440,7 @@ fn made(bench: &Bench<'_>, answer: &Answer, kept: &[Cited]) -> Result<(Unit, Ver
         title: title.unwrap_or_default(),
         text,
         questions: vec![answer.question.trim().to_owned()],
-        trust: origins.fold(OWN, f32::min),
+        trust: trust_of(origins),
         sources,
         scores: BTreeMap::new(),
         gates: Vec::new(),
@@ -457,6 +449,7 @@ fn made(bench: &Bench<'_>, answer: &Answer, kept: &[Cited]) -> Result<(Unit, Ver
         reason: "found".into(),
         made_ms: bench.now_ms,
         uses: Uses::default(),
+        replaces: Vec::new(),
     };
     let verdict = if kept.is_empty() {
         Verdict::refused(Gate::Distilled, None, "no sentence answers the question")
@@ -466,6 +459,12 @@ fn made(bench: &Bench<'_>, answer: &Answer, kept: &[Cited]) -> Result<(Unit, Ver
         Verdict::passed(Gate::Distilled, Some(score), format!("{words} words"))
     };
     Ok((unit, verdict))
+}
+
+/// The lowest trust of where something stands.
+pub(super) fn trust_of<'a>(origins: impl IntoIterator<Item = &'a Origin>) -> f32 {
+    let trusted = |origin: &Origin| if origin.outside { OUTSIDE } else { OWN };
+    origins.into_iter().map(trusted).fold(OWN, f32::min)
 }
 
 /// Nothing that the sources do not say; and the unit alone makes the answer likelier.
@@ -505,7 +504,7 @@ fn faithful(
 }
 
 /// Looks for other documents that say the contrary, or the same; says how many say the same.
-pub(super) fn uncontested(
+fn uncontested(
     bench: &Bench<'_>,
     answer: &Answer,
     kept: &[Cited],
@@ -513,11 +512,25 @@ pub(super) fn uncontested(
     // Against the document of the best sentence alone: what a unit took from others may contradict it.
     let first = kept.first().map_or("", |c| c.path.as_str());
     let ours = || kept.iter().filter(|c| c.path == first);
-    let sentences: Vec<&str> = ours().map(|c| c.sentence.as_str()).collect();
-    let paths: Vec<&str> = ours()
-        .flat_map(|c| c.origins.iter().map(|o| o.path.as_str()))
-        .collect();
-    compare(bench, &answer.question, &sentences, &paths)
+    let stated = Stated {
+        question: &answer.question,
+        sentences: ours().map(|c| c.sentence.as_str()).collect(),
+        origins: ours().flat_map(|c| &c.origins).collect(),
+        settled: HashSet::new(),
+    };
+    compare(bench, &stated)
+}
+
+/// What one document states, and is compared with all others.
+pub(super) struct Stated<'a> {
+    /// What it answers.
+    pub question: &'a str,
+    /// Its sentences, the best first.
+    pub sentences: Vec<&'a str>,
+    /// Where they stand.
+    pub origins: Vec<&'a Origin>,
+    /// Contradictions that the owner knew of and decided about.
+    pub settled: HashSet<String>,
 }
 
 /// A sentence of another document.
@@ -527,68 +540,37 @@ struct Other {
     path: String,
     about: String,
     sentence: String,
+    /// Whether it speaks for what is compared: others say many things, and often twice.
+    independent: bool,
 }
 
 /// Sentences of other documents that are compared.
 const COMPARED: usize = 12;
 
-/// As [`uncontested`], of sentences that stand in the documents at `paths`.
-pub(super) fn compare(
-    bench: &Bench<'_>,
-    question: &str,
-    sentences: &[&str],
-    paths: &[&str],
-) -> Result<(Verdict, f32), Failure> {
+/// As [`uncontested`].
+pub(super) fn compare(bench: &Bench<'_>, stated: &Stated<'_>) -> Result<(Verdict, f32), Failure> {
     let gate = Gate::Uncontested;
-    let Some(main) = sentences.first() else {
+    let Some(main) = stated.sentences.first() else {
         return Ok((Verdict::passed(gate, None, "nothing to compare"), 0.0));
     };
-    // Asked and said: a planted fact is found by either.
-    let mut others: Vec<Other> = Vec::new();
-    for text in [question, main] {
-        for passage in originals(bench, text)? {
-            if paths.iter().any(|ours| passage.path.ends_with(ours)) {
-                continue;
-            }
-            for span in context::sentences(&passage.text) {
-                let sentence = &passage.text[span];
-                let held = context::coverage(question, &[sentence])
-                    .max(context::coverage(main, &[sentence]));
-                if held >= 0.3 && !others.iter().any(|known| known.sentence == sentence) {
-                    others.push(Other {
-                        held,
-                        path: passage.path.to_string_lossy().into_owned(),
-                        about: passage.about.clone(),
-                        sentence: sentence.to_owned(),
-                    });
-                }
-            }
-        }
-    }
-    others.sort_by(|a, b| b.held.total_cmp(&a.held));
-    others.truncate(COMPARED);
+    let others = others(bench, stated, main)?;
     let texts =
         std::iter::once(plain(main)).chain(others.iter().map(|other| plain(&other.sentence)));
     let vectors = bench.parts.searcher.space.embedder.few(texts.collect())?;
     let mut second: BTreeSet<&str> = BTreeSet::new();
     for (other, vector) in others.iter().zip(&vectors[1..]) {
-        let path = other.path.as_str();
         let said = (other.sentence.as_str(), other.about.as_str());
         let near = dot(&vectors[0], vector);
-        let differs = sentences
-            .iter()
-            .find_map(|ours| gate::conflict(question, ours, said, near));
-        if let Some(why) = differs {
-            return Ok((
-                Verdict::refused(gate, Some(near), format!("{path}: {why}")),
-                0.0,
-            ));
-        }
-        if sentences
-            .iter()
-            .all(|ours| gate::corroborates(ours, &other.sentence))
+        let mut ours = stated.sentences.iter();
+        let differs = ours.find_map(|ours| gate::conflict(stated.question, ours, said, near));
+        if let Some(why) = differs.map(|why| format!("{}: {why}", other.path))
+            && !stated.settled.contains(&why)
         {
-            second.insert(path);
+            return Ok((Verdict::refused(gate, Some(near), why), 0.0));
+        }
+        let mut ours = stated.sentences.iter();
+        if other.independent && ours.all(|ours| gate::corroborates(ours, &other.sentence)) {
+            second.insert(&other.path);
         }
     }
     let count = f32::from(u16::try_from(second.len()).unwrap_or(u16::MAX));
@@ -599,11 +581,46 @@ pub(super) fn compare(
     Ok((Verdict::passed(gate, Some(count), said), count))
 }
 
+/// The sentences of other documents that hold most of what is asked or said.
+fn others(bench: &Bench<'_>, stated: &Stated<'_>, main: &str) -> Result<Vec<Other>, Failure> {
+    let mut others: Vec<Other> = Vec::new();
+    // Asked and said: a planted fact is found by either.
+    for text in [stated.question, main] {
+        for passage in originals(bench, text)? {
+            if stated.origins.iter().any(|ours| ours.file == passage.path) {
+                continue;
+            }
+            // The owner's own words count; those of others do from another source alone.
+            let known = |origin: &Origin| stated.origins.iter().any(|o| o.source == origin.source);
+            let mut origins = passage.origins.iter();
+            let independent = origins.any(|origin| !origin.outside || !known(origin));
+            for span in context::sentences(&passage.text) {
+                let sentence = &passage.text[span];
+                let held = context::coverage(stated.question, &[sentence])
+                    .max(context::coverage(main, &[sentence]));
+                if held >= 0.3 && !others.iter().any(|known| known.sentence == sentence) {
+                    others.push(Other {
+                        held,
+                        path: passage.path.to_string_lossy().into_owned(),
+                        about: passage.about.clone(),
+                        sentence: sentence.to_owned(),
+                        independent,
+                    });
+                }
+            }
+        }
+    }
+    others.sort_by(|a, b| b.held.total_cmp(&a.held));
+    others.truncate(COMPARED);
+    Ok(others)
+}
+
 /// A passage that may say the contrary.
 struct Found {
     path: PathBuf,
     about: String,
     text: String,
+    origins: Vec<Origin>,
 }
 
 /// What the notes hold on this, found without units. Those that a search folds into a hit because
@@ -627,6 +644,7 @@ fn originals(bench: &Bench<'_>, text: &str) -> Result<Vec<Found>, Failure> {
                         path: folded.path,
                         about: about.clone(),
                         text,
+                        origins: snapshot.origins(chunk)?,
                     });
                 }
             }
@@ -634,6 +652,7 @@ fn originals(bench: &Bench<'_>, text: &str) -> Result<Vec<Found>, Failure> {
                 path: hit.path,
                 about,
                 text: hit.text,
+                origins: snapshot.origins(ranked.fused.judged.chunk)?,
             });
         }
         Ok::<_, StoreError>(found)
@@ -659,32 +678,53 @@ fn novel(bench: &Bench<'_>, mut unit: Unit) -> Result<(Verdict, Option<Made>), F
     if let Some(known) = known {
         return widened(bench, unit, &known);
     }
-    let mut replaces = Vec::new();
-    let same = near
-        .iter()
-        .find(|near| near.question_cosine >= SAME && gate::same_subject(&question, &near.question));
     let mut verdict = Verdict::passed(
         gate,
         near.first().map(|n| n.question_cosine),
         "nothing like it is known",
     );
-    if let Some(near) = same.filter(|near| near.unit.is_verbatim() && unit.is_verbatim()) {
-        let others = near.unit.sources.iter();
-        let wider = distil::union(&unit.sources, others);
-        if wider.len() <= distil::MOST_SOURCES {
-            unit.sources = wider;
-            unit.text = Unit::text_of(&unit.sources);
-            let more = near.unit.questions.iter().filter(|q| **q != question);
-            unit.questions
-                .extend(more.take(MOST_QUESTIONS - 1).cloned());
-            unit.trust = unit.trust.min(near.unit.trust);
-            unit.id = Unit::id_of(&unit.text, &unit.sources);
-            replaces.push(near.unit.id.clone());
-            verdict.reason = format!("made of its sources and those of unit {}", near.unit.id);
+    let same = near
+        .iter()
+        .find(|near| near.question_cosine >= SAME && gate::same_subject(&question, &near.question));
+    if let Some(merged) = same.and_then(|near| merged(&unit, &near.unit)) {
+        // The union may be what one of them says already.
+        if let Some(known) = ledger.read(|snapshot| snapshot.unit_saying(&merged.text))? {
+            return widened(bench, merged, &known);
         }
+        verdict.reason = format!(
+            "made of its sources and those of unit {}",
+            merged.replaces[0]
+        );
+        unit = merged;
     }
     let vectors = distil::vectors(bench, &unit)?;
-    Ok((verdict, Some((unit, vectors, replaces))))
+    Ok((verdict, Some((unit, vectors))))
+}
+
+/// One unit of the sources of two, which takes the place of the known one once it is in use; `None`
+/// where that would be long.
+fn merged(unit: &Unit, known: &Unit) -> Option<Unit> {
+    if !(known.is_verbatim() && unit.is_verbatim()) {
+        return None;
+    }
+    let sources = distil::union(&unit.sources, known.sources.iter());
+    let text = Unit::text_of(&sources);
+    let fits = sources.len() <= distil::MOST_SOURCES
+        && text.split_whitespace().count() <= distil::MOST_WORDS;
+    let question = &unit.questions[0];
+    let more = known.questions.iter().filter(|q| *q != question);
+    fits.then(|| Unit {
+        id: Unit::id_of(&text, &sources),
+        questions: std::iter::once(question)
+            .chain(more.take(MOST_QUESTIONS - 1))
+            .cloned()
+            .collect(),
+        trust: unit.trust.min(known.trust),
+        replaces: vec![known.id.clone()],
+        sources,
+        text,
+        ..unit.clone()
+    })
 }
 
 /// A unit that says what another says already: that one takes the question over.
@@ -709,21 +749,24 @@ fn widened(
         questions.push(question);
     }
     questions.truncate(MOST_QUESTIONS);
+    // What the owner put in use knowing what speaks against it stays in use.
+    let decided = known.state == State::Active && known.reason.starts_with(BY_OWNER);
     let (state, reason) = match (back, unit.state) {
         (false, State::Shadow) => (known.state, known.reason.clone()),
+        (false, State::Contested) if decided => (known.state, known.reason.clone()),
         (_, State::Contested) => (State::Contested, unit.reason.clone()),
         (_, state) => (state, "found again".to_owned()),
     };
-    let merged = Unit {
+    let mut merged = Unit {
         id: known.id.clone(),
         questions,
         batch: known.batch.clone(),
         made_ms: known.made_ms,
         state,
         reason,
+        replaces: known.replaces.clone(),
         ..unit
     };
-    let mut merged = merged;
     if let Some(good) = known.scores.get(GOOD) {
         merged.scores.insert(GOOD.into(), *good);
     }
@@ -734,6 +777,6 @@ fn widened(
     );
     Ok((
         Verdict::passed(gate, Some(1.0), why),
-        Some((merged, vectors, Vec::new())),
+        Some((merged, vectors)),
     ))
 }

@@ -17,8 +17,8 @@ mod replay;
 pub mod training;
 mod upkeep;
 
-use std::cell::RefCell;
-use std::collections::HashSet;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::upkeep::HEARD;
 use super::answer::prompt::unit_prompt;
 use super::answer::{Answer, Answerer};
 use super::evaluate::held_out::HeldOut;
@@ -34,9 +35,9 @@ use crate::domain::rank::dot;
 use crate::domain::unit::{OWN, Review, State, Unit};
 use crate::energy::Meter;
 use crate::engine::{EngineError, GeneratorHandle};
-use crate::error::Failure;
+use crate::error::{BadRequest, Failure};
 use crate::failpoint;
-use crate::store::units::{self, Candidate, Spent};
+use crate::store::units::{self, Candidate, Spent, Transaction, Undo};
 use crate::store::{Store, StoreError};
 
 /// How writeback works.
@@ -142,11 +143,65 @@ pub(super) struct Bench<'a> {
     /// Units in trial.
     trial: HashSet<String>,
     cpu: RefCell<(Duration, usize)>,
+    started: Instant,
+    meter: Meter,
+    /// What may be spent, and what of it was written down as spent.
+    budget: Spent,
+    spent: Cell<Spent>,
 }
 
 impl Bench<'_> {
     fn store(&self) -> &Store {
         self.parts.searcher.store
+    }
+
+    /// What this run has cost so far, the units made aside.
+    fn cost(&self) -> Spent {
+        Spent {
+            seconds: self.started.elapsed().as_secs_f64(),
+            joules: self.meter.stop(self.cpu.borrow().0).joules,
+            units: self.spent.get().units,
+        }
+    }
+
+    /// Why nothing more may be begun today.
+    fn over(&self) -> Option<&'static str> {
+        let cost = self.cost();
+        if cost.seconds > self.budget.seconds || cost.joules > self.budget.joules {
+            return Some("the day's budget is spent; the rest comes tomorrow");
+        }
+        (cost.units >= self.budget.units)
+            .then_some("the day's number of units is reached; the rest comes tomorrow")
+    }
+
+    /// Writes down what was spent since the last time, `made` units among it: with the work that it
+    /// was spent on, so that a crash gives nothing back.
+    fn spend(&self, transaction: &Transaction<'_>, made: u32) -> Result<(), StoreError> {
+        let (before, cost) = (self.spent.get(), self.cost());
+        let now = Spent {
+            units: before.units + made,
+            ..cost
+        };
+        let since = Spent {
+            seconds: now.seconds - before.seconds,
+            joules: now.joules - before.joules,
+            units: made,
+        };
+        units::spend(transaction, since, self.now_ms)?;
+        self.spent.set(now);
+        Ok(())
+    }
+
+    /// Moves a unit; what it was before is kept for an undo of the batch.
+    fn move_unit(
+        &self,
+        transaction: &Transaction<'_>,
+        unit: &str,
+        to: State,
+        why: &str,
+    ) -> Result<bool, StoreError> {
+        units::note_before(transaction, &self.batch, unit)?;
+        units::move_unit(transaction, unit, to, why)
     }
 
     /// Notes processor time of the language model.
@@ -172,7 +227,6 @@ pub fn run(
     told: &dyn Fn(Step),
     stop: &AtomicBool,
 ) -> Result<Report, Failure> {
-    let (started, meter) = (Instant::now(), Meter::start());
     let store = parts.searcher.store;
     let (open, spent) = store.ledger().read(|snapshot| {
         let open = snapshot
@@ -191,16 +245,19 @@ pub fn run(
         now_ms: task.now_ms,
         trial: HashSet::new(),
         cpu: RefCell::default(),
+        started: Instant::now(),
+        meter: Meter::start(),
+        budget: Spent {
+            seconds: options.day_s - spent.seconds,
+            joules: options.day_joules - spent.joules,
+            units: options.day_units.saturating_sub(spent.units),
+        },
+        spent: Cell::default(),
     };
     let mut report = Report {
         batch: bench.batch.clone(),
         dry: task.dry,
         ..Report::default()
-    };
-    let budget = Budget {
-        seconds: options.day_s - spent.seconds,
-        joules: options.day_joules - spent.joules,
-        units: options.day_units.saturating_sub(spent.units),
     };
     if !task.dry {
         if open.is_none() {
@@ -210,37 +267,22 @@ pub fn run(
         upkeep::upkeep(&bench, &mut report, stop)?;
     }
     bench.trial = in_trial(store)?;
-    let early = consider(
-        &mut bench,
-        task,
-        &budget,
-        &meter,
-        started,
-        &mut report,
-        told,
-        stop,
-    )?;
+    let early = consider(&mut bench, task, &mut report, told, stop)?;
     report.reason = early.unwrap_or_default();
     let ended = !task.dry && publish(&bench, &mut report, stop)?;
-    let (cpu, calls) = *bench.cpu.borrow();
-    report.model_calls = calls;
-    report.seconds = started.elapsed().as_secs_f64();
-    report.joules = meter.stop(cpu).joules;
+    let cost = bench.cost();
+    report.model_calls = bench.cpu.borrow().1;
+    (report.seconds, report.joules) = (cost.seconds, cost.joules);
     if !task.dry {
-        let made = u32::try_from(report.made).unwrap_or(u32::MAX);
-        let spent = Spent {
-            seconds: report.seconds,
-            joules: report.joules,
-            units: made,
-        };
         store.ledger().write(|transaction| {
-            units::spend(transaction, spent, task.now_ms)?;
+            bench.spend(transaction, 0)?;
             if !ended {
                 // Gone on with by the next run.
                 return Ok(());
             }
             let (batch, published) = (&bench.batch, !report.rolled_back);
-            let now = task.now_ms + i64::try_from(started.elapsed().as_millis()).unwrap_or(0);
+            let took = i64::try_from(bench.started.elapsed().as_millis()).unwrap_or(0);
+            let now = task.now_ms + took;
             units::end_batch(transaction, batch, published, &report.reason, &report, now)
         })?;
     }
@@ -257,7 +299,9 @@ fn publish(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<
     if bench.options.review == Review::Auto && !report.rolled_back {
         promote(bench, report)?;
     }
-    report.ranking = ranking::learn(bench)?;
+    if !report.rolled_back {
+        report.ranking = ranking::learn(bench)?;
+    }
     make_ready(bench, &report.promoted)?;
     reach("writeback-promoted")?;
     Ok(true)
@@ -270,13 +314,6 @@ fn reach(name: &str) -> Result<(), StoreError> {
     failpoint::reach(name).map_err(|source| StoreError::io(std::path::Path::new(name), source))
 }
 
-/// What a run may still spend.
-struct Budget {
-    seconds: f64,
-    joules: f64,
-    units: u32,
-}
-
 fn in_trial(store: &Store) -> Result<HashSet<String>, StoreError> {
     let ledger = store.ledger();
     let units = ledger.read(|snapshot| snapshot.units(Some(State::Shadow), MOST_UNITS))?;
@@ -287,16 +324,9 @@ fn in_trial(store: &Store) -> Result<HashSet<String>, StoreError> {
 pub(crate) const MOST_UNITS: usize = 1_000_000;
 
 /// Judges answers one by one. Returns why it ended before all were.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one caller; what a run is made of"
-)]
 fn consider(
     bench: &mut Bench<'_>,
     task: &Task,
-    budget: &Budget,
-    meter: &Meter,
-    started: Instant,
     report: &mut Report,
     told: &dyn Fn(Step),
     stop: &AtomicBool,
@@ -315,17 +345,8 @@ fn consider(
         if stop.load(Ordering::Relaxed) {
             return Ok(Some(STOPPED.into()));
         }
-        let joules = meter.stop(bench.cpu.borrow().0).joules;
-        let seconds = started.elapsed().as_secs_f64();
-        if seconds > budget.seconds || joules > budget.joules {
-            return Ok(Some(
-                "the day's budget is spent; the rest comes tomorrow".into(),
-            ));
-        }
-        if report.made >= usize::try_from(budget.units).unwrap_or(usize::MAX) {
-            return Ok(Some(
-                "the day's number of units is reached; the rest comes tomorrow".into(),
-            ));
+        if let Some(why) = bench.over() {
+            return Ok(Some(why.into()));
         }
         let considered = consider_one(bench, candidate, task, report)?;
         report.considered.push(considered);
@@ -372,8 +393,9 @@ fn consider_one(
     if !task.dry {
         let model = bench.parts.searcher.space.indexes.model();
         ledger.write(|transaction| {
-            judged.keep(transaction, model)?;
+            judged.keep(transaction, (&bench.batch, model))?;
             let id = id.as_deref();
+            bench.spend(transaction, u32::from(id.is_some()))?;
             units::put_considered(transaction, &candidate.id, &bench.batch, id, &judged.gates)
         })?;
     }
@@ -413,33 +435,51 @@ const AGAIN_MS: i64 = 10 * 60 * 1000;
 const AGAIN: f32 = 0.75;
 
 /// Finds questions that were asked again in other words and led elsewhere: the first answer did not
-/// help. That is written down like feedback.
+/// help. That is written down like feedback. The question before the first one may have been judged
+/// already.
 fn asked_again(bench: &Bench<'_>, answers: &[Candidate]) -> Result<(), Failure> {
-    let cited = |candidate: &Candidate| -> HashSet<String> {
-        let citations = candidate.body["citations"].as_array();
-        let ids = citations.into_iter().flatten();
-        ids.filter_map(|c| c["chunk_id"].as_str().map(str::to_owned))
-            .collect()
+    let Some(first) = answers.first() else {
+        return Ok(());
     };
-    for pair in answers.windows(2) {
-        let [first, second] = pair else { continue };
-        let ask =
-            |candidate: &Candidate| candidate.body["question"].as_str().unwrap_or("").to_owned();
-        let (before, after) = (ask(first), ask(second));
-        let soon = second.asked_ms - first.asked_ms <= AGAIN_MS;
-        if !soon || before == after || !cited(first).is_disjoint(&cited(second)) {
+    let ledger = bench.store().ledger();
+    let since = first.asked_ms - AGAIN_MS;
+    let all = ledger.read(|snapshot| snapshot.asked_since(since, answers.len() + MOST_BEFORE))?;
+    let mut last: HashMap<Option<&str>, &Candidate> = HashMap::new();
+    for second in &all {
+        let Some(first) = last.insert(second.asker.as_deref(), second) else {
+            continue;
+        };
+        if !may_be_again(first, second) {
             continue;
         }
         let embedder = &bench.parts.searcher.space.embedder;
-        let vectors = embedder.few(vec![before, after])?;
+        let vectors = embedder.few(vec![first.question(), second.question()])?;
         if dot(&vectors[0], &vectors[1]) >= AGAIN {
-            let ledger = bench.store().ledger();
             ledger.write(|transaction| {
                 units::put_signal(transaction, &first.id, "asked_again", second.asked_ms).map(drop)
             })?;
         }
     }
     Ok(())
+}
+
+/// Answers before the first that was not judged, that are looked at.
+const MOST_BEFORE: usize = 100;
+
+/// Asked soon after, in other words, about the same as far as names and numbers tell, and answered
+/// from elsewhere?
+fn may_be_again(first: &Candidate, second: &Candidate) -> bool {
+    let cited = |candidate: &Candidate| -> HashSet<String> {
+        let citations = candidate.body["citations"].as_array();
+        let ids = citations.into_iter().flatten();
+        ids.filter_map(|c| c["chunk_id"].as_str().map(str::to_owned))
+            .collect()
+    };
+    let (before, after) = (first.question(), second.question());
+    second.asked_ms - first.asked_ms <= AGAIN_MS
+        && before != after
+        && cited(first).is_disjoint(&cited(second))
+        && gate::same_subject(&before, &after)
 }
 
 /// Puts those in use that have shown that they help. What others wrote needs a second source that
@@ -461,7 +501,13 @@ fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
             (false, 1) => "it led another question to its evidence".to_owned(),
             (false, n) => format!("it led {n} other questions to their evidence"),
         };
-        let moved = ledger.write(|t| units::move_unit(t, &unit.id, State::Active, &why))?;
+        let moved = ledger.write(|t| {
+            let moved = bench.move_unit(t, &unit.id, State::Active, &why)?;
+            if moved {
+                units::take_place(t, Some(&bench.batch), &unit)?;
+            }
+            Ok::<_, StoreError>(moved)
+        })?;
         if moved {
             report.promoted.push(unit.id);
         }
@@ -501,6 +547,8 @@ pub enum Decision {
     Reject,
     /// Take it out: it is of no use.
     Retire,
+    /// Take the owner's last decision back.
+    Undo,
 }
 
 /// Does with a unit as the owner decides. What rests on something that changed cannot be approved
@@ -513,6 +561,7 @@ pub fn decide(store: &Store, unit: &Unit, decision: Decision) -> Result<State, F
         Decision::Approve => (State::Active, "the owner approved it"),
         Decision::Reject => (State::Retired, "the owner rejected it"),
         Decision::Retire => (State::Retired, "the owner retired it"),
+        Decision::Undo => return take_back(store, unit),
     };
     if unit.state == to {
         return Ok(to);
@@ -524,12 +573,20 @@ pub fn decide(store: &Store, unit: &Unit, decision: Decision) -> Result<State, F
             }
             units::move_unit(transaction, &unit.id, State::Shadow, why)?;
         }
-        units::move_unit(transaction, &unit.id, to, why)
+        let moved = units::move_unit(transaction, &unit.id, to, why)?;
+        if moved && to == State::Active {
+            units::take_place(transaction, None, unit)?;
+        }
+        Ok(moved)
     })?;
     if moved {
         return Ok(to);
     }
-    Err(crate::error::BadRequest::new(
+    Err(not_ready(unit).into())
+}
+
+fn not_ready(unit: &Unit) -> BadRequest {
+    BadRequest::new(
         "unit_not_ready",
         format!(
             "unit {} is {}: {}",
@@ -539,7 +596,64 @@ pub fn decide(store: &Store, unit: &Unit, decision: Decision) -> Result<State, F
         ),
         "`coho writeback run` verifies it again, or makes a new one",
     )
-    .into())
+}
+
+/// Makes a unit again what it was before the owner's last decision, if nothing has happened to it
+/// since; units that it took the place of come back.
+fn take_back(store: &Store, unit: &Unit) -> Result<State, Failure> {
+    let events = store
+        .ledger()
+        .read(|snapshot| snapshot.unit_events(&unit.id))?;
+    // A retired unit comes into use by way of the trial: one decision may be two events.
+    let other = events.iter().rposition(|event| event.reason != unit.reason);
+    let before = events.get(other.map_or(0, |at| at + 1));
+    let before = before.and_then(|event| event.before);
+    let decided = unit.reason.starts_with(units::BY_OWNER);
+    let (Some(before), Some(other), true) = (before, other, decided) else {
+        return Err(BadRequest::new(
+            "nothing_to_undo",
+            format!("unit {} was not decided about last", unit.id),
+            "`coho units show` tells what happened to it",
+        )
+        .into());
+    };
+    let why = &events[other].reason;
+    let moved = store.ledger().write(|transaction| {
+        if unit.state == State::Retired && before != State::Shadow {
+            if !units::rests_on_visible(transaction, &unit.id)? {
+                return Ok(false);
+            }
+            units::move_unit(transaction, &unit.id, State::Shadow, why)?;
+        }
+        let moved = units::move_unit(transaction, &unit.id, before, why)?;
+        units::bring_back(transaction, &unit.id)?;
+        Ok(moved)
+    })?;
+    if moved {
+        return Ok(before);
+    }
+    Err(not_ready(unit).into())
+}
+
+/// Takes back what `what` names, and the weights of the ranking that were learned with it; returns
+/// how many units changed.
+///
+/// # Errors
+/// What the ledger says.
+pub fn undo(store: &Store, what: &Undo, reason: &str) -> Result<usize, StoreError> {
+    let learned = ranking::in_use(store)?;
+    store.ledger().write(|transaction| {
+        let with_it = match what {
+            Undo::Unit(_) => false,
+            Undo::Batch(id) => learned.is_some_and(|learned| learned.batch == *id),
+            Undo::Since(ms) => learned.is_some_and(|learned| learned.learned_ms >= *ms),
+            Undo::All => learned.is_some(),
+        };
+        if with_it {
+            ranking::forget(transaction)?;
+        }
+        units::undo(transaction, what, reason)
+    })
 }
 
 /// The units that would be made of these answers if no gate asked how good they are, with their
@@ -565,6 +679,10 @@ pub fn without_gates(
         now_ms: 0,
         trial: HashSet::new(),
         cpu: RefCell::default(),
+        started: Instant::now(),
+        meter: Meter::start(),
+        budget: Spent::default(),
+        spent: Cell::default(),
     };
     let mut made = Vec::new();
     for answer in answers {

@@ -2,7 +2,7 @@
 //!
 //! The same caution as for units: weights are fitted on one half of the past questions and must be
 //! better on the other half, beyond chance; those in use go as soon as they lose on what was asked
-//! since. What ranked first so far is what answers rest on, so little is learned, and slowly: that
+//! since, and with the batch that they were learned in. What ranked first so far is what answers rest on, so little is learned, and slowly: that
 //! is meant.
 
 use schemars::JsonSchema;
@@ -14,7 +14,7 @@ use crate::domain::chunk::ChunkId;
 use crate::domain::measure::{bootstrap_interval, mean};
 use crate::domain::rank::{Judged, Weights, fuse};
 use crate::error::Failure;
-use crate::store::units::Past;
+use crate::store::units::{Past, Transaction};
 use crate::store::{Store, StoreError, ledger};
 
 /// Past questions below which nothing is learned.
@@ -36,6 +36,9 @@ pub struct Ranking {
     pub weights: Weights,
     /// The batch in which they were learned.
     pub batch: String,
+    /// When, milliseconds since 1970.
+    #[serde(default)]
+    pub learned_ms: i64,
     /// Mean gain of the reciprocal rank on the questions that they were not fitted on.
     pub gain: f64,
     /// Its 95 % interval, by paired bootstrap.
@@ -59,7 +62,12 @@ pub fn in_use(store: &Store) -> Result<Option<Ranking>, StoreError> {
 /// # Errors
 /// What the ledger says.
 pub fn reset(store: &Store) -> Result<(), StoreError> {
-    store.ledger().write(|t| ledger::put_memo(t, RANKING, ""))
+    store.ledger().write(forget)
+}
+
+/// As [`reset`], with what else is undone.
+pub(super) fn forget(transaction: &Transaction<'_>) -> Result<(), StoreError> {
+    ledger::put_memo(transaction, RANKING, "")
 }
 
 /// A past question, judged: its candidates and what its answer rests on.
@@ -68,6 +76,7 @@ struct Outcome {
     target: ChunkId,
     /// Whether weights may be fitted on it; the others are for the test.
     fits: bool,
+    asked_ms: i64,
 }
 
 impl Outcome {
@@ -88,12 +97,16 @@ pub(super) fn learn(bench: &Bench<'_>) -> Result<Option<Ranking>, Failure> {
         return Ok(None);
     }
     let mut outcomes = Vec::with_capacity(past.len());
-    for past in past.iter().filter(|past| past.reception.bad == 0) {
+    let held_out = &bench.options.held_out;
+    let teaches = |past: &&Past| past.reception.bad == 0 && !held_out.holds(&past.question);
+    for past in past.iter().filter(teaches) {
         outcomes.push(outcome(bench, past)?);
     }
     let usual = Weights::default();
     if let Some(known) = in_use(store)? {
-        if gain(&outcomes, &known.weights, &usual).0 >= 0.0 {
+        // Not on what they were fitted on: there they look better than they are.
+        let since = outcomes.iter().filter(|o| o.asked_ms > known.learned_ms);
+        if gain(since, &known.weights, &usual).0 >= 0.0 {
             return Ok(None);
         }
         tracing::info!("the learned weights lose; back to the usual ones");
@@ -101,13 +114,14 @@ pub(super) fn learn(bench: &Bench<'_>) -> Result<Option<Ranking>, Failure> {
     }
     let fitted = fit(&outcomes);
     let (unseen, _): (Vec<Outcome>, Vec<Outcome>) = outcomes.into_iter().partition(|o| !o.fits);
-    let (gain, interval) = gain(&unseen, &fitted, &usual);
+    let (gain, interval) = gain(unseen.iter(), &fitted, &usual);
     if interval.0 <= 0.0 {
         return Ok(None);
     }
     let ranking = Ranking {
         weights: fitted,
         batch: bench.batch.clone(),
+        learned_ms: bench.now_ms,
         gain,
         interval,
         questions: unseen.len(),
@@ -125,13 +139,16 @@ fn outcome(bench: &Bench<'_>, past: &Past) -> Result<Outcome, Failure> {
         judged: found.judged.into_iter().map(|(judged, _)| judged).collect(),
         target: past.cited[0],
         fits: blake3::hash(past.question.as_bytes()).as_bytes()[0].is_multiple_of(2),
+        asked_ms: past.asked_ms,
     })
 }
 
-fn gain(outcomes: &[Outcome], ours: &Weights, usual: &Weights) -> (f64, (f64, f64)) {
-    let change = outcomes
-        .iter()
-        .map(|o| o.reciprocal(ours) - o.reciprocal(usual));
+fn gain<'a>(
+    outcomes: impl Iterator<Item = &'a Outcome>,
+    ours: &Weights,
+    usual: &Weights,
+) -> (f64, (f64, f64)) {
+    let change = outcomes.map(|o| o.reciprocal(ours) - o.reciprocal(usual));
     let changes: Vec<f64> = change.collect();
     (mean(&changes), bootstrap_interval(&changes, ROUNDS, SEED))
 }
@@ -191,6 +208,7 @@ mod tests {
                 judged: vec![judged("right", 0.5, 0.5), judged("wrong", 0.4, 1.0)],
                 target: chunk("right"),
                 fits: n % 2 == 0,
+                asked_ms: 0,
             })
             .collect()
     }
@@ -199,7 +217,7 @@ mod tests {
     fn weights_move_to_the_lane_that_finds() {
         let outcomes = outcomes(20);
         let fitted = fit(&outcomes);
-        let (gain, interval) = gain(&outcomes, &fitted, &Weights::default());
+        let (gain, interval) = gain(outcomes.iter(), &fitted, &Weights::default());
         assert!(gain > 0.0 && interval.0 > 0.0, "{fitted:?}");
         assert!(fitted != Weights::default());
     }

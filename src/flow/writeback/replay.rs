@@ -14,9 +14,11 @@ use super::super::answer;
 use super::super::search::{self, Query, Ranking};
 use super::{Bench, Report};
 use crate::domain::chunk::ChunkId;
+use crate::domain::scoring::normalised;
 use crate::domain::unit::State;
 use crate::error::Failure;
 use crate::store::StoreError;
+use crate::store::ledger::Snapshot;
 use crate::store::units::{self, Past, UseUnits};
 
 /// Past questions that are asked again at most, the newest first.
@@ -40,6 +42,53 @@ struct Tried {
     asked: usize,
 }
 
+/// What units in trial were made of.
+#[derive(Default)]
+struct Own {
+    /// Units by the answers that they were made of.
+    answers: HashMap<String, HashSet<String>>,
+    /// The question that each was made of, normalised.
+    questions: HashMap<String, String>,
+}
+
+impl Own {
+    fn read(snapshot: &Snapshot<'_>) -> Result<Self, StoreError> {
+        let mut own = Self::default();
+        for unit in snapshot.units(Some(State::Shadow), super::MOST_UNITS)? {
+            let Some(first) = unit.questions.first().map(|q| normalised(q)) else {
+                continue;
+            };
+            // Another question that came to the same sentences by itself is no part of the making.
+            let mut made_of = Vec::new();
+            for (answer, question) in snapshot.answers_behind(&unit.id)? {
+                made_of.extend((normalised(&question) == first).then_some(answer));
+            }
+            for old in &unit.replaces {
+                let behind = snapshot.answers_behind(old)?;
+                made_of.extend(behind.into_iter().map(|(answer, _)| answer));
+            }
+            for answer in made_of {
+                let of = own.answers.entry(answer).or_default();
+                of.insert(unit.id.clone());
+            }
+            own.questions.insert(unit.id, first);
+        }
+        Ok(own)
+    }
+
+    /// Was the unit made of this answer?
+    fn made(&self, past: &Past, unit: &str) -> bool {
+        let of = self.answers.get(&past.answer);
+        of.is_some_and(|units| units.contains(unit))
+    }
+
+    /// Is this the question that the unit was made of, typed again?
+    fn asks(&self, past: &Past, unit: &str) -> bool {
+        let own = self.questions.get(unit);
+        own.is_some_and(|own| *own == normalised(&past.question))
+    }
+}
+
 /// Tries the units in trial, counts what they did, and takes out what harms. Says whether it came to
 /// the end: where `stop` was set before, nothing is decided.
 pub(super) fn replay(
@@ -49,14 +98,10 @@ pub(super) fn replay(
 ) -> Result<bool, Failure> {
     let ledger = bench.store().ledger();
     let (past, own) = ledger.read(|snapshot| {
-        let past = snapshot.past(MOST_PAST)?;
-        let mut own: HashMap<String, HashSet<String>> = HashMap::new();
-        for unit in snapshot.units(Some(State::Shadow), super::MOST_UNITS)? {
-            if let Some(first) = unit.questions.first() {
-                own.entry(first.clone()).or_default().insert(unit.id);
-            }
-        }
-        Ok::<_, StoreError>((past, own))
+        let held_out = &bench.options.held_out;
+        let mut past = snapshot.past(MOST_PAST)?;
+        past.retain(|past| !held_out.holds(&past.question));
+        Ok::<_, StoreError>((past, Own::read(snapshot)?))
     })?;
     let mut trial: HashSet<String> = bench.trial.clone();
     let all: Vec<&Past> = past.iter().collect();
@@ -68,9 +113,10 @@ pub(super) fn replay(
         rounds += 1;
         ledger.write(|transaction| {
             for (unit, question) in &tried.harmed {
-                units::count_use(transaction, unit, units::Use::Harmed)?;
                 let why = format!("replay: it led away from the evidence for “{question}”");
-                if units::move_unit(transaction, unit, State::Retired, &why)? {
+                let moved = bench.move_unit(transaction, unit, State::Retired, &why)?;
+                units::count_use(transaction, unit, units::Use::Harmed)?;
+                if moved {
                     report.retired.push(unit.clone());
                 }
                 trial.remove(unit);
@@ -97,7 +143,7 @@ pub(super) fn replay(
             tried.asked, -report.change
         );
         let undone = units::Undo::Batch(bench.batch.clone());
-        ledger.write(|transaction| units::undo(transaction, &undone, &why))?;
+        super::undo(bench.store(), &undone, &why)?;
         report.rolled_back = true;
         report.reason = why;
         return Ok(true);
@@ -114,7 +160,7 @@ pub(super) fn replay(
 fn try_on(
     bench: &Bench<'_>,
     past: &[&Past],
-    own: &HashMap<String, HashSet<String>>,
+    own: &Own,
     trial: &HashSet<String>,
     stop: &AtomicBool,
 ) -> Result<Tried, Failure> {
@@ -122,13 +168,12 @@ fn try_on(
     if trial.is_empty() {
         return Ok(tried);
     }
-    let none = HashSet::new();
     for past in past {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let left_out = own.get(past.question.trim()).unwrap_or(&none);
-        let with: HashSet<String> = trial.difference(left_out).cloned().collect();
+        let with = trial.iter().filter(|unit| !own.made(past, unit));
+        let with: HashSet<String> = with.cloned().collect();
         let with = rank(bench, &past.question, UseUnits::With(with))?;
         let near: Vec<_> = with
             .units
@@ -150,7 +195,8 @@ fn try_on(
             let leads = near.unit.chunks().any(|chunk| past.cited.contains(&chunk));
             // It would be quoted for this question, and says something else.
             let misleads = good && !leads && answer::is_recalled(&past.question, near);
-            if good && leads && change >= 0.0 && near.cosine >= LEADS {
+            let other = !own.asks(past, &near.unit.id);
+            if good && leads && other && change >= 0.0 && near.cosine >= LEADS {
                 *tried.helped.entry(near.unit.id.clone()).or_default() += 1;
             }
             let moved = with

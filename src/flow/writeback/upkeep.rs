@@ -4,17 +4,18 @@
 //! again (its question is asked anew), or retired. Nothing stale is ever shown meanwhile: the ledger
 //! saw to that in the transaction of the edit.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::answer::{self, Answerer, Ask, Strategy};
-use super::judge::{self, Judged, compare};
+use super::judge::{self, Judged, Stated, compare};
 use super::{Bench, MOST_UNITS, Report, distil};
 use crate::domain::gate::{self, Verdict};
 use crate::domain::unit::{Quotes, State, Unit};
 use crate::error::Failure;
-use crate::store::units::{self, Reception, UseUnits};
+use crate::store::units::{self, Origin, Reception, Transaction, UnitEvent, UseUnits};
 use crate::store::{StoreError, ledger};
 
 /// Times that a unit may be near a question without its sources ever being cited.
@@ -29,9 +30,10 @@ pub(super) fn upkeep(
     stop: &AtomicBool,
 ) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
+    heed(bench, report)?;
     let stale = ledger.read(|snapshot| snapshot.units(Some(State::Stale), MOST_UNITS))?;
     for unit in stale {
-        if stop.load(Ordering::Relaxed) {
+        if stop.load(Ordering::Relaxed) || bench.over().is_some() {
             return Ok(());
         }
         renew(bench, &unit, report)?;
@@ -40,23 +42,74 @@ pub(super) fn upkeep(
     contradicted(bench, report, stop)?;
     let active = ledger.read(|snapshot| snapshot.units(Some(State::Active), MOST_UNITS))?;
     for unit in active {
-        let uses = unit.uses;
-        if uses.retrieved >= USELESS && uses.cited == 0 && uses.helped == 0 {
-            let why = format!("near {} questions and never of use", uses.retrieved);
-            ledger.write(|t| units::move_unit(t, &unit.id, State::Retired, &why))?;
+        if unit.uses.retrieved >= USELESS && unit.uses.cited == 0 {
+            let why = format!("near {} questions and never of use", unit.uses.retrieved);
+            ledger.write(|t| bench.move_unit(t, &unit.id, State::Retired, &why))?;
             report.retired.push(unit.id);
         }
     }
     Ok(())
 }
 
+/// What the owner said of answers after these were judged: a unit that led to a bad one is contested,
+/// one that led to a good one has the owner's word.
+fn heed(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
+    let ledger = bench.store().ledger();
+    let words = ledger.read(|snapshot| {
+        let heard = snapshot.memo(HEARD)?.and_then(|number| number.parse().ok());
+        snapshot.owners_words(heard.unwrap_or(0))
+    })?;
+    for word in words {
+        ledger.write(|transaction| {
+            for unit in &word.units {
+                let contested = heed_one(bench, transaction, unit, word.good)?;
+                report.contested.extend(contested.then(|| unit.clone()));
+            }
+            ledger::put_memo(transaction, HEARD, &word.number.to_string())
+        })?;
+    }
+    Ok(())
+}
+
+/// The memo of the last verdict that was heeded.
+pub(crate) const HEARD: &str = "verdicts_heeded";
+
+/// Says whether the unit is contested now.
+fn heed_one(
+    bench: &Bench<'_>,
+    transaction: &Transaction<'_>,
+    id: &str,
+    good: bool,
+) -> Result<bool, StoreError> {
+    let Some(unit) = units::unit(transaction, id)? else {
+        return Ok(false);
+    };
+    if good {
+        units::note_before(transaction, &bench.batch, id)?;
+        let mut scores = unit.scores;
+        *scores.entry(judge::GOOD.into()).or_default() += 1.0;
+        units::set_scores(transaction, id, &scores)?;
+        return Ok(false);
+    }
+    units::count_use(transaction, id, units::Use::Harmed)?;
+    let why = "the owner called an answer bad that it led to";
+    bench.move_unit(transaction, id, State::Contested, why)
+}
+
 /// Verifies a stale unit again, distils it again, or retires it.
 fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
     if let Some(sources) = found_again(bench, unit)? {
+        let origins = origins_of(bench, &sources)?;
+        let refused = unfit(bench, &sources, &origins)?;
         let verdict = still_uncontested(bench, unit, &sources)?;
         ledger.write(|transaction| {
+            units::note_before(transaction, &bench.batch, &unit.id)?;
+            if let Some(why) = &refused {
+                return units::move_unit(transaction, &unit.id, State::Retired, why).map(drop);
+            }
             units::put_evidence(transaction, &unit.id, &sources)?;
+            units::set_trust(transaction, &unit.id, judge::trust_of(&origins))?;
             let why = "its sentences still stand where they stood";
             units::move_unit(transaction, &unit.id, State::Shadow, why)?;
             units::stale_if_gone(transaction, &unit.id)?;
@@ -65,7 +118,12 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
             }
             Ok::<_, StoreError>(())
         })?;
-        report.verified.push(unit.id.clone());
+        let outcome = if refused.is_some() {
+            &mut report.retired
+        } else {
+            &mut report.verified
+        };
+        outcome.push(unit.id.clone());
         return Ok(());
     }
     let anew = distilled_again(bench, unit)?;
@@ -78,27 +136,82 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
     };
     let model = bench.parts.searcher.space.indexes.model();
     ledger.write(|transaction| {
-        units::move_unit(transaction, &unit.id, State::Retired, &why)?;
-        anew.keep(transaction, model)
+        bench.move_unit(transaction, &unit.id, State::Retired, &why)?;
+        anew.keep(transaction, (&bench.batch, model))?;
+        bench.spend(transaction, u32::from(anew.unit.is_some()))
     })?;
     report.made += usize::from(anew.unit.is_some());
     report.retired.push(unit.id.clone());
     Ok(())
 }
 
-/// Does any other document contradict the one that a unit took its first sentence from?
+fn origins_of(bench: &Bench<'_>, sources: &[Quotes]) -> Result<Vec<Origin>, StoreError> {
+    bench.store().ledger().read(|snapshot| {
+        let mut origins = Vec::new();
+        for quotes in sources {
+            origins.extend(snapshot.origins(quotes.chunk)?);
+        }
+        Ok(origins)
+    })
+}
+
+/// Why nothing may be learned from where the sentences stand now: rules may have changed, and so may
+/// what stands around them.
+fn unfit(
+    bench: &Bench<'_>,
+    sources: &[Quotes],
+    origins: &[Origin],
+) -> Result<Option<String>, StoreError> {
+    if let Some(origin) = origins.iter().find(|origin| !origin.writeback) {
+        let why = format!("the source of {} does not allow it any more", origin.path);
+        return Ok(Some(why));
+    }
+    bench.store().ledger().read(|snapshot| {
+        for quotes in sources {
+            let text = snapshot.chunk_text(quotes.chunk)?;
+            if let Some(why) = text.and_then(|(_, text)| gate::planted(&text)) {
+                return Ok(Some(format!("{}: {why}", quotes.path)));
+            }
+        }
+        Ok(None)
+    })
+}
+
+/// Does any other document contradict the one that a unit took its first sentence from? What was
+/// said against it before the owner put it in use is settled.
 fn still_uncontested(
     bench: &Bench<'_>,
     unit: &Unit,
     sources: &[Quotes],
 ) -> Result<Verdict, Failure> {
     let first = sources.first().map_or("", |quotes| quotes.path.as_str());
-    let ours = sources.iter().filter(|quotes| quotes.path == first);
-    let texts: Vec<&str> = ours
-        .flat_map(|quotes| quotes.sentences.iter().map(String::as_str))
-        .collect();
-    let question = unit.questions.first().map_or("", String::as_str);
-    Ok(compare(bench, question, &texts, &[first])?.0)
+    let ours: Vec<&Quotes> = sources.iter().filter(|q| q.path == first).collect();
+    let (origins, settled) = bench.store().ledger().read(|snapshot| {
+        let mut origins = Vec::new();
+        for quotes in &ours {
+            origins.extend(snapshot.origins(quotes.chunk)?);
+        }
+        Ok::<_, StoreError>((origins, settled(&snapshot.unit_events(&unit.id)?)))
+    })?;
+    let sentences = ours.iter().flat_map(|quotes| &quotes.sentences);
+    let stated = Stated {
+        question: unit.questions.first().map_or("", String::as_str),
+        sentences: sentences.map(String::as_str).collect(),
+        origins: origins.iter().collect(),
+        settled,
+    };
+    Ok(compare(bench, &stated)?.0)
+}
+
+/// What spoke against a unit before the owner approved it.
+fn settled(events: &[UnitEvent]) -> HashSet<String> {
+    let approved = |event: &UnitEvent| {
+        event.after == State::Active && event.reason.starts_with(units::BY_OWNER)
+    };
+    let before = events.iter().rposition(approved).unwrap_or(0);
+    let contested = events[..before].iter();
+    let contested = contested.filter(|event| event.after == State::Contested);
+    contested.map(|event| event.reason.clone()).collect()
 }
 
 /// Where the sentences of a unit stand now; `None` if one of them stands nowhere in its document.
@@ -173,29 +286,111 @@ fn embed_again(bench: &Bench<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Looks whether what was ingested since the last time contradicts a unit.
+/// Looks whether what was ingested since the last round contradicts a unit. A round that is cut off
+/// is gone on with, whatever was ingested meanwhile; then another one begins.
 fn contradicted(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
-    let (newest, known) = ledger.read(|snapshot| {
-        let known = snapshot.memo(COMPARED)?;
-        Ok::<_, StoreError>((snapshot.newest_edition()?, known))
+    let (newest, round) = ledger.read(|snapshot| {
+        let newest = snapshot.newest_edition()?;
+        let memo = snapshot.memo(COMPARED)?.unwrap_or_default();
+        Ok::<_, StoreError>((newest, Round::read(&memo, newest)))
     })?;
-    if known.as_deref() == Some(newest.to_string().as_str()) {
+    let Some(mut round) = round else {
         return Ok(());
-    }
-    for state in [State::Active, State::Shadow] {
-        for unit in ledger.read(|snapshot| snapshot.units(Some(state), MOST_UNITS))? {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            let verdict = still_uncontested(bench, &unit, &unit.sources)?;
-            if !verdict.passed {
-                let why = &verdict.reason;
-                ledger.write(|t| units::move_unit(t, &unit.id, State::Contested, why))?;
-                report.contested.push(unit.id);
-            }
+    };
+    let mut units = ledger.read(|snapshot| {
+        let mut units = snapshot.units(Some(State::Active), MOST_UNITS)?;
+        units.extend(snapshot.units(Some(State::Shadow), MOST_UNITS)?);
+        Ok::<_, StoreError>(units)
+    })?;
+    units.retain(|unit| unit.id > round.after);
+    units.sort_by(|a, b| a.id.cmp(&b.id));
+    for unit in &units {
+        if stop.load(Ordering::Relaxed) || bench.over().is_some() {
+            return Ok(());
         }
+        let verdict = still_uncontested(bench, unit, &unit.sources)?;
+        round.after.clone_from(&unit.id);
+        ledger.write(|t| {
+            if !verdict.passed {
+                bench.move_unit(t, &unit.id, State::Contested, &verdict.reason)?;
+                report.contested.push(unit.id.clone());
+            }
+            ledger::put_memo(t, COMPARED, &round.written())
+        })?;
     }
-    ledger.write(|t| ledger::put_memo(t, COMPARED, &newest.to_string()))?;
+    let done = Round {
+        begun_at: round.begun_at.min(newest),
+        after: DONE.into(),
+    };
+    ledger.write(|t| ledger::put_memo(t, COMPARED, &done.written()))?;
     Ok(())
+}
+
+/// How far contradictions were looked for.
+struct Round {
+    /// The newest edition when it began.
+    begun_at: i64,
+    /// The last unit that was looked at.
+    after: String,
+}
+
+/// Behind every id of a unit.
+const DONE: &str = "~";
+
+impl Round {
+    /// The round that is under way, or the next one; `None` where nothing was ingested since the
+    /// last one began.
+    fn read(memo: &str, newest: i64) -> Option<Self> {
+        let (begun_at, after) = memo.split_once(' ').unwrap_or((memo, DONE));
+        let begun_at = begun_at.parse().unwrap_or(-1);
+        if after != DONE {
+            let after = after.to_owned();
+            return Some(Self { begun_at, after });
+        }
+        (begun_at != newest).then(|| Self {
+            begun_at: newest,
+            after: String::new(),
+        })
+    }
+
+    fn written(&self) -> String {
+        format!("{} {}", self.begun_at, self.after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_that_was_cut_off_is_gone_on_with() {
+        let read = |memo: &str| Round::read(memo, 7).map(|r| (r.begun_at, r.after));
+        assert_eq!(read(""), Some((7, String::new())));
+        assert_eq!(read("7"), None);
+        assert_eq!(read("7 ~"), None);
+        assert_eq!(read("6 ~"), Some((7, String::new())));
+        assert_eq!(read("6 ab12"), Some((6, "ab12".into())));
+        let round = Round::read("6 ab12", 7).unwrap();
+        assert_eq!(read(&round.written()), Some((6, "ab12".into())));
+    }
+
+    #[test]
+    fn what_the_owner_knew_is_settled() {
+        let event = |after: State, reason: &str| UnitEvent {
+            before: None,
+            after,
+            reason: reason.into(),
+            at_ms: 0,
+        };
+        let mut events = vec![
+            event(State::Contested, "b.md: one says 4, the other 5"),
+            event(State::Active, "the owner approved it"),
+            event(State::Contested, "c.md: one says 4, the other 6"),
+        ];
+        let known = HashSet::from(["b.md: one says 4, the other 5".to_owned()]);
+        assert_eq!(settled(&events), known);
+        events.remove(1);
+        assert!(settled(&events).is_empty());
+    }
 }

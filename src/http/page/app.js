@@ -7,6 +7,9 @@ const views = ["ask", "search", "units", "sources", "status"];
 let token = "";
 let answer = null;
 let running = null;
+let watching = null;
+// What the answers of this tab came to; of those that a model wrote, also how fast it wrote.
+const spent = { answers: 0, joules: 0, method: "", tokens: 0, ms: 0 };
 
 function element(name, text, attributes = {}) {
   const made = document.createElement(name);
@@ -38,7 +41,8 @@ async function call(method, path, body, more = {}) {
   } catch {
     // The status says it all.
   }
-  throw new Error([problem.detail || `error ${response.status}`, problem.hint].filter(Boolean).join(": "));
+  const said = [problem.detail || `error ${response.status}`, problem.hint].filter(Boolean).join(": ");
+  throw Object.assign(new Error(said), { status: response.status });
 }
 
 const read = async (path) => (await call("GET", path)).json();
@@ -83,26 +87,36 @@ async function* events(response) {
 
 async function ask(question) {
   running?.abort();
-  running = new AbortController();
+  const mine = new AbortController();
+  running = mine;
   answer = null;
+  let failed = false;
   $("answer").textContent = "";
   $("answer").setAttribute("aria-busy", "true");
   $("citations").replaceChildren();
   $("passage").hidden = true;
   $("after").hidden = true;
+  $("unsupported").hidden = true;
   $("stop").hidden = false;
   try {
     const body = { question, stream: true };
-    const response = await call("POST", "/v1/ask", body, { accept: "text/event-stream", signal: running.signal });
+    const response = await call("POST", "/v1/ask", body, { accept: "text/event-stream", signal: mine.signal });
     for await (const [name, data] of events(response)) {
+      if (running !== mine) return;
       if (name === "token") $("answer").append(data.text);
-      else if (name === "error") say(data.detail);
-      else if (name === "done") finished(data);
+      else if (name === "error") {
+        failed = true;
+        say(data.detail);
+      } else if (name === "done") finished(data);
     }
-    if (!answer) say("The answer broke off; ask again.");
+    if (running === mine && !answer && !failed) say("The answer broke off; ask again.");
   } finally {
-    $("stop").hidden = true;
-    $("answer").setAttribute("aria-busy", "false");
+    // Whoever asked again meanwhile has an answer of their own running.
+    if (running === mine) {
+      running = null;
+      $("stop").hidden = true;
+      $("answer").setAttribute("aria-busy", "false");
+    }
   }
 }
 
@@ -124,6 +138,18 @@ function finished(whole) {
       return item;
     }),
   );
+  const loose = whole.claims.filter((claim) => !claim.supported);
+  const missing = loose.flatMap((claim) => claim.missing);
+  $("unsupported").textContent =
+    "[?] your notes do not support this" + (missing.length ? `: they do not hold ${missing.join(", ")}` : "");
+  $("unsupported").hidden = !loose.length;
+  spent.answers += 1;
+  spent.joules += whole.energy.joules;
+  spent.method = whole.energy.method;
+  if (whole.tokens.generated && whole.timing.generate_ms) {
+    spent.tokens += whole.tokens.generated;
+    spent.ms += whole.timing.generate_ms;
+  }
   const ms = Math.round(whole.timing.total_ms);
   const learned = whole.steps.some((step) => step.kind === "recall") ? ", from what was learned" : "";
   $("cost").textContent =
@@ -198,10 +224,16 @@ async function search(query, explain) {
 }
 
 async function units() {
-  const listed = await read(`/v1/units?limit=100&state=${$("state").value}`);
-  const stories = await Promise.all(listed.units.slice(0, 25).map((unit) => read(`/v1/units/${unit.id}`)));
-  $("unit-list").replaceChildren(...stories.map(unitCard));
-  if (!stories.length) $("unit-list").append(element("p", "None."));
+  const list = $("unit-list");
+  list.setAttribute("aria-busy", "true");
+  try {
+    const listed = await read(`/v1/units?limit=100&state=${$("state").value}`);
+    const stories = await Promise.all(listed.units.slice(0, 25).map((unit) => read(`/v1/units/${unit.id}`)));
+    list.replaceChildren(...stories.map(unitCard));
+    if (!stories.length) list.append(element("p", "None."));
+  } finally {
+    list.setAttribute("aria-busy", "false");
+  }
 }
 
 function unitCard(story) {
@@ -224,18 +256,32 @@ function unitCard(story) {
   for (const [decision, label] of Object.entries(decisions)) {
     if (unit.state === "retired" && decision !== "approve") continue;
     const button = element("button", label, { type: "button" });
-    button.addEventListener("click", () =>
-      call("PATCH", `/v1/units/${unit.id}`, { decision })
-        .then(units)
-        .catch((error) => say(error.message)),
-    );
+    button.addEventListener("click", () => decide(unit, decision).catch((error) => say(error.message)));
     row.append(button);
   }
   card.append(row);
   return card;
 }
 
+/** Decides about a unit, and offers the way back. */
+async function decide(unit, decision) {
+  const now = await (await call("PATCH", `/v1/units/${unit.id}`, { decision })).json();
+  await units();
+  const state = $("state").querySelector(`[value="${now.state}"]`).textContent;
+  const said = $("decided");
+  said.replaceChildren(element("span", `“${unit.title}” is ${state} now.`));
+  if (decision !== "undo") {
+    const undo = element("button", "Undo", { type: "button" });
+    undo.addEventListener("click", () => decide(now, "undo").catch((error) => say(error.message)));
+    said.append(undo);
+  }
+  said.hidden = false;
+  // The button that was pressed is gone with its card.
+  said.focus();
+}
+
 async function learn() {
+  $("decided").hidden = true;
   say("Looking at your answers…");
   const report = await (await call("POST", "/v1/writeback", {})).json();
   say(`${report.considered.length} answers judged, ${report.made} units made, ${report.promoted.length} put in use.`);
@@ -253,16 +299,36 @@ async function sources() {
   );
 }
 
+/** Listens to what the service reads, and comes back when it was away: when it was started anew. */
 async function watch() {
-  for await (const [, notice] of events(await call("GET", "/v1/events"))) {
-    const [kind, data] = Object.entries(notice)[0] || [];
-    if (kind === "progress" || notice.files_total !== undefined) {
-      const progress = data && data.files_total !== undefined ? data : notice;
-      $("progress").textContent = `${progress.files_done} of ${progress.files_total} files`;
-    } else {
-      $("progress").textContent = "Nothing is being read.";
-      if (!$("sources").hidden) sources().catch(() => {});
+  watching?.abort();
+  const mine = new AbortController();
+  watching = mine;
+  let wait = 1000;
+  while (!mine.signal.aborted) {
+    try {
+      const response = await call("GET", "/v1/events", undefined, { signal: mine.signal });
+      wait = 1000;
+      heard({ event: "connected" });
+      for await (const [, notice] of events(response)) heard(notice);
+    } catch (error) {
+      // Who may not listen now may not in a moment.
+      if (mine.signal.aborted || error.status < 500) return;
     }
+    $("progress").textContent = "coho does not answer; trying again.";
+    await new Promise((done) => setTimeout(done, wait));
+    wait = Math.min(wait * 2, 30000);
+  }
+}
+
+function heard(notice) {
+  if (notice.event === "progress") {
+    $("progress").textContent = `${notice.files_done} of ${notice.files_total} files`;
+  } else if (notice.event === "building") {
+    $("progress").textContent = `${notice.chunks_left} passages left for the new embedding model`;
+  } else {
+    $("progress").textContent = notice.event === "failed" ? notice.message : "Nothing is being read.";
+    if (!$("sources").hidden) sources().catch(() => {});
   }
 }
 
@@ -288,6 +354,9 @@ async function status() {
   // Who may see a part of the notes is not told of the whole.
   if (said.disk) facts["On disk"] = mib(said.disk.ledger_bytes + said.disk.vector_bytes + said.disk.term_bytes);
   if (said.tokens.spared !== null) facts["Spared"] = said.tokens.spared.toFixed(2);
+  if (spent.ms) facts["Written in this tab"] = `${((spent.tokens / spent.ms) * 1000).toFixed(1)} tokens/s`;
+  if (spent.answers)
+    facts["Energy in this tab"] = `${spent.joules.toFixed(1)} J, answers: ${spent.answers} (${spent.method})`;
   $("facts").replaceChildren(
     ...Object.entries(facts).flatMap(([name, value]) => [element("dt", name), element("dd", String(value))]),
   );
@@ -376,7 +445,7 @@ async function begin(given) {
   await read("/v1/status");
   sessionStorage.setItem("token", token);
   show("ask");
-  watch().catch(() => {});
+  watch();
 }
 
 // A token in the fragment never reaches a server or a log.

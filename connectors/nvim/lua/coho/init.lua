@@ -97,6 +97,22 @@ local function place(citation)
   return citation.path
 end
 
+-- What [?] in the answer means; nothing where every claim is supported.
+local function doubt(claims)
+  local loose, missing = false, {}
+  for _, claim in ipairs(claims or {}) do
+    if not claim.supported then
+      loose = true
+      vim.list_extend(missing, claim.missing)
+    end
+  end
+  if not loose then
+    return nil
+  end
+  local what = #missing > 0 and ": they do not hold " .. table.concat(missing, ", ") or ""
+  return (("[?] your notes do not support this" .. what):gsub("%s+", " "))
+end
+
 -- The question above, the whole answer, and where its marks lead.
 local function finished(question, answer)
   local lines = { "> " .. question:gsub("%s+", " "), "" }
@@ -104,6 +120,10 @@ local function finished(question, answer)
   table.insert(lines, "")
   for _, citation in ipairs(answer.citations) do
     table.insert(lines, "[" .. citation.n .. "] " .. place(citation))
+  end
+  local doubted = doubt(answer.claims)
+  if doubted then
+    table.insert(lines, doubted)
   end
   show(lines)
   at_hand.id = answer.id
@@ -190,10 +210,38 @@ local function under_cursor()
   end
 end
 
+local function is_there(path)
+  if vim.fn.filereadable(path) == 1 then
+    return true
+  end
+  tell(path .. " is not there any more: search for what it said")
+  return false
+end
+
+-- Opens a file with the program that the system has for it: of a PDF, Neovim would show the bytes.
+local function open_outside(path)
+  if not is_there(path) then
+    return false
+  end
+  if vim.ui.open then
+    local _, failed = vim.ui.open(path)
+    if failed then
+      tell(failed)
+    end
+    return not failed
+  end
+  -- Before Neovim 0.10.
+  local opener = vim.fn.has("mac") == 1 and "open" or "xdg-open"
+  if vim.fn.executable(opener) == 0 then
+    tell("nothing opens " .. path .. ": install " .. opener)
+    return false
+  end
+  return vim.fn.jobstart({ opener, path }, { detach = true }) > 0
+end
+
 -- Opens a file at a line, in a window that shows no answer.
 local function open(path, line)
-  if vim.fn.filereadable(path) == 0 then
-    tell(path .. " is not there any more: search for what it said")
+  if not is_there(path) then
     return false
   end
   local answers = at_hand.buffer and vim.fn.bufwinid(at_hand.buffer) or -1
@@ -214,15 +262,21 @@ local function open(path, line)
   return true
 end
 
---- Follows the citation under the cursor to its file and line.
+--- Follows the citation under the cursor to its file and line; a file that is not cited by lines
+--- is opened outside.
 function M.follow()
   local citation = under_cursor()
   if not citation then
     tell("there is no citation under the cursor", vim.log.levels.WARN)
     return
   end
-  local line = type(citation.lines) == "table" and citation.lines[1] or 1
-  if open(citation.path, line) and at_hand.id then
+  local opened
+  if type(citation.lines) == "table" then
+    opened = open(citation.path, citation.lines[1])
+  else
+    opened = open_outside(citation.path)
+  end
+  if opened and at_hand.id then
     service().call("POST", "/v1/answers/" .. at_hand.id .. "/signals", { kind = "opened" }, function() end)
   end
 end

@@ -1,0 +1,392 @@
+//! Denials: which words of a sentence are denied, clause by clause.
+//!
+//! "The door is locked, but the window is not." denies nothing about the door. No grammar is read
+//! here: a sentence is cut where clauses usually meet, and a denial holds for its own piece and for
+//! those that lean on it, such as the rest of a list. Where that cannot be told, more is taken to be
+//! denied rather than less: a claim that is not told costs less than one that is wrong.
+
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::context::{content_words, same_word};
+
+/// Does a text deny something?
+pub fn is_denial(text: &str) -> bool {
+    pieces(text).iter().any(|piece| piece.denies_itself)
+}
+
+/// Does a word deny by itself?
+pub(super) fn denies(word: &str) -> bool {
+    const DENIALS: [&str; 26] = [
+        "no", "not", "never", "none", "neither", "nor", "cannot", "without", "nobody", "nothing",
+        "nowhere", "nicht", "nichts", "kein", "keine", "keinen", "nie", "niemals", "ohne", "nein",
+        "nunca", "ningún", "pas", "jamais", "aucun", "aucune",
+    ];
+    DENIALS.contains(&word) || word.ends_with("n't")
+}
+
+/// Does a sentence deny what a question asks, clause by clause?
+pub fn is_denied(question: &str, sentence: &str) -> bool {
+    let mut words = content_words(question);
+    words.retain(|word| !denies(word));
+    oppose(question, sentence, &words)
+}
+
+/// Do a claim and a sentence deny each other, as far as `wanted` goes, words of the claim that the
+/// sentence is to bear out?
+///
+/// A claim is opposed when one of its words stands only where the sentence denies; one that denies,
+/// when one of its words stands only where the sentence does not.
+pub(super) fn oppose(claim: &str, sentence: &str, wanted: &[String]) -> bool {
+    let held = pieces(sentence);
+    let denied = held.iter().any(|piece| piece.denies);
+    let mut claimed = pieces(claim);
+    // "No, the door is locked." says of itself that it is a denial.
+    let answers_no = claimed.first().is_some_and(Piece::is_bare_no);
+    if answers_no && claimed[1..].iter().all(|piece| !piece.denies) {
+        claimed.iter_mut().for_each(|piece| piece.denies = true);
+    }
+    let mut met = false;
+    for piece in &claimed {
+        let words: Vec<&String> = piece.words.iter().filter(|w| wanted.contains(w)).collect();
+        // "The window is not": what it is not stands in the other half of the sentence.
+        let stands_in = |other: &Piece, word: &String| {
+            let elliptic = other.denies && piece.denies && other.is_within(&piece.words);
+            other.has(word) || elliptic
+        };
+        for word in words {
+            let mut places = held
+                .iter()
+                .filter(|other| stands_in(other, word))
+                .peekable();
+            met |= places.peek().is_some();
+            if places.peek().is_some() && places.all(|other| other.denies != piece.denies) {
+                return true;
+            }
+        }
+    }
+    !met && denied != claimed.iter().any(|piece| piece.denies)
+}
+
+/// A part of a sentence that is denied or not.
+#[derive(Debug)]
+struct Piece {
+    /// Its content words.
+    words: Vec<String>,
+    /// All its words, lower case.
+    all: Vec<String>,
+    /// Whether a word of its own denies.
+    denies_itself: bool,
+    /// Whether it is denied, by itself or by what it leans on.
+    denies: bool,
+    /// How it hangs together with the piece before.
+    link: Link,
+}
+
+/// What stands between two pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    /// Another clause begins.
+    Apart,
+    /// A comma: another clause, or the next of a list.
+    Comma,
+    /// "And": the same.
+    And,
+    /// "That": what is said or thought.
+    That,
+}
+
+impl Piece {
+    fn has(&self, word: &str) -> bool {
+        self.words.iter().any(|own| same_word(own, word))
+    }
+
+    /// Does it say nothing beyond these words?
+    fn is_within(&self, words: &[String]) -> bool {
+        let known = |own: &String| words.iter().any(|word| same_word(own, word));
+        let mut own = self.words.iter().filter(|word| !denies(word)).peekable();
+        own.peek().is_some() && own.all(known)
+    }
+
+    fn is_bare_no(&self) -> bool {
+        matches!(self.all.as_slice(), [word] if word == "no" || word == "nein")
+    }
+
+    fn opens_with(&self, list: &[&str]) -> bool {
+        self.all
+            .iter()
+            .find(|word| !AND.contains(&word.as_str()))
+            .is_some_and(|w| list.contains(&w.as_str()))
+    }
+
+    /// Does it have a verb, as far as that can be seen?
+    fn has_verb(&self) -> bool {
+        let verb = |word: &String| {
+            VERBS.contains(&word.as_str()) || word.len() > 4 && word.ends_with("ed")
+        };
+        self.all.iter().any(verb)
+    }
+}
+
+const AND: [&str; 4] = ["and", "und", "et", "y"];
+
+/// Words behind which "that" points at something.
+const BEFORE_NOUNS: [&str; 12] = [
+    "of", "in", "on", "at", "for", "with", "from", "to", "by", "like", "than", "as",
+];
+
+/// Words with which another clause begins.
+const CONJUNCTIONS: [&str; 37] = [
+    "but", "while", "whereas", "although", "though", "because", "until", "unless", "which", "who",
+    "whom", "whose", "where", "when", "after", "before", "however", "without", "aber", "sondern",
+    "während", "obwohl", "weil", "doch", "bis", "wenn", "nachdem", "bevor", "ohne", "pero", "sino",
+    "aunque", "mientras", "mais", "tandis", "sans", "quoique",
+];
+
+/// Words with which a clause goes on after a comma or an "and".
+const OPENERS: [&str; 52] = [
+    "the", "a", "an", "this", "that", "these", "those", "it", "he", "she", "they", "we", "i",
+    "you", "there", "his", "her", "its", "their", "our", "my", "is", "are", "was", "were", "has",
+    "have", "had", "will", "can", "could", "did", "does", "instead", "then", "der", "die", "das",
+    "ein", "eine", "er", "sie", "es", "wir", "ich", "ist", "sind", "war", "waren", "hat", "haben",
+    "wird",
+];
+
+const VERBS: [&str; 40] = [
+    "is", "are", "was", "were", "has", "have", "had", "do", "does", "did", "will", "would", "can",
+    "could", "must", "should", "may", "might", "it", "he", "she", "they", "we", "became", "made",
+    "went", "came", "took", "began", "ist", "sind", "war", "waren", "hat", "haben", "hatte",
+    "wird", "wurde", "kann", "muss",
+];
+
+/// Two words of which the first would be a denial alone.
+const NO_DENIALS: [(&str, &str); 8] = [
+    ("not", "only"),
+    ("not", "just"),
+    ("not", "least"),
+    ("not", "merely"),
+    ("or", "not"),
+    ("no", "doubt"),
+    ("nicht", "nur"),
+    ("nicht", "zuletzt"),
+];
+
+/// Pieces of a text, in order, each with whether it is denied.
+fn pieces(text: &str) -> Vec<Piece> {
+    let mut pieces = cut(text);
+    for at in 0..pieces.len() {
+        // Forward: "no lock, bolt or chain", "not locked and bolted".
+        let leans = match pieces[at].link {
+            Link::Apart => false,
+            Link::Comma => pieces[at].all.len() <= 3 && !pieces[at].opens_with(&OPENERS),
+            Link::And => !pieces[at].opens_with(&OPENERS),
+            // "I do not think that it is locked."
+            Link::That => true,
+        };
+        let before = at
+            .checked_sub(1)
+            .filter(|before| leans && !pieces[*before].is_bare_no());
+        if before.is_some_and(|before| pieces[before].denies) {
+            pieces[at].denies = true;
+        }
+    }
+    for at in (1..pieces.len()).rev() {
+        // Backward: "Anna, Ben and Clara do not come"; but "In May, they did not come".
+        let before = &pieces[at - 1];
+        let leans = match pieces[at].link {
+            Link::Apart | Link::That => false,
+            Link::Comma => !pieces[at].denies_itself && before.all.len() <= 3 && !before.has_verb(),
+            Link::And => !before.has_verb(),
+        };
+        if leans && pieces[at].denies && !before.is_bare_no() {
+            pieces[at - 1].denies = true;
+        }
+    }
+    pieces
+}
+
+fn cut(text: &str) -> Vec<Piece> {
+    let text = text.replace('’', "'");
+    let mut found: Vec<Piece> = Vec::new();
+    let mut begun: Option<(usize, Link)> = None;
+    let (mut end, mut last) = (0, "");
+    for (at, word) in text.unicode_word_indices() {
+        let lower = word.to_lowercase();
+        let between = &text[end..at];
+        let counts = is_number_sign(last, &lower);
+        let link = if counts {
+            None
+        } else if between.contains([';', ':', '(', ')', '–', '—', '.', '!', '?'])
+            || CONJUNCTIONS.contains(&lower.as_str())
+        {
+            Some(Link::Apart)
+        } else if between.contains(',') {
+            Some(Link::Comma)
+        } else if ["that", "dass"].contains(&lower.as_str()) && !BEFORE_NOUNS.contains(&last) {
+            Some(Link::That)
+        } else {
+            AND.contains(&lower.as_str()).then_some(Link::And)
+        };
+        match (begun, link) {
+            (None, _) => begun = Some((at, Link::Apart)),
+            (Some((start, before)), Some(link)) => {
+                found.push(piece(&text[start..end], before));
+                begun = Some((at, link));
+            }
+            (Some(_), None) => {}
+        }
+        end = at + word.len();
+        last = word;
+    }
+    if let Some((start, link)) = begun {
+        found.push(piece(&text[start..end], link));
+    }
+    found
+}
+
+/// "No. 5" counts, and denies nothing.
+fn is_number_sign(word: &str, next: &str) -> bool {
+    word.eq_ignore_ascii_case("no") && next.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn piece(text: &str, link: Link) -> Piece {
+    let words: Vec<(usize, &str)> = text.unicode_word_indices().collect();
+    let all: Vec<String> = words.iter().map(|(_, word)| word.to_lowercase()).collect();
+    let pair = |at: usize| {
+        let pair = all.get(at).zip(all.get(at + 1));
+        pair.is_some_and(|(a, b)| NO_DENIALS.contains(&(a.as_str(), b.as_str())))
+    };
+    let in_phrase = |at: usize| pair(at) || at > 0 && pair(at - 1);
+    // "Not-for-profit" is a word.
+    let begins_more = |at: usize| {
+        let (start, word) = words[at];
+        let next = all.get(at + 1);
+        text[start + word.len()..].starts_with('-')
+            || next.is_some_and(|next| is_number_sign(word, next))
+    };
+    let denies_itself =
+        (0..all.len()).any(|at| denies(&all[at]) && !in_phrase(at) && !begins_more(at));
+    Piece {
+        words: content_words(text),
+        all,
+        denies_itself,
+        denies: denies_itself,
+        link,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn denials_are_told_from_their_words() {
+        let check = |text: &str, expected: bool| assert_eq!(is_denial(text), expected, "{text}");
+        check("The shed isn’t locked.", true);
+        check("Es gibt kein Schloss.", true);
+        check("He left without a key.", true);
+        check("It is not only green but red.", false);
+        check("Nicht nur der Hof ist zu.", false);
+        check("There is no doubt that it is green.", false);
+        check("It is green.", false);
+        check("It is a not-for-profit club at No. 5.", false);
+        check("Nothing is locked.", true);
+    }
+
+    #[test]
+    fn a_denial_holds_for_its_clause() {
+        let check = |claim: &str, sentence: &str, expected: bool| {
+            let wanted: Vec<String> = content_words(claim);
+            let wanted: Vec<String> = wanted.into_iter().filter(|w| !denies(w)).collect();
+            assert_eq!(
+                oppose(claim, sentence, &wanted),
+                expected,
+                "{claim} / {sentence}"
+            );
+        };
+        let window = "The door is locked, but the window is not.";
+        check("The door is locked.", window, false);
+        check("The window is locked.", window, true);
+        check("The window is not locked.", window, false);
+        check("The door is not locked.", window, true);
+        check(window, window, false);
+        check(
+            "The shed has a Burg lock.",
+            "The shed does not have a Burg lock.",
+            true,
+        );
+        check(
+            "The caretaker is Oskar.",
+            "The caretaker is not Oskar but Dragan.",
+            true,
+        );
+        check("Dragan", "The caretaker is not Oskar but Dragan.", false);
+        check("Dragan", "Dragan, not Oskar, is the caretaker.", false);
+        check("Oskar", "Dragan, not Oskar, is the caretaker.", true);
+        check("a bolt", "The shed has no lock, bolt or chain.", true);
+        check("a chain", "The shed has no lock, bolt or chain.", true);
+        check("Anna eats fish.", "Anna and Ben do not eat fish.", true);
+        check(
+            "Anna does not eat fish.",
+            "Anna, Ben and Clara do not eat fish.",
+            false,
+        );
+        check("1999", "It was not sold until 1999.", false);
+        check(
+            "The window is open.",
+            "The door is not locked and the window is open.",
+            false,
+        );
+        check("Oskar left.", "Oskar left without his key.", false);
+        check(
+            "The boiler runs without water.",
+            "The boiler runs without water.",
+            false,
+        );
+        check(
+            "The boiler runs without water.",
+            "The boiler never runs without water.",
+            true,
+        );
+        check("No, the door is locked.", "The door is locked.", true);
+        check(
+            "No, the door isn't locked.",
+            "The door is not locked.",
+            false,
+        );
+        check("in Graz", "He was born in Graz and was not married.", false);
+        check("in May", "In May, Anna did not come.", false);
+        check(
+            "article 106",
+            "Articles 106 and 107 say that it must not be shut.",
+            false,
+        );
+        check(
+            "The door is locked.",
+            "I do not think that the door is locked.",
+            true,
+        );
+        check("The key is here.", "Nothing was found.", true);
+    }
+
+    #[test]
+    fn questions_are_denied_clause_by_clause() {
+        let check = |question: &str, sentence: &str, expected: bool| {
+            assert_eq!(
+                is_denied(question, sentence),
+                expected,
+                "{question} / {sentence}"
+            );
+        };
+        let window = "The door is locked, but the window is not.";
+        check("Is the door locked?", window, false);
+        check("Is the window locked?", window, true);
+        check("the shed locked?", "The shed is locked.", false);
+        check("the shed is not locked?", "The shed is locked.", true);
+        check("the shed is not locked?", "The shed is not locked.", false);
+        check(
+            "Is the cellar door locked?",
+            "The cellar door is not locked.",
+            true,
+        );
+    }
+}

@@ -1,0 +1,176 @@
+//! Erasing: questions and answers, and what was learned of them, for good.
+//!
+//! The one place that removes what the ledger keeps for ever otherwise, events of units included:
+//! an owner may want something gone. Pages are overwritten (`secure_delete`), and the caller renews
+//! the automatic copy, so that nothing of it is left in the data folder; backups that were made
+//! before are the owner's own.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{OptionalExtension, Transaction, params};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Result, units};
+use crate::domain::scoring::normalised;
+
+/// Which questions and answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Erase {
+    /// One answer.
+    Answer(String),
+    /// All that were asked before, milliseconds since 1970.
+    Before(i64),
+    /// All that show something of a file below a folder, whether that is still a source or not.
+    Below(PathBuf),
+    /// All.
+    All,
+}
+
+/// What was erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Erased {
+    /// Answers, with their questions, feedback and citations.
+    pub answers: usize,
+    /// Knowledge units that rested on those questions alone.
+    pub units: usize,
+}
+
+/// Erases what `what` names, in one transaction.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn erase(transaction: &Transaction<'_>, what: &Erase) -> Result<Erased> {
+    transaction.pragma_update(None, "secure_delete", true)?;
+    let chosen = chosen(transaction, what)?;
+    if chosen.is_empty() {
+        return Ok(Erased::default());
+    }
+    let questions: HashSet<String> = chosen.iter().map(|(_, q)| normalised(q)).collect();
+    let units = forget_questions(transaction, &questions)?;
+    scrub_events(transaction, &units, chosen.iter().map(|(_, q)| q.trim()))?;
+    for (answer, _) in &chosen {
+        transaction.execute(
+            "UPDATE batch SET report = '{}' WHERE id IN
+               (SELECT batch FROM considered WHERE answer_id = ?1)",
+            [answer],
+        )?;
+        for table in ["citation", "feedback", "signal", "considered", "outbound"] {
+            transaction
+                .prepare_cached(&format!("DELETE FROM {table} WHERE answer_id = ?1"))?
+                .execute([answer])?;
+        }
+        transaction
+            .prepare_cached("DELETE FROM answer WHERE id = ?1")?
+            .execute([answer])?;
+    }
+    transaction.execute("UPDATE unit_clock SET tick = tick + 1", [])?;
+    Ok(Erased {
+        answers: chosen.len(),
+        units: units.len(),
+    })
+}
+
+/// Ids and questions of the answers in question.
+fn chosen(transaction: &Transaction<'_>, what: &Erase) -> Result<Vec<(String, String)>> {
+    let mut statement = transaction.prepare("SELECT id, question, asked_ms, body FROM answer")?;
+    let mut rows = statement.query([])?;
+    let mut chosen = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: String = row.get(0)?;
+        let wanted = match what {
+            Erase::Answer(answer) => id == *answer,
+            Erase::Before(ms) => row.get::<_, i64>(2)? < *ms,
+            Erase::Below(folder) => shows(&row.get::<_, String>(3)?, folder),
+            Erase::All => true,
+        };
+        if wanted {
+            chosen.push((id, row.get(1)?));
+        }
+    }
+    Ok(chosen)
+}
+
+/// Does an answer show anything of a file below this folder? One that cannot be read may.
+fn shows(body: &str, folder: &Path) -> bool {
+    let Ok(body) = serde_json::from_str::<Value>(body) else {
+        return true;
+    };
+    let lists = [&body["citations"], &body["retrieval"]["hits"]];
+    let mut places = lists.into_iter().filter_map(Value::as_array).flatten();
+    places.any(|place| {
+        let path = place["path"].as_str().map(Path::new);
+        path.is_some_and(|path| path.starts_with(folder))
+    })
+}
+
+/// Takes questions from the units that answer them; a unit that answers no other goes. Says which
+/// went.
+fn forget_questions(
+    transaction: &Transaction<'_>,
+    questions: &HashSet<String>,
+) -> Result<Vec<String>> {
+    let all: Vec<String> = transaction
+        .prepare("SELECT id FROM unit")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut gone = Vec::new();
+    for id in all {
+        let Some(unit) = units::unit(transaction, &id)? else {
+            continue;
+        };
+        let count = unit.questions.len();
+        let mut left = unit.questions;
+        left.retain(|question| !questions.contains(&normalised(question)));
+        if left.len() == count {
+            continue;
+        }
+        // Vectors of questions tell of them; those that stay are made anew by the next run.
+        for table in ["unit_vector", "unit_change"] {
+            transaction.execute(&format!("DELETE FROM {table} WHERE unit_id = ?1"), [&id])?;
+        }
+        if !left.is_empty() {
+            transaction.execute(
+                "UPDATE unit SET questions = ?2 WHERE id = ?1",
+                params![id, serde_json::to_string(&left)?],
+            )?;
+            continue;
+        }
+        transaction.execute("DELETE FROM unit_evidence WHERE unit_id = ?1", [&id])?;
+        transaction.execute("DELETE FROM unit WHERE id = ?1", [&id])?;
+        gone.push(id);
+    }
+    Ok(gone)
+}
+
+/// Events are never removed, but here: those of units that went, and those that name a question.
+fn scrub_events<'a>(
+    transaction: &Transaction<'_>,
+    units: &[String],
+    questions: impl Iterator<Item = &'a str>,
+) -> Result<()> {
+    const GUARD: &str = "unit_event_is_kept";
+    let guard: Option<String> = transaction
+        .query_row(
+            "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = ?1",
+            [GUARD],
+            |row| row.get(0),
+        )
+        .optional()?;
+    transaction.execute_batch(&format!("DROP TRIGGER IF EXISTS {GUARD}"))?;
+    for unit in units {
+        transaction.execute("DELETE FROM unit_event WHERE unit_id = ?1", [unit])?;
+    }
+    let mut naming =
+        transaction.prepare("DELETE FROM unit_event WHERE ?1 <> '' AND instr(reason, ?1) > 0")?;
+    for question in questions {
+        naming.execute([question])?;
+    }
+    drop(naming);
+    if let Some(guard) = guard {
+        transaction.execute_batch(&guard)?;
+    }
+    Ok(())
+}
