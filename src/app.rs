@@ -285,7 +285,7 @@ impl App {
         Ok(ledger.read(|snapshot| crate::flow::ingest::source(snapshot, id))?)
     }
 
-    /// Registers a folder; one that is registered already is returned as it is.
+    /// Registers a folder; to the rules of one that is registered already these are added.
     ///
     /// # Errors
     /// [`BadRequest`] for what is not a readable folder, lies in another source or around one.

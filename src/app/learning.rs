@@ -449,7 +449,8 @@ fn is_time(app: &App) -> bool {
     })
 }
 
-/// Are there answers that were not judged, verdicts that were not heeded, units that are stale or a batch that was cut off, and
+/// Are there answers that were not judged, verdicts that were not heeded, units that are stale or a
+/// batch that was cut off, and
 /// budget left for them?
 fn waiting(store: &Store, set: &Writeback) -> Result<bool, StoreError> {
     store.ledger().read(|snapshot| {
