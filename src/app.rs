@@ -261,6 +261,7 @@ impl App {
             units: UseUnits::Active,
             remote: false,
             asked_ms: now_ms(),
+            limits: answer::Limits::default(),
         }
     }
 

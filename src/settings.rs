@@ -303,6 +303,9 @@ pub struct Writeback {
     pub per_document: usize,
     /// Whether your past questions are asked again after each run, to see what it gained.
     pub measure: bool,
+    /// A file of questions about your notes (`questions.jsonl`), on which units are tried as on your
+    /// past questions; empty for none.
+    pub replay: PathBuf,
 }
 
 impl Default for Writeback {
@@ -318,6 +321,7 @@ impl Default for Writeback {
             day_units: 200,
             per_document: 20,
             measure: true,
+            replay: PathBuf::new(),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::domain::unit::{State, Unit};
 use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::flow::answer::Answerer;
 use crate::flow::evaluate::held_out::HeldOut;
+use crate::flow::evaluate::set::questions_about_notes;
 use crate::flow::writeback::ranking::{self, Ranking};
 use crate::flow::writeback::{self, Decision, Finding, Report, Step, Task, WritebackOptions};
 use crate::settings::Writeback;
@@ -147,9 +148,16 @@ pub fn moment(text: &str) -> Result<i64, BadRequest> {
 }
 
 impl App {
-    fn writeback_options(&self) -> Result<WritebackOptions, StoreError> {
-        let held_out = HeldOut::read(&self.places.home)?;
+    fn writeback_options(&self) -> Result<WritebackOptions, Failure> {
         let set = &self.settings.writeback;
+        let replayed = if set.replay.as_os_str().is_empty() {
+            Vec::new()
+        } else {
+            questions_about_notes(&set.replay)?
+        };
+        let home = &self.places.home;
+        HeldOut::add(home, replayed.iter().map(|asked| asked.question.as_str()))?;
+        let held_out = HeldOut::read(home)?;
         #[expect(clippy::cast_precision_loss, reason = "seconds of a day")]
         Ok(WritebackOptions {
             review: set.review,
@@ -160,6 +168,7 @@ impl App {
             day_units: set.day_units,
             per_document: set.per_document,
             held_out: Arc::new(held_out),
+            replayed: replayed.into(),
         })
     }
 

@@ -198,6 +198,8 @@ pub struct GeneratorBench {
     pub prefill_ratio: f64,
     /// Ours divided by bare.
     pub generate_ratio: f64,
+    /// Does it write the 30 tokens/s below which people leave?
+    pub fast_enough: bool,
     /// Time of four questions at once, as a share of their time one after another.
     pub four_at_once: f64,
     /// How well it reads.

@@ -118,6 +118,9 @@ pub struct Prompt {
     pub stop: Vec<String>,
     /// What the text must look like.
     pub grammar: Option<Grammar>,
+    /// Whether it is part of an answer for which the model has worked already: it is let in however
+    /// many wait.
+    pub goes_on: bool,
 }
 
 impl Prompt {
@@ -132,6 +135,7 @@ impl Prompt {
             sampling: Sampling::default(),
             stop: Vec::new(),
             grammar: None,
+            goes_on: false,
         }
     }
 }

@@ -29,7 +29,7 @@ use crate::app::{App, NotFound};
 use crate::domain::source::place;
 use crate::domain::{context, question};
 use crate::error::{BadRequest, Failure};
-use crate::flow::answer::{Answer, Ask, Citation, Event, Strategy, TokenCount};
+use crate::flow::answer::{Answer, Ask, Citation, Event, Limits, Strategy, TokenCount};
 use crate::flow::space::Space;
 
 type Outcome<T> = Result<T, Refusal>;
@@ -47,6 +47,14 @@ pub struct ChatBody {
     /// How many answers to write: one.
     #[schemars(range(min = 1, max = 1))]
     pub n: Option<u32>,
+    /// Tokens that a language model may write, within what the settings allow. Quotes are whole.
+    #[schemars(range(min = 1))]
+    pub max_completion_tokens: Option<u32>,
+    /// The same by its earlier name.
+    #[schemars(range(min = 1))]
+    pub max_tokens: Option<u32>,
+    /// What a language model writes ends before any of these; four at most.
+    pub stop: Option<Stop>,
     /// Whether to stream.
     pub stream: Option<bool>,
     /// What else is streamed.
@@ -63,6 +71,16 @@ pub struct ChatMessage {
     /// What is said: a text, or parts of which those of type `text` count.
     #[serde(default)]
     pub content: Value,
+}
+
+/// Where a text ends.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Stop {
+    /// Before this.
+    One(String),
+    /// Before any of these.
+    Many(#[schemars(length(max = 4))] Vec<String>),
 }
 
 /// What else is streamed.
@@ -190,6 +208,39 @@ fn question_of(messages: &[ChatMessage]) -> Result<String, Failure> {
     })
 }
 
+/// Texts of `stop` at most.
+const MOST_STOPS: usize = 4;
+
+/// How much the model may write.
+fn limits_of(body: &ChatBody) -> Result<Limits, BadRequest> {
+    let max_tokens = body.max_completion_tokens.or(body.max_tokens);
+    if max_tokens == Some(0) {
+        let hint = "leave `max_tokens` out, or ask for one or more";
+        let what = "an answer of no tokens says nothing";
+        return Err(BadRequest::new("bad_max_tokens", what, hint));
+    }
+    let mut stop = match &body.stop {
+        None => Vec::new(),
+        Some(Stop::One(text)) => vec![text.clone()],
+        Some(Stop::Many(texts)) => texts.clone(),
+    };
+    if stop.len() > MOST_STOPS {
+        let hint = format!("name {MOST_STOPS} at most");
+        let what = format!("{} texts to stop before", stop.len());
+        return Err(BadRequest::new("bad_stop", what, hint));
+    }
+    stop.retain(|text| !text.is_empty());
+    Ok(Limits {
+        max_tokens: max_tokens.map(|tokens| tokens as usize),
+        stop,
+    })
+}
+
+/// Why an answer ended.
+fn finish_reason(answer: &Answer) -> &'static str {
+    if answer.cut_off { "length" } else { "stop" }
+}
+
 /// The schema that an answer must fit, if it must fit one.
 fn schema_of(format: Option<&ResponseFormat>) -> Option<String> {
     match format? {
@@ -279,7 +330,10 @@ pub(super) async fn chat(
         return Err(Failure::from(BadRequest::new("bad_n", what, hint)).into());
     }
     let strategy = strategy(&body.model)?;
-    let ask = app.question(question_of(&body.messages)?, strategy, None, None);
+    let ask = Ask {
+        limits: limits_of(&body).map_err(Failure::from)?,
+        ..app.question(question_of(&body.messages)?, strategy, None, None)
+    };
     let schema = schema_of(body.response_format.as_ref());
     let cancel = CancelOnDrop(Arc::default());
     let flag = Arc::clone(&cancel.0);
@@ -318,6 +372,7 @@ pub(super) async fn chat(
         footnotes(&answer.citations)
     };
     let annotations = annotations(&answer);
+    let finish_reason = finish_reason(&answer);
     let content = answer.answer + &notes;
     Ok(Json(json!({
         "id": id,
@@ -333,7 +388,7 @@ pub(super) async fn chat(
                 "annotations": annotations,
             },
             "logprobs": null,
-            "finish_reason": "stop",
+            "finish_reason": finish_reason,
         }],
         "usage": usage_of(answer.tokens),
     }))
@@ -364,7 +419,10 @@ impl Telling<'_> {
             let annotations = annotations(answer);
             let _ = self.delta(&json!({ "content": notes, "annotations": annotations }));
         }
-        let _ = self.choices(&json!([choice(&json!({}), Some("stop"))]), None);
+        let _ = self.choices(
+            &json!([choice(&json!({}), Some(finish_reason(answer)))]),
+            None,
+        );
         if usage {
             let _ = self.choices(&json!([]), Some(usage_of(answer.tokens)));
         }
@@ -576,15 +634,38 @@ mod tests {
     fn null_is_as_good_as_nothing() {
         let body = json!({
             "model": "coho", "messages": [], "n": null, "stream": null, "response_format": null,
-            "stream_options": { "include_usage": null },
+            "stream_options": { "include_usage": null }, "max_tokens": null, "stop": null,
         });
         let body: ChatBody = serde_json::from_value(body).unwrap();
         assert!(body.stream.is_none() && body.n.is_none());
+        assert_eq!(limits_of(&body).unwrap(), Limits::default());
         let body = json!({
             "model": "coho", "input": "a", "encoding_format": null, "dimensions": null,
         });
         let body: EmbeddingsBody = serde_json::from_value(body).unwrap();
         assert!(body.encoding_format.is_none() && body.dimensions.is_none());
+    }
+
+    #[test]
+    fn limits_are_taken_by_both_names_and_in_both_shapes() {
+        let limits = |more: Value| {
+            let mut body = json!({ "model": "coho", "messages": [] });
+            let more = more.as_object().unwrap().clone();
+            body.as_object_mut().unwrap().extend(more);
+            let body: ChatBody = serde_json::from_value(body).unwrap();
+            limits_of(&body).map_err(|refused| refused.code)
+        };
+        let of = |max_tokens, stop: &[&str]| {
+            let stop = stop.iter().map(|text| (*text).to_owned()).collect();
+            Ok(Limits { max_tokens, stop })
+        };
+        assert_eq!(limits(json!({ "max_tokens": 7 })), of(Some(7), &[]));
+        let both = json!({ "max_tokens": 7, "max_completion_tokens": 5, "stop": "." });
+        assert_eq!(limits(both), of(Some(5), &["."]));
+        assert_eq!(limits(json!({ "stop": ["a", ""] })), of(None, &["a"]));
+        assert_eq!(limits(json!({ "max_tokens": 0 })), Err("bad_max_tokens"));
+        let many = json!({ "stop": ["a", "b", "c", "d", "e"] });
+        assert_eq!(limits(many), Err("bad_stop"));
     }
 
     #[test]

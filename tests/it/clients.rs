@@ -238,6 +238,39 @@ fn a_stream_that_cannot_begin_is_refused_with_a_status() {
 }
 
 #[test]
+fn an_answer_is_as_long_as_it_may_be() {
+    let home = home();
+    let service = home.serve();
+    let question = user("How high is the mast of the boat?");
+    let ask = |more: Value| {
+        let mut body = json!({ "model": "coho-naive", "messages": [question] });
+        let more = more.as_object().unwrap().clone();
+        body.as_object_mut().unwrap().extend(more);
+        service.post("/v1/chat/completions", &body)
+    };
+    let (code, answer) = ask(json!({ "max_tokens": 2 }));
+    assert_eq!(code, 200, "{answer:#}");
+    assert_eq!(answer["usage"]["completion_tokens"], 2);
+    assert_eq!(answer["choices"][0]["finish_reason"], "length");
+    let whole = ask(json!({})).1;
+    assert_eq!(whole["choices"][0]["finish_reason"], "stop", "{whole:#}");
+    let text = whole["choices"][0]["message"]["content"].as_str().unwrap();
+    let second = text.split(' ').nth(1).unwrap();
+    let (_, answer) = ask(json!({ "stop": [second] }));
+    let shorter = answer["choices"][0]["message"]["content"].as_str().unwrap();
+    assert!(!shorter.contains(second), "{shorter}");
+    assert_eq!(answer["choices"][0]["finish_reason"], "stop");
+    for wrong in [
+        json!({ "max_tokens": 0 }),
+        json!({ "stop": ["a", "b", "c", "d", "e"] }),
+    ] {
+        let (code, problem) = ask(wrong);
+        assert_eq!(code, 400, "{problem}");
+    }
+    assert_eq!(ask(json!({ "stop": 7 })).0, 400);
+}
+
+#[test]
 fn a_model_is_told_of_by_its_name() {
     let home = home();
     let service = home.serve();

@@ -400,8 +400,8 @@ fn broken_model_files_are_errors() {
     }
 }
 
-/// A model file that says nothing but what it is.
-fn only_a_head(architecture: &str) -> Vec<u8> {
+/// A model file that says nothing but what it is, and how it makes one vector of many.
+fn only_a_head(architecture: &str, pooling: Option<u32>) -> Vec<u8> {
     let text = |text: &str| {
         let mut bytes = u64::try_from(text.len()).unwrap().to_le_bytes().to_vec();
         bytes.extend_from_slice(text.as_bytes());
@@ -409,28 +409,41 @@ fn only_a_head(architecture: &str) -> Vec<u8> {
     };
     let mut file = b"GGUF".to_vec();
     file.extend_from_slice(&3_u32.to_le_bytes());
-    // No tensors, one entry.
+    // No tensors, one entry or two.
     file.extend_from_slice(&0_u64.to_le_bytes());
-    file.extend_from_slice(&1_u64.to_le_bytes());
+    file.extend_from_slice(&(1 + u64::from(pooling.is_some())).to_le_bytes());
     file.extend(text("general.architecture"));
     // A text.
     file.extend_from_slice(&8_u32.to_le_bytes());
     file.extend(text(architecture));
+    if let Some(pooling) = pooling {
+        file.extend(text(&format!("{architecture}.pooling_type")));
+        // A number.
+        file.extend_from_slice(&4_u32.to_le_bytes());
+        file.extend_from_slice(&pooling.to_le_bytes());
+    }
     file
 }
 
 #[test]
 fn an_embedding_model_is_told_from_one_that_writes() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("embedder.gguf");
-    fs::write(&path, only_a_head("nomic-bert")).unwrap();
-    let error = running(LlamaOptions {
-        path,
-        ..options(512)
-    })
-    .describe()
-    .unwrap_err();
-    assert!(error.to_string().contains("nomic-bert"), "{error}");
+    let path = folder.path().join("model.gguf");
+    let check = |architecture: &str, pooling: Option<u32>, embeds: bool| {
+        fs::write(&path, only_a_head(architecture, pooling)).unwrap();
+        let model = running(LlamaOptions {
+            path: path.clone(),
+            ..options(512)
+        });
+        let error = model.describe().unwrap_err().to_string();
+        let told = error.contains(&format!("an embedding model ({architecture})"));
+        assert_eq!(told, embeds, "{error}");
+    };
+    check("nomic-bert", None, true);
+    // A decoder that was trained to embed, by its last token.
+    check("qwen3", Some(3), true);
+    check("qwen3", Some(0), false);
+    check("qwen3", None, false);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use coho::store::units::{self, Undo, UseUnits};
 use coho::store::{Access, StoreError};
 use serde_json::{Value, json};
 
-use crate::kit::{Home, models_folder};
+use crate::kit::{Dice, Home, models_folder};
 
 /// A knowledge base without a language model, in this process.
 fn open(home: &Home, change: impl FnOnce(&mut Settings)) -> App {
@@ -45,7 +45,12 @@ fn sync(app: &App) {
 }
 
 fn ask(app: &App, question: &str) -> Answer {
-    let ask = app.question(question.into(), None, None, None);
+    asked(app, question, true)
+}
+
+fn asked(app: &App, question: &str, kept: bool) -> Answer {
+    let mut ask = app.question(question.into(), None, None, None);
+    ask.kept = kept;
     app.ask(&ask, &Arc::default(), &mut |_| ControlFlow::Continue(()))
         .unwrap()
 }
@@ -429,8 +434,6 @@ fn harmful_units_are_stopped_before_they_are_shown() {
     add(&app, &home);
     let honest = learned(&app);
     // Each pretends to answer the question of another.
-    let model = "all-minilm-l6-v2";
-    let space = app.spaces.current();
     for (n, unit) in honest.iter().enumerate() {
         let other = &honest[(n + 1) % honest.len()];
         let harmful = Unit {
@@ -442,12 +445,7 @@ fn harmful_units_are_stopped_before_they_are_shown() {
             uses: Uses::default(),
             ..unit.clone()
         };
-        let vectors = space.embedder.few(unit.questions.clone()).unwrap();
-        let put = app.store.ledger().write(|transaction| {
-            units::put_unit(transaction, &harmful)?;
-            units::put_vectors(transaction, &harmful.id, model, &vectors)
-        });
-        put.unwrap();
+        put(&app, &harmful);
     }
     // Without the honest ones nothing holds them back.
     for unit in &honest {
@@ -460,6 +458,127 @@ fn harmful_units_are_stopped_before_they_are_shown() {
     assert!(harmful.count() > honest.len() / 2, "{report:#?}");
     let why = app.unit(&report.retired[0]).unwrap().unit.reason;
     assert!(why.starts_with("replay: it led away"), "{why}");
+}
+
+/// Random batches of honest units with harmful ones mixed in; `COHO_BATCHES` says how many.
+///
+/// A harmful unit stands for the question of one thing, in the same or in other words, and says what
+/// another is made of. None may come into use, and every thing must be answered as before.
+#[test]
+fn every_batch_with_harmful_units_is_stopped() {
+    let batches: u64 = std::env::var("COHO_BATCHES").map_or(4, |n| n.parse().unwrap());
+    let home = Home::new();
+    things(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    let honest = learned(&app);
+    assert!(honest.len() >= 20, "{honest:#?}");
+    let mut dice = Dice(20_261_125);
+    let (mut planted, mut taken_out) = (0, 0);
+    for batch in 0..batches {
+        // Some honest units are in trial with them, and some are not there to hold them back.
+        for unit in &honest {
+            match dice.below(3) {
+                0 => drop(app.decide(&unit.id, Decision::Retire)),
+                1 => in_trial_again(&app, unit),
+                _ => drop(app.decide(&unit.id, Decision::Approve)),
+            }
+        }
+        for n in 0..1 + dice.below(6) {
+            let (victim, other) = (dice.pick(&honest), dice.pick(&honest));
+            if victim.id == other.id {
+                continue;
+            }
+            let mut questions = victim.questions.clone();
+            if dice.below(2) == 0 {
+                questions = vec![questions[0].replace("What is", "Of what is")];
+            }
+            // Some lead to something honest, too.
+            if dice.below(3) == 0 {
+                questions.extend(other.questions.clone());
+            }
+            let harmful = Unit {
+                id: format!("harmful-{batch}-{n}"),
+                state: State::Shadow,
+                questions,
+                sources: other.sources.clone(),
+                text: other.text.clone(),
+                uses: Uses::default(),
+                ..victim.clone()
+            };
+            put(&app, &harmful);
+            planted += 1;
+        }
+        let report = run(&app);
+        let harmful = report.retired.iter().filter(|id| id.starts_with("harmful"));
+        taken_out += harmful.count();
+        let active = app.units(Some(State::Active), 100).unwrap().units;
+        let shown = active.iter().find(|unit| unit.id.starts_with("harmful"));
+        assert_eq!(shown, None, "{report:#?}");
+        for (thing, of) in THINGS {
+            let answer = asked(&app, &made_of(thing), false).answer;
+            assert!(answer.contains(of), "{thing}: {answer}");
+        }
+    }
+    println!("{batches} batches, {planted} harmful units: {taken_out} taken out, none in use");
+    assert!(taken_out > 0);
+}
+
+/// Puts a unit of the test's own making into the ledger, with the vectors of its questions.
+fn put(app: &App, unit: &Unit) {
+    let embedder = &app.spaces.current().embedder;
+    let vectors = embedder.few(unit.questions.clone()).unwrap();
+    let put = app.store.ledger().write(|transaction| {
+        units::put_unit(transaction, unit)?;
+        units::put_vectors(transaction, &unit.id, "all-minilm-l6-v2", &vectors)
+    });
+    put.unwrap();
+}
+
+/// Lets a unit be tried as if it was new.
+fn in_trial_again(app: &App, unit: &Unit) {
+    let ledger = app.store.ledger();
+    let moved = ledger.write(|transaction| {
+        units::move_unit(transaction, &unit.id, State::Retired, "for the test")?;
+        units::move_unit(transaction, &unit.id, State::Shadow, "for the test")
+    });
+    moved.unwrap();
+}
+
+#[test]
+fn units_are_tried_on_the_questions_that_the_owner_chose() {
+    let home = Home::new();
+    things(&home);
+    let questions = home.path("questions.jsonl");
+    let line = json!({
+        "id": 1, "question": made_of("canoe"), "golden_answers": ["birch"], "path": "canoe.md",
+    });
+    std::fs::write(&questions, line.to_string()).unwrap();
+    let app = open(&home, |settings| {
+        settings.writeback.replay = questions.clone()
+    });
+    add(&app, &home);
+    ask(&app, &made_of("violin"));
+    let honest = run(&app).considered[0].unit.clone().unwrap();
+    // Nobody asked about the canoe yet; this would answer it with what the violin is made of.
+    let harmful = Unit {
+        id: "harmful".into(),
+        questions: vec![made_of("canoe")],
+        ..app.unit(&honest).unwrap().unit
+    };
+    put(&app, &harmful);
+    assert_eq!(run(&app).retired, ["harmful"]);
+    let why = app.unit("harmful").unwrap().unit.reason;
+    assert!(why.contains("canoe"), "{why}");
+    assert_eq!(app.unit(&honest).unwrap().unit.state, State::Shadow);
+    // What is measured with is not learned from.
+    ask(&app, &made_of("canoe"));
+    let report = run(&app);
+    assert_eq!(report.made, 0, "{report:#?}");
+    std::fs::write(&questions, "no JSON").unwrap();
+    let refused = app.write_back(&RunBody::default(), &|_| {}, &AtomicBool::new(false));
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("questions.jsonl"), "{refused}");
 }
 
 #[test]

@@ -54,9 +54,7 @@ fn load_model(
     }
     // The head is read first: an embedding model may be large.
     let head = GgufContext::from_file(&options.path).ok_or_else(|| unloadable(REFUSED))?;
-    let key = head.find_key("general.architecture");
-    let architecture = if key < 0 { None } else { head.val_str(key) };
-    if let Some(embeds) = architecture.filter(|a| a.contains("bert") || *a == "t5encoder") {
+    if let Some(embeds) = embedding_architecture(&head) {
         let reason = format!("it is an embedding model ({embeds}) and cannot write");
         return Err(unloadable(&reason));
     }
@@ -76,6 +74,22 @@ fn load_model(
             })?),
         };
     Ok((model, adapter))
+}
+
+/// `LLAMA_POOLING_TYPE_NONE`, as files write it.
+const NO_POOLING: u32 = 0;
+
+/// The architecture of a model that embeds or ranks: an encoder, or one that says how the vectors
+/// of its tokens become one.
+fn embedding_architecture(head: &GgufContext) -> Option<&str> {
+    let entry = |name: &str| Some(head.find_key(name)).filter(|key| *key >= 0);
+    let architecture = head.val_str(entry("general.architecture")?)?;
+    let encodes = architecture.contains("bert") || architecture == "t5encoder";
+    let pooling = entry(&format!("{architecture}.pooling_type"));
+    let pools = pooling.is_some_and(|key| {
+        head.kv_type(key) == llama_cpp_sys_2::GGUF_TYPE_UINT32 && head.val_u32(key) != NO_POOLING
+    });
+    (encodes || pools).then_some(architecture)
 }
 
 fn architecture(model: &LlamaModel) -> String {

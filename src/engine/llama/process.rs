@@ -140,7 +140,7 @@ impl LlamaProcess {
             };
             let mut pending = lock(&running.pending);
             if let Some(pending) = pending.as_mut() {
-                if pending.len() >= WAITING_QUESTIONS {
+                if work.may_be_refused() && pending.len() >= WAITING_QUESTIONS {
                     let busy = LaneError::Busy {
                         lane: LANE,
                         capacity: WAITING_QUESTIONS,

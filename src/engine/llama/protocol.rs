@@ -33,6 +33,13 @@ pub(super) enum Work {
     Cancel,
 }
 
+impl Work {
+    /// May it be told to come back later? What is only a part of something that was begun may not.
+    pub(super) fn may_be_refused(&self) -> bool {
+        matches!(self, Self::Generate(prompt) if !prompt.goes_on)
+    }
+}
+
 /// What the model's process says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Reply {

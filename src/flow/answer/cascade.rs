@@ -113,7 +113,7 @@ impl Work<'_> {
         if let Some(writer) = writer {
             let evidence = self.shown(&sentences);
             let build = |work: &Self, _: &[(usize, String)]| {
-                unit_prompt(unit, &work.task(), work.parts.options.max_tokens)
+                unit_prompt(unit, &work.task(), work.most_tokens())
             };
             let (draft, claims) = self.draft(writer, StepKind::Draft, &evidence, &build)?;
             let told = self.reader.gone || self.tell_all(&draft, &claims);

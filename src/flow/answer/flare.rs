@@ -13,7 +13,7 @@ use super::prompt::says_not_found;
 use super::work::{Shown, Work};
 use crate::domain::context;
 use crate::engine::GeneratorHandle;
-use crate::engine::generate::{Generated, Message, Prompt, Role};
+use crate::engine::generate::{Finish, Generated, Message, Prompt, Role};
 use crate::error::Failure;
 
 /// A sentence with a less probable word is not trusted. A guess, above the 0.2 of the original, with
@@ -37,6 +37,7 @@ impl Work<'_> {
             if self.reader.gone {
                 return Ok(false);
             }
+            self.cut_off = draft.finish == Finish::Length;
             let sentences = context::sentences(&draft.text);
             let sure =
                 |n: usize| draft.least_probability(sentences[n].clone()) >= LEAST_PROBABILITY;
@@ -134,7 +135,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::engine::generate::Finish;
 
     #[test]
     fn only_the_sentence_in_doubt_is_searched_for() {

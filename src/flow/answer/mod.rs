@@ -63,6 +63,17 @@ pub struct Ask {
     pub remote: bool,
     /// When it was asked, milliseconds since 1970.
     pub asked_ms: i64,
+    /// How much the model may write.
+    pub limits: Limits,
+}
+
+/// How much the language model may write, within what the settings allow. Quotes are not cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Tokens at most.
+    pub max_tokens: Option<usize>,
+    /// It ends before any of these.
+    pub stop: Vec<String>,
 }
 
 impl Ask {
@@ -228,6 +239,9 @@ pub struct Answer {
     pub answer: String,
     /// Whether the notes were found not to hold an answer.
     pub abstained: bool,
+    /// Whether the language model came to its limit of tokens before it was done.
+    #[serde(default)]
+    pub cut_off: bool,
     /// The strategy that was asked for.
     pub strategy: Strategy,
     /// The language model that wrote it; none for quotes.
@@ -366,6 +380,7 @@ fn make<'a>(
         question: ask.question.clone(),
         answer: work.text,
         abstained,
+        cut_off: work.cut_off,
         strategy: ask.strategy,
         model: parts
             .generator

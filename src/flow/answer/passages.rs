@@ -64,7 +64,9 @@ impl Work<'_> {
         };
         let sentences = self.sentences(0..self.hits().len(), portion);
         let evidence = self.shown(&sentences);
-        let most = self.parts.options.max_tokens * TOKENS_OF_FORM;
+        let allowed = self.parts.options.max_tokens * TOKENS_OF_FORM;
+        let wanted = self.ask.limits.max_tokens;
+        let most = wanted.map_or(allowed, |wanted| wanted.min(allowed));
         let build = |work: &Self, evidence: &[(usize, String)]| Prompt {
             grammar: Some(Grammar::JsonSchema(schema.to_owned())),
             stop: Vec::new(),
@@ -119,6 +121,7 @@ impl Work<'_> {
         })?;
         telling.end(self);
         let draft = written.text;
+        self.cut_off = draft.finish == Finish::Length;
         let seen = vec![("mean_log_prob", draft.mean_log_prob())];
         self.end(&begun, StepKind::Draft, "written", seen);
         Ok(!self.reader.gone && says_not_found(&draft.text))

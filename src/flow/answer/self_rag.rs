@@ -10,6 +10,7 @@ use super::passages::Telling;
 use super::prompt::{conversation, says_not_found};
 use super::work::Work;
 use crate::engine::GeneratorHandle;
+use crate::engine::generate::{Finish, Generated};
 use crate::error::Failure;
 
 /// Weights of the three opinions, as in the original's inference.
@@ -18,7 +19,7 @@ const WEIGHTS: [f32; 3] = [1.0, 1.0, 0.5];
 impl Work<'_> {
     /// See the head of this file.
     pub(super) fn self_rag(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
-        let mut best: Option<(f32, usize, String)> = None;
+        let mut best: Option<(f32, usize, Generated)> = None;
         for passage in self.evidence() {
             let begun = self.begin();
             let hit = passage.0;
@@ -62,14 +63,15 @@ impl Work<'_> {
                 seen,
             );
             if best.as_ref().is_none_or(|(least, ..)| score > *least) && !says_not_found(said) {
-                best = Some((score, hit, draft.text));
+                best = Some((score, hit, draft));
             }
         }
-        let Some((_, hit, text)) = best else {
+        let Some((_, hit, draft)) = best else {
             return Ok(self.refuse("no passage gave an answer"));
         };
         let mut telling = Telling::of(vec![hit]);
-        telling.take(self, text.trim());
+        self.cut_off = draft.finish == Finish::Length;
+        telling.take(self, draft.text.trim());
         telling.end(self);
         Ok(false)
     }

@@ -105,6 +105,8 @@ pub(super) struct Work<'a> {
     /// Processor time of the language model.
     pub cpu: Duration,
     pub wrote: bool,
+    /// Did what is told end at the limit of tokens?
+    pub cut_off: bool,
     ranking: Ranking,
     /// Sentences of the hits, best first.
     ranked: Vec<Chosen>,
@@ -149,6 +151,7 @@ impl<'a> Work<'a> {
             tokens: TokenCount::default(),
             cpu: Duration::ZERO,
             wrote: false,
+            cut_off: false,
             ranking,
             ranked: Vec::new(),
             doubts: Vec::new(),
@@ -769,7 +772,11 @@ impl<'a> Work<'a> {
     ) -> Result<Written<'e>, Failure> {
         let mut read = evidence.as_slice();
         loop {
-            let prompt = build(self, read);
+            let mut prompt = Prompt {
+                goes_on: self.wrote || self.tokens.prompt > 0,
+                ..build(self, read)
+            };
+            prompt.stop.extend(self.ask.limits.stop.iter().cloned());
             let mut running = generator.generate(prompt, Arc::clone(self.reader.cancel))?;
             while let Some(piece) = running.pieces.blocking_recv() {
                 heard(self, read, &piece);
@@ -824,9 +831,16 @@ impl<'a> Work<'a> {
             stop: STOP.map(str::to_owned).to_vec(),
             ..Prompt::new(
                 conversation(&self.titled(evidence), &self.task()),
-                self.parts.options.max_tokens,
+                self.most_tokens(),
             )
         }
+    }
+
+    /// Tokens that one text may have.
+    pub(super) fn most_tokens(&self) -> usize {
+        let allowed = self.parts.options.max_tokens;
+        let wanted = self.ask.limits.max_tokens;
+        wanted.map_or(allowed, |wanted| wanted.min(allowed))
     }
 
     /// Evidence with what it is about.

@@ -142,6 +142,7 @@ pub fn put(
         units,
         remote: false,
         asked_ms: 0,
+        limits: answer::Limits::default(),
     };
     let cancel = Arc::default();
     let mut unheard = |_| ControlFlow::Continue(());

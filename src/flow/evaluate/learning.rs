@@ -172,6 +172,7 @@ fn options(model_gates: bool) -> WritebackOptions {
         day_units: u32::MAX,
         per_document: usize::MAX,
         held_out: Arc::default(),
+        replayed: Arc::default(),
     }
 }
 
@@ -203,6 +204,7 @@ fn ask_all(
                 units: UseUnits::Off,
                 remote: false,
                 asked_ms: i64::try_from(n).unwrap_or(0) * APART_MS,
+                limits: answer::Limits::default(),
             };
             let mut unheard = |_| ControlFlow::Continue(());
             answer::answer(parts, &ask, &Arc::default(), &mut unheard)?

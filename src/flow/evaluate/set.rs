@@ -112,13 +112,17 @@ struct FlashragQuestion {
     choices: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct NotesQuestion {
+/// A question about notes, as a line of `questions.jsonl` says it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct NotesQuestion {
+    /// Its name.
     #[serde(deserialize_with = "name")]
-    id: String,
-    question: String,
+    pub id: String,
+    /// What is asked.
+    pub question: String,
+    /// Answers that people gave.
     #[serde(default)]
-    golden_answers: Vec<String>,
+    pub golden_answers: Vec<String>,
     #[serde(default)]
     split: Option<String>,
     /// Below the folder; none, or null, for a question that the notes do not answer.
@@ -126,6 +130,24 @@ struct NotesQuestion {
     path: Option<String>,
     #[serde(default)]
     paths: Vec<String>,
+}
+
+impl NotesQuestion {
+    /// Is it a question about the note at this path, absolute or below its folder?
+    pub fn is_about(&self, note: &Path) -> bool {
+        let mut named = self.path.iter().chain(&self.paths);
+        named.any(|path| note.ends_with(path))
+    }
+}
+
+/// The questions of a file about notes that lie elsewhere; those that name no note are left out.
+///
+/// # Errors
+/// [`BadRequest`] that names the file, the line, and what is wrong with it.
+pub fn questions_about_notes(file: &Path) -> Result<Vec<NotesQuestion>, BadRequest> {
+    let mut asked: Vec<NotesQuestion> = Lines::of(file)?.parsed()?;
+    asked.retain(|q| q.path.is_some() || !q.paths.is_empty());
+    Ok(asked)
 }
 
 #[derive(Deserialize)]

@@ -30,6 +30,7 @@ pub(crate) use self::upkeep::HEARD;
 use super::answer::prompt::unit_prompt;
 use super::answer::{Answer, Answerer};
 use super::evaluate::held_out::HeldOut;
+use super::evaluate::set::NotesQuestion;
 use crate::domain::gate::{self, Gate, Verdict};
 use crate::domain::rank::dot;
 use crate::domain::unit::{OWN, Review, State, Unit};
@@ -59,6 +60,8 @@ pub struct WritebackOptions {
     pub per_document: usize,
     /// Questions that something was measured with.
     pub held_out: Arc<HeldOut>,
+    /// Questions that units in trial are tried on besides the owner's past ones.
+    pub replayed: Arc<[NotesQuestion]>,
 }
 
 /// What is asked of a run.

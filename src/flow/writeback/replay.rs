@@ -6,16 +6,19 @@
 //! leads such a question to evidence that its answer rests on has helped. One that pushes such
 //! evidence down, or would be quoted for the question although its answer rests on something else,
 //! has harmed, and goes. A batch that loses without them is rolled back as a whole.
+//!
+//! Questions of an evaluation set that the owner chose are asked in the same way. They can only take
+//! units out: what is measured with is not learned from.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::answer;
-use super::super::search::{self, Query, Ranking};
+use super::super::evaluate::set::NotesQuestion;
+use super::super::search::{self, Query, Ranked, Ranking};
 use super::{Bench, Report};
-use crate::domain::chunk::ChunkId;
-use crate::domain::scoring::normalised;
-use crate::domain::unit::State;
+use crate::domain::scoring::{normalised, score};
+use crate::domain::unit::{State, Unit};
 use crate::error::Failure;
 use crate::store::StoreError;
 use crate::store::ledger::Snapshot;
@@ -24,19 +27,85 @@ use crate::store::units::{self, Past, UseUnits};
 /// Past questions that are asked again at most, the newest first.
 const MOST_PAST: usize = 400;
 
+/// Questions of the set that are asked at most.
+const MOST_OF_SET: usize = 1000;
+
 /// Times that harmful units are taken out before the batch is judged as a whole.
 const MOST_ROUNDS: usize = 60;
 
 /// Hits that are looked at.
 const K: usize = 10;
 
-/// What units did to the past questions.
+/// A question with known evidence.
+enum Case<'a> {
+    /// One that the owner asked.
+    Past(&'a Past),
+    /// One of the set.
+    Set(&'a NotesQuestion),
+}
+
+impl Case<'_> {
+    /// Its name among all of them.
+    fn id(&self) -> String {
+        match self {
+            Self::Past(past) => past.answer.clone(),
+            Self::Set(asked) => format!("set {}", asked.id),
+        }
+    }
+
+    fn question(&self) -> &str {
+        match self {
+            Self::Past(past) => &past.question,
+            Self::Set(asked) => &asked.question,
+        }
+    }
+
+    /// Is its evidence good? What the owner rejected is evidence against what it cites.
+    fn good(&self) -> bool {
+        match self {
+            Self::Past(past) => past.reception.bad == 0,
+            Self::Set(_) => true,
+        }
+    }
+
+    /// Does this hit show what the answer rests on most?
+    fn shown_by(&self, ranked: &Ranked) -> bool {
+        match self {
+            Self::Past(past) => past.cited.first().is_some_and(|first| {
+                let folded = &ranked.hit.folded;
+                ranked.parts.iter().any(|(_, chunk)| chunk == first)
+                    || folded.iter().any(|f| f.chunk_id == first.to_string())
+            }),
+            Self::Set(asked) => asked.is_about(&ranked.hit.path) && holds(asked, &ranked.hit.text),
+        }
+    }
+
+    /// Does this unit rest on what the answer rests on?
+    fn leads(&self, unit: &Unit) -> bool {
+        match self {
+            Self::Past(past) => unit.chunks().any(|chunk| past.cited.contains(&chunk)),
+            Self::Set(asked) => unit.sources.iter().any(|quotes| {
+                asked.is_about(quotes.path.as_ref())
+                    && quotes.sentences.iter().any(|s| holds(asked, s))
+            }),
+        }
+    }
+}
+
+/// Does a text hold one of the answers? One that is a yes or a no stands nowhere.
+fn holds(asked: &NotesQuestion, text: &str) -> bool {
+    let mut said = asked.golden_answers.clone();
+    said.retain(|answer| !matches!(normalised(answer).as_str(), "yes" | "no"));
+    said.is_empty() || score(text, &said).acc_words > 0.5
+}
+
+/// What units did to the questions.
 #[derive(Default)]
 struct Tried {
     helped: HashMap<String, u32>,
     /// Units that harmed, with a question that they did it to.
     harmed: HashMap<String, String>,
-    /// Answers whose questions lost.
+    /// Questions that lost.
     lost: HashSet<String>,
     change: f64,
     asked: usize,
@@ -76,16 +145,19 @@ impl Own {
         Ok(own)
     }
 
-    /// Was the unit made of this answer?
-    fn made(&self, past: &Past, unit: &str) -> bool {
+    /// Was the unit made of this question's answer?
+    fn made(&self, case: &Case<'_>, unit: &str) -> bool {
+        let Case::Past(past) = case else {
+            return false;
+        };
         let of = self.answers.get(&past.answer);
         of.is_some_and(|units| units.contains(unit))
     }
 
     /// Is this the question that the unit was made of, typed again?
-    fn asks(&self, past: &Past, unit: &str) -> bool {
+    fn asks(&self, case: &Case<'_>, unit: &str) -> bool {
         let own = self.questions.get(unit);
-        own.is_some_and(|own| *own == normalised(&past.question))
+        own.is_some_and(|own| *own == normalised(case.question()))
     }
 }
 
@@ -104,8 +176,14 @@ pub(super) fn replay(
         Ok::<_, StoreError>((past, Own::read(snapshot)?))
     })?;
     let mut trial: HashSet<String> = bench.trial.clone();
-    let all: Vec<&Past> = past.iter().collect();
-    let mut tried = try_on(bench, &all, &own, &trial, stop)?;
+    let set = bench.options.replayed.iter().take(MOST_OF_SET);
+    let all: Vec<Case<'_>> = past
+        .iter()
+        .map(Case::Past)
+        .chain(set.map(Case::Set))
+        .collect();
+    let every: Vec<&Case<'_>> = all.iter().collect();
+    let mut tried = try_on(bench, &every, &own, &trial, stop)?;
     // Without those that harm others come to the front, which may harm, too: the questions that lost
     // are asked again until none does.
     let mut rounds = 0;
@@ -123,13 +201,13 @@ pub(super) fn replay(
             }
             Ok::<_, StoreError>(())
         })?;
-        let lost: Vec<&Past> = past
-            .iter()
-            .filter(|p| tried.lost.contains(&p.answer))
+        let lost = every.iter().copied();
+        let lost: Vec<_> = lost
+            .filter(|case| tried.lost.contains(&case.id()))
             .collect();
         tried = try_on(bench, &lost, &own, &trial, stop)?;
         if tried.harmed.is_empty() {
-            tried = try_on(bench, &all, &own, &trial, stop)?;
+            tried = try_on(bench, &every, &own, &trial, stop)?;
         }
     }
     if stop.load(Ordering::Relaxed) {
@@ -139,7 +217,7 @@ pub(super) fn replay(
     report.change = tried.change / f64::from(u32::try_from(tried.asked.max(1)).unwrap_or(u32::MAX));
     if tried.change < -1e-9 {
         let why = format!(
-            "replay: {} past questions lose {:.4} of their reciprocal rank",
+            "replay: {} questions lose {:.4} of their reciprocal rank",
             tried.asked, -report.change
         );
         let undone = units::Undo::Batch(bench.batch.clone());
@@ -159,7 +237,7 @@ pub(super) fn replay(
 
 fn try_on(
     bench: &Bench<'_>,
-    past: &[&Past],
+    cases: &[&Case<'_>],
     own: &Own,
     trial: &HashSet<String>,
     stop: &AtomicBool,
@@ -168,66 +246,66 @@ fn try_on(
     if trial.is_empty() {
         return Ok(tried);
     }
-    for past in past {
+    for case in cases {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let with = trial.iter().filter(|unit| !own.made(past, unit));
+        let with = trial.iter().filter(|unit| !own.made(case, unit));
         let with: HashSet<String> = with.cloned().collect();
-        let with = rank(bench, &past.question, UseUnits::With(with))?;
-        let near: Vec<_> = with
-            .units
-            .iter()
-            .filter(|near| trial.contains(&near.unit.id))
-            .collect();
-        if near.is_empty() {
-            continue;
-        }
-        let without = rank(bench, &past.question, UseUnits::Active)?;
-        tried.asked += 1;
-        // What the owner rejected is evidence against what it cites.
-        let good = past.reception.bad == 0;
-        let sign = if good { 1.0 } else { -1.0 };
-        let rests_on: HashSet<ChunkId> = past.cited.iter().take(1).copied().collect();
-        let change = sign * (reciprocal(&with, &rests_on) - reciprocal(&without, &rests_on));
-        tried.change += change;
-        for near in near {
-            let leads = near.unit.chunks().any(|chunk| past.cited.contains(&chunk));
-            // It would be quoted for this question, and says something else.
-            let misleads = good && !leads && answer::is_recalled(&past.question, near);
-            let other = !own.asks(past, &near.unit.id);
-            if good && leads && other && change >= 0.0 && near.cosine >= LEADS {
-                *tried.helped.entry(near.unit.id.clone()).or_default() += 1;
-            }
-            let moved = with
-                .ranked
-                .iter()
-                .any(|r| r.hit.unit_id.as_deref() == Some(&near.unit.id));
-            // Any that took part in a loss is out, whatever else it leads to.
-            if misleads || change < 0.0 && moved {
-                tried.lost.insert(past.answer.clone());
-                let harmed = tried.harmed.entry(near.unit.id.clone());
-                harmed.or_insert_with(|| past.question.clone());
-            }
+        let with = rank(bench, case.question(), UseUnits::With(with))?;
+        if with.units.iter().any(|near| trial.contains(&near.unit.id)) {
+            let without = rank(bench, case.question(), UseUnits::Active)?;
+            tried.compare(case, own, trial, (&with, &without));
         }
     }
     Ok(tried)
 }
 
+impl Tried {
+    /// Counts what the units in trial did to a question that is ranked with and without them.
+    fn compare(
+        &mut self,
+        case: &Case<'_>,
+        own: &Own,
+        trial: &HashSet<String>,
+        (with, without): (&Ranking, &Ranking),
+    ) {
+        self.asked += 1;
+        let good = case.good();
+        let sign = if good { 1.0 } else { -1.0 };
+        let change = sign * (reciprocal(with, case) - reciprocal(without, case));
+        self.change += change;
+        let near = with.units.iter();
+        for near in near.filter(|near| trial.contains(&near.unit.id)) {
+            let unit = &near.unit.id;
+            let leads = case.leads(&near.unit);
+            // It would be quoted for this question, and says something else.
+            let misleads = good && !leads && answer::is_recalled(case.question(), near);
+            let counts = matches!(case, Case::Past(_)) && !own.asks(case, unit);
+            if good && leads && counts && change >= 0.0 && near.cosine >= LEADS {
+                *self.helped.entry(unit.clone()).or_default() += 1;
+            }
+            let mut hits = with.ranked.iter();
+            let moved = hits.any(|r| r.hit.unit_id.as_deref() == Some(unit));
+            // Any that took part in a loss is out, whatever else it leads to.
+            if misleads || change < 0.0 && moved {
+                self.lost.insert(case.id());
+                let harmed = self.harmed.entry(unit.clone());
+                harmed.or_insert_with(|| case.question().to_owned());
+            }
+        }
+    }
+}
+
 /// Cosine from which a unit led a question to its evidence.
 const LEADS: f32 = 0.5;
 
-/// One over the place of the best hit that shows one of these chunks; 0 where none does.
-fn reciprocal(ranking: &Ranking, chunks: &HashSet<ChunkId>) -> f64 {
-    let shows = |ranked: &search::Ranked| {
-        let folded = ranked.hit.folded.iter().map(|f| f.chunk_id.clone());
-        let folded: HashSet<String> = folded.collect();
-        ranked.parts.iter().any(|(_, chunk)| chunks.contains(chunk))
-            || chunks
-                .iter()
-                .any(|chunk| folded.contains(&chunk.to_string()))
-    };
-    let place = ranking.ranked.iter().position(shows);
+/// One over the place of the best hit that shows what the answer rests on; 0 where none does.
+fn reciprocal(ranking: &Ranking, case: &Case<'_>) -> f64 {
+    let place = ranking
+        .ranked
+        .iter()
+        .position(|ranked| case.shown_by(ranked));
     place.map_or(0.0, |place| {
         1.0 / f64::from(u32::try_from(place + 1).unwrap_or(u32::MAX))
     })

@@ -265,6 +265,7 @@ fn distilled_again(bench: &Bench<'_>, unit: &Unit) -> Result<Judged, Failure> {
         units: UseUnits::Off,
         remote: false,
         asked_ms: bench.now_ms,
+        limits: answer::Limits::default(),
     };
     let quoting = Answerer {
         generator: None,
