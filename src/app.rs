@@ -418,6 +418,7 @@ impl App {
             models: ModelStatus {
                 embedder: self.settings.models.embedder.clone(),
                 generator: self.generator.as_ref().map(|g| g.name().to_owned()),
+                loading_percent: self.generator.as_ref().and_then(percent_loaded),
                 folder: self.places.models.clone(),
             },
             disk: sees_all.then_some(disk),
@@ -809,6 +810,16 @@ pub struct UnitCounts {
     pub retired: u64,
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of a hundred"
+)]
+fn percent_loaded(generator: &GeneratorHandle) -> Option<u8> {
+    let share = generator.loading()?;
+    Some((share.clamp(0.0, 1.0) * 100.0) as u8)
+}
+
 /// Models in use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ModelStatus {
@@ -816,6 +827,8 @@ pub struct ModelStatus {
     pub embedder: String,
     /// The language model; none when answers are quotes.
     pub generator: Option<String>,
+    /// How much of it is loaded, while it is being loaded.
+    pub loading_percent: Option<u8>,
     /// The models folder.
     pub folder: PathBuf,
 }

@@ -35,9 +35,17 @@ pub(super) fn run(session: &Session, models: &Models, notes: bool) -> Result<(),
     };
     if session.json {
         show::json(&bench);
-        return Ok(());
+    } else {
+        tell(&bench.embedder);
+        match &bench.generator {
+            Some(generator) => tell_of_generator(generator),
+            None => out!("no language model is in use"),
+        }
     }
-    let e = &bench.embedder;
+    Ok(())
+}
+
+fn tell(e: &EmbedderBench) {
     out!(
         "{}: loads in {} ms, a query takes {} ms, {} passages/s of about 120 tokens",
         e.name,
@@ -52,10 +60,9 @@ pub(super) fn run(session: &Session, models: &Models, notes: bool) -> Result<(),
             notes.chunks_per_s
         );
     }
-    let Some(g) = &bench.generator else {
-        out!("no language model is in use");
-        return Ok(());
-    };
+}
+
+fn tell_of_generator(g: &GeneratorBench) {
     out!(
         "{}: loads in {} ms, reads {} tokens/s ({} of llama.cpp's bare speed), writes {} tokens/s ({})",
         g.name,
@@ -96,7 +103,6 @@ pub(super) fn run(session: &Session, models: &Models, notes: bool) -> Result<(),
     } else {
         out!("below {LEAST_SPEED} tokens/s people leave: a smaller model would serve better here");
     }
-    Ok(())
 }
 
 fn round(value: f64) -> f64 {
@@ -192,7 +198,10 @@ fn bench_generator(
     let described = model.describe()?;
     let load_ms = millis(started);
     let reading = reading(&model)?;
-    models.keep_reading(name, reading)?;
+    // With an adapter, it is another model that reads.
+    if session.settings.models.lora.as_os_str().is_empty() {
+        models.keep_reading(name, reading)?;
+    }
     let (mut ours, mut bare, mut joules) = (Vec::new(), Vec::new(), 0.0);
     let (mut firsts, mut shared) = (Vec::new(), Vec::new());
     let mut energy_method = String::new();

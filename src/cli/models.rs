@@ -8,7 +8,7 @@ use clap::Subcommand;
 use super::output::{Chosen, InstalledModels, ModelList, ModelRow};
 use super::{Session, bench, show};
 use crate::app::{llama_options, this_program};
-use crate::engine::generate::Generator;
+use crate::engine::generate::{Generator, LlamaOptions};
 use crate::engine::install::Models;
 use crate::engine::llama::process::LlamaProcess;
 use crate::engine::manifest::{self, Role};
@@ -170,7 +170,12 @@ fn add(
     name: Option<&str>,
 ) -> Result<(), Failure> {
     if path.extension() == Some("gguf".as_ref()) {
-        language_model(session, path.to_owned()).describe()?;
+        // An adapter belongs to the model in use.
+        let alone = LlamaOptions {
+            lora: None,
+            ..llama_options(&session.settings, path.to_owned())
+        };
+        LlamaProcess::new(this_program(), alone).describe()?;
     }
     let added = models.add(path, name)?;
     if session.json {

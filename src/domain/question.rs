@@ -91,6 +91,9 @@ fn known(words: &[(usize, String)]) -> Option<(Frame, usize)> {
         "wissen", "sagen", "sag", "mir", "uns", "du", "sie",
     ];
     const WHETHER: [&str; 3] = ["if", "whether", "ob"];
+    if let Some(at) = wished(words) {
+        return Some((Frame::Word, at));
+    }
     let opens = words
         .first()
         .is_some_and(|(_, word)| OPENERS.contains(&word.as_str()));
@@ -111,6 +114,68 @@ fn known(words: &[(usize, String)]) -> Option<(Frame, usize)> {
             .contains(&word.as_str())
             .then_some((Frame::Word, *at))
     })
+}
+
+/// "Can you tell me the code?", "Do you know the code?": where the thing that is wished for begins.
+fn wished(words: &[(usize, String)]) -> Option<usize> {
+    const OPENERS: [&str; 11] = [
+        "do",
+        "can",
+        "could",
+        "would",
+        "will",
+        "kannst",
+        "könntest",
+        "können",
+        "könnten",
+        "weißt",
+        "kennst",
+    ];
+    const YOU: [&str; 3] = ["you", "du", "sie"];
+    const TELLING: [&str; 18] = [
+        "tell",
+        "give",
+        "show",
+        "list",
+        "name",
+        "explain",
+        "remind",
+        "find",
+        "describe",
+        "know",
+        "remember",
+        "recall",
+        "sagen",
+        "nennen",
+        "geben",
+        "zeigen",
+        "erklären",
+        "finden",
+    ];
+    const TO_WHOM: [&str; 5] = ["me", "us", "of", "mir", "uns"];
+    let word = |at: usize| words.get(at).map(|(_, word)| word.as_str());
+    if !OPENERS.contains(&word(0)?) || !YOU.contains(&word(1)?) {
+        return None;
+    }
+    let last = words.last().map(|(_, word)| word.as_str())?;
+    let mut at = if TELLING.contains(&word(2)?) {
+        3
+    } else if ["weißt", "kennst"].contains(&word(0)?)
+        || word(1)? != "you" && TELLING.contains(&last)
+    {
+        // In German the verb comes first or last: "Kannst du mir den Code sagen?"
+        2
+    } else {
+        return None;
+    };
+    while TO_WHOM.contains(&word(at)?) {
+        at += 1;
+    }
+    let asks = |word: &str| {
+        QUESTION_WORDS.contains(&word) || ["if", "whether", "ob", "that", "dass"].contains(&word)
+    };
+    let (begin, first) = words.get(at)?;
+    (!asks(first)).then_some(*begin)
 }
 
 const QUESTION_WORDS: [&str; 32] = [
@@ -245,6 +310,12 @@ mod tests {
         check("Do you know whether the shed is locked?", true);
         check("Did we pay the man who repaired the boiler?", true);
         check("Does she know Oskar?", true);
+        check("Can you tell me the alarm code?", false);
+        check("Could you give me Anna's number?", false);
+        check("Do you know the code?", false);
+        check("Kannst du mir den Code sagen?", false);
+        check("Can you swim?", true);
+        check("Do you remember that the shed is locked?", true);
         check("Is it true that cats or dogs may enter?", true);
     }
 
@@ -257,6 +328,8 @@ mod tests {
         check("Can you tell me if it is open?", "it is open?");
         check("Isn't the shed locked?", "the shed locked?");
         check("Is the shed locked?", "Is the shed locked?");
+        check("Can you tell me the alarm code?", "the alarm code?");
+        check("Do you know who has the key?", "who has the key?");
         check("Is it true that", "Is it true that");
         check("Do you know", "Do you know");
         check("Isn't", "Isn't");

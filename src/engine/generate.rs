@@ -140,6 +140,17 @@ impl Prompt {
     }
 }
 
+/// A text to be scored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Continuation {
+    /// The conversation.
+    pub messages: Vec<Message>,
+    /// What the model would say.
+    pub answer: String,
+    /// As in [`Prompt::goes_on`].
+    pub goes_on: bool,
+}
+
 /// Why generation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -282,11 +293,12 @@ pub trait Generator: Send + Sync {
     /// [`EngineError::Lane`] when too many wait; what the model says comes with the stream.
     fn generate(&self, prompt: Prompt, cancel: Arc<AtomicBool>) -> Result<Stream, EngineError>;
 
-    /// How likely each token of `answer` is as the continuation of a conversation (teacher forcing).
+    /// How likely each token of a given continuation is (teacher forcing); blocks. It ends within a
+    /// step when `cancel` is set, and is worth nothing then.
     ///
     /// # Errors
-    /// What the model says; [`EngineError::Unsupported`].
-    fn score(&self, messages: Vec<Message>, answer: String) -> Result<Scored, EngineError>;
+    /// What the model says; [`EngineError::Lane`] when too many wait; [`EngineError::Unsupported`].
+    fn score(&self, given: Continuation, cancel: Arc<AtomicBool>) -> Result<Scored, EngineError>;
 
     /// Tokens of each text, without special tokens.
     ///

@@ -77,12 +77,10 @@ pub enum EngineError {
         reason: String,
     },
     /// A prompt that cannot fit the model's context.
-    #[error("the prompt has {tokens} tokens, the context holds {context}")]
+    #[error("the prompt is too long: {what}")]
     PromptTooLong {
-        /// Tokens of the prompt.
-        tokens: usize,
-        /// Tokens that fit.
-        context: usize,
+        /// How long it is, and what fits; in a server's own words where it is one.
+        what: String,
     },
     /// A grammar that cannot be read, or that no text of the model can meet.
     #[error("the grammar cannot be used: {reason}")]

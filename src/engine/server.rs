@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 use super::EngineError;
 use super::generate::{
-    Description, Finish, Generated, Generator, Grammar, Message, Prompt, Scored, Stream,
+    Continuation, Description, Finish, Generated, Generator, Grammar, Message, Prompt, Scored,
+    Stream,
 };
 use super::markup::broken;
 use crate::domain::generator::ServerOptions;
@@ -135,6 +136,8 @@ impl ModelServer {
 struct Chunk {
     choices: Vec<Choice>,
     usage: Option<Usage>,
+    /// What went wrong in the middle.
+    error: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -186,10 +189,10 @@ fn config(silence: Duration) -> ureq::config::Config {
 struct Turn(Arc<AtomicUsize>);
 
 impl Turn {
-    /// A place, if there is one.
-    fn take(under_way: &Arc<AtomicUsize>) -> Result<Self, LaneError> {
+    /// A place, if there is one; there is for an answer that was begun.
+    fn take(under_way: &Arc<AtomicUsize>, goes_on: bool) -> Result<Self, LaneError> {
         let turn = Self(Arc::clone(under_way));
-        if under_way.fetch_add(1, Ordering::Relaxed) < WAITING_QUESTIONS {
+        if under_way.fetch_add(1, Ordering::Relaxed) < WAITING_QUESTIONS || goes_on {
             return Ok(turn);
         }
         Err(LaneError::Busy {
@@ -282,10 +285,20 @@ impl Call {
         Err(match status.as_u16() {
             // It is there, but cannot answer now.
             429 | 502..=504 => self.unreachable(said),
-            _ => EngineError::Run {
-                reason: format!("{} {said}", self.url),
-            },
+            _ => self.failed(&said),
         })
+    }
+
+    /// What a server's complaint means. Too long a prompt is told of in many ways, but all name the
+    /// context.
+    fn failed(&self, said: &str) -> EngineError {
+        const TOO_LONG: [&str; 4] = ["length", "size", "exceed", "window"];
+        let what = format!("{} {said}", self.url);
+        let lower = said.to_lowercase();
+        if lower.contains("context") && TOO_LONG.iter().any(|word| lower.contains(word)) {
+            return EngineError::PromptTooLong { what };
+        }
+        EngineError::Run { reason: what }
     }
 
     /// Reads what comes; returns early when nobody wants it any more.
@@ -306,6 +319,16 @@ impl Call {
             let chunk: Chunk = serde_json::from_str(data).map_err(|error| EngineError::Run {
                 reason: format!("{} said what is no chunk: {error}", self.url),
             })?;
+            if let Some(error) = chunk.error {
+                let said = format!("broke off: {error}");
+                // What was told cannot be taken back, and written anew from less.
+                return Err(match self.failed(&said) {
+                    EngineError::PromptTooLong { what } if !coming.piece_ends.is_empty() => {
+                        EngineError::Run { reason: what }
+                    }
+                    error => error,
+                });
+            }
             if let Some(usage) = chunk.usage {
                 coming.count(&usage);
             }
@@ -419,7 +442,7 @@ impl Generator for ModelServer {
             body: self.body(&prompt)?,
             cancel,
         };
-        let turn = Turn::take(&self.under_way)?;
+        let turn = Turn::take(&self.under_way, prompt.goes_on)?;
         let (send, result) = promise(LANE);
         let (pieces, receive) = tokio::sync::mpsc::unbounded_channel();
         let spawned = std::thread::Builder::new()
@@ -438,7 +461,7 @@ impl Generator for ModelServer {
         })
     }
 
-    fn score(&self, _: Vec<Message>, _: String) -> Result<Scored, EngineError> {
+    fn score(&self, _: Continuation, _: Arc<AtomicBool>) -> Result<Scored, EngineError> {
         self.unsupported("scoring a given text")
     }
 
@@ -569,6 +592,30 @@ mod tests {
             );
         }
         answering.join().unwrap();
+    }
+
+    #[test]
+    fn a_complaint_in_the_stream_is_an_error() {
+        let complaint = |message: &str| {
+            let error = json!({ "error": { "message": message } });
+            format!("data: {error}\n\n")
+        };
+        let told = |answer: String| {
+            let (server, answering) = server(answer, false);
+            let error = written(&server).unwrap_err();
+            answering.join().unwrap();
+            error.code()
+        };
+        let long = complaint("the request exceeds the available context size");
+        assert_eq!(told(format!("{HEAD}{long}")), "prompt_too_long");
+        let refused = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n";
+        assert_eq!(told(format!("{refused}{long}")), "prompt_too_long");
+        // What was told is not written anew.
+        assert_eq!(told(format!("{HEAD}{}{long}", piece("At"))), "model_failed");
+        assert_eq!(
+            told(format!("{HEAD}{}", complaint("out of memory"))),
+            "model_failed"
+        );
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::app::{App, NotFound};
 use crate::domain::source::place;
 use crate::domain::{context, question};
 use crate::error::{BadRequest, Failure};
-use crate::flow::answer::{Answer, Ask, Citation, Event, Limits, Strategy, TokenCount};
+use crate::flow::answer::{Answer, Ask, Citation, Event, Limits, NOT_FOUND, Strategy, TokenCount};
 use crate::flow::space::Space;
 
 type Outcome<T> = Result<T, Refusal>;
@@ -349,10 +349,15 @@ pub(super) async fn chat(
         let options = body.stream_options.unwrap_or_default();
         let usage = options.include_usage.unwrap_or(false);
         let work = move |listener: &Listener| {
-            let telling = Telling { listener, head };
+            let structured = schema.is_some();
+            let telling = Telling {
+                listener,
+                head,
+                structured,
+            };
             let mut hear = |event| telling.hear(event);
             let answer = run(&app, &ask, schema.as_deref(), &flag, &mut hear)?;
-            telling.end(&answer, schema.is_none(), usage);
+            telling.end(&answer, usage);
             Ok(())
         };
         return streamed(cancel, failed, work).await;
@@ -373,7 +378,12 @@ pub(super) async fn chat(
     };
     let annotations = annotations(&answer);
     let finish_reason = finish_reason(&answer);
-    let content = answer.answer + &notes;
+    // What is no JSON of the form that was asked for is not sent as if it was.
+    let (content, refusal) = if structured && answer.abstained {
+        (None, Some(answer.answer))
+    } else {
+        (Some(answer.answer + &notes), None)
+    };
     Ok(Json(json!({
         "id": id,
         "object": "chat.completion",
@@ -384,7 +394,7 @@ pub(super) async fn chat(
             "message": {
                 "role": "assistant",
                 "content": content,
-                "refusal": null,
+                "refusal": refusal,
                 "annotations": annotations,
             },
             "logprobs": null,
@@ -400,6 +410,8 @@ struct Telling<'a> {
     listener: &'a Listener,
     /// What all chunks have in common.
     head: Value,
+    /// Whether the answer has a given form.
+    structured: bool,
 }
 
 impl Telling<'_> {
@@ -407,15 +419,18 @@ impl Telling<'_> {
         match event {
             // That it began is told once there is something to answer from: the status is known then.
             Event::Retrieval(_) => self.delta(&json!({ "role": "assistant", "content": "" })),
+            Event::Token(text) if self.structured && text == NOT_FOUND => {
+                self.delta(&json!({ "refusal": text }))
+            }
             Event::Token(text) => self.delta(&json!({ "content": text })),
             Event::Citation(_) | Event::Done(_) => ControlFlow::Continue(()),
         }
     }
 
     /// Tells the notes, where there are to be some, and that this was all.
-    fn end(&self, answer: &Answer, noted: bool, usage: bool) {
+    fn end(&self, answer: &Answer, usage: bool) {
         let notes = footnotes(&answer.citations);
-        if noted && !notes.is_empty() {
+        if !self.structured && !notes.is_empty() {
             let annotations = annotations(answer);
             let _ = self.delta(&json!({ "content": notes, "annotations": annotations }));
         }

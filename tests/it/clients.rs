@@ -129,6 +129,16 @@ fn chat_completions_stream_and_keep_to_a_schema() {
     let content = answer["choices"][0]["message"]["content"].as_str().unwrap();
     let value: Value = serde_json::from_str(content).unwrap();
     assert!(value["metres"].is_number(), "{content}");
+    // What the notes do not hold is not made up to fit a form.
+    let mut body = body;
+    body["messages"] = json!([user("How high is the tower of Dragan, in metres?")]);
+    let (_, answer) = service.post("/v1/chat/completions", &body);
+    let message = &answer["choices"][0]["message"];
+    assert_eq!(message["content"], Value::Null, "{answer:#}");
+    assert!(message["refusal"].as_str().unwrap().contains("don't find"));
+    body["stream"] = json!(true);
+    let text = text_of(&service, "/v1/chat/completions", &body);
+    assert!(text.contains("\"refusal\":\"I don't find"), "{text}");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use coho::domain::generator::ServerOptions;
 use coho::engine::generate::{
-    Finish, Generated, Generator, Grammar, KvType, LlamaOptions, Message, Prompt, Role,
+    Continuation, Finish, Generated, Generator, Grammar, KvType, LlamaOptions, Message, Prompt,
+    Role,
 };
 use coho::engine::llama::process::LlamaProcess;
 use coho::engine::onnx::{OnnxEmbedder, Tokens};
@@ -268,7 +269,12 @@ fn answers_are_scored_and_the_right_one_is_likelier() {
         "What is the capital of France? Answer in one word.",
     )];
     let mean = |answer: &str| {
-        let scored = model.score(ask.clone(), answer.into()).unwrap();
+        let given = Continuation {
+            messages: ask.clone(),
+            answer: answer.into(),
+            goes_on: false,
+        };
+        let scored = model.score(given, Arc::default()).unwrap();
         let scores = scored.log_probs;
         assert!(scored.prompt_tokens > scores.len());
         let counted = model.count_tokens(vec![answer.into()]).unwrap();

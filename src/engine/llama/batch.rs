@@ -22,13 +22,22 @@ use super::protocol::{News, Trouble};
 use super::states::States;
 use super::template::{Tokens, tokens_of};
 use super::text::{Flow, TextStream};
-use crate::engine::generate::{Finish, Generated, Grammar, Message, Prompt, Sampling, Scored};
+use crate::engine::generate::{
+    Continuation, Finish, Generated, Grammar, Message, Prompt, Sampling, Scored,
+};
 
 /// Tokens of one step at most.
 pub(super) const BATCH_TOKENS: usize = 512;
 
 /// Tokens of prompts in one step while others write: they should not feel it.
 const BESIDE_WRITERS: usize = 64;
+
+/// How long a step may take that reads prompts alone, as far as the speed of those before tells: who
+/// leaves is let go between steps.
+const STEP: Duration = Duration::from_secs(1);
+
+/// Tokens of such a step at least.
+const LEAST_READ: usize = 32;
 
 /// Tokens of ended sequences that are kept beside running ones at most.
 const REMEMBERED_TOKENS: usize = 256;
@@ -108,6 +117,8 @@ pub(super) struct Batcher<'model> {
     /// Can a sequence be cut at any token?
     divisible: bool,
     clock: u64,
+    /// Tokens of prompts that fit into [`STEP`].
+    step_tokens: usize,
 }
 
 impl<'model> Batcher<'model> {
@@ -131,6 +142,7 @@ impl<'model> Batcher<'model> {
             states,
             divisible: !(model.is_recurrent() || model.is_hybrid()),
             clock: 0,
+            step_tokens: BATCH_TOKENS / 4,
         }
     }
 
@@ -165,16 +177,11 @@ impl<'model> Batcher<'model> {
     }
 
     /// Takes a text to be scored.
-    pub(super) fn score(
-        &mut self,
-        id: u64,
-        messages: &[Message],
-        answer: &str,
-    ) -> Result<(), Trouble> {
-        let mut slot = self.slot(messages, 1, 1.0)?;
+    pub(super) fn score(&mut self, id: u64, given: &Continuation) -> Result<(), Trouble> {
+        let mut slot = self.slot(&given.messages, 1, 1.0)?;
         let from = slot.tokens.len();
         let vocab = self.model.vocab();
-        vocab.tokenize_into(answer.as_bytes(), &mut slot.tokens, false, false);
+        vocab.tokenize_into(given.answer.as_bytes(), &mut slot.tokens, false, false);
         self.fits(slot.tokens.len())?;
         let log_probs = Vec::new();
         self.wait(id, vec![slot], Job::Score { from, log_probs })
@@ -251,7 +258,7 @@ impl<'model> Batcher<'model> {
         if self.running.is_empty() {
             return;
         }
-        let cpu = ProcessTime::now();
+        let (cpu, begun) = (ProcessTime::now(), Instant::now());
         let outcome = self.fill().and_then(|()| {
             let decoded = self.context.decode(&mut self.batch);
             decoded.map_err(|error| Trouble::run(&error))
@@ -264,6 +271,7 @@ impl<'model> Batcher<'model> {
             }
             return;
         }
+        self.measure(begun.elapsed());
         let share = cpu.elapsed() / u32::try_from(self.running.len()).unwrap_or(1);
         for mut task in std::mem::take(&mut self.running) {
             task.cpu += share;
@@ -277,6 +285,21 @@ impl<'model> Batcher<'model> {
             }
         }
         tell(0, News::Step);
+    }
+
+    /// Learns from a step how many tokens the next may read. Small steps tell little.
+    fn measure(&mut self, took: Duration) {
+        let read = usize::try_from(self.batch.n_tokens()).unwrap_or(0);
+        if read < LEAST_READ {
+            return;
+        }
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_sign_loss,
+            reason = "tokens of a step"
+        )]
+        let fitting = (read as f64 * STEP.as_secs_f64() / took.as_secs_f64().max(1e-6)) as usize;
+        self.step_tokens = fitting.clamp(LEAST_READ, BATCH_TOKENS);
     }
 
     /// Lets in those who wait, in order, while there is room.
@@ -427,7 +450,7 @@ impl<'model> Batcher<'model> {
         let mut room = if writers > 0 {
             BESIDE_WRITERS
         } else {
-            BATCH_TOKENS - self.sequences.len()
+            self.step_tokens.min(BATCH_TOKENS - self.sequences.len())
         };
         for task in &mut self.running {
             let writing = task.is_writing();
@@ -463,6 +486,17 @@ impl<'model> Batcher<'model> {
         task: &mut Task,
         tell: &mut dyn FnMut(u64, News),
     ) -> Result<Option<Finish>, Trouble> {
+        let last = self.take_in(task);
+        match &task.job {
+            Job::Score { .. } => Ok(last.map(|_| Finish::Stop)),
+            Job::Write(_) => self.write_on(task, last, tell),
+        }
+    }
+
+    /// Notes what a step read for a request: the states that are kept on disk, the log-probabilities
+    /// that are asked for, and the distribution behind each prompt, where several have a say. Returns
+    /// the place in the batch of the last token, once the last prompt is read.
+    fn take_in(&mut self, task: &mut Task) -> Option<i32> {
         let alone = task.slots.len() == 1;
         let mut last = None;
         for slot in &mut task.slots {
@@ -490,21 +524,26 @@ impl<'model> Batcher<'model> {
                 }
             }
             if slot.reads.end == slot.tokens.len() {
-                last = Some(place(slot.reads.end - 1));
-                if !alone {
-                    slot.logits = Some(
-                        self.context
-                            .get_logits_ith(place(slot.reads.end - 1))
-                            .to_vec(),
-                    );
-                }
+                let end = place(slot.reads.end - 1);
+                last = Some(end);
+                slot.logits = (!alone).then(|| self.context.get_logits_ith(end).to_vec());
             }
         }
+        last
+    }
+
+    /// Writes the next token, if everything before it is read.
+    fn write_on(
+        &mut self,
+        task: &mut Task,
+        last: Option<i32>,
+        tell: &mut dyn FnMut(u64, News),
+    ) -> Result<Option<Finish>, Trouble> {
         let Job::Write(writing) = &mut task.job else {
-            return Ok(last.map(|_| Finish::Stop));
+            return Ok(None);
         };
         let mixed;
-        let logits = if alone {
+        let logits = if task.slots.len() == 1 {
             let Some(last) = last else { return Ok(None) };
             self.context.get_logits_ith(last)
         } else {
@@ -701,8 +740,9 @@ fn normaliser(logits: &[f32]) -> f32 {
 
 fn log_prob(logits: &[f32], token: LlamaToken) -> f32 {
     let at = usize::try_from(token.0).unwrap_or(usize::MAX);
-    logits.get(at).map_or(f32::NEG_INFINITY, |logit| {
-        (logit - normaliser(logits)).min(0.0)
+    // Infinity is not written as JSON.
+    logits.get(at).map_or(f32::MIN, |logit| {
+        (logit - normaliser(logits)).clamp(f32::MIN, 0.0)
     })
 }
 

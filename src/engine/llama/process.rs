@@ -15,7 +15,7 @@ use super::protocol::{News, Reply as Line, Request, Trouble, Work};
 use super::{states, worker};
 use crate::engine::EngineError;
 use crate::engine::generate::{
-    Description, Generated, Generator, LlamaOptions, Message, Prompt, Scored, Stream,
+    Continuation, Description, Generated, Generator, LlamaOptions, Prompt, Scored, Stream,
 };
 use crate::lane::{LaneError, promise};
 
@@ -170,6 +170,7 @@ impl LlamaProcess {
     fn ask<T: Send + 'static>(
         &self,
         work: Work,
+        cancel: Option<Arc<AtomicBool>>,
         expected: impl FnOnce(News) -> Option<T> + Send + 'static,
     ) -> Result<T, EngineError> {
         let (send, reply) = promise(LANE);
@@ -179,7 +180,7 @@ impl LlamaProcess {
         };
         let waiting = Waiting {
             pieces: None,
-            cancel: None,
+            cancel,
             cancelled: false,
             done: Box::new(done),
         };
@@ -218,22 +219,22 @@ impl Generator for LlamaProcess {
         })
     }
 
-    fn score(&self, messages: Vec<Message>, answer: String) -> Result<Scored, EngineError> {
-        self.ask(Work::Score { messages, answer }, |news| match news {
+    fn score(&self, given: Continuation, cancel: Arc<AtomicBool>) -> Result<Scored, EngineError> {
+        self.ask(Work::Score(given), Some(cancel), |news| match news {
             News::Scored(scored) => Some(scored),
             _ => None,
         })
     }
 
     fn count_tokens(&self, texts: Vec<String>) -> Result<Vec<usize>, EngineError> {
-        self.ask(Work::Count(texts), |news| match news {
+        self.ask(Work::Count(texts), None, |news| match news {
             News::Counts(counts) => Some(counts),
             _ => None,
         })
     }
 
     fn describe(&self) -> Result<Description, EngineError> {
-        self.ask(Work::Describe, |news| match news {
+        self.ask(Work::Describe, None, |news| match news {
             News::Description(description) => Some(*description),
             _ => None,
         })

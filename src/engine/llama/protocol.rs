@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineError;
-use crate::engine::generate::{Description, Generated, Message, Prompt, Scored};
+use crate::engine::generate::{Continuation, Description, Generated, Prompt, Scored};
 
 /// What the model's process is asked to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,12 +19,7 @@ pub(super) enum Work {
     /// Write a text.
     Generate(Box<Prompt>),
     /// Score a text as the continuation of a conversation.
-    Score {
-        /// The conversation.
-        messages: Vec<Message>,
-        /// Its continuation.
-        answer: String,
-    },
+    Score(Continuation),
     /// Count the tokens of texts.
     Count(Vec<String>),
     /// Say what the model is.
@@ -36,7 +31,11 @@ pub(super) enum Work {
 impl Work {
     /// May it be told to come back later? What is only a part of something that was begun may not.
     pub(super) fn may_be_refused(&self) -> bool {
-        matches!(self, Self::Generate(prompt) if !prompt.goes_on)
+        match self {
+            Self::Generate(prompt) => !prompt.goes_on,
+            Self::Score(given) => !given.goes_on,
+            Self::Count(_) | Self::Describe | Self::Cancel => false,
+        }
     }
 }
 
@@ -100,7 +99,8 @@ impl Trouble {
                 reason,
             },
             Self::PromptTooLong { tokens, context } => {
-                EngineError::PromptTooLong { tokens, context }
+                let what = format!("it has {tokens} tokens, the context holds {context}");
+                EngineError::PromptTooLong { what }
             }
             Self::Grammar(reason) => EngineError::Grammar { reason },
             Self::Run(reason) => EngineError::Run { reason },

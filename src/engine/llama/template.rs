@@ -79,6 +79,16 @@ pub(super) fn has_template(model: &LlamaModel) -> bool {
         .is_ok()
 }
 
+/// How the templates of models that may think (Qwen3 and others) say that this time they do not. What
+/// they would think is no answer, and takes the tokens of one.
+const NO_THOUGHT: &str = "<think>\n\n</think>\n\n";
+
+/// Does a template know of models that think before they write?
+fn may_think(template: &LlamaChatTemplate) -> bool {
+    let text = template.as_c_str().to_string_lossy();
+    text.contains("enable_thinking")
+}
+
 enum Piece {
     Template(String),
     Content(usize),
@@ -95,6 +105,7 @@ fn render(model: &LlamaModel, messages: &[Message]) -> Result<Vec<Piece>, Troubl
         .collect();
     let chat = chat.map_err(|error| Trouble::run(&error))?;
     let template = model.chat_template(None);
+    let thinks = template.as_ref().is_ok_and(may_think);
     let template = template.or_else(|_| LlamaChatTemplate::new("chatml"));
     let rendered = template
         .ok()
@@ -107,6 +118,11 @@ fn render(model: &LlamaModel, messages: &[Message]) -> Result<Vec<Piece>, Troubl
             .collect();
         turns.concat() + "assistant:"
     });
+    let rendered = if thinks {
+        rendered + NO_THOUGHT
+    } else {
+        rendered
+    };
     let mut pieces = Vec::new();
     for (i, piece) in rendered.split(MARK).enumerate() {
         match piece.parse::<usize>() {

@@ -101,7 +101,7 @@ fn serve(options: &LlamaOptions, requests: &Receiver<Request>) -> Result<(), Tro
         };
         let taken = match work {
             Work::Generate(prompt) => batcher.generate(id, *prompt),
-            Work::Score { messages, answer } => batcher.score(id, &messages, &answer),
+            Work::Score(given) => batcher.score(id, &given),
             Work::Count(texts) => {
                 let vocab = model.vocab();
                 let count = |text: &String| vocab.tokenize(text.as_bytes(), false, false).len();

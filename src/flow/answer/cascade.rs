@@ -20,8 +20,8 @@ use super::prompt::{conversation, says_not_found, unit_prompt, without_lead_in};
 use super::work::{ONE, Sentence, Shown, Work};
 use crate::domain::context::Portion;
 use crate::domain::unit::Unit;
-use crate::domain::{context, denial, question};
-use crate::engine::generate::{Generated, Prompt};
+use crate::domain::{context, denial, doubt, question};
+use crate::engine::generate::{Finish, Generated, Prompt};
 use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::Failure;
 
@@ -148,6 +148,7 @@ impl Work<'_> {
         // A word is about one token and a half.
         let words = self.parts.options.evidence_tokens * 2 / 3;
         let first = self.sentences(0..3, Portion { words, ..FIRST });
+        let first = self.within_budget(generator, first)?;
         // Another search changes the order; this is what the first draft was written from.
         let best = self.sentences(0..3, ONE);
         let evidence = self.shown(&first);
@@ -163,6 +164,7 @@ impl Work<'_> {
         }
         let mut other = self.sentences(0..self.hits().len(), Portion { words, ..SECOND });
         other.retain(|sentence| !first.contains(sentence));
+        let other = self.within_budget(generator, other)?;
         if !other.is_empty() {
             let evidence = self.shown(&other);
             let (second, claims) =
@@ -180,6 +182,31 @@ impl Work<'_> {
             }
         }
         Ok(self.quote(QUOTES))
+    }
+
+    /// As many of these sentences as the budget of tokens allows, by the model's own tokenizer, one at
+    /// least. A model that cannot count is given all: they were chosen by their words.
+    pub(super) fn within_budget(
+        &self,
+        generator: &GeneratorHandle,
+        mut sentences: Vec<Sentence>,
+    ) -> Result<Vec<Sentence>, EngineError> {
+        let texts = sentences
+            .iter()
+            .map(|(hit, span)| self.text_of(*hit)[span.clone()].to_owned());
+        let counts = match generator.count_tokens(texts.collect()) {
+            Ok(counts) => counts,
+            Err(EngineError::Unsupported { .. }) => return Ok(sentences),
+            Err(error) => return Err(error),
+        };
+        let mut spent = 0;
+        let fitting = counts.iter().take_while(|count| {
+            spent += *count;
+            spent <= self.parts.options.evidence_tokens
+        });
+        let fitting = fitting.count();
+        sentences.truncate(fitting.max(1));
+        Ok(sentences)
     }
 
     /// A draft, and what of it the evidence supports.
@@ -228,6 +255,7 @@ impl Work<'_> {
         for (claim, hit, span) in claims {
             self.tell(claim, *hit, span.clone());
         }
+        self.cut_off = draft.finish == Finish::Length && !claims.is_empty();
         !claims.is_empty()
     }
 
@@ -256,7 +284,8 @@ impl Work<'_> {
                 yes >= blind,
                 vec![("yes", yes), ("yes_without_notes", blind)],
             ),
-            None => (!self.denies(&best), Vec::new()),
+            // Another number, or the opposite of a word, denies as well as a "not".
+            None => (self.denies(&best) == self.differs(&best), Vec::new()),
         };
         let outcome = if says_yes { "yes" } else { "no" };
         self.end(&begun, StepKind::Reflect, outcome, seen);
@@ -266,7 +295,9 @@ impl Work<'_> {
         let stating = grounds.into_iter().find(|sentence| {
             let (hit, span) = sentence;
             let text = &self.text_of(*hit)[span.clone()];
-            let states = context::coverage(self.asked(), &[text]) >= STATES;
+            let states = doubt::states(text)
+                && !doubt::compares(self.question())
+                && context::coverage(self.asked(), &[text]) >= STATES;
             states && self.denies(sentence) != says_yes
         });
         if let Some((hit, span)) = stating {
@@ -286,6 +317,12 @@ impl Work<'_> {
     /// Does a sentence deny what is asked, or state what is asked to be denied?
     fn denies(&self, (hit, span): &Sentence) -> bool {
         denial::is_denied(self.asked(), &self.text_of(*hit)[span.clone()])
+    }
+
+    /// Does a sentence hold another number than what is asked, or the opposite of one of its words?
+    fn differs(&self, sentence: &Sentence) -> bool {
+        let text = &self.text_of(sentence.0)[sentence.1.clone()];
+        doubt::differs(self.question(), text, &self.around(sentence))
     }
 
     /// The probability of a yes with the notes and without; `None` from a model that cannot say.

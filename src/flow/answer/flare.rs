@@ -72,6 +72,9 @@ impl Work<'_> {
             passages.truncate(kept);
             passages.extend(self.passages().split_off(before));
         }
+        if said.is_empty() && !self.reader.gone {
+            return Ok(self.refuse("the model wrote nothing"));
+        }
         Ok(says_not_found(&said))
     }
 

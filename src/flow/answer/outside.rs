@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::domain::mask::{Mask, Restoring};
 use crate::engine::EngineError;
 use crate::engine::generate::{
-    Description, Generated, Generator, Message, Prompt, Role, Scored, Stream,
+    Continuation, Description, Generated, Generator, Message, Prompt, Role, Scored, Stream,
 };
 use crate::engine::server::ModelServer;
 use crate::lane::promise;
@@ -200,7 +200,7 @@ impl Generator for Outside {
         })
     }
 
-    fn score(&self, _: Vec<Message>, _: String) -> Result<Scored, EngineError> {
+    fn score(&self, _: Continuation, _: Arc<AtomicBool>) -> Result<Scored, EngineError> {
         self.unsupported("scoring a given text")
     }
 

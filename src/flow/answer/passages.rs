@@ -55,6 +55,9 @@ impl Work<'_> {
         generator: &GeneratorHandle,
         schema: &str,
     ) -> Result<bool, Failure> {
+        if !self.covered() {
+            return Ok(self.refuse("the notes do not cover the question"));
+        }
         let begun = self.begin();
         let words = self.parts.options.evidence_tokens * 2 / 3;
         let portion = Portion {
@@ -63,6 +66,7 @@ impl Work<'_> {
             share: 0.5,
         };
         let sentences = self.sentences(0..self.hits().len(), portion);
+        let sentences = self.within_budget(generator, sentences)?;
         let evidence = self.shown(&sentences);
         let allowed = self.parts.options.max_tokens * TOKENS_OF_FORM;
         let wanted = self.ask.limits.max_tokens;
@@ -124,6 +128,9 @@ impl Work<'_> {
         self.cut_off = draft.finish == Finish::Length;
         let seen = vec![("mean_log_prob", draft.mean_log_prob())];
         self.end(&begun, StepKind::Draft, "written", seen);
+        if !self.reader.gone && draft.text.trim().is_empty() {
+            return Ok(self.refuse("the model wrote nothing"));
+        }
         Ok(!self.reader.gone && says_not_found(&draft.text))
     }
 

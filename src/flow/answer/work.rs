@@ -17,7 +17,7 @@ use crate::domain::doubt::{self, Doubt};
 use crate::domain::unit::{MOST_SHARE, Unit};
 use crate::domain::{gate, question, rank};
 use crate::energy::Meter;
-use crate::engine::generate::{Finish, Generated, Message, Prompt, Scored};
+use crate::engine::generate::{Continuation, Finish, Generated, Message, Prompt, Scored};
 use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::Failure;
 use crate::store::units::NearUnit;
@@ -333,7 +333,7 @@ impl<'a> Work<'a> {
     }
 
     /// Is there anything in the notes that the question could be about?
-    fn covered(&mut self) -> bool {
+    pub(super) fn covered(&mut self) -> bool {
         let begun = self.begin();
         let hits = self.hits();
         let cosines = hits.iter().filter_map(|r| r.fused.judged.cosine);
@@ -400,7 +400,8 @@ impl<'a> Work<'a> {
         // Words alone, so that none is read as a filter or an operator.
         let words = context::content_words(words).join(" ");
         let query = Query {
-            text: format!("{} {words}", self.ask.question),
+            // The question comes last: its mark tells that it is one, and not a list of filters.
+            text: format!("{words} {}", self.ask.question),
             ..self.ask.query()
         };
         let found = search::rank(&self.parts.searcher, &query)?;
@@ -440,7 +441,7 @@ impl<'a> Work<'a> {
     }
 
     /// What stands around a sentence: the one before it, the one behind it, and what they are about.
-    fn around(&self, (hit, span): &Sentence) -> String {
+    pub(super) fn around(&self, (hit, span): &Sentence) -> String {
         let text = self.text_of(*hit);
         let spans = context::sentences(text);
         let at = spans
@@ -593,8 +594,10 @@ impl<'a> Work<'a> {
             context::supported_part(claim, passages, &asked)
         })?;
         let quoted = &texts[support.passage];
-        let number = |text: &str| text.contains(|c: char| c.is_ascii_digit());
-        let evasive = question::asks_for_number(self.question()) && !number(part) && number(quoted);
+        // "On Saturday" says when; "in the evening" does not, where the sentence tells the time.
+        let evasive = question::asks_for_number(self.question())
+            && !context::tells_number(part)
+            && context::tells_number(&quoted[support.span.clone()]);
         if evasive || !context::says_more(part, &asked) {
             return None;
         }
@@ -776,7 +779,12 @@ impl<'a> Work<'a> {
                 goes_on: self.wrote || self.tokens.prompt > 0,
                 ..build(self, read)
             };
-            prompt.stop.extend(self.ask.limits.stop.iter().cloned());
+            if prompt.grammar.is_none() {
+                // A server may take only a few: those that were asked for come first.
+                prompt
+                    .stop
+                    .splice(0..0, self.ask.limits.stop.iter().cloned());
+            }
             let mut running = generator.generate(prompt, Arc::clone(self.reader.cancel))?;
             while let Some(piece) = running.pieces.blocking_recv() {
                 heard(self, read, &piece);
@@ -814,7 +822,12 @@ impl<'a> Work<'a> {
         messages: &[Message],
     ) -> Result<f32, EngineError> {
         let mut likelihood = |answer: &str| -> Result<f32, EngineError> {
-            let scored: Scored = generator.score(messages.to_vec(), answer.into())?;
+            let given = Continuation {
+                messages: messages.to_vec(),
+                answer: answer.into(),
+                goes_on: self.wrote || self.tokens.prompt > 0,
+            };
+            let scored: Scored = generator.score(given, Arc::clone(self.reader.cancel))?;
             self.cpu += scored.cpu;
             self.timing.prefill_ms += scored.took.as_secs_f64() * 1e3;
             self.tokens.prompt += scored.prompt_tokens;

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::super::answer::prompt::{about, conversation, plain};
 use super::super::answer::{Answer, StepKind};
@@ -18,6 +19,7 @@ use crate::domain::gate::{self, Gate, Verdict};
 use crate::domain::rank::dot;
 use crate::domain::unit::{OUTSIDE, OWN, Quotes, State, Unit, Uses, VERBATIM};
 use crate::engine::EngineError;
+use crate::engine::generate::Continuation;
 use crate::error::Failure;
 use crate::store::StoreError;
 use crate::store::units::{self, BY_OWNER, Origin, Reception, Transaction};
@@ -296,8 +298,12 @@ fn likelihood(
     let Some(generator) = bench.generator.filter(|_| bench.options.model_gates) else {
         return Ok(None);
     };
-    let messages = conversation(evidence, &format!("Question: {}", question.trim()));
-    match generator.score(messages, said.to_owned()) {
+    let given = Continuation {
+        messages: conversation(evidence, &format!("Question: {}", question.trim())),
+        answer: said.to_owned(),
+        goes_on: false,
+    };
+    match generator.score(given, Arc::default()) {
         Ok(scored) => {
             bench.spent_cpu(scored.cpu, 1);
             Ok(Some(scored.mean_log_prob()))

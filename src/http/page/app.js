@@ -344,7 +344,8 @@ async function status() {
     "Units in trial": said.units.shadow,
     "Units contested": said.units.contested,
     Embedding: said.models.embedder,
-    "Language model": said.models.generator || "none: answers are quotes",
+    "Language model": (said.models.generator || "none: answers are quotes")
+      + (said.models.loading_percent == null ? "" : `, ${said.models.loading_percent} % loaded`),
     "Tokens read and written": `${said.tokens.prompt} and ${said.tokens.generated}`,
     "Files not read": said.problems,
     "What can leave this machine": said.network.beyond.join("; ") || "nothing",
