@@ -163,6 +163,7 @@ impl App {
             k: k.unwrap_or(self.settings.search.k),
             source,
             literal: false,
+            spoken: false,
             rerank: self.settings.search.rerank && self.reranker.is_some(),
             explain: false,
             units: UseUnits::Active,
@@ -262,6 +263,7 @@ impl App {
             remote: false,
             asked_ms: now_ms(),
             limits: answer::Limits::default(),
+            spoken: false,
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -148,7 +148,7 @@ pub fn moment(text: &str) -> Result<i64, BadRequest> {
 }
 
 impl App {
-    fn writeback_options(&self) -> Result<WritebackOptions, Failure> {
+    fn writeback_options(&self, dry: bool) -> Result<WritebackOptions, Failure> {
         let set = &self.settings.writeback;
         let replayed = if set.replay.as_os_str().is_empty() {
             Vec::new()
@@ -156,7 +156,9 @@ impl App {
             questions_about_notes(&set.replay)?
         };
         let home = &self.places.home;
-        HeldOut::add(home, replayed.iter().map(|asked| asked.question.as_str()))?;
+        if !dry {
+            HeldOut::add(home, replayed.iter().map(|asked| asked.question.as_str()))?;
+        }
         let held_out = HeldOut::read(home)?;
         #[expect(clippy::cast_precision_loss, reason = "seconds of a day")]
         Ok(WritebackOptions {
@@ -195,7 +197,7 @@ impl App {
             batch: uuid::Uuid::now_v7().to_string(),
             now_ms: now_ms(),
         };
-        let options = self.writeback_options()?;
+        let options = self.writeback_options(body.dry_run)?;
         // A model on another machine reads nothing that never leaves.
         let alone = self.model_is_elsewhere() && self.keeps_something()?;
         let report = self.answering(|parts| {
@@ -207,7 +209,15 @@ impl App {
             writeback::run(&parts, &options, &task, told, stop)
         })?;
         if self.settings.writeback.measure && !report.dry && !report.considered.is_empty() {
+            let started = Instant::now();
             self.measure_own(Some(report.batch.clone()), &|_, _| {}, stop)?;
+            // It is work of the day, too.
+            let spent = Spent {
+                seconds: started.elapsed().as_secs_f64(),
+                ..Spent::default()
+            };
+            let ledger = self.store.ledger();
+            ledger.write(|t| units::spend(t, spent, now_ms()))?;
         }
         Ok(report)
     }
@@ -305,9 +315,7 @@ impl App {
         let Some(generator) = &self.generator else {
             return Ok(());
         };
-        let ledger = self.store.ledger();
-        let active = ledger.read(|s| s.units(Some(State::Active), writeback::MOST_UNITS))?;
-        generator.keep_states_of(&active.into_iter().map(|unit| unit.id).collect());
+        writeback::drop_states(&self.store, generator)?;
         Ok(())
     }
 
@@ -458,9 +466,8 @@ fn is_time(app: &App) -> bool {
     })
 }
 
-/// Are there answers that were not judged, verdicts that were not heeded, units that are stale or a
-/// batch that was cut off, and
-/// budget left for them?
+/// Are there answers that were not judged, verdicts that were not heeded, notes that units were not
+/// compared with, units that are stale or a batch that was cut off, and budget left for them?
 fn waiting(store: &Store, set: &Writeback) -> Result<bool, StoreError> {
     store.ledger().read(|snapshot| {
         let spent = snapshot.spent(now_ms())?;
@@ -482,6 +489,9 @@ fn waiting(store: &Store, set: &Writeback) -> Result<bool, StoreError> {
             .memo(writeback::HEARD)?
             .and_then(|number| number.parse().ok());
         if snapshot.newest_word()? > heard.unwrap_or(0_i64) {
+            return Ok(true);
+        }
+        if writeback::is_to_compare(snapshot)? {
             return Ok(true);
         }
         let stale = snapshot.units(Some(State::Stale), 1)?;

@@ -23,6 +23,9 @@ const MOST_CHARS: usize = 100_000;
 /// Characters of a title that go into the name of its file.
 const NAME_CHARS: usize = 60;
 
+/// Bytes of it at most.
+const NAME_BYTES: usize = 200;
+
 /// A note that was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Remembered {
@@ -152,7 +155,8 @@ fn file_name(title: &str) -> String {
     let words: String = title.chars().map(fits).collect();
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
     let short: String = words.chars().take(NAME_CHARS).collect();
-    let short = short.trim();
+    // Names of files have bytes at most, and a number may follow.
+    let short = short[..short.floor_char_boundary(NAME_BYTES)].trim();
     if short.is_empty() {
         "note".into()
     } else {

@@ -100,6 +100,7 @@ impl App {
     pub fn keep_here(&self, id: SourceId, never_leaves: bool) -> Result<(), Failure> {
         let ledger = self.store.ledger();
         if ledger.write(|transaction| ledger::set_never_leaves(transaction, id, never_leaves))? {
+            self.store.renew_copy()?;
             return Ok(());
         }
         Err(StoreError::NoSource { id }.into())

@@ -196,6 +196,7 @@ impl App {
     pub fn revoke_token(&self, name: &str) -> Result<Revoked, Failure> {
         let ledger = self.store.ledger();
         if ledger.write(|transaction| tokens::remove_token(transaction, name))? {
+            self.store.renew_copy()?;
             return Ok(Revoked {
                 revoked: name.to_owned(),
             });

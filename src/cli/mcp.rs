@@ -168,7 +168,7 @@ fn here(caller: Caller, held: Option<Held>) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Hands messages to the running service, several at once: one may cancel another.
+/// Hands messages to the running service, several at once.
 fn bridge(remote: &Remote) -> Result<ExitCode, Failure> {
     let io = |source| StoreError::io(std::path::Path::new("stdin"), source);
     let stdout = Mutex::new(std::io::stdout());

@@ -12,8 +12,8 @@ use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::flow::ingest::Report;
 use crate::flow::writeback;
 use crate::settings::{Places, write_private};
-use crate::store::StoreError;
 use crate::store::ledger::{Rules, Source};
+use crate::store::{StoreError, holder};
 
 const FILE: &str = "service.json";
 
@@ -96,10 +96,14 @@ fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Failure> {
 }
 
 impl Remote {
-    /// The service that was announced in the data folder.
+    /// The service that was announced in the data folder, if the process that did so still holds it:
+    /// whoever listens at the address of one that was killed is not to be told the token.
     pub(super) fn find(places: &Places) -> Option<Self> {
         let text = std::fs::read(places.home.join(FILE)).ok()?;
         let announcement: Announcement = serde_json::from_slice(&text).ok()?;
+        if holder(&places.home) != Some(announcement.pid) {
+            return None;
+        }
         let token = std::fs::read_to_string(places.home.join("token")).ok()?;
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)

@@ -564,19 +564,68 @@ fn ends_telling(cell: &str) -> bool {
 /// Where in a cell begins what a telling word and a separator announce.
 fn told_from(text: &str, cell: &Range<usize>, links: &[Range<usize>]) -> Option<usize> {
     let said = &text[cell.clone()];
-    let marks = |c: char| c.is_whitespace() || "*_`~\"'”’»)]}>".contains(c);
     keys_of(said).find_map(|word| {
         let at = cell.start + word.start;
         if !tells(&said[word.clone()]) || links.iter().any(|link| link.contains(&at)) {
             return None;
         }
-        let rest = said[word.end..].trim_start_matches(marks);
-        let value = [""].iter().chain(&SAYING).find_map(|saying| {
-            let rest = rest.strip_prefix(saying)?.trim_start_matches(marks);
-            rest.strip_prefix(SEPARATORS)
-        })?;
+        let rest = &said[word.end..];
+        let value = value_of(rest).or_else(|| value_behind_aside(rest))?;
         Some(cell.end - value.len())
     })
+}
+
+/// What may stand around a word.
+fn surrounds(c: char) -> bool {
+    c.is_whitespace() || "*_`~\"'”’»)]}>".contains(c)
+}
+
+/// What a separator announces.
+fn value_of(rest: &str) -> Option<&str> {
+    let rest = rest.trim_start_matches(surrounds);
+    let said = [""].iter().chain(&SAYING).find_map(|saying| {
+        let rest = rest.strip_prefix(saying)?.trim_start_matches(surrounds);
+        rest.strip_prefix(SEPARATORS)
+    });
+    // A dash that stands by itself.
+    let dash = || {
+        let rest = rest.strip_prefix(['–', '—', '→', '-'])?;
+        rest.starts_with(char::is_whitespace).then_some(rest)
+    };
+    said.or_else(dash)
+}
+
+/// Words of a telling word's surroundings at most: "the password for the router at home: …".
+const MOST_ASIDE: usize = 5;
+
+/// As [`value_of`], behind what is only said in between: in brackets, or after a preposition, where
+/// "is" announces, too.
+fn value_behind_aside(rest: &str) -> Option<&str> {
+    const BEFORE_NOUNS: [&str; 20] = [
+        "for", "of", "to", "at", "in", "on", "from", "für", "von", "vom", "zu", "zum", "zur", "im",
+        "am", "bei", "de", "del", "para", "pour",
+    ];
+    let rest = rest.trim_start();
+    if let Some(inner) = rest.strip_prefix('(') {
+        return value_of(&inner[inner.find(')')? + 1..]);
+    }
+    let mut words = keys_of(rest).take(MOST_ASIDE + 1).peekable();
+    let first = words.next()?;
+    if !BEFORE_NOUNS.contains(&rest[first].to_lowercase().as_str()) {
+        return None;
+    }
+    while let Some(word) = words.next() {
+        let behind = &rest[word.end..];
+        if let Some(value) = value_of(behind) {
+            return Some(value);
+        }
+        let next = words.peek().map(|next| &rest[next.clone()]);
+        if let Some(saying) = next.filter(|next| SAYING.contains(next)) {
+            let value = behind.trim_start().strip_prefix(saying)?;
+            return Some(value).filter(|value| !value.trim().is_empty());
+        }
+    }
+    None
 }
 
 /// Words as they are written in settings too: `db_password`, `API-Key`.
@@ -654,6 +703,15 @@ mod tests {
         );
         leaves("password: hunter2 and pin=0815", &["hunter2", "0815"]);
         leaves("the wifi password is correcthorse", &["correcthorse"]);
+        for text in [
+            "Password for the router: correcthorse",
+            "password (wifi): correcthorse",
+            "the wifi password at home is correcthorse",
+            "Wifi password – correcthorse",
+            "WLAN-Passwort zu Hause: correcthorse",
+        ] {
+            leaves(text, &["correcthorse"]);
+        }
         leaves(
             "use sk-abc123def456 or ghp_16C7e42F292c6912E7",
             &["abc123", "16C7e"],

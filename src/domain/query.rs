@@ -80,12 +80,40 @@ pub const KEYS: &[&str] = &[
     "path", "source", "tag", "type", "title", "link", "before", "after", "lang",
 ];
 
+/// Beginnings of words in one query at most.
+const MOST_PREFIXES: usize = 8;
+
+/// Values of all filters of one query at most.
+const MOST_VALUES: usize = 64;
+
 /// Takes a query apart. `now` is what relative dates count from, in the owner's time zone.
 ///
 /// # Errors
-/// [`BadQuery`] for a filter without a value, with a wrong one, or with a misspelt key.
+/// [`BadQuery`] for a filter without a value, with a wrong one, or with a misspelt key; for too many.
 pub fn parse(text: &str, now: &Zoned) -> Result<Query, BadQuery> {
-    let sentence = is_sentence(text);
+    let query = read(text, is_sentence(text), now)?;
+    let values: usize = query.filters.iter().map(|filter| filter.any.len()).sum();
+    if query.prefixes.len() > MOST_PREFIXES || values > MOST_VALUES {
+        return Err(BadQuery {
+            message: "there are too many filters or beginnings of words".into(),
+            hint: format!("write at most {MOST_VALUES} values and {MOST_PREFIXES} beginnings"),
+        });
+    }
+    Ok(query)
+}
+
+/// As [`parse`], for what is said to somebody who knows nothing of filters: what is wrong as one is a
+/// word, and so are dashes and quotes.
+pub fn spoken(text: &str, now: &Zoned) -> Query {
+    let query = read(text, true, now).unwrap_or_else(|_| literal(text));
+    let values: usize = query.filters.iter().map(|filter| filter.any.len()).sum();
+    if values > MOST_VALUES {
+        return literal(text);
+    }
+    query
+}
+
+fn read(text: &str, sentence: bool, now: &Zoned) -> Result<Query, BadQuery> {
     let mut query = Query::default();
     let mut words: Vec<&str> = Vec::new();
     for piece in pieces(text) {
@@ -113,7 +141,10 @@ pub fn parse(text: &str, now: &Zoned) -> Result<Query, BadQuery> {
                 let prefix = piece.text.strip_suffix('*');
                 let prefix = prefix.filter(|p| p.chars().all(char::is_alphanumeric));
                 if let Some(prefix) = prefix.filter(|prefix| !prefix.is_empty()) {
-                    query.prefixes.push(prefix.to_owned());
+                    let prefix = prefix.to_lowercase();
+                    if !query.prefixes.contains(&prefix) {
+                        query.prefixes.push(prefix);
+                    }
                 } else {
                     words.push(piece.text);
                 }
@@ -379,6 +410,29 @@ mod tests {
             ..Query::default()
         };
         assert_eq!(parsed(text), expected, "{text}");
+    }
+
+    #[test]
+    fn a_query_has_an_end() {
+        let many = |piece: &str, count: usize| parse(&piece.repeat(count), &now()).is_err();
+        let beginnings: String = ('a'..='i').map(|c| format!("{c}* ")).collect();
+        assert!(parse(&beginnings, &now()).is_err());
+        assert!(!many("ab* ", 100), "the same beginning is one");
+        assert!(many("tag:a ", 65) && !many("tag:a ", 64));
+        assert!(parse(&format!("path:{}", "a,".repeat(1100)), &now()).is_err());
+    }
+
+    #[test]
+    fn what_is_said_needs_no_syntax() {
+        let words = |text: &str| spoken(text, &now()).words;
+        assert_eq!(
+            words("title: ideas for my essay"),
+            "title: ideas for my essay"
+        );
+        assert_eq!(words("line:5 says x"), "line:5 says x");
+        let filtered = spoken("tag:boat how high is the mast", &now());
+        assert_eq!(filtered.filters.len(), 1);
+        assert_eq!(words(&"tag:a ".repeat(100)), "tag:a ".repeat(100).trim());
     }
 
     #[test]

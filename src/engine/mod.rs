@@ -110,6 +110,15 @@ pub enum EngineError {
         /// What it does, or does not.
         what: String,
     },
+    /// A server that runs a model does not do what it is asked. What it says may hold what it was
+    /// sent: it is for who asks, and not for logs.
+    #[error("the model server {url} {said}")]
+    Refused {
+        /// Its address.
+        url: String,
+        /// What it said.
+        said: String,
+    },
     /// The lane did not take or do the job.
     #[error(transparent)]
     Lane(#[from] LaneError),
@@ -127,7 +136,9 @@ impl EngineError {
 impl Fault for EngineError {
     fn kind(&self) -> Kind {
         match self {
-            Self::NotInstalled { .. } | Self::Unreachable { .. } => Kind::NotReady,
+            Self::NotInstalled { .. } | Self::Unreachable { .. } | Self::Refused { .. } => {
+                Kind::NotReady
+            }
             Self::NoSuchModel { .. } => Kind::NotFound,
             Self::Unloadable { .. }
             | Self::PromptTooLong { .. }
@@ -153,6 +164,7 @@ impl Fault for EngineError {
             Self::Unsupported { .. } => "unsupported",
             Self::Limit { .. } => "remote_limit",
             Self::Unreachable { .. } => "model_server_unreachable",
+            Self::Refused { .. } => "model_server_refused",
             Self::Lane(error) => error.code(),
         }
     }
@@ -169,6 +181,9 @@ impl Fault for EngineError {
             }
             Self::Install { hint, .. } => Some(hint.clone()),
             Self::PromptTooLong { .. } => Some("ask with fewer passages (`--k`)".into()),
+            Self::Refused { .. } => {
+                Some("does it have the model that `models.server.model` names?".into())
+            }
             Self::Limit { .. } => Some(
                 "ask without it, tomorrow, or raise `remote.tokens_per_day` and \
                  `remote.money_per_day`"

@@ -4,7 +4,7 @@
 //! to it, and nothing else does. The server turns the conversation into one text by a template of
 //! its own: marks of templates are broken in what we send, so that no note speaks for somebody else.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Take};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -214,11 +214,17 @@ struct Call {
     url: String,
     key: Option<String>,
     body: Value,
+    /// Tokens that it was asked for at most.
+    most: usize,
     cancel: Arc<AtomicBool>,
 }
 
+/// Bytes that a server may say whatever is asked, and for each token.
+const LEAST_SAID: usize = 1 << 20;
+const MOST_OF_PIECE: usize = 16 << 10;
+
 /// The lines of an answer.
-type Lines = std::io::Lines<BufReader<ureq::BodyReader<'static>>>;
+type Lines = std::io::Lines<BufReader<Take<ureq::BodyReader<'static>>>>;
 
 impl Call {
     /// Asks and reads, until the answer is whole or the reader has left. Each call has an agent of its
@@ -276,7 +282,10 @@ impl Call {
             .send_json(&self.body)
             .map_err(|error| self.unreachable(format!("does not answer: {error}")))?;
         let status = response.status();
-        let mut lines = BufReader::new(response.into_body().into_reader()).lines();
+        // What a server says without an end is not kept.
+        let most = LEAST_SAID + self.most * MOST_OF_PIECE;
+        let said = response.into_body().into_reader().take(most as u64);
+        let mut lines: Lines = BufReader::new(said).lines();
         if status.is_success() {
             return Ok(lines);
         }
@@ -293,12 +302,15 @@ impl Call {
     /// context.
     fn failed(&self, said: &str) -> EngineError {
         const TOO_LONG: [&str; 4] = ["length", "size", "exceed", "window"];
-        let what = format!("{} {said}", self.url);
         let lower = said.to_lowercase();
         if lower.contains("context") && TOO_LONG.iter().any(|word| lower.contains(word)) {
+            let what = format!("{} {said}", self.url);
             return EngineError::PromptTooLong { what };
         }
-        EngineError::Run { reason: what }
+        EngineError::Refused {
+            url: self.url.clone(),
+            said: said.to_owned(),
+        }
     }
 
     /// Reads what comes; returns early when nobody wants it any more.
@@ -323,8 +335,9 @@ impl Call {
                 let said = format!("broke off: {error}");
                 // What was told cannot be taken back, and written anew from less.
                 return Err(match self.failed(&said) {
-                    EngineError::PromptTooLong { what } if !coming.piece_ends.is_empty() => {
-                        EngineError::Run { reason: what }
+                    EngineError::PromptTooLong { .. } if !coming.piece_ends.is_empty() => {
+                        let url = self.url.clone();
+                        EngineError::Refused { url, said }
                     }
                     error => error,
                 });
@@ -334,6 +347,11 @@ impl Call {
             }
             for choice in chunk.choices {
                 let piece = coming.take(choice);
+                if coming.piece_ends.len() > self.most {
+                    // It was asked for fewer tokens than it writes.
+                    coming.generated.finish = Finish::Length;
+                    return Ok(());
+                }
                 if !piece.is_empty() && (self.left() || !emit(&piece)) {
                     coming.generated.finish = Finish::Cancelled;
                     return Ok(());
@@ -440,6 +458,7 @@ impl Generator for ModelServer {
             url: self.url.clone(),
             key: self.key.clone(),
             body: self.body(&prompt)?,
+            most: prompt.max_tokens,
             cancel,
         };
         let turn = Turn::take(&self.under_way, prompt.goes_on)?;
@@ -482,7 +501,7 @@ impl Generator for ModelServer {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
+    use std::io::Write;
     use std::net::{TcpListener, TcpStream};
     use std::thread::JoinHandle;
 
@@ -611,10 +630,13 @@ mod tests {
         let refused = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n";
         assert_eq!(told(format!("{refused}{long}")), "prompt_too_long");
         // What was told is not written anew.
-        assert_eq!(told(format!("{HEAD}{}{long}", piece("At"))), "model_failed");
+        assert_eq!(
+            told(format!("{HEAD}{}{long}", piece("At"))),
+            "model_server_refused"
+        );
         assert_eq!(
             told(format!("{HEAD}{}", complaint("out of memory"))),
-            "model_failed"
+            "model_server_refused"
         );
     }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::space::Space;
 use crate::domain::chunk::ChunkId;
+use crate::domain::gate;
 use crate::domain::gather::{Gather, Passage, Place};
 use crate::domain::query::{self, BadQuery, Filter, Test};
 use crate::domain::rank::{Candidate, Fused, Judged, Lexical, Weights, descending, fuse};
@@ -55,6 +56,8 @@ pub struct Query {
     pub source: Option<SourceId>,
     /// Whether the text is words alone, not in the language of [`query`].
     pub literal: bool,
+    /// Whether it was said by somebody who knows nothing of filters.
+    pub spoken: bool,
     /// Whether to rank the best anew with the reranker.
     pub rerank: bool,
     /// Whether hits say how they came about.
@@ -75,6 +78,7 @@ impl Query {
             k,
             source: None,
             literal: true,
+            spoken: false,
             rerank: false,
             explain: false,
             units: UseUnits::Off,
@@ -312,10 +316,11 @@ impl From<BadQuery> for BadRequest {
 fn read(query: &Query) -> Result<query::Query, BadRequest> {
     check(query)?;
     let now = Timestamp::from_millisecond(query.asked_ms).unwrap_or_default();
-    let mut read = if query.literal {
-        query::literal(&query.text)
-    } else {
-        query::parse(&query.text, &now.to_zoned(TimeZone::system()))?
+    let now = now.to_zoned(TimeZone::system());
+    let mut read = match (query.literal, query.spoken) {
+        (true, _) => query::literal(&query.text),
+        (false, true) => query::spoken(&query.text, &now),
+        (false, false) => query::parse(&query.text, &now)?,
     };
     if let Some(source) = query.source {
         read.filters.push(Filter {
@@ -447,7 +452,11 @@ fn near_units(
     store.near_units(snapshot, model, vector, units, NEAR_UNIT, most)
 }
 
-/// Units lead to their sources: each takes the better of its own cosine and the unit's. At most 40
+/// Units that answer the very question lead to their sources: each takes the better of its own cosine
+/// and the unit's. Others do not: a question is always nearer to questions than to passages, and to a
+/// sentence than to a passage that says the same and more. When every unit led that was near, questions
+/// about documents that nothing was learned of lost 0.3 points of nDCG@10, and 0.8 with more units
+/// (squad2_cs224n, 1,198 answers learned from, 592 questions); now they lose nothing. At most 40
 /// of 100 places are moved so. A source that no lane proposed is added where nothing narrows the
 /// query. Returns which unit led to which chunk.
 fn lead(
@@ -459,7 +468,7 @@ fn lead(
 ) -> Result<HashMap<ChunkId, Arc<Unit>>, StoreError> {
     let mut led: HashMap<ChunkId, Arc<Unit>> = HashMap::new();
     let narrow = !(read.filters.is_empty() && read.phrases.is_empty() && read.without.is_empty());
-    for near in units {
+    for near in units.iter().filter(|near| is_recalled(&read.words, near)) {
         for chunk in near.unit.chunks() {
             if led.len() == most_places(k) {
                 return Ok(led);
@@ -488,6 +497,14 @@ fn lead(
         }
     }
     Ok(led)
+}
+
+/// Cosine of two questions from which they may be the same in other words.
+const SAME_QUESTION: f32 = 0.85;
+
+/// Does a unit answer this very question, asked in whatever words?
+pub(super) fn is_recalled(question: &str, near: &NearUnit) -> bool {
+    near.question_cosine >= SAME_QUESTION && gate::same_subject(question, &near.question)
 }
 
 /// What both lanes propose, judged by both.

@@ -48,11 +48,9 @@ pub struct ChatBody {
     #[schemars(range(min = 1, max = 1))]
     pub n: Option<u32>,
     /// Tokens that a language model may write, within what the settings allow. Quotes are whole.
-    #[schemars(range(min = 1))]
-    pub max_completion_tokens: Option<u32>,
-    /// The same by its earlier name.
-    #[schemars(range(min = 1))]
-    pub max_tokens: Option<u32>,
+    pub max_completion_tokens: Option<i64>,
+    /// The same by its earlier name. Some clients write -1 for no limit.
+    pub max_tokens: Option<i64>,
     /// What a language model writes ends before any of these; four at most.
     pub stop: Option<Stop>,
     /// Whether to stream.
@@ -214,6 +212,7 @@ const MOST_STOPS: usize = 4;
 /// How much the model may write.
 fn limits_of(body: &ChatBody) -> Result<Limits, BadRequest> {
     let max_tokens = body.max_completion_tokens.or(body.max_tokens);
+    let max_tokens = max_tokens.and_then(|tokens| usize::try_from(tokens).ok());
     if max_tokens == Some(0) {
         let hint = "leave `max_tokens` out, or ask for one or more";
         let what = "an answer of no tokens says nothing";
@@ -230,10 +229,7 @@ fn limits_of(body: &ChatBody) -> Result<Limits, BadRequest> {
         return Err(BadRequest::new("bad_stop", what, hint));
     }
     stop.retain(|text| !text.is_empty());
-    Ok(Limits {
-        max_tokens: max_tokens.map(|tokens| tokens as usize),
-        stop,
-    })
+    Ok(Limits { max_tokens, stop })
 }
 
 /// Why an answer ended.
@@ -284,19 +280,18 @@ fn annotations(answer: &Answer) -> Vec<Value> {
     let mut found = Vec::new();
     for citation in &answer.citations {
         let mark = format!("[{}]", citation.n);
-        let Some(at) = answer.answer.find(&mark) else {
-            continue;
-        };
-        let start = answer.answer[..at].chars().count();
-        found.push(json!({
-            "type": "url_citation",
-            "url_citation": {
-                "start_index": start,
-                "end_index": start + mark.len(),
-                "title": citation.title,
-                "url": file_url(&citation.path, citation.lines),
-            },
-        }));
+        for (at, _) in answer.answer.match_indices(&mark) {
+            let start = answer.answer[..at].chars().count();
+            found.push(json!({
+                "type": "url_citation",
+                "url_citation": {
+                    "start_index": start,
+                    "end_index": start + mark.len(),
+                    "title": citation.title,
+                    "url": file_url(&citation.path, citation.lines),
+                },
+            }));
+        }
     }
     found
 }
@@ -319,37 +314,44 @@ fn run(
     }
 }
 
+/// The question of a conversation, to be answered as its body says.
+fn asked(app: &App, body: &ChatBody) -> Result<Ask, Failure> {
+    if body.n.is_some_and(|n| n != 1) {
+        let hint = "leave `n` out, or ask several times";
+        let what = "one answer is written at a time";
+        return Err(BadRequest::new("bad_n", what, hint).into());
+    }
+    let strategy = strategy(&body.model)?;
+    Ok(Ask {
+        limits: limits_of(body)?,
+        spoken: true,
+        ..app.question(question_of(&body.messages)?, strategy, None, None)
+    })
+}
+
 pub(super) async fn chat(
     May(caller, _): May<Asking>,
     Body(body): Body<ChatBody>,
 ) -> Outcome<Response> {
     let app = Arc::clone(&caller.app);
-    if body.n.is_some_and(|n| n != 1) {
-        let hint = "leave `n` out, or ask several times";
-        let what = "one answer is written at a time";
-        return Err(Failure::from(BadRequest::new("bad_n", what, hint)).into());
-    }
-    let strategy = strategy(&body.model)?;
-    let ask = Ask {
-        limits: limits_of(&body).map_err(Failure::from)?,
-        ..app.question(question_of(&body.messages)?, strategy, None, None)
-    };
+    let ask = asked(&app, &body)?;
     let schema = schema_of(body.response_format.as_ref());
+    let structured = schema.is_some();
     let cancel = CancelOnDrop(Arc::default());
     let flag = Arc::clone(&cancel.0);
-    let created = seconds(ask.asked_ms);
-    let id = format!("chatcmpl-{}", ask.id);
-    if body.stream.unwrap_or(false) {
-        let head = json!({
-            "id": id,
-            "object": "chat.completion.chunk",
-            "created": created,
+    let head = |object: &str| {
+        json!({
+            "id": format!("chatcmpl-{}", ask.id),
+            "object": object,
+            "created": seconds(ask.asked_ms),
             "model": body.model,
-        });
+        })
+    };
+    if body.stream.unwrap_or(false) {
+        let head = head("chat.completion.chunk");
         let options = body.stream_options.unwrap_or_default();
         let usage = options.include_usage.unwrap_or(false);
         let work = move |listener: &Listener| {
-            let structured = schema.is_some();
             let telling = Telling {
                 listener,
                 head,
@@ -362,47 +364,44 @@ pub(super) async fn chat(
         };
         return streamed(cancel, failed, work).await;
     }
+    let head = head("chat.completion");
     let answer = blocking(move || {
         let mut unheard = |_| ControlFlow::Continue(());
         run(&app, &ask, schema.as_deref(), &flag, &mut unheard)
     })
     .await?;
-    let structured = body
-        .response_format
-        .as_ref()
-        .is_some_and(|f| schema_of(Some(f)).is_some());
+    Ok(Json(whole(head, answer, structured)).into_response())
+}
+
+/// An answer that is told at once; `structured` says whether it has a form that was asked for.
+fn whole(head: Value, answer: Answer, structured: bool) -> Value {
+    let annotations = annotations(&answer);
+    let finish_reason = finish_reason(&answer);
     let notes = if structured {
         String::new()
     } else {
         footnotes(&answer.citations)
     };
-    let annotations = annotations(&answer);
-    let finish_reason = finish_reason(&answer);
     // What is no JSON of the form that was asked for is not sent as if it was.
     let (content, refusal) = if structured && answer.abstained {
         (None, Some(answer.answer))
     } else {
         (Some(answer.answer + &notes), None)
     };
-    Ok(Json(json!({
-        "id": id,
-        "object": "chat.completion",
-        "created": created,
-        "model": body.model,
-        "choices": [{
-            "index": 0,
-            "message": {
-                "role": "assistant",
-                "content": content,
-                "refusal": refusal,
-                "annotations": annotations,
-            },
-            "logprobs": null,
-            "finish_reason": finish_reason,
-        }],
-        "usage": usage_of(answer.tokens),
-    }))
-    .into_response())
+    let mut whole = head;
+    whole["choices"] = json!([{
+        "index": 0,
+        "message": {
+            "role": "assistant",
+            "content": content,
+            "refusal": refusal,
+            "annotations": annotations,
+        },
+        "logprobs": null,
+        "finish_reason": finish_reason,
+    }]);
+    whole["usage"] = usage_of(answer.tokens);
+    whole
 }
 
 /// An answer that is told in chunks.
@@ -474,7 +473,7 @@ fn failed(problem: &Problem) -> Vec<sse::Event> {
 }
 
 /// Texts of one request at most.
-const MOST_TEXTS: usize = 512;
+const MOST_TEXTS: usize = 2048;
 
 /// Bytes of a text for each token that the model reads, at most: words are shorter, and what stands
 /// behind is not read anyhow.
@@ -679,6 +678,7 @@ mod tests {
         assert_eq!(limits(both), of(Some(5), &["."]));
         assert_eq!(limits(json!({ "stop": ["a", ""] })), of(None, &["a"]));
         assert_eq!(limits(json!({ "max_tokens": 0 })), Err("bad_max_tokens"));
+        assert_eq!(limits(json!({ "max_tokens": -1 })), of(None, &[]));
         let many = json!({ "stop": ["a", "b", "c", "d", "e"] });
         assert_eq!(limits(many), Err("bad_stop"));
     }

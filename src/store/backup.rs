@@ -167,6 +167,8 @@ const SAVED: &[&str] = &[
     "unit_change",
     "spent",
     "token",
+    "outbound",
+    "measurement",
 ];
 
 /// Puts the automatic copy in the place of a damaged ledger, or a new ledger where there is none,

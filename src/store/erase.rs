@@ -57,7 +57,11 @@ pub fn erase(transaction: &Transaction<'_>, what: &Erase) -> Result<Erased> {
                (SELECT batch FROM considered WHERE answer_id = ?1)",
             [answer],
         )?;
-        for table in ["citation", "feedback", "signal", "considered", "outbound"] {
+        // That something left, and what it cost, counts on; what left is forgotten here.
+        transaction
+            .prepare_cached("UPDATE outbound SET body = '', answer_id = NULL WHERE answer_id = ?1")?
+            .execute([answer])?;
+        for table in ["citation", "feedback", "signal", "considered"] {
             transaction
                 .prepare_cached(&format!("DELETE FROM {table} WHERE answer_id = ?1"))?
                 .execute([answer])?;
@@ -72,6 +76,9 @@ pub fn erase(transaction: &Transaction<'_>, what: &Erase) -> Result<Erased> {
         units: units.len(),
     })
 }
+
+/// The reason of a unit whose own named a question that was forgotten.
+const FORGOTTEN: &str = "for a question that was forgotten";
 
 /// Ids and questions of the answers in question.
 fn chosen(transaction: &Transaction<'_>, what: &Erase) -> Result<Vec<(String, String)>> {
@@ -146,6 +153,7 @@ fn forget_questions(
 }
 
 /// Events are never removed, but here: those of units that went, and those that name a question.
+/// Where a question is named, it stands between these marks.
 fn scrub_events<'a>(
     transaction: &Transaction<'_>,
     units: &[String],
@@ -163,12 +171,22 @@ fn scrub_events<'a>(
     for unit in units {
         transaction.execute("DELETE FROM unit_event WHERE unit_id = ?1", [unit])?;
     }
-    let mut naming =
-        transaction.prepare("DELETE FROM unit_event WHERE ?1 <> '' AND instr(reason, ?1) > 0")?;
     for question in questions {
-        naming.execute([question])?;
+        let named = format!("“{question}”");
+        // In JSON, some of its characters are written otherwise.
+        let written = serde_json::to_string(&named)?;
+        let written = written.trim_matches('"');
+        transaction
+            .prepare_cached("DELETE FROM unit_change WHERE instr(before, ?1) > 0")?
+            .execute([written])?;
+        transaction
+            .prepare_cached("UPDATE unit SET reason = ?2 WHERE instr(reason, ?1) > 0")?
+            .execute([named.as_str(), FORGOTTEN])?;
+        transaction
+            .prepare_cached("DELETE FROM unit_event WHERE instr(reason, ?1) > 0")?
+            .execute([named.as_str()])?;
     }
-    drop(naming);
+    // The change of a reason is an event of its own, which names nothing.
     if let Some(guard) = guard {
         transaction.execute_batch(&guard)?;
     }

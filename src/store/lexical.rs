@@ -391,7 +391,7 @@ impl Lexical {
         let mut words: Vec<(String, u32)> = found.into_iter().collect();
         words.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
         if statistics.is_of_part() {
-            words.truncate(PREFIX_WORDS * 20);
+            words.truncate(PREFIX_WORDS * 200);
             for (word, entries) in &mut words {
                 let held = self.holding(statistics, std::slice::from_ref(word))?;
                 *entries = u32::try_from(held).unwrap_or(u32::MAX);

@@ -424,6 +424,15 @@ impl Store {
         Ok(erased)
     }
 
+    /// Makes the automatic copy anew, where there is one: what was taken back must not come back with
+    /// it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Ledger`].
+    pub fn renew_copy(&self) -> Result<()> {
+        backup::renew(&self.home, &self.ledger)
+    }
+
     /// The data folder.
     pub fn home(&self) -> &Path {
         &self.home
@@ -763,6 +772,18 @@ fn lock_home(home: &Path) -> Result<File> {
         }
         Err(std::fs::TryLockError::Error(source)) => Err(io(source)),
     }
+}
+
+/// The process that holds the data folder's lock; `None` where nobody does.
+pub fn holder(home: &Path) -> Option<u32> {
+    let mut file = File::open(home.join("lock")).ok()?;
+    match file.try_lock() {
+        Err(std::fs::TryLockError::WouldBlock) => {}
+        Ok(()) | Err(std::fs::TryLockError::Error(_)) => return None,
+    }
+    let mut pid = String::new();
+    file.read_to_string(&mut pid).ok()?;
+    pid.trim().parse().ok()
 }
 
 fn folder_bytes(folder: &Path) -> u64 {

@@ -1,7 +1,9 @@
 //! What left this machine: each request, word by word, with what it cost.
 //!
 //! A request is entered before it is sent, with the most that it may cost, in the transaction that
-//! looks whether the day's limits allow it: two at once, or a crash, cannot spend more.
+//! looks whether the day's limits allow it: two at once, or a crash, cannot spend more. The most is
+//! what its bytes, and the tokens that are asked for, can come to; what a server adds by itself, or
+//! counts otherwise, is known only afterwards.
 
 use rusqlite::params;
 use schemars::JsonSchema;

@@ -126,7 +126,8 @@ fn shown_by(ids: &str, chunk: &str) -> String {
 
 /// Units that rest on these sources alone, or all. What they say is in them, but neither the
 /// questions that led to them, which are the owner's whatever they were about, nor what was judged
-/// of them: reasons and gates name other questions and the files of other notes.
+/// of them or how often they were of use: all of that was found among all notes. For a part, a title
+/// is that of a document in it, and what other notes contradict is not there.
 fn units_resting_on(ids: Option<&str>) -> String {
     let whole = ids.map_or_else(
         || "1".to_owned(),
@@ -138,15 +139,33 @@ fn units_resting_on(ids: Option<&str>) -> String {
             )
         },
     );
+    let title = ids.map_or_else(
+        || "title".to_owned(),
+        |ids| {
+            format!(
+                "coalesce((SELECT part.title FROM main.unit_evidence rests
+                   JOIN main.passage shown ON shown.chunk_id = rests.chunk_id
+                   JOIN main.document part ON part.id = shown.document_id
+                   WHERE rests.unit_id = main.unit.id AND part.source_id IN ({ids})
+                   ORDER BY rests.place, part.id LIMIT 1), '')"
+            )
+        },
+    );
+    let settled = if ids.is_some() {
+        "state <> 'contested'"
+    } else {
+        "1"
+    };
     let mut sql = format!(
         "CREATE TEMP VIEW unit AS
-         SELECT id, state, title, text, '[]' AS questions, scores, batch, made_ms, trust,
-                recipe, '[]' AS gates, '' AS reason, retrieved, cited, helped, harmed,
-                '[]' AS replaces
-         FROM main.unit WHERE {whole};
+         SELECT id, state, {title} AS title, text, '[]' AS questions, '{{}}' AS scores, batch,
+                made_ms, trust, recipe, '[]' AS gates, '' AS reason, 0 AS retrieved, 0 AS cited,
+                0 AS helped, 0 AS harmed, '[]' AS replaces
+         FROM main.unit WHERE {settled} AND {whole};
          CREATE TEMP VIEW unit_event AS
          SELECT id, unit_id, before, after, '' AS reason, at_ms FROM main.unit_event
-         WHERE unit_id IN (SELECT id FROM temp.unit);
+         WHERE unit_id IN (SELECT id FROM temp.unit)
+           AND after <> 'contested' AND coalesce(before, '') <> 'contested';
          CREATE TEMP VIEW unit_vector AS SELECT * FROM main.unit_vector
          WHERE unit_id IN (SELECT id FROM temp.unit) AND part >= (
            SELECT json_array_length(asked.questions) FROM main.unit asked

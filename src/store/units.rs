@@ -139,7 +139,7 @@ pub struct OwnersWord {
 }
 
 /// Milliseconds of a day.
-pub(super) const DAY_MS: i64 = 86_400_000;
+pub(crate) const DAY_MS: i64 = 86_400_000;
 
 const UNIT: &str =
     "SELECT id, state, title, text, questions, scores, batch, made_ms, trust, recipe,
@@ -263,11 +263,11 @@ impl Snapshot<'_> {
         Ok(reception)
     }
 
-    /// Questions whose answers were considered and cite what is still visible, the newest first.
+    /// The owner's questions whose answers were considered and cite what is still visible, the newest first.
     pub(crate) fn past(&self, limit: usize) -> Result<Vec<Past>> {
         let mut statement = self.0.prepare_cached(
             "SELECT a.id, a.question, a.asked_ms FROM answer a JOIN considered c ON c.answer_id = a.id
-             WHERE EXISTS (SELECT 1 FROM citation WHERE answer_id = a.id)
+             WHERE a.asker IS NULL AND EXISTS (SELECT 1 FROM citation WHERE answer_id = a.id)
              AND NOT EXISTS (SELECT 1 FROM citation WHERE answer_id = a.id
                              AND chunk_id NOT IN (SELECT id FROM chunk))
              ORDER BY a.asked_ms DESC, a.id LIMIT ?1",
@@ -330,7 +330,7 @@ impl Snapshot<'_> {
     pub(crate) fn called(&self) -> Result<Vec<(serde_json::Value, bool)>> {
         let mut statement = self.0.prepare_cached(
             "SELECT a.body, f.verdict = 'good' FROM feedback f JOIN answer a ON a.id = f.answer_id
-             ORDER BY f.id",
+             WHERE f.giver IS NULL ORDER BY f.id",
         )?;
         let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
         rows.map(|row| {
@@ -371,13 +371,33 @@ impl Snapshot<'_> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// How many units, other than this one and retired ones, rest on files of this path.
-    pub(crate) fn units_at(&self, path: &str, other_than: &str) -> Result<usize> {
+    /// How many units, other than this one and retired ones, rest on a file that shows this chunk: the
+    /// most of any.
+    pub(crate) fn units_at(&self, chunk: ChunkId, other_than: &str) -> Result<usize> {
         let mut statement = self.0.prepare_cached(
-            "SELECT count(DISTINCT e.unit_id) FROM unit_evidence e JOIN unit u ON u.id = e.unit_id
-             WHERE e.path = ?1 AND u.id <> ?2 AND u.state <> 'retired'",
+            "SELECT coalesce(max(units), 0) FROM (
+               SELECT count(DISTINCT u.id) AS units FROM passage here
+               JOIN passage there ON there.document_id = here.document_id
+               JOIN unit_evidence e ON e.chunk_id = there.chunk_id
+               JOIN unit u ON u.id = e.unit_id AND u.id <> ?2 AND u.state <> 'retired'
+               WHERE here.chunk_id = ?1 GROUP BY here.document_id)",
         )?;
-        Ok(statement.query_row([path, other_than], |row| row.get(0))?)
+        Ok(statement.query_row(params![chunk, other_than], |row| row.get(0))?)
+    }
+
+    /// How many units were made since a moment, other than this one, of what a source shows.
+    pub(crate) fn units_of(
+        &self,
+        source: SourceId,
+        since_ms: i64,
+        other_than: &str,
+    ) -> Result<usize> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT count(DISTINCT u.id) FROM unit u JOIN unit_evidence e ON e.unit_id = u.id
+             JOIN passage p ON p.chunk_id = e.chunk_id JOIN document d ON d.id = p.document_id
+             WHERE d.source_id = ?1 AND u.made_ms >= ?2 AND u.id <> ?3",
+        )?;
+        Ok(statement.query_row(params![source, since_ms, other_than], |row| row.get(0))?)
     }
 
     /// Counts up whenever a document changes.
@@ -562,10 +582,22 @@ pub fn put_unit(transaction: &Transaction<'_>, unit: &Unit) -> Result<()> {
 /// # Errors
 /// [`StoreError::Ledger`](super::StoreError::Ledger).
 pub fn stale_if_gone(transaction: &Transaction<'_>, unit: &str) -> Result<()> {
-    if !rests_on_visible(transaction, unit)? {
+    if !rests_on_visible(transaction, unit)? || !is_allowed(transaction, unit)? {
         move_unit(transaction, unit, State::Stale, "what it rests on changed")?;
     }
     Ok(())
+}
+
+/// Do all sources that show what a unit rests on allow that anything is learned of them?
+fn is_allowed(transaction: &Transaction<'_>, unit: &str) -> Result<bool> {
+    let forbidden: bool = transaction
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM unit_evidence e JOIN passage p ON p.chunk_id = e.chunk_id
+               JOIN document d ON d.id = p.document_id JOIN source s ON s.id = d.source_id
+               WHERE e.unit_id = ?1 AND NOT s.writeback)",
+        )?
+        .query_row([unit], |row| row.get(0))?;
+    Ok(!forbidden)
 }
 
 /// Says anew what a unit rests on.
@@ -761,7 +793,7 @@ pub fn begin_batch(transaction: &Transaction<'_>, batch: &str, now_ms: i64) -> R
     Ok(())
 }
 
-/// Ends a batch: published, or rolled back.
+/// Ends a batch: published, or rolled back. One that was taken back meanwhile stays so.
 ///
 /// # Errors
 /// [`StoreError::Ledger`](super::StoreError::Ledger).
@@ -779,7 +811,8 @@ pub fn end_batch(
         "rolled_back"
     };
     transaction.execute(
-        "UPDATE batch SET state = ?2, reason = ?3, report = ?4, ended_ms = ?5 WHERE id = ?1",
+        "UPDATE batch SET state = ?2, reason = ?3, report = ?4, ended_ms = ?5
+         WHERE id = ?1 AND (state = 'running' OR state = ?2)",
         params![batch, state, reason, serde_json::to_string(report)?, now_ms],
     )?;
     Ok(())
@@ -825,6 +858,25 @@ pub fn put_signal(
         )?;
     }
     Ok(known)
+}
+
+/// The unit in trial that was made of an answer, unless the owner called that answer good, or what it
+/// cites is not there any more: then it is answered from elsewhere in any case.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn in_trial_of(transaction: &Transaction<'_>, answer: &str) -> Result<Option<String>> {
+    let found = transaction
+        .prepare_cached(
+            "SELECT u.id FROM considered c JOIN unit u ON u.id = c.unit_id AND u.state = 'shadow'
+             WHERE c.answer_id = ?1 AND NOT EXISTS (SELECT 1 FROM feedback f
+               WHERE f.answer_id = ?1 AND f.verdict = 'good' AND f.giver IS NULL)
+             AND NOT EXISTS (SELECT 1 FROM citation WHERE answer_id = ?1
+               AND chunk_id NOT IN (SELECT id FROM chunk))",
+        )?
+        .query_row([answer], |row| row.get(0))
+        .optional()?;
+    Ok(found)
 }
 
 /// Takes units out of use: one, those of a batch, those made since a moment, or all.
@@ -885,7 +937,12 @@ pub fn undo(transaction: &Transaction<'_>, what: &Undo, reason: &str) -> Result<
     let (clause, value): (_, &dyn ToSql) = match what {
         Undo::Unit(id) => ("id = ?2", id),
         Undo::Batch(id) => ("batch = ?2", id),
-        Undo::Since(ms) => ("made_ms >= ?2", ms),
+        // A run that began before it made units after it.
+        Undo::Since(ms) => (
+            "(made_ms >= ?2 OR id IN (SELECT unit_id FROM unit_change
+                                      WHERE before IS NULL AND at_ms >= ?2))",
+            ms,
+        ),
         Undo::All => ("?2 = 0", &0),
     };
     let made: Vec<String> = transaction
@@ -946,8 +1003,11 @@ fn changes(transaction: &Transaction<'_>, what: &Undo) -> Result<Vec<Unit>> {
     Ok(found)
 }
 
-/// How the reasons of the owner's decisions begin.
+/// How the reasons of the owner's decisions begin, and no others.
 pub const BY_OWNER: &str = "the owner";
+
+/// The score that counts how often the owner called answers good that led to a unit.
+pub const GOOD: &str = "good";
 
 /// Makes a unit again what it was; says whether that changed anything.
 fn put_back(transaction: &Transaction<'_>, before: &Unit, reason: &str) -> Result<bool> {
@@ -968,12 +1028,16 @@ fn put_back(transaction: &Transaction<'_>, before: &Unit, reason: &str) -> Resul
     } else {
         (now.state, now.reason.as_str())
     };
-    let anew = Unit {
+    let mut anew = Unit {
         state,
         reason: reason.to_owned(),
         uses: now.uses,
         ..before.clone()
     };
+    // What the owner said meanwhile was said.
+    if let Some(good) = now.scores.get(GOOD) {
+        anew.scores.insert(GOOD.into(), *good);
+    }
     if anew == now {
         return Ok(false);
     }

@@ -341,7 +341,11 @@ fn why_is_the_owners(home: &Home, guest: &Holder<'_>) {
     let service = guest.service;
     let ledger = rusqlite::Connection::open(home.path("home").join("ledger.sqlite")).unwrap();
     ledger
-        .execute("UPDATE unit SET reason = 'as /diary/tree.md says'", [])
+        .execute(
+            "UPDATE unit SET reason = 'as /diary/tree.md says', title = 'Diary of May',
+             scores = '{\"second_sources\":1.0}', retrieved = 9",
+            [],
+        )
         .unwrap();
     let event = "INSERT INTO unit_event (unit_id, before, after, reason)
                  SELECT id, state, state, reason FROM unit";
@@ -361,10 +365,8 @@ fn why_is_the_owners(home: &Home, guest: &Holder<'_>) {
         listed.as_array().unwrap().len(),
         units.as_array().unwrap().len()
     );
-    for (who, listed) in [
-        (&all, listed),
-        (guest, guest.get("/v1/units").1["units"].clone()),
-    ] {
+    let part = guest.get("/v1/units").1["units"].clone();
+    for (who, listed, titled) in [(&all, listed, true), (guest, part, false)] {
         for unit in listed.as_array().unwrap() {
             let path = format!("/v1/units/{}", unit["id"].as_str().unwrap());
             let (code, story) = who.get(&path);
@@ -373,6 +375,10 @@ fn why_is_the_owners(home: &Home, guest: &Holder<'_>) {
                 assert_eq!(unit["questions"], json!([]));
                 assert_eq!(unit["gates"], json!([]));
                 assert_eq!(unit["reason"], "");
+                // What was found among all notes says what hidden ones hold.
+                assert_eq!(unit["scores"], json!({}));
+                assert_eq!(unit["uses"]["retrieved"], 0);
+                assert_eq!(unit["title"] == "Diary of May", titled, "{unit}");
             }
             for event in story["events"].as_array().unwrap() {
                 assert_eq!(event["reason"], "", "{story}");

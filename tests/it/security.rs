@@ -378,3 +378,26 @@ fn problems_are_never_pages() {
     let (code, problem) = service.post("/v1/search", &json!({ "query": script, "k": 0 }));
     assert_eq!((code, &problem["code"]), (400, &Value::from("bad_k")));
 }
+
+/// A service that was killed leaves its address behind; somebody else may listen there now.
+#[test]
+fn the_owners_token_is_not_told_to_who_took_an_address_over() {
+    let home = Home::new();
+    home.write(
+        "boat.md",
+        "# Boat\n\nThe mast of the boat is 9 metres high.\n",
+    );
+    let service = home.serve();
+    assert_eq!(service.get("/healthz").0, 200);
+    assert_eq!(service.stop(), 0);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let left = json!({ "address": address, "pid": std::process::id() });
+    fs::write(home.path("home").join("service.json"), left.to_string()).unwrap();
+    home.run(&["mcp"]).done();
+    home.add();
+    home.run(&["units", "list"]).done();
+    let refused = listener.accept().map(drop).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::WouldBlock);
+}

@@ -36,7 +36,6 @@ use crate::engine::GeneratorHandle;
 use crate::error::{BadRequest, Failure};
 use crate::store::units::{self, Use, UseUnits};
 use crate::store::{Store, StoreError, ledger};
-pub(super) use work::is_recalled;
 use work::{Reader, Work};
 
 /// What an answer says when the notes do not hold one.
@@ -65,6 +64,8 @@ pub struct Ask {
     pub asked_ms: i64,
     /// How much the model may write.
     pub limits: Limits,
+    /// Whether who asks knows nothing of filters: what looks like one is only a word.
+    pub spoken: bool,
 }
 
 /// How much the language model may write, within what the settings allow. Quotes are not cut.
@@ -84,6 +85,7 @@ impl Ask {
             k: self.k,
             source: self.source,
             literal: false,
+            spoken: self.spoken,
             rerank: false,
             explain: false,
             units: self.units.clone(),

@@ -20,8 +20,9 @@ use crate::lane::promise;
 use crate::store::outbound::{self, Request, Spending};
 use crate::store::{Store, StoreError};
 
-/// Bytes of a token at least, for the most that a request may come to.
-const BYTES_PER_TOKEN: usize = 2;
+/// Bytes of a token at least, for the most that a request may come to: tokens of scripts that a model
+/// hardly knows are single bytes.
+const BYTES_PER_TOKEN: usize = 1;
 
 /// Tokens that a server may put around a conversation.
 const AROUND: usize = 64;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::super::search::{self, Hit, Query, Ranked, Ranking, millis};
+use super::super::search::{self, Hit, Query, Ranked, Ranking, is_recalled, millis};
 use super::prompt::{STOP, about_hit, conversation, plain, says_not_found};
 use super::{
     Answerer, Ask, Citation, Claim, Event, NOT_FOUND, Step, StepKind, Strategy, Timing, TokenCount,
@@ -20,7 +20,6 @@ use crate::energy::Meter;
 use crate::engine::generate::{Continuation, Finish, Generated, Message, Prompt, Scored};
 use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::Failure;
-use crate::store::units::NearUnit;
 
 /// The one who listens, until they leave.
 pub(super) struct Reader<'a> {
@@ -60,14 +59,6 @@ const EXTRACTS: Portion = Portion {
     words: 80,
     share: 0.5,
 };
-
-/// Does a unit answer this very question, asked in whatever words?
-pub(in crate::flow) fn is_recalled(question: &str, near: &NearUnit) -> bool {
-    near.question_cosine >= SAME_QUESTION && gate::same_subject(question, &near.question)
-}
-
-/// Cosine of two questions from which they may be the same in other words.
-const SAME_QUESTION: f32 = 0.85;
 
 /// Cosine from which a unit is read in place of passages.
 const READ_UNIT: f32 = 0.5;

@@ -205,6 +205,7 @@ fn ask_all(
                 remote: false,
                 asked_ms: i64::try_from(n).unwrap_or(0) * APART_MS,
                 limits: answer::Limits::default(),
+                spoken: false,
             };
             let mut unheard = |_| ControlFlow::Continue(());
             answer::answer(parts, &ask, &Arc::default(), &mut unheard)?

@@ -4,7 +4,7 @@
 //! can be checked holds. Gates go from cheap to dear; the first that refuses ends it. What each one
 //! measured is kept with the answer, passed or not.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::engine::EngineError;
 use crate::engine::generate::Continuation;
 use crate::error::Failure;
 use crate::store::StoreError;
-use crate::store::units::{self, BY_OWNER, Origin, Reception, Transaction};
+use crate::store::units::{self, BY_OWNER, GOOD, Origin, Reception, Transaction};
 
 /// How much likelier the notes must make an answer (natural logarithm, mean of its tokens).
 const LEAST_GAIN: f32 = 0.01;
@@ -32,9 +32,6 @@ const LEAST_DOCUMENTS: usize = 2;
 
 /// Cosine from which two units answer the same.
 const SAME: f32 = 0.9;
-
-/// The score that counts how often the owner called answers good that led to a unit.
-pub(super) const GOOD: &str = "good";
 
 /// The score that counts other documents which say the same.
 pub(super) const SECOND_SOURCES: &str = "second_sources";
@@ -120,7 +117,7 @@ fn pass(
     if bench.options.gated && (!took(clean(&cited)) || !took(grounded(answer, &cited))) {
         return Ok(None);
     }
-    let kept = distil::sentences(&answer.question, &cited);
+    let kept = of_one_trust(distil::sentences(&answer.question, &cited));
     let said = said(answer, &kept);
     let alone = likelihood(bench, &answer.question, &[], &said)?;
     let claim = Claimed { said, alone };
@@ -151,15 +148,37 @@ fn pass(
     let Some((mut unit, vectors)) = made else {
         return Ok(None);
     };
-    unit.gates.clone_from(gates);
-    for verdict in gates.iter() {
-        if let Some(score) = verdict.score {
-            unit.scores.insert(verdict.gate.as_str().into(), score);
+    // A unit that was widened keeps what its own answer went through.
+    if unit.gates.is_empty() {
+        unit.gates.clone_from(gates);
+        for verdict in gates.iter() {
+            if let Some(score) = verdict.score {
+                unit.scores.insert(verdict.gate.as_str().into(), score);
+            }
         }
     }
     let good = f32::from(u16::try_from(reception.good).unwrap_or(u16::MAX));
     *unit.scores.entry(GOOD.into()).or_default() += good;
     Ok(Some((unit, vectors)))
+}
+
+/// What a unit may be made of: beside the owner's own words nothing that others wrote, and of what
+/// others wrote one document's words. A second source is looked for what the best sentence says; it
+/// does not vouch for what another document said along with it.
+fn of_one_trust(mut kept: Vec<Cited>) -> Vec<Cited> {
+    let Some(first) = kept.first() else {
+        return kept;
+    };
+    let own = |cited: &Cited| trust_of(&cited.origins) >= OWN;
+    let (whose, path) = (own(first), first.path.clone());
+    kept.retain(|cited| {
+        if whose {
+            own(cited)
+        } else {
+            cited.path == path
+        }
+    });
+    kept
 }
 
 /// What an answer cites, sentence by sentence, as far as it is still visible.
@@ -531,7 +550,7 @@ fn uncontested(
 pub(super) struct Stated<'a> {
     /// What it answers.
     pub question: &'a str,
-    /// Its sentences, the best first.
+    /// Its sentences, the best first, but behind the one that opens it.
     pub sentences: Vec<&'a str>,
     /// Where they stand.
     pub origins: Vec<&'a Origin>,
@@ -553,6 +572,9 @@ struct Other {
 /// Sentences of other documents that are compared.
 const COMPARED: usize = 12;
 
+/// Of one document at most.
+const COMPARED_OF_ONE: usize = 4;
+
 /// As [`uncontested`].
 pub(super) fn compare(bench: &Bench<'_>, stated: &Stated<'_>) -> Result<(Verdict, f32), Failure> {
     let gate = Gate::Uncontested;
@@ -560,16 +582,21 @@ pub(super) fn compare(bench: &Bench<'_>, stated: &Stated<'_>) -> Result<(Verdict
         return Ok((Verdict::passed(gate, None, "nothing to compare"), 0.0));
     };
     let others = others(bench, stated, main)?;
-    let texts =
-        std::iter::once(plain(main)).chain(others.iter().map(|other| plain(&other.sentence)));
+    let texts = stated.sentences.iter().map(|ours| plain(ours));
+    let texts = texts.chain(others.iter().map(|other| plain(&other.sentence)));
     let vectors = bench.parts.searcher.space.embedder.few(texts.collect())?;
+    let (our_vectors, vectors) = vectors.split_at(stated.sentences.len());
     let mut second: BTreeSet<&str> = BTreeSet::new();
-    for (other, vector) in others.iter().zip(&vectors[1..]) {
+    for (other, vector) in others.iter().zip(vectors) {
         let said = (other.sentence.as_str(), other.about.as_str());
-        let near = dot(&vectors[0], vector);
-        let mut ours = stated.sentences.iter();
-        let differs = ours.find_map(|ours| gate::conflict(stated.question, ours, said, near));
-        if let Some(why) = differs.map(|why| format!("{}: {why}", other.path))
+        // Each is as near as it is itself: the first may only open what the next one says.
+        let mut ours = stated.sentences.iter().zip(our_vectors);
+        let differs = ours.find_map(|(ours, ours_vector)| {
+            let near = dot(ours_vector, vector);
+            let why = gate::conflict(stated.question, ours, said, near)?;
+            Some((format!("{}: {why}", other.path), near))
+        });
+        if let Some((why, near)) = differs
             && !stated.settled.contains(&why)
         {
             return Ok((Verdict::refused(gate, Some(near), why), 0.0));
@@ -617,6 +644,13 @@ fn others(bench: &Bench<'_>, stated: &Stated<'_>, main: &str) -> Result<Vec<Othe
         }
     }
     others.sort_by(|a, b| b.held.total_cmp(&a.held));
+    // One document full of the question's words must not keep the others out.
+    let mut of_path: HashMap<String, usize> = HashMap::new();
+    others.retain(|other| {
+        let count = of_path.entry(other.path.clone()).or_default();
+        *count += 1;
+        *count <= COMPARED_OF_ONE
+    });
     others.truncate(COMPARED);
     Ok(others)
 }
@@ -710,7 +744,9 @@ fn novel(bench: &Bench<'_>, mut unit: Unit) -> Result<(Verdict, Option<Made>), F
 /// One unit of the sources of two, which takes the place of the known one once it is in use; `None`
 /// where that would be long.
 fn merged(unit: &Unit, known: &Unit) -> Option<Unit> {
-    if !(known.is_verbatim() && unit.is_verbatim()) {
+    // Nobody's word for one of them is a word for the other.
+    let own = known.trust >= OWN && unit.trust >= OWN;
+    if !(own && known.is_verbatim() && unit.is_verbatim()) {
         return None;
     }
     let sources = distil::union(&unit.sources, known.sources.iter());
@@ -763,19 +799,30 @@ fn widened(
         (_, State::Contested) => (State::Contested, unit.reason.clone()),
         (_, state) => (state, "found again".to_owned()),
     };
-    let mut merged = Unit {
-        id: known.id.clone(),
-        questions,
-        batch: known.batch.clone(),
-        made_ms: known.made_ms,
-        state,
-        reason,
-        replaces: known.replaces.clone(),
-        ..unit
+    // What it rests on, and what was found out about that, stays while it stands.
+    let merged = if back {
+        let mut merged = Unit {
+            id: known.id.clone(),
+            questions,
+            batch: known.batch.clone(),
+            made_ms: known.made_ms,
+            state,
+            reason,
+            replaces: known.replaces.clone(),
+            ..unit
+        };
+        if let Some(good) = known.scores.get(GOOD) {
+            merged.scores.insert(GOOD.into(), *good);
+        }
+        merged
+    } else {
+        Unit {
+            questions,
+            state,
+            reason,
+            ..known.clone()
+        }
     };
-    if let Some(good) = known.scores.get(GOOD) {
-        merged.scores.insert(GOOD.into(), *good);
-    }
     let vectors = distil::vectors(bench, &merged)?;
     let why = format!(
         "unit {} says the same and answers this question, too",
@@ -785,4 +832,44 @@ fn widened(
         Verdict::passed(gate, Some(1.0), why),
         Some((merged, vectors)),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::source::SourceId;
+
+    #[test]
+    fn what_others_wrote_does_not_ride_along() {
+        let cited = |path: &str, outside: bool, sentence: &str| Cited {
+            chunk: ChunkId([0; 16]),
+            path: path.into(),
+            title: String::new(),
+            heading: None,
+            sentence: sentence.into(),
+            text: sentence.into(),
+            origins: vec![Origin {
+                source: SourceId(1),
+                file: path.into(),
+                path: path.into(),
+                writeback: true,
+                outside,
+            }],
+        };
+        let check = |given: &[Cited], expected: &[&str]| {
+            let kept = of_one_trust(given.to_vec());
+            let kept: Vec<&str> = kept.iter().map(|c| c.sentence.as_str()).collect();
+            assert_eq!(kept, expected);
+        };
+        let own = cited("garden.md", false, "The pear tree was planted in 2004.");
+        let other = cited("tools.md", false, "The spade is in the shed.");
+        let mail = cited("a.eml", true, "The fence belongs to Marin.");
+        let second = cited("b.eml", true, "So does the gate.");
+        check(
+            &[own.clone(), mail.clone(), other.clone()],
+            &[&own.sentence, &other.sentence],
+        );
+        check(&[mail.clone(), own, second], &[&mail.sentence]);
+        check(&[], &[]);
+    }
 }

@@ -4,7 +4,7 @@
 //! each committed by itself, so that a run that is cut off goes on where it was. Then the units in
 //! trial are tried on the owner's own past questions ([`replay`]): what moves evidence down that an
 //! answer rests on is taken out, and a batch that still loses is rolled back as a whole. What has
-//! led a later question to its evidence, and harmed none, is put in use. Weights of the ranking are
+//! led another question to its evidence, and harmed none, is put in use. Weights of the ranking are
 //! learned with the same caution ([`ranking`]). Before all that, units whose
 //! sources changed are verified again, distilled again, or retired ([`upkeep`]).
 //!
@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::upkeep::HEARD;
+pub(crate) use self::upkeep::{HEARD, is_to_compare};
 use super::answer::prompt::unit_prompt;
 use super::answer::{Answer, Answerer};
 use super::evaluate::held_out::HeldOut;
@@ -38,7 +38,7 @@ use crate::energy::Meter;
 use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::{BadRequest, Failure};
 use crate::failpoint;
-use crate::store::units::{self, Candidate, Spent, Transaction, Undo};
+use crate::store::units::{self, Candidate, DAY_MS, Spent, Transaction, Undo};
 use crate::store::{Store, StoreError};
 
 /// How writeback works.
@@ -230,16 +230,15 @@ pub fn run(
     told: &dyn Fn(Step),
     stop: &AtomicBool,
 ) -> Result<Report, Failure> {
-    let store = parts.searcher.store;
-    let (open, spent) = store.ledger().read(|snapshot| {
-        let open = snapshot
-            .batches(1)?
-            .into_iter()
-            .find(|b| b.state == "running");
+    let ledger = parts.searcher.store.ledger();
+    let (open, spent) = ledger.read(|snapshot| {
+        let mut newest = snapshot.batches(1)?.into_iter();
+        let open = newest.find(|batch| batch.state == "running");
         Ok::<_, StoreError>((open, snapshot.spent(task.now_ms)?))
     })?;
     // A batch that was cut off is gone on with.
-    let batch = open.as_ref().map_or(&task.batch, |open| &open.id).clone();
+    let goes_on = open.is_some();
+    let batch = open.map_or_else(|| task.batch.clone(), |open| open.id);
     let mut bench = Bench {
         parts,
         generator: parts.generator,
@@ -262,34 +261,45 @@ pub fn run(
         dry: task.dry,
         ..Report::default()
     };
-    if !task.dry {
-        if open.is_none() {
-            let ledger = store.ledger();
-            ledger.write(|t| units::begin_batch(t, &bench.batch, task.now_ms))?;
-        }
-        upkeep::upkeep(&bench, &mut report, stop)?;
+    if !(task.dry || goes_on) {
+        ledger.write(|t| units::begin_batch(t, &bench.batch, task.now_ms))?;
     }
-    bench.trial = in_trial(store)?;
-    let early = consider(&mut bench, task, &mut report, told, stop)?;
-    report.reason = early.unwrap_or_default();
-    let ended = !task.dry && publish(&bench, &mut report, stop)?;
+    let outcome = work(&mut bench, task, &mut report, told, stop);
+    if !task.dry {
+        // What was spent is spent, also where it went wrong.
+        let spent = ledger.write(|transaction| bench.spend(transaction, 0));
+        outcome.is_ok().then_some(spent).transpose()?;
+    }
+    let ended = outcome?;
     let cost = bench.cost();
     report.model_calls = bench.cpu.borrow().1;
     (report.seconds, report.joules) = (cost.seconds, cost.joules);
-    if !task.dry {
-        store.ledger().write(|transaction| {
-            bench.spend(transaction, 0)?;
-            if !ended {
-                // Gone on with by the next run.
-                return Ok(());
-            }
-            let (batch, published) = (&bench.batch, !report.rolled_back);
-            let took = i64::try_from(bench.started.elapsed().as_millis()).unwrap_or(0);
-            let now = task.now_ms + took;
-            units::end_batch(transaction, batch, published, &report.reason, &report, now)
+    // Where it did not come to the end, the next run goes on with the batch.
+    if ended {
+        let took = i64::try_from(bench.started.elapsed().as_millis()).unwrap_or(0);
+        let (published, now) = (!report.rolled_back, task.now_ms + took);
+        ledger.write(|t| {
+            units::end_batch(t, &bench.batch, published, &report.reason, &report, now)
         })?;
     }
     Ok(report)
+}
+
+/// What a run does; says whether it came to the end, which a dry one does not.
+fn work(
+    bench: &mut Bench<'_>,
+    task: &Task,
+    report: &mut Report,
+    told: &dyn Fn(Step),
+    stop: &AtomicBool,
+) -> Result<bool, Failure> {
+    if !task.dry {
+        upkeep::upkeep(bench, report, stop)?;
+    }
+    bench.trial = in_trial(bench.store())?;
+    let early = consider(bench, task, report, told, stop)?;
+    report.reason = early.unwrap_or_default();
+    Ok(!task.dry && publish(bench, report, stop)?)
 }
 
 /// Tries what is in trial and puts in use what helped. Says whether it came to the end.
@@ -299,13 +309,12 @@ fn publish(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<
         return Ok(false);
     }
     reach("writeback-replayed")?;
+    // With `ask`, the owner decides what comes into use, weights included.
     if bench.options.review == Review::Auto && !report.rolled_back {
         promote(bench, report)?;
+        report.ranking = ranking::learn(bench, stop)?;
     }
-    if !report.rolled_back {
-        report.ranking = ranking::learn(bench)?;
-    }
-    make_ready(bench, &report.promoted)?;
+    make_ready(bench, &report.promoted, stop)?;
     reach("writeback-promoted")?;
     Ok(true)
 }
@@ -383,9 +392,8 @@ fn consider_one(
     let reception = ledger.read(|snapshot| snapshot.reception(&candidate.id))?;
     let mut judged = judge::judge(bench, &answer, reception)?;
     if let Some(unit) = &judged.unit
-        && let Some(path) = crowded(bench, unit)?
+        && let Some(why) = crowded(bench, unit)?
     {
-        let why = format!("{path} has {} units already", bench.options.per_document);
         judged
             .gates
             .push(Verdict::refused(Gate::Eligible, None, why));
@@ -407,7 +415,8 @@ fn consider_one(
         report.made += 1;
         if unit.state == State::Contested {
             report.contested.push(unit.id.clone());
-        } else {
+        } else if unit.state == State::Shadow {
+            // One in use that answers another question, too, is no trial: others may not harm it.
             bench.trial.insert(unit.id.clone());
         }
     }
@@ -419,12 +428,25 @@ fn consider_one(
     })
 }
 
-/// The document of a unit that has as many units as one may have.
+/// Share of a day's units that may come of one source that others wrote.
+const OUTSIDE_SHARE: u32 = 4;
+
+/// Why a document, or a source that others wrote, has as many units as it may have.
 fn crowded(bench: &Bench<'_>, unit: &Unit) -> Result<Option<String>, StoreError> {
+    let today = bench.now_ms - bench.now_ms.rem_euclid(DAY_MS);
+    let most = usize::try_from(bench.options.day_units.div_ceil(OUTSIDE_SHARE));
+    let most = most.unwrap_or(usize::MAX);
     bench.store().ledger().read(|snapshot| {
         for quotes in &unit.sources {
-            if snapshot.units_at(&quotes.path, &unit.id)? >= bench.options.per_document {
-                return Ok(Some(quotes.path.clone()));
+            if snapshot.units_at(quotes.chunk, &unit.id)? >= bench.options.per_document {
+                let most = bench.options.per_document;
+                return Ok(Some(format!("{} has {most} units already", quotes.path)));
+            }
+            for origin in snapshot.origins(quotes.chunk)? {
+                if origin.outside && snapshot.units_of(origin.source, today, &unit.id)? >= most {
+                    let why = format!("the source of {} gave {most} units today", quotes.path);
+                    return Ok(Some(why));
+                }
             }
         }
         Ok(None)
@@ -459,7 +481,13 @@ fn asked_again(bench: &Bench<'_>, answers: &[Candidate]) -> Result<(), Failure> 
         let vectors = embedder.few(vec![first.question(), second.question()])?;
         if dot(&vectors[0], &vectors[1]) >= AGAIN {
             ledger.write(|transaction| {
-                units::put_signal(transaction, &first.id, "asked_again", second.asked_ms).map(drop)
+                units::put_signal(transaction, &first.id, "asked_again", second.asked_ms)?;
+                // It may have been judged before the second question came.
+                if let Some(unit) = units::in_trial_of(transaction, &first.id)? {
+                    let why = "its question was asked again in other words, and answered elsewhere";
+                    bench.move_unit(transaction, &unit, State::Contested, why)?;
+                }
+                Ok::<_, StoreError>(())
             })?;
         }
     }
@@ -492,7 +520,7 @@ fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
     let trial = ledger.read(|snapshot| snapshot.units(Some(State::Shadow), MOST_UNITS))?;
     for unit in trial {
         let score = |name: &str| unit.scores.get(name).copied().unwrap_or(0.0);
-        let approved = score(judge::GOOD) > 0.0;
+        let approved = score(units::GOOD) > 0.0;
         let second = score(judge::SECOND_SOURCES) > 0.0;
         let trusted = unit.trust >= OWN || second || approved;
         let helped = unit.uses.helped > 0;
@@ -500,7 +528,7 @@ fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
             continue;
         }
         let why = match (approved, unit.uses.helped) {
-            (true, _) => "the owner called its answer good".to_owned(),
+            (true, _) => "its answer was called good".to_owned(),
             (false, 1) => "it led another question to its evidence".to_owned(),
             (false, n) => format!("it led {n} other questions to their evidence"),
         };
@@ -520,14 +548,18 @@ fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
 
 /// Lets the language model read what was put in use, so that its state is on disk when it is asked
 /// for; and drops the states of what is not in use.
-fn make_ready(bench: &Bench<'_>, promoted: &[String]) -> Result<(), Failure> {
-    let Some(generator) = bench.generator.filter(|_| bench.parts.options.drafts) else {
+fn make_ready(bench: &Bench<'_>, promoted: &[String], stop: &AtomicBool) -> Result<(), Failure> {
+    let Some(generator) = bench.generator else {
         return Ok(());
     };
-    let ledger = bench.store().ledger();
-    let active = ledger.read(|snapshot| snapshot.units(Some(State::Active), MOST_UNITS))?;
-    generator.keep_states_of(&active.iter().map(|unit| unit.id.clone()).collect());
+    let active = drop_states(bench.store(), generator)?;
+    if !bench.parts.options.drafts {
+        return Ok(());
+    }
     for unit in active.iter().filter(|unit| promoted.contains(&unit.id)) {
+        if stop.load(Ordering::Relaxed) || bench.over().is_some() {
+            break;
+        }
         let task = format!("Question: {}", unit.questions[0]);
         let running = generator.generate(unit_prompt(unit, &task, 1), Arc::default())?;
         // A unit that is too long for the model is answered from without a state.
@@ -536,6 +568,18 @@ fn make_ready(bench: &Bench<'_>, promoted: &[String]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What the language model has read of units that are not in use goes from the disk; returns those
+/// that are.
+///
+/// # Errors
+/// What the ledger says.
+pub fn drop_states(store: &Store, generator: &GeneratorHandle) -> Result<Vec<Unit>, StoreError> {
+    let ledger = store.ledger();
+    let active = ledger.read(|snapshot| snapshot.units(Some(State::Active), MOST_UNITS))?;
+    generator.keep_states_of(&active.iter().map(|unit| unit.id.clone()).collect());
+    Ok(active)
 }
 
 /// What the owner decides of a unit.
@@ -579,6 +623,8 @@ pub fn decide(store: &Store, unit: &Unit, decision: Decision) -> Result<State, F
         let moved = units::move_unit(transaction, &unit.id, to, why)?;
         if moved && to == State::Active {
             units::take_place(transaction, None, unit)?;
+        } else if moved {
+            units::bring_back(transaction, &unit.id)?;
         }
         Ok(moved)
     })?;

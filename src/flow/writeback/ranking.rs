@@ -5,6 +5,8 @@
 //! since, and with the batch that they were learned in. What ranked first so far is what answers rest on, so little is learned, and slowly: that
 //! is meant.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -90,7 +92,7 @@ impl Outcome {
 }
 
 /// Drops weights that have come to lose, and looks for better ones. Says what was learned.
-pub(super) fn learn(bench: &Bench<'_>) -> Result<Option<Ranking>, Failure> {
+pub(super) fn learn(bench: &Bench<'_>, stop: &AtomicBool) -> Result<Option<Ranking>, Failure> {
     let store = bench.store();
     let past = store.ledger().read(|snapshot| snapshot.past(MOST_PAST))?;
     if past.len() < LEAST_PAST {
@@ -100,6 +102,9 @@ pub(super) fn learn(bench: &Bench<'_>) -> Result<Option<Ranking>, Failure> {
     let held_out = &bench.options.held_out;
     let teaches = |past: &&Past| past.reception.bad == 0 && !held_out.holds(&past.question);
     for past in past.iter().filter(teaches) {
+        if stop.load(Ordering::Relaxed) || bench.over().is_some() {
+            return Ok(None);
+        }
         outcomes.push(outcome(bench, past)?);
     }
     let usual = Weights::default();

@@ -13,7 +13,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::super::answer;
 use super::super::evaluate::set::NotesQuestion;
 use super::super::search::{self, Query, Ranked, Ranking};
 use super::{Bench, Report};
@@ -189,18 +188,8 @@ pub(super) fn replay(
     let mut rounds = 0;
     while !tried.harmed.is_empty() && rounds < MOST_ROUNDS && !stop.load(Ordering::Relaxed) {
         rounds += 1;
-        ledger.write(|transaction| {
-            for (unit, question) in &tried.harmed {
-                let why = format!("replay: it led away from the evidence for “{question}”");
-                let moved = bench.move_unit(transaction, unit, State::Retired, &why)?;
-                units::count_use(transaction, unit, units::Use::Harmed)?;
-                if moved {
-                    report.retired.push(unit.clone());
-                }
-                trial.remove(unit);
-            }
-            Ok::<_, StoreError>(())
-        })?;
+        report.retired.extend(take_out(bench, &tried.harmed)?);
+        trial.retain(|unit| !tried.harmed.contains_key(unit));
         let lost = every.iter().copied();
         let lost: Vec<_> = lost
             .filter(|case| tried.lost.contains(&case.id()))
@@ -213,6 +202,31 @@ pub(super) fn replay(
     if stop.load(Ordering::Relaxed) {
         return Ok(false);
     }
+    conclude(bench, report, &tried)?;
+    Ok(true)
+}
+
+/// Takes units out of use that harmed a question; returns those that were not out already.
+fn take_out(
+    bench: &Bench<'_>,
+    harmed: &HashMap<String, String>,
+) -> Result<Vec<String>, StoreError> {
+    bench.store().ledger().write(|transaction| {
+        let mut out = Vec::new();
+        for (unit, question) in harmed {
+            let why = format!("replay: it led away from the evidence for “{question}”");
+            if bench.move_unit(transaction, unit, State::Retired, &why)? {
+                out.push(unit.clone());
+            }
+            units::bring_back(transaction, unit)?;
+            units::count_use(transaction, unit, units::Use::Harmed)?;
+        }
+        Ok(out)
+    })
+}
+
+/// Rolls a batch back that loses as a whole, or counts whom its units helped.
+fn conclude(bench: &Bench<'_>, report: &mut Report, tried: &Tried) -> Result<(), StoreError> {
     report.replayed = tried.asked;
     report.change = tried.change / f64::from(u32::try_from(tried.asked.max(1)).unwrap_or(u32::MAX));
     if tried.change < -1e-9 {
@@ -224,15 +238,14 @@ pub(super) fn replay(
         super::undo(bench.store(), &undone, &why)?;
         report.rolled_back = true;
         report.reason = why;
-        return Ok(true);
+        return Ok(());
     }
-    ledger.write(|transaction| {
+    bench.store().ledger().write(|transaction| {
         for (unit, count) in &tried.helped {
             units::set_helped(transaction, unit, *count)?;
         }
-        Ok::<_, StoreError>(())
-    })?;
-    Ok(true)
+        Ok(())
+    })
 }
 
 fn try_on(
@@ -280,7 +293,7 @@ impl Tried {
             let unit = &near.unit.id;
             let leads = case.leads(&near.unit);
             // It would be quoted for this question, and says something else.
-            let misleads = good && !leads && answer::is_recalled(case.question(), near);
+            let misleads = good && !leads && search::is_recalled(case.question(), near);
             let counts = matches!(case, Case::Past(_)) && !own.asks(case, unit);
             if good && leads && counts && change >= 0.0 && near.cosine >= LEADS {
                 *self.helped.entry(unit.clone()).or_default() += 1;
@@ -314,6 +327,7 @@ fn reciprocal(ranking: &Ranking, case: &Case<'_>) -> f64 {
 fn rank(bench: &Bench<'_>, question: &str, units: UseUnits) -> Result<Ranking, Failure> {
     let query = Query {
         units,
+        merge: bench.parts.options.merge,
         ..Query::words(question, K)
     };
     search::rank(&bench.parts.searcher, &query)

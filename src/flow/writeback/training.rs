@@ -14,6 +14,7 @@ use super::super::answer::prompt::{about, conversation, plain};
 use super::super::evaluate::answers::said;
 use crate::domain::unit::{State, Unit};
 use crate::engine::generate::Message;
+use crate::store::ledger::Snapshot;
 use crate::store::{Store, StoreError};
 
 /// A turn of a conversation.
@@ -78,12 +79,29 @@ pub fn examples(
         let mut pairs: Vec<_> = judged.into_values().collect();
         pairs.sort_by(|a, b| id_of(a).cmp(&id_of(b)));
         for pair in pairs {
-            if let [Some(bad), Some(good)] = pair {
+            if let [Some(bad), Some(good)] = pair
+                && may_be_shown(snapshot, &bad)?
+                && may_be_shown(snapshot, &good)?
+            {
                 each(&preference(&bad, &good))?;
             }
         }
         Ok(())
     })
+}
+
+/// Is everything that an answer cites still there, and may it be learned from?
+fn may_be_shown(snapshot: &Snapshot<'_>, answer: &Answer) -> Result<bool, StoreError> {
+    for citation in &answer.citations {
+        let Ok(chunk) = citation.chunk_id.parse() else {
+            return Ok(false);
+        };
+        let origins = snapshot.origins(chunk)?;
+        if origins.is_empty() || origins.iter().any(|origin| !origin.writeback) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn id_of(pair: &[Option<Answer>; 2]) -> Option<&str> {
@@ -103,11 +121,11 @@ fn turns(evidence: &[(String, String)], question: &str) -> Vec<Turn> {
 }
 
 fn chat(unit: &Unit, question: &str) -> Example {
-    let evidence = unit.sources.iter().map(|quotes| {
-        let sentences: Vec<String> = quotes.sentences.iter().map(|s| plain(s)).collect();
-        (unit.title.clone(), sentences.join(" "))
-    });
-    let mut messages = turns(&evidence.collect::<Vec<_>>(), question);
+    let sentences = unit.sources.iter().flat_map(|quotes| &quotes.sentences);
+    let sentences: Vec<String> = sentences.map(|sentence| plain(sentence)).collect();
+    // As a unit is read: in one piece.
+    let evidence = [(unit.title.clone(), sentences.join("\n\n"))];
+    let mut messages = turns(&evidence, question);
     messages.push(Turn {
         role: "assistant".into(),
         content: plain(&unit.text),

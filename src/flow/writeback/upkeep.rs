@@ -13,8 +13,9 @@ use super::super::answer::{self, Answerer, Ask, Strategy};
 use super::judge::{self, Judged, Stated, compare};
 use super::{Bench, MOST_UNITS, Report, distil};
 use crate::domain::gate::{self, Verdict};
-use crate::domain::unit::{Quotes, State, Unit};
+use crate::domain::unit::{OWN, Quotes, State, Unit};
 use crate::error::Failure;
+use crate::store::ledger::Snapshot;
 use crate::store::units::{self, Origin, Reception, Transaction, UnitEvent, UseUnits};
 use crate::store::{StoreError, ledger};
 
@@ -44,7 +45,10 @@ pub(super) fn upkeep(
     for unit in active {
         if unit.uses.retrieved >= USELESS && unit.uses.cited == 0 {
             let why = format!("near {} questions and never of use", unit.uses.retrieved);
-            ledger.write(|t| bench.move_unit(t, &unit.id, State::Retired, &why))?;
+            ledger.write(|t| {
+                bench.move_unit(t, &unit.id, State::Retired, &why)?;
+                units::bring_back(t, &unit.id)
+            })?;
             report.retired.push(unit.id);
         }
     }
@@ -87,12 +91,12 @@ fn heed_one(
     if good {
         units::note_before(transaction, &bench.batch, id)?;
         let mut scores = unit.scores;
-        *scores.entry(judge::GOOD.into()).or_default() += 1.0;
+        *scores.entry(units::GOOD.into()).or_default() += 1.0;
         units::set_scores(transaction, id, &scores)?;
         return Ok(false);
     }
     units::count_use(transaction, id, units::Use::Harmed)?;
-    let why = "the owner called an answer bad that it led to";
+    let why = "an answer that it led to was called bad";
     bench.move_unit(transaction, id, State::Contested, why)
 }
 
@@ -102,12 +106,16 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
     if let Some(sources) = found_again(bench, unit)? {
         let origins = origins_of(bench, &sources)?;
         let refused = unfit(bench, &sources, &origins)?;
-        let verdict = still_uncontested(bench, unit, &sources)?;
+        let (verdict, second) = still_uncontested(bench, unit, &sources)?;
+        let mut scores = unit.scores.clone();
+        scores.insert(judge::SECOND_SOURCES.into(), second);
         ledger.write(|transaction| {
             units::note_before(transaction, &bench.batch, &unit.id)?;
             if let Some(why) = &refused {
-                return units::move_unit(transaction, &unit.id, State::Retired, why).map(drop);
+                units::move_unit(transaction, &unit.id, State::Retired, why)?;
+                return units::bring_back(transaction, &unit.id).map(drop);
             }
+            units::set_scores(transaction, &unit.id, &scores)?;
             units::put_evidence(transaction, &unit.id, &sources)?;
             units::set_trust(transaction, &unit.id, judge::trust_of(&origins))?;
             let why = "its sentences still stand where they stood";
@@ -137,6 +145,7 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
     let model = bench.parts.searcher.space.indexes.model();
     ledger.write(|transaction| {
         bench.move_unit(transaction, &unit.id, State::Retired, &why)?;
+        units::bring_back(transaction, &unit.id)?;
         anew.keep(transaction, (&bench.batch, model))?;
         bench.spend(transaction, u32::from(anew.unit.is_some()))
     })?;
@@ -178,12 +187,12 @@ fn unfit(
 }
 
 /// Does any other document contradict the one that a unit took its first sentence from? What was
-/// said against it before the owner put it in use is settled.
+/// said against it before the owner put it in use is settled. Also how many say the same.
 fn still_uncontested(
     bench: &Bench<'_>,
     unit: &Unit,
     sources: &[Quotes],
-) -> Result<Verdict, Failure> {
+) -> Result<(Verdict, f32), Failure> {
     let first = sources.first().map_or("", |quotes| quotes.path.as_str());
     let ours: Vec<&Quotes> = sources.iter().filter(|q| q.path == first).collect();
     let (origins, settled) = bench.store().ledger().read(|snapshot| {
@@ -200,7 +209,7 @@ fn still_uncontested(
         origins: origins.iter().collect(),
         settled,
     };
-    Ok(compare(bench, &stated)?.0)
+    compare(bench, &stated)
 }
 
 /// What spoke against a unit before the owner approved it.
@@ -266,6 +275,7 @@ fn distilled_again(bench: &Bench<'_>, unit: &Unit) -> Result<Judged, Failure> {
         remote: false,
         asked_ms: bench.now_ms,
         limits: answer::Limits::default(),
+        spoken: false,
     };
     let quoting = Answerer {
         generator: None,
@@ -310,12 +320,20 @@ fn contradicted(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Re
         if stop.load(Ordering::Relaxed) || bench.over().is_some() {
             return Ok(());
         }
-        let verdict = still_uncontested(bench, unit, &unit.sources)?;
+        let (verdict, second) = still_uncontested(bench, unit, &unit.sources)?;
         round.after.clone_from(&unit.id);
+        let alone = second < 1.0 && leans_on_another(unit);
         ledger.write(|t| {
             if !verdict.passed {
                 bench.move_unit(t, &unit.id, State::Contested, &verdict.reason)?;
                 report.contested.push(unit.id.clone());
+            } else if alone {
+                units::note_before(t, &bench.batch, &unit.id)?;
+                let mut scores = unit.scores.clone();
+                scores.insert(judge::SECOND_SOURCES.into(), second);
+                units::set_scores(t, &unit.id, &scores)?;
+                let why = "no second source says it any more";
+                units::move_unit(t, &unit.id, State::Shadow, why)?;
             }
             ledger::put_memo(t, COMPARED, &round.written())
         })?;
@@ -326,6 +344,29 @@ fn contradicted(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Re
     };
     ledger.write(|t| ledger::put_memo(t, COMPARED, &done.written()))?;
     Ok(())
+}
+
+/// Is it in use because a second source says what others wrote?
+fn leans_on_another(unit: &Unit) -> bool {
+    let score = |name: &str| unit.scores.get(name).copied().unwrap_or(0.0);
+    let decided = unit.reason.starts_with(units::BY_OWNER) || score(units::GOOD) > 0.0;
+    unit.state == State::Active
+        && unit.trust < OWN
+        && !decided
+        && score(judge::SECOND_SOURCES) > 0.0
+}
+
+/// Are there units that were not compared with what was ingested last?
+///
+/// # Errors
+/// What the ledger says.
+pub(crate) fn is_to_compare(snapshot: &Snapshot<'_>) -> Result<bool, StoreError> {
+    let memo = snapshot.memo(COMPARED)?.unwrap_or_default();
+    if Round::read(&memo, snapshot.newest_edition()?).is_none() {
+        return Ok(false);
+    }
+    let any = |state| Ok::<_, StoreError>(!snapshot.units(Some(state), 1)?.is_empty());
+    Ok(any(State::Active)? || any(State::Shadow)?)
 }
 
 /// How far contradictions were looked for.
