@@ -375,13 +375,9 @@ fn log(service: bool) -> tracing_appender::non_blocking::WorkerGuard {
     guard
 }
 
-fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    if let Command::Completions { shell } = arguments.command {
-        let mut command = Arguments::command();
-        clap_complete::generate(shell, &mut command, "coho", &mut std::io::stdout());
-        return Ok(ExitCode::SUCCESS);
-    }
-    let places = settings::places(arguments.config)?;
+/// Where things lie and how they are set, by what the command line says.
+fn session(arguments: &Arguments) -> Result<Session, Failure> {
+    let places = settings::places(arguments.config.clone())?;
     let mut flags = Vec::new();
     if let Command::Serve { listen, air_gap } = &arguments.command {
         flags.extend(listen.iter().map(|to| ("serve.listen", to.clone())));
@@ -391,11 +387,20 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     if let Err(error) = settings::write_default(&places.config) {
         tracing::warn!(%error, "the settings file could not be written");
     }
-    let session = Session {
+    Ok(Session {
         places,
         settings,
         json: arguments.json,
-    };
+    })
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    if let Command::Completions { shell } = arguments.command {
+        let mut command = Arguments::command();
+        clap_complete::generate(shell, &mut command, "coho", &mut std::io::stdout());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let session = session(&arguments)?;
     match arguments.command {
         Command::Add {
             path,

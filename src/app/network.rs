@@ -146,10 +146,9 @@ fn distance_of(host: &str) -> Level {
     match address.parse::<IpAddr>() {
         Ok(ip) if ip.is_loopback() => Level::AirGapped,
         Ok(ip) if private(ip) => Level::LocalNetwork,
-        Ok(_) => Level::Hybrid,
         Err(_) if host.eq_ignore_ascii_case("localhost") => Level::AirGapped,
         Err(_) if is_near_name(host) => Level::LocalNetwork,
-        Err(_) => Level::Hybrid,
+        _ => Level::Hybrid,
     }
 }
 

@@ -391,7 +391,7 @@ fn opposites(word: &str, held: &HashSet<&str>) -> Option<String> {
         .flat_map(|(one, other)| [(one, other), (other, one)]);
     // "Opens" is "open".
     let says = |own: &&str| held.iter().any(|word| same_word(word, own));
-    let pair = sides.filter(|(own, _)| own.contains(&word) && !own.iter().any(|w| says(w)));
+    let pair = sides.filter(|(own, _)| own.contains(&word) && !own.iter().any(says));
     let mut others = pair.flat_map(|(_, other)| other.iter());
     let said = others
         .find(|other| held.contains(**other))

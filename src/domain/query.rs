@@ -415,8 +415,8 @@ mod tests {
     #[test]
     fn a_query_has_an_end() {
         let many = |piece: &str, count: usize| parse(&piece.repeat(count), &now()).is_err();
-        let beginnings: String = ('a'..='i').map(|c| format!("{c}* ")).collect();
-        assert!(parse(&beginnings, &now()).is_err());
+        let beginnings = "a* b* c* d* e* f* g* h* i*";
+        assert!(parse(beginnings, &now()).is_err());
         assert!(!many("ab* ", 100), "the same beginning is one");
         assert!(many("tag:a ", 65) && !many("tag:a ", 64));
         assert!(parse(&format!("path:{}", "a,".repeat(1100)), &now()).is_err());

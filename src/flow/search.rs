@@ -456,7 +456,7 @@ fn near_units(
 /// and the unit's. Others do not: a question is always nearer to questions than to passages, and to a
 /// sentence than to a passage that says the same and more. When every unit led that was near, questions
 /// about documents that nothing was learned of lost 0.3 points of nDCG@10, and 0.8 with more units
-/// (squad2_cs224n, 1,198 answers learned from, 592 questions); now they lose nothing. At most 40
+/// (`squad2_cs224n`, 1,198 answers learned from, 592 questions); now they lose nothing. At most 40
 /// of 100 places are moved so. A source that no lane proposed is added where nothing narrows the
 /// query. Returns which unit led to which chunk.
 fn lead(

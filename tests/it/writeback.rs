@@ -484,7 +484,7 @@ fn every_batch_with_harmful_units_is_stopped() {
                 _ => drop(app.decide(&unit.id, Decision::Approve)),
             }
         }
-        for n in 0..1 + dice.below(6) {
+        for n in 0..=dice.below(6) {
             let (victim, other) = (dice.pick(&honest), dice.pick(&honest));
             if victim.id == other.id {
                 continue;
@@ -555,7 +555,7 @@ fn units_are_tried_on_the_questions_that_the_owner_chose() {
     });
     std::fs::write(&questions, line.to_string()).unwrap();
     let app = open(&home, |settings| {
-        settings.writeback.replay = questions.clone()
+        settings.writeback.replay = questions.clone();
     });
     add(&app, &home);
     ask(&app, &made_of("violin"));
@@ -702,7 +702,7 @@ fn a_batch_that_is_taken_back_leaves_units_as_they_were() {
     // The second batch widens the unit and puts it in use.
     ask(&app, PEAR_AGAIN);
     let second = run(&app);
-    assert_eq!(second.promoted, [unit.clone()]);
+    assert_eq!(second.promoted, std::slice::from_ref(&unit));
     let widened = app.unit(&unit).unwrap().unit;
     assert_eq!(widened.questions.len(), 2);
     let undone = app.undo(&Undo::Batch(second.batch)).unwrap();
@@ -775,11 +775,11 @@ fn verdicts_count_whenever_they_come_and_only_the_owners_is_praise() {
     run(&app);
     assert_eq!(state(), State::Shadow, "an agent is not the owner");
     app.feedback(&answer.id, "good", (None, None)).unwrap();
-    assert_eq!(run(&app).promoted, [unit.clone()]);
+    assert_eq!(run(&app).promoted, std::slice::from_ref(&unit));
     let recalled = ask(&app, PEAR_AGAIN);
     assert!(recalls(&recalled));
     app.feedback(&recalled.id, "bad", (None, None)).unwrap();
-    assert_eq!(run(&app).contested, [unit.clone()]);
+    assert_eq!(run(&app).contested, std::slice::from_ref(&unit));
     assert_eq!(state(), State::Contested);
     assert_eq!(app.unit(&unit).unwrap().unit.uses.harmed, 1);
     // Heard once.
@@ -811,7 +811,7 @@ fn what_the_owner_decided_knowing_the_contrary_stands() {
         "# Third\n\nThe pear tree was planted in 1999.\n",
     );
     sync(&app);
-    assert_eq!(run(&app).contested, [unit.clone()]);
+    assert_eq!(run(&app).contested, std::slice::from_ref(unit));
 }
 
 #[test]

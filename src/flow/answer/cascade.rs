@@ -1,7 +1,7 @@
 //! `cascade`: the cheapest thing that holds up.
 //!
 //! It spends nothing where the notes do not cover the question, or where the best sentence shows that
-//! they speak of something else (see [`doubt`](crate::domain::doubt)). A language model that reads well
+//! they speak of something else (see [`doubt`]). A language model that reads well
 //! writes from the best sentences instead of whole passages; what it wrote is told when a sentence
 //! supports it and the model was sure of it. Otherwise coho looks further: another search with the
 //! words that the model was sure of, other sentences, a second draft; then one repair from the

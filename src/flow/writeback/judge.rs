@@ -817,8 +817,8 @@ fn widened(
         merged
     } else {
         Unit {
-            questions,
             state,
+            questions,
             reason,
             ..known.clone()
         }
