@@ -2,8 +2,8 @@
 //!
 //! The one place that removes what the ledger keeps for ever otherwise, events of units included:
 //! an owner may want something gone. Pages are overwritten (`secure_delete`), and the caller renews
-//! the automatic copy, so that nothing of it is left in the data folder; backups that were made
-//! before are the owner's own.
+//! the automatic copy, so that nothing of it is left in the data folder, but for a damaged ledger that
+//! a recovery put aside; backups that were made before are the owner's own.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
