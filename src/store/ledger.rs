@@ -1428,6 +1428,8 @@ pub fn remove_document(transaction: &Transaction<'_>, id: DocumentId) -> Result<
     transaction.execute("DELETE FROM passage WHERE document_id = ?1", [id])?;
     select::clear_marks(transaction, id)?;
     transaction.execute("DELETE FROM document WHERE id = ?1", [id])?;
+    // Nothing is numbered so; who waits for changes learns of one.
+    reserve_editions(transaction, 1)?;
     forget_unused(transaction, &old)
 }
 

@@ -400,7 +400,17 @@ impl Snapshot<'_> {
         Ok(statement.query_row(params![source, since_ms, other_than], |row| row.get(0))?)
     }
 
-    /// Counts up whenever a document changes.
+    /// Texts of the chunks of documents that changed since an edition, `most` of them at most.
+    pub(crate) fn texts_since(&self, edition: i64, most: usize) -> Result<Vec<String>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT c.text FROM chunk c WHERE c.id IN (SELECT p.chunk_id FROM document d
+               JOIN passage p ON p.document_id = d.id WHERE d.edition >= ?1) LIMIT ?2",
+        )?;
+        let rows = statement.query_map(params![edition, most], |row| row.get(0))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Counts up whenever a document changes or goes.
     pub(crate) fn newest_edition(&self) -> Result<i64> {
         let mut statement = self.0.prepare_cached("SELECT next_edition FROM counter")?;
         Ok(statement.query_row([], |row| row.get(0))?)
@@ -816,6 +826,20 @@ pub fn end_batch(
         params![batch, state, reason, serde_json::to_string(report)?, now_ms],
     )?;
     Ok(())
+}
+
+/// Forgets a batch in which nothing was judged and no unit changed; says whether it did.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn drop_empty_batch(transaction: &Transaction<'_>, batch: &str) -> Result<bool> {
+    let dropped = transaction.execute(
+        "DELETE FROM batch WHERE id = ?1 AND state = 'running'
+         AND NOT EXISTS (SELECT 1 FROM considered WHERE batch = ?1)
+         AND NOT EXISTS (SELECT 1 FROM unit_change WHERE batch = ?1)",
+        [batch],
+    )?;
+    Ok(dropped > 0)
 }
 
 /// Adds to what writeback spent on the day of this moment.

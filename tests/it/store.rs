@@ -201,6 +201,23 @@ fn a_damaged_ledger_is_restored_from_its_copy_with_what_is_newer() {
 }
 
 #[test]
+fn a_token_that_was_revoked_does_not_come_back_with_the_copy() {
+    let home = Home::new();
+    home.json(&["token", "add", "editor"]);
+    home.write("a.md", "# A\n\nThe pear tree was planted in 2004.\n");
+    home.add();
+    let copied = || -> u32 {
+        let copy = home.path("home/backup/ledger.sqlite");
+        let connection = rusqlite::Connection::open(copy).unwrap();
+        let count = "SELECT count(*) FROM token WHERE name = 'editor'";
+        connection.query_row(count, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(copied(), 1);
+    home.json(&["token", "revoke", "editor"]);
+    assert_eq!(copied(), 0);
+}
+
+#[test]
 fn a_backup_of_a_running_service_is_restored_elsewhere() {
     let home = filled();
     let answer = home.json(&["ask", "What is the word of note 5?"]);

@@ -11,6 +11,7 @@ use coho::domain::unit::{State, Unit, Uses};
 use coho::flow::answer::{Answer, StepKind};
 use coho::flow::writeback::{Decision, Report};
 use coho::settings::{Places, Settings};
+use coho::store::erase::Erase;
 use coho::store::ledger::Rules;
 use coho::store::units::{self, Undo, UseUnits};
 use coho::store::{Access, StoreError};
@@ -612,6 +613,103 @@ fn sources_may_forbid_writeback_and_what_others_wrote_needs_a_second_source() {
     );
 }
 
+/// Adds the notes, and a second folder, as what others wrote.
+fn add_others(app: &App, home: &Home) {
+    let rules = Rules {
+        outside: true,
+        ..Rules::default()
+    };
+    for folder in [home.notes(), home.path("second")] {
+        std::fs::create_dir_all(&folder).unwrap();
+        app.add_source(&folder, &rules).unwrap();
+    }
+    sync(app);
+}
+
+#[test]
+fn a_second_source_that_goes_takes_its_unit_along() {
+    let home = Home::new();
+    home.write(
+        "garden.md",
+        "# Garden\n\nThe pear tree was planted in 2004.\n",
+    );
+    let other = home.path("second/trees.md");
+    let app = open(&home, |_| {});
+    add_others(&app, &home);
+    let text = "# All trees\n\nIn 2004 the pear tree was planted.\n";
+    std::fs::write(&other, text).unwrap();
+    sync(&app);
+    ask(&app, PEAR);
+    run(&app);
+    ask(&app, "When was the pear tree in the garden planted?");
+    let report = run(&app);
+    assert_eq!(report.promoted.len(), 1, "{report:#?}");
+    let unit = app.unit(&report.promoted[0]).unwrap().unit;
+    // The one that it was not made of.
+    let rests_on_other = unit.sources[0].path.ends_with("trees.md");
+    let second = if rests_on_other {
+        home.notes().join("garden.md")
+    } else {
+        other
+    };
+    std::fs::remove_file(second).unwrap();
+    sync(&app);
+    run(&app);
+    let unit = app.unit(&unit.id).unwrap().unit;
+    assert_eq!(unit.state, State::Shadow, "{unit:#?}");
+    assert!(unit.reason.contains("no second source"), "{}", unit.reason);
+}
+
+#[test]
+fn one_source_of_others_does_not_fill_the_day() {
+    let home = Home::new();
+    things(&home);
+    let app = open(&home, |settings| settings.writeback.day_units = 8);
+    add_others(&app, &home);
+    for (thing, _) in THINGS {
+        ask(&app, &made_of(thing));
+    }
+    let report = run(&app);
+    assert_eq!(report.made, 2, "a quarter of the day's units");
+    let refused = report.considered.iter().filter_map(|c| c.gates.last());
+    let full = refused.filter(|verdict| verdict.reason.contains("gave 2 units today"));
+    assert!(full.count() > 0, "{report:#?}");
+}
+
+#[test]
+fn what_was_not_judged_and_changed_nothing_is_no_batch() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, PEAR);
+    run(&app);
+    assert_eq!(app.batches(10).unwrap().batches.len(), 1);
+    // An edit has units compared with it; this one says nothing of them.
+    home.write("bench.md", "# Bench\n\nThe bench is new.\n");
+    sync(&app);
+    let report = run(&app);
+    assert_eq!(app.batches(10).unwrap().batches.len(), 1, "{report:#?}");
+}
+
+#[test]
+fn praise_outlives_the_batch_that_is_taken_back() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    let answer = ask(&app, PEAR);
+    run(&app);
+    ask(&app, PEAR_AGAIN);
+    let second = run(&app);
+    assert_eq!(second.promoted.len(), 1, "{second:#?}");
+    app.feedback(&answer.id, "good", (None, None)).unwrap();
+    run(&app);
+    app.undo(&Undo::Batch(second.batch)).unwrap();
+    let unit = app.unit(&second.promoted[0]).unwrap().unit;
+    assert!(unit.scores[units::GOOD] > 0.0, "{unit:#?}");
+}
+
 #[test]
 fn mail_is_what_others_wrote_wherever_it_lies() {
     let home = Home::new();
@@ -758,6 +856,13 @@ fn a_merged_unit_waits_until_it_may_take_the_place_of_others() {
         (State::Active, State::Retired)
     );
     assert!(app.decide(&old.id, Decision::Undo).is_err());
+    // And one that the owner retires leaves its place again.
+    app.decide("merged", Decision::Approve).unwrap();
+    app.decide("merged", Decision::Retire).unwrap();
+    assert_eq!(
+        (state(&old.id), state("merged")),
+        (State::Active, State::Retired)
+    );
 }
 
 #[test]
@@ -886,6 +991,31 @@ fn what_is_forgotten_is_gone() {
         }
     }
     assert!(home.json(&["verify"])["ok"].as_bool().unwrap());
+}
+
+#[test]
+fn no_reason_names_what_was_forgotten() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    let pear = ask(&app, PEAR);
+    ask(&app, "Who serviced the boiler in May?");
+    run(&app);
+    let made = app.units(None, 10).unwrap().units;
+    let boiler = made.iter().find(|unit| unit.text.contains("boiler"));
+    let boiler = boiler.unwrap().id.clone();
+    let why = format!("it moves the evidence of “{PEAR}” down");
+    let ledger = app.store.ledger();
+    ledger
+        .write(|t| units::move_unit(t, &boiler, State::Contested, &why))
+        .unwrap();
+    app.forget(&Erase::Answer(pear.id)).unwrap();
+    let story = app.unit(&boiler).unwrap();
+    let mut told = story.events.iter().map(|event| event.reason.as_str());
+    assert!(!story.unit.reason.contains(PEAR), "{story:#?}");
+    assert!(told.all(|reason| !reason.contains(PEAR)), "{story:#?}");
+    assert_eq!(story.unit.state, State::Contested);
 }
 
 #[test]

@@ -575,6 +575,20 @@ const COMPARED: usize = 12;
 /// Of one document at most.
 const COMPARED_OF_ONE: usize = 4;
 
+/// Share of the words of question or statement that a sentence holds which is compared.
+const LEAST_HELD: f32 = 0.3;
+
+/// Share of the words of a question, or of what answers it, that a sentence holds: the larger one.
+fn held(question: &str, main: &str, sentence: &str) -> f32 {
+    context::coverage(question, &[sentence]).max(context::coverage(main, &[sentence]))
+}
+
+/// May a sentence speak for or against what is stated?
+pub(super) fn is_about(stated: &Stated<'_>, sentence: &str) -> bool {
+    let main = stated.sentences.first();
+    main.is_some_and(|main| held(stated.question, main, sentence) >= LEAST_HELD)
+}
+
 /// As [`uncontested`].
 pub(super) fn compare(bench: &Bench<'_>, stated: &Stated<'_>) -> Result<(Verdict, f32), Failure> {
     let gate = Gate::Uncontested;
@@ -629,9 +643,8 @@ fn others(bench: &Bench<'_>, stated: &Stated<'_>, main: &str) -> Result<Vec<Othe
             let independent = origins.any(|origin| !origin.outside || !known(origin));
             for span in context::sentences(&passage.text) {
                 let sentence = &passage.text[span];
-                let held = context::coverage(stated.question, &[sentence])
-                    .max(context::coverage(main, &[sentence]));
-                if held >= 0.3 && !others.iter().any(|known| known.sentence == sentence) {
+                let held = held(stated.question, main, sentence);
+                if held >= LEAST_HELD && !others.iter().any(|known| known.sentence == sentence) {
                     others.push(Other {
                         held,
                         path: passage.path.to_string_lossy().into_owned(),

@@ -279,6 +279,9 @@ pub fn run(
         let took = i64::try_from(bench.started.elapsed().as_millis()).unwrap_or(0);
         let (published, now) = (!report.rolled_back, task.now_ms + took);
         ledger.write(|t| {
+            if report.ranking.is_none() && units::drop_empty_batch(t, &bench.batch)? {
+                return Ok(());
+            }
             units::end_batch(t, &bench.batch, published, &report.reason, &report, now)
         })?;
     }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::super::answer::{self, Answerer, Ask, Strategy};
 use super::judge::{self, Judged, Stated, compare};
 use super::{Bench, MOST_UNITS, Report, distil};
+use crate::domain::context;
 use crate::domain::gate::{self, Verdict};
 use crate::domain::unit::{OWN, Quotes, State, Unit};
 use crate::error::Failure;
@@ -186,30 +187,43 @@ fn unfit(
     })
 }
 
-/// Does any other document contradict the one that a unit took its first sentence from? What was
-/// said against it before the owner put it in use is settled. Also how many say the same.
+/// Does any other document contradict the one that a unit took its first sentence from? Also how many
+/// say the same.
 fn still_uncontested(
     bench: &Bench<'_>,
     unit: &Unit,
     sources: &[Quotes],
 ) -> Result<(Verdict, f32), Failure> {
-    let first = sources.first().map_or("", |quotes| quotes.path.as_str());
-    let ours: Vec<&Quotes> = sources.iter().filter(|q| q.path == first).collect();
     let (origins, settled) = bench.store().ledger().read(|snapshot| {
         let mut origins = Vec::new();
-        for quotes in &ours {
+        for quotes in of_first(sources) {
             origins.extend(snapshot.origins(quotes.chunk)?);
         }
         Ok::<_, StoreError>((origins, settled(&snapshot.unit_events(&unit.id)?)))
     })?;
-    let sentences = ours.iter().flat_map(|quotes| &quotes.sentences);
     let stated = Stated {
-        question: unit.questions.first().map_or("", String::as_str),
-        sentences: sentences.map(String::as_str).collect(),
         origins: origins.iter().collect(),
         settled,
+        ..stated(unit, sources)
     };
     compare(bench, &stated)
+}
+
+/// What a unit says by the document of its first sentence.
+fn stated<'a>(unit: &'a Unit, sources: &'a [Quotes]) -> Stated<'a> {
+    let sentences = of_first(sources).flat_map(|quotes| &quotes.sentences);
+    Stated {
+        question: unit.questions.first().map_or("", String::as_str),
+        sentences: sentences.map(String::as_str).collect(),
+        origins: Vec::new(),
+        settled: HashSet::new(),
+    }
+}
+
+/// The quotes from the document that the first one is from.
+fn of_first(sources: &[Quotes]) -> impl Iterator<Item = &Quotes> {
+    let first = sources.first().map_or("", |quotes| quotes.path.as_str());
+    sources.iter().filter(move |quotes| quotes.path == first)
 }
 
 /// What spoke against a unit before the owner approved it.
@@ -297,8 +311,13 @@ fn embed_again(bench: &Bench<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Looks whether what was ingested since the last round contradicts a unit. A round that is cut off
-/// is gone on with, whatever was ingested meanwhile; then another one begins.
+/// Chunks that were ingested since the last round, above which all units are compared with the notes
+/// as a whole: looking at each sentence would cost more.
+const FEW: usize = 64;
+
+/// Looks whether what was ingested since the last round contradicts a unit; those that it does not
+/// speak of are left out. A round that is cut off is gone on with, whatever was ingested meanwhile;
+/// then another one begins.
 fn contradicted(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
     let (newest, round) = ledger.read(|snapshot| {
@@ -309,40 +328,67 @@ fn contradicted(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Re
     let Some(mut round) = round else {
         return Ok(());
     };
-    let mut units = ledger.read(|snapshot| {
+    let (mut units, texts) = ledger.read(|snapshot| {
         let mut units = snapshot.units(Some(State::Active), MOST_UNITS)?;
         units.extend(snapshot.units(Some(State::Shadow), MOST_UNITS)?);
-        Ok::<_, StoreError>(units)
+        Ok::<_, StoreError>((units, snapshot.texts_since(round.since, FEW + 1)?))
     })?;
     units.retain(|unit| unit.id > round.after);
     units.sort_by(|a, b| a.id.cmp(&b.id));
+    let few = texts.len() <= FEW;
+    let sentences = texts.iter().flat_map(|text| {
+        let spans = context::sentences(text).into_iter();
+        spans.map(|span| &text[span])
+    });
+    let sentences: HashSet<&str> = sentences.collect();
     for unit in &units {
         if stop.load(Ordering::Relaxed) || bench.over().is_some() {
             return Ok(());
         }
-        let (verdict, second) = still_uncontested(bench, unit, &unit.sources)?;
-        round.after.clone_from(&unit.id);
-        let alone = second < 1.0 && leans_on_another(unit);
-        ledger.write(|t| {
-            if !verdict.passed {
-                bench.move_unit(t, &unit.id, State::Contested, &verdict.reason)?;
-                report.contested.push(unit.id.clone());
-            } else if alone {
-                units::note_before(t, &bench.batch, &unit.id)?;
-                let mut scores = unit.scores.clone();
-                scores.insert(judge::SECOND_SOURCES.into(), second);
-                units::set_scores(t, &unit.id, &scores)?;
-                let why = "no second source says it any more";
-                units::move_unit(t, &unit.id, State::Shadow, why)?;
-            }
+        // One that leans on a second source is compared in any case: that may be what has gone.
+        let stated = stated(unit, &unit.sources);
+        let mut new = sentences.iter();
+        if few && !leans_on_another(unit) && !new.any(|said| judge::is_about(&stated, said)) {
+            continue;
+        }
+        compared_again(bench, unit, report, |t| {
+            round.after.clone_from(&unit.id);
             ledger::put_memo(t, COMPARED, &round.written())
         })?;
     }
     let done = Round {
+        since: round.begun_at,
         begun_at: round.begun_at.min(newest),
         after: DONE.into(),
     };
     ledger.write(|t| ledger::put_memo(t, COMPARED, &done.written()))?;
+    Ok(())
+}
+
+/// Contests a unit that another document contradicts now, and takes one out of use that has lost the
+/// second source it leant on; `noted` is written with it.
+fn compared_again(
+    bench: &Bench<'_>,
+    unit: &Unit,
+    report: &mut Report,
+    noted: impl FnOnce(&Transaction<'_>) -> Result<(), StoreError>,
+) -> Result<(), Failure> {
+    let (verdict, second) = still_uncontested(bench, unit, &unit.sources)?;
+    let alone = second < 1.0 && leans_on_another(unit);
+    bench.store().ledger().write(|t| {
+        if !verdict.passed {
+            bench.move_unit(t, &unit.id, State::Contested, &verdict.reason)?;
+            report.contested.push(unit.id.clone());
+        } else if alone {
+            units::note_before(t, &bench.batch, &unit.id)?;
+            let mut scores = unit.scores.clone();
+            scores.insert(judge::SECOND_SOURCES.into(), second);
+            units::set_scores(t, &unit.id, &scores)?;
+            let why = "no second source says it any more";
+            units::move_unit(t, &unit.id, State::Shadow, why)?;
+        }
+        noted(t)
+    })?;
     Ok(())
 }
 
@@ -371,6 +417,8 @@ pub(crate) fn is_to_compare(snapshot: &Snapshot<'_>) -> Result<bool, StoreError>
 
 /// How far contradictions were looked for.
 struct Round {
+    /// What was ingested since this edition is looked at.
+    since: i64,
     /// The newest edition when it began.
     begun_at: i64,
     /// The last unit that was looked at.
@@ -382,22 +430,32 @@ const DONE: &str = "~";
 
 impl Round {
     /// The round that is under way, or the next one; `None` where nothing was ingested since the
-    /// last one began.
+    /// last one began. The memo is `since begun_at after`; the first number was not always there.
     fn read(memo: &str, newest: i64) -> Option<Self> {
-        let (begun_at, after) = memo.split_once(' ').unwrap_or((memo, DONE));
-        let begun_at = begun_at.parse().unwrap_or(-1);
+        let parts: Vec<&str> = memo.split(' ').collect();
+        let (since, begun_at, after) = match parts[..] {
+            [since, begun_at, after] => (since, begun_at, after),
+            [begun_at, after] => ("0", begun_at, after),
+            _ => ("0", memo, DONE),
+        };
+        let number = |text: &str| text.parse::<i64>().ok();
+        let begun_at = number(begun_at).unwrap_or(-1);
         if after != DONE {
-            let after = after.to_owned();
-            return Some(Self { begun_at, after });
+            return Some(Self {
+                since: number(since).unwrap_or(0),
+                begun_at,
+                after: after.to_owned(),
+            });
         }
         (begun_at != newest).then(|| Self {
+            since: begun_at.max(0),
             begun_at: newest,
             after: String::new(),
         })
     }
 
     fn written(&self) -> String {
-        format!("{} {}", self.begun_at, self.after)
+        format!("{} {} {}", self.since, self.begun_at, self.after)
     }
 }
 
@@ -407,14 +465,17 @@ mod tests {
 
     #[test]
     fn a_round_that_was_cut_off_is_gone_on_with() {
-        let read = |memo: &str| Round::read(memo, 7).map(|r| (r.begun_at, r.after));
-        assert_eq!(read(""), Some((7, String::new())));
+        let read = |memo: &str| Round::read(memo, 7).map(|r| (r.since, r.begun_at, r.after));
+        assert_eq!(read(""), Some((0, 7, String::new())));
         assert_eq!(read("7"), None);
         assert_eq!(read("7 ~"), None);
-        assert_eq!(read("6 ~"), Some((7, String::new())));
-        assert_eq!(read("6 ab12"), Some((6, "ab12".into())));
-        let round = Round::read("6 ab12", 7).unwrap();
-        assert_eq!(read(&round.written()), Some((6, "ab12".into())));
+        assert_eq!(read("6 ~"), Some((6, 7, String::new())));
+        assert_eq!(read("6 ab12"), Some((0, 6, "ab12".into())));
+        assert_eq!(read("2 6 ab12"), Some((2, 6, "ab12".into())));
+        assert_eq!(read("6 7 ~"), None);
+        assert_eq!(read("2 6 ~"), Some((6, 7, String::new())));
+        let round = Round::read("2 6 ab12", 7).unwrap();
+        assert_eq!(read(&round.written()), Some((2, 6, "ab12".into())));
     }
 
     #[test]
