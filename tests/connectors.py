@@ -3,6 +3,8 @@
 A connector whose editor is not installed is skipped, loudly. Writes eval/results/connectors.json.
 """
 
+import contextlib
+import http.server
 import json
 import os
 import pathlib
@@ -11,6 +13,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+import urllib.request
 
 from bench import ROOT, Home, about_this_run
 
@@ -19,33 +24,93 @@ def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="coho-connectors-"))
     found = about_this_run("make test-connectors")
     try:
-        notes = shutil.copytree(ROOT / "eval/vault", folder / "notes")
-        home = Home(folder / "home")
-        home.json("add", str(notes))
-        with home.serve() as service:
-            service.search("ready")
-            if shutil.which("nvim"):
-                found["nvim"] = neovim(home, notes, folder)
-            else:
-                print("SKIPPED: the Neovim plugin is not tried, install neovim")
-            if shutil.which("emacs"):
-                found["emacs"] = emacs(home)
-            else:
-                print("SKIPPED: the Emacs package is not tried, install emacs-nox")
-        tools = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else None
-        if tools and shutil.which("chromium") and (tools / "node_modules").exists():
-            # Of its own: what others asked and called good would be in use already.
-            fresh = Home(folder / "fresh")
-            fresh.json("add", str(notes))
-            with fresh.serve() as service:
-                service.search("ready")
-                found["vscode and obsidian"] = views(fresh, notes, tools)
-        else:
-            print("SKIPPED: VS Code and Obsidian are not tried, install chromium and run `make clients`")
+        with left_behind(folder / "left"):
+            found.update(connectors(folder))
     finally:
         shutil.rmtree(folder)
     target = ROOT / "eval/results/connectors.json"
     target.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+
+
+def connectors(folder):
+    found = {}
+    notes = shutil.copytree(ROOT / "eval/vault", folder / "notes")
+    home = Home(folder / "home")
+    home.json("add", str(notes))
+    with home.serve() as service:
+        service.search("ready")
+        if shutil.which("nvim"):
+            found["nvim"] = neovim(home, notes, folder)
+        else:
+            print("SKIPPED: the Neovim plugin is not tried, install neovim")
+        if shutil.which("emacs"):
+            found["emacs"] = emacs(home)
+        else:
+            print("SKIPPED: the Emacs package is not tried, install emacs-nox")
+    tools = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    if tools and shutil.which("chromium") and (tools / "node_modules").exists():
+        # Of its own: what others asked and called good would be in use already.
+        fresh = Home(folder / "fresh")
+        fresh.json("add", str(notes))
+        with fresh.serve() as service:
+            service.search("ready")
+            found["vscode and obsidian"] = views(fresh, notes, tools)
+    else:
+        print("SKIPPED: VS Code and Obsidian are not tried, install chromium and run `make clients`")
+    return found
+
+
+@contextlib.contextmanager
+def left_behind(folder):
+    """Data folders, in COHO_LEFT, whose announcement outlived the service that made it. Somebody else
+    listens at its address, and must hear nothing."""
+    heard = []
+
+    class Listener(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            heard.append(f"{self.command} {self.path}: {dict(self.headers)}")
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"hits": []}')
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with Home(folder / "killed").serve() as service:
+        service.process.kill()
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        pids = {"gone": gone.pid}
+        if pathlib.Path("/proc/self/stat").exists():
+            # The killed one is not buried before the end; of another, the number has been taken.
+            pids["taken"] = os.getpid()
+        else:
+            service.process.wait()
+        for name, pid in pids.items():
+            (folder / name).mkdir()
+            shutil.copy(folder / "killed/token", folder / name)
+            announced = {"address": service.address, "pid": pid}
+            (folder / name / "service.json").write_text(json.dumps(announced), "utf-8")
+        host, port = service.address.split(":")
+        listener = None
+        for _ in range(200):
+            with contextlib.suppress(OSError):
+                listener = http.server.ThreadingHTTPServer((host, int(port)), Listener)
+                break
+            time.sleep(0.05)
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        os.environ["COHO_LEFT"] = str(folder)
+        try:
+            yield
+            if heard:
+                raise SystemExit(f"whoever listens where a killed service did was told: {heard}")
+            # It would have been heard.
+            urllib.request.urlopen(f"http://{service.address}/").close()
+            assert len(heard) == 1, heard
+        finally:
+            listener.shutdown()
 
 
 def neovim(home, notes, folder):

@@ -1,6 +1,7 @@
 ;;; coho-tests.el --- Against a real `coho serve' on the sample vault  -*- lexical-binding: t; -*-
 
-;; Run in batch by tests/connectors.py; COHO_HOME leads to the service.
+;; Run in batch by tests/connectors.py; COHO_HOME leads to the service, COHO_LEFT to data folders
+;; whose announcement outlived theirs.
 
 (require 'ert)
 (require 'coho)
@@ -76,6 +77,10 @@
      (should (coho-tests--heard "start `coho serve'")))
    (let ((coho-home "/nowhere"))
      (should-error (coho-search "x") :type 'user-error))
+   (dolist (home (directory-files (getenv "COHO_LEFT") t "^[^.]"))
+     (let* ((coho-home home)
+            (said (should-error (coho-search "x") :type 'user-error)))
+       (should (string-prefix-p (format "No coho is running on %s:" home) (cadr said)))))
    (should-error (coho-ask (make-string 1000000 ?x)) :type 'user-error)
    (should-error (coho-ask "  ") :type 'user-error)
    (coho-ask (mapconcat #'identity (make-list 4000 "word") " "))
@@ -84,6 +89,43 @@
 (ert-deftest coho-tells-of-a-file-that-moved ()
   (let ((hit (json-parse-string "{\"path\": \"/nowhere/at/all.md\", \"lines\": [1, 2]}")))
     (should-error (coho--open hit) :type 'user-error)))
+
+(ert-deftest coho-opens-at-the-line-of-the-whole-file ()
+  (let ((file (make-temp-file "coho" nil ".org" "* one\nfirst\n* two\nsecond\n")))
+    (find-file file)
+    (narrow-to-region 1 3)
+    (org-overview)
+    (coho--open (json-parse-string (format "{\"path\": %S, \"lines\": [4, 4]}" file)))
+    (should (equal (thing-at-point 'line t) "second\n"))
+    (should-not (invisible-p (point)))
+    (kill-buffer)
+    (delete-file file)))
+
+(ert-deftest coho-offers-the-best-hit-first ()
+  (let ((hit (json-parse-string "{\"path\": \"/nowhere/all.md\", \"lines\": [1, 2], \"text\": \"x\"}"
+                                :null-object nil))
+        opened)
+    (cl-letf (((symbol-function 'completing-read)
+               (lambda (_prompt _table _predicate _match _initial _history default) default))
+              ((symbol-function 'coho--open) (lambda (chosen) (setq opened chosen))))
+      (coho--offer "x: " (list hit)))
+    (should (eq opened hit))))
+
+(ert-deftest coho-leaves-the-keys-of-org-alone ()
+  (coho--write "What?" "That." nil)
+  (with-current-buffer "*coho*"
+    (should (eq (key-binding (kbd "C-c C-b")) #'coho-bad))
+    (goto-char 3)
+    (coho--append "More.")
+    (should (= (point) 3))
+    (should (string-suffix-p "That.\nMore." (buffer-string))))
+  (should-not (eq (lookup-key org-mode-map (kbd "C-c C-b")) #'coho-bad)))
+
+(ert-deftest coho-asks-from-a-folder-that-is-not-there ()
+  (coho-tests--hearing
+   (let ((default-directory "/nowhere/at/all/"))
+     (coho-search "path:nowhere/ x"))
+   (should (coho-tests--heard "nothing was found"))))
 
 (ert-deftest coho-tells-of-an-answer-that-broke-off ()
   (coho-tests--hearing

@@ -70,6 +70,22 @@
       (insert-file-contents path)
       (buffer-string))))
 
+(defun coho--ours-p (pid)
+  "Whether the process PID that announced itself is alive, and a coho.
+Of one that was killed the announcement stays: whoever listens at its
+address is not to be told the token."
+  (and (natnump pid) (> pid 0)
+       ;; Somebody else's process is refused to us, too.
+       (equal (signal-process pid 0) 0)
+       ;; Another process may have its number by now, or it is only waiting to be buried.
+       (let* ((known (process-attributes pid))
+              (program (file-symlink-p (format "/proc/%d/exe" pid)))
+              (names (delq nil (list (alist-get 'comm known)
+                                     (and program (file-name-nondirectory program))))))
+         (and (not (equal (alist-get 'state known) "Z"))
+              (or (null names)
+                  (seq-some (lambda (name) (string-match-p "coho" name)) names))))))
+
 (defun coho--service ()
   "Address and token of the service, as a cons cell.
 An error says what to do to have one."
@@ -77,13 +93,15 @@ An error says what to do to have one."
          (said (coho--read (expand-file-name "service.json" home)))
          (address (or coho-address
                       (let ((announced (ignore-errors (json-parse-string said))))
-                        (and announced (concat "http://" (gethash "address" announced))))))
+                        (and (hash-table-p announced)
+                             (coho--ours-p (gethash "pid" announced))
+                             (concat "http://" (gethash "address" announced))))))
          (token (or coho-token (coho--read (expand-file-name "token" home)))))
     (unless address
       (user-error "No coho is running on %s: start `coho serve'" home))
     (unless token
       (user-error "There is no token in %s: is that the data folder of `coho status'?" home))
-    (cons address (string-trim token))))
+    (cons (replace-regexp-in-string "/+\\'" "" address) (string-trim token))))
 
 (defun coho--quoted (text)
   "TEXT as curl's settings want it."
@@ -157,10 +175,13 @@ Returns the process."
                     (funcall done nil
                              (ignore-errors
                                (json-parse-string (string-trim text) :null-object nil)))))))))
+           ;; The folder of a buffer need not be there.
+           (default-directory temporary-file-directory)
            (process
             (make-process :name "coho" :noquery t :connection-type 'pipe :coding 'utf-8-unix
-                          :command '("curl" "--silent" "--no-buffer" "--connect-timeout" "5"
-                                     "--config" "-")
+                          ;; -q: nothing of what ~/.curlrc asks for.
+                          :command '("curl" "-q" "--silent" "--no-buffer"
+                                     "--connect-timeout" "5" "--config" "-")
                           :filter filter :sentinel sentinel)))
       ;; By stdin: the token is in no list of processes.
       (process-send-string
@@ -195,13 +216,23 @@ Returns the process."
     (org-link-make-string (concat "file:" path (and line (format "::%d" line)))
                           (concat (file-name-nondirectory path) (and line (format ":%d" line))))))
 
+(defvar coho-answer-mode-map
+  (let ((map (make-sparse-keymap)))
+    (define-key map (kbd "C-c C-g") #'coho-good)
+    (define-key map (kbd "C-c C-b") #'coho-bad)
+    map)
+  "Keys in the buffer of answers; other Org buffers keep theirs.")
+
+(define-minor-mode coho-answer-mode
+  "Keys that say what an answer of coho was worth."
+  :lighter nil)
+
 (defun coho--write (question text citations)
   "Show QUESTION, the TEXT of its answer and links to its CITATIONS."
   (with-current-buffer (get-buffer-create "*coho*")
     (unless (derived-mode-p 'org-mode)
-      (org-mode)
-      (local-set-key (kbd "C-c C-g") #'coho-good)
-      (local-set-key (kbd "C-c C-b") #'coho-bad))
+      (org-mode))
+    (coho-answer-mode)
     (let ((inhibit-read-only t))
       (erase-buffer)
       (insert "* " (replace-regexp-in-string "[ \t\n]+" " " question) "\n\n" text "\n")
@@ -210,6 +241,14 @@ Returns the process."
         (insert (format "- [%d] %s\n" (gethash "n" citation) (coho--link citation))))
       (goto-char (point-min)))
     (current-buffer)))
+
+(defun coho--append (text)
+  "Write TEXT at the end of the answer; whoever reads in it stays where they are."
+  (with-current-buffer (get-buffer-create "*coho*")
+    (let ((inhibit-read-only t))
+      (save-excursion
+        (goto-char (point-max))
+        (insert text)))))
 
 ;;;###autoload
 (defun coho-ask (question)
@@ -222,7 +261,7 @@ Returns the process."
     (user-error "There is no question"))
   (coho-stop)
   (setq coho--answer nil)
-  (let ((text "") ended)
+  (let (ended)
     (display-buffer (coho--write question "" nil))
     (setq coho--process
           (coho--call
@@ -233,9 +272,7 @@ Returns the process."
               ((not ended) (message "coho: the answer broke off; ask again"))))
            (lambda (name data)
              (pcase name
-               ("token"
-                (setq text (concat text (gethash "text" data)))
-                (coho--write question text nil))
+               ("token" (coho--append (gethash "text" data)))
                ("done"
                 (setq ended t coho--answer data)
                 (coho--write question (gethash "answer" data) (gethash "citations" data)))
@@ -277,8 +314,14 @@ Returns the process."
     (unless (file-readable-p path)
       (user-error "%s is not there any more: search for what it said" path))
     (find-file path)
+    (push-mark nil t)
+    ;; Lines are those of the whole file.
+    (widen)
     (goto-char (point-min))
-    (forward-line (1- (or (coho--line hit) 1)))))
+    (forward-line (1- (or (coho--line hit) 1)))
+    ;; Out of a fold; the function has another name since Org 9.6.
+    (when (derived-mode-p 'org-mode)
+      (funcall (if (fboundp 'org-fold-show-context) 'org-fold-show-context 'org-show-context)))))
 
 (defun coho--label (hit)
   "HIT as completion shows it."
@@ -308,7 +351,7 @@ FOUND gets an error or nil, and the hits."
                                              (if (eq action 'metadata)
                                                  '(metadata (display-sort-function . identity))
                                                (complete-with-action action labels string predicate)))
-                                    nil t)))
+                                    nil t nil nil (caar labels))))
       (coho--open (cdr (assoc chosen labels))))))
 
 (defun coho--then-offer (prompt body keep)

@@ -85,6 +85,21 @@ vim.fn.search("^\\[1\\] ")
 coho.follow()
 check("the unsaved buffer is there", vim.api.nvim_buf_get_lines(unsaved, 0, 1, false)[1]:find("did not save") ~= nil)
 
+-- A file that is being changed is gone to and not read again, from beside a list, too.
+local changed = vim.api.nvim_get_current_buf()
+vim.api.nvim_buf_set_lines(0, -1, -1, false, { "not saved yet" })
+for _, before in ipairs({ "", "copen" }) do
+  vim.cmd("normal! gg")
+  vim.cmd(before)
+  vim.api.nvim_set_current_win(vim.fn.bufwinid("coho://answer"))
+  vim.fn.search("^\\[1\\] ")
+  coho.follow()
+  check("a changed file opens at the line", vim.api.nvim_get_current_buf() == changed and vim.fn.line(".") > 1, told)
+  check("and stays changed", vim.bo.modified)
+end
+check("the list stays, too", vim.fn.getqflist({ winid = 0 }).winid ~= 0)
+vim.cmd("edit! | cclose")
+
 -- Searching.
 vim.fn.setqflist({})
 vim.cmd('CohoSearch "charge controller" -boat')
@@ -182,6 +197,23 @@ check("and one that was never there", wait(function()
 end), told)
 coho.options.home = nil
 
+-- Of a service that was killed the announcement stays; whoever listens there is told nothing.
+for _, name in ipairs(vim.fn.readdir(vim.env.COHO_LEFT)) do
+  coho.options.home = vim.env.COHO_LEFT .. "/" .. name
+  vim.cmd("CohoSearch x")
+  check("nor to one that was killed (" .. name .. ")", wait(function()
+    return last():find("no coho is running on " .. coho.options.home, 1, true)
+  end), told)
+end
+coho.options.home = nil
+local path_with_curl = vim.env.PATH
+vim.env.PATH = ""
+vim.cmd("CohoSearch x")
+check("that curl is missing is said", wait(function()
+  return last() == "coho: curl is missing: install it"
+end), told)
+vim.env.PATH = path_with_curl
+
 -- A file that moved since it was cited.
 vim.cmd("CohoAsk What float voltage is the charge controller set to?")
 wait(function()
@@ -241,6 +273,17 @@ vim.fn.search("^\\[1\\] ")
 coho.follow()
 check("and the file is opened outside", outside == leaflet, outside)
 check("the answer stays", vim.api.nvim_buf_get_name(0):find("coho://answer", 1, true), vim.api.nvim_buf_get_name(0))
+coho.options.address, coho.options.hits = nil, "select"
+local select = vim.ui.select
+vim.ui.select = function(items, _, choose)
+  choose(items[1])
+end
+outside = nil
+vim.cmd("CohoSearch path:reference/heat-pump-leaflet.pdf kilograms")
+check("so it is when it is a hit", wait(function()
+  return outside == leaflet
+end), { outside, told })
+coho.options.hits, vim.ui.select = "auto", select
 vim.ui.open = function()
   return nil, "no handler found"
 end
@@ -264,6 +307,18 @@ check("which opens it with the system's own program", wait(function()
 end), told)
 vim.env.PATH = path_before
 vim.ui.open = opener
+server:close()
+done.answer = "[1] It is so. [2]"
+done.citations[2] = { n = 2, path = notes .. "/todo.md", lines = { 2, 2 } }
+server = saying("event: done\ndata: " .. vim.json.encode(done) .. "\n\n")
+vim.cmd("CohoAsk Which of two?")
+wait(function()
+  return answer():find(done.answer, 1, true) ~= nil
+end)
+vim.fn.cursor(1, 1)
+vim.fn.search("so. \\zs\\[2\\]")
+coho.follow()
+check("of two marks in a line the one under the cursor counts", vim.api.nvim_buf_get_name(0) == notes .. "/todo.md", vim.api.nvim_buf_get_name(0))
 server:close()
 
 -- Half a stream: a server that ends in the middle of an answer.
@@ -290,6 +345,11 @@ end
 check("the events are those of the examples", names.token and names.done, names)
 check("and so are the claims", type(example("ask").body.claims) == "table")
 check("and so are the fields of hits", example("search").body.hits[1].path and example("search").body.hits[1].text)
+
+vim.api.nvim_set_current_win(vim.fn.bufwinid("coho://answer"))
+vim.cmd("only")
+vim.api.nvim_feedkeys("q", "x", false)
+check("q leaves the answer even where no other window is", vim.fn.bufwinid("coho://answer") == -1, vim.v.errmsg)
 
 vim.cmd("checkhealth coho")
 local health = table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), "\n")

@@ -88,7 +88,7 @@ export default class CohoPlugin extends Plugin {
   private inVault(file: string): TFile | undefined {
     const adapter = this.app.vault.adapter;
     if (!(adapter instanceof FileSystemAdapter)) return undefined;
-    const below = path.relative(adapter.getBasePath(), file);
+    const below = path.relative(client.real(adapter.getBasePath()), file);
     if (below.startsWith("..") || path.isAbsolute(below)) return undefined;
     const found = this.app.vault.getAbstractFileByPath(normalizePath(below));
     return found instanceof TFile ? found : undefined;
@@ -133,7 +133,9 @@ export default class CohoPlugin extends Plugin {
   /** Looks for what other notes say about the paragraph at the cursor, if somebody looks. */
   private related(): void {
     const [leaf] = this.app.workspace.getLeavesOfType(VIEW);
-    const view = this.app.workspace.getActiveViewOfType(MarkdownView);
+    // By command the panel itself is in front: what counts is the note that was open last.
+    const latest = this.app.workspace.getMostRecentLeaf()?.view;
+    const view = this.app.workspace.getActiveViewOfType(MarkdownView) ?? (latest instanceof MarkdownView ? latest : undefined);
     const panel = leaf?.view instanceof PanelView ? leaf.view.panel : undefined;
     const adapter = this.app.vault.adapter;
     if (!panel || !view?.file || !(adapter instanceof FileSystemAdapter)) return;
@@ -142,7 +144,7 @@ export default class CohoPlugin extends Plugin {
     while (first > 0 && last - first < 40 && lines[first - 1]?.trim()) first -= 1;
     while (last + 1 < lines.length && last - first < 40 && lines[last + 1]?.trim()) last += 1;
     const text = lines.slice(first, last + 1).join("\n");
-    void panel.related(text, adapter.getFullPath(view.file.path)).catch(() => {});
+    void panel.related(text, client.real(adapter.getFullPath(view.file.path)));
   }
 }
 

@@ -26,11 +26,46 @@ const NEEDS = "0.1";
 const MOST_BYTES = 512 * 1024;
 
 export function home(options: Options): string {
-  const set = options.home || process.env.COHO_HOME;
+  const set = options.home?.replace(/^~(?=$|[\\/])/, os.homedir()) || process.env.COHO_HOME;
   if (set) return set;
   if (process.platform === "darwin") return path.join(os.homedir(), "Library/Application Support/coho");
   if (process.platform === "win32") return path.join(process.env.APPDATA || os.homedir(), "coho", "data");
   return path.join(process.env.XDG_DATA_HOME || path.join(os.homedir(), ".local/share"), "coho");
+}
+
+/** What `read` finds; nothing where there is nothing to be read. */
+function found<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+/** A path as coho names it, without links, where it is there. */
+export function real(file: string): string {
+  return found(() => fs.realpathSync(file)) ?? file;
+}
+
+/**
+ * Is the process that announced itself alive, and a coho? Of one that was killed the announcement
+ * stays: whoever listens at its address is not to be told the token.
+ */
+function isOurs(pid: unknown): boolean {
+  if (typeof pid !== "number" || !(pid > 0)) return false;
+  try {
+    // Somebody else's process is refused to us, too.
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  // On Linux: what runs, as another process may have its number by now, and whether it is only
+  // waiting to be buried.
+  const stat = found(() => /\((.*)\) (\S)/s.exec(fs.readFileSync(`/proc/${pid}/stat`, "utf8")));
+  if (!stat) return true;
+  const [, name = "", state = ""] = stat;
+  const program = found(() => path.basename(fs.readlinkSync(`/proc/${pid}/exe`))) ?? "";
+  return !"ZXx".includes(state) && [name, program].some((one) => one.includes("coho"));
 }
 
 function find(options: Options): { address: string; token: string } {
@@ -38,7 +73,9 @@ function find(options: Options): { address: string; token: string } {
   let address = options.address;
   if (!address) {
     try {
-      address = "http://" + JSON.parse(fs.readFileSync(path.join(folder, "service.json"), "utf8")).address;
+      const announced = JSON.parse(fs.readFileSync(path.join(folder, "service.json"), "utf8"));
+      if (!announced.address || !isOurs(announced.pid)) throw new Error("it is gone");
+      address = announced.address as string;
     } catch {
       throw new Unavailable(`no coho is running on ${folder}: start \`coho serve\``);
     }
@@ -51,7 +88,12 @@ function find(options: Options): { address: string; token: string } {
       throw new Unavailable(`there is no token in ${folder}: is that the data folder of \`coho status\`?`);
     }
   }
+  if (!/^https?:\/\//.test(address)) address = "http://" + address;
   return { address: address.replace(/\/+$/, ""), token };
+}
+
+function broken(error: unknown): Unavailable {
+  return new Unavailable(`the connection to coho broke off (${(error as Error).message}): try again`);
 }
 
 function saidBy(text: string, status: number): string {
@@ -84,12 +126,19 @@ function send(
       headers["content-length"] = sent.length;
     }
     const via = url.protocol === "https:" ? https : http;
-    const request = via.request(url, { method, headers, signal }, resolve);
+    const request = via.request(url, { method, headers }, resolve);
+    // As an option it would stay with the connection, where nobody hears of it once all has come.
+    const stop = () => {
+      request.destroy();
+      reject(signal?.reason);
+    };
+    signal?.addEventListener("abort", stop);
+    request.on("close", () => signal?.removeEventListener("abort", stop));
+    if (signal?.aborted) stop();
     request.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.name === "AbortError") reject(error);
-      else if (error.code === "ECONNREFUSED") {
+      if (error.code === "ECONNREFUSED") {
         reject(new Unavailable(`coho does not answer at ${service.address}: start \`coho serve\``));
-      } else reject(new Unavailable(`the connection to coho broke off (${error.message}): try again`));
+      } else reject(broken(error));
     });
     request.end(sent);
   });
@@ -97,7 +146,11 @@ function send(
 
 async function whole(response: http.IncomingMessage): Promise<string> {
   const pieces: Buffer[] = [];
-  for await (const piece of response) pieces.push(piece as Buffer);
+  try {
+    for await (const piece of response) pieces.push(piece as Buffer);
+  } catch (error) {
+    throw broken(error);
+  }
   return Buffer.concat(pieces).toString("utf8");
 }
 
@@ -106,7 +159,11 @@ export async function call(options: Options, method: string, route: string, body
   const response = await send(options, [method, route, body], undefined);
   const text = await whole(response);
   if ((response.statusCode ?? 500) >= 400) throw new Unavailable(saidBy(text, response.statusCode ?? 500));
-  return text ? JSON.parse(text) : undefined;
+  try {
+    return text ? JSON.parse(text) : undefined;
+  } catch {
+    throw new Unavailable("what answered is no coho: is the address right?");
+  }
 }
 
 /** Asks; `heard` is told of each event as it comes. Ends when the answer is whole. */

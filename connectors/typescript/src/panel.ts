@@ -98,7 +98,8 @@ export function mount(root: HTMLElement, host: Host): Panel {
       if (input.value.trim()) void run(input.value).catch(failed);
     });
     input.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && !event.shiftKey) {
+      // Enter that ends a word of an input method sends nothing.
+      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
         event.preventDefault();
         made.requestSubmit();
       }
@@ -205,15 +206,22 @@ export function mount(root: HTMLElement, host: Host): Panel {
   }
 
   async function related(text: string, path: string): Promise<void> {
+    // It follows the cursor: only who looks at it is told what is wrong.
+    const seen = () => !views.get("related")?.hidden;
     // Words alone: none is to be read as a filter.
     const words = text.match(/[\p{L}\p{N}]{2,}/gu)?.slice(0, MOST_WORDS) ?? [];
     if (!words.length) {
       near.replaceChildren();
       return;
     }
-    const found = await host.call("POST", "/v1/search", { query: words.join(" "), k: 12 });
-    const others = found.hits.filter((one: Citation) => one.path !== path);
-    near.replaceChildren(...others.map(hit));
+    try {
+      const found = await host.call("POST", "/v1/search", { query: words.join(" "), k: 12 });
+      const others = found.hits.filter((one: Citation) => one.path !== path);
+      near.replaceChildren(...others.map(hit));
+      if (seen()) say("");
+    } catch (error) {
+      if (seen()) failed(error);
+    }
   }
 
   // What was learned, and the owner's word about it.

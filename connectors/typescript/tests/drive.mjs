@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { mkdirSync, readFileSync, writeFileSync, mkdtempSync, readdirSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync, mkdtempSync, readdirSync } from "node:fs";
 import Module, { createRequire } from "node:module";
 import os from "node:os";
 import path from "node:path";
@@ -77,12 +77,36 @@ async function clients() {
     await refused(client.ask(cut, { question: "x" }, (name) => heard.push(name)), /broke off: ask again/);
     assert.deepEqual(heard, ["token"]);
     cut.close();
+    const half = await saying(200, "application/json", '{"version":', true);
+    await refused(client.call(half, "GET", "/v1/status"), /broke off .*try again/);
+    half.close();
+    const other = await saying(200, "text/html", "<p>It works!</p>");
+    await refused(client.call({ ...other, address: other.address.slice(7) }, "GET", "/v1/status"), /no coho.*address/);
+    other.close();
     assert.equal(await client.mismatch({}), undefined);
+    assert.equal(client.home({ home: "~/notes" }), path.join(os.homedir(), "notes"));
+  });
+  await check("where a service was killed, nobody is told the token", async () => {
+    const folder = process.env.COHO_LEFT;
+    for (const name of readdirSync(folder)) {
+      const home = path.join(folder, name);
+      await refused(client.call({ home }, "GET", "/v1/status"), /no coho is running on/);
+      await refused(client.ask({ home }, { question: QUESTION }, () => {}), /no coho is running on/);
+    }
   });
   await check("an answer can be stopped", async () => {
     const stop = new AbortController();
     const asked = client.ask({}, { question: QUESTION, strategy: "naive" }, () => stop.abort(), stop.signal);
     await asked.catch((error) => assert.equal(error.name, "AbortError"));
+  });
+  await check("and while it is heard, when all of it has come, and before it is asked", async () => {
+    const all = await saying(200, "text/event-stream", 'event: token\ndata: {"text":"It"}\n\nevent: done\ndata: {}\n\n');
+    for (let n = 0; n < 20; n += 1) {
+      const stop = new AbortController();
+      await client.ask(all, { question: QUESTION }, () => stop.abort(), stop.signal);
+    }
+    all.close();
+    await assert.rejects(client.ask({}, { question: QUESTION }, () => {}, AbortSignal.abort()), { name: "AbortError" });
   });
 }
 
@@ -126,6 +150,15 @@ function editor(seen) {
       fs: { stat: async ({ fsPath }) => readFileSync(fsPath) },
     },
     window: {
+      activeTextEditor: {
+        selection: { active: { line: 0 } },
+        document: {
+          uri: uri("/nowhere/unsaved.md"),
+          lineCount: 1,
+          lineAt: () => ({ text: seen.written, isEmptyOrWhitespace: false }),
+          getText: () => seen.written,
+        },
+      },
       showTextDocument: async (document, { selection }) => {
         seen.opened = document.lines[selection.start.line];
         return { revealRange() {} };
@@ -157,7 +190,7 @@ async function until(is, what) {
 }
 
 async function vscode(browser) {
-  const seen = { commands: {}, ran: [], set: {}, pick: {} };
+  const seen = { commands: {}, ran: [], set: {}, pick: {}, written: "The morning train leaves Graz." };
   const extension = loaded(here("../../vscode/dist/extension.js"), "vscode", editor(seen));
   const context = { extensionUri: { fsPath: here("../../vscode") }, subscriptions: [] };
   extension.activate(context);
@@ -179,6 +212,8 @@ async function vscode(browser) {
     },
   };
   seen.provider.resolveWebviewView(view);
+  // Before its page listens.
+  await seen.commands["coho.related"]();
   await page.exposeFunction("toExtension", (message) => heard(message));
   await page.addInitScript("window.acquireVsCodeApi = () => ({ postMessage: (m) => window.toExtension(m) })");
   await page.route("http://view.test/**", (route) => {
@@ -190,6 +225,15 @@ async function vscode(browser) {
   const wrong = [];
   page.on("console", (message) => message.type() === "error" && wrong.push(message.text()));
   await page.goto("http://view.test/");
+  await check("VS Code: what was asked for before the panel was there comes when it is", async () => {
+    await page.waitForSelector("#coho-related:not([hidden]) li");
+    seen.set = { address: "http://127.0.0.1:1" };
+    await seen.commands["coho.related"]();
+    await page.waitForFunction(() => document.querySelector(".coho-message").textContent.includes("start `coho serve`"));
+    seen.set = {};
+    await seen.commands["coho.related"]();
+    await page.waitForFunction(() => !document.querySelector(".coho-message").textContent);
+  });
   await check("VS Code: an answer streams into the panel, and its citation opens at the line", async () => {
     await seen.commands["coho.ask"]();
     await page.waitForSelector("#coho-ask .coho-list li", { timeout: 60000 });
@@ -204,6 +248,9 @@ async function vscode(browser) {
   await check("VS Code: search, related, learned; nothing is said that the policy forbids", async () => {
     await page.click("#coho-search-tab");
     await page.fill("#coho-search textarea", "train to Vienna");
+    const composing = { key: "Enter", isComposing: true, bubbles: true, cancelable: true };
+    const left = (area, event) => area.dispatchEvent(new KeyboardEvent("keydown", event));
+    assert.ok(await page.$eval("#coho-search textarea", left, composing), "Enter is the input method's");
     await page.press("#coho-search textarea", "Enter");
     await page.waitForSelector("#coho-search li");
     await page.screenshot({ path: path.join(pictures, "vscode-search.png") });
@@ -223,6 +270,8 @@ async function vscode(browser) {
     seen.pick.selectedItems = [seen.pick.items[0]];
     seen.pick.accepted();
     await until(() => seen.opened !== undefined, "an open note");
+    await seen.pick.changed(" ");
+    assert.deepEqual([seen.pick.items, seen.pick.busy], [[], false]);
     await heard({ kind: "open", path: "/nowhere/gone.md", line: 3 });
     assert.match(seen.error, /not there any more/);
   });
@@ -253,9 +302,12 @@ async function axe(page) {
 
 async function obsidian(browser) {
   const seen = {};
+  // A vault that is opened by a link to it; coho knows the folder itself.
+  const vault = path.join(mkdtempSync(path.join(os.tmpdir(), "coho-")), "vault");
+  symlinkSync(notes, vault);
   class Adapter {
-    getBasePath = () => notes;
-    getFullPath = (below) => path.join(notes, below);
+    getBasePath = () => vault;
+    getFullPath = (below) => path.join(vault, below);
   }
   class File {
     constructor(file) {

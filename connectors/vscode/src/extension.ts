@@ -41,6 +41,8 @@ async function open(path: string, line: number): Promise<void> {
 
 class PanelView implements vscode.WebviewViewProvider {
   private view: vscode.WebviewView | undefined;
+  /** Does its page listen yet? */
+  private ready = false;
   private readonly running = new Map<number, AbortController>();
   private queued: object[] = [];
 
@@ -48,6 +50,7 @@ class PanelView implements vscode.WebviewViewProvider {
 
   resolveWebviewView(view: vscode.WebviewView): void {
     this.view = view;
+    this.ready = false;
     const dist = vscode.Uri.joinPath(this.folder, "dist");
     view.webview.options = { enableScripts: true, localResourceRoots: [dist] };
     const at = (name: string) => view.webview.asWebviewUri(vscode.Uri.joinPath(dist, name));
@@ -60,13 +63,14 @@ class PanelView implements vscode.WebviewViewProvider {
     view.webview.onDidReceiveMessage((said) => this.heard(said));
     view.onDidDispose(() => {
       this.view = undefined;
+      this.ready = false;
       for (const one of this.running.values()) one.abort();
     });
   }
 
   /** Has the panel do something; it is shown first. */
   async tell(message: object): Promise<void> {
-    if (!this.view) {
+    if (!this.view || !this.ready) {
       this.queued.push(message);
       await vscode.commands.executeCommand("coho.panel.focus");
       return;
@@ -83,6 +87,7 @@ class PanelView implements vscode.WebviewViewProvider {
   private async heard(said: any): Promise<void> {
     const post = (message: object) => this.view?.webview.postMessage(message);
     if (said.kind === "ready") {
+      this.ready = true;
       for (const message of this.queued.splice(0)) void post({ kind: "do", ...message });
     } else if (said.kind === "open") {
       await open(said.path, said.line);
@@ -119,7 +124,11 @@ async function search(): Promise<void> {
   let asked = 0;
   pick.onDidChangeValue(async (query) => {
     const mine = ++asked;
-    if (!query.trim()) return;
+    if (!query.trim()) {
+      pick.items = [];
+      pick.busy = false;
+      return;
+    }
     pick.busy = true;
     try {
       const body = { query, ...chosen({ k: "search.k" }) };
@@ -180,7 +189,11 @@ export function activate(context: vscode.ExtensionContext): void {
   let quiet: ReturnType<typeof setTimeout> | undefined;
   const related = () => {
     const editor = vscode.window.activeTextEditor;
-    if (editor) panel.whisper({ what: "related", text: here(editor), path: editor.document.uri.fsPath });
+    return editor && { what: "related", text: here(editor), path: client.real(editor.document.uri.fsPath) };
+  };
+  const follow = () => {
+    const message = related();
+    if (message) panel.whisper(message);
   };
   const command = (name: string, run: () => unknown) => vscode.commands.registerCommand(name, run);
   context.subscriptions.push(
@@ -190,7 +203,7 @@ export function activate(context: vscode.ExtensionContext): void {
     vscode.window.registerWebviewViewProvider("coho.panel", panel, { webviewOptions: { retainContextWhenHidden: true } }),
     vscode.window.onDidChangeTextEditorSelection(() => {
       clearTimeout(quiet);
-      quiet = setTimeout(related, QUIET_MS);
+      quiet = setTimeout(follow, QUIET_MS);
     }),
     command("coho.ask", async () => {
       const text = await vscode.window.showInputBox({ prompt: "Ask your notes" });
@@ -203,8 +216,9 @@ export function activate(context: vscode.ExtensionContext): void {
     }),
     command("coho.search", search),
     command("coho.related", async () => {
+      const message = related();
       await panel.tell({ what: "show", view: "related" });
-      related();
+      if (message) await panel.tell(message);
     }),
   );
 }

@@ -32,7 +32,7 @@ window.addEventListener("message", (event) => {
   if (said.kind === "do") {
     if (said.what === "ask") void panel.ask(said.text);
     else if (said.what === "search") void panel.search(said.text);
-    else if (said.what === "related") void panel.related(said.text, said.path).catch(() => {});
+    else if (said.what === "related") void panel.related(said.text, said.path);
     else if (said.what === "show") panel.show(said.view);
     return;
   }

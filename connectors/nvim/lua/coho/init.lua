@@ -48,7 +48,10 @@ local function buffer()
   key("+", M.good)
   key("-", M.bad)
   key("q", function()
-    vim.cmd("close")
+    -- The last window cannot be closed.
+    if not pcall(vim.cmd, "close") then
+      vim.cmd("enew")
+    end
   end)
   key("<C-c>", M.stop)
   at_hand.buffer = made
@@ -152,7 +155,7 @@ function M.ask(given)
   end
   M.stop()
   window()
-  show({ "> " .. question:gsub("%s+", " "):sub(1, 500), "", "" })
+  show({ "> " .. vim.fn.strcharpart(question:gsub("%s+", " "), 0, 500), "", "" })
   at_hand.id, at_hand.citations = nil, {}
   local ended = false
   local function heard(name, value)
@@ -191,8 +194,7 @@ end
 local function under_cursor()
   local line = vim.api.nvim_get_current_line()
   local column = vim.api.nvim_win_get_cursor(0)[2] + 1
-  local wanted = line:match("^%[(%d+)%] ")
-  local from = 1
+  local wanted, from = nil, 1
   while not wanted do
     local first, last, n = line:find("%[(%d+)%]", from)
     if not first then
@@ -203,6 +205,7 @@ local function under_cursor()
     end
     from = last + 1
   end
+  wanted = wanted or line:match("^%[(%d+)%] ")
   for _, citation in ipairs(at_hand.citations or {}) do
     if citation.n == tonumber(wanted) then
       return citation
@@ -239,26 +242,51 @@ local function open_outside(path)
   return vim.fn.jobstart({ opener, path }, { detach = true }) > 0
 end
 
--- Opens a file at a line, in a window that shows no answer.
-local function open(path, line)
+-- Goes to a window that shows neither answers nor a list: this one, the one before, any, a new one.
+local function to_files()
+  local windows = { vim.api.nvim_get_current_win(), vim.fn.win_getid(vim.fn.winnr("#")) }
+  vim.list_extend(windows, vim.api.nvim_tabpage_list_wins(0))
+  for _, one in ipairs(windows) do
+    local shown = one ~= 0 and vim.api.nvim_win_get_buf(one)
+    if
+      shown
+      and shown ~= at_hand.buffer
+      and vim.bo[shown].buftype ~= "quickfix"
+      and vim.api.nvim_win_get_config(one).relative == ""
+    then
+      vim.api.nvim_set_current_win(one)
+      return
+    end
+  end
+  vim.cmd("leftabove vnew")
+end
+
+-- Opens a file at a line; one that has no lines, outside.
+local function open(path, line, outside)
+  if outside then
+    return open_outside(path)
+  end
   if not is_there(path) then
     return false
   end
-  local answers = at_hand.buffer and vim.fn.bufwinid(at_hand.buffer) or -1
-  if vim.api.nvim_get_current_win() == answers then
-    vim.cmd("wincmd p")
-    if vim.api.nvim_get_current_win() == answers then
-      vim.cmd("leftabove vnew")
-    end
+  to_files()
+  -- An unsaved buffer is hidden, never lost; what is open already is not read again.
+  local how = "hide edit " .. vim.fn.fnameescape(path)
+  if vim.fn.bufloaded(path) == 1 then
+    vim.cmd("normal! m'")
+    local loaded = vim.fn.bufadd(path)
+    vim.bo[loaded].buflisted = true
+    how = "hide buffer " .. loaded
   end
-  -- An unsaved buffer is hidden, never lost.
-  local done, why = pcall(vim.cmd, "hide edit " .. vim.fn.fnameescape(path))
+  local done, why = pcall(vim.cmd, how)
   if not done then
     tell(tostring(why))
     return false
   end
   local last = vim.api.nvim_buf_line_count(0)
   vim.api.nvim_win_set_cursor(0, { math.max(1, math.min(line or 1, last)), 0 })
+  -- Out of a fold that is closed.
+  vim.cmd("normal! zv")
   return true
 end
 
@@ -270,12 +298,8 @@ function M.follow()
     tell("there is no citation under the cursor", vim.log.levels.WARN)
     return
   end
-  local opened
-  if type(citation.lines) == "table" then
-    opened = open(citation.path, citation.lines[1])
-  else
-    opened = open_outside(citation.path)
-  end
+  local lined = type(citation.lines) == "table"
+  local opened = open(citation.path, lined and citation.lines[1], not lined)
   if opened and at_hand.id then
     service().call("POST", "/v1/answers/" .. at_hand.id .. "/signals", { kind = "opened" }, function() end)
   end
@@ -304,10 +328,10 @@ function M.bad()
 end
 
 local function item(hit)
-  local line = type(hit.lines) == "table" and hit.lines[1] or 1
+  local lined = type(hit.lines) == "table"
   local heading = type(hit.heading) == "string" and hit.heading .. ": " or ""
-  local text = hit.text:gsub("%s+", " "):sub(1, 200)
-  return { filename = hit.path, lnum = line, text = heading .. text }
+  local text = vim.fn.strcharpart(hit.text:gsub("%s+", " "), 0, 200)
+  return { filename = hit.path, lnum = lined and hit.lines[1] or 1, text = heading .. text, outside = not lined }
 end
 
 local function list(title, items)

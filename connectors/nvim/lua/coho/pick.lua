@@ -27,7 +27,7 @@ local function telescope(title, items, open)
           local chosen = require("telescope.actions.state").get_selected_entry()
           actions.close(buffer)
           if chosen then
-            open(chosen.value.filename, chosen.value.lnum)
+            open(chosen.value.filename, chosen.value.lnum, chosen.value.outside)
           end
         end)
         return true
@@ -55,7 +55,7 @@ local function fzf(title, items, open)
       ["default"] = function(chosen)
         local hit = chosen and hits[chosen[1]]
         if hit then
-          open(hit.filename, hit.lnum)
+          open(hit.filename, hit.lnum, hit.outside)
         end
       end,
     },
@@ -66,7 +66,7 @@ end
 local function select(title, items, open)
   vim.ui.select(items, { prompt = title, format_item = shown }, function(chosen)
     if chosen then
-      open(chosen.filename, chosen.lnum)
+      open(chosen.filename, chosen.lnum, chosen.outside)
     end
   end)
   return true

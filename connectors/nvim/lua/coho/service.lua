@@ -2,6 +2,8 @@
 -- Nothing here blocks: answers come to callbacks, on the main loop.
 local M = {}
 
+local uv = vim.uv or vim.loop
+
 local function read(path)
   local file = io.open(path, "r")
   if not file then
@@ -14,7 +16,11 @@ end
 
 --- The folder in which coho keeps its data, as coho itself finds it.
 function M.home()
-  local set = require("coho").options.home or vim.env.COHO_HOME
+  local home = require("coho").options.home
+  if home and home ~= "" then
+    return vim.startswith(home, "~/") and vim.fn.expand("~") .. home:sub(2) or home
+  end
+  local set = vim.env.COHO_HOME
   if set and set ~= "" then
     return set
   end
@@ -28,6 +34,23 @@ function M.home()
   return data .. "/coho"
 end
 
+-- Is the process that announced itself alive, and a coho? Of one that was killed the announcement
+-- stays: whoever listens at its address is not to be told the token.
+local function is_ours(pid)
+  -- Somebody else's process is refused to us, too.
+  if type(pid) ~= "number" or pid < 1 or uv.kill(pid, 0) ~= 0 then
+    return false
+  end
+  -- On Linux: what runs, as another process may have its number by now, and whether it is only
+  -- waiting to be buried.
+  local name, state = (read("/proc/" .. pid .. "/stat") or ""):match("%((.*)%) (%a)")
+  if not name then
+    return true
+  end
+  local program = uv.fs_readlink("/proc/" .. pid .. "/exe") or ""
+  return not state:find("[ZXx]") and (name:find("coho") or program:find("coho[^/]*$")) ~= nil
+end
+
 --- Address and token of the service, or what to do to have one.
 function M.find()
   local home = M.home()
@@ -36,7 +59,7 @@ function M.find()
   if not address then
     local said = read(home .. "/service.json")
     local ok, announced = pcall(vim.json.decode, said or "")
-    if not ok or not announced.address then
+    if not ok or type(announced) ~= "table" or not announced.address or not is_ours(announced.pid) then
       return nil, "no coho is running on " .. home .. ": start `coho serve`"
     end
     address = "http://" .. announced.address
@@ -45,7 +68,7 @@ function M.find()
   if not token then
     return nil, "there is no token in " .. home .. ": is that the data folder of `coho status`?"
   end
-  return { address = address, token = vim.trim(token) }
+  return { address = address:gsub("/+$", ""), token = vim.trim(token) }
 end
 
 -- A string as curl's config files want it.
@@ -90,6 +113,12 @@ function M.call(method, path, body, done, event)
     end)
     return function() end
   end
+  if vim.fn.executable("curl") == 0 then
+    vim.schedule(function()
+      done("curl is missing: install it")
+    end)
+    return function() end
+  end
   -- By stdin: the token is in no list of processes.
   local config = {
     "url = " .. quoted(service.address .. path),
@@ -118,7 +147,8 @@ function M.call(method, path, body, done, event)
       table.insert(lines, line)
     end
   end
-  local job = vim.fn.jobstart({ "curl", "--silent", "--no-buffer", "--connect-timeout", "5", "--config", "-" }, {
+  -- -q: nothing of what ~/.curlrc asks for.
+  local job = vim.fn.jobstart({ "curl", "-q", "--silent", "--no-buffer", "--connect-timeout", "5", "--config", "-" }, {
     on_stdout = function(_, pieces)
       rest = rest .. pieces[1]
       for at = 2, #pieces do
@@ -144,12 +174,6 @@ function M.call(method, path, body, done, event)
       end
     end,
   })
-  if job <= 0 then
-    vim.schedule(function()
-      done("curl is missing: install it")
-    end)
-    return function() end
-  end
   vim.fn.chansend(job, table.concat(config, "\n") .. "\n")
   vim.fn.chanclose(job, "stdin")
   return function()
