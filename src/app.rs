@@ -6,6 +6,7 @@
 pub mod documents;
 pub mod evaluation;
 pub mod learning;
+pub mod leftovers;
 pub mod network;
 pub mod notes;
 pub mod outside;
@@ -47,7 +48,7 @@ use crate::flow::writeback::ranking;
 use crate::settings::{Places, Settings};
 use crate::store::ledger::{self, Rules, Source};
 use crate::store::units::UseUnits;
-use crate::store::{Access, Store, StoreError, VectorSpace};
+use crate::store::{self, Access, Store, StoreError, VectorSpace};
 
 /// Tokens of the headings that are embedded with a chunk, at most.
 const HEADING_TOKENS: usize = 32;
@@ -263,15 +264,15 @@ impl App {
             remote: false,
             asked_ms: now_ms(),
             limits: answer::Limits::default(),
-            spoken: false,
         }
     }
 
-    /// Tells where the folder of a source is now; what is known of its documents stays.
+    /// Tells where the folder of a source is now; what is known of its documents stays. With `force`
+    /// also where none of them is there: the next sync then takes them all for removed.
     ///
     /// # Errors
-    /// [`BadRequest`] for what is not a readable folder, [`StoreError::NoSource`].
-    pub fn move_source(&self, id: SourceId, path: &Path) -> Result<Source, Failure> {
+    /// [`BadRequest`] for what is not a readable folder or is another one, [`StoreError::NoSource`].
+    pub fn move_source(&self, id: SourceId, path: &Path, force: bool) -> Result<Source, Failure> {
         let root = readable_folder(path)?;
         let name = root.to_string_lossy();
         let others = self.store.ledger().read(|snapshot| snapshot.sources())?;
@@ -284,6 +285,18 @@ impl App {
             .into());
         }
         let ledger = self.store.ledger();
+        let known = ledger.read(|snapshot| snapshot.known(id))?;
+        let strange = !known.is_empty() && !known.keys().any(|below| root.join(below).exists());
+        if strange && !force {
+            let what = format!(
+                "{} holds none of the {} documents of source {id}",
+                root.display(),
+                known.len()
+            );
+            let hint = "give the folder that they are in now; --force takes this one, and what is \
+                        known of them goes";
+            return Err(BadRequest::new("wrong_folder", what, hint).into());
+        }
         ledger.write(|transaction| ledger::move_source(transaction, id, &name))?;
         Ok(ledger.read(|snapshot| crate::flow::ingest::source(snapshot, id))?)
     }
@@ -613,7 +626,7 @@ fn generator(
         Err(error) => return Err(error.into()),
     };
     let options = LlamaOptions {
-        states: Some(home.join("states")),
+        states: Some(store::states_of(home)),
         ..llama_options(settings, models.file_of(&installed))
     };
     let model = LlamaProcess::new(this_program(), options);
@@ -746,7 +759,10 @@ pub fn remove_source(app: &App, id: SourceId) -> Result<(), Failure> {
         return Err(StoreError::NoSource { id }.into());
     }
     let space = app.spaces.current();
-    Ok(app.store.collect_garbage(&space.indexes)?)
+    app.store.collect_garbage(&space.indexes)?;
+    app.drop_states()?;
+    // It was taken out; its text is not to be found in what is left free.
+    Ok(app.store.purge()?)
 }
 
 /// A source with what is known of it.

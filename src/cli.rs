@@ -15,6 +15,7 @@ mod care;
 mod doctor;
 mod eval;
 mod experiments;
+mod gap;
 mod import;
 mod mcp;
 mod mcp_config;
@@ -27,6 +28,7 @@ mod tokens;
 mod unit;
 mod units;
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -284,6 +286,9 @@ enum SourcesAction {
         source: String,
         /// Where it is now
         path: PathBuf,
+        /// Although none of its documents is there
+        #[arg(long)]
+        force: bool,
     },
     /// Keep all of a folder on this machine, whatever is asked
     Keep {
@@ -307,10 +312,20 @@ struct Session {
     json: bool,
 }
 
+/// Text for a terminal: control characters, which notes and names of files may hold, do nothing there.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.replace(acts, "\u{fffd}"))
+}
+
 fn print_line(line: std::fmt::Arguments<'_>) {
+    let text = line.to_string();
     let mut stdout = std::io::stdout().lock();
     let written = stdout
-        .write_fmt(line)
+        .write_all(harmless(&text).as_bytes())
         .and_then(|()| stdout.write_all(b"\n"));
     if let Err(error) = written {
         // Who closed the pipe has read enough; anything else was not printed.
@@ -324,6 +339,7 @@ fn print_line(line: std::fmt::Arguments<'_>) {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    crate::umask::keep_private();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(usage) => return misused(&usage),
@@ -384,6 +400,7 @@ fn session(arguments: &Arguments) -> Result<Session, Failure> {
         flags.extend(air_gap.then(|| ("serve.air_gap", "true".into())));
     }
     let settings = settings::resolve(&places.config, &flags)?;
+    app::network::check_addresses(&settings)?;
     if let Err(error) = settings::write_default(&places.config) {
         tracing::warn!(%error, "the settings file could not be written");
     }
@@ -396,11 +413,10 @@ fn session(arguments: &Arguments) -> Result<Session, Failure> {
 
 fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     if let Command::Completions { shell } = arguments.command {
-        let mut command = Arguments::command();
-        clap_complete::generate(shell, &mut command, "coho", &mut std::io::stdout());
-        return Ok(ExitCode::SUCCESS);
+        return completions(shell);
     }
     let session = session(&arguments)?;
+    gap::keep(&session, &arguments.command)?;
     match arguments.command {
         Command::Add {
             path,
@@ -428,7 +444,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Mcp {
             token,
             print_config: Some(client),
-        } => Ok(mcp_config::print(client, token.as_deref())),
+        } => mcp_config::print(&session, client, token.as_deref()),
         Command::Mcp { token, .. } => mcp::run(session, token.as_deref()),
         Command::Forget {
             answer,
@@ -466,6 +482,18 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Models { action } => models::run(session, action),
         Command::Doctor => Ok(doctor::run(&session)),
         Command::Completions { .. } => unreachable!("handled above"),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<ExitCode, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "coho", &mut script);
+    match std::io::stdout().lock().write_all(&script) {
+        // A reader that has gone away (`| head`) has read enough.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(StoreError::io(std::path::Path::new("stdout"), error).into())
+        }
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -617,7 +645,11 @@ fn sources(session: Session, action: Option<SourcesAction>) -> Result<ExitCode, 
         Some(SourcesAction::Keep { source, may_leave }) => {
             return keep(session, &source, !may_leave);
         }
-        Some(SourcesAction::Move { source, path }) => return move_source(session, &source, &path),
+        Some(SourcesAction::Move {
+            source,
+            path,
+            force,
+        }) => return move_source(session, &source, &path, force),
         None => {}
     }
     let json = session.json;
@@ -683,11 +715,12 @@ fn move_source(
     session: Session,
     source: &str,
     path: &std::path::Path,
+    force: bool,
 ) -> Result<ExitCode, Failure> {
     let json = session.json;
     let app = session.open(Access::Write)?;
     let id = source_named(&app, source)?;
-    let moved = app.move_source(id, path)?;
+    let moved = app.move_source(id, path, force)?;
     let report = sync_here(&app, &moved)?;
     if json {
         show::json(&output::Added {
@@ -919,7 +952,7 @@ fn ask(session: Session, arguments: &AskArguments) -> Result<ExitCode, Failure> 
         if let (Event::Token(piece), false) = (&event, json) {
             // A reader that has gone away (`| head`) ends the answer.
             if stdout
-                .write_all(piece.as_bytes())
+                .write_all(harmless(piece).as_bytes())
                 .and_then(|()| stdout.flush())
                 .is_err()
             {
@@ -948,10 +981,15 @@ fn ask(session: Session, arguments: &AskArguments) -> Result<ExitCode, Failure> 
     } else {
         show::citations(&answer);
     }
-    if let Some(speaker) = speaker {
-        speaker.end()?;
-    }
-    Ok(ExitCode::SUCCESS)
+    let spoken = speaker.map_or(Ok(()), |speaker| speaker.end());
+    // The answer is told already: on stdout nothing more is said.
+    Ok(spoken.map_or_else(
+        |failure| {
+            show::failure(&failure, false);
+            ExitCode::from(failure.kind().exit_code())
+        },
+        |()| ExitCode::SUCCESS,
+    ))
 }
 
 fn feedback(

@@ -301,7 +301,6 @@ fn search(app: &App, wanted: Search) -> Result<Said, Failure> {
 
 fn ask(app: &App, wanted: Question, cancel: &Arc<AtomicBool>) -> Result<Said, Failure> {
     let mut ask = app.question(wanted.query, wanted.strategy, wanted.k, wanted.source);
-    ask.spoken = true;
     if wanted.no_units {
         ask.units = UseUnits::Off;
     }

@@ -417,6 +417,22 @@ pub enum SettingsError {
         /// Why.
         reason: String,
     },
+    /// The file that was named on the command line is not there.
+    #[error("there is no settings file {}", path.display())]
+    NoFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A value of the right kind that would not do what is meant by it.
+    #[error("the setting `{key}` is {value}; it must be {wanted}")]
+    Range {
+        /// The key, with its section.
+        key: &'static str,
+        /// The value.
+        value: String,
+        /// What it must be.
+        wanted: &'static str,
+    },
     /// The platform names no folder for data.
     #[error("this account has no home folder")]
     NoHome,
@@ -429,8 +445,9 @@ impl Fault for SettingsError {
     fn code(&self) -> &'static str {
         match self {
             Self::UnknownKey { .. } => "unknown_setting",
-            Self::Value { .. } => "bad_setting",
+            Self::Value { .. } | Self::Range { .. } => "bad_setting",
             Self::File { .. } => "unreadable_settings",
+            Self::NoFile { .. } => "no_settings_file",
             Self::NoHome => "no_home",
         }
     }
@@ -441,6 +458,15 @@ impl Fault for SettingsError {
                 |key| Some(format!("did you mean `{key}`?")),
             ),
             Self::NoHome => Some("set COHO_HOME and COHO_CONFIG".into()),
+            Self::NoFile { .. } => Some(
+                "check the spelling of the path, or make the file first; without --config the usual \
+                 one is made where there is none"
+                    .into(),
+            ),
+            Self::Range { key, .. } => Some(format!(
+                "change it in the settings file, or in {}",
+                variable_of_key(key)
+            )),
             Self::Value { .. } | Self::File { .. } => None,
         }
     }
@@ -459,7 +485,8 @@ const OTHER_VARIABLES: &[&str] = &[
 /// Where things lie, by flags, environment and platform.
 ///
 /// # Errors
-/// [`SettingsError::NoHome`].
+/// [`SettingsError::NoHome`]; [`SettingsError::NoFile`] where `config` is not there: with a slip in its
+/// name, what it forbids would be allowed.
 pub fn places(config: Option<PathBuf>) -> Result<Places, SettingsError> {
     let named = |name: &str| {
         std::env::var_os(name)
@@ -474,12 +501,16 @@ pub fn places(config: Option<PathBuf>) -> Result<Places, SettingsError> {
     let or = |found: Option<PathBuf>, other: Result<PathBuf, SettingsError>| {
         found.map_or(other, Ok).map(absolute)
     };
+    let usual = folder(|p| p.config_dir()).map(|f| f.join("config.toml"));
+    if let Some(path) = config.clone().map(absolute)
+        && !path.exists()
+        && usual.as_ref().ok() != Some(&path)
+    {
+        return Err(SettingsError::NoFile { path });
+    }
     Ok(Places {
         home: or(named("COHO_HOME"), folder(|p| p.data_dir()))?,
-        config: or(
-            config.or_else(|| named("COHO_CONFIG")),
-            folder(|p| p.config_dir()).map(|f| f.join("config.toml")),
-        )?,
+        config: or(config.or_else(|| named("COHO_CONFIG")), usual)?,
         models: or(
             named("COHO_MODELS"),
             folder(|p| p.cache_dir()).map(|f| f.join("models")),
@@ -522,14 +553,55 @@ pub fn resolve(config: &Path, flags: &[(&str, String)]) -> Result<Settings, Sett
         }
     }
     for (key, value) in flags {
-        settings = with(
-            settings,
-            &format!("--{}", key.replace('.', "-")),
-            key,
-            value,
-        )?;
+        // Flags are called as their settings are, without the section.
+        let name = key.rsplit('.').next().unwrap_or(key).replace('_', "-");
+        settings = with(settings, &format!("--{name}"), key, value)?;
     }
+    check_ranges(&settings)?;
     Ok(settings)
+}
+
+/// Refuses numbers that nobody can mean. A limit that is no number would limit nothing.
+fn check_ranges(settings: &Settings) -> Result<(), SettingsError> {
+    let Settings {
+        search,
+        answer,
+        chunks,
+        remote,
+        writeback,
+        ..
+    } = settings;
+    let weight = search.dense_weight;
+    let mut cases = vec![
+        (
+            "search.dense_weight",
+            weight.to_string(),
+            (0.0..=1.0).contains(&weight),
+            "from 0 to 1",
+        ),
+        (
+            "chunks.min_tokens",
+            chunks.min_tokens.to_string(),
+            chunks.min_tokens <= chunks.max_tokens,
+            "at most `chunks.max_tokens`",
+        ),
+    ];
+    for (key, value) in [("search.k", search.k), ("answer.k", answer.k)] {
+        cases.push((key, value.to_string(), value > 0, "1 or more"));
+    }
+    for (key, value) in [
+        ("remote.money_per_day", remote.money_per_day),
+        ("remote.price_read", remote.price_read),
+        ("remote.price_written", remote.price_written),
+        ("answer.price_per_million", answer.price_per_million),
+        ("writeback.day_joules", writeback.day_joules),
+    ] {
+        cases.push((key, value.to_string(), value >= 0.0, "0 or more"));
+    }
+    match cases.into_iter().find(|(_, _, fits, _)| !fits) {
+        Some((key, value, _, wanted)) => Err(SettingsError::Range { key, value, wanted }),
+        None => Ok(()),
+    }
 }
 
 /// The settings in the text of a file called `origin`.
@@ -618,13 +690,24 @@ fn check_keys(origin: &str, table: &Table) -> Result<(), SettingsError> {
 }
 
 fn parse(origin: &str, table: &Table) -> Result<Settings, SettingsError> {
+    let mut table = table.clone();
+    name_no_host(&mut table);
     table
-        .clone()
         .try_into()
         .map_err(|error: toml::de::Error| SettingsError::Value {
             origin: origin.to_owned(),
             reason: error.to_string().trim().replace('\n', " "),
         })
+}
+
+/// `localhost:7621`, which people write, as the address that they mean.
+fn name_no_host(table: &mut Table) {
+    let serve = table.get_mut("serve").and_then(Value::as_table_mut);
+    if let Some(Value::String(listen)) = serve.and_then(|serve| serve.get_mut("listen"))
+        && let Some(port) = listen.strip_prefix("localhost:")
+    {
+        *listen = format!("127.0.0.1:{port}");
+    }
 }
 
 fn with(
@@ -773,6 +856,8 @@ mod tests {
         assert_eq!(set("answer.k", "7").unwrap().answer.k, 7);
         let listen = set("serve.listen", "127.0.0.1:9").unwrap().serve.listen;
         assert_eq!(listen.port(), 9);
+        let listen = set("serve.listen", "localhost:9").unwrap().serve.listen;
+        assert_eq!(listen, SocketAddr::from(([127, 0, 0, 1], 9)));
         let hosts = set("serve.allowed_hosts", "a.local, b.local").unwrap();
         assert_eq!(hosts.serve.allowed_hosts, ["a.local", "b.local"]);
         assert!(set("answer.k", "many").is_err());
@@ -788,6 +873,34 @@ mod tests {
             key_of_variable("COHO_ANSWER_MAX_TOKENS").as_deref(),
             Some("answer.max_tokens")
         );
+    }
+
+    #[test]
+    fn what_nobody_can_mean_is_refused() {
+        let check = |text: &str, key: Option<&str>| {
+            let outcome = check_ranges(&of_file(text).unwrap());
+            let said = outcome.err().map(|error| error.to_string());
+            let names = said
+                .as_deref()
+                .map(|said| key.is_some_and(|k| said.contains(k)));
+            assert_eq!(names, key.map(|_| true), "{text}: {said:?}");
+        };
+        check("", None);
+        check("[search]\ndense_weight = 1.0", None);
+        check("[search]\ndense_weight = 1.5", Some("search.dense_weight"));
+        check("[search]\ndense_weight = nan", Some("search.dense_weight"));
+        check("[search]\nk = 0", Some("search.k"));
+        check("[answer]\nk = 0", Some("answer.k"));
+        check(
+            "[chunks]\nmax_tokens = 100\nmin_tokens = 101",
+            Some("chunks.max_tokens"),
+        );
+        check("[remote]\nmoney_per_day = 0.0", None);
+        check(
+            "[remote]\nmoney_per_day = nan",
+            Some("remote.money_per_day"),
+        );
+        check("[remote]\nprice_read = -1.0", Some("remote.price_read"));
     }
 
     #[test]

@@ -264,7 +264,8 @@ fn home_of(places: &Places, set: &EvaluationSet) -> PathBuf {
     places.home.join("eval").join(file_name(&set.name))
 }
 
-fn file_name(set: &str) -> String {
+/// The name of a set's folder.
+pub(super) fn file_name(set: &str) -> String {
     set.replace('/', "-")
 }
 

@@ -311,11 +311,8 @@ impl App {
     }
 
     /// What the language model has read of units that are not in use any more goes from the disk.
-    fn drop_states(&self) -> Result<(), Failure> {
-        let Some(generator) = &self.generator else {
-            return Ok(());
-        };
-        writeback::drop_states(&self.store, generator)?;
+    pub(super) fn drop_states(&self) -> Result<(), Failure> {
+        writeback::drop_states(&self.store)?;
         Ok(())
     }
 
@@ -472,12 +469,11 @@ fn waiting(store: &Store, set: &Writeback) -> Result<bool, StoreError> {
     store.ledger().read(|snapshot| {
         let spent = snapshot.spent(now_ms())?;
         #[expect(clippy::cast_precision_loss, reason = "seconds of a day")]
-        let over = spent.seconds >= set.day_s as f64
-            || spent.joules >= set.day_joules
-            || spent.units >= set.day_units;
+        let over = spent.seconds >= set.day_s as f64 || spent.joules >= set.day_joules;
         if over {
             return Ok(false);
         }
+        let full = spent.units >= set.day_units;
         if snapshot
             .batches(1)?
             .iter()
@@ -493,6 +489,9 @@ fn waiting(store: &Store, set: &Writeback) -> Result<bool, StoreError> {
         }
         if writeback::is_to_compare(snapshot)? {
             return Ok(true);
+        }
+        if full {
+            return Ok(false);
         }
         let stale = snapshot.units(Some(State::Stale), 1)?;
         Ok(!stale.is_empty() || !snapshot.unconsidered(0, 1)?.is_empty())

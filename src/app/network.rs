@@ -92,8 +92,8 @@ pub(super) fn of(settings: &Settings, left: LeftSum) -> Network {
     }
 }
 
-/// How far away an address is.
-pub(super) fn distance(url: &str) -> Level {
+/// How far away an address is, by its name alone.
+pub fn distance(url: &str) -> Level {
     distance_of(host_of(url))
 }
 
@@ -109,9 +109,53 @@ pub fn encrypted_where_far(setting: &str, url: &str) -> Result<(), BadRequest> {
     }
     Err(BadRequest::new(
         "remote_not_encrypted",
-        format!("{url} is far away, and not encrypted"),
+        format!("`{setting}`: {url} is far away, and not encrypted"),
         format!("give `{setting}` an address that begins with https://"),
     ))
+}
+
+/// Refuses a speech server that is not on this machine or in its network.
+///
+/// # Errors
+/// [`BadRequest`].
+pub fn near_for_speech(url: &str) -> Result<(), BadRequest> {
+    if url.is_empty() || distance(url) < Level::Hybrid {
+        return Ok(());
+    }
+    Err(BadRequest::new(
+        "speech_too_far",
+        format!("`speech.url`: {url} is not on this machine or in its network"),
+        "set `speech.url` to a server of your own, or to nothing",
+    ))
+}
+
+/// Refuses addresses in the settings that nothing may be sent to, before anything is.
+///
+/// # Errors
+/// [`BadRequest`] that names the setting.
+pub fn check_addresses(settings: &Settings) -> Result<(), BadRequest> {
+    let (model, remote) = (&settings.models.server.url, &settings.remote.url);
+    let speech = &settings.speech.url;
+    for (setting, url) in [
+        ("models.server.url", model),
+        ("remote.url", remote),
+        ("speech.url", speech),
+    ] {
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+        let known = scheme.is_some_and(|scheme| {
+            ["http", "https"]
+                .iter()
+                .any(|known| scheme.eq_ignore_ascii_case(known))
+        });
+        if !known && !url.is_empty() {
+            let what = format!("`{setting}`: {url} is not the address of a server");
+            let hint = "begin it with https://, or with http:// for a machine nearby";
+            return Err(BadRequest::new("bad_setting", what, hint));
+        }
+    }
+    encrypted_where_far("models.server.url", model)?;
+    encrypted_where_far("remote.url", remote)?;
+    near_for_speech(speech)
 }
 
 /// Tokens, and what they would have cost elsewhere.

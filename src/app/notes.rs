@@ -13,6 +13,7 @@ use crate::domain::source::{DocumentId, SourceId};
 use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::store::StoreError;
 use crate::store::ledger::Source;
+use crate::umask;
 
 /// The folder of a source in which they are put.
 const FOLDER: &str = "remembered";
@@ -172,6 +173,7 @@ fn write_new(root: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, Failure> 
         move |source| StoreError::io(&path, source)
     };
     match fs::create_dir(&folder) {
+        Ok(()) => umask::give_former(&folder),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let (path, reason) = (root.to_owned(), "it is not there".to_owned());
             return Err(FolderAway { path, reason }.into());
@@ -179,7 +181,7 @@ fn write_new(root: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, Failure> 
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             return Err(io(&folder)(error).into());
         }
-        _ => {}
+        Err(_) => {}
     }
     // A link in its place would lead the note somewhere else.
     let real = folder.canonicalize().map_err(io(&folder))?;
@@ -200,6 +202,7 @@ fn write_new(root: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, Failure> 
                     let _ = fs::remove_file(&path);
                     return Err(io(&path)(error).into());
                 }
+                umask::give_former(&path);
                 return Ok(path);
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}

@@ -200,7 +200,7 @@ impl App {
             .into());
         }
         // Nothing is entered as sent, or counted, that cannot leave.
-        if airgap::is_closed() {
+        if airgap::is_closed() || self.settings.serve.air_gap {
             return Err(BadRequest::new(
                 "air_gap",
                 format!(

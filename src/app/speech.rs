@@ -58,14 +58,7 @@ impl Speaker {
     /// # Errors
     /// [`BadRequest`] where nothing is set that could speak, or it is too far away.
     pub fn new(settings: &Speech) -> Result<Self, Failure> {
-        if !settings.url.is_empty() && network::distance(&settings.url) == Level::Hybrid {
-            return Err(BadRequest::new(
-                "speech_too_far",
-                format!("{} is not on this machine or in its network", settings.url),
-                "set `speech.url` to a server of your own, or to nothing",
-            )
-            .into());
-        }
+        network::near_for_speech(&settings.url)?;
         let command = if settings.url.is_empty() {
             &settings.command
         } else {

@@ -18,6 +18,8 @@ use crate::store::{Access, Store, StoreError, VectorSpace, backup, ledger};
 /// `coho verify`: exit code 1 when something differs.
 pub(super) fn run_verify(session: Session, repair: bool) -> Result<ExitCode, Failure> {
     let json = session.json;
+    let home = session.places.home.clone();
+    let before = recovery(&home);
     let verdict = if repair {
         repaired(session)?
     } else {
@@ -27,8 +29,23 @@ pub(super) fn run_verify(session: Session, repair: bool) -> Result<ExitCode, Fai
         show::json(&verdict);
     } else {
         show::verdict(&verdict);
+        // Of this repair; `coho status` tells of earlier ones.
+        if let Some(said) = recovery(&home).filter(|_| repair)
+            && before.as_ref() != Some(&said)
+        {
+            show::recovery(&said);
+        }
     }
     Ok(ExitCode::from(u8::from(!verdict.ok)))
+}
+
+/// What was lost when a damaged ledger was replaced by its copy, where that ever was and can be read.
+fn recovery(home: &Path) -> Option<String> {
+    let store = Store::open(home, Access::Read).ok()?;
+    let said = store
+        .ledger()
+        .read(|snapshot| snapshot.memo(backup::RECOVERY));
+    said.ok().flatten()
 }
 
 /// Looks without changing anything. A service may be at work, so a difference counts only when it
@@ -133,7 +150,14 @@ pub(super) fn run_backup(session: Session, target: &Path) -> Result<ExitCode, Fa
     let json = session.json;
     let app = session.open(Access::Read)?;
     let space = app.spaces.current();
-    let description = backup::write(&app.store, &space.indexes, target, now_ms())?;
+    let written = backup::write(&app.store, &space.indexes, target, now_ms());
+    let description = written.map_err(|error| match error {
+        // Not the data folder, but the place that was chosen for the archive.
+        StoreError::Io { path, source } if !path.starts_with(app.store.home()) => {
+            unusable(target, source)
+        }
+        other => other.into(),
+    })?;
     if json {
         show::json(&description);
     } else {
@@ -147,11 +171,30 @@ pub(super) fn run_backup(session: Session, target: &Path) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
+/// Why a file that was named on the command line cannot be used. Where that is by its name or its
+/// place, who named it can mend it.
+fn unusable(path: &Path, source: std::io::Error) -> Failure {
+    use std::io::ErrorKind::{
+        IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem,
+    };
+    let hint = match source.kind() {
+        NotFound | NotADirectory => "check the spelling of the path, and that its folder is there",
+        IsADirectory => "give the name of a file",
+        PermissionDenied | ReadOnlyFilesystem => "get permission for it, or choose another place",
+        _ => return StoreError::io(path, source).into(),
+    };
+    let what = format!("cannot use {}: {source}", path.display());
+    BadRequest::new("bad_path", what, hint).into()
+}
+
 /// `coho restore`: an archive into an empty data folder.
 pub(super) fn run_restore(session: Session, archive: &Path) -> Result<ExitCode, Failure> {
     let json = session.json;
+    std::fs::File::open(archive).map_err(|source| unusable(archive, source))?;
     let description = backup::restore(&session.places.home, archive)?;
     let app = session.open(Access::Write)?;
+    // The archive holds no index of words: it is made of the ledger.
+    app.store.heal_terms(&app.spaces.current().indexes)?;
     let sources = app.sources()?;
     let missing: Vec<&PathBuf> = sources
         .iter()
@@ -165,6 +208,15 @@ pub(super) fn run_restore(session: Session, archive: &Path) -> Result<ExitCode, 
             "restored {} documents and {} chunks",
             description.documents,
             description.chunks
+        );
+    }
+    let tokens = app.tokens()?.tokens;
+    if !tokens.is_empty() {
+        let names: Vec<&str> = tokens.iter().map(|grant| grant.name.as_str()).collect();
+        eprintln!(
+            "with it came tokens that open this knowledge base again: {}; `coho token revoke` takes \
+             one back",
+            names.join(", ")
         );
     }
     for path in missing {
@@ -194,6 +246,7 @@ pub(super) fn forget(
         _ => Erase::All,
     };
     let erased = app.forget(&what)?;
+    let copied = app.places.home.join("eval").is_dir();
     if json {
         show::json(&erased);
     } else {
@@ -202,6 +255,11 @@ pub(super) fn forget(
             erased.answers,
             erased.units
         );
+        if copied {
+            eprintln!(
+                "what `coho eval run` copied of notes and questions goes by `coho eval remove`"
+            );
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -276,7 +334,7 @@ pub(super) fn export(
             .into());
         }
         Some(path) => {
-            let file = std::fs::File::create(path).map_err(|source| io(path, source))?;
+            let file = std::fs::File::create(path).map_err(|source| unusable(path, source))?;
             Box::new(std::io::BufWriter::new(file))
         }
     };

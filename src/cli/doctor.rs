@@ -11,7 +11,8 @@ use crate::engine::generate::Generator;
 use crate::engine::install::Models;
 use crate::engine::onnx::OnnxEmbedder;
 use crate::error::{Failure, Fault};
-use crate::store::{create_private_folder, ledger::Ledger};
+use crate::store::backup::RECOVERY;
+use crate::store::{create_private_folder, is_open_to_others, ledger::Ledger};
 
 impl Check {
     fn of<F: Fault>(name: &'static str, outcome: Result<String, F>) -> Self {
@@ -44,6 +45,7 @@ impl Check {
 pub(super) fn run(session: &Session) -> ExitCode {
     let models = Models::at(&session.places.models);
     let mut checks = vec![data_folder(session), ledger(session)];
+    checks.extend(recovery(session));
     checks.push(Check::of(
         "ONNX Runtime",
         models.runtime().map(|path| path.display().to_string()),
@@ -74,6 +76,7 @@ pub(super) fn run(session: &Session) -> ExitCode {
 
 fn data_folder(session: &Session) -> Check {
     let home = &session.places.home;
+    let was_open = is_open_to_others(home);
     let outcome = create_private_folder(home);
     if outcome.is_err() {
         return Check::of("data folder", outcome.map(|()| String::new()));
@@ -82,6 +85,15 @@ fn data_folder(session: &Session) -> Check {
     let writable = std::fs::write(&probe, b"x").and_then(|()| std::fs::remove_file(&probe));
     let shown = home.display();
     match writable {
+        Ok(()) if is_open_to_others(home) => {
+            let detail = format!("others can read your notes in {shown}");
+            let hint = format!("`chmod 700 '{shown}'`, as its owner");
+            Check::new("data folder", false, detail, &hint)
+        }
+        Ok(()) if was_open => {
+            let detail = format!("{shown}; others could read it until now");
+            Check::new("data folder", true, detail, "")
+        }
         Ok(()) => Check::new("data folder", true, shown.to_string(), ""),
         Err(error) => {
             let detail = format!("{shown} cannot be written: {error}");
@@ -106,6 +118,14 @@ fn ledger(session: &Session) -> Check {
         "ledger",
         counted.map(|c| format!("{} documents", c.documents)),
     )
+}
+
+/// What was lost when a damaged ledger was replaced by its copy. Nothing is left to mend.
+fn recovery(session: &Session) -> Option<Check> {
+    let path = session.places.home.join("ledger.sqlite");
+    let ledger = path.exists().then(|| Ledger::open(&path))?.ok()?;
+    let said = ledger.read(|s| s.memo(RECOVERY)).ok()??;
+    Some(Check::new("recovery", true, said, ""))
 }
 
 fn embedder(session: &Session, models: &Models) -> Result<String, crate::engine::EngineError> {

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
-use clap::{Subcommand, ValueEnum};
+use clap::{ArgGroup, Subcommand, ValueEnum};
 
 use super::experiments::{self, Chosen};
 use super::{Session, output, report, show};
 use crate::app::App;
 use crate::app::evaluation::{self, Run};
+use crate::app::leftovers;
 use crate::error::{BadRequest, Failure};
 use crate::flow::evaluate::answers::Method;
 use crate::flow::evaluate::import::{self, Format};
@@ -53,6 +54,16 @@ pub(super) enum Action {
         /// Further folders of results
         #[arg(long, value_name = "FOLDER")]
         results: Vec<PathBuf>,
+    },
+    /// Remove what evaluations left on this machine: copies of a set's documents, runs and results
+    #[command(group = ArgGroup::new("what").required(true))]
+    Remove {
+        /// The set, by its name or its folder
+        #[arg(group = "what")]
+        set: Option<String>,
+        /// Of all sets
+        #[arg(long, group = "what")]
+        all: bool,
     },
     /// Make a set of a file as its makers publish it
     Import {
@@ -162,6 +173,7 @@ pub(super) fn run(session: &Session, action: Action) -> Result<ExitCode, Failure
         Action::Report { run, html } => show_report(session, run, html.as_deref()),
         Action::Compare { a, b } => compare(session, &a, &b),
         Action::Track { suite, results } => track(session, &suite, &results),
+        Action::Remove { set, .. } => remove(session, set.as_deref()),
         Action::Import { format, file, out } => {
             let imported = import::import(format, &file, &out)?;
             if session.json {
@@ -360,6 +372,19 @@ fn show_report(
         if let Some(path) = html {
             eprintln!("written to {}", path.display());
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn remove(session: &Session, set: Option<&str>) -> Result<ExitCode, Failure> {
+    let cleared = leftovers::remove(&session.places, set)?;
+    if session.json {
+        show::json(&cleared);
+    } else {
+        for folder in &cleared.folders {
+            out!("removed {}", folder.display());
+        }
+        out!("removed {} runs with their results", cleared.runs.len());
     }
     Ok(ExitCode::SUCCESS)
 }

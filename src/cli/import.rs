@@ -7,6 +7,7 @@ use super::{Session, show};
 use crate::error::Failure;
 use crate::import::{self, What};
 use crate::store::Access;
+use crate::umask;
 
 pub(super) fn run(
     session: Session,
@@ -14,7 +15,8 @@ pub(super) fn run(
     path: &Path,
     into: &Path,
 ) -> Result<ExitCode, Failure> {
-    let report = import::import(what, path, into)?;
+    // The folder is the user's, and so is what others may do there.
+    let report = umask::with_former(|| import::import(what, path, into))?;
     let json = session.json;
     if json {
         show::json(&report);

@@ -7,6 +7,10 @@ use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
+use super::Session;
+use crate::error::{BadRequest, Failure};
+use crate::store::{Access, Store};
+
 /// Programs that speak MCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Client {
@@ -30,7 +34,24 @@ pub(super) enum Client {
     Generic,
 }
 
-pub(super) fn print(client: Client, token: Option<&str>) -> ExitCode {
+/// Prints the settings; refuses the name of a token that there is not, as the program would be.
+pub(super) fn print(
+    session: &Session,
+    client: Client,
+    token: Option<&str>,
+) -> Result<ExitCode, Failure> {
+    if let Some(name) = token {
+        let store = Store::open(&session.places.home, Access::Read)?;
+        let tokens = store.ledger().read(|snapshot| snapshot.tokens())?;
+        if !tokens.iter().any(|grant| grant.name == name) {
+            return Err(BadRequest::new(
+                "no_such_token",
+                format!("there is no token `{name}`"),
+                "`coho token list` shows them; `coho token add` makes one",
+            )
+            .into());
+        }
+    }
     let program = std::env::current_exe().unwrap_or_else(|_| "coho".into());
     let program = program.display().to_string();
     let mut arguments = vec!["mcp".to_owned()];
@@ -44,7 +65,7 @@ pub(super) fn print(client: Client, token: Option<&str>) -> ExitCode {
     let (settings, place) = settings(client, &program, &arguments, &environment);
     out!("{settings}");
     eprintln!("{place}");
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
 }
 
 fn settings(

@@ -163,6 +163,12 @@ impl Remote {
         self.call("GET", "/healthz", None).is_ok()
     }
 
+    /// Does the system keep it from reaching other machines?
+    pub(super) fn is_behind_gap(&self) -> Result<bool, Failure> {
+        let status = self.call("GET", "/v1/status", None)?;
+        Ok(status["network"]["enforced"].as_bool().unwrap_or(false))
+    }
+
     /// Hands an MCP message over; returns what comes back, and an error where that is nothing that
     /// the protocol knows.
     pub(super) fn mcp(&self, message: &str, id: &Value, version: Option<&str>) -> Vec<Value> {

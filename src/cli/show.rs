@@ -1,5 +1,6 @@
 //! How things look in a terminal: tables, bars, citations, errors.
 
+use std::borrow::Cow;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,9 +9,12 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
+use super::harmless;
 use super::output::{Failed, FailedError};
 use crate::app::outside::Left;
 use crate::app::{Problems, SourceStatus, Status};
+use crate::domain::excerpt::excerpt;
+use crate::domain::query;
 use crate::domain::source::Kind;
 use crate::engine::GeneratorHandle;
 use crate::engine::install::Step;
@@ -22,13 +26,31 @@ use crate::flow::evaluate::tune::Trial;
 use crate::flow::ingest::{Progress, Report};
 use crate::flow::search::{Explanation, Found, QueryExplanation};
 use crate::flow::verify::Verdict;
+use crate::store::ledger::Source;
 
 /// Prints one JSON document.
 pub(super) fn json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => out!("{text}"),
+        // What JSON lets stand and a terminal acts upon.
+        Ok(text) => out!("{}", escaped(&text)),
         Err(error) => tracing::error!(%error, "a result could not be printed"),
     }
+}
+
+fn escaped(json: &str) -> Cow<'_, str> {
+    let acts = |c: char| matches!(c, '\u{7f}'..='\u{9f}');
+    if !json.contains(acts) {
+        return Cow::Borrowed(json);
+    }
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if acts(c) {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    Cow::Owned(escaped)
 }
 
 /// Prints an error with its causes and hint.
@@ -44,9 +66,9 @@ pub(super) fn failure(failure: &Failure, as_json: bool) {
             },
         });
     }
-    eprintln!("error: {failure}");
+    eprintln!("error: {}", harmless(&failure.to_string()));
     for cause in failure.causes() {
-        eprintln!("  because: {cause}");
+        eprintln!("  because: {}", harmless(&cause));
     }
     if let Some(hint) = hint {
         eprintln!("\nhint: {hint}");
@@ -57,10 +79,10 @@ pub(super) fn failure(failure: &Failure, as_json: bool) {
 pub(super) fn short(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let below = here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
-    below
-        .unwrap_or_else(|| path.to_owned())
-        .display()
-        .to_string()
+    let shown = below.unwrap_or_else(|| path.to_owned());
+    // A name may hold the end of a line, too.
+    let shown = shown.display().to_string();
+    shown.replace(char::is_control, "\u{fffd}")
 }
 
 fn place(path: &Path, lines: Option<(u32, u32)>, page: Option<u32>) -> String {
@@ -76,8 +98,13 @@ fn place(path: &Path, lines: Option<(u32, u32)>, page: Option<u32>) -> String {
     }
 }
 
+/// Characters of a hit that are shown.
+const EXCERPT_CHARS: usize = 160;
+
 /// Hits of a search.
 pub(super) fn hits(found: &Found) {
+    let asked = query::parse(&found.query, &jiff::Zoned::now());
+    let asked = asked.unwrap_or_else(|_| query::literal(&found.query));
     if found.hits.is_empty() {
         out!("nothing found");
     }
@@ -88,12 +115,14 @@ pub(super) fn hits(found: &Found) {
             hit.rank,
             hit.heading.as_deref().unwrap_or(&hit.title)
         );
-        let flat = hit.text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let mut start: String = flat.chars().take(160).collect();
-        if start.len() < flat.len() {
-            start.push('…');
+        let shown = excerpt(&hit.text, &asked, EXCERPT_CHARS);
+        match hit.lines {
+            // Where it begins, when that is not where the hit does.
+            Some((first, last)) if shown.line > 0 && first + shown.line <= last => {
+                out!("    {}: {}", first + shown.line, shown.text);
+            }
+            _ => out!("    {}", shown.text),
         }
-        out!("    {start}");
         let also = hit.folded.iter().map(|f| place_of(&f.path, f.lines));
         let also: Vec<String> = also.collect();
         if !also.is_empty() {
@@ -306,6 +335,7 @@ pub(super) fn sources(sources: &[SourceStatus]) {
             notes.push(reason.unwrap_or("not reachable").into());
         }
         let source = &status.source;
+        notes.extend(rules(source));
         out!(
             "{:>3}  {}  ({})",
             source.id,
@@ -313,6 +343,24 @@ pub(super) fn sources(sources: &[SourceStatus]) {
             notes.join(", ")
         );
     }
+}
+
+/// What was said of a source when it was added, where that is not the usual.
+fn rules(source: &Source) -> Vec<String> {
+    let flags = [
+        (source.never_leaves, "never leaves"),
+        (source.notes, "takes notes"),
+        (source.outside, "outside"),
+        (!source.writeback, "no writeback"),
+    ];
+    let said = flags.iter().filter(|(is_so, _)| *is_so);
+    let mut rules: Vec<String> = said.map(|(_, what)| (*what).to_owned()).collect();
+    for (word, globs) in [("only", &source.include), ("without", &source.exclude)] {
+        if !globs.is_empty() {
+            rules.push(format!("{word} {}", globs.join(" ")));
+        }
+    }
+    rules
 }
 
 /// What `coho status` shows.
@@ -373,6 +421,14 @@ pub(super) fn status(status: &Status) {
             status.problems
         );
     }
+    if let Some(said) = &status.recovery {
+        recovery(said);
+    }
+}
+
+/// What was lost when a damaged ledger was replaced by its copy.
+pub(super) fn recovery(said: &str) {
+    out!("recovered: {said}");
 }
 
 /// What left for the remote model, word by word.

@@ -90,9 +90,35 @@ fn said(grant: &Grant) -> String {
     let rights = rights.join(", ");
     match &grant.sources {
         None => format!("may {rights} in everything"),
+        Some(sources) if sources.is_empty() => {
+            format!("may {rights}, but sees no source")
+        }
         Some(sources) => {
             let sources: Vec<String> = sources.iter().map(ToString::to_string).collect();
             format!("may {rights} in source {}", sources.join(", "))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::source::SourceId;
+
+    #[test]
+    fn what_a_token_may_is_told() {
+        let check = |sources: Option<&[i64]>, expected: &str| {
+            let grant = Grant {
+                id: "1".into(),
+                name: "agent".into(),
+                rights: [Right::Read, Right::Ask].into(),
+                sources: sources.map(|ids| ids.iter().copied().map(SourceId).collect()),
+                added_ms: 0,
+            };
+            assert_eq!(said(&grant), expected);
+        };
+        check(None, "may read, ask in everything");
+        check(Some(&[1, 2]), "may read, ask in source 1, 2");
+        check(Some(&[]), "may read, ask, but sees no source");
     }
 }

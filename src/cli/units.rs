@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{ArgGroup, Subcommand};
 
 use super::{Session, Writing, open_for_writing, output, show, stop_on_interrupt};
+use crate::app::App;
 use crate::app::learning::{self, RunBody, Story};
 use crate::domain::unit::{State, Unit};
 use crate::error::Failure;
@@ -96,18 +97,7 @@ pub(super) fn run(session: Session, action: UnitsAction) -> Result<ExitCode, Fai
     let json = session.json;
     // Decisions are single transactions of the ledger: they need no lock, also beside a service.
     let app = session.open(Access::Read)?;
-    let decide = |ids: &[String], decision: Decision| -> Result<ExitCode, Failure> {
-        let decided = ids.iter().map(|id| app.decide(id, decision));
-        let units = decided.collect::<Result<Vec<Unit>, Failure>>()?;
-        if json {
-            show::json(&learning::Units { units });
-        } else {
-            for unit in units {
-                out!("{} is {}", unit.id, unit.state.as_str());
-            }
-        }
-        Ok(ExitCode::SUCCESS)
-    };
+    let decide = |ids: &[String], decision| decide(&app, json, ids, decision);
     match action {
         UnitsAction::List { state, limit } => {
             let units = app.units(state, limit)?;
@@ -172,6 +162,33 @@ pub(super) fn run(session: Session, action: UnitsAction) -> Result<ExitCode, Fai
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Decides about all of these units, or about none where one is not there.
+fn decide(app: &App, json: bool, ids: &[String], decision: Decision) -> Result<ExitCode, Failure> {
+    let found = ids.iter().map(|id| app.unit(id).map(|story| story.unit.id));
+    let found = found.collect::<Result<Vec<String>, Failure>>()?;
+    let mut units = Vec::new();
+    for id in &found {
+        match app.decide(id, decision) {
+            Ok(unit) => units.push(unit),
+            Err(failure) => {
+                // A state that does not allow it stops here; what was done before is done.
+                for unit in &units {
+                    eprintln!("{} is {}", unit.id, unit.state.as_str());
+                }
+                return Err(failure);
+            }
+        }
+    }
+    if json {
+        show::json(&learning::Units { units });
+    } else {
+        for unit in units {
+            out!("{} is {}", unit.id, unit.state.as_str());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list(units: &[Unit]) {
@@ -326,9 +343,11 @@ fn summary(report: &Report, explain: bool) {
         ""
     };
     out!(
-        "{} answers judged: {} units made, {} put in use, {} contested, {} retired, {} verified again{dry}",
+        "{} answers judged: {} units made, {} widened, {} put in use, {} contested, {} retired, \
+         {} verified again{dry}",
         report.considered.len(),
         report.made,
+        report.widened,
         report.promoted.len(),
         report.contested.len(),
         report.retired.len(),

@@ -191,7 +191,8 @@ struct Tile {
     page: Option<u32>,
 }
 
-/// Greedy packing of whole blocks; a block that does not fit alone is split.
+/// Greedy packing of whole blocks; a block that does not fit alone is split, its heading goes with
+/// its first piece.
 fn tile(outline: &Outline, starts: TokenStarts<'_>, limits: Limits) -> Vec<Tile> {
     let end = outline.text.len();
     let room = limits
@@ -207,30 +208,49 @@ fn tile(outline: &Outline, starts: TokenStarts<'_>, limits: Limits) -> Vec<Tile>
         let next = outline.blocks.get(index + 1).map_or(end, |b| b.span.start);
         let span = begin..next;
         let heads = matches!(block.kind, BlockKind::Heading(_));
+        let mut leads: Option<Tile> = None;
         if let Some(tile) = open.take() {
             let used = starts.count(&tile.span);
             let fits = used + starts.count(&span) <= room && tile.page == block.page;
             let section = heads && !only_headings && used >= limits.min_tokens;
             if fits && !section {
                 open = Some(tile);
+            } else if only_headings && !heads && tile.page == block.page {
+                leads = Some(tile);
             } else {
                 tiles.push(tile);
             }
         }
         let above: Vec<String> = path.iter().map(|(_, text)| text.clone()).collect();
+        let long = starts.count(&span) > room;
+        // Headings alone are a passage only where what follows them is whole.
+        if !long {
+            tiles.extend(leads.take());
+        }
         if let BlockKind::Heading(level) = block.kind {
             path.retain(|(l, _)| *l < level);
+        }
+        // A paragraph above a line of dashes is a heading to Markdown, however long it is.
+        if let BlockKind::Heading(level) = block.kind
+            && !long
+        {
             let below: Vec<String> = path.iter().map(|(_, text)| text.clone()).collect();
             if let Some(text) = &block.heading {
                 path.push((level, text.clone()));
             }
             open_or_extend(&mut open, span, below, block.page, &mut only_headings, true);
-        } else if open.is_none() && starts.count(&span) > room {
-            for piece in split(&outline.text, span, block.kind, starts, room) {
+        } else if open.is_none() && long {
+            let (begin, mut heading) = match leads {
+                Some(tile) => (tile.span.start, tile.heading),
+                None => (span.start, above.clone()),
+            };
+            for span in split(&outline.text, begin..span.end, block.kind, starts, room) {
+                let heading = std::mem::replace(&mut heading, above.clone());
+                let page = block.page;
                 tiles.push(Tile {
-                    span: piece,
-                    heading: above.clone(),
-                    page: block.page,
+                    span,
+                    heading,
+                    page,
                 });
             }
         } else {
@@ -462,6 +482,34 @@ mod tests {
         assert_eq!(found[0].heading, Vec::<String>::new());
         assert_eq!(found[1].lines, (3, 4));
         assert_eq!(found[1].heading, ["A"]);
+        check_laws(&outline, LIMITS);
+    }
+
+    #[test]
+    fn a_heading_goes_with_the_first_piece_of_what_is_cut() {
+        let long = "one two three four five six seven eight nine ten eleven twelve";
+        let text = format!("# A\n## B\n{long}\n");
+        let head = |span: Range<usize>, level, name: &str| Block {
+            span,
+            kind: BlockKind::Heading(level),
+            heading: Some(name.into()),
+            page: None,
+        };
+        let prose = Block {
+            span: 9..text.len(),
+            kind: BlockKind::Prose,
+            heading: None,
+            page: None,
+        };
+        let outline = Outline {
+            blocks: vec![head(0..4, 1, "A"), head(4..9, 2, "B"), prose],
+            text,
+        };
+        let found = passages(&outline);
+        assert_eq!(found[0].text, "# A\n## B\none two three four");
+        assert_eq!(found[0].heading, Vec::<String>::new());
+        assert!(found[1].text.starts_with("five six"));
+        assert_eq!(found[1].heading, ["A", "B"]);
         check_laws(&outline, LIMITS);
     }
 

@@ -68,7 +68,35 @@ pub(super) fn denies(word: &str) -> bool {
 pub fn is_denied(question: &str, sentence: &str) -> bool {
     let mut words = content_words(question);
     words.retain(|word| !denies(word));
-    oppose(question, sentence, &words)
+    let briefly = !is_denial(question) && denies_briefly(question, sentence);
+    oppose(question, sentence, &words) || briefly
+}
+
+/// Does a piece of a sentence deny what a question asks and say nothing else: "but the window is
+/// not", "never --force"?
+pub(super) fn denies_briefly(question: &str, sentence: &str) -> bool {
+    let words = content_words(question);
+    let pieces = pieces(sentence);
+    pieces
+        .iter()
+        .any(|piece| piece.denies && piece.is_within(&words))
+}
+
+/// The clauses of a text, in order, each with what leans on it: what is listed, what is excepted,
+/// and what goes on with a pronoun. Another subject with a verb of its own begins another clause.
+pub(super) fn clauses(text: &str) -> Vec<String> {
+    let mut found: Vec<(String, Vec<String>)> = Vec::new();
+    for piece in cut(text) {
+        match found.last_mut() {
+            Some((clause, words)) if !piece.begins_anew(&clause[..], &words[..]) => {
+                clause.push_str(&piece.mark);
+                clause.push_str(&piece.written);
+                words.extend(piece.words);
+            }
+            _ => found.push((piece.written, piece.words)),
+        }
+    }
+    found.into_iter().map(|(clause, _)| clause).collect()
 }
 
 /// Do a claim and a sentence deny each other, as far as `wanted` goes, words of the claim that the
@@ -110,6 +138,10 @@ pub(super) fn oppose(claim: &str, sentence: &str, wanted: &[String]) -> bool {
 /// A part of a sentence that is denied or not.
 #[derive(Debug)]
 struct Piece {
+    /// It, as it is written.
+    written: String,
+    /// What stands between the piece before and it.
+    mark: String,
     /// Its content words.
     words: Vec<String>,
     /// All its words, lower case.
@@ -158,6 +190,74 @@ impl Piece {
             .is_some_and(|w| list.contains(&w.as_str()))
     }
 
+    /// Does it except something from what the piece before says: "every day but Wednesday"?
+    fn excepts(&self, before: Option<&Self>) -> bool {
+        const ALL: [&str; 16] = [
+            "every",
+            "everyone",
+            "everybody",
+            "everything",
+            "all",
+            "any",
+            "anyone",
+            "always",
+            "jeder",
+            "jeden",
+            "jede",
+            "jedes",
+            "alle",
+            "allen",
+            "alles",
+            "immer",
+        ];
+        let of_all = before.is_some_and(|before| {
+            let mut last = before.all.iter().rev().take(3);
+            last.any(|word| ALL.contains(&word.as_str()))
+        });
+        let opens = |words: &[&str]| words.iter().zip(&self.all).all(|(a, b)| a == b);
+        let but = opens(&["but"]) && !self.mark.contains(',') || opens(&["bis", "auf"]);
+        // "Nobody except Paula": that denies Paula nothing.
+        let denied = before.is_some_and(|before| before.denies_itself);
+        !denied && !self.all.is_empty() && (self.opens_with(&EXCEPTIONS) || of_all && but)
+    }
+
+    /// Does another clause begin with it, behind one of these words?
+    fn begins_anew(&self, clause: &str, words: &[String]) -> bool {
+        if self.opens_with(&EXCEPTIONS) || self.opens_with(&PRONOUNS) {
+            return false;
+        }
+        if self.mark.contains([';', '!', '?']) {
+            return true;
+        }
+        let contrasts = self.opens_with(&CONTRASTS);
+        // "On the third day, the boiler was repaired" is one clause.
+        let opening = clause.unicode_words().next().unwrap_or("").to_lowercase();
+        let opening = opening.as_str();
+        let sets_scene = BEFORE_NOUNS.contains(&opening) || CONJUNCTIONS.contains(&opening);
+        if self.link == Link::Comma && sets_scene {
+            return false;
+        }
+        if self.link == Link::That || self.link == Link::Apart && !contrasts {
+            return false;
+        }
+        let linking = |word: &str| {
+            let word = word.to_lowercase();
+            [&AND[..], &CONTRASTS[..]].concat().contains(&word.as_str())
+        };
+        let mut own = self.written.unicode_words().skip_while(|w| linking(w));
+        let (first, second) = (own.next().unwrap_or(""), own.next().unwrap_or(""));
+        let subject = self.has_verb() && OPENERS.contains(&first.to_lowercase().as_str());
+        // "Anna and Ben sing" is one clause, "Anna sings and Ben paints" is two.
+        let is_small = |word: &str| word.starts_with(char::is_lowercase);
+        let mut said = clause.unicode_words().skip(1);
+        let says = said.any(|word| is_small(word) && !content_words(word).is_empty());
+        let named = first.starts_with(char::is_uppercase) && is_small(second);
+        let worded = |word: &&String| word.starts_with(char::is_alphabetic);
+        let mut own_words = self.words.iter().filter(worded);
+        let repeats = own_words.any(|own| words.iter().any(|word| same_word(own, word)));
+        subject || repeats || named && (says || contrasts)
+    }
+
     /// Does it have a verb, as far as that can be seen?
     fn has_verb(&self) -> bool {
         let verb = |word: &String| {
@@ -174,12 +274,69 @@ const BEFORE_NOUNS: [&str; 12] = [
     "of", "in", "on", "at", "for", "with", "from", "to", "by", "like", "than", "as",
 ];
 
+/// Words that except what stands behind them.
+const EXCEPTIONS: [&str; 7] = [
+    "except",
+    "excepting",
+    "excluding",
+    "außer",
+    "ausser",
+    "sauf",
+    "excepto",
+];
+
+/// Words behind which something else is said of another.
+const CONTRASTS: [&str; 13] = [
+    "but", "while", "whereas", "however", "aber", "sondern", "während", "doch", "pero", "sino",
+    "mientras", "mais", "tandis",
+];
+
 /// Words with which another clause begins.
-const CONJUNCTIONS: [&str; 37] = [
-    "but", "while", "whereas", "although", "though", "because", "until", "unless", "which", "who",
-    "whom", "whose", "where", "when", "after", "before", "however", "without", "aber", "sondern",
-    "während", "obwohl", "weil", "doch", "bis", "wenn", "nachdem", "bevor", "ohne", "pero", "sino",
-    "aunque", "mientras", "mais", "tandis", "sans", "quoique",
+const CONJUNCTIONS: [&str; 44] = [
+    "except",
+    "excepting",
+    "excluding",
+    "außer",
+    "ausser",
+    "sauf",
+    "excepto",
+    "but",
+    "while",
+    "whereas",
+    "although",
+    "though",
+    "because",
+    "until",
+    "unless",
+    "which",
+    "who",
+    "whom",
+    "whose",
+    "where",
+    "when",
+    "after",
+    "before",
+    "however",
+    "without",
+    "aber",
+    "sondern",
+    "während",
+    "obwohl",
+    "weil",
+    "doch",
+    "bis",
+    "wenn",
+    "nachdem",
+    "bevor",
+    "ohne",
+    "pero",
+    "sino",
+    "aunque",
+    "mientras",
+    "mais",
+    "tandis",
+    "sans",
+    "quoique",
 ];
 
 /// Words with which a clause goes on after a comma or an "and".
@@ -213,6 +370,10 @@ const NO_DENIALS: [(&str, &str); 8] = [
 /// Pieces of a text, in order, each with whether it is denied.
 fn pieces(text: &str) -> Vec<Piece> {
     let mut pieces = cut(text);
+    for at in 0..pieces.len() {
+        let excepts = pieces[at].excepts(at.checked_sub(1).map(|before| &pieces[before]));
+        pieces[at].denies |= excepts;
+    }
     for at in 0..pieces.len() {
         // Forward: "no lock, bolt or chain", "not locked and bolted".
         let leans = match pieces[at].link {
@@ -272,7 +433,7 @@ const PRONOUNS: [&str; 12] = [
 fn cut(text: &str) -> Vec<Piece> {
     let text = text.replace('’', "'");
     let mut found: Vec<Piece> = Vec::new();
-    let mut begun: Option<(usize, Link)> = None;
+    let mut begun: Option<(usize, Link, &str)> = None;
     let (mut end, mut last) = (0, "");
     for (at, word) in text.unicode_word_indices() {
         let lower = word.to_lowercase();
@@ -292,18 +453,18 @@ fn cut(text: &str) -> Vec<Piece> {
             AND.contains(&lower.as_str()).then_some(Link::And)
         };
         match (begun, link) {
-            (None, _) => begun = Some((at, Link::Apart)),
-            (Some((start, before)), Some(link)) => {
-                found.push(piece(&text[start..end], before));
-                begun = Some((at, link));
+            (None, _) => begun = Some((at, Link::Apart, "")),
+            (Some((start, before, mark)), Some(link)) => {
+                found.push(piece(&text[start..end], before, mark));
+                begun = Some((at, link, between));
             }
             (Some(_), None) => {}
         }
         end = at + word.len();
         last = word;
     }
-    if let Some((start, link)) = begun {
-        found.push(piece(&text[start..end], link));
+    if let Some((start, link, mark)) = begun {
+        found.push(piece(&text[start..end], link, mark));
     }
     found
 }
@@ -313,7 +474,7 @@ fn is_number_sign(word: &str, next: &str) -> bool {
     word.eq_ignore_ascii_case("no") && next.starts_with(|c: char| c.is_ascii_digit())
 }
 
-fn piece(text: &str, link: Link) -> Piece {
+fn piece(text: &str, link: Link, mark: &str) -> Piece {
     let words: Vec<(usize, &str)> = text.unicode_word_indices().collect();
     let all: Vec<String> = words.iter().map(|(_, word)| word.to_lowercase()).collect();
     let pair = |at: usize| {
@@ -331,6 +492,8 @@ fn piece(text: &str, link: Link) -> Piece {
     let denies_itself =
         (0..all.len()).any(|at| denies(&all[at]) && !in_phrase(at) && !begins_more(at));
     Piece {
+        written: text.to_owned(),
+        mark: mark.to_owned(),
         words: content_words(text),
         all,
         denies_itself,
@@ -431,6 +594,57 @@ mod tests {
             true,
         );
         check("The key is here.", "Nothing was found.", true);
+    }
+
+    #[test]
+    fn clauses_keep_what_leans_on_them() {
+        let check = |text: &str, expected: &[&str]| assert_eq!(clauses(text), expected, "{text}");
+        check(
+            "Tom owns the data migration; Lena owns the website.",
+            &["Tom owns the data migration", "Lena owns the website"],
+        );
+        check(
+            "Tom owns the data migration and Lena owns the website.",
+            &["Tom owns the data migration", "and Lena owns the website"],
+        );
+        check(
+            "The rent is 840 euros and the deposit is 2520 euros.",
+            &["The rent is 840 euros", "and the deposit is 2520 euros"],
+        );
+        check(
+            "Anna, Ben and Clara repair old bikes.",
+            &["Anna, Ben and Clara repair old bikes"],
+        );
+        check(
+            "The shop is open every day but Wednesday, until 8.",
+            &["The shop is open every day but Wednesday, until 8"],
+        );
+        check(
+            "Anna lives upstairs, and she repairs bikes.",
+            &["Anna lives upstairs, and she repairs bikes"],
+        );
+        let third = "On the third day, the boiler was repaired";
+        check(third, &[third]);
+        check("", &[]);
+    }
+
+    #[test]
+    fn what_is_excepted_is_denied() {
+        let check = |question: &str, sentence: &str, expected: bool| {
+            let told = is_denied(question, sentence);
+            assert_eq!(told, expected, "{question} / {sentence}");
+        };
+        let shop = "The shop is open every day but Wednesday.";
+        check("Is the shop open on Wednesday?", shop, true);
+        check("Is the shop open?", shop, false);
+        let paula = "Everyone except Paula came.";
+        check("Did Paula come?", paula, true);
+        check("Did Paula come?", "Nobody except Paula came.", false);
+        let german = "Alle außer Paula kamen.";
+        check("Kam Paula?", german, true);
+        check("Is the door old?", "The door is old but solid.", false);
+        let push = "Push with --force-with-lease, never --force.";
+        check("Do we push with --force?", push, true);
     }
 
     #[test]

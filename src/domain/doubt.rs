@@ -36,8 +36,10 @@ use std::collections::HashSet;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::context::{content_words, coverage, names, not_named, same_word};
-use super::denial::{denies, is_denial};
-use super::figure::{figures, held_numbers, is_date, is_year, numbers};
+use super::denial::{clauses, denies, denies_briefly, is_denial, is_denied};
+use super::figure::{
+    calendar_words, figures, held_numbers, is_calendar_word, is_date, is_year, numbers, same_unit,
+};
 use super::question::{asks, core, is_polar};
 
 /// A sign that the notes speak of something else.
@@ -125,14 +127,215 @@ pub fn doubts(question: &str, sentence: &str, around: &str) -> Vec<Doubt> {
     found.into_iter().flatten().collect()
 }
 
-/// Does the best sentence hold another number than a question that wants a yes or a no, or the
-/// opposite of one of its words? `around` as in [`doubts`].
+/// Does the best sentence hold another number, name, day or letter than a question that wants a yes
+/// or a no, or the opposite of one of its words? `around` as in [`doubts`].
 pub fn differs(question: &str, sentence: &str, around: &str) -> bool {
     let question = core(question);
-    let differs = number(question, sentence, around);
-    differs
-        .or_else(|| opposite(question, sentence, around))
-        .is_some()
+    replaces(question, sentence, around) || opposite(question, sentence, around).is_some()
+}
+
+/// Share of a question's words that one clause must hold to support a yes or a no.
+const STATES: f32 = 0.9;
+
+/// The same to make one likely: two words of three.
+const SUGGESTS: f32 = 0.66;
+
+/// What a sentence says to a question that wants a yes or a no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stance {
+    /// It states what is asked (`true`), or denies it.
+    States(bool),
+    /// It makes a yes (`true`) or a no likely.
+    Suggests(bool),
+    /// Neither: it asks, plans, supposes, or speaks of something else.
+    Open,
+}
+
+impl Stance {
+    /// Whether it speaks for a yes, if it speaks for anything.
+    pub fn says_yes(self) -> Option<bool> {
+        match self {
+            Self::States(yes) | Self::Suggests(yes) => Some(yes),
+            Self::Open => None,
+        }
+    }
+}
+
+/// What a sentence says to a question that wants a yes or a no; `around` as in [`doubts`].
+///
+/// What is asked must stand within one clause: "Tom owns the shop; Lena owns the website" says
+/// nothing of Tom's website.
+pub fn stance(question: &str, sentence: &str, around: &str) -> Stance {
+    let asked = core(question);
+    let denied = is_denied(asked, sentence);
+    let clauses = clauses(sentence);
+    let shares = clauses.iter().map(|clause| coverage(asked, &[clause]));
+    let best = shares.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+    let Some((at, held)) = best else {
+        return Stance::Open;
+    };
+    let clause = &clauses[at];
+    let whole = coverage(asked, &[sentence]);
+    let stands = states(sentence) && !is_open_task(sentence) && !plans(question, clause);
+    if !stands {
+        return Stance::Open;
+    }
+    if replaces(asked, sentence, around) {
+        return if denied {
+            Stance::Open
+        } else {
+            Stance::Suggests(false)
+        };
+    }
+    if opposite(asked, sentence, around).is_some() {
+        return Stance::Suggests(denied);
+    }
+    // "The door is locked, but the window is not": what it is not stands in the other clause.
+    let held = if denied && denies_briefly(asked, sentence) {
+        whole
+    } else {
+        held
+    };
+    let turned = !denied && denies_by_meaning(sentence) && !denies_by_meaning(question);
+    if turned || counts_another(asked, clause) {
+        return Stance::Open;
+    }
+    if held >= STATES && !compares(question) {
+        return Stance::States(!denied);
+    }
+    // Words that stand in clauses of different subjects say nothing together.
+    let together = held >= STATES || whole < STATES;
+    if held >= SUGGESTS && together {
+        return Stance::Suggests(!denied);
+    }
+    Stance::Open
+}
+
+/// "- [ ] renew the passport": what is not done yet.
+fn is_open_task(sentence: &str) -> bool {
+    let item = sentence.trim_start_matches(|c: char| c.is_ascii_digit() || "-*+.) ".contains(c));
+    item.starts_with("[ ]")
+}
+
+/// Does a clause say what may, should or will be, where the question does not ask for that?
+fn plans(question: &str, clause: &str) -> bool {
+    const FIRM: [&str; 26] = [
+        "will", "should", "must", "shall", "plan", "plans", "planned", "planning", "want", "wants",
+        "wanted", "intend", "intends", "hope", "hopes", "hoped", "todo", "soll", "sollen",
+        "sollte", "sollten", "muss", "müssen", "wollen", "planen", "geplant",
+    ];
+    const WEAK: [&str; 14] = [
+        "could", "would", "might", "idea", "maybe", "perhaps", "könnte", "könnten", "würde",
+        "würden", "möchte", "möchten", "idee", "wollte",
+    ];
+    const BEFORE_TO: [&str; 8] = [
+        "going", "need", "needs", "needed", "have", "has", "ought", "about",
+    ];
+    let asked = lower(question);
+    let said = lower(clause);
+    let is = |list: &[&str], word: &String| list.contains(&word.as_str());
+    let known = |word: &String| asked.iter().any(|own| same_word(own, word));
+    let asks_plan = asked
+        .iter()
+        .any(|word| is(&FIRM, word) || is(&BEFORE_TO[1..4], word));
+    let duties = said
+        .windows(2)
+        .any(|pair| BEFORE_TO.contains(&pair[0].as_str()) && pair[1] == "to" && !known(&pair[0]));
+    let open = |word: &String| !known(word) && (is(&WEAK, word) || !asks_plan && is(&FIRM, word));
+    said.iter().any(open) || duties && !asks_plan
+}
+
+/// Does a clause count something else than the question: 34 members, where that asks for 34 guests?
+fn counts_another(question: &str, clause: &str) -> bool {
+    let counted = |text: &str| {
+        let figures = figures(text).into_iter();
+        let figures = figures.filter_map(|figure| Some((figure.value, figure.unit?)));
+        let worded = |unit: &str| {
+            let word = unit.chars().all(char::is_alphabetic);
+            word && !content_words(unit).is_empty() && !is_calendar_word(unit) && !is_clock(unit)
+        };
+        let counted = figures.filter(|(_, unit)| worded(unit));
+        counted.collect::<Vec<(String, String)>>()
+    };
+    let held = counted(clause);
+    counted(question).iter().any(|(value, unit)| {
+        let mut units = held.iter().filter(|(own, _)| own == value).peekable();
+        units.peek().is_some()
+            && units.all(|(_, own)| !same_unit(own, unit) && !same_word(own, unit))
+    })
+}
+
+/// Does a sentence hold another number, name, day of the week, month or letter in the place of one
+/// that is asked about?
+fn replaces(question: &str, sentence: &str, around: &str) -> bool {
+    number(question, sentence, around).is_some()
+        || calendar(question, sentence, around)
+        || letter(question, sentence)
+        || name(question, sentence, around).is_some() && holds_new_name(question, sentence)
+}
+
+/// Does it name another day of the week or month than what is asked about? "Monday to Friday" names
+/// Wednesday, too.
+fn calendar(question: &str, sentence: &str, around: &str) -> bool {
+    const UP_TO: [&str; 7] = ["to", "till", "until", "through", "bis", "hasta", "à"];
+    let keys = |text: &str| -> Vec<String> {
+        let words = calendar_words(text).into_iter();
+        words.map(|(_, key)| key).collect()
+    };
+    let (own, near) = (keys(sentence), keys(around));
+    let ranges = sentence.contains(['-', '–'])
+        || lower(sentence)
+            .iter()
+            .any(|word| UP_TO.contains(&word.as_str()));
+    let place = |key: &String| key[1..].parse::<u32>().unwrap_or(0);
+    let kind = |key: &String| key.chars().next();
+    let spans = |key: &String| {
+        let same: Vec<&String> = own
+            .iter()
+            .filter(|other| kind(other) == kind(key))
+            .collect();
+        let [from, to] = same.as_slice() else {
+            return false;
+        };
+        ranges && (place(from)..=place(to)).contains(&place(key))
+    };
+    let replaced = |key: &String| {
+        let other = own.iter().any(|other| kind(other) == kind(key));
+        other && !near.contains(key) && !spans(key)
+    };
+    keys(question).iter().any(replaced)
+        && rest(question, sentence, is_calendar_word) >= REST_OF_NUMBER
+}
+
+/// "A positive" where the sentence says "B positive".
+fn letter(question: &str, sentence: &str) -> bool {
+    let letters = |text: &str| -> Vec<String> {
+        let words = text.unicode_words().skip(1);
+        let single =
+            |word: &&str| word.len() == 1 && word.starts_with(char::is_uppercase) && *word != "I";
+        words.filter(single).map(str::to_owned).collect()
+    };
+    let (asked, held) = (letters(question), letters(sentence));
+    let in_doubt = |word: &str| asked.iter().any(|letter| letter == word);
+    !held.is_empty()
+        && asked.iter().any(|letter| !held.contains(letter))
+        && rest(question, sentence, in_doubt) >= REST_OF_NUMBER
+}
+
+/// Does a sentence hold a name, or what may be one, that the question does not?
+fn holds_new_name(question: &str, sentence: &str) -> bool {
+    let asked = lower(question);
+    let known = |word: &str| {
+        let words = lower(word);
+        words
+            .iter()
+            .all(|word| asked.iter().any(|own| same_word(own, word)))
+    };
+    let mut words = sentence.unicode_words();
+    words.any(|word| {
+        let capital = word.starts_with(char::is_uppercase);
+        capital && !content_words(word).is_empty() && !known(word)
+    })
 }
 
 /// Does a sentence state anything? One that asks, or says what would be if, does not.
@@ -778,6 +981,70 @@ mod tests {
         assert!(!states("- [ ] Is the shed locked?"));
         assert!(compares("Is the boiler older than the heater?"));
         assert!(!compares("Is the boiler old?"));
+    }
+
+    #[test]
+    fn a_yes_wants_a_clause_that_states_it() {
+        let check = |question: &str, sentence: &str, expected: Stance| {
+            let found = stance(question, sentence, sentence);
+            assert_eq!(found, expected, "{question} / {sentence}");
+        };
+        let (yes, no) = (Stance::States(true), Stance::States(false));
+        let (likely, unlikely) = (Stance::Suggests(true), Stance::Suggests(false));
+        let passport = "Is the passport renewed?";
+        check(passport, "The passport is renewed.", yes);
+        check(passport, "The passport is not renewed.", no);
+        check(passport, "- [ ] renew passport", Stance::Open);
+        check(passport, "- [x] renew passport", yes);
+        check(passport, "The passport should be renewed.", Stance::Open);
+        check(passport, "We have to renew the passport.", Stance::Open);
+        check(passport, "We want to renew the passport.", Stance::Open);
+        check(
+            passport,
+            "It is an idea to renew the passport.",
+            Stance::Open,
+        );
+        check(
+            "Should the passport be renewed?",
+            "The passport should be renewed.",
+            yes,
+        );
+        check(
+            "Do we need to renew the passport?",
+            "We must renew the passport.",
+            likely,
+        );
+        let loan = "Did the bank approve the loan?";
+        check(loan, "The bank refused to approve the loan.", Stance::Open);
+        let website = "Does Tom own the website?";
+        let owners = "Tom owns the data migration; Lena owns the website.";
+        check(website, owners, Stance::Open);
+        check(website, "Tom owns the website; Lena owns the shop.", yes);
+        let club = "The club has 34 members and 3 guests.";
+        check("Does the club have 34 guests?", club, Stance::Open);
+        check("Does the club have 34 members?", club, yes);
+        let blood = "Anna's blood type is B positive.";
+        check("Is Anna's blood type A positive?", blood, unlikely);
+        check("Is Anna's blood type B positive?", blood, yes);
+        let shop = "The shop is open every day but Wednesday.";
+        check("Is the shop open on Wednesday?", shop, no);
+        check("Was it Paula who came?", "Everyone except Paula came.", no);
+        let week = "The shop is open from Monday to Friday.";
+        check("Is the shop open on Sunday?", week, unlikely);
+        check("Is the shop open on Wednesday?", week, likely);
+        let springs = "The law of springs was found by Hooke.";
+        check("Was the law of springs found by Boyle?", springs, unlikely);
+        check(
+            "Was the boiler sold to a school?",
+            "The boiler is old.",
+            Stance::Open,
+        );
+        check("Is the boiler old and green?", "The boiler is old.", likely);
+        let window = "The door is locked, but the window is not.";
+        check("Is the window locked?", window, no);
+        check("Is the door locked?", window, yes);
+        let heater = "The boiler is older than the heater.";
+        check("Is the boiler older than the heater?", heater, likely);
     }
 
     #[test]

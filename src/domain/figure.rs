@@ -76,6 +76,11 @@ pub(super) fn calendar_words(text: &str) -> Vec<(String, String)> {
     found
 }
 
+/// Does a word name a month or a day of the week?
+pub(super) fn is_calendar_word(word: &str) -> bool {
+    month_of(word).or_else(|| weekday_of(word)).is_some()
+}
+
 /// The numbers that a text writes as words, from two on: "one" says too much else.
 pub(super) fn number_words(text: &str) -> Vec<(String, u32)> {
     let words = words(text).into_iter();

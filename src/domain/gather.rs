@@ -3,10 +3,14 @@
 //! Near duplicates are folded into the one that ranks best, neighbours are joined into one passage,
 //! and one document does not fill the list unless it is the answer: a reader of ten hits wants ten
 //! different things. Nothing is lost: what had to wait comes when nothing else is left.
+//!
+//! Passages that differ in a number, a month or a day of the week say different things, however
+//! alike they are otherwise: twelve monthly reports of one form are twelve hits.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::figure::{calendar_words, numbers};
 use super::source::DocumentId;
 use super::words::words;
 
@@ -50,7 +54,16 @@ struct Taken {
     page: Option<u32>,
     first: u32,
     last: u32,
+    text: String,
     runs: HashSet<u64>,
+}
+
+impl Taken {
+    /// Do they say the same, in the same numbers?
+    fn says(&self, text: &str, runs: &HashSet<u64>) -> bool {
+        alike(&self.runs, runs) >= SAME
+            && (self.text == text || figures(&self.text) == figures(text))
+    }
 }
 
 /// The hits taken so far.
@@ -84,11 +97,8 @@ impl Gather {
             return Place::Joins(hit);
         }
         let runs = runs(passage.text);
-        if let Some(hit) = self
-            .taken
-            .iter()
-            .position(|t| alike(&t.runs, &runs) >= SAME)
-        {
+        let mut taken = self.taken.iter();
+        if let Some(hit) = taken.position(|taken| taken.says(passage.text, &runs)) {
             return Place::Folds(hit);
         }
         let count = self.of_document.get(&document).copied().unwrap_or(0);
@@ -101,6 +111,7 @@ impl Gather {
             page: passage.page,
             first: ordinal,
             last: ordinal,
+            text: passage.text.to_owned(),
             runs,
         });
         Place::New(self.taken.len() - 1)
@@ -136,6 +147,13 @@ fn runs(text: &str) -> HashSet<u64> {
         return HashSet::from([hash(&words)]);
     }
     words.windows(3).map(hash).collect()
+}
+
+/// The numbers of a text, and the months and days of the week that it names.
+fn figures(text: &str) -> HashSet<String> {
+    let mut figures = numbers(text);
+    figures.extend(calendar_words(text).into_iter().map(|(_, key)| key));
+    figures
 }
 
 /// Jaccard similarity.
@@ -181,6 +199,24 @@ mod tests {
         assert_eq!(place(&mut gather, 1, 3, "flour and water"), Place::Joins(0));
         assert_eq!(place(&mut gather, 1, 6, "a fourth one"), Place::New(2));
         assert_eq!(place(&mut gather, 1, 9, "far away"), Place::New(3));
+    }
+
+    #[test]
+    fn what_differs_in_a_number_or_a_date_is_not_the_same() {
+        let report = |month: &str, sum: &str| {
+            format!(
+                "Report for {month}: the boiler ran without a fault, the pump was looked after as \
+                 it is every month, the filters were washed and put back, and the gas came to \
+                 {sum} euros, which is what was planned for the whole of the house."
+            )
+        };
+        let mut gather = Gather::default();
+        let mut of = |document, text: &str| place(&mut gather, document, 0, text);
+        assert_eq!(of(1, &report("January", "1,250")), Place::New(0));
+        assert_eq!(of(2, &report("January", "1,310")), Place::New(1));
+        assert_eq!(of(3, &report("March", "1,250")), Place::New(2));
+        assert_eq!(of(4, &report("January", "1250")), Place::Folds(0));
+        assert_eq!(of(5, &report("March", "1,250")), Place::Folds(2));
     }
 
     #[test]

@@ -117,6 +117,9 @@ impl Language {
     /// English: what a text in Latin letters is taken for when it cannot be told.
     pub const ENGLISH: Self = Self(Lang::Eng);
 
+    /// German, which many users write beside English.
+    pub const GERMAN: Self = Self(Lang::Deu);
+
     /// The language that a text is mostly written in, if that can be told.
     pub fn detect(text: &str) -> Option<Self> {
         let end = text.char_indices().nth(DETECTED_CHARS);

@@ -4,6 +4,8 @@
 //! a path from the root, by a path from the linking note. A link is kept under every key that one
 //! of them would use, a document under every key that it answers to; where they meet is a link.
 
+use unicode_normalization::UnicodeNormalization;
+
 use super::source::{Meta, title_or_stem};
 
 /// Longer targets are data.
@@ -34,25 +36,41 @@ pub fn targets(path: &str, links: &[String]) -> Vec<String> {
             push(&mut keys, link);
             continue;
         }
-        let link = link.split(['#', '?']).next().unwrap_or(link);
-        let link = percent_decoded(link.trim_start_matches("file:"));
-        let link = without_extension(&link);
-        if link.is_empty() {
-            continue;
-        }
-        push(&mut keys, link.trim_start_matches('/'));
-        if link.contains('/') && !link.starts_with('/') {
-            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-            push(&mut keys, &resolved(folder, link));
+        // In a table, Obsidian escapes the bar before what is shown.
+        let link = link.trim_start_matches("file:").trim_end_matches('\\');
+        let link = link.split('#').next().unwrap_or(link);
+        let whole = percent_decoded(link);
+        let path_of = percent_decoded(link.split('?').next().unwrap_or(link));
+        // `What is love?` and `Node.js` are names, too.
+        for link in [&path_of, &whole] {
+            for link in [without_extension(link), link] {
+                if link.is_empty() {
+                    continue;
+                }
+                push(&mut keys, link.trim_start_matches('/'));
+                if link.contains('/') && !link.starts_with('/') {
+                    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                    push(&mut keys, &resolved(folder, link));
+                }
+            }
         }
     }
     keys.truncate(MOST_KEYS);
     keys
 }
 
-/// The key of a name as a person writes it.
+/// The key of a name as a person writes it: in lower case, and of the same characters however they
+/// are composed (file systems and archives differ).
 pub fn key(name: &str) -> String {
-    name.trim().to_lowercase()
+    folded(name.trim())
+}
+
+/// Lower case, and composed (Unicode's form C).
+pub fn folded(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.nfc().collect::<String>().to_lowercase()
 }
 
 fn push(keys: &mut Vec<String>, name: &str) {
@@ -149,11 +167,26 @@ mod tests {
             ("a.md", "Books|my books"),
             ("a.md", "/lists/reading.md"),
             ("a.md", "Reading%20list"),
+            ("a.md", "Reading list\\"),
         ] {
             assert!(meets(from, link), "{from} {link}");
         }
         assert!(!meets("a.md", "https://example.org/reading"));
         assert!(!meets("journal/a.md", "other/reading.md"));
+    }
+
+    #[test]
+    fn names_with_dots_and_marks_are_names() {
+        let meets = |path: &str, link: &str| {
+            let names = names(path, &Meta::default());
+            let targets = targets("a.md", &[link.to_owned()]);
+            targets.iter().any(|target| names.contains(target))
+        };
+        assert!(meets("Node.js.md", "Node.js"));
+        assert!(meets("2024.01.15.md", "2024.01.15"));
+        assert!(!meets("2024.01.16.md", "2024.01.15"));
+        assert!(meets("What is love?.md", "What is love?"));
+        assert!(meets("Cafe\u{301} Mu\u{308}ller.md", "Café Müller"));
     }
 
     #[test]

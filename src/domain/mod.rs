@@ -8,6 +8,7 @@ pub mod chunk;
 pub mod context;
 pub mod denial;
 pub mod doubt;
+pub mod excerpt;
 pub mod figure;
 pub mod gate;
 pub mod gather;

@@ -14,6 +14,7 @@ use jiff::civil::Date;
 use jiff::{Span, Zoned};
 
 use super::language::Language;
+use super::link;
 use super::source::Kind;
 
 /// A query, taken apart.
@@ -29,6 +30,23 @@ pub struct Query {
     pub without: Vec<String>,
     /// What documents must be like.
     pub filters: Vec<Filter>,
+}
+
+impl Query {
+    /// The emoji and other signs that are asked for, where nothing else is. They are no words: they
+    /// are looked for as they are. Marks of ASCII say nothing alone.
+    pub fn signs(&self) -> Vec<&str> {
+        if self.words.is_ascii() || self.words.contains(char::is_alphanumeric) {
+            return Vec::new();
+        }
+        let pieces = self.words.split_whitespace().map(|piece| {
+            // What only says that a sign is shown in colour may be missing in a note.
+            let bare = piece.trim_matches(|c: char| c.is_ascii_punctuation());
+            bare.trim_end_matches('\u{fe0f}')
+        });
+        let signs = pieces.filter(|piece| !piece.is_empty());
+        signs.take(MOST_SIGNS).collect()
+    }
 }
 
 /// One condition on documents: one of the tests holds; none of them, when `not`.
@@ -83,6 +101,9 @@ pub const KEYS: &[&str] = &[
 /// Beginnings of words in one query at most.
 const MOST_PREFIXES: usize = 8;
 
+/// Signs that are looked for at most.
+const MOST_SIGNS: usize = 16;
+
 /// Values of all filters of one query at most.
 const MOST_VALUES: usize = 64;
 
@@ -117,8 +138,9 @@ fn read(text: &str, sentence: bool, now: &Zoned) -> Result<Query, BadQuery> {
     let mut query = Query::default();
     let mut words: Vec<&str> = Vec::new();
     for piece in pieces(text) {
-        if let Some((key, value)) = filter_of(piece.text)
-            && let Some(filter) = match filter(piece.not, key, value, sentence, now) {
+        if !piece.quoted
+            && let Some((key, value)) = filter_of(piece.text)
+            && let Some(filter) = match filter(piece.not, &key, value, sentence, now) {
                 // In a sentence, what is wrong as a filter is a word.
                 Err(_) if sentence => None,
                 read => read?,
@@ -240,7 +262,7 @@ fn quoted(body: &str) -> Option<(&str, usize)> {
 fn bare_end(body: &str) -> usize {
     let end = body.find(is_gap).unwrap_or(body.len());
     if let Some((key, _)) = body[..end].split_once(':')
-        && KEYS.contains(&key)
+        && KEYS.contains(&key.to_ascii_lowercase().as_str())
         && let Some((_, length)) = quoted(&body[key.len() + 1..])
     {
         return key.len() + 1 + length;
@@ -248,12 +270,16 @@ fn bare_end(body: &str) -> usize {
     end
 }
 
-/// Key and value of what may be a filter: a lower-case word, a colon, and neither a slash nor a
-/// second colon behind it.
-fn filter_of(piece: &str) -> Option<(&str, &str)> {
+/// Key, in lower case, and value of what may be a filter: a word, a colon, and no second colon behind
+/// it, nor what an address has there; a path may begin with a slash. With a capital only what is no slip: `Note: …` and `Line:5` are words.
+fn filter_of(piece: &str) -> Option<(String, &str)> {
     let (key, value) = piece.split_once(':')?;
-    let word = !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase());
-    (word && !value.starts_with([':', '/'])).then_some((key, value))
+    let lower = key.to_ascii_lowercase();
+    let word = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphabetic());
+    let meant = lower == key || (!value.is_empty() && KEYS.contains(&lower.as_str()));
+    let path = value.starts_with('/') && !value.starts_with("//") && KEYS.contains(&lower.as_str());
+    let other = value.starts_with([':', '/']) && !path;
+    (word && meant && !other).then_some((lower, value))
 }
 
 /// The filter, or `None` for what only looks like one.
@@ -328,7 +354,7 @@ fn test(key: &str, value: &str, now: &Zoned) -> Result<Test, BadQuery> {
         "source" => Test::Source(value.to_owned()),
         "tag" => match value.trim_start_matches('#') {
             "" => return Err(wrong("a tag has a name")),
-            name => Test::Tag(name.to_lowercase()),
+            name => Test::Tag(link::folded(name)),
         },
         "type" => {
             let name = value.trim_start_matches('.').to_lowercase();
@@ -430,9 +456,19 @@ mod tests {
             "title: ideas for my essay"
         );
         assert_eq!(words("line:5 says x"), "line:5 says x");
+        let keys = "where do I find the \"spare keys\"";
+        assert_eq!(spoken(keys, &now()), literal(keys));
         let filtered = spoken("tag:boat how high is the mast", &now());
         assert_eq!(filtered.filters.len(), 1);
         assert_eq!(words(&"tag:a ".repeat(100)), "tag:a ".repeat(100).trim());
+    }
+
+    #[test]
+    fn a_source_is_named_by_its_folder() {
+        let filtered = parsed("source:/home/ann/notes pear");
+        let found = (filtered.filters.len(), filtered.words.as_str());
+        assert_eq!(found, (1, "pear"));
+        check_words("file://home/ann", "file://home/ann");
     }
 
     #[test]
@@ -449,6 +485,7 @@ mod tests {
             "\"unbalanced quote",
             "(a|b)* [x] \\d+ ^$",
             "error: no such file",
+            "Title: ideas, Line:5",
             "🦀 مرحبا שלום",
             "*",
         ] {
@@ -467,6 +504,20 @@ mod tests {
         assert_eq!(query.without, ["yeast", "white flour"]);
         assert_eq!(query.prefixes, ["bak"]);
         assert_eq!(parsed("“smart quotes”").phrases, ["smart quotes"]);
+        let query = parsed("\"Source: the mill\" -\"tag:old\"");
+        assert_eq!((query.phrases.len(), query.without.len()), (1, 1));
+    }
+
+    #[test]
+    fn signs_are_what_is_left_without_words() {
+        let check = |text: &str, signs: &[&str]| assert_eq!(parsed(text).signs(), signs, "{text}");
+        check("🦀", &["🦀"]);
+        check("\"🦀\" ❤\u{fe0f}?", &["🦀", "❤"]);
+        check("tag:a →", &["→"]);
+        for other in ["🦀 rust", "*", "- ??", "", "日本"] {
+            check(other, &[]);
+        }
+        assert_eq!(parsed(&"→ ".repeat(100)).signs().len(), MOST_SIGNS);
     }
 
     #[test]
@@ -497,6 +548,9 @@ mod tests {
         assert_eq!(only_test("type:pdf"), Test::Kind(Kind::Pdf));
         assert_eq!(only_test("type:.py"), Test::Extension("py".into()));
         assert_eq!(only_test("title:\"a b\""), Test::Title("a b".into()));
+        assert_eq!(only_test("Title:\"a b\""), Test::Title("a b".into()));
+        assert_eq!(only_test("Tag:win"), only_test("tag:win"));
+        assert_eq!(only_test("TYPE:pdf"), Test::Kind(Kind::Pdf));
         assert_eq!(
             only_test("lang:German"),
             Test::Language(Language::named("de").unwrap())

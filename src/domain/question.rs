@@ -1,5 +1,7 @@
 //! What kind of answer a question wants, as far as its words tell.
 
+use super::language::Language;
+
 /// What is put around a question or a claim, and where in it that begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Frame {
@@ -184,6 +186,62 @@ const QUESTION_WORDS: [&str; 32] = [
     "wohin", "warum", "wie", "quién", "qué", "cuál", "cuándo", "dónde", "qui", "quand",
 ];
 
+/// Does a text open with the German "was", which asks for what, and not with the English one, which
+/// asks for a yes or a no? The rest tells: its small words, its umlauts, a verb in second place.
+pub(super) fn asks_what_in_german(text: &str) -> bool {
+    const SUBJECTS: [&str; 30] = [
+        "the", "it", "there", "he", "she", "this", "that", "these", "those", "my", "our", "your",
+        "his", "her", "its", "their", "a", "an", "i", "we", "you", "they", "any", "anyone",
+        "anybody", "anything", "everyone", "someone", "one", "not",
+    ];
+    const SMALL: [&str; 53] = [
+        "der", "das", "dem", "den", "des", "ein", "eine", "einen", "einem", "einer", "und", "oder",
+        "für", "mit", "zum", "zur", "zu", "ich", "wir", "ihr", "du", "sie", "er", "es", "man",
+        "mir", "dir", "uns", "sich", "nicht", "im", "auf", "aus", "bei", "beim", "nach", "vom",
+        "von", "vor", "wenn", "alles", "noch", "schon", "mein", "meine", "unser", "unsere", "ist",
+        "sind", "wird", "wurde", "über", "unter",
+    ];
+    // In second place a German question has its verb.
+    const VERBS: [&str; 61] = [
+        "war", "waren", "werden", "hat", "haben", "hatte", "kostet", "kosten", "macht", "machen",
+        "mache", "braucht", "brauchen", "brauche", "steht", "stehen", "stand", "liegt", "fehlt",
+        "fehlen", "gilt", "gibt", "gab", "geht", "ging", "muss", "müssen", "soll", "sollen",
+        "kann", "können", "darf", "dürfen", "will", "wollen", "möchte", "sagt", "sagte", "heißt",
+        "bedeutet", "passiert", "tun", "tut", "isst", "essen", "trinkt", "trinken", "hilft",
+        "weiß", "wissen", "gehört", "bringt", "bringen", "bekommt", "kommt", "kam", "läuft",
+        "nimmt", "spricht", "bleibt", "kaufen",
+    ];
+    const ENGLISH: [&str; 14] = [
+        "the", "of", "a", "an", "is", "to", "by", "for", "on", "at", "did", "with", "from", "and",
+    ];
+    let words = text.split_whitespace();
+    let words = words.map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()));
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let [first, second, ..] = words.as_slice() else {
+        return false;
+    };
+    let behind = second.to_lowercase();
+    if !first.eq_ignore_ascii_case("was") || SUBJECTS.contains(&behind.as_str()) {
+        return false;
+    }
+    // Names keep their umlauts in English.
+    let umlaut =
+        |word: &str| word.starts_with(char::is_lowercase) && word.contains(['ä', 'ö', 'ü', 'ß']);
+    let rest = &words[1..];
+    if rest.iter().any(|word| SMALL.contains(word) || umlaut(word)) {
+        return true;
+    }
+    let english = rest.iter().any(|word| ENGLISH.contains(word));
+    // "Was war declared?"
+    let participle = rest
+        .last()
+        .is_some_and(|last| last.starts_with(char::is_lowercase) && last.ends_with("ed"));
+    if english || participle {
+        return false;
+    }
+    VERBS.contains(second) || Language::detect(text) == Language::named("de")
+}
+
 /// Is anything asked? Words to search for, and claims, ask nothing.
 pub fn asks(text: &str) -> bool {
     let words = spoken(text);
@@ -239,6 +297,7 @@ pub fn is_polar(question: &str) -> bool {
         "hay", "está",
     ];
     let frame = frame(question).map(|(frame, _)| frame);
+    let other = asks_what_in_german(question) || is_request(question);
     let question = question.trim_matches(['¿', ' ', '"']).to_lowercase();
     let question = question.replace('’', "'");
     let mut words = question.split_whitespace();
@@ -251,8 +310,35 @@ pub fn is_polar(question: &str) -> bool {
         Some(Frame::Truth) => true,
         Some(Frame::Word) => false,
         Some(Frame::Whether) => !chooses,
-        None => opens && !chooses,
+        None => opens && !chooses && !other,
     }
+}
+
+/// "Could you compare the two leases?" wants that to be done, not a yes; "Can you swim?" wants one.
+fn is_request(question: &str) -> bool {
+    const OPENERS: [&str; 14] = [
+        "can",
+        "could",
+        "will",
+        "would",
+        "kannst",
+        "könntest",
+        "würdest",
+        "könnt",
+        "könntet",
+        "können",
+        "könnten",
+        "würden",
+        "magst",
+        "please",
+    ];
+    let words = spoken(question);
+    let mut words = words.iter().map(|(_, word)| word.as_str());
+    let asks = words.next().is_some_and(|word| OPENERS.contains(&word));
+    let of_us = words
+        .next()
+        .is_some_and(|word| ["you", "du", "sie", "ihr"].contains(&word));
+    asks && of_us && words.count() > 1
 }
 
 /// Does a question point back to something that was said before it?
@@ -315,8 +401,37 @@ mod tests {
         check("Do you know the code?", false);
         check("Kannst du mir den Code sagen?", false);
         check("Can you swim?", true);
+        check("Could you compare the two leases?", false);
+        check("Would you summarise the meeting on Monday?", false);
+        check("Kannst du die Zutaten aufzählen?", false);
+        check("Could Anna compare the two leases?", true);
         check("Do you remember that the shed is locked?", true);
         check("Is it true that cats or dogs may enter?", true);
+    }
+
+    #[test]
+    fn was_asks_for_what_in_german_and_for_a_yes_in_english() {
+        let check = |question: &str, german: bool| {
+            assert_eq!(asks_what_in_german(question), german, "{question}");
+            assert_eq!(is_polar(question), !german, "{question}");
+        };
+        check("Was kostet der Eintritt?", true);
+        check("Was ist der Code?", true);
+        check("Was sind Annas Hobbys?", true);
+        check("Was brauchen wir für die Suppe?", true);
+        check("Was macht Oskar?", true);
+        check("was steht auf der Liste", true);
+        check("Was hängt im Flur?", true);
+        check("Was passiert bei Regen?", true);
+        check("Was the shed locked?", false);
+        check("Was it green?", false);
+        check("Was there a dog?", false);
+        check("Was Oskar here?", false);
+        check("Was Frau Müller at home?", false);
+        check("Was our rent paid?", false);
+        check("Was dinner served on time?", false);
+        check("Was war declared?", false);
+        check("was my passport renewed", false);
     }
 
     #[test]

@@ -127,6 +127,23 @@ pub struct Occurrences {
     pub lengths: [u32; 3],
 }
 
+impl Occurrences {
+    /// Does a word occur anywhere?
+    pub fn holds(&self, word: usize) -> bool {
+        !self.text[word].is_empty() || self.head[word] > 0 || self.labels[word] > 0
+    }
+
+    /// Adds where else a word occurs in the same passage.
+    pub fn add(&mut self, word: usize, more: &Self) {
+        let places = &mut self.text[word];
+        places.extend(&more.text[word]);
+        places.sort_unstable();
+        places.dedup();
+        self.head[word] += more.head[word];
+        self.labels[word] += more.labels[word];
+    }
+}
+
 /// Mean numbers of words of text, head and labels over all passages.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MeanLengths(pub [f32; 3]);
@@ -463,6 +480,20 @@ mod tests {
             "{beside:?}"
         );
         assert_eq!(judge_text("sour", "sweet"), Lexical::default());
+    }
+
+    #[test]
+    fn occurrences_add_up() {
+        let occurs = |places: &[u32], head| Occurrences {
+            text: vec![places.to_vec(), Vec::new()],
+            head: vec![head, 0],
+            labels: vec![0, 0],
+            lengths: [9, 1, 1],
+        };
+        let mut found = occurs(&[2, 7], 1);
+        found.add(0, &occurs(&[1, 7], 2));
+        assert_eq!((&found.text[0][..], found.head[0]), (&[1, 2, 7][..], 3));
+        assert!(found.holds(0) && !found.holds(1));
     }
 
     #[test]

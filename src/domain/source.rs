@@ -297,12 +297,13 @@ pub fn bytes_of_name(name: &str) -> Vec<u8> {
     bytes
 }
 
-/// A name for people: odd bytes as `\xE4`.
+/// A name for people: odd bytes and control characters as `\xE4`.
 pub fn shown_name(name: &str) -> String {
     let mut shown = String::with_capacity(name.len());
     for c in name.chars() {
         match u32::from(c).checked_sub(ODD_BYTES) {
             Some(byte) if byte < 256 => shown.push_str(&format!("\\x{byte:02X}")),
+            _ if c.is_control() => shown.push_str(&format!("\\x{:02X}", u32::from(c))),
             _ => shown.push(c),
         }
     }

@@ -180,7 +180,7 @@ impl Unit {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Review {
-    /// What has helped a later question, and harmed none, is put in use.
+    /// What has led another question to its evidence, and harmed none, is put in use.
     #[default]
     Auto,
     /// The owner is asked.

@@ -231,19 +231,117 @@ impl Stems {
     }
 }
 
-/// Does a text hold these words side by side, as they are written but for case and accents?
+/// The ways in which a number of four digits or more may be written: with commas, with points, and
+/// without either. Nothing for other words.
+pub fn spellings(word: &str) -> Vec<String> {
+    let plain = ungrouped(word);
+    let digits = plain.bytes().all(|byte| byte.is_ascii_digit());
+    if plain.len() < 4 || plain.starts_with('0') || !digits {
+        return Vec::new();
+    }
+    let grouped = |mark: char| {
+        let mut grouped = String::with_capacity(plain.len() * 2);
+        for (at, digit) in plain.char_indices() {
+            if at > 0 && (plain.len() - at).is_multiple_of(3) {
+                grouped.push(mark);
+            }
+            grouped.push(digit);
+        }
+        grouped
+    };
+    vec![grouped(','), grouped('.'), plain.clone()]
+}
+
+/// The words as they are, and with all numbers among them written in another way.
+pub fn spelled(words: &[Word]) -> Vec<Vec<Word>> {
+    let mut spelled = vec![words.to_vec()];
+    let numbers: Vec<Vec<String>> = words.iter().map(|word| spellings(&word.text)).collect();
+    let ways = numbers.iter().map(Vec::len).max().unwrap_or(0);
+    for way in 0..ways {
+        let mut other = words.to_vec();
+        for (word, spellings) in other.iter_mut().zip(&numbers) {
+            if let Some(spelling) = spellings.get(way) {
+                word.text.clone_from(spelling);
+            }
+        }
+        if !spelled.contains(&other) {
+            spelled.push(other);
+        }
+    }
+    spelled
+}
+
+/// A number whose thousands are set apart by commas or points, without them; other words as they
+/// are.
+fn ungrouped(word: &str) -> String {
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    for mark in [',', '.'] {
+        if let Some((first, rest)) = word.split_once(mark)
+            && (1..=3).contains(&first.len())
+            && digits(first)
+            && !first.starts_with('0')
+            && rest
+                .split(mark)
+                .all(|group| group.len() == 3 && digits(group))
+        {
+            return word.replace(mark, "");
+        }
+    }
+    word.to_owned()
+}
+
+/// Does a text hold these words side by side, as they are written but for case, accents and the
+/// marks between thousands? Signs that belong to a word (`C#`, `C++`) must stand there, too.
 pub fn holds_phrase(text: &str, phrase: &str) -> bool {
     let whole = |text: &str| -> Vec<String> {
         let mut whole: Vec<(u32, String)> = Vec::new();
         for word in words(text) {
             if whole.last().is_none_or(|(last, _)| *last != word.position) {
-                whole.push((word.position, fold(&word.text)));
+                whole.push((word.position, ungrouped(&fold(&word.text))));
             }
         }
         whole.into_iter().map(|(_, word)| word).collect()
     };
+    if !holds_signs(text, phrase) {
+        return false;
+    }
     let (text, phrase) = (whole(text), whole(phrase));
     phrase.is_empty() || text.windows(phrase.len()).any(|run| run == phrase)
+}
+
+/// Does a text hold the words of a phrase that begin or end with a sign, with their signs?
+fn holds_signs(text: &str, phrase: &str) -> bool {
+    let mut signed = phrase.split_whitespace().filter_map(signed).peekable();
+    if signed.peek().is_none() {
+        return true;
+    }
+    let text = fold(&text.to_lowercase());
+    signed.all(|word| stands_in(&text, &fold(&word.to_lowercase())))
+}
+
+const SIGNS: [char; 2] = ['#', '+'];
+
+/// A word with a sign at one of its ends, without the marks around it.
+fn signed(word: &str) -> Option<&str> {
+    let word = word.trim_matches(|c: char| !c.is_alphanumeric() && !SIGNS.contains(&c));
+    let signs = word.starts_with(SIGNS) || word.ends_with(SIGNS);
+    (signs && word.contains(char::is_alphanumeric)).then_some(word)
+}
+
+/// Does a word stand in a text, not as a part of another?
+fn stands_in(text: &str, word: &str) -> bool {
+    let goes_on = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || SIGNS.contains(&c));
+    text.match_indices(word).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + word.len()..]);
+        !goes_on(before.chars().next_back()) && !goes_on(after.chars().next())
+    })
+}
+
+/// Does a word of a text begin so, but for case and accents?
+pub fn holds_beginning(text: &str, beginning: &str) -> bool {
+    let beginning = fold(&beginning.to_lowercase());
+    let mut words = words(text).into_iter();
+    words.any(|word| fold(&word.text).starts_with(&beginning))
 }
 
 /// Without accents and width forms, so that `Zürich` and `Zurich` are the same.
@@ -345,12 +443,58 @@ mod tests {
     }
 
     #[test]
+    fn words_begin_as_they_are_written() {
+        for (text, beginning) in [
+            ("All the information.", "informatio"),
+            ("Die Übergabe", "überg"),
+            ("Die Übergabe", "UBERG"),
+            ("call getUserName now", "user"),
+        ] {
+            assert!(holds_beginning(text, beginning), "{beginning}");
+        }
+        assert!(!holds_beginning("be informed", "informatio"));
+        assert!(!holds_beginning("misinformation", "informatio"));
+    }
+
+    #[test]
+    fn numbers_are_written_in_several_ways() {
+        assert_eq!(spellings("1250"), ["1,250", "1.250", "1250"]);
+        assert_eq!(
+            spellings("1.234.567"),
+            ["1,234,567", "1.234.567", "1234567"]
+        );
+        for other in [
+            "125", "1,25", "01250", "1.25", "1,2500", "word", "v1250", "",
+        ] {
+            assert_eq!(spellings(other), Vec::<String>::new(), "{other}");
+        }
+        let texts = |text: &str| -> Vec<Vec<String>> {
+            let spelled = spelled(&words(text)).into_iter();
+            let texts = spelled.map(|words| words.into_iter().map(|word| word.text).collect());
+            texts.collect()
+        };
+        assert_eq!(texts("a word"), [["a", "word"]]);
+        assert_eq!(
+            texts("1250 eur"),
+            [["1250", "eur"], ["1,250", "eur"], ["1.250", "eur"]]
+        );
+        assert!(holds_phrase("It cost 1,250 EUR.", "1250"));
+        assert!(holds_phrase("It cost 1250 EUR.", "1.250 eur"));
+        assert!(!holds_phrase("It cost 1,250 EUR.", "250"));
+    }
+
+    #[test]
     fn phrases_stand_as_they_are() {
         assert!(holds_phrase("The Sour-Dough bread", "sour dough"));
         assert!(!holds_phrase("sour doughs", "sour dough"));
         assert!(!holds_phrase("sour, big dough", "sour dough"));
         assert!(holds_phrase("call getUserName now", "getUserName"));
         assert!(holds_phrase("anything", "…"));
+        assert!(holds_phrase("written in C# and C++.", "c++"));
+        assert!(holds_phrase("written in (C#).", "in C#"));
+        assert!(!holds_phrase("Vitamin C, a C major chord", "C#"));
+        assert!(!holds_phrase("written in C# alone", "C++"));
+        assert!(holds_phrase("a + b", "a+b"), "no sign of a word");
     }
 
     proptest! {

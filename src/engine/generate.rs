@@ -1,6 +1,5 @@
 //! What is asked of a language model and what it answers, wherever the model runs.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -314,9 +313,6 @@ pub trait Generator: Send + Sync {
 
     /// How much of the model is loaded, 0 to 1, while it is being loaded.
     fn loading(&self) -> Option<f32>;
-
-    /// Drops the states on disk that belong to something which is not among these.
-    fn keep_states_of(&self, _owners: &HashSet<String>) {}
 
     /// Lets the model go if it was not used for `idle`; the next question loads it again.
     fn unload_if_idle(&self, idle: Duration);

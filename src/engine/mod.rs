@@ -181,9 +181,11 @@ impl Fault for EngineError {
             }
             Self::Install { hint, .. } => Some(hint.clone()),
             Self::PromptTooLong { .. } => Some("ask with fewer passages (`--k`)".into()),
-            Self::Refused { .. } => {
-                Some("does it have the model that `models.server.model` names?".into())
-            }
+            Self::Refused { .. } => Some(
+                "does it have the model that `models.server.model` names, `remote.model` or \
+                 `speech.model`, and is the address right?"
+                    .into(),
+            ),
             Self::Limit { .. } => Some(
                 "ask without it, tomorrow, or raise `remote.tokens_per_day` and \
                  `remote.money_per_day`"

@@ -283,7 +283,7 @@ impl Call {
             .map_err(|error| self.unreachable(format!("does not answer: {error}")))?;
         let status = response.status();
         // What a server says without an end is not kept.
-        let most = LEAST_SAID + self.most * MOST_OF_PIECE;
+        let most = LEAST_SAID.saturating_add(self.most.saturating_mul(MOST_OF_PIECE));
         let said = response.into_body().into_reader().take(most as u64);
         let mut lines: Lines = BufReader::new(said).lines();
         if status.is_success() {

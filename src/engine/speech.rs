@@ -16,9 +16,8 @@ const MOST_BYTES: u64 = 64 << 20;
 /// A sentence as sound (WAV).
 ///
 /// # Errors
-/// [`EngineError::Unreachable`]; [`EngineError::Run`] with what the server said.
+/// [`EngineError::Unreachable`]; [`EngineError::Refused`] with what the server said.
 pub fn spoken(url: &str, model: &str, voice: &str, text: &str) -> Result<Vec<u8>, EngineError> {
-    let failed = |reason: String| EngineError::Run { reason };
     let unreachable = |what: String| EngineError::Unreachable {
         url: url.to_owned(),
         what,
@@ -46,7 +45,10 @@ pub fn spoken(url: &str, model: &str, voice: &str, text: &str) -> Result<Vec<u8>
             .chars()
             .take(300)
             .collect::<String>();
-        return Err(failed(format!("{url} answered {status}: {said}")));
+        return Err(EngineError::Refused {
+            url: url.to_owned(),
+            said: format!("answered {status}: {said}"),
+        });
     }
     Ok(sound)
 }

@@ -77,17 +77,17 @@ pub(super) fn write(html: &str, pen: &mut Pen) -> Meta {
     };
     if let Some(article) = article(html, &page) {
         let article = Document::from(article.as_str());
-        Writer::new(pen).tree(&article.root());
+        Writer::new(pen, AROUND).tree(&article.root());
     } else {
-        Writer::new(pen).tree(&page.root());
+        Writer::new(pen, AROUND).tree(&page.root());
     }
     meta
 }
 
-/// Writes all text of a fragment: a chapter of a book, the body of a message.
+/// Writes all text of a fragment: a chapter of a book with its notes, the body of a message.
 pub(super) fn write_all(html: &str, pen: &mut Pen) -> Option<String> {
     let page = Document::from(html);
-    Writer::new(pen).tree(&page.root());
+    Writer::new(pen, &["nav"]).tree(&page.root());
     title(&page)
 }
 
@@ -116,7 +116,7 @@ fn article(html: &str, page: &Document) -> Option<String> {
     }
     let article = readability.parse().ok()?;
     let mut all = Pen::new(usize::MAX);
-    Writer::new(&mut all).tree(&page.root());
+    Writer::new(&mut all, AROUND).tree(&page.root());
     let all = all.finish(Meta::default()).ok()?.outline.text;
     let words = |text: &str| text.split_whitespace().count();
     (words(&article.text_content) * 2 > words(&all)).then(|| article.content.to_string())
@@ -124,6 +124,8 @@ fn article(html: &str, page: &Document) -> Option<String> {
 
 struct Writer<'p> {
     pen: &'p mut Pen,
+    /// Elements that are left out.
+    around: &'static [&'static str],
     line: String,
     /// Depth of `pre` elements around.
     verbatim: usize,
@@ -132,9 +134,10 @@ struct Writer<'p> {
 }
 
 impl<'p> Writer<'p> {
-    fn new(pen: &'p mut Pen) -> Self {
+    fn new(pen: &'p mut Pen, around: &'static [&'static str]) -> Self {
         Self {
             pen,
+            around,
             line: String::new(),
             verbatim: 0,
             heading: None,
@@ -184,7 +187,7 @@ impl<'p> Writer<'p> {
         }
         let name = node.node_name().unwrap_or_default();
         let name = &*name;
-        if SILENT.contains(&name) || AROUND.contains(&name) || is_hidden(node) {
+        if SILENT.contains(&name) || self.around.contains(&name) || is_hidden(node) {
             return false;
         }
         match name {

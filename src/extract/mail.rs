@@ -111,22 +111,22 @@ fn write(message: &Message<'_>, pen: &mut Pen) {
         head.push(format!("Attachments: {}", names.join(", ")));
     }
     pen.paragraph(&head.join("\n"));
+    bodies(message, pen);
+    for part in message.attachments() {
+        if let PartType::Message(inner) = &part.body {
+            let subject = inner.subject().map(one_line).unwrap_or_default();
+            pen.paragraph(&format!("Forwarded: {subject}"));
+            bodies(inner, pen);
+        }
+    }
+}
+
+fn bodies(message: &Message<'_>, pen: &mut Pen) {
     for part in message.text_bodies() {
         match &part.body {
             PartType::Text(text) => paragraphs(text, pen),
             PartType::Html(page) => drop(html::write_all(page, pen)),
             _ => {}
-        }
-    }
-    for part in message.attachments() {
-        if let PartType::Message(inner) = &part.body {
-            let subject = inner.subject().map(one_line).unwrap_or_default();
-            pen.paragraph(&format!("Forwarded: {subject}"));
-            inner.text_bodies().for_each(|body| {
-                if let PartType::Text(text) = &body.body {
-                    paragraphs(text, pen);
-                }
-            });
         }
     }
 }

@@ -85,14 +85,63 @@ fn front_matter(text: &str) -> Option<FrontMatter> {
     None
 }
 
+/// Aliases (`*name`) that are expanded: each may stand for all that is there already.
+const MOST_ALIASES: usize = 8;
+
+/// Front matter as YAML. What is none, as people write `title: Notes: an attempt`, is read line by
+/// line.
+fn properties(yaml: &str) -> serde_json::Value {
+    let mut before = '\n';
+    let aliases = yaml.chars().filter(|c| {
+        let opens = *c == '*' && (before.is_whitespace() || "[{,:-".contains(before));
+        before = *c;
+        opens
+    });
+    let few = aliases.count() <= MOST_ALIASES;
+    let parsed = few.then(|| serde_yaml_ng::from_str::<serde_yaml_ng::Value>(yaml).ok());
+    let parsed = parsed.flatten().and_then(|v| serde_json::to_value(v).ok());
+    parsed.unwrap_or_else(|| {
+        let found = lines_of(yaml);
+        if found.is_empty() {
+            serde_json::Value::Null
+        } else {
+            found.into()
+        }
+    })
+}
+
+/// `key: value` lines, and `- item` lines below a key.
+fn lines_of(yaml: &str) -> serde_json::Map<String, serde_json::Value> {
+    let plain = |text: &str| text.trim().trim_matches(['"', '\'']).to_owned();
+    let mut found = serde_json::Map::new();
+    let mut last = String::new();
+    for line in yaml.lines() {
+        if let Some(item) = line.trim_start().strip_prefix("- ") {
+            if let Some(serde_json::Value::Array(items)) = found.get_mut(&last) {
+                items.push(plain(item).into());
+            }
+        } else if let Some((key, value)) = line.split_once(':')
+            && !key.starts_with(char::is_whitespace)
+        {
+            plain(key).clone_into(&mut last);
+            let value = value.trim();
+            if value.starts_with(['[', '{', '&', '*', '|', '>']) && !value.ends_with(']') {
+                continue;
+            }
+            let list = value.strip_prefix('[').and_then(|v| v.strip_suffix(']'));
+            let value = match list {
+                Some(items) => items.split(',').map(plain).collect::<Vec<_>>().into(),
+                None if value.is_empty() => serde_json::Value::Array(Vec::new()),
+                None => plain(value).into(),
+            };
+            found.insert(last.clone(), value);
+        }
+    }
+    found
+}
+
 fn read_properties(yaml: &str, meta: &mut Meta) {
-    // Front matter that does not parse is still text that can be found.
-    let Ok(value) = serde_yaml_ng::from_str::<serde_yaml_ng::Value>(yaml) else {
-        return;
-    };
-    let Ok(properties) = serde_json::to_value(value) else {
-        return;
-    };
+    let properties = properties(yaml);
     let words = |key: &str| -> Vec<String> {
         match properties.get(key) {
             Some(serde_json::Value::Array(items)) => items.iter().map(plain).collect(),

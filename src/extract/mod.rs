@@ -33,7 +33,7 @@ use crate::domain::source::{Kind, Meta};
 use worker::Worker;
 
 /// Raised when readers change so that files read earlier should be read again.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// What was found in a file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,17 @@ pub struct Extracted {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{0}")]
 pub struct Skip(pub String);
+
+/// Why a file was not read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unread {
+    /// It is of the file: it stays so until the file changes, or a limit.
+    #[error(transparent)]
+    File(#[from] Skip),
+    /// Nobody was there to read it; of the file nothing is known.
+    #[error("{0}")]
+    Reader(String),
+}
 
 /// Limits of the worker, and the program that it runs.
 #[derive(Clone, Debug)]
@@ -80,10 +91,10 @@ impl Extractor {
     /// Reads the bytes of a file of this kind and name.
     ///
     /// # Errors
-    /// [`Skip`] with the reason for the owner.
-    pub fn extract(&self, kind: Kind, name: &str, bytes: &[u8]) -> Result<Extracted, Skip> {
+    /// [`Unread`] with the reason for the owner.
+    pub fn extract(&self, kind: Kind, name: &str, bytes: &[u8]) -> Result<Extracted, Unread> {
         if bytes.is_empty() {
-            return Err(Skip("empty: there is nothing in it".into()));
+            return Err(Skip("empty: there is nothing in it".into()).into());
         }
         let found = if let Some(found) = read_here(kind, bytes) {
             found?
@@ -92,7 +103,7 @@ impl Extractor {
             worker::run(&mut worker, kind, name, bytes, &self.limits)?
         };
         if found.outline.text.trim().is_empty() {
-            return Err(Skip("empty: no text was found in it".into()));
+            return Err(Skip("empty: no text was found in it".into()).into());
         }
         Ok(found)
     }

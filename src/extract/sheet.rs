@@ -128,7 +128,7 @@ fn delimiter(text: &str) -> u8 {
     best.unwrap_or(b',')
 }
 
-/// Writes rows, each with its number; the first row that is all words names the columns.
+/// Writes rows, each with its number; the first row that is all words and years names the columns.
 fn write_rows(rows: impl Iterator<Item = (usize, Vec<String>)>, pen: &mut Pen) {
     let mut names: Option<Vec<String>> = None;
     for (number, cells) in rows {
@@ -137,7 +137,15 @@ fn write_rows(rows: impl Iterator<Item = (usize, Vec<String>)>, pen: &mut Pen) {
         }
         let filled = cells.iter().filter(|cell| !cell.is_empty()).count();
         if names.is_none() {
-            let heads = filled * 2 > cells.len() && cells.iter().all(|c| c.parse::<f64>().is_err());
+            // Years are the names of columns as often as numbers in them.
+            let word = |cell: &String| cell.parse::<f64>().is_err();
+            let year = |cell: &String| {
+                let year = cell.parse::<u16>();
+                cell.len() == 4 && year.is_ok_and(|year| (1800..2100).contains(&year))
+            };
+            let heads = filled * 2 > cells.len()
+                && cells.first().is_none_or(word)
+                && cells.iter().all(|cell| word(cell) || year(cell));
             names = Some(if heads { cells.clone() } else { Vec::new() });
             let row = cells.iter().filter(|c| !c.is_empty());
             let row: Vec<&str> = row.map(String::as_str).collect();
@@ -178,6 +186,10 @@ mod tests {
 
     #[test]
     fn rows_carry_their_headers() {
+        assert_eq!(
+            read("Region,2022,2023\nStyria,100,120\n"),
+            "row 1 | Region | 2022 | 2023\nrow 2 | Region: Styria | 2022: 100 | 2023: 120\n"
+        );
         assert_eq!(
             read("Name;Age\n\"Ann; B.\";7\nBen;\n"),
             "row 1 | Name | Age\nrow 2 | Name: Ann; B. | Age: 7\nrow 3 | Name: Ben\n"

@@ -16,14 +16,31 @@ pub(super) fn decode(bytes: &[u8]) -> Result<String, Skip> {
     if let Some(encoding) = utf_16_without_mark(bytes) {
         return checked(encoding.decode_without_bom_handling(bytes).0.into_owned());
     }
+    // What a crash leaves behind the text of a file that grew.
+    let end = bytes.iter().rposition(|byte| *byte != 0);
+    let bytes = end.map_or(bytes, |end| &bytes[..=end]);
     if bytes.contains(&0) {
         return Err(Skip("binary: it holds NUL bytes, text does not".into()));
     }
     if let Ok(text) = std::str::from_utf8(bytes) {
         return checked(text.to_owned());
     }
+    if is_nearly_utf_8(bytes) {
+        return checked(String::from_utf8_lossy(bytes).into_owned());
+    }
     let (text, _) = guess(bytes).decode_without_bom_handling(bytes);
     checked(text.into_owned())
+}
+
+/// Is it UTF-8 but for a damaged place or two: one invalid sequence to four whole characters beyond
+/// ASCII at most? In any other encoding, hardly any such character comes about.
+fn is_nearly_utf_8(bytes: &[u8]) -> bool {
+    let (mut whole, mut broken) = (0, 0);
+    for chunk in bytes.utf8_chunks() {
+        whole += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        broken += usize::from(!chunk.invalid().is_empty());
+    }
+    broken * 4 <= whole
 }
 
 /// The encoding that fits the bytes best.
@@ -91,6 +108,16 @@ mod tests {
         );
         check(b"\xff\xfeh\0i\0", "hi");
         check(b"h\0e\0l\0l\0o\0 \0y\0o\0u\0", "hello you");
+        check(
+            b"G\xc3\xa4rtnerei M\xfcller, B\xc3\xb6den, gr\xc3\xbcn, sch\xc3\xb6n",
+            "Gärtnerei M\u{fffd}ller, Böden, grün, schön",
+        );
+        let cut = "日本語のメモが途中で切れている".as_bytes();
+        check(
+            &cut[..cut.len() - 1],
+            "日本語のメモが途中で切れてい\u{fffd}",
+        );
+        check(b"the end\0\0\0\0", "the end");
         assert!(decode(b"\x7fELF\0\0\0\x01").is_err());
         assert!(decode(&[1, 2, 3, 4, 5, 6, 7, 8]).is_err());
     }

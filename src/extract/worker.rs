@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Extracted, Skip, WorkerLimits, read_in_worker};
+use super::{Extracted, Skip, Unread, WorkerLimits, read_in_worker};
 use crate::domain::source::Kind;
 
 /// The hidden subcommand that turns the binary into a worker.
@@ -52,7 +52,7 @@ impl Drop for Worker {
     }
 }
 
-fn start(limits: &WorkerLimits) -> Result<Worker, Skip> {
+fn start(limits: &WorkerLimits) -> Result<Worker, Unread> {
     let mut child = Command::new(&limits.program)
         .arg(SUBCOMMAND)
         .arg(limits.memory_bytes.to_string())
@@ -61,7 +61,9 @@ fn start(limits: &WorkerLimits) -> Result<Worker, Skip> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .map_err(|error| Skip(format!("the extraction worker does not start: {error}")))?;
+        .map_err(|error| {
+            Unread::Reader(format!("the extraction worker does not start: {error}"))
+        })?;
     let stdin = child.stdin.take().expect("stdin was piped");
     let stdout = BufReader::new(child.stdout.take().expect("stdout was piped"));
     Ok(Worker {
@@ -75,14 +77,14 @@ fn start(limits: &WorkerLimits) -> Result<Worker, Skip> {
 /// Reads a file in the child that is there, or in a new one.
 ///
 /// # Errors
-/// [`Skip`] with what the child said, or with how it died.
+/// [`Unread`] with what the child said, or with how it died.
 pub(super) fn run(
     idle: &mut Option<Worker>,
     kind: Kind,
     name: &str,
     bytes: &[u8],
     limits: &WorkerLimits,
-) -> Reply {
+) -> Result<Extracted, Unread> {
     let mut worker = match idle.take() {
         Some(worker) if worker.files < FILES => worker,
         _ => start(limits)?,
@@ -98,22 +100,24 @@ pub(super) fn run(
         Asked::Replied(reply) => {
             worker.files += 1;
             *idle = Some(worker);
-            *reply
+            Ok((*reply)?)
         }
         Asked::TooSlow => {
             let seconds = limits.timeout.as_secs();
             Err(Skip(format!(
                 "gave up after {seconds} s: reading it takes too long"
-            )))
+            ))
+            .into())
         }
         Asked::TooMuch => Err(Skip(format!(
             "it unpacks to more than {} MiB of text",
             limits.output_bytes >> 20
-        ))),
-        Asked::Died => Err(Skip(match worker.child.wait() {
-            Ok(status) => death(status),
-            Err(error) => format!("the extraction worker was lost: {error}"),
-        })),
+        ))
+        .into()),
+        Asked::Died => Err(match worker.child.wait() {
+            Ok(status) => Skip(death(status)).into(),
+            Err(error) => Unread::Reader(format!("the extraction worker was lost: {error}")),
+        }),
     }
 }
 

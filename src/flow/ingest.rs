@@ -19,7 +19,7 @@ use crate::domain::language::Language;
 use crate::domain::source::{DocumentId, Kind, SourceId, shown_name};
 use crate::engine::EngineError;
 use crate::error::Fault;
-use crate::extract::{Extractor, Skip, WorkerLimits};
+use crate::extract::{Extractor, Skip, Unread, WorkerLimits};
 use crate::store::ledger::{
     self, FileStat, Ingested, Known, KnownProblem, Problem, RootId, Snapshot, Source,
 };
@@ -45,6 +45,21 @@ pub struct IngestOptions {
     pub max_file_bytes: u64,
     /// The ledger is copied by itself when its last copy is older than this.
     pub backup_age: Duration,
+}
+
+impl IngestOptions {
+    /// The recipe by which documents are read, with the limits that a file may exceed: where one of
+    /// them changes, what could not be read is tried again.
+    fn reading(&self, recipe: &str) -> String {
+        let worker = &self.worker;
+        format!(
+            "{recipe} {}/{}/{}/{}",
+            self.max_file_bytes,
+            worker.timeout.as_secs(),
+            worker.memory_bytes,
+            worker.output_bytes
+        )
+    }
 }
 
 /// How far a run is.
@@ -314,11 +329,13 @@ impl Ingest {
             .ledger()
             .read(|s| Ok::<_, StoreError>((s.known(source.id)?, s.failed(source.id)?)))?;
         check_root(source, &found, &known)?;
-        let plan = Plan::make(&found, &known, &failed, &space.cutter.recipe);
+        let reading = self.options.reading(&space.cutter.recipe);
+        let plan = Plan::make(&found, &known, &failed, (&space.cutter.recipe, &reading));
         let mut run = Run {
             ingest: self,
             space: &space,
             source,
+            reading,
             known: &known,
             failed: &failed,
             gone: plan.gone,
@@ -343,9 +360,6 @@ impl Ingest {
             },
             tell: progress,
         };
-        for (id, path, stat) in plan.moved {
-            run.moved(id, path, stat);
-        }
         for (path, reason) in plan.problems {
             run.problem(path, reason, None);
         }
@@ -397,7 +411,6 @@ fn check_root(
 /// What a scan means for the ledger.
 struct Plan {
     read: Vec<(String, FileStat)>,
-    moved: Vec<(DocumentId, String, FileStat)>,
     gone: HashMap<[u8; 32], Vec<(String, DocumentId)>>,
     problems: Vec<(String, String)>,
     solved: Vec<String>,
@@ -409,7 +422,7 @@ impl Plan {
         found: &Found,
         known: &HashMap<String, Known>,
         failed: &HashMap<String, KnownProblem>,
-        recipe: &str,
+        (recipe, reading): (&str, &str),
     ) -> Self {
         let hidden = |path: &str| {
             let mut below = found.unreadable.iter().map(|(p, _)| p);
@@ -420,42 +433,26 @@ impl Plan {
             .filter(|(path, _)| !found.files.contains_key(*path) && !hidden(path))
             .collect();
         gone.sort_by_key(|(path, _)| *path);
-        // A file that was young when it was read may have changed since: its content decides.
-        let mut by_identity: HashMap<_, (&String, DocumentId)> = gone
-            .iter()
-            .filter(|(_, k)| k.stat.ctime_ns != FileStat::YOUNG && k.recipe == recipe)
-            .map(|(path, k)| (k.stat.identity(), (*path, k.id)))
-            .collect();
         let mut plan = Self {
             read: Vec::new(),
-            moved: Vec::new(),
             gone: HashMap::new(),
             problems: Vec::new(),
             solved: Vec::new(),
             unchanged: 0,
         };
         for (path, stat) in &found.files {
-            let moved_here = || {
-                let (old, _) = by_identity.get(&stat.identity())?;
-                (stat.inode != 0 && ending(old) == ending(path)).then_some(())
-            };
             match (known.get(path), failed.get(path)) {
-                (Some(k), _) if stat.is_as(&k.stat) && k.recipe == recipe => plan.unchanged += 1,
+                (Some(k), None) if stat.is_as(&k.stat) && k.recipe == recipe => plan.unchanged += 1,
                 (None, Some(problem))
-                    if problem.recipe == recipe
+                    if problem.recipe == reading
                         && problem.stat.is_some_and(|then| stat.is_as(&then)) => {}
-                (None, _) if moved_here().is_some() => {
-                    let (_, id) = by_identity
-                        .remove(&stat.identity())
-                        .expect("it was there just now");
-                    plan.moved.push((id, path.clone(), *stat));
-                }
                 _ => plan.read.push((path.clone(), *stat)),
             }
         }
         plan.read.sort_by(|a, b| a.0.cmp(&b.0));
-        let moved: HashSet<DocumentId> = plan.moved.iter().map(|(id, ..)| *id).collect();
-        for (path, k) in gone.into_iter().filter(|(_, k)| !moved.contains(&k.id)) {
+        // A new file with the bytes of one that is gone is that one under another name. Neither times
+        // nor inode tell: archives keep the former, and file systems use the latter again.
+        for (path, k) in gone {
             let same = plan.gone.entry(k.hash).or_default();
             same.push((path.clone(), k.id));
         }
@@ -484,6 +481,8 @@ struct Run<'a> {
     ingest: &'a Ingest,
     space: &'a Space,
     source: &'a Source,
+    /// As [`IngestOptions::reading`].
+    reading: String,
     known: &'a HashMap<String, Known>,
     failed: &'a HashMap<String, KnownProblem>,
     gone: HashMap<[u8; 32], Vec<(String, DocumentId)>>,
@@ -509,8 +508,8 @@ impl Run<'_> {
                 let reason = format!("larger than {mebibytes} MiB (extract.max_file_mb)");
                 self.skip(path, reason, stat);
             }
-            // A file that cannot be read just now keeps what was known of it.
-            Err(error) => self.problem(path.to_owned(), error.to_string(), Some(stat)),
+            // A file that cannot be read just now keeps what was known of it, and is tried again.
+            Err(error) => self.problem(path.to_owned(), error.to_string(), None),
         }
         if self.fresh.len() >= GROUP_CHUNKS || self.change.documents.len() >= GROUP_DOCUMENTS {
             self.flush()?;
@@ -536,7 +535,7 @@ impl Run<'_> {
             self.moved(id, path.to_owned(), stat);
             return Ok(());
         }
-        if bytes.starts_with(b"-----BEGIN ") && is_private_key(bytes) {
+        if is_private_key(bytes) {
             let reason = "private material: it is a private key";
             self.skip(path, reason.into(), stat);
             return Ok(());
@@ -544,7 +543,8 @@ impl Run<'_> {
         // A file of another kind is here because the owner asked for it by name.
         let kind = Kind::of_path(path).unwrap_or(Kind::Text);
         match self.ingest.extractor.extract(kind, path, bytes) {
-            Err(Skip(reason)) => self.skip(path, reason, stat),
+            Err(Unread::File(Skip(reason))) => self.skip(path, reason, stat),
+            Err(Unread::Reader(reason)) => self.problem(path.to_owned(), reason, None),
             Ok(extracted) => {
                 let tokens = cutter.tokens()?;
                 let starts = tokens.starts(&extracted.outline.text);
@@ -644,7 +644,7 @@ impl Run<'_> {
             path,
             reason,
             stat,
-            recipe: self.space.cutter.recipe.clone(),
+            recipe: self.reading.clone(),
         });
     }
 
@@ -683,9 +683,19 @@ impl Run<'_> {
     }
 }
 
+/// Bytes in which a private key says that it is one.
+const KEY_BYTES: usize = 8 << 10;
+
+/// Is it a private key of whatever program, perhaps behind what describes it?
 fn is_private_key(bytes: &[u8]) -> bool {
-    let first = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
-    first.windows(12).any(|window| window == b"PRIVATE KEY-")
+    let head = &bytes[..bytes.len().min(KEY_BYTES)];
+    head.split(|byte| *byte == b'\n').any(|line| {
+        let line = line.trim_ascii_start();
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        let begins = line.starts_with(b"-----BEGIN ");
+        begins && line.windows(11).any(|window| window == b"PRIVATE KEY")
+            || line.starts_with(b"PuTTY-User-Key-File-")
+    })
 }
 
 /// The source with this id.

@@ -10,10 +10,12 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use ignore::WalkBuilder;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use ignore::{Match, WalkBuilder};
 
 use crate::domain::source::{Kind, bytes_of_name, is_private, name_of_bytes};
 use crate::store::ledger::{FileStat, RootId, Source};
@@ -78,14 +80,15 @@ pub fn scan(source: &Source) -> Result<Found, ScanError> {
         root: root_id(root),
         ..Found::default()
     };
+    let rules = Arc::new(IgnoreRules::of(root));
+    let asked = Arc::clone(&rules);
     let walk = WalkBuilder::new(root)
         .follow_links(false)
-        .parents(false)
-        .git_global(false)
-        .require_git(false)
-        .hidden(false)
-        .filter_entry(|entry| entry.depth() == 0 || !is_hidden_folder(entry))
-        .add_custom_ignore_filename(".cohoignore")
+        // Its own reading of ignore files follows links and waits for pipes.
+        .standard_filters(false)
+        .filter_entry(move |entry| {
+            entry.depth() == 0 || !(is_hidden_folder(entry) || asked.leave_out(entry))
+        })
         .build();
     for entry in walk {
         match entry {
@@ -93,6 +96,7 @@ pub fn scan(source: &Source) -> Result<Found, ScanError> {
             Err(error) => found.unreadable.extend(unreadable(root, &error)),
         }
     }
+    found.unreadable.extend(rules.unreadable());
     for mount in &source.mounts {
         let below = format!("{mount}/");
         let alive =
@@ -122,6 +126,90 @@ pub fn root_id(path: &Path) -> RootId {
 fn is_hidden_folder(entry: &ignore::DirEntry) -> bool {
     let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
     hidden && entry.file_type().is_some_and(|t| t.is_dir())
+}
+
+/// The rules of ignore files, read as everything below the root is: no link is followed, and nothing
+/// is waited for. As git has it, one that is no regular file has no rules.
+struct IgnoreRules {
+    root: PathBuf,
+    folders: Mutex<HashMap<PathBuf, Rules>>,
+}
+
+/// Those of one folder, or why they are not known. Nothing below is looked at then: it could be what
+/// they leave out.
+type Rules = Result<Arc<Gitignore>, String>;
+
+/// Names of ignore files, from the weakest word to the strongest.
+const IGNORE_FILES: [&str; 3] = [".gitignore", ".ignore", ".cohoignore"];
+
+/// Bytes of one that is read.
+const IGNORE_BYTES: u64 = 1 << 20;
+
+impl IgnoreRules {
+    fn of(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            folders: Mutex::default(),
+        }
+    }
+
+    /// Do the rules of the folders above leave this out? The nearest that says something decides.
+    fn leave_out(&self, entry: &ignore::DirEntry) -> bool {
+        let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
+        for folder in entry.path().ancestors().skip(1) {
+            match self.rules(folder) {
+                Err(_) => return true,
+                Ok(rules) => match rules.matched(entry.path(), is_folder) {
+                    Match::Ignore(_) => return true,
+                    Match::Whitelist(_) => return false,
+                    Match::None => {}
+                },
+            }
+            if folder == self.root {
+                break;
+            }
+        }
+        false
+    }
+
+    fn rules(&self, folder: &Path) -> Rules {
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = folders.entry(folder.to_owned());
+        known.or_insert_with(|| self.read(folder)).clone()
+    }
+
+    fn read(&self, folder: &Path) -> Rules {
+        let mut builder = GitignoreBuilder::new(folder);
+        for name in IGNORE_FILES {
+            let path = folder.join(name);
+            let regular = std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
+            let Some(below) = relative(&self.root, &path).filter(|_| regular) else {
+                continue;
+            };
+            let bytes = match read(&self.root, &below, IGNORE_BYTES) {
+                Ok((bytes, _)) => bytes,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(format!("its {name} cannot be read: {error}")),
+            };
+            let text = String::from_utf8_lossy(&bytes);
+            for line in text.trim_start_matches('\u{feff}').lines() {
+                // A line that is no pattern is no rule, as git has it.
+                let _ = builder.add_line(None, line);
+            }
+        }
+        let rules = builder.build().map_err(|error| error.to_string())?;
+        Ok(Arc::new(rules))
+    }
+
+    /// Folders whose rules are not known.
+    fn unreadable(&self) -> Vec<(String, String)> {
+        let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = folders.iter().filter_map(|(folder, rules)| {
+            let reason = rules.as_ref().err()?;
+            Some((relative(&self.root, folder)?, reason.clone()))
+        });
+        failed.collect()
+    }
 }
 
 /// What the owner said of a source's files.
@@ -164,8 +252,7 @@ impl Found {
         }
         let asked_for = filter.by_name.is_match(&path);
         let name = path.rsplit('/').next().unwrap_or(&path);
-        let wanted = filter.all || filter.include.is_match(&path);
-        if !wanted || filter.exclude.is_match(&path) {
+        if !(filter.all || fits(&filter.include, &path)) || fits(&filter.exclude, &path) {
             return;
         }
         if is_private(&path) && !asked_for {
@@ -245,12 +332,27 @@ fn globs(patterns: &[String]) -> Result<GlobSet, ScanError> {
     })
 }
 
-/// Checks one pattern.
+/// Does a file fit, or one of the folders that it lies in: the whole path of one, or its name?
+fn fits(patterns: &GlobSet, path: &str) -> bool {
+    if patterns.is_empty() {
+        return false;
+    }
+    let ends = path.match_indices('/').map(|(end, _)| end);
+    patterns.is_match(path)
+        || ends.into_iter().any(|end| {
+            let folder = &path[..end];
+            let name = folder.rsplit('/').next().unwrap_or(folder);
+            patterns.is_match(folder) || patterns.is_match(name)
+        })
+}
+
+/// Checks one pattern. A slash before or behind it says what is so in any case: that it begins at the
+/// source's folder, or that it names a folder.
 ///
 /// # Errors
 /// [`ScanError::Pattern`].
 pub fn glob(pattern: &str) -> Result<Glob, ScanError> {
-    Glob::new(pattern).map_err(|source| ScanError::Pattern {
+    Glob::new(pattern.trim_matches('/')).map_err(|source| ScanError::Pattern {
         pattern: pattern.to_owned(),
         source,
     })

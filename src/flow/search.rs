@@ -229,14 +229,26 @@ pub struct Ranked {
     pub fused: Fused,
     /// The chunks of its text, in order, with the bytes that are theirs.
     pub parts: Vec<(Range<usize>, ChunkId)>,
+    /// The headings above each of them.
+    headings: Vec<Option<String>>,
 }
 
 impl Ranked {
     /// The chunk that holds the byte at `offset` of the text.
     pub fn chunk_at(&self, offset: usize) -> ChunkId {
-        let holds = |(range, _): &&(Range<usize>, ChunkId)| offset < range.end;
-        let part = self.parts.iter().find(holds).or(self.parts.last());
+        let part = self.parts.get(self.part_at(offset));
         part.map_or(self.fused.judged.chunk, |(_, chunk)| *chunk)
+    }
+
+    /// The headings above the chunk that holds the byte at `offset` of the text, outermost first.
+    pub fn heading_at(&self, offset: usize) -> Option<&str> {
+        self.headings.get(self.part_at(offset))?.as_deref()
+    }
+
+    fn part_at(&self, offset: usize) -> usize {
+        let holds = |(range, _): &(Range<usize>, ChunkId)| offset < range.end;
+        let last = self.parts.len().saturating_sub(1);
+        self.parts.iter().position(holds).unwrap_or(last)
     }
 }
 
@@ -276,12 +288,20 @@ impl Ranking {
     }
 }
 
+/// Is it of a word, or a sign that may be asked about? Punctuation is neither.
+fn says_something(c: char) -> bool {
+    const MARKS: &str = "¿¡？！…。、，「」『』“”„‘’«»–—·";
+    c.is_alphanumeric()
+        || !(c.is_ascii() || c.is_whitespace() || c.is_control() || MARKS.contains(c))
+}
+
 /// Checks a query before anything is spent on it.
 ///
 /// # Errors
 /// [`BadRequest`] that says what to do instead.
 pub fn check(query: &Query) -> Result<(), BadRequest> {
-    if query.text.trim().is_empty() {
+    let asked = query.spoken && !query.text.chars().any(says_something);
+    if asked || query.text.trim().is_empty() {
         return Err(BadRequest::new(
             "empty_query",
             "the query is empty",
@@ -360,7 +380,8 @@ pub fn rank(searcher: &Searcher<'_>, query: &Query) -> Result<Ranking, Failure> 
         .into());
     }
     let started = Instant::now();
-    let vector = if read.words.is_empty() {
+    // Of signs alone a model knows nothing.
+    let vector = if read.words.is_empty() || !read.signs().is_empty() {
         None
     } else {
         let vector = space.embedder.query(read.words.clone())?.wait();
@@ -504,7 +525,9 @@ const SAME_QUESTION: f32 = 0.85;
 
 /// Does a unit answer this very question, asked in whatever words?
 pub(super) fn is_recalled(question: &str, near: &NearUnit) -> bool {
-    near.question_cosine >= SAME_QUESTION && gate::same_subject(question, &near.question)
+    near.question_cosine >= SAME_QUESTION
+        && gate::same_subject(question, &near.question)
+        && !gate::asks_for_another(question, &near.question, &near.unit.text)
 }
 
 /// What both lanes propose, judged by both.
@@ -521,7 +544,12 @@ fn propose(
         limit: LANE_CANDIDATES,
     };
     space.indexes.follow(snapshot.newest_edition()?)?;
-    store.candidates(&space.indexes, snapshot, &seek)
+    let found = store.candidates(&space.indexes, snapshot, &seek)?;
+    // To find nothing where nothing can be found would be a lie.
+    if found.judged.is_empty() && store.is_unindexed(&space.indexes, snapshot)? {
+        return Err(StoreError::NotIndexed);
+    }
+    Ok(found)
 }
 
 /// The candidates of a query of words alone, for those who fuse them by themselves.
@@ -537,7 +565,7 @@ pub fn candidates(searcher: &Searcher<'_>, words: &str) -> Result<Candidates, Fa
     Ok(ledger.read(|snapshot| propose(store, space, snapshot, &read, Some(&vector)))?)
 }
 
-/// A query of filters alone: the newest documents that fit.
+/// A query of filters alone: the newest documents that fit; of signs, the passages that hold them.
 fn list(
     store: &Store,
     space: &Space,
@@ -734,14 +762,19 @@ impl Making {
         let several = self.rows.len() > 1;
         let chunks = self.rows.iter().map(|row| row.chunk.to_string());
         let joined = chunks.take(if several { usize::MAX } else { 0 }).collect();
+        let headings: Vec<Option<String>> = self.rows.iter().map(heading_of).collect();
+        // It is there for its best passage: that says where it stands.
+        let best_at = self.rows.iter().position(|row| row.chunk == best);
+        let heading = best_at.and_then(|at| headings[at].clone());
         let first = self.rows.swap_remove(0);
         let hit = Hit {
             rank,
             kind: HitKind::Chunk,
-            score: self.fused.score,
+            // A candidate below the floor has less than nothing; what is shown begins at 0.
+            score: self.fused.score.clamp(0.0, 1.0),
             path: PathBuf::from(shown_name(&first.path.to_string_lossy())),
             title: first.title,
-            heading: (!first.heading.is_empty()).then(|| first.heading.join(" > ")),
+            heading,
             lines,
             page: first.page,
             text,
@@ -758,8 +791,14 @@ impl Making {
             hit,
             fused: self.fused,
             parts,
+            headings,
         }
     }
+}
+
+/// The headings above a passage, outermost first.
+fn heading_of(row: &Row) -> Option<String> {
+    (!row.heading.is_empty()).then(|| row.heading.join(" > "))
 }
 
 /// Neighbouring passages as one text, with as many lines between them as in the file.
@@ -833,4 +872,41 @@ pub fn search(searcher: &Searcher<'_>, query: &Query) -> Result<Found, Failure> 
 /// Milliseconds since `started`, to a microsecond.
 pub fn millis(started: Instant) -> f64 {
     (started.elapsed().as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::source::Kind;
+
+    fn row(ordinal: u32, heading: &str, text: &str) -> Row {
+        Row {
+            chunk: ChunkId::of(heading, text),
+            document: DocumentId(1),
+            source: SourceId(1),
+            path: PathBuf::from("/notes/a.md"),
+            kind: Kind::Markdown,
+            title: "A".into(),
+            heading: vec!["A".into(), heading.into()],
+            lines: Some((ordinal * 2 + 1, ordinal * 2 + 1)),
+            page: None,
+            ordinal,
+            text: text.into(),
+        }
+    }
+
+    #[test]
+    fn a_joined_hit_is_labelled_by_its_best_passage_and_cited_by_each() {
+        let (above, best) = (row(0, "Oven", "It is hot."), row(1, "Cellar", "It is dry."));
+        let making = Making {
+            fused: Fused::unjudged(best.chunk),
+            rows: vec![best, above],
+            folded: Vec::new(),
+        };
+        let ranked = making.finish(1);
+        assert_eq!(ranked.hit.text, "It is hot.\n\nIt is dry.");
+        assert_eq!(ranked.hit.heading.as_deref(), Some("A > Cellar"));
+        assert_eq!(ranked.heading_at(3), Some("A > Oven"));
+        assert_eq!(ranked.heading_at(15), Some("A > Cellar"));
+    }
 }

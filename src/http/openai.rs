@@ -324,7 +324,6 @@ fn asked(app: &App, body: &ChatBody) -> Result<Ask, Failure> {
     let strategy = strategy(&body.model)?;
     Ok(Ask {
         limits: limits_of(body)?,
-        spoken: true,
         ..app.question(question_of(&body.messages)?, strategy, None, None)
     })
 }

@@ -27,6 +27,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<Item>, Failure> {
         .args(["--no-pager", "log", "--no-color"])
         .arg(format!("--format={format}{END}"))
         .env("GIT_OPTIONAL_LOCKS", "0")
+        // Where objects are missing, git would fetch them by a command that the repository names.
+        .env("GIT_NO_LAZY_FETCH", "1")
+        .env("GIT_ALLOW_PROTOCOL", "none")
         .output()
         .map_err(|error| bad(path, What::Git, error))?;
     if !output.status.success() {

@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OpenFlags};
@@ -26,6 +26,9 @@ const VECTORS: &str = "vectors.bin";
 
 /// Raised when older programs cannot restore an archive.
 const FORMAT: u32 = 1;
+
+/// Numbers of a vector at most: more than any model has.
+const MOST_DIMENSIONS: usize = 1 << 16;
 
 /// What an archive holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -72,10 +75,31 @@ fn publish(draft: &Path, path: &Path) -> Result<()> {
     File::open(draft).and_then(|f| f.sync_all()).map_err(io)?;
     std::fs::rename(draft, path).map_err(io)?;
     #[cfg(unix)]
-    if let Some(folder) = path.parent() {
-        File::open(folder).and_then(|f| f.sync_all()).map_err(io)?;
-    }
+    File::open(folder_of(path))
+        .and_then(|f| f.sync_all())
+        .map_err(io)?;
     Ok(())
+}
+
+/// The folder that a path leads into; a bare name lies in the one that the process is in.
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|f| !f.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// A new file that only its owner can read, before anything is written into it. What has its name
+/// goes first.
+fn private_file(path: &Path) -> Result<File> {
+    let _ = std::fs::remove_file(path);
+    let mut options = File::options();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    let opened = options.open(path);
+    opened.map_err(|source| StoreError::io(path, source))
 }
 
 #[cfg(unix)]
@@ -123,9 +147,8 @@ fn copy_ledger(home: &Path, ledger: &Ledger) -> Result<()> {
     let folder = home.join("backup");
     create_private_folder(&folder)?;
     let draft = draft_of(&copy);
-    let _ = std::fs::remove_file(&draft);
+    private_file(&draft)?;
     ledger.copy_to(&draft)?;
-    keep_private(&draft)?;
     // A copy of a damaged ledger must not take the place of a good one.
     if let Err(error) = check_file(&draft) {
         let _ = std::fs::remove_file(&draft);
@@ -290,9 +313,7 @@ pub fn write(store: &Store, indexes: &Indexes, target: &Path, now_ms: i64) -> Re
     if target.exists() {
         return Err(failed(target, "there is a file of this name already"));
     }
-    let folder = target.parent().filter(|f| !f.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let temporary = draft_of(&folder.join("coho-backup-ledger"));
+    let temporary = draft_of(&folder_of(target).join("coho-backup-ledger"));
     let draft = draft_of(target);
     let written = write_parts(store, indexes, &temporary, &draft, now_ms);
     let _ = std::fs::remove_file(&temporary);
@@ -314,15 +335,13 @@ fn write_parts(
 ) -> Result<Description> {
     let io = |source| StoreError::io(draft, source);
     let zipped = |error: zip::result::ZipError| failed(draft, error);
-    let _ = std::fs::remove_file(temporary);
+    private_file(temporary)?;
     store.ledger.copy_to(temporary)?;
-    keep_private(temporary)?;
     let copy = Ledger::open(temporary)?;
     let (counts, visible) = copy.read(|s| Ok::<_, StoreError>((s.counts()?, s.chunk_ids()?)))?;
     copy.checkpoint()?;
     drop(copy);
-    let mut zip = ZipWriter::new(File::create(draft).map_err(io)?);
-    keep_private(draft)?;
+    let mut zip = ZipWriter::new(private_file(draft)?);
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .large_file(true);
@@ -402,6 +421,15 @@ pub fn restore(home: &Path, archive: &Path) -> Result<Description> {
     if description.format > FORMAT {
         return Err(failed(archive, "it was written by a newer coho"));
     }
+    // It names a folder that is written to and, where that fails, removed.
+    let mut names = Path::new(&description.embedder).components();
+    let one = matches!(
+        (names.next(), names.next()),
+        (Some(Component::Normal(name)), None) if name == description.embedder.as_str()
+    );
+    if !one || !(1..=MOST_DIMENSIONS).contains(&description.dimensions) {
+        return Err(failed(archive, "it names no embedding model"));
+    }
     create_private_folder(home)?;
     let _lock = super::lock_home(home)?;
     let draft = draft_of(&path);
@@ -418,6 +446,22 @@ pub fn restore(home: &Path, archive: &Path) -> Result<Description> {
         let _ = super::index::remove(&home.join("index").join(&description.embedder));
     }
     outcome.map(|()| description)
+}
+
+/// Removes damaged ledgers that a recovery put aside: they hold what was to be forgotten.
+pub(super) fn forget_damaged(home: &Path) -> Result<()> {
+    let entries = std::fs::read_dir(home).map_err(|source| StoreError::io(home, source))?;
+    for entry in entries.flatten() {
+        if entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(b"ledger.damaged-")
+        {
+            let path = entry.path();
+            std::fs::remove_file(&path).map_err(|source| StoreError::io(&path, source))?;
+        }
+    }
+    Ok(())
 }
 
 /// Is there nothing in this ledger that anyone would miss? Looking around with `coho status`
@@ -443,9 +487,7 @@ fn restore_ledger(
     draft: &Path,
     description: &Description,
 ) -> Result<()> {
-    let io = |source| StoreError::io(draft, source);
-    let mut file = File::create(draft).map_err(io)?;
-    keep_private(draft)?;
+    let mut file = private_file(draft)?;
     let mut source = entry(zip, LEDGER, archive)?;
     let hash = copy_hashed(&mut source, &mut file)
         .map_err(|error| failed(archive, format!("it is damaged ({error})")))?;
@@ -510,11 +552,7 @@ fn restore_vectors(
 /// A nameless file in the data folder, gone with the process.
 fn tempfile(home: &Path) -> Result<File> {
     let path = draft_of(&home.join("restore-vectors"));
-    let io = |source| StoreError::io(&path, source);
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(true);
-    let file = options.open(&path).map_err(io)?;
-    keep_private(&path)?;
-    std::fs::remove_file(&path).map_err(io)?;
+    let file = private_file(&path)?;
+    std::fs::remove_file(&path).map_err(|source| StoreError::io(&path, source))?;
     Ok(file)
 }

@@ -19,8 +19,9 @@ use super::lexical::{Asked, Hit};
 use super::{Indexes, Result, Store};
 use crate::domain::chunk::ChunkId;
 use crate::domain::query::Query;
-use crate::domain::rank::{Candidate, Judged, Lexical, judge};
+use crate::domain::rank::{Candidate, Judged, Lexical, Occurrences, judge};
 use crate::domain::source::Edition;
+use crate::domain::words::holds_beginning;
 
 /// Passages up to which those that fit are named to the vector lane one by one.
 const NAMED_PASSAGES: usize = 20_000;
@@ -121,7 +122,7 @@ impl Store {
         };
         let dense_ms = millis(started);
         let started = Instant::now();
-        let judged = judged(indexes, &asked, seek.vector, &dense, &entries)?;
+        let judged = judged(indexes, snapshot, &asked, seek.vector, &dense, &entries)?;
         Ok(Candidates {
             dense,
             lexical,
@@ -133,7 +134,8 @@ impl Store {
     }
 
     /// For a query without words: the first passage of each document that fits, the newest
-    /// document first.
+    /// document first. What is left out may stand in none of its passages. For a query of signs
+    /// alone: the passages that hold them.
     ///
     /// # Errors
     /// As [`Store::candidates`].
@@ -149,12 +151,21 @@ impl Store {
         let only = if query.without.is_empty() && query.phrases.is_empty() {
             only
         } else {
+            // Documents are listed, so that a word left out is left out of the whole document.
+            let left_out = indexes.lexical.left_out(&asked)?.into_iter();
+            let left_out: Editions = left_out.map(|hit| hit.edition).collect();
             let fitting = indexes.lexical.narrowed(&asked)?.into_iter();
-            Some(Arc::new(fitting.map(|hit| hit.edition).collect()))
+            let fitting = fitting.map(|hit| hit.edition);
+            let fitting = fitting.filter(|edition| !left_out.contains(*edition));
+            Some(Arc::new(fitting.collect()))
         };
-        snapshot.newest(limit, |edition| {
-            only.as_ref().is_none_or(|only| only.contains(edition))
-        })
+        let fits = |edition| only.as_ref().is_none_or(|only| only.contains(edition));
+        let signs = query.signs();
+        if signs.is_empty() {
+            snapshot.newest(limit, fits)
+        } else {
+            snapshot.holding(&signs, limit, fits)
+        }
     }
 }
 
@@ -365,6 +376,7 @@ fn look_up(
 
 fn judged(
     indexes: &Indexes,
+    snapshot: &Snapshot<'_>,
     asked: &Asked,
     vector: Option<&[f32]>,
     dense: &[Candidate],
@@ -382,7 +394,8 @@ fn judged(
         .copied()
         .collect();
     let addresses: Vec<_> = hits.iter().map(|hit| hit.address).collect();
-    let occurrences = indexes.lexical.occurrences(asked, &addresses)?;
+    let mut occurrences = indexes.lexical.occurrences(asked, &addresses)?;
+    add_begun(indexes, snapshot, asked, &hits, &mut occurrences)?;
     let mut best: HashMap<ChunkId, (Judged, Vec<Edition>)> = HashMap::with_capacity(entries.len());
     for (hit, found) in hits.iter().zip(&occurrences) {
         let judged = Judged {
@@ -413,7 +426,51 @@ fn judged(
         };
         best.insert(*chunk, (judged, entry.unknown.clone()));
     }
+    if vector.is_none() {
+        // Proposed for a stem alone, of a word that begins otherwise.
+        best.retain(|_, (judged, _)| judged.lexical.coverage > 0.0);
+    }
     Ok(best.into_values().collect())
+}
+
+/// Adds where stems occur that only may stand for a beginning of a word, in passages that do hold
+/// such a word: the index knows stems, the ledger words.
+fn add_begun(
+    indexes: &Indexes,
+    snapshot: &Snapshot<'_>,
+    asked: &Asked,
+    hits: &[Hit],
+    occurrences: &mut [Occurrences],
+) -> Result<()> {
+    let beginnings = asked.doubtful();
+    if beginnings.is_empty() {
+        return Ok(());
+    }
+    let addresses: Vec<_> = hits.iter().map(|hit| hit.address).collect();
+    let doubtful = indexes.lexical.doubtful_occurrences(asked, &addresses)?;
+    for ((hit, found), more) in hits.iter().zip(occurrences).zip(&doubtful) {
+        if !beginnings.iter().any(|(number, _)| more.holds(*number)) {
+            continue;
+        }
+        let words = words_of(snapshot, hit)?;
+        for (number, beginning) in &beginnings {
+            if more.holds(*number) && words.iter().any(|text| holds_beginning(text, beginning)) {
+                found.add(*number, more);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the index knows of a passage: its text, what stands above it, and its document's labels.
+fn words_of(snapshot: &Snapshot<'_>, hit: &Hit) -> Result<Vec<String>> {
+    let Some(row) = snapshot.row(hit.chunk, hit.edition)? else {
+        return Ok(Vec::new());
+    };
+    let mut words = snapshot.labels_of(row.document)?;
+    words.extend(row.heading);
+    words.extend([row.text, row.title]);
+    Ok(words)
 }
 
 /// Remembers which editions a search has asked the ledger about.

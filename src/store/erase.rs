@@ -1,9 +1,9 @@
 //! Erasing: questions and answers, and what was learned of them, for good.
 //!
 //! The one place that removes what the ledger keeps for ever otherwise, events of units included:
-//! an owner may want something gone. Pages are overwritten (`secure_delete`), and the caller renews
-//! the automatic copy, so that nothing of it is left in the data folder, but for a damaged ledger that
-//! a recovery put aside; backups that were made before are the owner's own.
+//! an owner may want something gone. The caller writes the ledger anew, renews the automatic copy and
+//! removes damaged ledgers that a recovery put aside, so that nothing of it is left in the data
+//! folder; backups that were made before are the owner's own.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::{Result, units};
 use crate::domain::scoring::normalised;
+use crate::domain::unit::Unit;
 
 /// Which questions and answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,13 +44,13 @@ pub struct Erased {
 /// # Errors
 /// [`StoreError::Ledger`](super::StoreError::Ledger).
 pub fn erase(transaction: &Transaction<'_>, what: &Erase) -> Result<Erased> {
-    transaction.pragma_update(None, "secure_delete", true)?;
     let chosen = chosen(transaction, what)?;
     if chosen.is_empty() {
         return Ok(Erased::default());
     }
     let questions: HashSet<String> = chosen.iter().map(|(_, q)| normalised(q)).collect();
     let units = forget_questions(transaction, &questions)?;
+    forget_before(transaction, &questions)?;
     scrub_events(transaction, &units, chosen.iter().map(|(_, q)| q.trim()))?;
     for (answer, _) in &chosen {
         transaction.execute(
@@ -150,6 +151,30 @@ fn forget_questions(
         gone.push(id);
     }
     Ok(gone)
+}
+
+/// Takes questions from what units were before a batch changed them; what answered no other is nothing
+/// to go back to.
+fn forget_before(transaction: &Transaction<'_>, questions: &HashSet<String>) -> Result<()> {
+    let all: Vec<(i64, String)> = transaction
+        .prepare("SELECT id, before FROM unit_change WHERE before IS NOT NULL")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (id, before) in all {
+        let mut unit: Unit = serde_json::from_str(&before)?;
+        let count = unit.questions.len();
+        unit.questions
+            .retain(|q| !questions.contains(&normalised(q)));
+        if unit.questions.is_empty() {
+            transaction.execute("DELETE FROM unit_change WHERE id = ?1", [id])?;
+        } else if unit.questions.len() < count {
+            transaction.execute(
+                "UPDATE unit_change SET before = ?2 WHERE id = ?1",
+                params![id, serde_json::to_string(&unit)?],
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// Events are never removed, but here: those of units that went, and those that name a question.

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use super::{StoreError, select, units};
 use crate::domain::access::View;
 use crate::domain::chunk::{ChunkId, Passage};
 use crate::domain::language::Language;
+use crate::domain::link;
 use crate::domain::source::{DocumentId, Edition, Kind, Meta, SourceId};
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -486,6 +488,23 @@ impl Ledger {
         Ok(())
     }
 
+    /// Writes the whole ledger anew, without free pages, and empties the log.
+    ///
+    /// # Errors
+    /// [`StoreError::StillRead`] where a reader keeps the log from being emptied;
+    /// [`StoreError::Ledger`].
+    pub fn vacuum(&self) -> Result<()> {
+        let connection = self.take()?;
+        connection.execute_batch("VACUUM")?;
+        let held: bool =
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        self.give(connection);
+        if held {
+            return Err(StoreError::StillRead);
+        }
+        Ok(())
+    }
+
     /// Runs `read` in one snapshot of the ledger.
     ///
     /// # Errors
@@ -553,6 +572,13 @@ fn connect(path: &Path) -> Result<Connection> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // SQLite's own `lower` knows ASCII alone.
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("folded", 1, flags, |arguments| {
+        Ok(link::folded(
+            arguments.get_raw(0).as_str().unwrap_or_default(),
+        ))
+    })?;
     Ok(connection)
 }
 
@@ -790,6 +816,44 @@ impl Snapshot<'_> {
             newest.extend(self.rows(&sql, params![document])?);
         }
         Ok(newest)
+    }
+
+    /// Passages of documents whose edition fits that hold all of these as they are, in the text or
+    /// above it; at most `limit`, those of the newest documents first.
+    pub(crate) fn holding(
+        &self,
+        signs: &[&str],
+        limit: usize,
+        fits: impl Fn(Edition) -> bool,
+    ) -> Result<Vec<Row>> {
+        let held = (1..=signs.len()).map(|n| {
+            format!("(instr(c.text, ?{n}) OR instr(c.heading, ?{n}) OR instr(d.title, ?{n}))")
+        });
+        let sql = format!(
+            "SELECT p.chunk_id, d.edition FROM passage p
+             JOIN chunk c ON c.id = p.chunk_id JOIN document d ON d.id = p.document_id
+             WHERE {} ORDER BY d.mtime_ns DESC, d.path, p.ordinal",
+            held.collect::<Vec<_>>().join(" AND ")
+        );
+        let mut found: Vec<(ChunkId, Edition)> = Vec::new();
+        {
+            let mut statement = self.0.prepare_cached(&sql)?;
+            let mut rows = statement.query(rusqlite::params_from_iter(signs))?;
+            while let Some(row) = rows.next()? {
+                if found.len() == limit {
+                    break;
+                }
+                let edition = row.get(1)?;
+                if fits(edition) {
+                    found.push((row.get(0)?, edition));
+                }
+            }
+        }
+        let mut holding = Vec::with_capacity(found.len());
+        for (chunk, edition) in found {
+            holding.extend(self.row(chunk, edition)?);
+        }
+        Ok(holding)
     }
 
     fn rows(&self, sql: &str, values: impl rusqlite::Params) -> Result<Vec<Row>> {
@@ -1248,6 +1312,8 @@ pub fn remove_source(transaction: &Transaction<'_>, source: SourceId) -> Result<
         remove_document(transaction, document)?;
     }
     transaction.execute("DELETE FROM problem WHERE source_id = ?1", [source])?;
+    // Nothing is numbered so; who waits for changes learns of one.
+    reserve_editions(transaction, 1)?;
     Ok(transaction.execute("DELETE FROM source WHERE id = ?1", [source])? > 0)
 }
 
@@ -1325,7 +1391,7 @@ pub fn put_document(
         .execute([id])?;
     put_passages(transaction, id, document)?;
     select::put_marks(transaction, id, &document.path, &document.meta)?;
-    forget_unused(transaction, &old)?;
+    forget_unused(transaction, id, &old)?;
     clear_problem(transaction, document.source, &document.path)
 }
 
@@ -1391,7 +1457,8 @@ pub fn move_document(
             stat.ctime_ns
         ],
     )?;
-    select::put_marks(transaction, id, path, &meta)
+    select::put_marks(transaction, id, path, &meta)?;
+    clear_problem_of(transaction, id)
 }
 
 /// Notes that a file was touched but its bytes are the same.
@@ -1409,7 +1476,7 @@ pub fn touch_document(transaction: &Transaction<'_>, id: DocumentId, stat: FileS
             stat.ctime_ns
         ],
     )?;
-    Ok(())
+    clear_problem_of(transaction, id)
 }
 
 /// Removes a document and whatever only it held.
@@ -1428,9 +1495,7 @@ pub fn remove_document(transaction: &Transaction<'_>, id: DocumentId) -> Result<
     transaction.execute("DELETE FROM passage WHERE document_id = ?1", [id])?;
     select::clear_marks(transaction, id)?;
     transaction.execute("DELETE FROM document WHERE id = ?1", [id])?;
-    // Nothing is numbered so; who waits for changes learns of one.
-    reserve_editions(transaction, 1)?;
-    forget_unused(transaction, &old)
+    forget_unused(transaction, id, &old)
 }
 
 fn passages_of_document(transaction: &Transaction<'_>, id: DocumentId) -> Result<Vec<ChunkId>> {
@@ -1447,14 +1512,24 @@ fn retire_edition(transaction: &Transaction<'_>, edition: Edition) -> Result<()>
     Ok(())
 }
 
-/// Forgets those chunks that no passage shows any more; units that rest on them become stale.
-fn forget_unused(transaction: &Transaction<'_>, chunks: &[ChunkId]) -> Result<()> {
+/// Forgets those chunks that no passage shows any more. Units that rest on what the document showed
+/// become stale, though another one may show it still: that may be by somebody else.
+fn forget_unused(
+    transaction: &Transaction<'_>,
+    document: DocumentId,
+    chunks: &[ChunkId],
+) -> Result<()> {
+    let mut shown = transaction
+        .prepare_cached("SELECT 1 FROM passage WHERE document_id = ?1 AND chunk_id = ?2")?;
     let mut used = transaction.prepare_cached("SELECT 1 FROM passage WHERE chunk_id = ?1")?;
     for chunk in chunks {
-        if used.exists([chunk])? {
+        if shown.exists(params![document, chunk])? {
             continue;
         }
         units::make_stale(transaction, *chunk)?;
+        if used.exists([chunk])? {
+            continue;
+        }
         transaction
             .prepare_cached("DELETE FROM chunk WHERE id = ?1")?
             .execute([chunk])?;
@@ -1530,6 +1605,17 @@ pub fn clear_problem(transaction: &Transaction<'_>, source: SourceId, path: &str
     transaction
         .prepare_cached("DELETE FROM problem WHERE source_id = ?1 AND path = ?2")?
         .execute(params![source, path])?;
+    Ok(())
+}
+
+/// A document that is read has no problem where it stands.
+fn clear_problem_of(transaction: &Transaction<'_>, id: DocumentId) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "DELETE FROM problem WHERE (source_id, path) =
+               (SELECT source_id, path FROM document WHERE id = ?1)",
+        )?
+        .execute([id])?;
     Ok(())
 }
 

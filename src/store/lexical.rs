@@ -6,7 +6,8 @@
 //! tantivy keeps the postings and proposes candidates by its own BM25; what a candidate is worth
 //! is decided from its postings by [`crate::domain::rank::judge`]. Texts come to tantivy as words
 //! that are stemmed already, because a text's language decides about its stems; a query's words
-//! are looked for under the stems of every language that the index holds.
+//! are looked for under the stems of every language that the index holds, and as they are, because
+//! so they stand in texts of languages without a stemmer.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ use crate::domain::language::Language;
 use crate::domain::query;
 use crate::domain::rank::{MeanLengths, Occurrences, STOP_WORD, Terms, idf};
 use crate::domain::source::Edition;
-use crate::domain::words::{Stems, Word, words};
+use crate::domain::words::{Stems, Word, fold, spelled, spellings, words};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -86,11 +87,22 @@ pub(super) struct Hit {
     pub score: f32,
 }
 
+/// A word of a query, or the beginning of one.
+#[derive(Default)]
+struct Group {
+    /// The stems that stand for it.
+    stems: Vec<String>,
+    /// The beginning of a word.
+    prefix: Option<String>,
+    /// Stems of words some of which may begin so: `inform`, for `informatio*`.
+    doubtful: Vec<String>,
+}
+
 /// What the index is asked, worked out once for a query.
 pub(super) struct Asked {
     searcher: Searcher,
-    /// For each word of the query, the stems that stand for it.
-    groups: Vec<Vec<String>>,
+    /// The words of the query.
+    groups: Vec<Group>,
     /// What the words are worth.
     pub terms: Terms,
     /// What entries must fit: filters, phrases, words left out.
@@ -109,6 +121,16 @@ impl Asked {
     /// Does the query have words to look for?
     pub(super) fn has_words(&self) -> bool {
         !self.groups.is_empty()
+    }
+
+    /// The beginnings of words that may stand behind stems which do not begin so, each with the
+    /// number of its word.
+    pub(super) fn doubtful(&self) -> Vec<(usize, &str)> {
+        let groups = self.groups.iter().enumerate();
+        let doubtful = groups.filter(|(_, group)| !group.doubtful.is_empty());
+        doubtful
+            .filter_map(|(number, group)| Some((number, group.prefix.as_deref()?)))
+            .collect()
     }
 
     /// Mean lengths of the fields over all entries.
@@ -274,7 +296,9 @@ impl Lexical {
         let part = filter.clone().filter(|_| as_whole);
         let statistics = Statistics::of(&searcher, part.as_ref());
         let languages = self.languages(&statistics)?;
-        let mut stems: Vec<Stems> = languages.iter().map(|l| Stems::of(Some(*l))).collect();
+        let stemmed = languages.iter().map(|language| Some(*language));
+        // The last is of languages without a stemmer.
+        let mut stems: Vec<Stems> = stemmed.chain([None]).map(Stems::of).collect();
         let mut must: Vec<(Occur, Box<dyn Query>)> = Vec::new();
         if let Some(filter) = filter {
             must.push((Occur::Must, Box::new(filter)));
@@ -288,7 +312,12 @@ impl Lexical {
                     .map(|q| (Occur::MustNot, q)),
             );
         }
-        let (groups, terms) = self.groups(&searcher, &statistics, query, &languages, &mut stems)?;
+        let (mut groups, sequence) = self.groups(&statistics, query, &languages, &mut stems)?;
+        for prefix in &query.prefixes {
+            let group = self.begun(&searcher, &statistics, prefix, &mut stems)?;
+            groups.extend(group);
+        }
+        let (groups, terms) = rarest(groups, &sequence);
         let means = self.means(&statistics)?;
         Ok(Asked {
             searcher,
@@ -320,43 +349,87 @@ impl Lexical {
         Ok(languages)
     }
 
-    /// The words of a query with the stems that stand for them, and what they are worth.
+    /// The words of a query with what they are worth, and their places with their numbers.
     fn groups(
         &self,
-        searcher: &Searcher,
         statistics: &Statistics<'_>,
         query: &query::Query,
         languages: &[Language],
         stems: &mut [Stems],
-    ) -> tantivy::Result<(Vec<Vec<String>>, Terms)> {
+    ) -> tantivy::Result<(Vec<(Group, f32)>, Vec<(u32, usize)>)> {
         let detected = Language::detect(&query.words).filter(|l| languages.contains(l));
         let spoken = detected.unwrap_or(languages[0]);
-        let mut groups: Vec<(Vec<String>, f32)> = Vec::new();
+        let mut groups: Vec<(Group, f32)> = Vec::new();
         let mut numbers: HashMap<Vec<String>, usize> = HashMap::new();
         let mut sequence: Vec<(u32, usize)> = Vec::new();
         let all = statistics.total_num_docs()?;
         for word in words(&query.words) {
-            let group = alternatives(&word, stems);
-            let number = if let Some(known) = numbers.get(&group) {
-                *known
-            } else {
-                let rarity = idf(all, self.holding(statistics, &group)?);
+            let (stemmed, plain) = alternatives(&word, stems);
+            let known = numbers.get(&stemmed).copied();
+            let number = known.unwrap_or(groups.len());
+            if known.is_none() {
+                numbers.insert(stemmed.clone(), number);
+                let group = Group {
+                    stems: stemmed,
+                    ..Group::default()
+                };
+                groups.push((group, 0.0));
+            }
+            // Words of one stem are one word of the query, however they are written.
+            let (group, weight) = &mut groups[number];
+            for other in [plain].into_iter().chain(spellings(&word.text)) {
+                if !group.stems.contains(&other) {
+                    group.stems.push(other);
+                }
+            }
+            if known.is_none() {
+                let rarity = idf(all, self.holding(statistics, &group.stems)?);
                 let stop = spoken.is_stop_word(&word.text);
-                let weight = if stop { STOP_WORD * rarity } else { rarity };
-                numbers.insert(group.clone(), groups.len());
-                groups.push((group, weight));
-                groups.len() - 1
-            };
+                *weight = if stop { STOP_WORD * rarity } else { rarity };
+            }
             sequence.push((word.position, number));
         }
-        for prefix in &query.prefixes {
-            let group = self.beginning_with(searcher, statistics, prefix)?;
-            if !group.is_empty() {
-                let rarity = idf(all, self.holding(statistics, &group)?);
-                groups.push((group, rarity));
+        Ok((groups, sequence))
+    }
+
+    /// The beginning of a word with what it is worth; `None` where nothing begins so.
+    fn begun(
+        &self,
+        searcher: &Searcher,
+        statistics: &Statistics<'_>,
+        prefix: &str,
+        stems: &mut [Stems],
+    ) -> tantivy::Result<Option<(Group, f32)>> {
+        let known = self.beginning_with(searcher, statistics, prefix)?;
+        let mut doubtful = Vec::new();
+        for stem in stems_behind(prefix, stems) {
+            if self.is_there(statistics, &stem)? {
+                doubtful.push(stem);
             }
         }
-        Ok(rarest(groups, &sequence))
+        // Of what may stand for other words, too, it says little how often it is there.
+        let counted = if known.is_empty() { &doubtful } else { &known };
+        if counted.is_empty() {
+            return Ok(None);
+        }
+        let all = statistics.total_num_docs()?;
+        let rarity = idf(all, self.holding(statistics, counted)?);
+        let group = Group {
+            stems: known,
+            prefix: Some(prefix.to_owned()),
+            doubtful,
+        };
+        Ok(Some((group, rarity)))
+    }
+
+    /// Does any entry hold this stem?
+    fn is_there(&self, statistics: &Statistics<'_>, stem: &str) -> tantivy::Result<bool> {
+        for field in [self.fields.text, self.fields.head, self.fields.labels] {
+            if statistics.doc_freq(&Term::from_field_text(field, stem))? > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// How many entries hold one of the stems in their text, about.
@@ -376,7 +449,7 @@ impl Lexical {
         statistics: &Statistics<'_>,
         prefix: &str,
     ) -> tantivy::Result<Vec<String>> {
-        let prefix = crate::domain::words::fold(&prefix.to_lowercase());
+        let prefix = fold(&prefix.to_lowercase());
         let mut found: HashMap<String, u32> = HashMap::new();
         for segment in searcher.segment_readers() {
             for field in [self.fields.text, self.fields.head, self.fields.labels] {
@@ -407,22 +480,15 @@ impl Lexical {
     /// `None` for a phrase without words.
     fn phrase(&self, phrase: &str, stems: &mut [Stems]) -> Option<Box<dyn Query>> {
         let found = words(phrase);
-        let last = found.last()?.position;
+        if found.is_empty() {
+            return None;
+        }
         let mut any: Vec<(Occur, Box<dyn Query>)> = Vec::new();
-        for stems in stems {
-            for field in [self.fields.text, self.fields.head] {
-                let mut terms: Vec<(usize, Term)> = Vec::new();
-                for word in &found {
-                    let term = Term::from_field_text(field, stems.stem(word));
-                    terms.push((word.position as usize, term));
+        for words in spelled(&found) {
+            for stems in stems.iter_mut() {
+                for field in [self.fields.text, self.fields.head] {
+                    any.push((Occur::Should, side_by_side(field, &words, stems)));
                 }
-                let query: Box<dyn Query> = if last == 0 && terms.len() == 1 {
-                    let (_, term) = terms.remove(0);
-                    Box::new(TermQuery::new(term, IndexRecordOption::Basic))
-                } else {
-                    Box::new(PhraseQuery::new_with_offset(terms))
-                };
-                any.push((Occur::Should, query));
             }
         }
         Some(Box::new(BooleanQuery::new(any)))
@@ -474,9 +540,12 @@ impl Lexical {
         if clauses.iter().all(|(occur, _)| *occur == Occur::MustNot) {
             clauses.push((Occur::Must, Box::new(tantivy::query::AllQuery)));
         }
-        let query = BooleanQuery::new(clauses);
+        self.all(asked, &BooleanQuery::new(clauses))
+    }
+
+    fn all(&self, asked: &Asked, query: &BooleanQuery) -> Result<Vec<Hit>> {
         let outcome = (|| -> tantivy::Result<Vec<Hit>> {
-            let found = asked.searcher.search(&query, &DocSetCollector)?;
+            let found = asked.searcher.search(query, &DocSetCollector)?;
             let mut found: Vec<DocAddress> = found.into_iter().collect();
             found.sort_unstable();
             let mut columns = Columns::default();
@@ -484,6 +553,22 @@ impl Lexical {
             found.into_iter().map(hit).collect()
         })();
         outcome.map_err(|source| StoreError::lexical(&self.folder, source))
+    }
+
+    /// Every entry that holds one of the words left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Lexical`].
+    pub(super) fn left_out(&self, asked: &Asked) -> Result<Vec<Hit>> {
+        let without = asked.must.iter();
+        let without = without.filter(|(occur, _)| *occur == Occur::MustNot);
+        let any: Vec<(Occur, Box<dyn Query>)> = without
+            .map(|(_, query)| (Occur::Should, query.box_clone()))
+            .collect();
+        if any.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.all(asked, &BooleanQuery::new(any))
     }
 
     /// The entries of chunks; several of one that stands in several documents.
@@ -531,18 +616,41 @@ impl Lexical {
         asked: &Asked,
         entries: &[DocAddress],
     ) -> Result<Vec<Occurrences>> {
+        let groups = asked.groups.iter().map(|group| group.stems.as_slice());
+        self.occurrences_of(asked, &groups.collect::<Vec<_>>(), entries)
+    }
+
+    /// The same of the stems that only may stand for what the query wants.
+    ///
+    /// # Errors
+    /// [`StoreError::Lexical`].
+    pub(super) fn doubtful_occurrences(
+        &self,
+        asked: &Asked,
+        entries: &[DocAddress],
+    ) -> Result<Vec<Occurrences>> {
+        let groups = asked.groups.iter().map(|group| group.doubtful.as_slice());
+        self.occurrences_of(asked, &groups.collect::<Vec<_>>(), entries)
+    }
+
+    fn occurrences_of(
+        &self,
+        asked: &Asked,
+        groups: &[&[String]],
+        entries: &[DocAddress],
+    ) -> Result<Vec<Occurrences>> {
         let mut order: Vec<usize> = (0..entries.len()).collect();
         order.sort_unstable_by_key(|index| entries[*index]);
         let blank = Occurrences {
-            text: vec![Vec::new(); asked.groups.len()],
-            head: vec![0; asked.groups.len()],
-            labels: vec![0; asked.groups.len()],
+            text: vec![Vec::new(); groups.len()],
+            head: vec![0; groups.len()],
+            labels: vec![0; groups.len()],
             lengths: [0; 3],
         };
         let mut found = vec![blank; entries.len()];
         for some in order.chunk_by(|a, b| entries[*a].segment_ord == entries[*b].segment_ord) {
             let segment = asked.searcher.segment_reader(entries[some[0]].segment_ord);
-            self.occurrences_in(segment, &asked.groups, entries, some, &mut found)
+            self.occurrences_in(segment, groups, entries, some, &mut found)
                 .map_err(|source| StoreError::lexical(&self.folder, source))?;
         }
         Ok(found)
@@ -551,7 +659,7 @@ impl Lexical {
     fn occurrences_in(
         &self,
         segment: &SegmentReader,
-        groups: &[Vec<String>],
+        groups: &[&[String]],
         entries: &[DocAddress],
         some: &[usize],
         found: &mut [Occurrences],
@@ -569,7 +677,7 @@ impl Lexical {
                 IndexRecordOption::WithFreqs
             };
             for (number, group) in groups.iter().enumerate() {
-                for stem in group {
+                for stem in *group {
                     let term = Term::from_field_text(field, stem);
                     let Some(mut postings) = inverted.read_postings(&term, option)? else {
                         continue;
@@ -606,7 +714,7 @@ impl Lexical {
         let least = worths.iter().fold(0.0_f32, |most, worth| most.max(*worth)) * PROPOSING_SHARE;
         let groups = asked.groups.iter().zip(worths);
         let groups = groups.filter(|(_, worth)| **worth >= least);
-        for stem in groups.flat_map(|(group, _)| group) {
+        for stem in groups.flat_map(|(group, _)| group.stems.iter().chain(&group.doubtful)) {
             for (field, boost) in fields {
                 let term = Term::from_field_text(field, stem);
                 let query = TermQuery::new(term, IndexRecordOption::WithFreqs);
@@ -677,20 +785,67 @@ fn halves(chunk: ChunkId) -> (u64, u64) {
     (number(high), number(low))
 }
 
-/// The stems that stand for a word, one for each language, without repetition.
-fn alternatives(word: &Word, stems: &mut [Stems]) -> Vec<String> {
+/// Entries whose field holds the stems of these words, of which there is one at least, in their
+/// places.
+fn side_by_side(field: Field, words: &[Word], stems: &mut Stems) -> Box<dyn Query> {
+    let mut terms: Vec<(usize, Term)> = Vec::with_capacity(words.len());
+    for word in words {
+        let term = Term::from_field_text(field, stems.stem(word));
+        terms.push((word.position as usize, term));
+    }
+    if terms.len() == 1 {
+        let (_, term) = terms.remove(0);
+        Box::new(TermQuery::new(term, IndexRecordOption::Basic))
+    } else {
+        Box::new(PhraseQuery::new_with_offset(terms))
+    }
+}
+
+/// The stems that stand for a word, one for each language, without repetition; and the word as it
+/// is.
+fn alternatives(word: &Word, stems: &mut [Stems]) -> (Vec<String>, String) {
     let mut group: Vec<String> = Vec::new();
-    for stems in stems {
+    let (unstemmed, stemmed) = stems
+        .split_last_mut()
+        .expect("there is one without a stemmer");
+    for stems in stemmed {
         let stem = stems.stem(word);
         if !group.iter().any(|known| known == stem) {
             group.push(stem.to_owned());
         }
     }
-    group
+    (group, unstemmed.stem(word).to_owned())
+}
+
+/// Letters of a stem at least that may stand for a longer beginning of a word.
+const SHORTEST_STEM: usize = 3;
+
+/// Stems that words which begin so may have, though the stems do not: what the beginning itself
+/// begins with, also with the `i` that English stems have for a `y`, and its own stems.
+fn stems_behind(prefix: &str, stems: &mut [Stems]) -> Vec<String> {
+    let folded = fold(&prefix.to_lowercase());
+    let ends = folded.char_indices().map(|(at, c)| at + c.len_utf8());
+    let mut found: Vec<String> = Vec::new();
+    for end in ends.skip(SHORTEST_STEM - 1) {
+        let beginning = &folded[..end];
+        if let Some(start) = beginning.strip_suffix('y') {
+            found.push(format!("{start}i"));
+        }
+        if end < folded.len() {
+            found.push(beginning.to_owned());
+        }
+    }
+    if let [word] = &words(prefix)[..] {
+        found.extend(stems.iter_mut().map(|stems| stems.stem(word).to_owned()));
+    }
+    found.retain(|stem| !stem.starts_with(&folded));
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 /// Keeps the groups that are worth most, and the pairs among them.
-fn rarest(groups: Vec<(Vec<String>, f32)>, sequence: &[(u32, usize)]) -> (Vec<Vec<String>>, Terms) {
+fn rarest(groups: Vec<(Group, f32)>, sequence: &[(u32, usize)]) -> (Vec<Group>, Terms) {
     let mut order: Vec<usize> = (0..groups.len()).collect();
     order.sort_by(|a, b| groups[*b].1.total_cmp(&groups[*a].1).then(a.cmp(b)));
     order.truncate(MOST_WORDS);

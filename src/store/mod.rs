@@ -103,6 +103,12 @@ pub enum StoreError {
         /// What tantivy said.
         source: Box<tantivy::TantivyError>,
     },
+    /// The ledger knows documents of which the indexes hold nothing.
+    #[error("the indexes are gone: nothing can be found")]
+    NotIndexed,
+    /// Somebody reads the ledger as it was.
+    #[error("what was removed may still stand in the ledger's log: somebody reads it just now")]
+    StillRead,
     /// The file system failed.
     #[error("cannot use {}", path.display())]
     Io {
@@ -244,11 +250,12 @@ impl StoreError {
 impl Fault for StoreError {
     fn kind(&self) -> Kind {
         match self {
-            Self::InUse { .. } => Kind::Conflict,
+            Self::InUse { .. } | Self::StillRead => Kind::Conflict,
             Self::NoSource { .. } | Self::NoSuchSource { .. } => Kind::NotFound,
             Self::NewerLedger { .. } | Self::Backup { .. } => Kind::BadInput,
             _ if self.is_read_only() => Kind::BadInput,
             _ if self.is_disk_full() => Kind::NotReady,
+            Self::NotIndexed => Kind::NotReady,
             _ => Kind::Ours,
         }
     }
@@ -258,6 +265,8 @@ impl Fault for StoreError {
             _ if self.is_disk_full() => "disk_full",
             _ if self.is_read_only() => "data_folder_read_only",
             Self::InUse { .. } => "data_folder_in_use",
+            Self::StillRead => "ledger_still_read",
+            Self::NotIndexed => "not_indexed",
             Self::NoSource { .. } | Self::NoSuchSource { .. } => "no_such_source",
             Self::NewerLedger { .. } => "newer_ledger",
             Self::Backup { .. } => "bad_backup",
@@ -280,6 +289,8 @@ impl Fault for StoreError {
             Self::InUse { .. } => {
                 Some("stop that process, or set COHO_HOME to another folder".into())
             }
+            Self::NotIndexed => Some("`coho sync` makes them anew; nothing is lost".into()),
+            Self::StillRead => Some("run the same command once more when that has ended".into()),
             Self::NewerLedger { .. } => Some("use the newer coho with this data folder".into()),
             Self::NoSource { .. } | Self::NoSuchSource { .. } => {
                 Some("`coho sources` lists them".into())
@@ -418,10 +429,26 @@ impl Store {
         let erased = self
             .ledger
             .write(|transaction| erase::erase(transaction, what))?;
-        // Pages in the log hold what was there before.
-        self.ledger.checkpoint()?;
-        backup::renew(&self.home, &self.ledger)?;
+        // Also where nothing was there to be erased: an earlier try may not have come to its end.
+        backup::forget_damaged(&self.home)?;
+        self.purge()?;
         Ok(erased)
+    }
+
+    /// Sees to it that what was removed stands nowhere in the ledger's files, nor in its automatic
+    /// copy: free pages and the log hold what was there before.
+    ///
+    /// # Errors
+    /// [`StoreError::StillRead`] while somebody reads what was there; [`StoreError::Ledger`],
+    /// [`StoreError::Io`].
+    pub fn purge(&self) -> Result<()> {
+        self.ledger.vacuum()?;
+        backup::renew(&self.home, &self.ledger)
+    }
+
+    /// Where what a language model has read is kept.
+    pub fn states(&self) -> PathBuf {
+        states_of(&self.home)
     }
 
     /// Makes the automatic copy anew, where there is one: what was taken back must not come back with
@@ -559,6 +586,8 @@ impl Store {
             for (source, path) in &change.solved {
                 ledger::clear_problem(transaction, *source, path)?;
             }
+            // Who waits for changes learns of them once they are visible, not before.
+            ledger::reserve_editions(transaction, 1)?;
             reach("ledger", &self.home)
         })?;
         reach("committed", &self.home)
@@ -623,6 +652,14 @@ impl Store {
             indexes.lexical.update(&terms, &[])?;
         }
         Ok(missing.len())
+    }
+
+    /// Are there documents, and nothing in the index of words?
+    ///
+    /// # Errors
+    /// What the stores say.
+    pub fn is_unindexed(&self, indexes: &Indexes, snapshot: &Snapshot<'_>) -> Result<bool> {
+        Ok(snapshot.counts()?.documents > 0 && indexes.lexical.sizes()?.is_empty())
     }
 
     /// Visible chunks that have no vector.
@@ -696,6 +733,11 @@ impl Store {
     }
 }
 
+/// Where what a language model has read is kept in a data folder.
+pub fn states_of(home: &Path) -> PathBuf {
+    home.join("states")
+}
+
 /// The ledger's file in a data folder.
 fn ledger_path(home: &Path) -> PathBuf {
     home.join("ledger.sqlite")
@@ -727,12 +769,14 @@ fn terms_of_ingested(document: &Ingested, edition: Edition) -> TermsDocument {
     }
 }
 
-/// Creates a folder that only its owner can read, or leaves an existing one as it is.
+/// Creates a folder that only its owner can read. One that is there is closed to others, where it is
+/// ours to do so.
 ///
 /// # Errors
 /// [`StoreError::Io`].
 pub fn create_private_folder(folder: &Path) -> Result<()> {
     if folder.is_dir() {
+        close_to_others(folder);
         return Ok(());
     }
     let mut builder = std::fs::DirBuilder::new();
@@ -746,6 +790,40 @@ pub fn create_private_folder(folder: &Path) -> Result<()> {
         .create(folder)
         .map_err(|source| StoreError::io(folder, source))
 }
+
+/// May others than its owner look into this folder?
+#[cfg(unix)]
+pub fn is_open_to_others(folder: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    let meta = std::fs::metadata(folder);
+    meta.is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0)
+}
+
+/// May others than its owner look into this folder? The system does not tell.
+#[cfg(not(unix))]
+pub fn is_open_to_others(_: &Path) -> bool {
+    false
+}
+
+/// Takes from others the rights in a folder of ours. One that everybody may write, such as `/tmp`, is
+/// not ours; `coho doctor` tells of what stays open.
+#[cfg(unix)]
+fn close_to_others(folder: &Path) {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    const STICKY: u32 = 0o1000;
+    let Ok(meta) = std::fs::metadata(folder) else {
+        return;
+    };
+    let ours = meta.uid() == rustix::process::geteuid().as_raw();
+    let mode = meta.permissions().mode();
+    if ours && mode & 0o077 != 0 && mode & STICKY == 0 {
+        let closed = std::fs::Permissions::from_mode(mode & !0o077 & 0o7777);
+        let _ = std::fs::set_permissions(folder, closed);
+    }
+}
+
+#[cfg(not(unix))]
+fn close_to_others(_: &Path) {}
 
 /// Takes the data folder's lock and leaves this process's id in it. The system frees the lock
 /// when the process ends, however it ends.

@@ -63,6 +63,16 @@ impl Snapshot<'_> {
         )?;
         Ok((back, out))
     }
+
+    /// The tags, names and aliases of a document, in lower case.
+    pub(super) fn labels_of(&self, document: DocumentId) -> Result<Vec<String>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT tag FROM tag WHERE document_id = ?1
+             UNION ALL SELECT name FROM name WHERE document_id = ?1",
+        )?;
+        let rows = statement.query_map([document], |row| row.get(0))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
 }
 
 /// SQL for a test; what it compares with is added to `values`.
@@ -86,11 +96,11 @@ fn condition(test: &Test, sources: &[Source], values: &mut Vec<Value>) -> Result
                 } else {
                     format!("*{path}")
                 };
-                let glob = put(glob.to_lowercase().into());
-                format!("lower({column}) GLOB {glob}")
+                let glob = put(link::folded(&glob).into());
+                format!("folded({column}) GLOB {glob}")
             } else {
-                let (exact, lower) = (put(path.clone().into()), put(path.to_lowercase().into()));
-                format!("(instr({column}, {exact}) OR instr(lower({column}), {lower}))")
+                let part = put(link::folded(path).into());
+                format!("instr(folded({column}), {part})")
             }
         }
         Test::Source(named) => {
@@ -112,12 +122,7 @@ fn condition(test: &Test, sources: &[Source], values: &mut Vec<Value>) -> Result
         }
         Test::Title(title) => {
             let key = put(link::key(title).into());
-            // SQLite folds ASCII alone; the titles among the names were folded by us.
-            format!(
-                "(instr(lower(d.title), {key}) OR d.id IN
-                  (SELECT document_id FROM name WHERE instr(name, {key})
-                   AND length(name) = length(d.title)))"
-            )
+            format!("instr(folded(d.title), {key})")
         }
         Test::Link(target) => {
             let key = put(link::key(target).into());
@@ -186,7 +191,7 @@ pub(super) fn put_marks(
     };
     put(
         "INSERT OR IGNORE INTO tag (document_id, tag) VALUES (?1, ?2)",
-        &mut meta.tags.iter().map(|tag| tag.to_lowercase()),
+        &mut meta.tags.iter().map(|tag| link::folded(tag)),
     )?;
     put(
         "INSERT OR IGNORE INTO link (document_id, target) VALUES (?1, ?2)",

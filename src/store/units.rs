@@ -82,6 +82,8 @@ pub struct Past {
     pub asked_ms: i64,
     /// Chunks that it cites, in citation order.
     pub cited: Vec<ChunkId>,
+    /// Sentences that it cites, in that order.
+    pub sentences: Vec<String>,
     /// What the owner said and did.
     pub reception: Reception,
 }
@@ -163,12 +165,15 @@ impl Snapshot<'_> {
         Ok(self.units_by(&sql, [text])?.pop())
     }
 
-    /// The unit whose id begins so; `None` where there is none, or more than one.
+    /// The unit of this id, or whose id begins so; `None` where there is none, or more than one.
     pub(crate) fn unit_beginning(&self, id: &str) -> Result<Option<Unit>> {
         // Not LIKE: an id holds no wildcards, what is asked for may.
-        let sql = format!("{UNIT} WHERE substr(id, 1, length(?1)) = ?1 AND ?1 <> '' LIMIT 2");
-        let mut found = self.units_by(&sql, [id])?;
-        Ok(found.pop().filter(|_| found.is_empty()))
+        let sql = format!(
+            "{UNIT} WHERE substr(id, 1, length(?1)) = ?1 AND ?1 <> '' ORDER BY id <> ?1 LIMIT 2"
+        );
+        let mut found = self.units_by(&sql, [id])?.into_iter();
+        let first = found.next();
+        Ok(first.filter(|first| first.id == id || found.next().is_none()))
     }
 
     fn units_by(&self, sql: &str, values: impl rusqlite::Params) -> Result<Vec<Unit>> {
@@ -263,32 +268,60 @@ impl Snapshot<'_> {
         Ok(reception)
     }
 
-    /// The owner's questions whose answers were considered and cite what is still visible, the newest first.
+    /// The owner's questions whose answers were considered and cite what is still visible, the newest
+    /// first. What units led to speaks for them alone where the owner called it good.
     pub(crate) fn past(&self, limit: usize) -> Result<Vec<Past>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT a.id, a.question, a.asked_ms FROM answer a JOIN considered c ON c.answer_id = a.id
+            "SELECT a.id, a.question, a.asked_ms, a.body FROM answer a JOIN considered c ON c.answer_id = a.id
              WHERE a.asker IS NULL AND EXISTS (SELECT 1 FROM citation WHERE answer_id = a.id)
              AND NOT EXISTS (SELECT 1 FROM citation WHERE answer_id = a.id
                              AND chunk_id NOT IN (SELECT id FROM chunk))
              ORDER BY a.asked_ms DESC, a.id LIMIT ?1",
         )?;
-        let rows =
-            statement.query_map([limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        let rows: Vec<(String, String, i64)> = rows.collect::<rusqlite::Result<_>>()?;
         let mut cited = self
             .0
             .prepare_cached("SELECT chunk_id FROM citation WHERE answer_id = ?1 ORDER BY n")?;
-        let past = rows.into_iter().map(|(answer, question, asked_ms)| {
+        let mut rows = statement.query([limit])?;
+        let mut past = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (answer, body): (String, String) = (row.get(0)?, row.get(3)?);
+            let body: serde_json::Value = serde_json::from_str(&body)?;
+            let reception = self.reception(&answer)?;
+            let citations = body["citations"].as_array();
+            let mut citations = citations.into_iter().flatten();
+            let led = citations.clone().any(|c| c["unit_id"].is_string());
+            if led && reception.good == 0 {
+                continue;
+            }
             let chunks = cited.query_map([&answer], |row| row.get(0))?;
-            Ok(Past {
-                reception: self.reception(&answer)?,
+            past.push(Past {
+                reception,
                 cited: chunks.collect::<rusqlite::Result<_>>()?,
+                sentences: citations
+                    .by_ref()
+                    .filter_map(|c| c["text"].as_str().map(str::to_owned))
+                    .collect(),
                 answer,
-                question,
-                asked_ms,
-            })
-        });
-        past.collect()
+                question: row.get(1)?,
+                asked_ms: row.get(2)?,
+            });
+        }
+        Ok(past)
+    }
+
+    /// Sentences of units that the owner rejected.
+    pub(crate) fn rejected_sentences(&self) -> Result<HashSet<String>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT e.quotes FROM unit_evidence e JOIN unit u ON u.id = e.unit_id
+             WHERE u.state = 'retired' AND u.reason = ?1",
+        )?;
+        let mut rows = statement.query([REJECTED])?;
+        let mut sentences = HashSet::new();
+        while let Some(row) = rows.next()? {
+            let quotes: Vec<String> = serde_json::from_str(&row.get::<_, String>(0)?)?;
+            sentences.extend(quotes);
+        }
+        Ok(sentences)
     }
 
     /// What was said with the owner's word after the verdict of this number, in that order, and the
@@ -407,6 +440,25 @@ impl Snapshot<'_> {
                JOIN passage p ON p.document_id = d.id WHERE d.edition >= ?1) LIMIT ?2",
         )?;
         let rows = statement.query_map(params![edition, most], |row| row.get(0))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The number behind those of all visible documents: what becomes visible later has one at least as
+    /// high. Units that came or came back later have an event of a number at least as high.
+    pub(crate) fn marks(&self) -> Result<(i64, i64)> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT coalesce((SELECT max(edition) FROM document), 0) + 1,
+                    coalesce((SELECT max(id) FROM unit_event), 0) + 1",
+        )?;
+        Ok(statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?)
+    }
+
+    /// Units that were made, or came back, since an event.
+    pub(crate) fn came_since(&self, event: i64) -> Result<HashSet<String>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT unit_id FROM unit_event WHERE id >= ?1 AND after IN ('shadow', 'active')",
+        )?;
+        let rows = statement.query_map([event], |row| row.get(0))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
@@ -1032,6 +1084,9 @@ pub const BY_OWNER: &str = "the owner";
 
 /// The score that counts how often the owner called answers good that led to a unit.
 pub const GOOD: &str = "good";
+
+/// Why a unit is out of use that the owner called wrong.
+pub const REJECTED: &str = "the owner rejected it";
 
 /// Makes a unit again what it was; says whether that changed anything.
 fn put_back(transaction: &Transaction<'_>, before: &Unit, reason: &str) -> Result<bool> {

@@ -106,3 +106,43 @@ fn a_model_elsewhere_and_an_air_gap_do_not_go_together() {
     assert_eq!(ran.code, 1);
     assert_eq!(ran.json()["error"]["code"], "air_gap");
 }
+
+#[test]
+fn commands_keep_the_gap_too() {
+    let home = Home::new();
+    home.write("mast.md", "# Mast\n\nThe mast is 9 metres high.\n");
+    home.add();
+    // Nobody may come here.
+    let trap = TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/v1", trap.local_addr().unwrap());
+    let remote = format!("[remote]\nurl = \"{url}\"\nmodel = \"far\"\n");
+    let speech = format!("[speech]\nurl = \"{url}\"\n");
+    let gap = "[serve]\nair_gap = true\n";
+    let question = "How high is the mast?";
+    let refused = |settings: &str, arguments: &[&str], words: &str| {
+        std::fs::write(home.path("config.toml"), settings).unwrap();
+        let ran = home.run(&[arguments, &["--json"]].concat());
+        let said = ran.json();
+        assert_eq!((ran.code, &said["error"]["code"]), (1, &json!("air_gap")));
+        let hint = said["error"]["hint"].as_str().unwrap();
+        assert!(hint.contains(words), "{hint}");
+        assert!(trap.accept().is_err());
+    };
+    let asked = ["ask", question, "--remote"];
+    refused(&format!("{gap}{remote}"), &asked, "serve.air_gap");
+    let spoken = ["ask", question, "--speak"];
+    refused(&format!("{gap}{speech}"), &spoken, "speech.url");
+    let server = "[models.server]\nurl = \"https://models.example.org/v1\"\nmodel = \"far\"\n";
+    let elsewhere = format!("{gap}{server}");
+    refused(&elsewhere, &["ask", question], "models.server.url");
+    refused(&elsewhere, &["writeback", "run"], "models.server.url");
+    home.json(&["search", "mast"]);
+
+    std::fs::write(home.path("config.toml"), "").unwrap();
+    let service = home.serve_with(&[("COHO_SERVE_AIR_GAP", "true")]);
+    refused(&remote, &asked, "without --air-gap");
+    drop(service);
+    std::fs::write(home.path("config.toml"), gap).unwrap();
+    home.json(&["ask", question, "--strategy", "extractive"]);
+}

@@ -376,3 +376,25 @@ fn filters_hold_when_more_is_searched_for() {
         "{more}"
     );
 }
+
+#[test]
+fn a_list_is_told_whole_and_what_is_not_done_confirms_nothing() {
+    let home = Home::new();
+    home.write(
+        "router.md",
+        "# Router\n\nTo reset the router:\n\n1. Pull the plug.\n2. Wait a minute.\n\
+         3. Hold the button.\n4. Plug it in.\n5. Let go of the button.\n6. Ring Oskar.\n",
+    );
+    home.write("todo.md", "# Passport\n\n- [ ] renew the passport\n");
+    home.add();
+    let answer = ask(&home, "How do I reset the router?", &[]);
+    let text = answer["answer"].as_str().unwrap();
+    let steps = "“1. Pull the plug.” [1] “2. Wait a minute.” [2] “3. Hold the button.” [3] \
+                 “4. Plug it in.” [4] “5. Let go of the button.” [5] “6. Ring Oskar.” [6]";
+    assert!(text.ends_with(steps), "{text}");
+    let answer = ask(&home, "Is the passport renewed?", &[]);
+    let text = answer["answer"].as_str().unwrap();
+    let told = "From your notes: “☐ renew the passport” [1]";
+    assert!(text.starts_with(told), "{text}");
+    assert_eq!(answer["claims"], json!([]));
+}

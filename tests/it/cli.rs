@@ -68,6 +68,36 @@ fn adding_twice_is_adding_once() {
 }
 
 #[test]
+fn what_was_said_of_a_folder_is_shown() {
+    let home = Home::new();
+    let notes = home.notes();
+    home.json(&[
+        "add",
+        notes.to_str().unwrap(),
+        "--never-leaves",
+        "--notes",
+        "--outside",
+        "--no-writeback",
+        "--include",
+        "*.md",
+        "--exclude",
+        "drafts/**",
+        "--exclude",
+        "*.tmp",
+    ]);
+    let rules = "(0 documents, never leaves, takes notes, outside, no writeback, only *.md, \
+                 without drafts/** *.tmp)";
+    for command in ["sources", "status"] {
+        let said = home.run(&[command]).ok().stdout;
+        assert!(said.contains(rules), "{said}");
+    }
+    let usual = Home::new();
+    usual.add();
+    let said = usual.run(&["sources"]).ok().stdout;
+    assert!(said.ends_with("(0 documents)\n"), "{said}");
+}
+
+#[test]
 fn questions_of_a_bad_size_say_what_to_do() {
     let home = Home::new();
     home.write("a.md", "One note.\n");
@@ -122,6 +152,35 @@ fn a_wrong_setting_names_the_right_one() {
 }
 
 #[test]
+fn settings_that_lose_a_protection_are_refused() {
+    let home = Home::new();
+    let missing = home.path("confg.toml");
+    insta::assert_snapshot!(shown(&home, &["status", "--config", missing.to_str().unwrap()]), @r"
+    code 1
+    --- stdout
+    --- stderr
+    error: there is no settings file [HOME]/confg.toml
+
+    hint: check the spelling of the path, or make the file first; without --config the usual one is made where there is none
+    ");
+    assert!(!missing.exists());
+    for (text, setting) in [
+        ("[search]\ndense_weight = 7.0\n", "search.dense_weight"),
+        ("[answer]\nk = 0\n", "answer.k"),
+        ("[chunks]\nmin_tokens = 300\n", "chunks.min_tokens"),
+        ("[remote]\nmoney_per_day = nan\n", "remote.money_per_day"),
+        ("[remote]\nurl = \"http://example.org/v1\"\n", "remote.url"),
+        ("[remote]\nurl = \"example.org\"\n", "remote.url"),
+        ("[speech]\nurl = \"https://example.org\"\n", "speech.url"),
+    ] {
+        fs::write(home.path("config.toml"), text).unwrap();
+        let ran = home.run(&["status"]);
+        assert_eq!(ran.code, 1, "{text}");
+        assert!(ran.stderr.contains(setting), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn private_things_are_private() {
     #[cfg(unix)]
     {
@@ -131,6 +190,61 @@ fn private_things_are_private() {
         let mode = |name: &str| fs::metadata(home.path(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode("home"), 0o700);
         assert_eq!(mode("config.toml"), 0o600);
+    }
+}
+
+#[cfg(unix)]
+fn mode_of(path: &std::path::Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Runs under the umask that most people have, whoever runs the tests.
+#[cfg(unix)]
+fn under_umask(home: &Home, arguments: &[&str]) {
+    let plain = home.command();
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", "umask 022; exec \"$0\" \"$@\""])
+        .arg(plain.get_program())
+        .args(arguments)
+        .env_clear();
+    for (name, value) in plain.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+}
+
+#[test]
+#[cfg(unix)]
+fn what_holds_notes_is_the_owners_alone_and_notes_are_as_the_umask_says() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new();
+    home.write("a.md", "# Well\n\nThe well is 14 metres deep.\n");
+    fs::create_dir(home.path("home")).unwrap();
+    fs::set_permissions(home.path("home"), fs::Permissions::from_mode(0o755)).unwrap();
+    let told = home.json(&["doctor"]).to_string();
+    assert!(told.contains("could read it until now"), "{told}");
+    assert_eq!(mode_of(&home.path("home")), 0o700);
+    under_umask(&home, &["add", home.notes().to_str().unwrap()]);
+    assert_eq!(mode_of(&home.path("home/ledger.sqlite")), 0o600);
+    assert_eq!(mode_of(&home.path("home/index")), 0o700);
+    let out = home.path("out.jsonl");
+    under_umask(&home, &["export", "-o", out.to_str().unwrap()]);
+    assert_eq!(mode_of(&out), 0o600);
+
+    let clippings = home.path("My Clippings.txt");
+    let text =
+        "The Wall (Marlen Haushofer)\n- Your Highlight on page 7\n\nThe lynx drank.\n==========\n";
+    fs::write(&clippings, text).unwrap();
+    let into = home.notes().join("highlights");
+    let (from, to) = (clippings.to_str().unwrap(), into.to_str().unwrap());
+    under_umask(&home, &["import", "kindle", from, "--into", to]);
+    assert_eq!(mode_of(&into), 0o755);
+    for note in fs::read_dir(&into).unwrap() {
+        assert_eq!(mode_of(&note.unwrap().path()), 0o644);
     }
 }
 
@@ -286,6 +400,89 @@ fn an_answer_is_read_aloud_sentence_by_sentence() {
         silent.stdout
     );
     assert!(silent.stderr.contains("no-such-voice"), "{}", silent.stderr);
+    let silent = home.run(&["ask", question, "--speak", "--json"]);
+    assert_eq!(silent.code, 1);
+    assert!(
+        silent.json()["answer"].is_string(),
+        "one document, of the answer"
+    );
+    assert!(silent.stderr.contains("no-such-voice"), "{}", silent.stderr);
+}
+
+#[test]
+fn names_that_cannot_be_used_are_the_users_to_mend() {
+    let home = Home::new();
+    home.write("a.md", "# Well\n\nThe well is 14 metres deep.\n");
+    home.add();
+    let nowhere = home.path("nowhere/all.zip");
+    let nowhere = nowhere.to_str().unwrap();
+    for command in [
+        &["restore", nowhere][..],
+        &["backup", nowhere],
+        &["export", "-o", nowhere],
+    ] {
+        let ran = home.run(&[command, &["--json"]].concat());
+        let said = ran.json();
+        assert_eq!(
+            (ran.code, &said["error"]["code"]),
+            (1, &"bad_path".into()),
+            "{said:#}"
+        );
+        assert!(said["error"]["hint"].is_string(), "{said:#}");
+    }
+    let ran = home.run(&["serve", "--listen", "nonsense"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("--listen"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("--serve-listen"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_voice_that_is_none_is_the_users_to_mend() {
+    let home = Home::new();
+    home.write("a.md", "# Well\n\nThe well is 14 metres deep.\n");
+    home.add();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = crate::kit::request_of(&mut stream);
+            let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            let _ = std::io::Write::write_all(&mut stream, answer.as_bytes());
+        }
+    };
+    std::thread::Builder::new().spawn(serve).unwrap();
+    let settings = format!("[speech]\nurl = \"http://{address}/wrong\"\n");
+    fs::write(home.path("config.toml"), settings).unwrap();
+    let ran = home.run(&[
+        "ask",
+        "How deep is the well?",
+        "--strategy",
+        "extractive",
+        "--speak",
+    ]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("404") && ran.stderr.contains("hint:"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn a_reader_of_a_script_may_leave() {
+    let home = Home::new();
+    let plain = home.command();
+    let output = std::process::Command::new("sh")
+        .args(["-c", "\"$0\" completions bash | head -c 1"])
+        .arg(plain.get_program())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.is_empty(), "{said}");
+    let script = home.run(&["completions", "bash"]).ok().stdout;
+    assert!(script.contains("complete -F _coho"), "{script}");
 }
 
 #[test]
@@ -306,6 +503,36 @@ fn settings_for_agents_start_what_they_name() {
         .unwrap();
     assert!(String::from_utf8_lossy(&said.stdout).starts_with("coho "));
     assert!(ran.stderr.contains("claude_desktop_config.json"));
+    let config = |name: &str| {
+        let arguments = ["mcp", "--print-config", "cursor", "--as", name, "--json"];
+        home.run(&arguments)
+    };
+    let nobody = config("nobody");
+    assert_eq!(
+        (nobody.code, &nobody.json()["error"]["code"]),
+        (1, &"no_such_token".into())
+    );
+    home.json(&["token", "add", "agent"]);
+    assert!(config("agent").ok().stdout.contains("agent"));
+}
+
+#[test]
+fn tokens_that_come_with_a_backup_are_told() {
+    let home = Home::new();
+    home.write("a.md", "# Well\n\nThe well is 14 metres deep.\n");
+    home.add();
+    home.json(&["token", "add", "agent", "--source", "1"]);
+    let archive = home.path("all.zip");
+    home.json(&["backup", archive.to_str().unwrap()]);
+    let other = Home::new();
+    let restored = other.run(&["restore", archive.to_str().unwrap()]).ok();
+    assert!(
+        restored
+            .stderr
+            .contains("open this knowledge base again: agent"),
+        "{}",
+        restored.stderr
+    );
 }
 
 #[test]

@@ -92,6 +92,41 @@ fn a_set_is_asked_without_touching_what_is_the_owners() {
 }
 
 #[test]
+fn what_an_evaluation_leaves_behind_can_be_removed() {
+    let home = Home::new();
+    let set = things(&home, 2);
+    let run = run(&home, &set, &[]);
+    let copied = home.path("home/eval/things-notes");
+    assert!(copied.is_dir() && home.path("home/eval/things").is_dir());
+    let told = home.run(&["forget", "--all"]).ok().stderr;
+    assert!(told.contains("coho eval remove"), "{told}");
+    for (other, code) in [
+        ("..", "no_such_set"),
+        ("", "no_such_set"),
+        ("thin", "no_such_set"),
+    ] {
+        let refused = home.run(&["eval", "remove", other, "--json"]);
+        assert_eq!(
+            (refused.code, &refused.json()["error"]["code"]),
+            (1, &code.into()),
+            "{other}"
+        );
+    }
+    assert!(copied.is_dir());
+    let removed = home.json(&["eval", "remove", &set]);
+    assert_eq!(removed["runs"], json!([run["run"]]));
+    assert_eq!(removed["folders"].as_array().unwrap().len(), 2);
+    assert!(!copied.exists() && !home.path("home/eval/things").exists());
+    assert_eq!(home.json(&["eval", "list"])["runs"], json!([]));
+    // That they were asked stays known.
+    assert!(home.path("home/eval/held-out").exists());
+    assert_eq!(
+        home.json(&["eval", "remove", "--all"])["folders"],
+        json!([])
+    );
+}
+
+#[test]
 fn a_run_goes_on_and_gives_the_same_twice() {
     let home = Home::new();
     let set = things(&home, 12);

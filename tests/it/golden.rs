@@ -37,6 +37,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
         ("eval-run", of::<coho::flow::evaluate::result::RunResult>()),
         ("eval-run-own", of::<coho::flow::evaluate::own::Point>()),
         ("eval-list", of::<output::EvalList>()),
+        ("eval-remove", of::<coho::app::leftovers::Cleared>()),
         ("eval-compare", of::<output::Compared>()),
         ("eval-track", of::<output::Track>()),
         (

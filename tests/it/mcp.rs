@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
 
 use serde_json::{Value, json};
@@ -265,6 +266,12 @@ fn notes_are_written_where_a_source_takes_them() {
     assert!(
         before.contains("# ../../Winter: tyres?\n\nThe winter tyres"),
         "{before}"
+    );
+    let rights = |path: &Path| fs::metadata(path).unwrap().permissions();
+    assert_eq!(
+        rights(Path::new(&path)),
+        rights(&home.notes().join("shed.md")),
+        "as if its owner had written it"
     );
     let again = client.call(
         "remember",

@@ -171,9 +171,18 @@ fn a_damaged_ledger_is_restored_from_its_copy_with_what_is_newer() {
         "{}",
         ran.stdout
     );
-    let mended = home.run(&["verify", "--repair", "--json"]);
-    assert_eq!(mended.json()["ok"], true, "{}", mended.stdout);
+    let mended = home.run(&["verify", "--repair"]).ok();
     assert!(mended.stderr.contains("was restored"), "{}", mended.stderr);
+    for said in [
+        mended.stdout,
+        home.run(&["status"]).ok().stdout,
+        home.run(&["doctor"]).ok().stdout,
+    ] {
+        assert!(said.contains("1 of table answer"), "{said}");
+    }
+    // It is told of the repair that it belongs to.
+    let again = home.run(&["verify", "--repair"]).ok().stdout;
+    assert!(!again.contains("1 of table answer"), "{again}");
     assert_eq!(home.fingerprint(), before);
     let said = home.json(&["status"])["recovery"]
         .as_str()
@@ -198,6 +207,86 @@ fn a_damaged_ledger_is_restored_from_its_copy_with_what_is_newer() {
     });
     drop(service);
     assert_eq!(home.fingerprint(), before);
+}
+
+#[test]
+fn an_archive_cannot_name_a_folder_of_others() {
+    let home = Home::new();
+    let victim = home.path("victim");
+    fs::create_dir(&victim).unwrap();
+    fs::write(victim.join("letter.txt"), "kept").unwrap();
+    for embedder in [victim.to_str().unwrap(), "../../victim", "..", ""] {
+        let archive = home.path("evil.zip");
+        let mut zip = zip::ZipWriter::new(File::create(&archive).unwrap());
+        let description = serde_json::json!({
+            "format": 1, "version": "0", "made_ms": 0, "embedder": embedder,
+            "dimensions": 384, "documents": 1, "chunks": 1, "vectors": 1,
+            "ledger_hash": "x", "vectors_hash": "x",
+        });
+        let options = zip::write::SimpleFileOptions::default();
+        for (name, text) in [
+            ("coho-backup.json", description.to_string()),
+            ("ledger.sqlite", "junk".into()),
+            ("vectors.bin", "junk".into()),
+        ] {
+            zip.start_file(name, options).unwrap();
+            zip.write_all(text.as_bytes()).unwrap();
+        }
+        zip.finish().unwrap();
+        let refused = home.run(&["restore", archive.to_str().unwrap()]);
+        assert_eq!(refused.code, 1, "{embedder}: {}", refused.stderr);
+        assert!(victim.join("letter.txt").exists(), "{embedder}");
+    }
+}
+
+#[test]
+fn what_was_taken_out_stands_nowhere() {
+    let home = Home::new();
+    for n in 0..30 {
+        home.write(
+            &format!("n{n}.md"),
+            format!("# Note {n}\n\nThe quixotic word {n}.\n"),
+        );
+    }
+    home.add();
+    for n in 0..6 {
+        home.json(&["ask", &format!("Where is the quixotic word {n}, Waldemar?")]);
+    }
+    home.json(&["forget", "--all"]);
+    assert!(!holds(&home.path("home"), "Waldemar"));
+    home.json(&["sources", "remove", "1"]);
+    assert!(!holds(&home.path("home"), "quixotic"));
+}
+
+/// Does any file below a folder hold this?
+fn holds(folder: &Path, text: &str) -> bool {
+    fs::read_dir(folder).unwrap().flatten().any(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            return holds(&path, text);
+        }
+        let bytes = fs::read(&path).unwrap();
+        bytes
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+    })
+}
+
+#[test]
+fn nothing_is_not_found_without_an_index() {
+    let home = Home::new();
+    home.write("a.md", "# A\n\nThe pear tree was planted in 2004.\n");
+    home.add();
+    fs::remove_dir_all(home.path("home/index")).unwrap();
+    let refused = home.run(&["search", "pear", "--json"]);
+    assert_eq!(
+        refused.json()["error"]["code"],
+        "not_indexed",
+        "{}",
+        refused.stdout
+    );
+    home.json(&["sync"]);
+    assert_eq!(home.found("pear"), ["a.md"]);
 }
 
 #[test]
@@ -267,6 +356,14 @@ fn a_backup_of_a_running_service_is_restored_elsewhere() {
             .len(),
         10
     );
+    // Another folder is not taken for it by a slip.
+    let wrong = other.path("wrong");
+    fs::create_dir(&wrong).unwrap();
+    let slip = other.run(&["sources", "move", "1", wrong.to_str().unwrap(), "--json"]);
+    assert_eq!(
+        (slip.code, &slip.json()["error"]["code"]),
+        (1, &"wrong_folder".into())
+    );
     let moved = other.json(&["sources", "move", "1", other.notes().to_str().unwrap()]);
     assert_eq!(moved["report"]["chunks_embedded"], 0, "{moved:#}");
     assert_eq!(moved["report"]["unchanged"], 40, "{moved:#}");
@@ -290,6 +387,50 @@ fn a_backup_of_a_running_service_is_restored_elsewhere() {
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     assert!(refused.stderr.contains("damaged"), "{}", refused.stderr);
     assert!(!third.path("home/ledger.sqlite").exists());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_bare_name_is_a_backup_here_and_nothing_else_is_left() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = filled();
+    let here = home.path("here");
+    fs::create_dir(&here).unwrap();
+    let output = home
+        .command()
+        .current_dir(&here)
+        .args(["backup", "all.zip"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(files_below(&here), [here.join("all.zip")]);
+    let mode = fs::metadata(here.join("all.zip"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let other = Home::new();
+    other
+        .run(&["restore", here.join("all.zip").to_str().unwrap()])
+        .done();
+}
+
+#[test]
+fn a_source_is_moved_to_a_folder_without_its_documents_by_force_alone() {
+    let home = Home::new();
+    home.write("a.md", "# Kiln\n\nThe kiln reaches 1240 degrees.\n");
+    home.add();
+    let other = home.path("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("b.md"), "# Weir\n\nThe weir is low.\n").unwrap();
+    let other = other.to_str().unwrap();
+    let refused = home.run(&["sources", "move", "1", other]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("--force"), "{}", refused.stderr);
+    assert_eq!(home.found("kiln"), ["a.md"]);
+    let moved = home.json(&["sources", "move", "1", other, "--force"]);
+    assert_eq!(moved["report"]["added"], 1, "{moved:#}");
 }
 
 #[test]

@@ -29,6 +29,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("memory", &[]),
     ("airgap", &["error"]),
     ("energy", &[]),
+    ("umask", &[]),
     ("domain", &[]),
     ("store", &["domain", "error", "failpoint"]),
     ("engine", &["domain", "error", "lane"]),
@@ -53,7 +54,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "app",
         &[
             "domain", "store", "engine", "extract", "flow", "settings", "error", "lane", "airgap",
-            "energy",
+            "energy", "umask",
         ],
     ),
     ("mcp", &["domain", "store", "flow", "app", "error"]),
@@ -67,7 +68,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cli",
         &[
             "domain", "store", "engine", "flow", "app", "mcp", "http", "settings", "error",
-            "energy", "airgap", "import",
+            "energy", "airgap", "import", "umask",
         ],
     ),
     ("lib", &[]),

@@ -1,8 +1,10 @@
 //! Ingestion of a folder: what is read, what is left out and why, what an edit costs.
 
-use std::fs;
+use std::fs::{self, File};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
 
-use crate::kit::Home;
+use crate::kit::{Home, ran};
 
 fn reasons(home: &Home) -> Vec<(String, String)> {
     let listed = home.json(&["status", "--problems"]);
@@ -63,6 +65,101 @@ fn a_rename_and_a_touch_embed_nothing() {
         (&1.into(), &1.into())
     );
     assert_eq!(home.found("walnut tree")[0], "trees/nut.md");
+}
+
+#[test]
+fn a_new_file_with_the_times_of_one_that_is_gone_is_read() {
+    let home = Home::new();
+    let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let put = |name: &str, bird: &str| {
+        let path = home.write(name, format!("# Day\n\nThe {bird} came by today.\n"));
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_modified(then).unwrap();
+        path
+    };
+    let old = put("monday.md", "heron");
+    home.add();
+    fs::remove_file(old).unwrap();
+    put("sunday.md", "otter");
+    home.json(&["sync"]);
+    assert_eq!(home.found("\"otter\""), ["sunday.md"]);
+    assert!(home.found("\"heron\"").is_empty());
+    assert_eq!(home.verify()["ok"], true);
+}
+
+#[test]
+fn folders_are_left_out_by_name() {
+    let home = Home::new();
+    home.write("private/diary.md", "The heron nests behind the mill.\n");
+    home.write("work/private/pay.md", "The otter is paid monthly.\n");
+    home.write("work/plan.md", "The plan is to rest.\n");
+    let notes = home.notes().to_str().unwrap().to_owned();
+    home.json(&["add", &notes, "--exclude", "private/"]);
+    assert_eq!(home.json(&["status"])["documents"], 1);
+    assert!(home.found("\"heron\"").is_empty());
+}
+
+#[cfg(unix)]
+#[test]
+fn ignore_files_that_are_no_files_have_no_rules() {
+    let home = Home::new();
+    home.write("pipe/a.md", "The heron nests behind the mill.\n");
+    home.write("link/b.md", "The otter swims at night.\n");
+    home.write("kept/c.md", "The badger digs.\n");
+    home.write("kept/d.md", "The lynx hides.\n");
+    home.write("kept/.gitignore", "\u{feff}d.md\n");
+    let pipe = home.notes().join("pipe/.gitignore");
+    assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    fs::write(home.path("list"), "*.md\n").unwrap();
+    let link = home.notes().join("link/.cohoignore");
+    std::os::unix::fs::symlink(home.path("list"), link).unwrap();
+    home.add();
+    assert_eq!(home.found("\"heron\""), ["pipe/a.md"]);
+    assert_eq!(home.found("\"otter\""), ["link/b.md"]);
+    assert_eq!(home.found("\"badger\""), ["kept/c.md"]);
+    assert!(home.found("\"lynx\"").is_empty());
+}
+
+#[test]
+fn a_larger_limit_and_a_mended_file_are_noticed() {
+    let home = Home::new();
+    home.write(
+        "large.md",
+        "The heron nests behind the mill.\n".repeat(40_000),
+    );
+    home.write("empty.md", "");
+    let add = |home: &Home| {
+        let mut command = home.command();
+        command.env("COHO_EXTRACT_MAX_FILE_MB", "1");
+        ran(command.arg("add").arg(home.notes()).output().unwrap()).done();
+    };
+    add(&home);
+    let mut names: Vec<String> = reasons(&home).into_iter().map(|(name, _)| name).collect();
+    names.sort();
+    assert_eq!(names, ["empty.md", "large.md"]);
+    home.write("draft.md", "The otter swims at night.\n");
+    home.json(&["sync"]);
+    fs::rename(home.notes().join("draft.md"), home.notes().join("empty.md")).unwrap();
+    home.json(&["sync"]);
+    assert_eq!(reasons(&home), []);
+    assert_eq!(home.found("\"heron\"")[0], "large.md");
+}
+
+#[test]
+fn keys_are_not_read_and_a_terminal_is_left_alone() {
+    let home = Home::new();
+    let key = "Bag Attributes\n-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQPGBGQheron\n";
+    home.write("key.txt", key);
+    home.write(
+        "loud.md",
+        "The otter \u{1b}]0;title\u{7}\u{1b}[2J swims at night.\n",
+    );
+    home.add();
+    assert_eq!(reasons(&home).len(), 1);
+    let found = home.run(&["search", "otter"]).ok();
+    assert!(found.stdout.contains("otter") && !found.stdout.contains('\u{1b}'));
+    let json = home.json(&["search", "otter"]);
+    assert!(json["hits"][0]["text"].as_str().unwrap().contains('\u{1b}'));
 }
 
 #[test]

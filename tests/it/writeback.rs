@@ -7,7 +7,8 @@ use std::sync::atomic::AtomicBool;
 
 use coho::app::App;
 use coho::app::learning::RunBody;
-use coho::domain::unit::{State, Unit, Uses};
+use coho::domain::chunk::ChunkId;
+use coho::domain::unit::{Quotes, State, Unit, Uses};
 use coho::flow::answer::{Answer, StepKind};
 use coho::flow::writeback::{Decision, Report};
 use coho::settings::{Places, Settings};
@@ -403,6 +404,14 @@ fn the_owner_has_the_last_word() {
     assert_eq!(with["citations"][0]["unit_id"], json!(unit));
     let without = home.json(&["ask", PEAR_AGAIN, "--no-units"]);
     assert_eq!(without["citations"][0]["unit_id"], Value::Null);
+    // One id that is wrong, and nothing is decided.
+    let half = home.run(&["units", "reject", short, "nothing"]);
+    assert_eq!(half.code, 1, "{}", half.stdout);
+    assert!(half.stderr.contains("nothing"), "{}", half.stderr);
+    assert_eq!(
+        home.json(&["units", "list", "--state", "retired"])["units"],
+        json!([])
+    );
     home.run(&["units", "reject", short]).done();
     assert_eq!(
         home.json(&["units", "list", "--state", "retired"])["units"][0]["id"],
@@ -674,6 +683,180 @@ fn one_source_of_others_does_not_fill_the_day() {
     let refused = report.considered.iter().filter_map(|c| c.gates.last());
     let full = refused.filter(|verdict| verdict.reason.contains("gave 2 units today"));
     assert!(full.count() > 0, "{report:#?}");
+}
+
+#[test]
+fn a_unit_answers_no_other_question_however_near() {
+    let home = Home::new();
+    let lie = |tyres: &str, place: &str| {
+        format!("# Car\n\nThe {tyres} tyres of the car lie in the {place}.\n")
+    };
+    home.write("c.md", lie("winter", "cellar"));
+    home.write("d.md", lie("summer", "attic"));
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, "Where do the winter tyres of the car lie?");
+    run(&app);
+    let unit = app.units(None, 10).unwrap().units.remove(0);
+    app.decide(&unit.id, Decision::Approve).unwrap();
+    assert!(recalls(&ask(
+        &app,
+        "Where are the winter tyres of the car?"
+    )));
+    let other = ask(&app, "Where do the summer tyres of the car lie?");
+    assert!(!recalls(&other), "{other:#?}");
+    let attic = other.answer.find("attic");
+    let cellar = other.answer.find("cellar");
+    assert!(
+        attic < Some(cellar.unwrap_or(usize::MAX)) && attic.is_some(),
+        "{other:#?}"
+    );
+}
+
+#[test]
+fn a_sentence_that_stands_twice_stops_nothing() {
+    let home = Home::new();
+    let filler = |of: &str| {
+        let about = ["stored", "sorted", "dried", "pressed", "sold", "given away"];
+        about
+            .map(|done| format!("The {of} are {done} in the autumn of every year. "))
+            .concat()
+    };
+    let (apples, plums) = (filler("apples"), filler("plums"));
+    let pear = "The pear tree was planted in 2004.";
+    let note =
+        |first: &str| format!("# Garden\n\n## A\n\n{first} {apples}\n\n## B\n\n{pear} {plums}\n");
+    garden(&home);
+    home.write("garden.md", note(pear));
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, "Who serviced the boiler in May?");
+    run(&app);
+    let mut unit = app.units(None, 10).unwrap().units.remove(0);
+    // It quotes both places, the first one first.
+    let ledger = rusqlite::Connection::open(home.path("home/ledger.sqlite")).unwrap();
+    let chunk = |heading: &str| {
+        let sql = "SELECT id FROM chunk WHERE text LIKE ?1";
+        let id: Vec<u8> = ledger.query_row(sql, [heading], |row| row.get(0)).unwrap();
+        ChunkId(id.try_into().unwrap())
+    };
+    let quotes = |heading: &str| Quotes {
+        chunk: chunk(heading),
+        path: "garden.md".into(),
+        sentences: vec![pear.into()],
+    };
+    unit.sources = vec![quotes("%## A%in 2004%"), quotes("%## B%in 2004%")];
+    unit.title = "Garden".into();
+    assert_ne!(unit.sources[0].chunk, unit.sources[1].chunk);
+    unit.text = Unit::text_of(&unit.sources);
+    put(&app, &unit);
+    home.write("garden.md", note("The plum tree is older."));
+    sync(&app);
+    run(&app);
+    assert_eq!(app.batches(1).unwrap().batches[0].state, "published");
+}
+
+#[test]
+fn a_copy_by_somebody_else_keeps_no_unit_alive() {
+    let home = Home::new();
+    let text = "# Garden\n\nThe pear tree was planted in 2004.\n";
+    home.write("garden.md", text);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, PEAR);
+    run(&app);
+    let unit = app.units(None, 10).unwrap().units.remove(0);
+    app.decide(&unit.id, Decision::Approve).unwrap();
+    std::fs::create_dir_all(home.path("theirs")).unwrap();
+    std::fs::write(home.path("theirs/garden.md"), text).unwrap();
+    let rules = Rules {
+        outside: true,
+        ..Rules::default()
+    };
+    app.add_source(&home.path("theirs"), &rules).unwrap();
+    sync(&app);
+    assert_eq!(app.unit(&unit.id).unwrap().unit.state, State::Active);
+    home.write(
+        "garden.md",
+        "# Garden\n\nThe pear tree was planted in 2011.\n",
+    );
+    sync(&app);
+    let state = app.unit(&unit.id).unwrap().unit.state;
+    assert_eq!(state, State::Stale);
+    run(&app);
+    assert_ne!(app.unit(&unit.id).unwrap().unit.state, State::Active);
+}
+
+#[test]
+fn what_a_sentence_means_is_verified_with_it() {
+    let home = Home::new();
+    let note = |between: &str| {
+        format!(
+            "# Garden\n\nThe pear tree stands by the gate. {between}It was planted by Anna in 2004.\n"
+        )
+    };
+    home.write("garden.md", note(""));
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    home.write(
+        "shed.md",
+        "# Shed\n\nThe door lock of the shed is a Burg 444.\n",
+    );
+    sync(&app);
+    ask(&app, "When was the pear tree planted by Anna?");
+    run(&app);
+    let unit = app.units(None, 10).unwrap().units.remove(0);
+    assert!(unit.text.contains("It was planted"), "{unit:#?}");
+    app.decide(&unit.id, Decision::Approve).unwrap();
+    home.write("garden.md", note("The plum tree stands by the shed. "));
+    sync(&app);
+    run(&app);
+    let unit = app.unit(&unit.id).unwrap().unit;
+    assert_eq!(unit.state, State::Retired, "{unit:#?}");
+}
+
+#[test]
+fn an_approval_lasts_and_what_was_rejected_stays_out() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, PEAR);
+    run(&app);
+    let unit = app.units(None, 10).unwrap().units.remove(0);
+    app.decide(&unit.id, Decision::Approve).unwrap();
+    home.write(
+        "garden.md",
+        "# Garden\n\nThe pear tree was planted in 2004 by Anna.\n\nThe plum tree gave 30 kilograms.\n",
+    );
+    sync(&app);
+    run(&app);
+    let again = app.unit(&unit.id).unwrap().unit;
+    assert_eq!(again.state, State::Active, "{again:#?}");
+    app.decide(&unit.id, Decision::Reject).unwrap();
+    ask(&app, "Who planted the pear tree in 2004?");
+    let report = run(&app);
+    assert_eq!(report.made, 0, "{report:#?}");
+}
+
+#[test]
+fn a_full_day_makes_no_units_and_looks_after_those_that_are_there() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |settings| settings.writeback.day_units = 1);
+    add(&app, &home);
+    ask(&app, PEAR);
+    run(&app);
+    let unit = app.units(None, 10).unwrap().units.remove(0);
+    app.decide(&unit.id, Decision::Approve).unwrap();
+    ask(&app, "Who serviced the boiler in May?");
+    assert_eq!(run(&app).made, 0, "the day is full");
+    home.write(
+        "other.md",
+        "# Trees\n\nThe pear tree was planted in 1987.\n",
+    );
+    sync(&app);
+    assert_eq!(run(&app).contested, std::slice::from_ref(&unit.id));
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod batch;
 pub mod process;
 mod protocol;
 pub mod reencode;
-mod states;
+pub mod states;
 mod template;
 mod text;
 pub mod worker;

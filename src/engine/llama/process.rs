@@ -1,7 +1,7 @@
 //! The keeper of the model's process: starts it when it is needed, hands requests over, tells
 //! everybody when it dies, and lets it go when it is idle.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::protocol::{News, Reply as Line, Request, Trouble, Work};
-use super::{states, worker};
+use super::worker;
 use crate::engine::EngineError;
 use crate::engine::generate::{
     Continuation, Description, Generated, Generator, LlamaOptions, Prompt, Scored, Stream,
@@ -243,12 +243,6 @@ impl Generator for LlamaProcess {
     fn loading(&self) -> Option<f32> {
         let thousandths = u16::try_from(self.loading.load(Ordering::Relaxed)).ok()?;
         (u32::from(thousandths) < NOT_LOADING).then(|| f32::from(thousandths) / 1000.0)
-    }
-
-    fn keep_states_of(&self, owners: &HashSet<String>) {
-        if let Some(folder) = &self.options.states {
-            states::keep_of(folder, owners);
-        }
     }
 
     fn unload_if_idle(&self, idle: Duration) {

@@ -4,7 +4,6 @@
 //! to one model, one kind of cache and one beginning; a file that is damaged is not handed to
 //! llama.cpp.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -22,12 +21,13 @@ const LEAST_TOKENS: usize = 16;
 /// Between the owner of a state and the rest of its file's name.
 const OF: char = '-';
 
-/// Drops the states in `folder` that belong to something which is not among `owners`.
-pub(super) fn keep_of(folder: &Path, owners: &HashSet<String>) {
+/// Drops the states in `folder` that belong to something which is not among `owners`, of whatever
+/// model they are.
+pub fn keep_of(folder: &Path, owners: &[&str]) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let owner = name.split_once(OF).map(|(owner, _)| owner);
-        if owner.is_some_and(|owner| !owners.contains(owner)) {
+        if owner.is_some_and(|owner| !owners.contains(&owner)) {
             States::remove(&entry.path());
         }
     }

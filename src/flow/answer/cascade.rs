@@ -19,8 +19,9 @@ use super::StepKind;
 use super::prompt::{conversation, says_not_found, unit_prompt, without_lead_in};
 use super::work::{ONE, Sentence, Shown, Work};
 use crate::domain::context::Portion;
+use crate::domain::doubt::{self, Stance};
 use crate::domain::unit::Unit;
-use crate::domain::{context, denial, doubt, question};
+use crate::domain::{context, question};
 use crate::engine::generate::{Finish, Generated, Prompt};
 use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::Failure;
@@ -66,9 +67,6 @@ const GROUNDS: Portion = Portion {
 /// Where the best sentence holds less of the question's words, another search is made.
 const LEAST_HELD: f32 = 0.5;
 
-/// Share of the question's words that a sentence must hold to support a yes or a no.
-const STATES: f32 = 0.9;
-
 /// A supported claim: its text, the hit that supports it, and where in that hit.
 type Supported = (String, usize, Range<usize>);
 
@@ -93,7 +91,7 @@ impl Work<'_> {
             return self.drafts(writer);
         }
         self.look_further()?;
-        Ok(self.quote(QUOTES))
+        Ok(self.quote_or_list(QUOTES))
     }
 
     /// Answers from a unit: what it took from the notes, and the best sentence beside it. `None` when
@@ -181,7 +179,7 @@ impl Work<'_> {
                 return Ok(false);
             }
         }
-        Ok(self.quote(QUOTES))
+        Ok(self.quote_or_list(QUOTES))
     }
 
     /// As many of these sentences as the budget of tokens allows, by the model's own tokenizer, one at
@@ -260,69 +258,69 @@ impl Work<'_> {
     }
 
     /// Yes or no, and what the notes say. Where no sentence states what is asked, or its contrary,
-    /// the verdict is marked as without support.
+    /// the verdict is marked as without support; where none comes near to that, there is none.
     ///
     /// A model that reads well is asked: how much likelier the evidence makes a yes decides, so that
     /// a model's liking for one of them does not (contextual calibration, Zhao et al. 2021). Without
-    /// one, the best sentence decides by denying what is asked or not; people ask more for what is so
-    /// (62 of 100 questions of `BoolQ`).
+    /// one, the sentences decide (see [`doubt::stance`]); one that holds nearly all words of the
+    /// question makes a yes likely, for people ask more for what is so (62 of 100 questions of
+    /// `BoolQ`).
     fn verdict(&mut self, writer: Option<&GeneratorHandle>) -> Result<bool, Failure> {
         let begun = self.begin();
-        let sentences = self.sentences(0..self.hits().len(), GROUNDS);
+        let mut grounds = self.sentences(0..self.hits().len(), GROUNDS);
         let Some(best) = self.best_sentence() else {
             return Ok(self.refuse("no sentence to judge by"));
         };
         let believed = match writer {
-            Some(writer) => self.belief(writer, &sentences)?,
+            Some(writer) => self.belief(writer, &grounds)?,
             None => None,
         };
         if self.reader.gone {
             return Ok(false);
         }
-        let (says_yes, seen) = match believed {
-            Some((yes, blind)) => (
-                yes >= blind,
-                vec![("yes", yes), ("yes_without_notes", blind)],
-            ),
-            // Another number, or the opposite of a word, denies as well as a "not".
-            None => (self.denies(&best) == self.differs(&best), Vec::new()),
-        };
-        let outcome = if says_yes { "yes" } else { "no" };
-        self.end(&begun, StepKind::Reflect, outcome, seen);
-        let mut grounds = sentences;
         grounds.retain(|sentence| *sentence != best);
         grounds.insert(0, best);
-        let stating = grounds.into_iter().find(|sentence| {
-            let (hit, span) = sentence;
-            let text = &self.text_of(*hit)[span.clone()];
-            let states = doubt::states(text)
-                && !doubt::compares(self.question())
-                && context::coverage(self.asked(), &[text]) >= STATES;
-            states && self.denies(sentence) != says_yes
-        });
-        if let Some((hit, span)) = stating {
-            self.tell(if says_yes { "Yes." } else { "No." }, hit, span);
-        } else {
-            let claim = if says_yes {
-                "Yes, it seems."
-            } else {
-                "No, it seems."
-            };
-            self.say(claim);
-            self.unsupported(claim, Vec::new());
+        let stances: Vec<Stance> = grounds.iter().map(|ground| self.stance(ground)).collect();
+        let (says_yes, seen) = match believed {
+            Some((yes, blind)) => (
+                Some(yes >= blind),
+                vec![("yes", yes), ("yes_without_notes", blind)],
+            ),
+            None => (verdict_of(&stances), Vec::new()),
+        };
+        let outcome = match says_yes {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "open",
+        };
+        self.end(&begun, StepKind::Reflect, outcome, seen);
+        if let Some(says_yes) = says_yes {
+            let states = |stance: &Stance| *stance == Stance::States(says_yes);
+            let stating = stances.iter().position(states);
+            self.tell_verdict(says_yes, stating.map(|at| grounds.swap_remove(at)));
         }
         Ok(self.quote(GROUNDS))
     }
 
-    /// Does a sentence deny what is asked, or state what is asked to be denied?
-    fn denies(&self, (hit, span): &Sentence) -> bool {
-        denial::is_denied(self.asked(), &self.text_of(*hit)[span.clone()])
+    /// Tells a verdict with the sentence that states it, or without support.
+    fn tell_verdict(&mut self, says_yes: bool, stating: Option<Sentence>) {
+        if let Some((hit, span)) = stating {
+            self.tell(if says_yes { "Yes." } else { "No." }, hit, span);
+            return;
+        }
+        let claim = if says_yes {
+            "Yes, it seems."
+        } else {
+            "No, it seems."
+        };
+        self.say(claim);
+        self.unsupported(claim, Vec::new());
     }
 
-    /// Does a sentence hold another number than what is asked, or the opposite of one of its words?
-    fn differs(&self, sentence: &Sentence) -> bool {
+    /// What a sentence says to the question.
+    fn stance(&self, sentence: &Sentence) -> Stance {
         let text = &self.text_of(sentence.0)[sentence.1.clone()];
-        doubt::differs(self.question(), text, &self.around(sentence))
+        doubt::stance(self.question(), text, &self.around(sentence))
     }
 
     /// The probability of a yes with the notes and without; `None` from a model that cannot say.
@@ -363,5 +361,32 @@ impl Work<'_> {
             }
         }
         claims
+    }
+}
+
+/// The verdict of sentences, best first: what one of them states goes before what the best suggests.
+fn verdict_of(stances: &[Stance]) -> Option<bool> {
+    let states = |stance: &&Stance| matches!(stance, Stance::States(_));
+    let stating = stances.iter().find(states);
+    stating.or(stances.first())?.says_yes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_decides_before_what_is_likely() {
+        let check = |stances: &[Stance], expected: Option<bool>| {
+            assert_eq!(verdict_of(stances), expected, "{stances:?}");
+        };
+        check(
+            &[Stance::Suggests(true), Stance::States(false)],
+            Some(false),
+        );
+        check(&[Stance::Suggests(false), Stance::Open], Some(false));
+        check(&[Stance::Open, Stance::Suggests(true)], None);
+        check(&[Stance::Open, Stance::States(true)], Some(true));
+        check(&[], None);
     }
 }

@@ -64,8 +64,6 @@ pub struct Ask {
     pub asked_ms: i64,
     /// How much the model may write.
     pub limits: Limits,
-    /// Whether who asks knows nothing of filters: what looks like one is only a word.
-    pub spoken: bool,
 }
 
 /// How much the language model may write, within what the settings allow. Quotes are not cut.
@@ -78,14 +76,15 @@ pub struct Limits {
 }
 
 impl Ask {
-    /// What is searched for.
+    /// What is searched for. A question is no query: what is wrong as a filter is a word, and so are
+    /// quotes and dashes, with or without a question mark.
     pub fn query(&self) -> Query {
         Query {
             text: self.question.clone(),
             k: self.k,
             source: self.source,
             literal: false,
-            spoken: self.spoken,
+            spoken: true,
             rerank: false,
             explain: false,
             units: self.units.clone(),

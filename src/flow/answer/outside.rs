@@ -5,7 +5,6 @@
 //! not allow. What comes back is put back piece by piece, so that claims are checked against the
 //! notes as they are.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -216,8 +215,6 @@ impl Generator for Outside {
     fn loading(&self) -> Option<f32> {
         None
     }
-
-    fn keep_states_of(&self, _: &HashSet<String>) {}
 
     fn unload_if_idle(&self, _: Duration) {}
 }

@@ -67,6 +67,23 @@ pub(in crate::flow) fn plain(sentence: &str) -> String {
     flat.replace("**", "").replace("[[", "").replace("]]", "")
 }
 
+/// As [`plain`], as people read it: what is done and what is not stays told.
+pub(super) fn told(sentence: &str) -> String {
+    let text = plain(sentence);
+    let bare = |text: &str| {
+        let marks = |c: char| c.is_ascii_digit() || "#>-*+.) ".contains(c);
+        text.trim_start_matches(marks).to_owned()
+    };
+    let item = bare(sentence);
+    let marks = [("[ ] ", "☐"), ("[x] ", "☑"), ("[X] ", "☑")];
+    let mut marks = marks.into_iter();
+    let Some((mark, sign)) = marks.find(|(mark, _)| item.starts_with(mark)) else {
+        return text;
+    };
+    let rest = bare(&text).strip_prefix(mark).map_or(text, str::to_owned);
+    format!("{sign} {rest}")
+}
+
 /// What remains of "The answer to the question is: 61." without its lead-in.
 pub(super) fn without_lead_in(draft: &str) -> &str {
     let lower = draft.trim_start().to_lowercase();
@@ -121,5 +138,16 @@ mod tests {
         check("## Heading", "Heading");
         check("see [[Target]]", "see Target");
         check("-5 degrees", "-5 degrees");
+    }
+
+    #[test]
+    fn what_is_done_stays_told() {
+        let check = |sentence: &str, expected: &str| assert_eq!(told(sentence), expected);
+        check("- [ ] call **Oskar**\n  today", "☐ call Oskar today");
+        check("- [x] call Oskar", "☑ call Oskar");
+        check("* [X] call Oskar", "☑ call Oskar");
+        check("1. [ ] call Oskar", "☐ call Oskar");
+        check("- call Oskar [ ] today", "call Oskar [ ] today");
+        check("## Heading", "Heading");
     }
 }

@@ -1,13 +1,13 @@
 //! What all strategies work with: the reader, the hits, citations, checked claims, counted steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::super::search::{self, Hit, Query, Ranked, Ranking, is_recalled, millis};
-use super::prompt::{STOP, about_hit, conversation, plain, says_not_found};
+use super::prompt::{STOP, about_hit, conversation, plain, says_not_found, told};
 use super::{
     Answerer, Ask, Citation, Claim, Event, NOT_FOUND, Step, StepKind, Strategy, Timing, TokenCount,
 };
@@ -334,7 +334,7 @@ impl<'a> Work<'a> {
             .map(|r| about_hit(&r.hit) + " " + &r.hit.text)
             .collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let coverage = context::coverage(self.asked(), &texts[..texts.len().min(3)]);
+        let coverage = context::subject_coverage(self.asked(), &texts[..texts.len().min(3)]);
         let missing = context::missing_names(self.question(), &texts);
         let score = |n: usize| hits.get(n).map_or(0.0, |r| r.hit.score);
         let margin = score(0) - score(1);
@@ -398,9 +398,11 @@ impl<'a> Work<'a> {
         let found = search::rank(&self.parts.searcher, &query)?;
         self.timing.embed_ms += found.steps.embed_ms;
         self.timing.retrieve_ms += found.retrieve_ms();
-        let known: Vec<String> = self.hits().iter().map(|r| r.hit.chunk_id.clone()).collect();
+        let known: Vec<ChunkId> = self.hits().iter().flat_map(chunks_of).collect();
         let anew = found.ranked.into_iter();
-        let anew: Vec<Ranked> = anew.filter(|r| !known.contains(&r.hit.chunk_id)).collect();
+        let anew: Vec<Ranked> = anew
+            .filter(|ranked| !chunks_of(ranked).iter().all(|chunk| known.contains(chunk)))
+            .collect();
         let count = anew.len();
         self.ranking.ranked.extend(anew);
         self.ranked = self.rank_sentences();
@@ -677,20 +679,88 @@ impl<'a> Work<'a> {
         self.quote_these(self.sentences(0..self.hits().len(), portion))
     }
 
+    /// Quotes the sentences that fit best, or the whole list that most of them are of; returns
+    /// whether it abstains, because there are none.
+    pub(super) fn quote_or_list(&mut self, portion: Portion) -> bool {
+        let chosen = self.sentences(0..self.hits().len(), portion);
+        let Some((sentences, before, behind)) = self.list_of(&chosen, portion.words) else {
+            return self.quote_these(chosen);
+        };
+        self.quote_between(sentences, before, behind)
+    }
+
+    /// The list that most of the chosen sentences are of, or that one of them leads into, as far as
+    /// so many words go, and whether something of it is left out before and behind.
+    fn list_of(&self, chosen: &[Sentence], words: usize) -> Option<(Vec<Sentence>, bool, bool)> {
+        let hits: BTreeSet<usize> = chosen.iter().map(|(hit, _)| *hit).collect();
+        hits.into_iter().find_map(|hit| {
+            let text = self.text_of(hit);
+            let mut lists = context::lists(text).into_iter();
+            lists.find_map(|list| {
+                let own = chosen.iter().filter(|(of, _)| *of == hit);
+                let places = own
+                    .clone()
+                    .filter_map(|(_, span)| list.sentences.iter().position(|item| item == span));
+                let places: Vec<usize> = places.collect();
+                let leads = own
+                    .filter(|(_, span)| list.lead_in.as_ref() == Some(span))
+                    .count();
+                let held = places.len() + leads;
+                let one_item = leads == 0 && places.len() < 2;
+                if one_item || 2 * held <= chosen.len() {
+                    return None;
+                }
+                let first = places.first().copied().unwrap_or(0);
+                let part = context::part_of_list(text, &list, first, words);
+                let lead_in = list.lead_in.clone().filter(|_| leads > 0);
+                let items = list.sentences[part.clone()].iter().cloned();
+                let quoted = lead_in.into_iter().chain(items).map(|span| (hit, span));
+                let (before, behind) = (part.start > 0, part.end < list.sentences.len());
+                Some((quoted.collect(), before, behind))
+            })
+        })
+    }
+
     /// Quotes these sentences; returns whether it abstains, because there are none.
     pub(super) fn quote_these(&mut self, chosen: Vec<Sentence>) -> bool {
+        let mut anew: Vec<Sentence> = Vec::new();
+        for sentence in chosen {
+            let said = |other: &Sentence| self.is_same(other, &sentence);
+            if !anew.iter().any(said) {
+                anew.push(sentence);
+            }
+        }
+        self.quote_between(anew, false, false)
+    }
+
+    /// Are two sentences the same words of the same chunk? They would be cited as one.
+    fn is_same(&self, a: &Sentence, b: &Sentence) -> bool {
+        let place = |(hit, span): &Sentence| {
+            let chunk = self.hits()[*hit].chunk_at(span.start);
+            (chunk, self.text_of(*hit)[span.clone()].to_owned())
+        };
+        a == b || place(a) == place(b)
+    }
+
+    /// Quotes sentences as they come, with what tells that something is left out before them, or
+    /// behind them.
+    fn quote_between(&mut self, chosen: Vec<Sentence>, before: bool, behind: bool) -> bool {
         let begun = self.begin();
         if chosen.is_empty() {
             return self.refuse("no sentence to quote");
         }
-        let before = if self.text.is_empty() { "" } else { " " };
-        self.say(&format!("{before}From your notes: "));
+        let space = if self.text.is_empty() { "" } else { " " };
+        let cut = if before { "… " } else { "" };
+        self.say(&format!("{space}From your notes: {cut}"));
         let quotes = chosen.len();
         for (i, (hit, span)) in chosen.into_iter().enumerate() {
-            let quote = plain(&self.text_of(hit)[span.clone()]);
+            let quote = told(&self.text_of(hit)[span.clone()]);
             let n = self.cite(hit, span);
             let space = if i == 0 { "" } else { " " };
             self.say(&format!("{space}“{quote}” [{n}]"));
+        }
+        if behind {
+            self.say(" …");
         }
         let outcome = format!("{quotes} sentences");
         self.end(&begun, StepKind::Quote, outcome, Vec::new());
@@ -710,6 +780,7 @@ impl<'a> Work<'a> {
     pub(super) fn cite(&mut self, hit: usize, span: Range<usize>) -> usize {
         let ranked = &self.ranking.ranked[hit];
         let chunk_id = ranked.chunk_at(span.start).to_string();
+        let heading = ranked.heading_at(span.start).map(str::to_owned);
         let hit: Hit = ranked.hit.clone();
         let text = hit.text[span.clone()].to_owned();
         let lines = hit.lines.map(|(first, _)| {
@@ -726,7 +797,7 @@ impl<'a> Work<'a> {
             kind: hit.kind,
             path: hit.path,
             title: hit.title,
-            heading: hit.heading,
+            heading,
             lines,
             page: hit.page,
             text,
@@ -864,6 +935,14 @@ impl<'a> Work<'a> {
         };
         format!("Question: {}{yes_or_no}", self.question().trim())
     }
+}
+
+/// The chunks that a hit shows: several, where neighbours were joined.
+fn chunks_of(ranked: &Ranked) -> Vec<ChunkId> {
+    if ranked.parts.is_empty() {
+        return vec![ranked.fused.judged.chunk];
+    }
+    ranked.parts.iter().map(|(_, chunk)| *chunk).collect()
 }
 
 /// Where evidence stands in its passage; it is shown without its marks. A sentence that is nothing

@@ -143,7 +143,6 @@ pub fn put(
         remote: false,
         asked_ms: 0,
         limits: answer::Limits::default(),
-        spoken: false,
     };
     let cancel = Arc::default();
     let mut unheard = |_| ControlFlow::Continue(());

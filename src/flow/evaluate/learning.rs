@@ -205,7 +205,6 @@ fn ask_all(
                 remote: false,
                 asked_ms: i64::try_from(n).unwrap_or(0) * APART_MS,
                 limits: answer::Limits::default(),
-                spoken: false,
             };
             let mut unheard = |_| ControlFlow::Continue(());
             answer::answer(parts, &ask, &Arc::default(), &mut unheard)?
@@ -213,6 +212,31 @@ fn ask_all(
         answers.push((question.id.clone(), answer));
     }
     Ok(answers)
+}
+
+/// Units that say the same become one that answers the questions of all, as those of writeback do.
+fn one_of_each(made: impl Iterator<Item = WithVectors>) -> Vec<WithVectors> {
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut all: Vec<WithVectors> = Vec::new();
+    for (unit, vectors) in made {
+        let Some(place) = places.get(&unit.id) else {
+            places.insert(unit.id.clone(), all.len());
+            all.push((unit, vectors));
+            continue;
+        };
+        let (known, of_known) = &mut all[*place];
+        let question = unit.questions.into_iter().next();
+        let vector = vectors.into_iter().next();
+        if let (Some(question), Some(vector)) = (question, vector)
+            && known.questions.len() < writeback::MOST_QUESTIONS
+            && !known.questions.contains(&question)
+        {
+            known.questions.push(question);
+            // The last one is of what it says.
+            of_known.insert(of_known.len().saturating_sub(1), vector);
+        }
+    }
+    all
 }
 
 /// Puts units in use, one variant after the other.
@@ -309,7 +333,7 @@ impl<'a> Variants<'a> {
             };
             (unit, vectors)
         });
-        Ok(active.collect())
+        Ok(one_of_each(active))
     }
 
     fn changed(

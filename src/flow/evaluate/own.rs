@@ -18,6 +18,7 @@ use super::super::search::{self, Query, Searcher};
 use super::super::writeback::MOST_UNITS;
 use crate::domain::chunk::ChunkId;
 use crate::domain::measure::{bootstrap_interval, mean};
+use crate::domain::scoring::normalised;
 use crate::domain::unit::{Merge, State};
 use crate::error::Failure;
 use crate::store::units::UseUnits;
@@ -81,7 +82,10 @@ pub fn measure(
     let none = HashSet::new();
     let (mut without, mut with): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
     let mut touched = 0;
+    // One that was asked again and again says no more than once.
+    let mut known = HashSet::new();
     let counted = past.iter().filter(|past| past.reception.bad == 0);
+    let counted = counted.filter(|past| known.insert(normalised(&past.question)));
     let counted: Vec<_> = counted.collect();
     for (n, past) in counted.iter().enumerate() {
         if stop.load(Ordering::Relaxed) {
@@ -99,7 +103,8 @@ pub fn measure(
         };
         let plain = search::rank(searcher, &query(UseUnits::Off))?;
         let taught = search::rank(searcher, &query(UseUnits::Without(left_out)))?;
-        touched += usize::from(!taught.units.is_empty());
+        let led = |ranked: &search::Ranked| ranked.hit.unit_id.is_some();
+        touched += usize::from(taught.ranked.iter().any(led));
         without.push(reciprocal(&plain, *target));
         with.push(reciprocal(&taught, *target));
     }

@@ -75,15 +75,20 @@ pub(super) fn sentences(question: &str, cited: &[Cited]) -> Vec<Cited> {
     out
 }
 
-/// The sentence before one that says "it" or "he": by itself that one says nothing.
-fn opening(cited: &Cited) -> Option<Cited> {
+/// Does a sentence open with a word that stands for what the one before it names?
+pub(super) fn points_back(sentence: &str) -> bool {
     const POINTERS: [&str; 24] = [
         "he", "she", "it", "they", "this", "that", "these", "those", "his", "her", "its", "their",
         "er", "sie", "es", "dieser", "diese", "dieses", "él", "ella", "il", "elle", "ils", "elles",
     ];
-    let first = cited.sentence.split_whitespace().next()?.to_lowercase();
-    let first = first.trim_matches(|c: char| !c.is_alphanumeric());
-    if !POINTERS.contains(&first) {
+    let first = sentence.split_whitespace().next().unwrap_or_default();
+    let first = first.to_lowercase();
+    POINTERS.contains(&first.trim_matches(|c: char| !c.is_alphanumeric()))
+}
+
+/// The sentence before one that says "it" or "he": by itself that one says nothing.
+fn opening(cited: &Cited) -> Option<Cited> {
+    if !points_back(&cited.sentence) {
         return None;
     }
     let spans = context::sentences(&cited.text);

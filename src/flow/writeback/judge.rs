@@ -16,6 +16,7 @@ use super::{Bench, distil};
 use crate::domain::chunk::ChunkId;
 use crate::domain::context;
 use crate::domain::gate::{self, Gate, Verdict};
+use crate::domain::question;
 use crate::domain::rank::dot;
 use crate::domain::unit::{OUTSIDE, OWN, Quotes, State, Unit, Uses, VERBATIM};
 use crate::engine::EngineError;
@@ -37,7 +38,7 @@ const SAME: f32 = 0.9;
 pub(super) const SECOND_SOURCES: &str = "second_sources";
 
 /// Questions that a unit keeps.
-const MOST_QUESTIONS: usize = 8;
+pub(crate) const MOST_QUESTIONS: usize = 8;
 
 /// What came of an answer.
 #[derive(Clone, Debug)]
@@ -512,6 +513,11 @@ fn faithful(
             "it says what its sources do not",
         ));
     }
+    let number = kept.iter().any(|c| context::tells_number(&c.sentence));
+    if bench.options.gated && question::asks_for_number(&answer.question) && !number {
+        let why = "a number is asked for, and it tells none";
+        return Ok(Verdict::refused(gate, None, why));
+    }
     let alone = [(unit.title.clone(), unit.text.clone())];
     let gain = gain(bench, answer, claim, &alone)?;
     if gain.is_some_and(|gain| gain <= LEAST_GAIN) {
@@ -616,7 +622,9 @@ pub(super) fn compare(bench: &Bench<'_>, stated: &Stated<'_>) -> Result<(Verdict
             return Ok((Verdict::refused(gate, Some(near), why), 0.0));
         }
         let mut ours = stated.sentences.iter();
-        if other.independent && ours.all(|ours| gate::corroborates(ours, &other.sentence)) {
+        if other.independent
+            && ours.all(|ours| gate::corroborates(stated.question, ours, &other.sentence))
+        {
             second.insert(&other.path);
         }
     }
@@ -723,11 +731,17 @@ fn novel(bench: &Bench<'_>, mut unit: Unit) -> Result<(Verdict, Option<Made>), F
     let vector = embedder.few(vec![question.clone()])?.remove(0);
     let model = bench.parts.searcher.space.indexes.model();
     let everything = units::UseUnits::With(bench.trial.clone());
-    let (known, near) = ledger.read(|snapshot| {
+    let (known, near, rejected) = ledger.read(|snapshot| {
         let store = bench.store();
         let near = store.near_units(snapshot, model, &vector, &everything, SAME, 3)?;
-        Ok::<_, StoreError>((snapshot.unit_saying(&unit.text)?, near))
+        let known = snapshot.unit_saying(&unit.text)?;
+        Ok::<_, StoreError>((known, near, snapshot.rejected_sentences()?))
     })?;
+    let mut said = unit.sources.iter().flat_map(|quotes| &quotes.sentences);
+    if let Some(sentence) = said.find(|sentence| rejected.contains(*sentence)) {
+        let why = format!("the owner rejected what it says: {sentence}");
+        return Ok((Verdict::refused(gate, None, why), None));
+    }
     if let Some(known) = known {
         return widened(bench, unit, &known);
     }
@@ -829,9 +843,18 @@ fn widened(
         }
         merged
     } else {
+        let mut scores = known.scores.clone();
+        // Who vouched for it once may be gone.
+        if let (Some(then), Some(now)) = (
+            scores.get_mut(SECOND_SOURCES),
+            unit.scores.get(SECOND_SOURCES),
+        ) {
+            *then = then.min(*now);
+        }
         Unit {
             state,
             questions,
+            scores,
             reason,
             ..known.clone()
         }

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::judge::MOST_QUESTIONS;
 pub(crate) use self::upkeep::{HEARD, is_to_compare};
 use super::answer::prompt::unit_prompt;
 use super::answer::{Answer, Answerer};
@@ -35,6 +36,7 @@ use crate::domain::gate::{self, Gate, Verdict};
 use crate::domain::rank::dot;
 use crate::domain::unit::{OWN, Review, State, Unit};
 use crate::energy::Meter;
+use crate::engine::llama::states;
 use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::{BadRequest, Failure};
 use crate::failpoint;
@@ -102,14 +104,16 @@ pub struct Considered {
 /// What a run did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
-    /// The batch.
+    /// The batch; empty where there was nothing to do.
     pub batch: String,
     /// Whether nothing was written.
     pub dry: bool,
     /// Answers judged, with what each gate said.
     pub considered: Vec<Considered>,
-    /// Units made or widened.
+    /// Units made.
     pub made: usize,
+    /// Units that were there and answer another question, too.
+    pub widened: usize,
     /// Units put in use.
     pub promoted: Vec<String>,
     /// Units that another passage contradicts.
@@ -170,10 +174,13 @@ impl Bench<'_> {
     /// Why nothing more may be begun today.
     fn over(&self) -> Option<&'static str> {
         let cost = self.cost();
-        if cost.seconds > self.budget.seconds || cost.joules > self.budget.joules {
-            return Some("the day's budget is spent; the rest comes tomorrow");
-        }
-        (cost.units >= self.budget.units)
+        (cost.seconds > self.budget.seconds || cost.joules > self.budget.joules)
+            .then_some("the day's budget is spent; the rest comes tomorrow")
+    }
+
+    /// Why no more units may be made today. Those that are there are looked after all the same.
+    fn full(&self) -> Option<&'static str> {
+        (self.spent.get().units >= self.budget.units)
             .then_some("the day's number of units is reached; the rest comes tomorrow")
     }
 
@@ -278,12 +285,18 @@ pub fn run(
     if ended {
         let took = i64::try_from(bench.started.elapsed().as_millis()).unwrap_or(0);
         let (published, now) = (!report.rolled_back, task.now_ms + took);
-        ledger.write(|t| {
-            if report.ranking.is_none() && units::drop_empty_batch(t, &bench.batch)? {
-                return Ok(());
+        // Weights that were learned are taken back with the batch that learned them.
+        let learned = ranking::in_use(bench.store())?.is_some_and(|r| r.batch == bench.batch);
+        let dropped = ledger.write(|t| {
+            if !learned && units::drop_empty_batch(t, &bench.batch)? {
+                return Ok(true);
             }
-            units::end_batch(t, &bench.batch, published, &report.reason, &report, now)
+            units::end_batch(t, &bench.batch, published, &report.reason, &report, now)?;
+            Ok::<_, StoreError>(false)
         })?;
+        if dropped {
+            report.batch.clear();
+        }
     }
     Ok(report)
 }
@@ -360,7 +373,7 @@ fn consider(
         if stop.load(Ordering::Relaxed) {
             return Ok(Some(STOPPED.into()));
         }
-        if let Some(why) = bench.over() {
+        if let Some(why) = bench.over().or_else(|| bench.full()) {
             return Ok(Some(why.into()));
         }
         let considered = consider_one(bench, candidate, task, report)?;
@@ -403,19 +416,26 @@ fn consider_one(
         judged.unit = None;
     }
     let id = judged.unit.as_ref().map(|unit| unit.id.clone());
+    let new = match &id {
+        Some(id) => ledger
+            .read(|snapshot| snapshot.unit_beginning(id))?
+            .is_none(),
+        None => false,
+    };
     reach("writeback-judged")?;
     if !task.dry {
         let model = bench.parts.searcher.space.indexes.model();
         ledger.write(|transaction| {
             judged.keep(transaction, (&bench.batch, model))?;
             let id = id.as_deref();
-            bench.spend(transaction, u32::from(id.is_some()))?;
+            bench.spend(transaction, u32::from(new))?;
             units::put_considered(transaction, &candidate.id, &bench.batch, id, &judged.gates)
         })?;
     }
     reach("writeback-kept")?;
     if let Some(unit) = &judged.unit {
-        report.made += 1;
+        report.made += usize::from(new);
+        report.widened += usize::from(!new);
         if unit.state == State::Contested {
             report.contested.push(unit.id.clone());
         } else if unit.state == State::Shadow {
@@ -532,8 +552,8 @@ fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
         }
         let why = match (approved, unit.uses.helped) {
             (true, _) => "its answer was called good".to_owned(),
-            (false, 1) => "it led another question to its evidence".to_owned(),
-            (false, n) => format!("it led {n} other questions to their evidence"),
+            (false, 1) => "another question is answered with what it says".to_owned(),
+            (false, n) => format!("{n} other questions are answered with what it says"),
         };
         let moved = ledger.write(|t| {
             let moved = bench.move_unit(t, &unit.id, State::Active, &why)?;
@@ -555,7 +575,7 @@ fn make_ready(bench: &Bench<'_>, promoted: &[String], stop: &AtomicBool) -> Resu
     let Some(generator) = bench.generator else {
         return Ok(());
     };
-    let active = drop_states(bench.store(), generator)?;
+    let active = drop_states(bench.store())?;
     if !bench.parts.options.drafts {
         return Ok(());
     }
@@ -578,10 +598,11 @@ fn make_ready(bench: &Bench<'_>, promoted: &[String], stop: &AtomicBool) -> Resu
 ///
 /// # Errors
 /// What the ledger says.
-pub fn drop_states(store: &Store, generator: &GeneratorHandle) -> Result<Vec<Unit>, StoreError> {
+pub fn drop_states(store: &Store) -> Result<Vec<Unit>, StoreError> {
     let ledger = store.ledger();
     let active = ledger.read(|snapshot| snapshot.units(Some(State::Active), MOST_UNITS))?;
-    generator.keep_states_of(&active.iter().map(|unit| unit.id.clone()).collect());
+    let owners: Vec<&str> = active.iter().map(|unit| unit.id.as_str()).collect();
+    states::keep_of(&store.states(), &owners);
     Ok(active)
 }
 
@@ -609,7 +630,7 @@ pub enum Decision {
 pub fn decide(store: &Store, unit: &Unit, decision: Decision) -> Result<State, Failure> {
     let (to, why) = match decision {
         Decision::Approve => (State::Active, "the owner approved it"),
-        Decision::Reject => (State::Retired, "the owner rejected it"),
+        Decision::Reject => (State::Retired, units::REJECTED),
         Decision::Retire => (State::Retired, "the owner retired it"),
         Decision::Undo => return take_back(store, unit),
     };

@@ -3,7 +3,8 @@
 //! A past question with a known outcome is searched with and without the units in trial; the unit
 //! that was made of it is left out, so that what is measured is what a unit does to *other*
 //! questions, those among them that came to the same sentences by themselves. A unit that
-//! leads such a question to evidence that its answer rests on has helped. One that pushes such
+//! leads such a question to evidence that its answer rests on, or says what that answer says, has
+//! helped. One that pushes such
 //! evidence down, or would be quoted for the question although its answer rests on something else,
 //! has harmed, and goes. A batch that loses without them is rolled back as a whole.
 //!
@@ -21,7 +22,7 @@ use crate::domain::unit::{State, Unit};
 use crate::error::Failure;
 use crate::store::StoreError;
 use crate::store::ledger::Snapshot;
-use crate::store::units::{self, Past, UseUnits};
+use crate::store::units::{self, NearUnit, Past, UseUnits};
 
 /// Past questions that are asked again at most, the newest first.
 const MOST_PAST: usize = 400;
@@ -77,6 +78,20 @@ impl Case<'_> {
             }),
             Self::Set(asked) => asked.is_about(&ranked.hit.path) && holds(asked, &ranked.hit.text),
         }
+    }
+
+    /// Was it answered with a sentence of this unit, or is it the question that the unit answers?
+    fn is_helped_by(&self, near: &NearUnit) -> bool {
+        let Self::Past(past) = self else {
+            return false;
+        };
+        let mut said = near
+            .unit
+            .sources
+            .iter()
+            .flat_map(|quotes| &quotes.sentences);
+        search::is_recalled(&past.question, near)
+            || said.any(|sentence| past.sentences.contains(sentence))
     }
 
     /// Does this unit rest on what the answer rests on?
@@ -187,6 +202,10 @@ pub(super) fn replay(
     // are asked again until none does.
     let mut rounds = 0;
     while !tried.harmed.is_empty() && rounds < MOST_ROUNDS && !stop.load(Ordering::Relaxed) {
+        if bench.over().is_some() {
+            // Nothing comes into use that was not tried to the end.
+            return Ok(false);
+        }
         rounds += 1;
         report.retired.extend(take_out(bench, &tried.harmed)?);
         trial.retain(|unit| !tried.harmed.contains_key(unit));
@@ -294,7 +313,7 @@ impl Tried {
             let leads = case.leads(&near.unit);
             // It would be quoted for this question, and says something else.
             let misleads = good && !leads && search::is_recalled(case.question(), near);
-            let counts = matches!(case, Case::Past(_)) && !own.asks(case, unit);
+            let counts = case.is_helped_by(near) && !own.asks(case, unit);
             if good && leads && counts && change >= 0.0 && near.cosine >= LEADS {
                 *self.helped.entry(unit.clone()).or_default() += 1;
             }

@@ -9,9 +9,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde::{Deserialize, Serialize};
+
+use super::super::answer::prompt::about;
 use super::super::answer::{self, Answerer, Ask, Strategy};
 use super::judge::{self, Judged, Stated, compare};
 use super::{Bench, MOST_UNITS, Report, distil};
+use crate::domain::chunk::ChunkId;
 use crate::domain::context;
 use crate::domain::gate::{self, Verdict};
 use crate::domain::unit::{OWN, Quotes, State, Unit};
@@ -110,6 +114,10 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
         let (verdict, second) = still_uncontested(bench, unit, &sources)?;
         let mut scores = unit.scores.clone();
         scores.insert(judge::SECOND_SOURCES.into(), second);
+        let approved = ledger.read(|snapshot| {
+            let events = snapshot.unit_events(&unit.id)?;
+            Ok::<_, StoreError>(was_approved(&events))
+        })?;
         ledger.write(|transaction| {
             units::note_before(transaction, &bench.batch, &unit.id)?;
             if let Some(why) = &refused {
@@ -124,6 +132,12 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
             units::stale_if_gone(transaction, &unit.id)?;
             if !verdict.passed {
                 units::move_unit(transaction, &unit.id, State::Contested, &verdict.reason)?;
+            } else if approved && units::rests_on_visible(transaction, &unit.id)? {
+                let why = format!(
+                    "{} approved it, and its sentences still stand",
+                    units::BY_OWNER
+                );
+                units::move_unit(transaction, &unit.id, State::Active, &why)?;
             }
             Ok::<_, StoreError>(())
         })?;
@@ -133,6 +147,10 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
             &mut report.verified
         };
         outcome.push(unit.id.clone());
+        return Ok(());
+    }
+    if bench.full().is_some() {
+        // It stays out of use until something may take its place.
         return Ok(());
     }
     let anew = distilled_again(bench, unit)?;
@@ -226,6 +244,17 @@ fn of_first(sources: &[Quotes]) -> impl Iterator<Item = &Quotes> {
     sources.iter().filter(move |quotes| quotes.path == first)
 }
 
+/// Was the owner's approval the last that was decided of a unit, before what it rests on changed?
+fn was_approved(events: &[UnitEvent]) -> bool {
+    let before = events
+        .iter()
+        .rev()
+        .find(|event| event.after != State::Stale);
+    before.is_some_and(|event| {
+        event.after == State::Active && event.reason.starts_with(units::BY_OWNER)
+    })
+}
+
 /// What spoke against a unit before the owner approved it.
 fn settled(events: &[UnitEvent]) -> HashSet<String> {
     let approved = |event: &UnitEvent| {
@@ -237,7 +266,8 @@ fn settled(events: &[UnitEvent]) -> HashSet<String> {
     contested.map(|event| event.reason.clone()).collect()
 }
 
-/// Where the sentences of a unit stand now; `None` if one of them stands nowhere in its document.
+/// Where the sentences of a unit stand now; `None` if one of them stands nowhere in its document any
+/// more, or means something else there.
 fn found_again(bench: &Bench<'_>, unit: &Unit) -> Result<Option<Vec<Quotes>>, StoreError> {
     if !unit.is_verbatim() {
         // Its words are not those of its sources: whether they still follow is not for a string test.
@@ -246,34 +276,91 @@ fn found_again(bench: &Bench<'_>, unit: &Unit) -> Result<Option<Vec<Quotes>>, St
     bench.store().ledger().read(|snapshot| {
         let mut sources: Vec<Quotes> = Vec::new();
         for quotes in &unit.sources {
-            if let Some((_, text)) = snapshot.chunk_text(quotes.chunk)?
-                && quotes
-                    .sentences
-                    .iter()
-                    .all(|s| gate::holds_sentence(&text, s))
-            {
-                sources.push(quotes.clone());
-                continue;
-            }
-            let chunks = snapshot.chunks_at(&quotes.path)?;
-            for sentence in &quotes.sentences {
-                let holds = |(_, text): &&(_, String)| gate::holds_sentence(text, sentence);
-                let Some((chunk, _)) = chunks.iter().find(holds) else {
-                    return Ok(None);
-                };
-                match sources.iter_mut().find(|q| q.chunk == *chunk) {
-                    Some(known) => known.sentences.push(sentence.clone()),
+            let Some(places) = places_of(snapshot, unit, quotes)? else {
+                return Ok(None);
+            };
+            for (chunk, path, sentence) in places {
+                match sources.iter_mut().find(|known| known.chunk == chunk) {
+                    Some(known) => known.sentences.push(sentence),
                     None => sources.push(Quotes {
-                        chunk: *chunk,
-                        path: quotes.path.clone(),
-                        sentences: vec![sentence.clone()],
+                        chunk,
+                        path,
+                        sentences: vec![sentence],
                     }),
                 }
             }
         }
-        // The order of its sentences is part of what it says.
-        Ok((Unit::text_of(&sources) == unit.text).then_some(sources))
+        // The order of its sentences is part of what it says, and so is what they stand under.
+        let same = Unit::text_of(&sources) == unit.text;
+        let rows = match sources.first() {
+            Some(first) => snapshot.passages_of(first.chunk, MOST_SHOWING)?,
+            None => Vec::new(),
+        };
+        let titled = rows.iter().any(|row| {
+            let heading = row.heading.join(" > ");
+            let heading = (!heading.is_empty()).then_some(heading.as_str());
+            about(&row.title, heading) == unit.title
+        });
+        Ok((same && titled).then_some(sources))
     })
+}
+
+/// Documents that show one chunk which are looked at.
+const MOST_SHOWING: usize = 100;
+
+/// Chunk and path of each of some sentences, now; none where one of them is not there. What others
+/// wrote does not take the place of the owner's words.
+fn places_of(
+    snapshot: &Snapshot<'_>,
+    unit: &Unit,
+    quotes: &Quotes,
+) -> Result<Option<Vec<(ChunkId, String, String)>>, StoreError> {
+    let mut candidates = Vec::new();
+    if let Some((_, text)) = snapshot.chunk_text(quotes.chunk)? {
+        candidates.push((quotes.chunk, text));
+    }
+    candidates.extend(snapshot.chunks_at(&quotes.path)?);
+    let mut places = Vec::new();
+    let mut before: Option<&str> = None;
+    for sentence in &quotes.sentences {
+        let mut place = None;
+        for (chunk, text) in &candidates {
+            if !stands(text, before, sentence) {
+                continue;
+            }
+            let origins = snapshot.origins(*chunk)?;
+            if judge::trust_of(&origins) >= unit.trust {
+                let same = origins.iter().any(|origin| origin.path == quotes.path);
+                let other = origins.first().map(|origin| origin.path.clone());
+                let path = other
+                    .filter(|_| !same)
+                    .unwrap_or_else(|| quotes.path.clone());
+                place = Some((*chunk, path, sentence.clone()));
+                break;
+            }
+        }
+        let Some(place) = place else {
+            return Ok(None);
+        };
+        places.push(place);
+        before = Some(sentence);
+    }
+    Ok(Some(places))
+}
+
+/// Does a text hold a sentence, and, where that one points back to the sentence before it, that one
+/// before it?
+fn stands(text: &str, before: Option<&str>, sentence: &str) -> bool {
+    let opener = before.filter(|_| distil::points_back(sentence));
+    let Some(opener) = opener else {
+        return gate::holds_sentence(text, sentence);
+    };
+    let spans = context::sentences(text);
+    let is = |at: usize, said: &str| {
+        let span = spans.get(at).cloned();
+        span.is_some_and(|span| gate::is_sentence(&text[span], said))
+    };
+    (1..spans.len()).any(|at| is(at, sentence) && is(at - 1, opener))
 }
 
 /// Asks the unit's question anew, of the notes as they are now, and judges the answer like any other.
@@ -289,7 +376,6 @@ fn distilled_again(bench: &Bench<'_>, unit: &Unit) -> Result<Judged, Failure> {
         remote: false,
         asked_ms: bench.now_ms,
         limits: answer::Limits::default(),
-        spoken: false,
     };
     let quoting = Answerer {
         generator: None,
@@ -320,19 +406,20 @@ const FEW: usize = 64;
 /// then another one begins.
 fn contradicted(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
-    let (newest, round) = ledger.read(|snapshot| {
-        let newest = snapshot.newest_edition()?;
+    let read = ledger.read(|snapshot| {
         let memo = snapshot.memo(COMPARED)?.unwrap_or_default();
-        Ok::<_, StoreError>((newest, Round::read(&memo, newest)))
-    })?;
-    let Some(mut round) = round else {
-        return Ok(());
-    };
-    let (mut units, texts) = ledger.read(|snapshot| {
+        let Some(round) = Round::read(&memo, snapshot.newest_edition()?, snapshot.marks()?) else {
+            return Ok(None);
+        };
         let mut units = snapshot.units(Some(State::Active), MOST_UNITS)?;
         units.extend(snapshot.units(Some(State::Shadow), MOST_UNITS)?);
-        Ok::<_, StoreError>((units, snapshot.texts_since(round.since, FEW + 1)?))
+        let texts = snapshot.texts_since(round.since.0, FEW + 1)?;
+        let came = snapshot.came_since(round.since.1)?;
+        Ok::<_, StoreError>(Some((round, units, texts, came)))
     })?;
+    let Some((mut round, mut units, texts, came)) = read else {
+        return Ok(());
+    };
     units.retain(|unit| unit.id > round.after);
     units.sort_by(|a, b| a.id.cmp(&b.id));
     let few = texts.len() <= FEW;
@@ -345,23 +432,21 @@ fn contradicted(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Re
         if stop.load(Ordering::Relaxed) || bench.over().is_some() {
             return Ok(());
         }
-        // One that leans on a second source is compared in any case: that may be what has gone.
+        // Those that were not there when the last round began, and those that lean on a second source,
+        // which may be what has gone, are compared in any case.
+        let left_out = few && !came.contains(&unit.id) && !leans_on_another(unit);
         let stated = stated(unit, &unit.sources);
-        let mut new = sentences.iter();
-        if few && !leans_on_another(unit) && !new.any(|said| judge::is_about(&stated, said)) {
+        if left_out && !sentences.iter().any(|said| judge::is_about(&stated, said)) {
             continue;
         }
         compared_again(bench, unit, report, |t| {
             round.after.clone_from(&unit.id);
-            ledger::put_memo(t, COMPARED, &round.written())
+            ledger::put_memo(t, COMPARED, &round.written()?)
         })?;
     }
-    let done = Round {
-        since: round.begun_at,
-        begun_at: round.begun_at.min(newest),
-        after: DONE.into(),
-    };
-    ledger.write(|t| ledger::put_memo(t, COMPARED, &done.written()))?;
+    round.after = DONE.into();
+    let done = round.written()?;
+    ledger.write(|t| ledger::put_memo(t, COMPARED, &done))?;
     Ok(())
 }
 
@@ -384,22 +469,28 @@ fn compared_again(
             let mut scores = unit.scores.clone();
             scores.insert(judge::SECOND_SOURCES.into(), second);
             units::set_scores(t, &unit.id, &scores)?;
-            let why = "no second source says it any more";
-            units::move_unit(t, &unit.id, State::Shadow, why)?;
+            if unit.state == State::Active && !is_decided(unit) {
+                let why = "no second source says it any more";
+                units::move_unit(t, &unit.id, State::Shadow, why)?;
+            }
         }
         noted(t)
     })?;
     Ok(())
 }
 
-/// Is it in use because a second source says what others wrote?
+/// Does a second source say what others wrote in it, as far as is known?
 fn leans_on_another(unit: &Unit) -> bool {
-    let score = |name: &str| unit.scores.get(name).copied().unwrap_or(0.0);
-    let decided = unit.reason.starts_with(units::BY_OWNER) || score(units::GOOD) > 0.0;
-    unit.state == State::Active
-        && unit.trust < OWN
-        && !decided
-        && score(judge::SECOND_SOURCES) > 0.0
+    unit.trust < OWN && score_of(unit, judge::SECOND_SOURCES) > 0.0
+}
+
+/// Is it in use because the owner says so?
+fn is_decided(unit: &Unit) -> bool {
+    unit.reason.starts_with(units::BY_OWNER) || score_of(unit, units::GOOD) > 0.0
+}
+
+fn score_of(unit: &Unit, name: &str) -> f32 {
+    unit.scores.get(name).copied().unwrap_or(0.0)
 }
 
 /// Are there units that were not compared with what was ingested last?
@@ -408,7 +499,8 @@ fn leans_on_another(unit: &Unit) -> bool {
 /// What the ledger says.
 pub(crate) fn is_to_compare(snapshot: &Snapshot<'_>) -> Result<bool, StoreError> {
     let memo = snapshot.memo(COMPARED)?.unwrap_or_default();
-    if Round::read(&memo, snapshot.newest_edition()?).is_none() {
+    let marks = snapshot.marks()?;
+    if Round::read(&memo, snapshot.newest_edition()?, marks).is_none() {
         return Ok(false);
     }
     let any = |state| Ok::<_, StoreError>(!snapshot.units(Some(state), 1)?.is_empty());
@@ -416,10 +508,13 @@ pub(crate) fn is_to_compare(snapshot: &Snapshot<'_>) -> Result<bool, StoreError>
 }
 
 /// How far contradictions were looked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Round {
-    /// What was ingested since this edition is looked at.
-    since: i64,
-    /// The newest edition when it began.
+    /// The editions and events from which on things are new, as the last round left them.
+    since: (i64, i64),
+    /// Those from which on they will be new for the next one.
+    next: (i64, i64),
+    /// What the counter of editions was when it began.
     begun_at: i64,
     /// The last unit that was looked at.
     after: String,
@@ -430,32 +525,31 @@ const DONE: &str = "~";
 
 impl Round {
     /// The round that is under way, or the next one; `None` where nothing was ingested since the
-    /// last one began. The memo is `since begun_at after`; the first number was not always there.
-    fn read(memo: &str, newest: i64) -> Option<Self> {
-        let parts: Vec<&str> = memo.split(' ').collect();
-        let (since, begun_at, after) = match parts[..] {
-            [since, begun_at, after] => (since, begun_at, after),
-            [begun_at, after] => ("0", begun_at, after),
-            _ => ("0", memo, DONE),
-        };
-        let number = |text: &str| text.parse::<i64>().ok();
-        let begun_at = number(begun_at).unwrap_or(-1);
-        if after != DONE {
-            return Some(Self {
-                since: number(since).unwrap_or(0),
-                begun_at,
-                after: after.to_owned(),
-            });
+    /// last one began. A memo that cannot be read, or is of another ledger, begins from nothing.
+    fn read(memo: &str, counter: i64, marks: (i64, i64)) -> Option<Self> {
+        let known: Self = serde_json::from_str(memo).unwrap_or_default();
+        let under_way = !(known.after.is_empty() || known.after == DONE);
+        if known.begun_at > counter {
+            return Some(Self::begin((0, 0), counter, marks));
         }
-        (begun_at != newest).then(|| Self {
-            since: begun_at.max(0),
-            begun_at: newest,
-            after: String::new(),
-        })
+        if under_way {
+            return Some(known);
+        }
+        let news = known.begun_at != counter;
+        news.then(|| Self::begin(known.next, counter, marks))
     }
 
-    fn written(&self) -> String {
-        format!("{} {} {}", self.since, self.begun_at, self.after)
+    fn begin(since: (i64, i64), begun_at: i64, next: (i64, i64)) -> Self {
+        Self {
+            since,
+            next,
+            begun_at,
+            after: String::new(),
+        }
+    }
+
+    fn written(&self) -> Result<String, StoreError> {
+        Ok(serde_json::to_string(self)?)
     }
 }
 
@@ -465,17 +559,26 @@ mod tests {
 
     #[test]
     fn a_round_that_was_cut_off_is_gone_on_with() {
-        let read = |memo: &str| Round::read(memo, 7).map(|r| (r.since, r.begun_at, r.after));
-        assert_eq!(read(""), Some((0, 7, String::new())));
-        assert_eq!(read("7"), None);
-        assert_eq!(read("7 ~"), None);
-        assert_eq!(read("6 ~"), Some((6, 7, String::new())));
-        assert_eq!(read("6 ab12"), Some((0, 6, "ab12".into())));
-        assert_eq!(read("2 6 ab12"), Some((2, 6, "ab12".into())));
-        assert_eq!(read("6 7 ~"), None);
-        assert_eq!(read("2 6 ~"), Some((6, 7, String::new())));
-        let round = Round::read("2 6 ab12", 7).unwrap();
-        assert_eq!(read(&round.written()), Some((2, 6, "ab12".into())));
+        let read = |memo: &str| Round::read(memo, 7, (5, 50));
+        let first = read("").unwrap();
+        assert_eq!(
+            (first.since, first.next, first.begun_at),
+            ((0, 0), (5, 50), 7)
+        );
+        let mut round = Round {
+            after: "ab12".into(),
+            ..first
+        };
+        assert_eq!(read(&round.written().unwrap()), Some(round.clone()));
+        round.after = DONE.into();
+        let done = round.written().unwrap();
+        assert_eq!(read(&done), None);
+        let next = Round::read(&done, 9, (8, 60)).unwrap();
+        assert_eq!((next.since, next.next), ((5, 50), (8, 60)));
+        // A restored ledger counts from where it was.
+        let anew = Round::read(&done, 3, (2, 20)).unwrap();
+        assert_eq!(anew.since, (0, 0));
+        assert_eq!(read("7 ~").unwrap().since, (0, 0));
     }
 
     #[test]
