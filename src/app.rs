@@ -286,7 +286,10 @@ impl App {
         }
         let ledger = self.store.ledger();
         let known = ledger.read(|snapshot| snapshot.known(id))?;
-        let strange = !known.is_empty() && !known.keys().any(|below| root.join(below).exists());
+        let strange = !known.is_empty()
+            && !known
+                .keys()
+                .any(|below| root.join(scan::real_path(below)).exists());
         if strange && !force {
             let what = format!(
                 "{} holds none of the {} documents of source {id}",

@@ -400,7 +400,22 @@ fn session(arguments: &Arguments) -> Result<Session, Failure> {
         flags.extend(air_gap.then(|| ("serve.air_gap", "true".into())));
     }
     let settings = settings::resolve(&places.config, &flags)?;
-    app::network::check_addresses(&settings)?;
+    // Whoever looks for what is wrong, or wants their things back, is not stopped by an address.
+    let speaks = matches!(
+        arguments.command,
+        Command::Ask(_)
+            | Command::Serve { .. }
+            | Command::Mcp { .. }
+            | Command::Eval { .. }
+            | Command::Writeback { .. }
+    );
+    if speaks {
+        app::network::check_addresses(&settings)?;
+    }
+    if arguments.config.is_some() && !places.config.exists() {
+        let path = places.config.display();
+        eprintln!("there was no settings file {path}: it is made, with every default");
+    }
     if let Err(error) = settings::write_default(&places.config) {
         tracing::warn!(%error, "the settings file could not be written");
     }

@@ -418,7 +418,7 @@ pub enum SettingsError {
         reason: String,
     },
     /// The file that was named on the command line is not there.
-    #[error("there is no settings file {}", path.display())]
+    #[error("there is no settings file {}, nor its folder", path.display())]
     NoFile {
         /// The file.
         path: PathBuf,
@@ -459,8 +459,8 @@ impl Fault for SettingsError {
             ),
             Self::NoHome => Some("set COHO_HOME and COHO_CONFIG".into()),
             Self::NoFile { .. } => Some(
-                "check the spelling of the path, or make the file first; without --config the usual \
-                 one is made where there is none"
+                "check the spelling of the path, or make its folder first: a file is made where \
+                 there is none"
                     .into(),
             ),
             Self::Range { key, .. } => Some(format!(
@@ -485,8 +485,8 @@ const OTHER_VARIABLES: &[&str] = &[
 /// Where things lie, by flags, environment and platform.
 ///
 /// # Errors
-/// [`SettingsError::NoHome`]; [`SettingsError::NoFile`] where `config` is not there: with a slip in its
-/// name, what it forbids would be allowed.
+/// [`SettingsError::NoHome`]; [`SettingsError::NoFile`] where not even the folder of `config` is there:
+/// with a slip in its name, what it forbids would be allowed.
 pub fn places(config: Option<PathBuf>) -> Result<Places, SettingsError> {
     let named = |name: &str| {
         std::env::var_os(name)
@@ -503,7 +503,7 @@ pub fn places(config: Option<PathBuf>) -> Result<Places, SettingsError> {
     };
     let usual = folder(|p| p.config_dir()).map(|f| f.join("config.toml"));
     if let Some(path) = config.clone().map(absolute)
-        && !path.exists()
+        && !path.parent().is_some_and(Path::is_dir)
         && usual.as_ref().ok() != Some(&path)
     {
         return Err(SettingsError::NoFile { path });

@@ -129,7 +129,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     paths.filter(is_one).collect()
 }
 
-/// Did this run ask the set? Its log says so of each question, its result of the whole.
+/// Did this run ask the set, and no other? Its log says so of each question, its result of the whole.
 fn asked(path: &Path, set: Option<&str>) -> bool {
     let Some(set) = set else {
         return true;
@@ -139,8 +139,9 @@ fn asked(path: &Path, set: Option<&str>) -> bool {
     if path.extension().is_some_and(|end| end == "json") {
         let result: Value = serde_json::from_str(&text).unwrap_or_default();
         let sets = result["sets"].as_array();
-        return sets.is_some_and(|sets| sets.iter().any(|set| is_it(&set["name"])));
+        return sets.is_some_and(|sets| sets.iter().all(|set| is_it(&set["name"])));
     }
-    let lines = text.lines().map(serde_json::from_str::<Value>);
-    lines.flatten().any(|line| is_it(&line["set"]))
+    let lines = text.lines().flat_map(serde_json::from_str::<Value>);
+    let mut asked = lines.filter(|line| line["set"].is_string()).peekable();
+    asked.peek().is_some() && asked.all(|line| is_it(&line["set"]))
 }

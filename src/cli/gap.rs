@@ -6,9 +6,10 @@
 
 use super::remote::Remote;
 use super::units::WritebackAction;
-use super::{Command, Session, eval};
+use super::{Command, Session, eval, models};
 use crate::app::network::{Level, distance};
 use crate::error::{BadRequest, Failure};
+use crate::flow::answer::Strategy;
 use crate::settings::{Places, Settings};
 
 /// Something that a command would speak to over the network, and how it is told not to.
@@ -60,18 +61,30 @@ fn way_out(settings: &Settings, command: &Command) -> Option<WayOut> {
         let without = "set `speech.url` to nothing, for `speech.command`";
         return Some(WayOut { what, without });
     }
+    if let Command::Models {
+        action: models::Action::Install { .. },
+    } = command
+    {
+        return Some(WayOut {
+            what: "a package registry".into(),
+            without: "add a model that lies here by `coho models add`",
+        });
+    }
     let url = &settings.models.server.url;
     let elsewhere = !url.is_empty() && distance(url) > Level::AirGapped;
-    (elsewhere && asks_model(command)).then(|| WayOut {
+    (elsewhere && asks_model(settings, command)).then(|| WayOut {
         what: format!("the model server at {url}"),
         without: "set `models.server.url` to nothing or to this machine",
     })
 }
 
 /// May this command ask the language model?
-fn asks_model(command: &Command) -> bool {
+fn asks_model(settings: &Settings, command: &Command) -> bool {
     match command {
-        Command::Ask(_) => true,
+        Command::Ask(asked) => {
+            let strategy = asked.strategy.unwrap_or(settings.answer.strategy);
+            strategy != Strategy::Extractive
+        }
         Command::Mcp { print_config, .. } => print_config.is_none(),
         Command::Writeback { action } => matches!(action, WritebackAction::Run { .. }),
         Command::Eval { action } => matches!(action, eval::Action::Run(_)),

@@ -14,6 +14,7 @@ use crate::engine::llama::process::LlamaProcess;
 use crate::engine::manifest::{self, Role};
 use crate::error::{BadRequest, Failure};
 use crate::settings::set_in_file;
+use crate::umask;
 
 #[derive(Subcommand)]
 pub(super) enum Action {
@@ -49,7 +50,8 @@ pub(super) fn run(session: Session, action: Action) -> Result<ExitCode, Failure>
     let models = Models::at(&session.places.models);
     match action {
         Action::List => list(&session, &models),
-        Action::Install { name } => install(&session, &models, name)?,
+        // Models are no secrets, and may be shared.
+        Action::Install { name } => umask::with_former(|| install(&session, &models, name))?,
         Action::Use { name } => choose(&session, &models, &name)?,
         Action::Add { path, name } => add(&session, &models, &path, name.as_deref())?,
         Action::Bench { notes } => bench::run(&session, &models, notes)?,

@@ -77,15 +77,19 @@ fn goes_on(text: &str, piece: Range<usize>) -> bool {
         "mr.", "mrs.", "ms.", "dr.", "prof.", "vs.", "e.g.", "i.e.", "z.b.", "bzw.", "d.h.", "fa.",
         "hr.", "inkl.", "evtl.", "ggf.", "vgl.", "zzgl.", "sog.",
     ];
-    const BEFORE_NUMBERS: [&str; 14] = [
+    const BEFORE_NUMBERS: [&str; 26] = [
         "no.", "nr.", "p.", "pp.", "fig.", "ca.", "tel.", "abb.", "bd.", "rd.", "ave.", "max.",
-        "min.", "art.",
+        "min.", "art.", "kap.", "whg.", "s.", "abs.", "ziff.", "zi.", "blvd.", "sec.", "vol.",
+        "ch.", "eq.", "tab.",
     ];
     const AT_ENDS_TOO: [&str; 9] = [
         "etc.", "approx.", "inc.", "ltd.", "jr.", "sr.", "st.", "usw.", "u.a.",
     ];
     let rest = &text[piece.end..];
-    let written = text[piece].split_whitespace().next_back().unwrap_or("");
+    let written = text[piece.clone()]
+        .split_whitespace()
+        .next_back()
+        .unwrap_or("");
     let written = written.trim_start_matches(['(', '[', '"']);
     let word = written.to_lowercase();
     let is = |list: &[&str]| list.contains(&word.as_str());
@@ -96,9 +100,9 @@ fn goes_on(text: &str, piece: Range<usize>) -> bool {
     let whole = rest.len() > next.len();
     let begins = whole && STOP_WORDS.contains(&next.to_lowercase().as_str());
     is(&ALWAYS)
-        || number && (is(&BEFORE_NUMBERS) || word.ends_with("str.") || is_abbreviation(written))
+        || number && (is(&BEFORE_NUMBERS) || word.ends_with("str."))
         || !begins && (is(&AT_ENDS_TOO) || initials(written))
-        || is_ordinal(written) && (!whole || is_ordered(text, rest, next))
+        || is_ordinal(written) && (!whole || is_ordered(text, piece.end, next))
 }
 
 /// "W.", "U.S." or the parts of "z. B.": single letters with stops behind them.
@@ -116,36 +120,28 @@ fn initials(word: &str) -> bool {
             .all(|part| single(part, char::is_uppercase))
 }
 
-/// Could it be an abbreviation such as "Kap.", before a number? It is short and ends with a
-/// consonant; "Anna." is a name.
-fn is_abbreviation(word: &str) -> bool {
-    let Some(letters) = word.strip_suffix('.') else {
-        return false;
-    };
-    let length = letters.chars().count();
-    (2..=6).contains(&length)
-        && letters.chars().all(char::is_alphabetic)
-        && is_capital(letters)
-        && !letters.ends_with(['a', 'e', 'i', 'o', 'u', 'y'])
-        && !(length > 4 && is_calendar_word(letters))
-}
-
 /// "3.", as in "am 3. Juni".
 fn is_ordinal(word: &str) -> bool {
     let digits = word.strip_suffix('.').unwrap_or("");
     (1..=2).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Is the word behind an ordinal one that it orders: a month, a day of the week, or a German noun?
-/// `rest` begins with the word.
-fn is_ordered(text: &str, rest: &str, next: &str) -> bool {
+/// Is the word behind an ordinal one that it orders: a month, a day of the week, or a German noun
+/// behind "am" or "den"? The ordinal ends at `end` in the text, and `next` stands behind it.
+fn is_ordered(text: &str, end: usize, next: &str) -> bool {
+    const BEFORE: [&str; 14] = [
+        "der", "die", "das", "den", "dem", "des", "am", "im", "vom", "zum", "zur", "beim", "jeder",
+        "jeden",
+    ];
     let is_stop = |word: &str| STOP_WORDS.contains(&word.to_lowercase().as_str());
     if is_calendar_word(next) {
         // "I have 3. May I go?"
-        let asks = next == "May" && rest.unicode_words().nth(1).is_some_and(is_stop);
-        return !asks;
+        let behind = text[end..].unicode_words().nth(1);
+        return !(next == "May" && behind.is_some_and(is_stop));
     }
-    is_capital(next) && !is_stop(next) && is_german(text)
+    let lead = text[..end].split_whitespace().rev().nth(1).unwrap_or("");
+    let ordered = BEFORE.contains(&lead.to_lowercase().as_str());
+    ordered && is_capital(next) && !is_stop(next) && is_german(text)
 }
 
 /// Runs of lines that belong together: paragraphs, single list items, rows, headings. A paragraph of
@@ -184,11 +180,18 @@ fn unwrapped(text: &str, lines: &[Range<usize>]) -> Vec<Range<usize>> {
         .is_some_and(|first| starts_own_segment(written(first)));
     let widest = lines.iter().map(width).max().unwrap_or(0);
     let prose = lines.iter().any(|line| holds_stop(written(line)));
+    // A paragraph that closes with a stop was broken by hand, wherever.
+    let closes = lines.last().is_some_and(|last| {
+        let last = written(last).split_whitespace().next_back();
+        last.is_some_and(holds_stop)
+    });
+    let card = is_card(text, lines);
     let mut found: Vec<Range<usize>> = Vec::new();
     for (at, line) in lines.iter().enumerate() {
         let wrapped = at > 0 && {
             let before = written(&lines[at - 1]);
-            item || wraps(before, written(line), widest, prose)
+            let of_prose = closes && !is_pair(written(line));
+            item || card || of_prose || wraps(before, written(line), widest, prose)
         };
         match found.last_mut() {
             Some(last) if wrapped => last.end = line.end,
@@ -196,6 +199,16 @@ fn unwrapped(text: &str, lines: &[Range<usize>]) -> Vec<Range<usize>> {
         }
     }
     found
+}
+
+/// Are these lines what is to be known of somebody: "Name: Petra", "Phone: 030 4411"?
+fn is_card(text: &str, lines: &[Range<usize>]) -> bool {
+    let mut written = lines.iter().map(|line| text[line.clone()].trim());
+    let named = lines.first().is_some_and(|first| {
+        let first = text[first.clone()].trim().to_lowercase();
+        first.trim_start_matches('*').starts_with("name")
+    });
+    named && (2..=6).contains(&lines.len()) && written.all(is_pair)
 }
 
 /// Columns from which a line may have been wrapped where no stop tells that it is of a sentence.
@@ -259,7 +272,8 @@ pub fn content_words(text: &str) -> Vec<String> {
 /// Is a word, which begins at `at`, a letter that names something, as in "vitamin A"? One that opens
 /// a sentence may be an article, and "I" is a person.
 fn is_letter(text: &str, at: usize, word: &str) -> bool {
-    let single = word.len() == 1 && is_capital(word) && word != "I";
+    let loud = !text.contains(char::is_lowercase);
+    let single = word.len() == 1 && is_capital(word) && word != "I" && !loud;
     let before = text[..at].trim_end();
     single && before.ends_with(|c: char| c.is_alphanumeric() || ",'’".contains(c))
 }
@@ -531,7 +545,7 @@ impl<'a> Reading<'a> {
         let follows = !apart && !item && !self.sentence.starts_with(['#', '|']);
         let last = std::mem::replace(&mut self.sentence, sentence);
         let last_at = std::mem::replace(&mut self.at, span.clone());
-        self.is_line = follows && !last.ends_with(['.', '!', '?', ':']);
+        self.is_line = follows && !ends_with_stop(last);
         if !follows {
             self.opening = sentence;
         }
@@ -605,7 +619,15 @@ impl<'a> Reading<'a> {
 /// Does a sentence ask something?
 fn is_question(sentence: &str) -> bool {
     let marks = |c: char| c.is_whitespace() || "*_\"')”".contains(c);
-    sentence.trim_end_matches(marks).ends_with('?')
+    sentence.trim_end_matches(marks).ends_with(['?', '？', '؟'])
+}
+
+/// Does it end as sentences do, in whatever script?
+fn ends_with_stop(sentence: &str) -> bool {
+    let marks = |c: char| c.is_whitespace() || "*_\"')”」』）".contains(c);
+    sentence.trim_end_matches(marks).ends_with([
+        '.', '!', '?', ':', '…', '。', '！', '？', '：', '؟', '۔', '।',
+    ])
 }
 
 /// Does the sentence at `span` answer the question that stands before it? An item of a list answers
@@ -698,7 +720,8 @@ fn words_of_item(item: &str) -> Vec<String> {
     content_words(item.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
-fn opens_with_pronoun(sentence: &str) -> bool {
+/// Does a sentence open with a word that stands for somebody or something named before?
+pub fn opens_with_pronoun(sentence: &str) -> bool {
     const PRONOUNS: [&str; 26] = [
         "he", "she", "it", "they", "this", "that", "these", "those", "his", "her", "its", "their",
         "er", "sie", "es", "dieser", "diese", "dieses", "sein", "seine", "ihre", "él", "ella",

@@ -246,7 +246,10 @@ impl Piece {
         };
         let mut own = self.written.unicode_words().skip_while(|w| linking(w));
         let (first, second) = (own.next().unwrap_or(""), own.next().unwrap_or(""));
-        let subject = self.has_verb() && OPENERS.contains(&first.to_lowercase().as_str());
+        // "And is 7 years old" goes on with whom the clause is about.
+        let opener = first.to_lowercase();
+        let opener = opener.as_str();
+        let subject = self.has_verb() && OPENERS.contains(&opener) && !GO_ON.contains(&opener);
         // "Anna and Ben sing" is one clause, "Anna sings and Ben paints" is two.
         let is_small = |word: &str| word.starts_with(char::is_lowercase);
         let mut said = clause.unicode_words().skip(1);
@@ -346,6 +349,12 @@ const OPENERS: [&str; 52] = [
     "have", "had", "will", "can", "could", "did", "does", "instead", "then", "der", "die", "das",
     "ein", "eine", "er", "sie", "es", "wir", "ich", "ist", "sind", "war", "waren", "hat", "haben",
     "wird",
+];
+
+/// Those of them with which a clause goes on about the same.
+const GO_ON: [&str; 21] = [
+    "is", "are", "was", "were", "has", "have", "had", "will", "can", "could", "did", "does",
+    "instead", "then", "ist", "sind", "war", "waren", "hat", "haben", "wird",
 ];
 
 const VERBS: [&str; 40] = [

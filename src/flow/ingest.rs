@@ -376,6 +376,9 @@ impl Ingest {
         let mut report = run.report;
         self.store.collect_garbage(&space.indexes)?;
         self.mark_synced(source, &found)?;
+        if let Err(error) = self.store.purge() {
+            tracing::warn!(%error, "what was removed is not gone from the ledger's files yet");
+        }
         report.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(report)
     }

@@ -135,12 +135,17 @@ struct IgnoreRules {
     folders: Mutex<HashMap<PathBuf, Rules>>,
 }
 
-/// Those of one folder, or why they are not known. Nothing below is looked at then: it could be what
-/// they leave out.
-type Rules = Result<Arc<Gitignore>, String>;
+/// Those of one folder, one of each kind, or why they are not known. Nothing below is looked at then:
+/// it could be what they leave out.
+type Rules = Result<Arc<[Gitignore; 3]>, String>;
 
-/// Names of ignore files, from the weakest word to the strongest.
-const IGNORE_FILES: [&str; 3] = [".gitignore", ".ignore", ".cohoignore"];
+/// Names of ignore files, from the strongest word to the weakest: what one kind says anywhere above
+/// goes before what the next one says. Git's own list for one checkout is its weakest.
+const IGNORE_FILES: [&[&str]; 3] = [
+    &[".cohoignore"],
+    &[".ignore"],
+    &[".git/info/exclude", ".gitignore"],
+];
 
 /// Bytes of one that is read.
 const IGNORE_BYTES: u64 = 1 << 20;
@@ -153,20 +158,26 @@ impl IgnoreRules {
         }
     }
 
-    /// Do the rules of the folders above leave this out? The nearest that says something decides.
+    /// Do the rules of the folders above leave this out? Of one kind the nearest decides.
     fn leave_out(&self, entry: &ignore::DirEntry) -> bool {
         let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
+        let mut above = Vec::new();
         for folder in entry.path().ancestors().skip(1) {
             match self.rules(folder) {
                 Err(_) => return true,
-                Ok(rules) => match rules.matched(entry.path(), is_folder) {
-                    Match::Ignore(_) => return true,
-                    Match::Whitelist(_) => return false,
-                    Match::None => {}
-                },
+                Ok(rules) => above.push(rules),
             }
             if folder == self.root {
                 break;
+            }
+        }
+        for kind in 0..IGNORE_FILES.len() {
+            for rules in &above {
+                match rules[kind].matched(entry.path(), is_folder) {
+                    Match::Ignore(_) => return true,
+                    Match::Whitelist(_) => return false,
+                    Match::None => {}
+                }
             }
         }
         false
@@ -179,8 +190,14 @@ impl IgnoreRules {
     }
 
     fn read(&self, folder: &Path) -> Rules {
+        let [coho, plain, git] = IGNORE_FILES;
+        let of = |names| self.read_kind(folder, names);
+        Ok(Arc::new([of(coho)?, of(plain)?, of(git)?]))
+    }
+
+    fn read_kind(&self, folder: &Path, names: &[&str]) -> Result<Gitignore, String> {
         let mut builder = GitignoreBuilder::new(folder);
-        for name in IGNORE_FILES {
+        for name in names {
             let path = folder.join(name);
             let regular = std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
             let Some(below) = relative(&self.root, &path).filter(|_| regular) else {
@@ -197,8 +214,7 @@ impl IgnoreRules {
                 let _ = builder.add_line(None, line);
             }
         }
-        let rules = builder.build().map_err(|error| error.to_string())?;
-        Ok(Arc::new(rules))
+        builder.build().map_err(|error| error.to_string())
     }
 
     /// Folders whose rules are not known.
@@ -370,7 +386,7 @@ fn relative(root: &Path, path: &Path) -> Option<String> {
 }
 
 /// The path in the file system of a path below the root.
-fn real_path(path: &str) -> PathBuf {
+pub fn real_path(path: &str) -> PathBuf {
     #[cfg(unix)]
     {
         use std::os::unix::ffi::OsStrExt;

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Result, units};
+use super::{Result, ledger, units};
 use crate::domain::scoring::normalised;
 use crate::domain::unit::Unit;
 
@@ -72,6 +72,7 @@ pub fn erase(transaction: &Transaction<'_>, what: &Erase) -> Result<Erased> {
             .execute([answer])?;
     }
     transaction.execute("UPDATE unit_clock SET tick = tick + 1", [])?;
+    ledger::put_memo(transaction, ledger::PURGE, "due")?;
     Ok(Erased {
         answers: chosen.len(),
         units: units.len(),
@@ -165,7 +166,7 @@ fn forget_before(transaction: &Transaction<'_>, questions: &HashSet<String>) -> 
         let count = unit.questions.len();
         unit.questions
             .retain(|q| !questions.contains(&normalised(q)));
-        if unit.questions.is_empty() {
+        if unit.questions.is_empty() && count > 0 {
             transaction.execute("DELETE FROM unit_change WHERE id = ?1", [id])?;
         } else if unit.questions.len() < count {
             transaction.execute(

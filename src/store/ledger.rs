@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
@@ -496,8 +497,16 @@ impl Ledger {
     pub fn vacuum(&self) -> Result<()> {
         let connection = self.take()?;
         connection.execute_batch("VACUUM")?;
-        let held: bool =
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        // SQLite waits for readers, but not for another checkpoint.
+        let until = Instant::now() + PATIENCE;
+        let held = loop {
+            let held: bool =
+                connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            if !held || Instant::now() > until {
+                break held;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
         self.give(connection);
         if held {
             return Err(StoreError::StillRead);
@@ -560,13 +569,16 @@ impl Ledger {
     }
 }
 
+/// How long the log is tried to be emptied.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Page cache of one connection, KiB: a dozen of them stay open, and what falls out of a cache is
 /// mostly still in the system's.
 const CACHE_KIB: i64 = 2048;
 
 fn connect(path: &Path) -> Result<Connection> {
     let connection = Connection::open(path)?;
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.busy_timeout(Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -1299,6 +1311,9 @@ pub fn read_again(transaction: &Transaction<'_>, only: Option<&[ChunkId]>) -> Re
     Ok(())
 }
 
+/// The memo that something was removed whose text may still stand in the ledger's files.
+pub(super) const PURGE: &str = "purge";
+
 /// Removes a source with all that came from it.
 ///
 /// # Errors
@@ -1314,6 +1329,7 @@ pub fn remove_source(transaction: &Transaction<'_>, source: SourceId) -> Result<
     transaction.execute("DELETE FROM problem WHERE source_id = ?1", [source])?;
     // Nothing is numbered so; who waits for changes learns of one.
     reserve_editions(transaction, 1)?;
+    put_memo(transaction, PURGE, "due")?;
     Ok(transaction.execute("DELETE FROM source WHERE id = ?1", [source])? > 0)
 }
 

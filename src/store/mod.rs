@@ -290,7 +290,11 @@ impl Fault for StoreError {
                 Some("stop that process, or set COHO_HOME to another folder".into())
             }
             Self::NotIndexed => Some("`coho sync` makes them anew; nothing is lost".into()),
-            Self::StillRead => Some("run the same command once more when that has ended".into()),
+            Self::StillRead => Some(
+                "it is out of reach already; the rest is done with the next `coho sync`, or when the \
+                 service starts"
+                    .into(),
+            ),
             Self::NewerLedger { .. } => Some("use the newer coho with this data folder".into()),
             Self::NoSource { .. } | Self::NoSuchSource { .. } => {
                 Some("`coho sources` lists them".into())
@@ -429,8 +433,6 @@ impl Store {
         let erased = self
             .ledger
             .write(|transaction| erase::erase(transaction, what))?;
-        // Also where nothing was there to be erased: an earlier try may not have come to its end.
-        backup::forget_damaged(&self.home)?;
         self.purge()?;
         Ok(erased)
     }
@@ -442,8 +444,17 @@ impl Store {
     /// [`StoreError::StillRead`] while somebody reads what was there; [`StoreError::Ledger`],
     /// [`StoreError::Io`].
     pub fn purge(&self) -> Result<()> {
-        self.ledger.vacuum()?;
-        backup::renew(&self.home, &self.ledger)
+        let due = |snapshot: &Snapshot<'_>| snapshot.memo(ledger::PURGE);
+        if self.ledger.read(due)?.is_none_or(|memo| memo.is_empty()) {
+            return Ok(());
+        }
+        backup::forget_damaged(&self.home)?;
+        let emptied = self.ledger.vacuum();
+        // The copy goes in any case: it is whole by itself.
+        backup::renew(&self.home, &self.ledger)?;
+        emptied?;
+        self.ledger
+            .write(|t| ledger::put_memo(t, ledger::PURGE, ""))
     }
 
     /// Where what a language model has read is kept.

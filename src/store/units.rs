@@ -309,19 +309,19 @@ impl Snapshot<'_> {
         Ok(past)
     }
 
-    /// Sentences of units that the owner rejected.
-    pub(crate) fn rejected_sentences(&self) -> Result<HashSet<String>> {
+    /// Sentences of each unit that the owner rejected.
+    pub(crate) fn rejected_sentences(&self) -> Result<Vec<HashSet<String>>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT e.quotes FROM unit_evidence e JOIN unit u ON u.id = e.unit_id
+            "SELECT u.id, e.quotes FROM unit_evidence e JOIN unit u ON u.id = e.unit_id
              WHERE u.state = 'retired' AND u.reason = ?1",
         )?;
         let mut rows = statement.query([REJECTED])?;
-        let mut sentences = HashSet::new();
+        let mut units: BTreeMap<String, HashSet<String>> = BTreeMap::new();
         while let Some(row) = rows.next()? {
-            let quotes: Vec<String> = serde_json::from_str(&row.get::<_, String>(0)?)?;
-            sentences.extend(quotes);
+            let quotes: Vec<String> = serde_json::from_str(&row.get::<_, String>(1)?)?;
+            units.entry(row.get(0)?).or_default().extend(quotes);
         }
-        Ok(sentences)
+        Ok(units.into_values().collect())
     }
 
     /// What was said with the owner's word after the verdict of this number, in that order, and the

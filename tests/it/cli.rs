@@ -154,14 +154,14 @@ fn a_wrong_setting_names_the_right_one() {
 #[test]
 fn settings_that_lose_a_protection_are_refused() {
     let home = Home::new();
-    let missing = home.path("confg.toml");
+    let missing = home.path("confg/coho.toml");
     insta::assert_snapshot!(shown(&home, &["status", "--config", missing.to_str().unwrap()]), @r"
     code 1
     --- stdout
     --- stderr
-    error: there is no settings file [HOME]/confg.toml
+    error: there is no settings file [HOME]/confg/coho.toml, nor its folder
 
-    hint: check the spelling of the path, or make the file first; without --config the usual one is made where there is none
+    hint: check the spelling of the path, or make its folder first: a file is made where there is none
     ");
     assert!(!missing.exists());
     for (text, setting) in [
@@ -174,10 +174,12 @@ fn settings_that_lose_a_protection_are_refused() {
         ("[speech]\nurl = \"https://example.org\"\n", "speech.url"),
     ] {
         fs::write(home.path("config.toml"), text).unwrap();
-        let ran = home.run(&["status"]);
+        let ran = home.run(&["ask", "Where is the key?"]);
         assert_eq!(ran.code, 1, "{text}");
         assert!(ran.stderr.contains(setting), "{}", ran.stderr);
     }
+    // Who looks for what is wrong is not stopped by an address.
+    assert_eq!(home.run(&["status"]).code, 0);
 }
 
 #[test]

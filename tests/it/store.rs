@@ -258,6 +258,31 @@ fn what_was_taken_out_stands_nowhere() {
     assert!(!holds(&home.path("home"), "quixotic"));
 }
 
+#[test]
+fn what_could_not_be_emptied_is_emptied_later() {
+    let home = Home::new();
+    home.write("a.md", "# A\n\nThe quixotic word.\n");
+    home.write("b.md", "# B\n\nThe pear tree was planted in 2004.\n");
+    home.add();
+    home.json(&["ask", "Where is the quixotic word, Waldemar?"]);
+    // Somebody reads what was there.
+    let reader = rusqlite::Connection::open(home.path("home/ledger.sqlite")).unwrap();
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM answer")
+        .unwrap();
+    let refused = home.run(&["forget", "--all", "--json"]);
+    assert_eq!(
+        refused.json()["error"]["code"],
+        "ledger_still_read",
+        "{}",
+        refused.stdout
+    );
+    assert!(!holds(&home.path("home/backup"), "Waldemar"));
+    drop(reader);
+    home.json(&["sync"]);
+    assert!(!holds(&home.path("home"), "Waldemar"));
+}
+
 /// Does any file below a folder hold this?
 fn holds(folder: &Path, text: &str) -> bool {
     fs::read_dir(folder).unwrap().flatten().any(|entry| {

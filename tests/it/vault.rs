@@ -99,6 +99,20 @@ fn folders_are_left_out_by_name() {
     assert!(home.found("\"heron\"").is_empty());
 }
 
+#[test]
+fn what_the_owner_leaves_out_stays_out_whatever_folders_below_say() {
+    let home = Home::new();
+    home.write("sub/hidden.md", "The heron nests behind the mill.\n");
+    home.write("private.md", "The otter swims at night.\n");
+    home.write("open.md", "The badger digs.\n");
+    home.write(".cohoignore", "hidden.md\n");
+    home.write("sub/.gitignore", "!hidden.md\n");
+    home.write(".git/info/exclude", "private.md\n");
+    home.add();
+    assert_eq!(home.json(&["status"])["documents"], 1);
+    assert_eq!(home.found("\"badger\""), ["open.md"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn ignore_files_that_are_no_files_have_no_rules() {

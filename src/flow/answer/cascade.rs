@@ -364,11 +364,13 @@ impl Work<'_> {
     }
 }
 
-/// The verdict of sentences, best first: what one of them states goes before what the best suggests.
+/// The verdict of sentences, best first: what one of them states goes before what the first suggests
+/// that speaks of it. Where that leaves it open, nobody decides.
 fn verdict_of(stances: &[Stance]) -> Option<bool> {
     let states = |stance: &&Stance| matches!(stance, Stance::States(_));
+    let speaks = |stance: &&Stance| **stance != Stance::Open;
     let stating = stances.iter().find(states);
-    stating.or(stances.first())?.says_yes()
+    stating.or_else(|| stances.iter().find(speaks))?.says_yes()
 }
 
 #[cfg(test)]
@@ -385,7 +387,8 @@ mod tests {
             Some(false),
         );
         check(&[Stance::Suggests(false), Stance::Open], Some(false));
-        check(&[Stance::Open, Stance::Suggests(true)], None);
+        check(&[Stance::Open, Stance::Suggests(true)], Some(true));
+        check(&[Stance::Unsettled, Stance::Suggests(true)], None);
         check(&[Stance::Open, Stance::States(true)], Some(true));
         check(&[], None);
     }

@@ -441,7 +441,13 @@ impl<'a> Work<'a> {
             .iter()
             .position(|other| other.start >= span.start)
             .unwrap_or(0);
-        let from = spans[..at].last().map_or(span.start, |before| before.start);
+        // Back to where it is said who "she" is.
+        let mut first = at;
+        while first > 0 && context::opens_with_pronoun(&text[spans[first].clone()]) {
+            first -= 1;
+        }
+        let first = first.min(at.saturating_sub(1));
+        let from = spans.get(first).map_or(span.start, |before| before.start);
         let to = spans.get(at + 1).map_or(span.end, |behind| behind.end);
         format!("{} {}", about_hit(&self.hits()[*hit].hit), &text[from..to])
     }
@@ -710,8 +716,21 @@ impl<'a> Work<'a> {
                 if one_item || 2 * held <= chosen.len() {
                     return None;
                 }
+                let held = |at: usize| {
+                    context::coverage(self.asked(), &[&text[list.sentences[at].clone()]])
+                };
+                let least = places.iter().map(|at| held(*at)).fold(1.0, f32::min);
+                let others = (0..list.sentences.len()).filter(|at| !places.contains(at));
+                let most = others.map(held).fold(0.0, f32::max);
+                // Chosen by what they say, they are not the whole list.
+                if leads == 0 && least > most {
+                    return None;
+                }
                 let first = places.first().copied().unwrap_or(0);
                 let part = context::part_of_list(text, &list, first, words);
+                if places.iter().any(|at| !part.contains(at)) {
+                    return None;
+                }
                 let lead_in = list.lead_in.clone().filter(|_| leads > 0);
                 let items = list.sentences[part.clone()].iter().cloned();
                 let quoted = lead_in.into_iter().chain(items).map(|span| (hit, span));

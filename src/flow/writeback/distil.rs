@@ -3,6 +3,7 @@
 //! Verbatim first. A language model that reads well may put them into fewer words; what it writes is
 //! taken only where every sentence of it is supported and it names nothing new.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::answer::prompt::{STOP, about, plain};
@@ -76,7 +77,7 @@ pub(super) fn sentences(question: &str, cited: &[Cited]) -> Vec<Cited> {
 }
 
 /// Does a sentence open with a word that stands for what the one before it names?
-pub(super) fn points_back(sentence: &str) -> bool {
+fn points_back(sentence: &str) -> bool {
     const POINTERS: [&str; 24] = [
         "he", "she", "it", "they", "this", "that", "these", "those", "his", "her", "its", "their",
         "er", "sie", "es", "dieser", "diese", "dieses", "él", "ella", "il", "elle", "ils", "elles",
@@ -88,22 +89,26 @@ pub(super) fn points_back(sentence: &str) -> bool {
 
 /// The sentence before one that says "it" or "he": by itself that one says nothing.
 fn opening(cited: &Cited) -> Option<Cited> {
-    if !points_back(&cited.sentence) {
-        return None;
-    }
-    let spans = context::sentences(&cited.text);
-    let at = spans
-        .iter()
-        .position(|span| gate::is_sentence(&cited.text[span.clone()], &cited.sentence))?;
-    let before = spans.get(at.checked_sub(1)?)?.clone();
-    // Only within a paragraph.
-    let between = &cited.text[before.end..spans[at].start];
-    let sentence = cited.text[before].to_owned();
-    let fits = !between.contains("\n\n") && !sentence.starts_with(['#', '|', '-']);
-    fits.then(|| Cited {
+    opener(&cited.text, &cited.sentence).map(|sentence| Cited {
         sentence,
         ..cited.clone()
     })
+}
+
+/// The sentence of a text that a sentence of it points back to.
+pub(super) fn opener(text: &str, sentence: &str) -> Option<String> {
+    if !points_back(sentence) {
+        return None;
+    }
+    let spans = context::sentences(text);
+    let is = |span: &Range<usize>| gate::is_sentence(&text[span.clone()], sentence);
+    let at = spans.iter().position(is)?;
+    let before = spans.get(at.checked_sub(1)?)?.clone();
+    // Only within a paragraph.
+    let between = &text[before.end..spans[at].start];
+    let opener = &text[before];
+    let fits = !between.contains("\n\n") && !opener.starts_with(['#', '|', '-']);
+    fits.then(|| opener.to_owned())
 }
 
 /// The same facts in fewer words, from a model that reads well; `None` where there is none, or what

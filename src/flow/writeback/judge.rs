@@ -737,9 +737,14 @@ fn novel(bench: &Bench<'_>, mut unit: Unit) -> Result<(Verdict, Option<Made>), F
         let known = snapshot.unit_saying(&unit.text)?;
         Ok::<_, StoreError>((known, near, snapshot.rejected_sentences()?))
     })?;
-    let mut said = unit.sources.iter().flat_map(|quotes| &quotes.sentences);
-    if let Some(sentence) = said.find(|sentence| rejected.contains(*sentence)) {
-        let why = format!("the owner rejected what it says: {sentence}");
+    let said: HashSet<&String> = unit
+        .sources
+        .iter()
+        .flat_map(|quotes| &quotes.sentences)
+        .collect();
+    let says = |one: &HashSet<String>| !one.is_empty() && one.iter().all(|s| said.contains(s));
+    if rejected.iter().any(says) {
+        let why = "it says all that a unit says which the owner rejected";
         return Ok((Verdict::refused(gate, None, why), None));
     }
     if let Some(known) = known {

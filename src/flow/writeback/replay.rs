@@ -202,13 +202,13 @@ pub(super) fn replay(
     // are asked again until none does.
     let mut rounds = 0;
     while !tried.harmed.is_empty() && rounds < MOST_ROUNDS && !stop.load(Ordering::Relaxed) {
+        rounds += 1;
+        report.retired.extend(take_out(bench, &tried.harmed)?);
+        trial.retain(|unit| !tried.harmed.contains_key(unit));
         if bench.over().is_some() {
             // Nothing comes into use that was not tried to the end.
             return Ok(false);
         }
-        rounds += 1;
-        report.retired.extend(take_out(bench, &tried.harmed)?);
-        trial.retain(|unit| !tried.harmed.contains_key(unit));
         let lost = every.iter().copied();
         let lost: Vec<_> = lost
             .filter(|case| tried.lost.contains(&case.id()))

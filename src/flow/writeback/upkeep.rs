@@ -351,16 +351,8 @@ fn places_of(
 /// Does a text hold a sentence, and, where that one points back to the sentence before it, that one
 /// before it?
 fn stands(text: &str, before: Option<&str>, sentence: &str) -> bool {
-    let opener = before.filter(|_| distil::points_back(sentence));
-    let Some(opener) = opener else {
-        return gate::holds_sentence(text, sentence);
-    };
-    let spans = context::sentences(text);
-    let is = |at: usize, said: &str| {
-        let span = spans.get(at).cloned();
-        span.is_some_and(|span| gate::is_sentence(&text[span], said))
-    };
-    (1..spans.len()).any(|at| is(at, sentence) && is(at - 1, opener))
+    let led = |opener: String| before.is_some_and(|before| gate::is_sentence(&opener, before));
+    gate::holds_sentence(text, sentence) && distil::opener(text, sentence).is_none_or(led)
 }
 
 /// Asks the unit's question anew, of the notes as they are now, and judges the answer like any other.
