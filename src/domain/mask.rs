@@ -23,7 +23,7 @@ const LEAST_DIGITS: usize = 3;
 const LEAST_SECRET: usize = 16;
 
 /// Words that stand before a secret.
-const TELLING: [&str; 17] = [
+const TELLING: [&str; 20] = [
     "password",
     "passwort",
     "passphrase",
@@ -41,6 +41,9 @@ const TELLING: [&str; 17] = [
     "contraseña",
     "kennwort",
     "motdepasse",
+    "code",
+    "passkey",
+    "zugangscode",
 ];
 
 /// What stands between such a word and its secret, and before that perhaps one of these.

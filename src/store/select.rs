@@ -128,6 +128,9 @@ fn condition(test: &Test, sources: &[Source], values: &mut Vec<Value>) -> Result
             let key = put(link::key(target).into());
             format!(
                 "d.id IN (SELECT document_id FROM link WHERE target = {key}
+                          OR target IN (SELECT other.name FROM name own
+                                        JOIN name other ON other.document_id = own.document_id
+                                        WHERE own.name = {key})
                           OR target GLOB '*/' || {key}
                           OR (instr(target, ':') AND instr(target, {key})))"
             )

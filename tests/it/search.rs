@@ -63,6 +63,7 @@ fn filters_narrow_both_lanes() {
         ("dough title:pizza", vec!["bread/pizza.md"]),
         ("apples lang:de", vec!["garten.md"]),
         ("dough link:Sourdough", vec!["bread/pizza.md"]),
+        ("dough link:Levain", vec!["bread/pizza.md"]),
         ("dough path:*.txt", vec!["todo.txt"]),
         ("tag:baking", vec!["bread/pizza.md", "bread/sourdough.md"]),
         ("tag:nothing flour", vec![]),
