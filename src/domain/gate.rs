@@ -438,7 +438,7 @@ fn names_differ(given: &[String], ours: &str, other: &str, twins: bool) -> Optio
 }
 
 /// Any words beyond those of the question, where each side has only such as the other lacks, or where
-/// one word stands in the place of another in what is the same otherwise.
+/// one word stands in the place of another of its kind in what is the same otherwise.
 fn words_differ(given: &[String], ours: &str, other: &str) -> Option<String> {
     let new = |text: &str| -> Vec<String> {
         let words = content_words(text).into_iter();
@@ -447,13 +447,21 @@ fn words_differ(given: &[String], ours: &str, other: &str) -> Option<String> {
         new.filter(|word| word.chars().all(|c| !c.is_ascii_digit()))
             .collect()
     };
-    let (ours, other) = (new(ours), new(other));
-    let (our_own, their_own) = (lacking(&ours, &other), lacking(&other, &ours));
-    let all = !ours.is_empty()
-        && !other.is_empty()
-        && our_own.len() == ours.len()
-        && their_own.len() == other.len();
-    let replaced = our_own.len() == 1 && their_own.len() == 1 && ours.len() > 2;
+    let (our_words, their_words) = (new(ours), new(other));
+    let our_own = lacking(&our_words, &their_words);
+    let their_own = lacking(&their_words, &our_words);
+    let all = !our_words.is_empty()
+        && !their_words.is_empty()
+        && our_own.len() == our_words.len()
+        && their_own.len() == their_words.len();
+    // A name beside a plain word replaces nothing: "Dragan Petrov", "Dragan is kind".
+    let is_name = |text: &str, words: &HashSet<String>| {
+        let named = |word: &&str| word.starts_with(char::is_uppercase);
+        let mut names = text.unicode_words().filter(named).map(str::to_lowercase);
+        names.any(|name| words.contains(&name))
+    };
+    let one = our_own.len() == 1 && their_own.len() == 1;
+    let replaced = one && is_name(ours, &our_own) == is_name(other, &their_own);
     (all || replaced).then(|| differ(&our_own, &their_own))
 }
 
@@ -578,6 +586,11 @@ mod tests {
         assert!(!corroborates(question, &wall("red"), &wall("green")));
         assert!(corroborates(question, &wall("red"), &wall("red")));
         let differs = conflict(question, &wall("red"), (&wall("green"), ""), 0.95);
+        assert!(differs.is_some());
+        let boat =
+            |colour: &str| format!("The boat called Rulaba is painted {colour} on all sides.");
+        let question = "In what colour is the boat called Rulaba painted?";
+        let differs = conflict(question, &boat("lokigrey"), (&boat("tamogreen"), ""), 0.95);
         assert!(differs.is_some());
     }
 
