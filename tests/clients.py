@@ -30,6 +30,7 @@ title: <svg onload="bad()">
 The quokka says: "><img src=x onerror="bad()"> and [a link](javascript:bad()).
 '''
 QUESTION = "What float voltage is the charge controller set to?"
+AGAIN = "To which float voltage is the charge controller set?"
 
 
 def main():
@@ -51,6 +52,8 @@ def main():
             fuzz(address, service.token)
             print("schemathesis: no 5xx, no answer outside the document")
             if browser:
+                # In other words, so that what the page learns has helped.
+                service.call("POST", "/v1/ask", {"question": AGAIN})
                 page = [browser[0], str(ROOT / "tests/page.mjs"), address, service.token]
                 subprocess.run([*page, *browser[1:]], check=True)
     finally:
