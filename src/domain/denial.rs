@@ -233,7 +233,7 @@ impl Piece {
         // "On the third day, the boiler was repaired" is one clause.
         let opening = clause.unicode_words().next().unwrap_or("").to_lowercase();
         let opening = opening.as_str();
-        let sets_scene = BEFORE_NOUNS.contains(&opening) || CONJUNCTIONS.contains(&opening);
+        let sets_scene = BEFORE_NOUNS.contains(&opening) || begins_clause(opening);
         if self.link == Link::Comma && sets_scene {
             return false;
         }
@@ -294,52 +294,18 @@ const CONTRASTS: [&str; 13] = [
     "mientras", "mais", "tandis",
 ];
 
-/// Words with which another clause begins.
-const CONJUNCTIONS: [&str; 44] = [
-    "except",
-    "excepting",
-    "excluding",
-    "außer",
-    "ausser",
-    "sauf",
-    "excepto",
-    "but",
-    "while",
-    "whereas",
-    "although",
-    "though",
-    "because",
-    "until",
-    "unless",
-    "which",
-    "who",
-    "whom",
-    "whose",
-    "where",
-    "when",
-    "after",
-    "before",
-    "however",
-    "without",
-    "aber",
-    "sondern",
-    "während",
-    "obwohl",
-    "weil",
-    "doch",
-    "bis",
-    "wenn",
-    "nachdem",
-    "bevor",
-    "ohne",
-    "pero",
-    "sino",
-    "aunque",
-    "mientras",
-    "mais",
-    "tandis",
-    "sans",
-    "quoique",
+/// Does another clause begin with this lower-case word?
+fn begins_clause(word: &str) -> bool {
+    [&EXCEPTIONS[..], &CONTRASTS, &CONJUNCTIONS]
+        .iter()
+        .any(|list| list.contains(&word))
+}
+
+/// Other words with which another clause begins.
+const CONJUNCTIONS: [&str; 24] = [
+    "although", "though", "because", "until", "unless", "which", "who", "whom", "whose", "where",
+    "when", "after", "before", "without", "obwohl", "weil", "bis", "wenn", "nachdem", "bevor",
+    "ohne", "aunque", "sans", "quoique",
 ];
 
 /// Words with which a clause goes on after a comma or an "and".
@@ -451,7 +417,7 @@ fn cut(text: &str) -> Vec<Piece> {
         let link = if counts {
             None
         } else if between.contains([';', ':', '(', ')', '–', '—', '.', '!', '?'])
-            || CONJUNCTIONS.contains(&lower.as_str())
+            || begins_clause(&lower)
         {
             Some(Link::Apart)
         } else if between.contains(',') {

@@ -797,7 +797,7 @@ impl Making {
 }
 
 /// The headings above a passage, outermost first.
-fn heading_of(row: &Row) -> Option<String> {
+pub(super) fn heading_of(row: &Row) -> Option<String> {
     (!row.heading.is_empty()).then(|| row.heading.join(" > "))
 }
 

@@ -247,6 +247,11 @@ impl Lexical {
         outcome.map_err(|source| StoreError::lexical(&self.folder, source))
     }
 
+    /// Is there nothing in it?
+    pub(super) fn is_empty(&self) -> bool {
+        self.reader.searcher().num_docs() == 0
+    }
+
     /// Files of the index whose checksum does not match.
     ///
     /// # Errors

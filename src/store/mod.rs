@@ -670,7 +670,7 @@ impl Store {
     /// # Errors
     /// What the stores say.
     pub fn is_unindexed(&self, indexes: &Indexes, snapshot: &Snapshot<'_>) -> Result<bool> {
-        Ok(snapshot.counts()?.documents > 0 && indexes.lexical.sizes()?.is_empty())
+        Ok(indexes.lexical.is_empty() && snapshot.counts()?.documents > 0)
     }
 
     /// Visible chunks that have no vector.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::answer::prompt::about;
 use super::super::answer::{self, Answerer, Ask, Strategy};
+use super::super::search;
 use super::judge::{self, Judged, Stated, compare};
 use super::{Bench, MOST_UNITS, Report, distil};
 use crate::domain::chunk::ChunkId;
@@ -296,11 +297,9 @@ fn found_again(bench: &Bench<'_>, unit: &Unit) -> Result<Option<Vec<Quotes>>, St
             Some(first) => snapshot.passages_of(first.chunk, MOST_SHOWING)?,
             None => Vec::new(),
         };
-        let titled = rows.iter().any(|row| {
-            let heading = row.heading.join(" > ");
-            let heading = (!heading.is_empty()).then_some(heading.as_str());
-            about(&row.title, heading) == unit.title
-        });
+        let titled = rows
+            .iter()
+            .any(|row| about(&row.title, search::heading_of(row).as_deref()) == unit.title);
         Ok((same && titled).then_some(sources))
     })
 }
