@@ -92,12 +92,31 @@ impl App {
     pub fn open(settings: Settings, places: Places, access: Access) -> Result<Self, Failure> {
         let models = Models::at(&places.models);
         models.installed(&settings.models.embedder)?;
+        models.runtime()?;
+        let reranker = reranker(&settings, &models)?;
+        let opened = Self::open_records(settings, places, access)?;
+        Ok(Self { reranker, ..opened })
+    }
+
+    /// As [`App::open`], for who looks at what is kept, erases it, copies it or gives access to it:
+    /// that also goes without the models. Only what asks one says then that it is not installed.
+    ///
+    /// # Errors
+    /// What the store says, or an embedding model that nobody knows.
+    pub fn open_records(
+        settings: Settings,
+        places: Places,
+        access: Access,
+    ) -> Result<Self, Failure> {
+        let models = Models::at(&places.models);
         let store = Store::open(&places.home, access)?.exact_up_to(settings.search.exact_rows);
         let store = Arc::new(store);
         let chosen = settings.models.embedder.clone();
+        let is_installed = |name: &str| models.installed(name).is_ok();
         let in_use = store.embedder_in_use()?;
         let other = in_use.clone().filter(|name| {
-            *name != chosen && models.installed(name).is_ok() && store.has_indexes(name)
+            let usable = is_installed(name) || !is_installed(&chosen);
+            *name != chosen && usable && store.has_indexes(name)
         });
         let space = |name: &str| space(&settings, &models, &store, name);
         let current = space(other.as_ref().unwrap_or(&chosen))?;
@@ -115,7 +134,6 @@ impl App {
             now_ms,
         );
         let generator = generator(&settings, &models, &places.home)?;
-        let reranker = reranker(&settings, &models)?;
         Ok(Self {
             settings,
             places,
@@ -123,7 +141,7 @@ impl App {
             store,
             spaces,
             generator,
-            reranker,
+            reranker: None,
             ingest: Arc::new(ingest),
             presence: Arc::default(),
         })
@@ -567,9 +585,9 @@ fn space(
     store: &Store,
     name: &str,
 ) -> Result<Space, Failure> {
-    let model = models.installed(name)?;
-    let folder = models.folder_of(&model.name);
-    let (length, threads) = (model.max_length, settings.models.threads);
+    let shape = models.shape_of(name)?;
+    let folder = models.folder_of(name);
+    let (length, threads) = (shape.max_length, settings.models.threads);
     let limits = Limits {
         // Two special tokens frame every input.
         max_tokens: settings
@@ -580,24 +598,29 @@ fn space(
         min_tokens: settings.chunks.min_tokens,
         heading_tokens: HEADING_TOKENS,
     };
+    let tokenizer = match models.installed(name) {
+        Ok(_) => Tokens::fingerprint(&folder)?,
+        // Without it no document is read.
+        Err(_) => "absent".into(),
+    };
     let recipe = format!(
-        "{}/{}/{}/{}/{}",
+        "{}/{}/{}/{}/{tokenizer}",
         crate::extract::VERSION,
         limits.max_tokens,
         limits.min_tokens,
         limits.heading_tokens,
-        Tokens::fingerprint(&folder)?
     );
-    let runtime = models.runtime()?;
+    let (installed, wanted) = (models.clone(), name.to_owned());
     let load_from = folder.clone();
     let embedder = EmbedderHandle::spawn(move || {
-        let model = OnnxEmbedder::load(&runtime, &load_from, length, threads)?;
+        installed.installed(&wanted)?;
+        let model = OnnxEmbedder::load(&installed.runtime()?, &load_from, length, threads)?;
         Ok(Box::new(model) as Box<dyn Embedder>)
     })
     .map_err(|source| StoreError::io(Path::new("a thread"), source))?;
     let indexes = store.indexes(&VectorSpace {
-        model: model.name.clone(),
-        dimensions: model.dimensions,
+        model: name.to_owned(),
+        dimensions: shape.dimensions,
     })?;
     let cutter = Cutter::new(limits, recipe, move || Tokens::load(&folder));
     Ok(Space {

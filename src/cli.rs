@@ -516,6 +516,11 @@ impl Session {
     fn open(self, access: Access) -> Result<App, Failure> {
         App::open(self.settings, self.places, access)
     }
+
+    /// As [`Session::open`], where no model is needed; see [`App::open_records`].
+    fn open_records(self, access: Access) -> Result<App, Failure> {
+        App::open_records(self.settings, self.places, access)
+    }
 }
 
 /// The knowledge base to write to: ours, or the one of the service that holds it.
@@ -526,10 +531,15 @@ enum Writing {
 
 fn open_for_writing(session: Session) -> Result<Writing, Failure> {
     let places = session.places.clone();
-    match session.open(Access::Write) {
+    here_or_there(&places, session.open(Access::Write))
+}
+
+/// `opened` to write to, or the service that holds it.
+fn here_or_there(places: &Places, opened: Result<App, Failure>) -> Result<Writing, Failure> {
+    match opened {
         Ok(app) => Ok(Writing::Here(Box::new(app))),
         Err(failure) if failure.code() == "data_folder_in_use" => {
-            Remote::find(&places).map_or(Err(failure), |remote| Ok(Writing::There(remote)))
+            Remote::find(places).map_or(Err(failure), |remote| Ok(Writing::There(remote)))
         }
         Err(failure) => Err(failure),
     }
@@ -668,7 +678,7 @@ fn sources(session: Session, action: Option<SourcesAction>) -> Result<ExitCode, 
         None => {}
     }
     let json = session.json;
-    let sources = session.open(Access::Read)?.sources()?;
+    let sources = session.open_records(Access::Read)?.sources()?;
     if json {
         show::json(&output::Sources { sources });
     } else if sources.is_empty() {
@@ -681,7 +691,9 @@ fn sources(session: Session, action: Option<SourcesAction>) -> Result<ExitCode, 
 
 fn remove(session: Session, source: &str) -> Result<ExitCode, Failure> {
     let json = session.json;
-    let id = match open_for_writing(session)? {
+    let places = session.places.clone();
+    let opened = session.open_records(Access::Write);
+    let id = match here_or_there(&places, opened)? {
         Writing::Here(app) => {
             let id = source_named(&app, source)?;
             app::remove_source(&app, id)?;
@@ -700,7 +712,7 @@ fn remove(session: Session, source: &str) -> Result<ExitCode, Failure> {
 /// What a folder holds stays on this machine, or may leave it again.
 fn keep(session: Session, source: &str, never_leaves: bool) -> Result<ExitCode, Failure> {
     let json = session.json;
-    let app = session.open(Access::Read)?;
+    let app = session.open_records(Access::Read)?;
     let id = source_named(&app, source)?;
     app.keep_here(id, never_leaves)?;
     if json {
@@ -717,7 +729,7 @@ fn keep(session: Session, source: &str, never_leaves: bool) -> Result<ExitCode, 
 /// What left for the remote model.
 fn left(session: Session) -> Result<ExitCode, Failure> {
     let json = session.json;
-    let left = session.open(Access::Read)?.left()?;
+    let left = session.open_records(Access::Read)?.left()?;
     if json {
         show::json(&left);
     } else {
@@ -1015,7 +1027,7 @@ fn feedback(
 ) -> Result<ExitCode, Failure> {
     let json = session.json;
     session
-        .open(Access::Read)?
+        .open_records(Access::Read)?
         .feedback(answer, verdict, (note, None))?;
     if json {
         let (answer, verdict) = (answer.to_owned(), verdict.to_owned());
@@ -1028,7 +1040,7 @@ fn feedback(
 
 fn status(session: Session, problems: bool) -> Result<ExitCode, Failure> {
     let json = session.json;
-    let app = session.open(Access::Read)?;
+    let app = session.open_records(Access::Read)?;
     match (problems, json) {
         (true, true) => show::json(&app.problems()?),
         (true, false) => show::problems(&app.problems()?),

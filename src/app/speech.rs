@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 
 use super::App;
 use super::network::{self, Level};
-use crate::domain::context;
+use crate::domain::sentence;
 use crate::engine::speech;
 use crate::error::{BadRequest, Failure};
 use crate::flow::answer::{Answer, Event};
@@ -100,7 +100,7 @@ impl Speaker {
     pub fn take(&mut self, piece: &str) {
         self.held.push_str(piece);
         // A sentence has ended when another has begun.
-        while let [first, second, ..] = context::sentences(&self.held).as_slice() {
+        while let [first, second, ..] = sentence::sentences(&self.held).as_slice() {
             let (end, next) = (first.end, second.start);
             let sentence = self.held[..end].to_owned();
             self.held.drain(..next);

@@ -94,7 +94,7 @@ fn look(session: &Session) -> Result<Verdict, Failure> {
     let model = in_use.unwrap_or_else(|| session.settings.models.embedder.clone());
     let models = crate::engine::install::Models::at(&session.places.models);
     let space = VectorSpace {
-        dimensions: models.installed(&model)?.dimensions,
+        dimensions: models.shape_of(&model)?.dimensions,
         model,
     };
     let indexes = store.indexes(&space);
@@ -148,7 +148,7 @@ pub(super) fn reindex(session: Session) -> Result<ExitCode, Failure> {
 /// `coho backup`: one archive of everything, also while a service runs.
 pub(super) fn run_backup(session: Session, target: &Path) -> Result<ExitCode, Failure> {
     let json = session.json;
-    let app = session.open(Access::Read)?;
+    let app = session.open_records(Access::Read)?;
     let space = app.spaces.current();
     let written = backup::write(&app.store, &space.indexes, target, now_ms());
     let description = written.map_err(|error| match error {
@@ -192,7 +192,7 @@ pub(super) fn run_restore(session: Session, archive: &Path) -> Result<ExitCode, 
     let json = session.json;
     std::fs::File::open(archive).map_err(|source| unusable(archive, source))?;
     let description = backup::restore(&session.places.home, archive)?;
-    let app = session.open(Access::Write)?;
+    let app = session.open_records(Access::Write)?;
     // The archive holds no index of words: it is made of the ledger.
     app.store.heal_terms(&app.spaces.current().indexes)?;
     let sources = app.sources()?;
@@ -238,7 +238,7 @@ pub(super) fn forget(
     source: Option<&str>,
 ) -> Result<ExitCode, Failure> {
     let json = session.json;
-    let app = session.open(Access::Read)?;
+    let app = session.open_records(Access::Read)?;
     let what = match (answer, before, source) {
         (Some(answer), ..) => Erase::Answer(answer),
         (_, Some(day), _) => Erase::Before(moment(day)?),

@@ -36,7 +36,7 @@ pub(super) fn run(
         out!("not read: {problem}");
     }
     let whole = into.canonicalize().unwrap_or_else(|_| into.to_owned());
-    let sources = session.open(Access::Read)?.sources()?;
+    let sources = session.open_records(Access::Read)?.sources()?;
     if sources.iter().any(|s| whole.starts_with(&s.source.path)) {
         eprintln!("a running service reads them by itself; else: coho sync");
     } else {

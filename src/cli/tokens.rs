@@ -35,7 +35,7 @@ pub(super) enum Action {
 pub(super) fn run(session: Session, action: Action) -> Result<ExitCode, Failure> {
     let json = session.json;
     // A running service looks tokens up in the ledger, so that it need not be told.
-    let app: app::App = session.open(Access::Read)?;
+    let app: app::App = session.open_records(Access::Read)?;
     match action {
         Action::Add {
             name,

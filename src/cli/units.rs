@@ -96,7 +96,7 @@ pub(super) enum WritebackAction {
 pub(super) fn run(session: Session, action: UnitsAction) -> Result<ExitCode, Failure> {
     let json = session.json;
     // Decisions are single transactions of the ledger: they need no lock, also beside a service.
-    let app = session.open(Access::Read)?;
+    let app = session.open_records(Access::Read)?;
     let decide = |ids: &[String], decision| decide(&app, json, ids, decision);
     match action {
         UnitsAction::List { state, limit } => {
@@ -293,7 +293,7 @@ pub(super) fn writeback(session: Session, action: WritebackAction) -> Result<Exi
             }
         }
         WritebackAction::List { reset_ranking } => {
-            let app = session.open(Access::Read)?;
+            let app = session.open_records(Access::Read)?;
             if reset_ranking {
                 app.reset_ranking()?;
             }

@@ -1,6 +1,6 @@
 //! From hits to a prompt, and from an answer back to its evidence.
 //!
-//! Sentences, the choice of evidence, the alignment of claims with what supports them, and the
+//! The choice of evidence, the alignment of claims with what supports them, and the
 //! string tests that need no model: numbers, dates and names of an answer must occur in what it
 //! cites. Works on text alone; which model reads the prompt is not known here. What is denied is
 //! told by `denial`, what a number is by `figure`.
@@ -14,248 +14,15 @@ pub use super::denial::is_denial;
 use super::denial::{denies, is_said_of_another, oppose};
 pub use super::figure::numbers;
 use super::figure::{
-    Figure, calendar_words, figures, held_numbers, is_calendar_word, is_date, is_unit, is_year,
-    number_words, same_unit,
+    Figure, calendar_words, figures, held_numbers, is_date, is_unit, is_year, number_words,
+    same_unit,
 };
-use super::language::Language;
-use super::question::{asks_for_number, asks_what_in_german, core};
-use super::words::{fold, is_unspaced};
-
-/// Byte ranges of the sentences of `text`, trimmed, in order.
-///
-/// Line wraps inside a paragraph do not end a sentence; list items, headings, table rows, quotes,
-/// blank lines, and lines that nobody wrapped do.
-pub fn sentences(text: &str) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    for segment in segments(text) {
-        // Sentence segmentation ends at every newline; a space has the same width.
-        let flat = text[segment.clone()].replace(['\n', '\r'], " ");
-        let mut begin = None;
-        for (start, piece) in flat.split_sentence_bound_indices() {
-            let first = *begin.get_or_insert(start);
-            let numbers_item = start == 0 && is_number_of_item(piece);
-            if numbers_item || goes_on(&flat, start..start + piece.len()) {
-                continue;
-            }
-            push_trimmed(
-                text,
-                segment.start + first..segment.start + start + piece.len(),
-                &mut found,
-            );
-            begin = None;
-        }
-        if let Some(first) = begin {
-            push_trimmed(text, segment.start + first..segment.end, &mut found);
-        }
-    }
-    found
-}
-
-fn push_trimmed(text: &str, range: Range<usize>, found: &mut Vec<Range<usize>>) {
-    let raw = &text[range.clone()];
-    let lead = raw.len() - raw.trim_start().len();
-    let trimmed = raw.trim();
-    if trimmed.chars().any(char::is_alphanumeric) {
-        let start = range.start + lead;
-        found.push(start..start + trimmed.len());
-    }
-}
-
-/// "1. ", before the item that it numbers.
-fn is_number_of_item(piece: &str) -> bool {
-    let number = piece.trim().strip_suffix(['.', ')']);
-    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// Does a sentence go on behind this piece of a text, which ends with an abbreviation, an initial or
-/// an ordinal?
-///
-/// Some stand at ends as well: there the next sentence shows itself by a word such as "The". While
-/// a text is being written its last word may not be whole, and shows nothing.
-fn goes_on(text: &str, piece: Range<usize>) -> bool {
-    const ALWAYS: [&str; 19] = [
-        "mr.", "mrs.", "ms.", "dr.", "prof.", "vs.", "e.g.", "i.e.", "z.b.", "bzw.", "d.h.", "fa.",
-        "hr.", "inkl.", "evtl.", "ggf.", "vgl.", "zzgl.", "sog.",
-    ];
-    const BEFORE_NUMBERS: [&str; 26] = [
-        "no.", "nr.", "p.", "pp.", "fig.", "ca.", "tel.", "abb.", "bd.", "rd.", "ave.", "max.",
-        "min.", "art.", "kap.", "whg.", "s.", "abs.", "ziff.", "zi.", "blvd.", "sec.", "vol.",
-        "ch.", "eq.", "tab.",
-    ];
-    const AT_ENDS_TOO: [&str; 9] = [
-        "etc.", "approx.", "inc.", "ltd.", "jr.", "sr.", "st.", "usw.", "u.a.",
-    ];
-    let rest = &text[piece.end..];
-    let written = text[piece.clone()]
-        .split_whitespace()
-        .next_back()
-        .unwrap_or("");
-    let written = written.trim_start_matches(['(', '[', '"']);
-    let word = written.to_lowercase();
-    let is = |list: &[&str]| list.contains(&word.as_str());
-    let number = rest
-        .trim_start_matches(['+', '('])
-        .starts_with(|c: char| c.is_ascii_digit());
-    let next = rest.unicode_words().next().unwrap_or("");
-    let whole = rest.len() > next.len();
-    let begins = whole && STOP_WORDS.contains(&next.to_lowercase().as_str());
-    is(&ALWAYS)
-        || number && (is(&BEFORE_NUMBERS) || word.ends_with("str."))
-        || !begins && (is(&AT_ENDS_TOO) || initials(written))
-        || is_ordinal(written) && (!whole || is_ordered(text, piece.end, next))
-}
-
-/// "W.", "U.S." or the parts of "z. B.": single letters with stops behind them.
-fn initials(word: &str) -> bool {
-    let Some(letters) = word.strip_suffix('.') else {
-        return false;
-    };
-    let single = |part: &str, is: fn(char) -> bool| {
-        let mut chars = part.chars();
-        chars.next().is_some_and(is) && chars.next().is_none()
-    };
-    single(letters, char::is_alphabetic)
-        || letters
-            .split('.')
-            .all(|part| single(part, char::is_uppercase))
-}
-
-/// "3.", as in "am 3. Juni".
-fn is_ordinal(word: &str) -> bool {
-    let digits = word.strip_suffix('.').unwrap_or("");
-    (1..=2).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Is the word behind an ordinal one that it orders: a month, a day of the week, or a German noun
-/// behind "am" or "den"? The ordinal ends at `end` in the text, and `next` stands behind it.
-fn is_ordered(text: &str, end: usize, next: &str) -> bool {
-    const BEFORE: [&str; 14] = [
-        "der", "die", "das", "den", "dem", "des", "am", "im", "vom", "zum", "zur", "beim", "jeder",
-        "jeden",
-    ];
-    let is_stop = |word: &str| STOP_WORDS.contains(&word.to_lowercase().as_str());
-    if is_calendar_word(next) {
-        // "I have 3. May I go?"
-        let behind = text[end..].unicode_words().nth(1);
-        return !(next == "May" && behind.is_some_and(is_stop));
-    }
-    let lead = text[..end].split_whitespace().rev().nth(1).unwrap_or("");
-    let ordered = BEFORE.contains(&lead.to_lowercase().as_str());
-    ordered && is_capital(next) && !is_stop(next) && is_german(text)
-}
-
-/// Runs of lines that belong together: paragraphs, single list items, rows, headings. A paragraph of
-/// lines that nobody wrapped is one run a line.
-fn segments(text: &str) -> Vec<Range<usize>> {
-    let mut runs: Vec<Vec<Range<usize>>> = Vec::new();
-    let mut position = 0;
-    let mut open = false;
-    for line in text.split_inclusive('\n') {
-        let range = position..position + line.len();
-        position = range.end;
-        let trimmed = line.trim_start();
-        if trimmed.trim_end().is_empty() {
-            open = false;
-            continue;
-        }
-        let alone = starts_own_segment(trimmed);
-        match runs.last_mut() {
-            Some(last) if open && !alone => last.push(range),
-            _ => runs.push(vec![range]),
-        }
-        open = !trimmed.starts_with(['#', '|']);
-    }
-    runs.iter()
-        .flat_map(|lines| unwrapped(text, lines))
-        .collect()
-}
-
-/// The lines of a paragraph, those joined that were wrapped. What goes on behind an item, or in
-/// code, is always of it.
-fn unwrapped(text: &str, lines: &[Range<usize>]) -> Vec<Range<usize>> {
-    let written = |line: &Range<usize>| text[line.clone()].trim();
-    let width = |line: &Range<usize>| written(line).chars().count();
-    let item = lines
-        .first()
-        .is_some_and(|first| starts_own_segment(written(first)));
-    let widest = lines.iter().map(width).max().unwrap_or(0);
-    let prose = lines.iter().any(|line| holds_stop(written(line)));
-    // A paragraph that closes with a stop was broken by hand, wherever.
-    let closes = lines.last().is_some_and(|last| {
-        let last = written(last).split_whitespace().next_back();
-        last.is_some_and(holds_stop)
-    });
-    let card = is_card(text, lines);
-    let mut found: Vec<Range<usize>> = Vec::new();
-    for (at, line) in lines.iter().enumerate() {
-        let wrapped = at > 0 && {
-            let before = written(&lines[at - 1]);
-            let of_prose = closes && !is_pair(written(line));
-            item || card || of_prose || wraps(before, written(line), widest, prose)
-        };
-        match found.last_mut() {
-            Some(last) if wrapped => last.end = line.end,
-            _ => found.push(line.clone()),
-        }
-    }
-    found
-}
-
-/// Are these lines what is to be known of somebody: "Name: Petra", "Phone: 030 4411"?
-fn is_card(text: &str, lines: &[Range<usize>]) -> bool {
-    let mut written = lines.iter().map(|line| text[line.clone()].trim());
-    let named = lines.first().is_some_and(|first| {
-        let first = text[first.clone()].trim().to_lowercase();
-        first.trim_start_matches('*').starts_with("name")
-    });
-    named && (2..=6).contains(&lines.len()) && written.all(is_pair)
-}
-
-/// Columns from which a line may have been wrapped where no stop tells that it is of a sentence.
-const WRAPPED_FROM: usize = 50;
-
-/// Was a line wrapped, so that it goes on in the next one? `prose` says whether its paragraph holds
-/// sentences with stops, `widest` how wide that is. What would have fitted was not wrapped.
-fn wraps(before: &str, line: &str, widest: usize, prose: bool) -> bool {
-    if is_pair(line) {
-        return false;
-    }
-    let first = line.split_whitespace().next().unwrap_or("");
-    let columns = before.chars().count();
-    let fits = columns + 1 + first.chars().count() <= widest;
-    let goes_on = prose && line.starts_with(char::is_lowercase) || line.starts_with(is_unspaced);
-    goes_on || before.ends_with(',') || !fits && (prose || columns >= WRAPPED_FROM)
-}
-
-/// Does a sentence end in a line, by a stop?
-fn holds_stop(line: &str) -> bool {
-    let ends = |word: &str| {
-        let word = word.trim_end_matches(['"', ')', '”', '*']);
-        word.chars().count() > 2 && word.ends_with(['.', '!', '?'])
-    };
-    line.split_whitespace().any(ends)
-}
-
-/// "Phone: 030 4411".
-fn is_pair(line: &str) -> bool {
-    let Some((key, value)) = line.split_once(": ") else {
-        return false;
-    };
-    let named = key
-        .chars()
-        .all(|c| c.is_alphanumeric() || " -*()/".contains(c));
-    let short = key.split_whitespace().count() <= 3 && !value.trim().is_empty();
-    named && short && key.trim_start_matches('*').starts_with(char::is_uppercase)
-}
-
-fn starts_own_segment(line: &str) -> bool {
-    let digits = line.len() - line.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let numbered = digits > 0 && line[digits..].starts_with([')', '.']) && {
-        line[digits + 1..].starts_with(' ')
-    };
-    let bullet = ["- ", "* ", "+ ", "• "].iter().any(|b| line.starts_with(b));
-    bullet || numbered || line.starts_with(['#', '|', '>']) || line.starts_with("```")
-}
+use super::language::{Language, STOP_WORDS};
+use super::question::{asks_for_number, core};
+use super::sentence::{
+    self, ends_with_stop, is_capital, is_german, is_item, is_question, sentences,
+};
+use super::words::fold;
 
 /// The words of a text that carry meaning: lower case, without stop words.
 pub fn content_words(text: &str) -> Vec<String> {
@@ -410,7 +177,11 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
             Chosen {
                 passage: statement.passage,
                 score: covered / total + passage.score / 2.0 + if number { 0.15 } else { 0.0 }
-                    - if is_title(sentence) { 0.15 } else { 0.0 },
+                    - if statement.is_code || !is_title(sentence) {
+                        0.0
+                    } else {
+                        0.15
+                    },
                 span: statement.span,
             }
         })
@@ -466,6 +237,7 @@ struct Statement {
     items: Vec<Vec<String>>,
     /// Does it only open a list, or ask what the next sentence answers?
     leads: bool,
+    is_code: bool,
 }
 
 fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
@@ -473,11 +245,17 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
     for (index, passage) in passages.iter().enumerate() {
         let mut reading = Reading::default();
         let matter = front_matter_end(passage.text);
+        let code = sentence::code(passage.text);
         for span in sentences(&passage.text[matter..]) {
             let span = span.start + matter..span.end + matter;
-            reading.go_to(passage.text, &span);
+            let is_code = code.iter().any(|code| code.contains(&span.start));
             let sentence = &passage.text[span.clone()];
-            if sentence.starts_with('#') || is_table_header(passage.text, &span) {
+            if is_code {
+                reading.go_to_code(sentence, &span);
+            } else {
+                reading.go_to(passage.text, &span);
+            }
+            if !is_code && (sentence.starts_with('#') || is_table_header(passage.text, &span)) {
                 found.extend(reading.list(index, passage));
                 continue;
             }
@@ -485,7 +263,8 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
                 found.extend(reading.list(index, passage));
             }
             let mut asked = "";
-            if let Some(before) = found.last_mut().filter(|before| before.passage == index) {
+            let before = found.last_mut().filter(|_| !is_code);
+            if let Some(before) = before.filter(|before| before.passage == index) {
                 let answers = before.items.is_empty() && answers(passage.text, &before.span, &span);
                 if answers {
                     asked = &passage.text[before.span.clone()];
@@ -501,6 +280,7 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
                 subject: reading.antecedent().to_owned(),
                 items: Vec::new(),
                 leads: false,
+                is_code,
                 span,
             });
         }
@@ -531,6 +311,8 @@ struct Reading<'a> {
     is_line: bool,
     /// Does the sentence open with a pronoun that means somebody of the sentence before?
     points: bool,
+    /// The sentence above the code that is read.
+    above: &'a str,
     /// The sentence itself.
     sentence: &'a str,
     at: Range<usize>,
@@ -574,6 +356,7 @@ impl<'a> Reading<'a> {
             self.lead_in = if leads { last } else { "" };
             self.list = if leads { last_at.start } else { span.start }..span.end;
         }
+        self.above = "";
         self.in_list = item || goes_on;
         if item {
             self.items.push(sentence);
@@ -585,13 +368,27 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// Code belongs to the sentence above it, and to the item, where it stands in one.
+    fn go_to_code(&mut self, code: &'a str, span: &Range<usize>) {
+        if self.above.is_empty() && !self.sentence.starts_with(['#', '|']) {
+            self.above = self.sentence;
+        }
+        self.sentence = code;
+        self.at = span.clone();
+        (self.points, self.is_line, self.is_led_in) = (false, false, false);
+        if self.in_list {
+            self.list.end = span.end;
+        }
+    }
+
     fn around(&self, about: &str) -> String {
+        let above = self.above;
         let lead_in = if self.in_list { self.lead_in } else { "" };
         let before = if self.points { self.before } else { "" };
         let opening = if self.is_line { self.opening } else { "" };
         let (heading, header) = (self.heading, self.table_header);
         format!(
-            "{about} {heading} {header} {lead_in} {opening} {before} {}",
+            "{about} {heading} {header} {lead_in} {opening} {above} {before} {}",
             self.antecedent()
         )
     }
@@ -611,23 +408,10 @@ impl<'a> Reading<'a> {
             subject: String::new(),
             items: items.into_iter().map(words_of_item).collect(),
             leads: false,
+            is_code: false,
             span: self.list.clone(),
         })
     }
-}
-
-/// Does a sentence ask something?
-fn is_question(sentence: &str) -> bool {
-    let marks = |c: char| c.is_whitespace() || "*_\"')”".contains(c);
-    sentence.trim_end_matches(marks).ends_with(['?', '？', '؟'])
-}
-
-/// Does it end as sentences do, in whatever script?
-fn ends_with_stop(sentence: &str) -> bool {
-    let marks = |c: char| c.is_whitespace() || "*_\"')”」』）".contains(c);
-    sentence.trim_end_matches(marks).ends_with([
-        '.', '!', '?', ':', '…', '。', '！', '？', '：', '؟', '۔', '।',
-    ])
 }
 
 /// Does the sentence at `span` answer the question that stands before it? An item of a list answers
@@ -643,76 +427,6 @@ fn answers(text: &str, before: &Range<usize>, span: &Range<usize>) -> bool {
     let says_so = OPENERS.iter().any(|opener| said.starts_with(opener));
     let between = &text[before.end..span.start];
     !between.contains('#') && (says_so || !is_item(sentence))
-}
-
-/// Is it an item of a list?
-pub fn is_item(sentence: &str) -> bool {
-    starts_own_segment(sentence) && !sentence.starts_with(['#', '|', '>', '`'])
-}
-
-/// The lists of a text: the sentences of each, in order, and the line that leads into it where one
-/// does. An item may have several sentences.
-pub fn lists(text: &str) -> Vec<List> {
-    let mut lists: Vec<List> = Vec::new();
-    let mut before: Option<Range<usize>> = None;
-    let mut open = false;
-    for span in sentences(text) {
-        let sentence = &text[span.clone()];
-        let gap = |last: &Range<usize>| text[last.end..span.start].matches('\n').count();
-        let item = is_item(sentence);
-        let follows = before.as_ref().is_some_and(|last| gap(last) <= 1);
-        let goes_on = open && (item || follows && !sentence.starts_with(['#', '|']));
-        match lists.last_mut() {
-            Some(list) if goes_on => list.sentences.push(span.clone()),
-            _ if item => {
-                let leads = |last: &Range<usize>| {
-                    let line = &text[last.clone()];
-                    let right_above = gap(last) <= 1 && !line.ends_with(['.', '!']);
-                    let opens = line.ends_with(':') || is_question(line) || right_above;
-                    opens && !line.starts_with(['#', '|'])
-                };
-                lists.push(List {
-                    lead_in: before.clone().filter(leads),
-                    sentences: vec![span.clone()],
-                });
-            }
-            _ => {}
-        }
-        open = item || goes_on;
-        before = Some(span);
-    }
-    lists.retain(|list| list.sentences.len() > 1);
-    lists
-}
-
-/// A list of a text, as spans of its sentences.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct List {
-    /// The line above the items that leads into them.
-    pub lead_in: Option<Range<usize>>,
-    /// The items and what else belongs to them, in order.
-    pub sentences: Vec<Range<usize>>,
-}
-
-/// The part of a list that is quoted: from its beginning, or from `first` on where that would be
-/// left out, as many as hold `words` words, one at least.
-pub fn part_of_list(text: &str, list: &List, first: usize, words: usize) -> Range<usize> {
-    let price = |at: usize| text[list.sentences[at].clone()].split_whitespace().count();
-    let count = list.sentences.len();
-    let end_from = |start: usize| {
-        let mut spent = 0;
-        let fitting = (start..count).take_while(|at| {
-            spent += price(*at);
-            spent <= words
-        });
-        (start + fitting.count()).max(start + 1)
-    };
-    let first = first.min(count.saturating_sub(1));
-    let end = end_from(0);
-    if first < end {
-        return 0..end;
-    }
-    first..end_from(first)
 }
 
 /// What an item says, without its number.
@@ -764,12 +478,21 @@ fn is_table_header(text: &str, span: &Range<usize>) -> bool {
         && line.chars().all(|c| "|-: \t".contains(c))
 }
 
-/// A short line without an end or a number, as titles in PDFs are; it rarely states anything.
+/// A short line without an end or a number, as titles in PDFs are, or nothing but a link: such lines
+/// rarely state anything.
 fn is_title(sentence: &str) -> bool {
-    sentence.split_whitespace().count() <= 6
-        && !sentence.ends_with(['.', '!', '?', ':', '|'])
-        && !sentence.starts_with(['-', '*', '+', '|'])
-        && !sentence.contains(|c: char| c.is_ascii_digit())
+    let line = sentence.trim_start_matches(['-', '*', '+', ' ']);
+    let is_link = line.starts_with('[')
+        && line.find("](").is_some_and(|at| {
+            let rest = &line[at..];
+            let behind = rest.find(')').map_or("", |end| &rest[end + 1..]);
+            !behind.contains(char::is_alphabetic)
+        });
+    is_link
+        || sentence.split_whitespace().count() <= 6
+            && !sentence.ends_with(['.', '!', '?', ':', '|'])
+            && !sentence.starts_with(['-', '*', '+', '|'])
+            && !sentence.contains(|c: char| c.is_ascii_digit())
 }
 
 /// Share of a question's content words that occur in the texts, 0..1; 1 for no content words. A
@@ -1043,10 +766,6 @@ pub(super) fn names(text: &str) -> Vec<&str> {
     capitals(text)
 }
 
-fn is_capital(word: &str) -> bool {
-    word.starts_with(char::is_uppercase)
-}
-
 /// Words with a capital, but for those that open a sentence, abbreviations, months and weekdays.
 fn capitals(text: &str) -> Vec<&str> {
     // "I'm" is no name.
@@ -1103,35 +822,6 @@ fn whole_words(text: &str) -> Vec<&str> {
         }
     }
     found.into_iter().map(|span| &text[span]).collect()
-}
-
-/// Is it German, whose nouns all have capitals? One word alone does not tell: who can die is not
-/// German, nor is Vincent van der Berg.
-fn is_german(text: &str) -> bool {
-    const ASKING: [&str; 14] = [
-        "wann", "wer", "wie", "wo", "was", "welche", "welcher", "welches", "warum", "wen", "wem",
-        "wessen", "woher", "wohin",
-    ];
-    const TELLING: [&str; 28] = [
-        "der", "die", "das", "dem", "ein", "eine", "einen", "einem", "einer", "ist", "und", "nach",
-        "mit", "für", "wird", "wurde", "sind", "nicht", "zum", "zur", "im", "auf", "aus", "bei",
-        "zwei", "drei", "ich", "sich",
-    ];
-    const ENGLISH: [&str; 10] = [
-        "the", "of", "a", "an", "and", "is", "was", "to", "did", "does",
-    ];
-    let lower = text.to_lowercase();
-    let words: Vec<&str> = lower.unicode_words().collect();
-    let first = words.first().copied().unwrap_or("");
-    // "Was" opens English questions, too.
-    let asks = ASKING.contains(&first) && (first != "was" || asks_what_in_german(text));
-    let english = words.iter().any(|word| ENGLISH.contains(word));
-    let tells = ["der", "die", "das", "ein", "eine"].contains(&first) && !english;
-    let mut german = words.clone();
-    german.retain(|word| ASKING.contains(word) && *word != "was" || TELLING.contains(word));
-    german.sort_unstable();
-    german.dedup();
-    asks || tells || german.len() > 1 || Language::detect(text) == Language::named("de")
 }
 
 /// The words of texts, for names: as they are, but for case, accents, hyphens and the endings of a
@@ -1537,88 +1227,9 @@ pub fn supported_part<'a>(
     kept
 }
 
-/// Frequent words that say nothing about the subject, of the languages that the default models
-/// and most users write: English, German, Spanish, French.
-const STOP_WORDS: &[&str] = &[
-    "a", "about", "after", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be",
-    "been", "before", "but", "by", "can", "could", "did", "do", "does", "for", "from", "had",
-    "has", "have", "he", "her", "his", "how", "i", "if", "in", "into", "is", "it", "its", "just",
-    "me", "my", "of", "on", "or", "our", "should", "so", "some", "such", "than", "that", "the",
-    "their", "them", "then", "there", "these", "they", "this", "those", "to", "us", "was", "we",
-    "were", "what", "when", "where", "which", "while", "who", "whom", "whose", "why", "will",
-    "with", "would", "you", "your", "s", "t", // English
-    "aber", "als", "am", "auch", "auf", "aus", "bei", "bin", "bis", "das", "dass", "dem", "den",
-    "der", "des", "die", "ein", "eine", "einem", "einen", "einer", "er", "es", "für", "hat",
-    "hatte", "ich", "ihr", "im", "ist", "kann", "man", "mein", "mit", "nach", "nicht", "noch",
-    "nur", "oder", "sich", "sie", "sind", "und", "uns", "vom", "von", "vor", "wann", "war", "was",
-    "wenn", "wer", "wie", "wir", "wird", "wo", "zu", "zum", "zur", "über", // German
-    "al", "como", "con", "cuando", "cuál", "cómo", "cuándo", "de", "del", "dónde", "el", "en",
-    "entre", "es", "esta", "este", "ha", "la", "las", "le", "lo", "los", "más", "mi", "no", "para",
-    "pero", "por", "que", "qué", "quién", "se", "sin", "son", "su", "un", "una",
-    "y", // Spanish
-    "au", "aux", "avec", "ce", "ces", "cette", "dans", "des", "du", "elle", "est", "et", "il",
-    "je", "les", "mais", "ne", "ou", "où", "par", "pas", "pour", "quand", "qui", "sa", "ses",
-    "sur", "une", // French
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn split(text: &str) -> Vec<&str> {
-        sentences(text).into_iter().map(|s| &text[s]).collect()
-    }
-
-    #[test]
-    fn sentences_respect_wraps_items_and_abbreviations() {
-        let check = |text: &str, expected: &[&str]| assert_eq!(split(text), expected, "{text}");
-        check("One is\nwrapped. Two.", &["One is\nwrapped.", "Two."]);
-        check("- first\n- second\n", &["- first", "- second"]);
-        check("# Head\nBody here.", &["# Head", "Body here."]);
-        check("Ask Dr. Weber. He knows.", &["Ask Dr. Weber.", "He knows."]);
-        check("", &[]);
-        check("---\n", &[]);
-        check("1. one\n2. two", &["1. one", "2. two"]);
-        check("1. One\n2. Two", &["1. One", "2. Two"]);
-        check("The U.S. Army left.", &["The U.S. Army left."]);
-        check(
-            "He lives in the U.S. The house is old.",
-            &["He lives in the U.S.", "The house is old."],
-        );
-        check("George W. Bush left.", &["George W. Bush left."]);
-        check(
-            "The answer is no. The key is here.",
-            &["The answer is no.", "The key is here."],
-        );
-        check("See No. 5 Elm Street.", &["See No. 5 Elm Street."]);
-        check(
-            "We sell nuts, etc. The shop is old.",
-            &["We sell nuts, etc.", "The shop is old."],
-        );
-        let whole = |text: &str| check(text, &[text]);
-        whole("Das Fest ist am 3. Juni um 9 Uhr im Hof.");
-        whole("Am 5. Juli ziehen wir um.");
-        whole("Die Küche zieht in den 2. Stock um.");
-        whole("Wir brauchen z. B. Milch und u. a. Mehl, d. h. Vorräte.");
-        whole("Wir kaufen Obst, z. B. Äpfel, bei Fa. Krüger in der Kantstr. 12, Berlin.");
-        whole("Die Praxis hat Tel. 030 4411 und Whg. 5 A.");
-        whole("We meet at St. Mary's Rd. 14 A.");
-        whole("Die Karte steht auf S. 14 Mitte, Abb. 3 B.");
-        whole("Alles ist da, inkl. Strom und evtl. Wasser.");
-        check("I have 3. He has 4.", &["I have 3.", "He has 4."]);
-        check("I have 3. May I go?", &["I have 3.", "May I go?"]);
-        check("Ich habe 3. Er hat 4.", &["Ich habe 3.", "Er hat 4."]);
-        check(
-            "It was built in 1987. The roof is new.",
-            &["It was built in 1987.", "The roof is new."],
-        );
-        check(
-            "We saw Anna. 5 People came.",
-            &["We saw Anna.", "5 People came."],
-        );
-        // The last word may go on: "Army".
-        check("The U.S. A", &["The U.S. A"]);
-    }
 
     #[test]
     fn letters_that_name_something_are_words() {
@@ -1630,29 +1241,6 @@ mod tests {
         check("A shed. A door.", &["shed", "door"]);
         check("- A shed", &["shed"]);
         check("Anna and I have a shed", &["anna", "shed"]);
-    }
-
-    #[test]
-    fn lines_that_nobody_wrapped_stand_alone() {
-        let check = |text: &str, expected: &[&str]| assert_eq!(split(text), expected, "{text}");
-        check(
-            "wifi password heron\nalarm code 4471\nGas meter 6402",
-            &["wifi password heron", "alarm code 4471", "Gas meter 6402"],
-        );
-        check(
-            "Phone: 030 4411\nRoom: 12 on the left",
-            &["Phone: 030 4411", "Room: 12 on the left"],
-        );
-        check(
-            "The boiler was serviced by\nAnna. It is\nold.",
-            &["The boiler was serviced by\nAnna.", "It is\nold."],
-        );
-        let wrapped = "The new caretaker of the house in the old street is called\n\
-                       Dragan Petrov and comes from Graz";
-        check(wrapped, &[wrapped]);
-        check("- call\n  Oskar", &["- call\n  Oskar"]);
-        check("Anna,\nBen", &["Anna,\nBen"]);
-        check("Head\n====\nbody", &["Head", "body"]);
     }
 
     fn evidence<'a>(texts: &[&'a str]) -> Vec<Evidence<'a>> {
@@ -1924,6 +1512,17 @@ mod tests {
     }
 
     #[test]
+    fn code_is_evidence_under_the_line_above_it() {
+        let text = "# Shell\n\nTo find the largest folders:\n\n```sh\ndu -sh * | sort -h\n```\n\n\
+                    - [The largest folders](https://a.b/c)\n\nFolders are slow.\n";
+        let passages = evidence(&[text]);
+        let chosen = rank_sentences("How do I find the largest folders?", &passages);
+        let found: Vec<&str> = chosen.iter().map(|best| &text[best.span.clone()]).collect();
+        let first = ["To find the largest folders:", "du -sh * | sort -h"];
+        assert_eq!(found[..2], first, "{found:?}");
+    }
+
+    #[test]
     fn a_question_of_the_notes_is_no_answer() {
         let check = |question: &str, text: &str, expected: Option<&str>| {
             let passages = evidence(&[text]);
@@ -1948,57 +1547,6 @@ mod tests {
         check("What do we pack?", pack, Some("- passport"));
         let trip = "Packing list for Lisbon\n- passport\n\nThe sea is warm.";
         check("passport for Lisbon", trip, Some("- passport"));
-    }
-
-    #[test]
-    fn lists_are_found_with_what_leads_into_them() {
-        let check = |text: &str, expected: &[(Option<&str>, &[&str])]| {
-            let found = lists(text);
-            let found: Vec<(Option<&str>, Vec<&str>)> = found
-                .into_iter()
-                .map(|list| {
-                    let lead_in = list.lead_in.map(|span| &text[span]);
-                    let sentences = list.sentences.into_iter().map(|span| &text[span]);
-                    (lead_in, sentences.collect())
-                })
-                .collect();
-            let expected: Vec<(Option<&str>, Vec<&str>)> = expected
-                .iter()
-                .map(|(lead_in, sentences)| (*lead_in, sentences.to_vec()))
-                .collect();
-            assert_eq!(found, expected, "{text}");
-        };
-        check(
-            "Hold the button, then:\n\n1. Wait. It blinks.\n2. Let go.\n\nThe lamp is red.",
-            &[(
-                Some("Hold the button, then:"),
-                &["1. Wait.", "It blinks.", "2. Let go."],
-            )],
-        );
-        check("# Pack\n- one\n\n- two\n", &[(None, &["- one", "- two"])]);
-        check(
-            "To reset it\n- a\n- b",
-            &[(Some("To reset it"), &["- a", "- b"])],
-        );
-        check("The shed is old.\n\n- one thing\n", &[]);
-    }
-
-    #[test]
-    fn a_long_list_is_quoted_in_part() {
-        let text = "- a b\n- c d\n- e f\n- g h\n";
-        let list = lists(text).remove(0);
-        let check = |first: usize, words: usize, expected: Range<usize>| {
-            assert_eq!(
-                part_of_list(text, &list, first, words),
-                expected,
-                "{first} {words}"
-            );
-        };
-        check(0, 100, 0..4);
-        check(0, 6, 0..2);
-        check(1, 6, 0..2);
-        check(3, 6, 3..4);
-        check(2, 0, 2..3);
     }
 
     #[test]

@@ -179,6 +179,30 @@ impl Language {
     }
 }
 
+/// Frequent words that say nothing about the subject, of the languages that the default models
+/// and most users write: English, German, Spanish, French.
+pub(super) const STOP_WORDS: &[&str] = &[
+    "a", "about", "after", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be",
+    "been", "before", "but", "by", "can", "could", "did", "do", "does", "for", "from", "had",
+    "has", "have", "he", "her", "his", "how", "i", "if", "in", "into", "is", "it", "its", "just",
+    "me", "my", "of", "on", "or", "our", "should", "so", "some", "such", "than", "that", "the",
+    "their", "them", "then", "there", "these", "they", "this", "those", "to", "us", "was", "we",
+    "were", "what", "when", "where", "which", "while", "who", "whom", "whose", "why", "will",
+    "with", "would", "you", "your", "s", "t", // English
+    "aber", "als", "am", "auch", "auf", "aus", "bei", "bin", "bis", "das", "dass", "dem", "den",
+    "der", "des", "die", "ein", "eine", "einem", "einen", "einer", "er", "es", "für", "hat",
+    "hatte", "ich", "ihr", "im", "ist", "kann", "man", "mein", "mit", "nach", "nicht", "noch",
+    "nur", "oder", "sich", "sie", "sind", "und", "uns", "vom", "von", "vor", "wann", "war", "was",
+    "wenn", "wer", "wie", "wir", "wird", "wo", "zu", "zum", "zur", "über", // German
+    "al", "como", "con", "cuando", "cuál", "cómo", "cuándo", "de", "del", "dónde", "el", "en",
+    "entre", "es", "esta", "este", "ha", "la", "las", "le", "lo", "los", "más", "mi", "no", "para",
+    "pero", "por", "que", "qué", "quién", "se", "sin", "son", "su", "un", "una",
+    "y", // Spanish
+    "au", "aux", "avec", "ce", "ces", "cette", "dans", "des", "du", "elle", "est", "et", "il",
+    "je", "les", "mais", "ne", "ou", "où", "par", "pas", "pour", "quand", "qui", "sa", "ses",
+    "sur", "une", // French
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;

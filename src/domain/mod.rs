@@ -22,6 +22,7 @@ pub mod query;
 pub mod question;
 pub mod rank;
 pub mod scoring;
+pub mod sentence;
 pub mod source;
 pub mod strategy;
 pub mod unit;

@@ -45,6 +45,15 @@ pub struct Installed {
     pub max_length: usize,
 }
 
+/// What goes into an embedding model, and what comes out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Length of the vectors.
+    pub dimensions: usize,
+    /// Longest input in tokens, special ones included.
+    pub max_length: usize,
+}
+
 /// How far an installation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -115,6 +124,24 @@ impl Models {
             nearest: crate::error::nearest(name, known.iter().map(String::as_str))
                 .map(ToOwned::to_owned),
         })
+    }
+
+    /// The shape of an embedding model that is installed, or could be.
+    ///
+    /// # Errors
+    /// [`EngineError::NotInstalled`], [`EngineError::NoSuchModel`].
+    pub fn shape_of(&self, name: &str) -> Result<Shape, EngineError> {
+        match (self.installed(name), entry(name)) {
+            (Ok(model), _) => Ok(Shape {
+                dimensions: model.dimensions,
+                max_length: model.max_length,
+            }),
+            (Err(_), Some(entry)) => Ok(Shape {
+                dimensions: entry.dimensions,
+                max_length: entry.max_length,
+            }),
+            (Err(error), None) => Err(error),
+        }
     }
 
     /// The installed library that runs embedding models.

@@ -398,3 +398,28 @@ fn a_list_is_told_whole_and_what_is_not_done_confirms_nothing() {
     assert!(text.starts_with(told), "{text}");
     assert_eq!(answer["claims"], json!([]));
 }
+
+#[test]
+fn code_is_told_with_the_line_that_leads_into_it() {
+    let home = Home::new();
+    let note = "# Shell\n\nTo find the largest folders, with the `du` of GNU? Run this:\n\n\
+                ```sh\n# slow\ndu -sh ./* | sort -h\n```\nIt takes a minute.\n";
+    home.write("shell.md", note);
+    home.write("shed.md", "# Shed\n\nThe shed is painted green.\n");
+    home.add();
+    let answer = ask(&home, "What do I run to find the largest folders?", &[]);
+    let told = answer["answer"].as_str().unwrap();
+    let code = "\n\n```\n# slow\ndu -sh ./* | sort -h\n```\n[";
+    assert!(told.contains(code), "{told}");
+    let citations = answer["citations"].as_array().unwrap();
+    let cited = citations
+        .iter()
+        .find(|c| c["text"].as_str().unwrap().starts_with("# slow"));
+    assert_eq!(cited.unwrap()["lines"], json!([6, 7]), "{answer:#}");
+    // What is learned of it holds the code, too.
+    home.json(&["feedback", answer["id"].as_str().unwrap(), "good"]);
+    home.json(&["writeback", "run"]);
+    let units = home.json(&["units", "list"]);
+    let text = units["units"][0]["text"].as_str().unwrap_or("");
+    assert!(text.contains("du -sh"), "{units:#}");
+}

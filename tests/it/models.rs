@@ -16,7 +16,7 @@ use coho::engine::onnx::{OnnxEmbedder, Tokens};
 use coho::engine::server::ModelServer;
 use coho::engine::{Embedder, EngineError};
 
-use crate::kit::{models_folder, request_of};
+use crate::kit::{Home, models_folder, ran, request_of};
 
 fn embedder() -> OnnxEmbedder {
     let models = models_folder();
@@ -561,4 +561,53 @@ fn a_model_server_that_refuses_or_breaks_off_is_an_error() {
     let stream = server_at(&url).generate(prompt("When?"), never()).unwrap();
     let error = stream.result.wait().unwrap().unwrap_err().to_string();
     assert!(error.contains("does not answer"), "{error}");
+}
+
+#[test]
+fn what_is_kept_can_be_had_and_erased_without_the_models() {
+    let home = Home::new();
+    home.write(
+        "boiler.md",
+        "The boiler is serviced by Frau Adler in May.\n",
+    );
+    home.add();
+    home.json(&["ask", "Who services the boiler?"]);
+    let run = |arguments: &[&str], at: &str| {
+        let mut command = home.command();
+        command.env("COHO_MODELS", home.path("nowhere"));
+        command.env("COHO_HOME", home.path(at)).args(arguments);
+        ran(command.output().unwrap())
+    };
+    let archive = home.path("all.tar.zst");
+    let archive = archive.to_str().unwrap();
+    for arguments in [
+        &["status"][..],
+        &["status", "--problems"],
+        &["sources"],
+        &["token", "add", "helper"],
+        &["units", "list"],
+        &["writeback", "list"],
+        &["export"],
+        &["verify"],
+        &["backup", archive],
+    ] {
+        run(arguments, "home").done();
+    }
+    run(&["restore", archive], "restored").done();
+    let erased = run(&["forget", "--all", "--json"], "restored").ok().json();
+    assert_eq!(erased["answers"], 1, "{erased:#}");
+    run(&["sources", "remove", "1"], "restored").done();
+    let status = run(&["status", "--json"], "restored").ok().json();
+    assert_eq!(status["documents"], 0, "{status:#}");
+    for arguments in [&["search", "boiler"][..], &["sync"], &["ask", "Who?"]] {
+        let refused = run(arguments, "home");
+        assert_eq!(refused.code, 1, "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains("coho models install"),
+            "{}",
+            refused.stderr
+        );
+    }
+    // Nothing was lost meanwhile.
+    assert_eq!(home.found("boiler"), ["boiler.md"]);
 }

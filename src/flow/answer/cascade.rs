@@ -21,7 +21,7 @@ use super::work::{ONE, Sentence, Shown, Work};
 use crate::domain::context::Portion;
 use crate::domain::doubt::{self, Stance};
 use crate::domain::unit::Unit;
-use crate::domain::{context, question};
+use crate::domain::{context, question, sentence};
 use crate::engine::generate::{Finish, Generated, Prompt};
 use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::Failure;
@@ -145,7 +145,7 @@ impl Work<'_> {
     fn drafts(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
         // A word is about one token and a half.
         let words = self.parts.options.evidence_tokens * 2 / 3;
-        let first = self.sentences(0..3, Portion { words, ..FIRST });
+        let first = self.with_partners(&self.sentences(0..3, Portion { words, ..FIRST }));
         let first = self.within_budget(generator, first)?;
         // Another search changes the order; this is what the first draft was written from.
         let best = self.sentences(0..3, ONE);
@@ -160,7 +160,8 @@ impl Work<'_> {
             self.search_again(&sure_of)?;
             self.weigh_sentences()?;
         }
-        let mut other = self.sentences(0..self.hits().len(), Portion { words, ..SECOND });
+        let other = self.sentences(0..self.hits().len(), Portion { words, ..SECOND });
+        let mut other = self.with_partners(&other);
         other.retain(|sentence| !first.contains(sentence));
         let other = self.within_budget(generator, other)?;
         if !other.is_empty() {
@@ -349,7 +350,7 @@ impl Work<'_> {
             return claims;
         }
         let draft = without_lead_in(&draft.text);
-        for span in context::sentences(draft) {
+        for span in sentence::sentences(draft) {
             let sentence = &draft[span];
             let Some((part, hit, place)) = self.supported_part(sentence, evidence) else {
                 break;

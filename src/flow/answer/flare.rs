@@ -11,7 +11,7 @@ use super::StepKind;
 use super::passages::{Telling, hits_of};
 use super::prompt::says_not_found;
 use super::work::{Shown, Work};
-use crate::domain::context;
+use crate::domain::{context, sentence};
 use crate::engine::GeneratorHandle;
 use crate::engine::generate::{Finish, Generated, Message, Prompt, Role};
 use crate::error::Failure;
@@ -38,7 +38,7 @@ impl Work<'_> {
                 return Ok(false);
             }
             self.cut_off = draft.finish == Finish::Length;
-            let sentences = context::sentences(&draft.text);
+            let sentences = sentence::sentences(&draft.text);
             let sure =
                 |n: usize| draft.least_probability(sentences[n].clone()) >= LEAST_PROBABILITY;
             // What was written again is taken as it is.
@@ -160,7 +160,7 @@ mod tests {
             generate: Duration::ZERO,
             cpu: Duration::ZERO,
         };
-        let sentences = context::sentences(text);
+        let sentences = sentence::sentences(text);
         assert_eq!(sure_words(&draft, sentences[1].clone()), "Ünal it.");
         assert_eq!(sure_words(&draft, sentences[0].clone()), "It is red.");
     }

@@ -3,7 +3,8 @@
 use super::prompt::says_not_found;
 use super::work::{Shown, Work};
 use super::{Amount, StepKind};
-use crate::domain::context::{self, Portion};
+use crate::domain::context::Portion;
+use crate::domain::sentence;
 use crate::engine::GeneratorHandle;
 use crate::engine::generate::{Finish, Grammar, MOST_PROMPTS, Prompt};
 use crate::error::{BadRequest, Failure};
@@ -192,7 +193,7 @@ impl Telling {
     pub(super) fn take(&mut self, work: &mut Work<'_>, piece: &str) {
         self.text.push_str(piece);
         // A sentence has ended when another has begun.
-        while let [first, _, ..] = context::sentences(&self.text[self.marked..]).as_slice() {
+        while let [first, _, ..] = sentence::sentences(&self.text[self.marked..]).as_slice() {
             let sentence = self.marked + first.start..self.marked + first.end;
             self.tell_to(work, sentence.end);
             work.mark(&self.text[sentence.clone()], &self.hits);
@@ -203,7 +204,7 @@ impl Telling {
 
     /// Marks what is left.
     pub(super) fn end(&self, work: &mut Work<'_>) {
-        for sentence in context::sentences(&self.text[self.marked..]) {
+        for sentence in sentence::sentences(&self.text[self.marked..]) {
             let sentence = self.marked + sentence.start..self.marked + sentence.end;
             work.mark(&self.text[sentence], &self.hits);
         }

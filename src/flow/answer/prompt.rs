@@ -64,7 +64,35 @@ pub(in crate::flow) fn plain(sentence: &str) -> String {
         .trim_start_matches("- ")
         .trim_start_matches("* ")
         .trim_start_matches("+ ");
+    let flat = without_comments(without_callout(flat));
     flat.replace("**", "").replace("[[", "").replace("]]", "")
+}
+
+/// What stands behind "[!note]", which says of what kind a box is.
+fn without_callout(line: &str) -> &str {
+    let kind = line
+        .strip_prefix("[!")
+        .and_then(|rest| rest.split_once(']'));
+    let kind = kind.filter(|(kind, _)| {
+        kind.chars()
+            .all(|c| c.is_alphanumeric() || "-_|".contains(c))
+    });
+    kind.map_or(line, |(_, rest)| rest.trim_start_matches(['+', '-', ' ']))
+}
+
+/// A line without what is not shown of it: "<!-- ignore -->".
+fn without_comments(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, behind)) = rest.split_once("<!--") {
+        let Some((_, behind)) = behind.split_once("-->") else {
+            break;
+        };
+        shown.push_str(before);
+        rest = behind;
+    }
+    shown.push_str(rest);
+    shown
 }
 
 /// As [`plain`], as people read it: what is done and what is not stays told.
@@ -82,6 +110,23 @@ pub(super) fn told(sentence: &str) -> String {
     };
     let rest = bare(&text).strip_prefix(mark).map_or(text, str::to_owned);
     format!("{sign} {rest}")
+}
+
+/// Code as Markdown tells it, without the indentation that all its lines share. `goes_on` says that
+/// there is more of it.
+pub(super) fn told_code(code: &str, goes_on: bool) -> String {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let lines = || code.lines().filter(|line| !line.trim().is_empty());
+    let shared = lines().map(indent).min().unwrap_or(0);
+    let told = lines().map(|line| line[shared..].trim_end());
+    let told: Vec<&str> = told.chain(goes_on.then_some("…")).collect();
+    match told.as_slice() {
+        [line] if !line.contains('`') => format!("`{line}`"),
+        lines => {
+            let ticks = if code.contains("```") { "````" } else { "```" };
+            format!("{ticks}\n{}\n{ticks}", lines.join("\n"))
+        }
+    }
 }
 
 /// What remains of "The answer to the question is: 61." without its lead-in.
@@ -119,6 +164,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn code_is_told_as_it_is_written() {
+        let check = |code: &str, expected: &str| assert_eq!(told_code(code, false), expected);
+        check("  ls **/*.md", "`ls **/*.md`");
+        check("echo `date`", "```\necho `date`\n```");
+        check("    if a:\n        b\n", "```\nif a:\n    b\n```");
+        check("a\n```\nb", "````\na\n```\nb\n````");
+        assert_eq!(told_code("a", true), "```\na\n…\n```");
+    }
+
+    #[test]
     fn lead_ins_are_no_claims() {
         let check = |draft: &str, expected: &str| assert_eq!(without_lead_in(draft), expected);
         check("The answer is: 61.", "61.");
@@ -138,6 +193,11 @@ mod tests {
         check("## Heading", "Heading");
         check("see [[Target]]", "see Target");
         check("-5 degrees", "-5 degrees");
+        check("> [!note]- Mind the gap.", "Mind the gap.");
+        check("[!x] a", "a");
+        check("[! x] a", "[! x] a");
+        check("see [“that”][t]<!-- ignore -->", "see [“that”][t]");
+        check("a <!-- b", "a <!-- b");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::super::search::{self, Hit, Query, Ranked, Ranking, is_recalled, millis};
-use super::prompt::{STOP, about_hit, conversation, plain, says_not_found, told};
+use super::prompt::{STOP, about_hit, conversation, plain, says_not_found, told, told_code};
 use super::{
     Answerer, Ask, Citation, Claim, Event, NOT_FOUND, Step, StepKind, Strategy, Timing, TokenCount,
 };
@@ -15,7 +15,7 @@ use crate::domain::chunk::ChunkId;
 use crate::domain::context::{self, Chosen, Evidence, Portion, Support};
 use crate::domain::doubt::{self, Doubt};
 use crate::domain::unit::{MOST_SHARE, Unit};
-use crate::domain::{gate, question, rank};
+use crate::domain::{gate, question, rank, sentence};
 use crate::energy::Meter;
 use crate::engine::generate::{Continuation, Finish, Generated, Message, Prompt, Scored};
 use crate::engine::{EngineError, GeneratorHandle};
@@ -214,7 +214,7 @@ impl<'a> Work<'a> {
         for quotes in &unit.sources {
             let hit = self.hit_of(quotes.chunk)?;
             let text = self.text_of(hit);
-            let spans = context::sentences(text);
+            let spans = sentence::sentences(text);
             for sentence in &quotes.sentences {
                 let same =
                     |span: &&Range<usize>| gate::is_sentence(&text[(*span).clone()], sentence);
@@ -436,7 +436,7 @@ impl<'a> Work<'a> {
     /// What stands around a sentence: the one before it, the one behind it, and what they are about.
     pub(super) fn around(&self, (hit, span): &Sentence) -> String {
         let text = self.text_of(*hit);
-        let spans = context::sentences(text);
+        let spans = sentence::sentences(text);
         let at = spans
             .iter()
             .position(|other| other.start >= span.start)
@@ -522,9 +522,14 @@ impl<'a> Work<'a> {
         let mut after_item = false;
         for (hit, span) in sentences {
             let written = &self.text_of(*hit)[span.clone()];
-            let is_item = context::is_item(written);
-            let mut sentence = plain(written);
-            if is_item && !context::is_item(&sentence) {
+            let is_code = sentence::is_code(self.text_of(*hit), span);
+            let is_item = !is_code && sentence::is_item(written);
+            let mut sentence = if is_code {
+                told_code(written, false)
+            } else {
+                plain(written)
+            };
+            if is_item && !sentence::is_item(&sentence) {
                 sentence.insert_str(0, "- ");
             }
             match shown.last_mut() {
@@ -701,7 +706,7 @@ impl<'a> Work<'a> {
         let hits: BTreeSet<usize> = chosen.iter().map(|(hit, _)| *hit).collect();
         hits.into_iter().find_map(|hit| {
             let text = self.text_of(hit);
-            let mut lists = context::lists(text).into_iter();
+            let mut lists = sentence::lists(text).into_iter();
             lists.find_map(|list| {
                 let own = chosen.iter().filter(|(of, _)| *of == hit);
                 let places = own
@@ -727,7 +732,7 @@ impl<'a> Work<'a> {
                     return None;
                 }
                 let first = places.first().copied().unwrap_or(0);
-                let part = context::part_of_list(text, &list, first, words);
+                let part = sentence::part_of_list(text, &list, first, words);
                 if places.iter().any(|at| !part.contains(at)) {
                     return None;
                 }
@@ -740,10 +745,26 @@ impl<'a> Work<'a> {
         })
     }
 
+    /// These sentences, each with what it is to be read with: a line that leads into code with that
+    /// code, code with that line.
+    pub(super) fn with_partners(&self, chosen: &[Sentence]) -> Vec<Sentence> {
+        let mut all: Vec<Sentence> = Vec::new();
+        for (hit, span) in chosen {
+            let (before, behind) = sentence::partners(self.text_of(*hit), span);
+            let together = before.into_iter().chain([span.clone()]).chain(behind);
+            for sentence in together.map(|span| (*hit, span)) {
+                if !all.contains(&sentence) {
+                    all.push(sentence);
+                }
+            }
+        }
+        all
+    }
+
     /// Quotes these sentences; returns whether it abstains, because there are none.
     pub(super) fn quote_these(&mut self, chosen: Vec<Sentence>) -> bool {
         let mut anew: Vec<Sentence> = Vec::new();
-        for sentence in chosen {
+        for sentence in self.with_partners(&chosen) {
             let said = |other: &Sentence| self.is_same(other, &sentence);
             if !anew.iter().any(said) {
                 anew.push(sentence);
@@ -772,11 +793,25 @@ impl<'a> Work<'a> {
         let cut = if before { "… " } else { "" };
         self.say(&format!("{space}From your notes: {cut}"));
         let quotes = chosen.len();
+        let mut was_block = false;
         for (i, (hit, span)) in chosen.into_iter().enumerate() {
-            let quote = told(&self.text_of(hit)[span.clone()]);
+            let text = self.text_of(hit);
+            let quote = if sentence::is_code(text, &span) {
+                told_code(&text[span.clone()], sentence::code_goes_on(text, &span))
+            } else {
+                format!("“{}”", told(&text[span.clone()]))
+            };
             let n = self.cite(hit, span);
-            let space = if i == 0 { "" } else { " " };
-            self.say(&format!("{space}“{quote}” [{n}]"));
+            // Code of several lines stands by itself.
+            let is_block = quote.contains('\n');
+            let space = match i {
+                _ if is_block || was_block => "\n\n",
+                0 => "",
+                _ => " ",
+            };
+            let behind = if is_block { "\n" } else { " " };
+            self.say(&format!("{space}{quote}{behind}[{n}]"));
+            was_block = is_block;
         }
         if behind {
             self.say(" …");
@@ -968,7 +1003,7 @@ fn chunks_of(ranked: &Ranked) -> Vec<ChunkId> {
 /// but what is quoted goes before one that only holds it: "Milk" is not "Milk chocolate". A list is
 /// where its first and its last line are.
 fn place_of(text: &str, quoted: &str) -> Option<Range<usize>> {
-    let spans = context::sentences(text);
+    let spans = sentence::sentences(text);
     let find = |quoted: &str, from: usize| {
         let shown = |span: &&Range<usize>| plain(&text[(*span).clone()]);
         let quoted = plain(quoted);
@@ -978,7 +1013,7 @@ fn place_of(text: &str, quoted: &str) -> Option<Range<usize>> {
             .or_else(|| later().find(|span| shown(span).contains(&quoted)))
             .cloned()
     };
-    let lines = context::sentences(quoted);
+    let lines = sentence::sentences(quoted);
     let (first, last) = (lines.first()?.clone(), lines.last()?.clone());
     let begin = find(&quoted[first], 0)?;
     let end = find(&quoted[last], begin.start)?;

@@ -19,9 +19,9 @@ use super::super::writeback::{self, Task, WritebackOptions};
 use super::answers;
 use super::set::{EvaluationSet, SetQuestion};
 use crate::domain::chunk::ChunkId;
-use crate::domain::context;
 use crate::domain::measure::mean;
 use crate::domain::scoring::score;
+use crate::domain::sentence;
 use crate::domain::unit::{Quotes, Review, State, Unit};
 use crate::error::Failure;
 use crate::store::StoreError;
@@ -348,7 +348,7 @@ impl<'a> Variants<'a> {
             found.map(|found| found.map_or_else(String::new, |(_, text)| text))
         };
         let sentences = |text: &str| -> Vec<String> {
-            let spans = context::sentences(text);
+            let spans = sentence::sentences(text);
             spans
                 .into_iter()
                 .map(|span| text[span].to_owned())

@@ -11,6 +11,7 @@ use super::Bench;
 use super::judge::Cited;
 use crate::domain::context::{self, Evidence};
 use crate::domain::gate;
+use crate::domain::sentence;
 use crate::domain::unit::{Quotes, Unit};
 use crate::engine::EngineError;
 use crate::engine::generate::{Message, Prompt, Role};
@@ -68,12 +69,34 @@ pub(super) fn sentences(question: &str, cited: &[Cited]) -> Vec<Cited> {
     }
     let mut out: Vec<Cited> = Vec::new();
     for cited in taken {
-        if let Some(before) = opening(cited) {
-            out.push(before);
+        let (leading, code) = partners(cited);
+        let before = opening(cited).or(leading);
+        for cited in before.into_iter().chain([cited.clone()]).chain(code) {
+            let known =
+                |other: &Cited| (other.chunk, &other.sentence) == (cited.chunk, &cited.sentence);
+            if !out.iter().any(known) {
+                out.push(cited);
+            }
         }
-        out.push(cited.clone());
     }
     out
+}
+
+/// The line that leads into what is cited, where that is code, and the code that it leads into:
+/// neither says anything alone.
+fn partners(cited: &Cited) -> (Option<Cited>, Option<Cited>) {
+    let text = &cited.text;
+    let spans = sentence::sentences(text);
+    let is = |span: &&Range<usize>| gate::is_sentence(&text[(*span).clone()], &cited.sentence);
+    let Some(span) = spans.iter().find(is) else {
+        return (None, None);
+    };
+    let (before, behind) = sentence::partners(text, span);
+    let cite = |span: Range<usize>| Cited {
+        sentence: text[span].to_owned(),
+        ..cited.clone()
+    };
+    (before.map(cite), behind.map(cite))
 }
 
 /// Does a sentence open with a word that stands for what the one before it names?
@@ -100,7 +123,7 @@ pub(super) fn opener(text: &str, sentence: &str) -> Option<String> {
     if !points_back(sentence) {
         return None;
     }
-    let spans = context::sentences(text);
+    let spans = sentence::sentences(text);
     let is = |span: &Range<usize>| gate::is_sentence(&text[span.clone()], sentence);
     let at = spans.iter().position(is)?;
     let before = spans.get(at.checked_sub(1)?)?.clone();
@@ -184,7 +207,7 @@ pub(super) fn is_faithful(text: &str, sources: &[&str]) -> bool {
             support.holds() && support.share >= 1.0 && denies
         })
     };
-    let spans = context::sentences(text);
+    let spans = sentence::sentences(text);
     let held = |link: &str| sources.iter().any(|source| source.contains(link));
     !spans.is_empty()
         && links(text).all(held)

@@ -18,6 +18,7 @@ use crate::domain::context;
 use crate::domain::gate::{self, Gate, Verdict};
 use crate::domain::question;
 use crate::domain::rank::dot;
+use crate::domain::sentence;
 use crate::domain::unit::{OUTSIDE, OWN, Quotes, State, Unit, Uses, VERBATIM};
 use crate::engine::EngineError;
 use crate::engine::generate::Continuation;
@@ -649,7 +650,7 @@ fn others(bench: &Bench<'_>, stated: &Stated<'_>, main: &str) -> Result<Vec<Othe
             let known = |origin: &Origin| stated.origins.iter().any(|o| o.source == origin.source);
             let mut origins = passage.origins.iter();
             let independent = origins.any(|origin| !origin.outside || !known(origin));
-            for span in context::sentences(&passage.text) {
+            for span in sentence::sentences(&passage.text) {
                 let sentence = &passage.text[span];
                 let held = held(stated.question, main, sentence);
                 if held >= LEAST_HELD && !others.iter().any(|known| known.sentence == sentence) {

@@ -17,8 +17,8 @@ use super::super::search;
 use super::judge::{self, Judged, Stated, compare};
 use super::{Bench, MOST_UNITS, Report, distil};
 use crate::domain::chunk::ChunkId;
-use crate::domain::context;
 use crate::domain::gate::{self, Verdict};
+use crate::domain::sentence;
 use crate::domain::unit::{OWN, Quotes, State, Unit};
 use crate::error::Failure;
 use crate::store::ledger::Snapshot;
@@ -415,7 +415,7 @@ fn contradicted(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Re
     units.sort_by(|a, b| a.id.cmp(&b.id));
     let few = texts.len() <= FEW;
     let sentences = texts.iter().flat_map(|text| {
-        let spans = context::sentences(text).into_iter();
+        let spans = sentence::sentences(text).into_iter();
         spans.map(|span| &text[span])
     });
     let sentences: HashSet<&str> = sentences.collect();

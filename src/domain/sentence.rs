@@ -1,0 +1,732 @@
+//! Where sentences begin and end, in notes as people write them.
+//!
+//! Beside prose there are items, rows, headings, cards and code; what belongs together is told by
+//! the lines, as nobody marks it.
+
+use std::ops::Range;
+
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::figure::is_calendar_word;
+use super::language::{Language, STOP_WORDS};
+use super::question::asks_what_in_german;
+use super::words::is_unspaced;
+
+/// Lines of code that are one sentence, at most.
+const CODE_LINES: usize = 10;
+
+/// Byte ranges of the sentences of `text`, trimmed, in order.
+///
+/// Line wraps inside a paragraph do not end a sentence; list items, headings, table rows, quotes,
+/// blank lines, and lines that nobody wrapped do. Code between fences is not cut as prose is: lines
+/// of it without a blank one between them are one sentence, with their indentation, ten at most. Its
+/// fences are of none. Nothing ends within `code` in a line, or within an address.
+pub fn sentences(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    for segment in segments(text) {
+        if segment.is_code {
+            let code = text[segment.span.clone()].trim_end();
+            if code.chars().any(char::is_alphanumeric) {
+                found.push(segment.span.start..segment.span.start + code.len());
+            }
+            continue;
+        }
+        let segment = segment.span;
+        // Sentence segmentation ends at every newline; a space has the same width.
+        let flat = text[segment.clone()].replace(['\n', '\r'], " ");
+        let mut begin = None;
+        for (start, piece) in without_false_ends(&flat).split_sentence_bound_indices() {
+            let first = *begin.get_or_insert(start);
+            let end = start + piece.len();
+            let numbers_item = start == 0 && is_number_of_item(piece);
+            if numbers_item || goes_on(&flat, start..end) {
+                continue;
+            }
+            push_trimmed(text, segment.start + first..segment.start + end, &mut found);
+            begin = None;
+        }
+        if let Some(first) = begin {
+            push_trimmed(text, segment.start + first..segment.end, &mut found);
+        }
+    }
+    found
+}
+
+/// The text, as wide as it was, without marks that end no sentence: those in `code`, and those that
+/// something follows at once, as in `/search?q=a` and `[!note]`.
+fn without_false_ends(flat: &str) -> String {
+    let mut bytes = flat.as_bytes().to_vec();
+    for code in inline_code(flat) {
+        bytes[code].fill(b'x');
+    }
+    for at in 0..bytes.len().saturating_sub(1) {
+        let behind = bytes[at + 1];
+        let goes_on = behind.is_ascii_alphanumeric() || b"([{=/_&".contains(&behind);
+        if matches!(bytes[at], b'!' | b'?') && goes_on {
+            bytes[at] = b'x';
+        }
+    }
+    // Whole characters were replaced by letters of one byte.
+    String::from_utf8(bytes).unwrap_or_else(|_| flat.to_owned())
+}
+
+/// What stands between backticks, as many behind it as before.
+fn inline_code(line: &str) -> Vec<Range<usize>> {
+    let mut ticks: Vec<Range<usize>> = Vec::new();
+    for (at, _) in line.match_indices('`') {
+        match ticks.last_mut() {
+            Some(run) if run.end == at => run.end = at + 1,
+            _ => ticks.push(at..at + 1),
+        }
+    }
+    let mut found = Vec::new();
+    let mut rest = ticks.as_slice();
+    while let [open, behind @ ..] = rest {
+        let partner = behind.iter().position(|run| run.len() == open.len());
+        rest = behind;
+        if let Some(at) = partner {
+            found.push(open.end..behind[at].start);
+            rest = &behind[at + 1..];
+        }
+    }
+    found
+}
+
+/// The code of a text that stands between fences, a range of whole lines for each block; in order.
+///
+/// A passage may begin or end within a block: a fence without a partner ends what is before it where
+/// a blank line or nothing follows it, and otherwise begins what is behind it.
+pub fn code(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut open: Option<(&str, usize)> = None;
+    let mut position = 0;
+    let fences = text.lines().filter(|line| fence(line).is_some()).count();
+    let mut unpaired = fences % 2 == 1;
+    for line in text.split_inclusive('\n') {
+        let (start, end) = (position, position + line.len());
+        position = end;
+        let Some((ticks, is_bare)) = fence(line) else {
+            continue;
+        };
+        match open {
+            Some((opened, from)) if is_bare && ticks.starts_with(opened) => {
+                found.push(from..start);
+                open = None;
+            }
+            Some(_) => {}
+            None => {
+                let next = text[end..].lines().next().unwrap_or("");
+                if unpaired && is_bare && next.trim().is_empty() {
+                    found.push(0..start);
+                } else {
+                    open = Some((ticks, end));
+                }
+            }
+        }
+        unpaired = false;
+    }
+    if let Some((_, from)) = open {
+        found.push(from..text.len());
+    }
+    found
+}
+
+/// The marks of a line that begins or ends code, and whether nothing stands behind them.
+fn fence(line: &str) -> Option<(&str, bool)> {
+    let line = line.trim();
+    let mark = line.chars().next().filter(|c| matches!(c, '`' | '~'))?;
+    let rest = line.trim_start_matches(mark);
+    let marks = &line[..line.len() - rest.len()];
+    // ```` ```code``` ```` in a line is no fence.
+    let is_fence = marks.len() >= 3 && !(mark == '`' && rest.contains('`'));
+    is_fence.then_some((marks, rest.is_empty()))
+}
+
+/// Is what stands at `span` code between fences?
+pub fn is_code(text: &str, span: &Range<usize>) -> bool {
+    code(text).iter().any(|code| code.contains(&span.start))
+}
+
+/// Is code that ends at `span.end` cut off, because it is long?
+pub fn code_goes_on(text: &str, span: &Range<usize>) -> bool {
+    let next = text[span.end..].trim_start_matches([' ', '\t', '\r']);
+    let at = text.len() - next.len() + 1;
+    let line = next.strip_prefix('\n').and_then(|rest| rest.lines().next());
+    line.is_some_and(|line| !line.trim().is_empty()) && is_code(text, &(at..at))
+}
+
+/// What a sentence is to be read with: the line that leads into it, where it is code ("To list
+/// them:"), and the code that it leads into.
+pub fn partners(text: &str, span: &Range<usize>) -> (Option<Range<usize>>, Option<Range<usize>>) {
+    let code = code(text);
+    if code.is_empty() {
+        return (None, None);
+    }
+    let spans = sentences(text);
+    let Some(at) = spans.iter().position(|other| other == span) else {
+        return (None, None);
+    };
+    let is_code = |span: &Range<usize>| code.iter().any(|code| code.contains(&span.start));
+    let leads = |line: &Range<usize>, to: &Range<usize>| {
+        let written = &text[line.clone()];
+        let opens = written.ends_with(':') && !written.starts_with(['#', '|']);
+        opens && !is_code(line) && is_code(to)
+    };
+    let before = at.checked_sub(1).map(|at| spans[at].clone());
+    let behind = spans.get(at + 1).cloned();
+    (
+        before.filter(|before| leads(before, span)),
+        behind.filter(|behind| leads(span, behind)),
+    )
+}
+
+fn push_trimmed(text: &str, range: Range<usize>, found: &mut Vec<Range<usize>>) {
+    let raw = &text[range.clone()];
+    let lead = raw.len() - raw.trim_start().len();
+    let trimmed = raw.trim();
+    if trimmed.chars().any(char::is_alphanumeric) {
+        let start = range.start + lead;
+        found.push(start..start + trimmed.len());
+    }
+}
+
+/// "1. ", before the item that it numbers.
+fn is_number_of_item(piece: &str) -> bool {
+    let number = piece.trim().strip_suffix(['.', ')']);
+    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Does a sentence go on behind this piece of a text, which ends with an abbreviation, an initial or
+/// an ordinal?
+///
+/// Some stand at ends as well: there the next sentence shows itself by a word such as "The". While
+/// a text is being written its last word may not be whole, and shows nothing.
+fn goes_on(text: &str, piece: Range<usize>) -> bool {
+    const ALWAYS: [&str; 19] = [
+        "mr.", "mrs.", "ms.", "dr.", "prof.", "vs.", "e.g.", "i.e.", "z.b.", "bzw.", "d.h.", "fa.",
+        "hr.", "inkl.", "evtl.", "ggf.", "vgl.", "zzgl.", "sog.",
+    ];
+    const BEFORE_NUMBERS: [&str; 26] = [
+        "no.", "nr.", "p.", "pp.", "fig.", "ca.", "tel.", "abb.", "bd.", "rd.", "ave.", "max.",
+        "min.", "art.", "kap.", "whg.", "s.", "abs.", "ziff.", "zi.", "blvd.", "sec.", "vol.",
+        "ch.", "eq.", "tab.",
+    ];
+    const AT_ENDS_TOO: [&str; 9] = [
+        "etc.", "approx.", "inc.", "ltd.", "jr.", "sr.", "st.", "usw.", "u.a.",
+    ];
+    let rest = &text[piece.end..];
+    let written = text[piece.clone()]
+        .split_whitespace()
+        .next_back()
+        .unwrap_or("");
+    let written = written.trim_start_matches(['(', '[', '"']);
+    let word = written.to_lowercase();
+    let is = |list: &[&str]| list.contains(&word.as_str());
+    let number = rest
+        .trim_start_matches(['+', '('])
+        .starts_with(|c: char| c.is_ascii_digit());
+    let next = rest.unicode_words().next().unwrap_or("");
+    let whole = rest.len() > next.len();
+    let begins = whole && STOP_WORDS.contains(&next.to_lowercase().as_str());
+    is(&ALWAYS)
+        || number && (is(&BEFORE_NUMBERS) || word.ends_with("str."))
+        || !begins && (is(&AT_ENDS_TOO) || initials(written))
+        || is_ordinal(written) && (!whole || is_ordered(text, piece.end, next))
+}
+
+/// "W.", "U.S." or the parts of "z. B.": single letters with stops behind them.
+fn initials(word: &str) -> bool {
+    let Some(letters) = word.strip_suffix('.') else {
+        return false;
+    };
+    let single = |part: &str, is: fn(char) -> bool| {
+        let mut chars = part.chars();
+        chars.next().is_some_and(is) && chars.next().is_none()
+    };
+    single(letters, char::is_alphabetic)
+        || letters
+            .split('.')
+            .all(|part| single(part, char::is_uppercase))
+}
+
+/// "3.", as in "am 3. Juni".
+fn is_ordinal(word: &str) -> bool {
+    let digits = word.strip_suffix('.').unwrap_or("");
+    (1..=2).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Is the word behind an ordinal one that it orders: a month, a day of the week, or a German noun
+/// behind "am" or "den"? The ordinal ends at `end` in the text, and `next` stands behind it.
+fn is_ordered(text: &str, end: usize, next: &str) -> bool {
+    const BEFORE: [&str; 14] = [
+        "der", "die", "das", "den", "dem", "des", "am", "im", "vom", "zum", "zur", "beim", "jeder",
+        "jeden",
+    ];
+    let is_stop = |word: &str| STOP_WORDS.contains(&word.to_lowercase().as_str());
+    if is_calendar_word(next) {
+        // "I have 3. May I go?"
+        let behind = text[end..].unicode_words().nth(1);
+        return !(next == "May" && behind.is_some_and(is_stop));
+    }
+    let lead = text[..end].split_whitespace().rev().nth(1).unwrap_or("");
+    let ordered = BEFORE.contains(&lead.to_lowercase().as_str());
+    ordered && is_capital(next) && !is_stop(next) && is_german(text)
+}
+
+/// Lines that belong together.
+struct Segment {
+    span: Range<usize>,
+    is_code: bool,
+}
+
+/// Runs of lines that belong together: paragraphs, single list items, rows, headings, code. A
+/// paragraph of lines that nobody wrapped is one run a line.
+fn segments(text: &str) -> Vec<Segment> {
+    let code = code(text);
+    let mut runs: Vec<(bool, Vec<Range<usize>>)> = Vec::new();
+    let mut position = 0;
+    let mut open = false;
+    for line in text.split_inclusive('\n') {
+        let range = position..position + line.len();
+        position = range.end;
+        let trimmed = line.trim_start();
+        let is_fence = code
+            .iter()
+            .any(|code| code.start == range.end || code.end == range.start);
+        if is_fence && fence(line).is_some() || trimmed.trim_end().is_empty() {
+            open = false;
+            continue;
+        }
+        let is_code = code.iter().any(|code| code.contains(&range.start));
+        let alone = !is_code && starts_own_segment(trimmed);
+        match runs.last_mut() {
+            Some((_, last)) if open && !alone && !(is_code && last.len() == CODE_LINES) => {
+                last.push(range);
+            }
+            _ => runs.push((is_code, vec![range])),
+        }
+        open = is_code || !trimmed.starts_with(['#', '|']);
+    }
+    let mut found = Vec::new();
+    for (is_code, lines) in runs {
+        if is_code {
+            let span = lines[0].start..lines[lines.len() - 1].end;
+            found.push(Segment { span, is_code });
+            continue;
+        }
+        let spans = unwrapped(text, &lines).into_iter();
+        found.extend(spans.map(|span| Segment { span, is_code }));
+    }
+    found
+}
+
+/// The lines of a paragraph, those joined that were wrapped. What goes on behind an item is always of
+/// it.
+fn unwrapped(text: &str, lines: &[Range<usize>]) -> Vec<Range<usize>> {
+    let written = |line: &Range<usize>| text[line.clone()].trim();
+    let width = |line: &Range<usize>| written(line).chars().count();
+    let item = lines
+        .first()
+        .is_some_and(|first| starts_own_segment(written(first)));
+    let widest = lines.iter().map(width).max().unwrap_or(0);
+    let prose = lines.iter().any(|line| holds_stop(written(line)));
+    // A paragraph that closes with a stop was broken by hand, wherever.
+    let closes = lines.last().is_some_and(|last| {
+        let last = written(last).split_whitespace().next_back();
+        last.is_some_and(holds_stop)
+    });
+    let card = is_card(text, lines);
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let wrapped = at > 0 && {
+            let before = written(&lines[at - 1]);
+            let of_prose = closes && !is_pair(written(line));
+            item || card || of_prose || wraps(before, written(line), widest, prose)
+        };
+        match found.last_mut() {
+            Some(last) if wrapped => last.end = line.end,
+            _ => found.push(line.clone()),
+        }
+    }
+    found
+}
+
+/// Are these lines what is to be known of somebody: "Name: Petra", "Phone: 030 4411"?
+fn is_card(text: &str, lines: &[Range<usize>]) -> bool {
+    let mut written = lines.iter().map(|line| text[line.clone()].trim());
+    let named = lines.first().is_some_and(|first| {
+        let first = text[first.clone()].trim().to_lowercase();
+        first.trim_start_matches('*').starts_with("name")
+    });
+    named && (2..=6).contains(&lines.len()) && written.all(is_pair)
+}
+
+/// Columns from which a line may have been wrapped where no stop tells that it is of a sentence.
+const WRAPPED_FROM: usize = 50;
+
+/// Was a line wrapped, so that it goes on in the next one? `prose` says whether its paragraph holds
+/// sentences with stops, `widest` how wide that is. What would have fitted was not wrapped.
+fn wraps(before: &str, line: &str, widest: usize, prose: bool) -> bool {
+    if is_pair(line) {
+        return false;
+    }
+    let first = line.split_whitespace().next().unwrap_or("");
+    let columns = before.chars().count();
+    let fits = columns + 1 + first.chars().count() <= widest;
+    let goes_on = prose && line.starts_with(char::is_lowercase) || line.starts_with(is_unspaced);
+    goes_on || before.ends_with(',') || !fits && (prose || columns >= WRAPPED_FROM)
+}
+
+/// Does a sentence end in a line, by a stop?
+fn holds_stop(line: &str) -> bool {
+    let ends = |word: &str| {
+        let word = word.trim_end_matches(['"', ')', '”', '*']);
+        word.chars().count() > 2 && word.ends_with(['.', '!', '?'])
+    };
+    line.split_whitespace().any(ends)
+}
+
+/// "Phone: 030 4411".
+fn is_pair(line: &str) -> bool {
+    let Some((key, value)) = line.split_once(": ") else {
+        return false;
+    };
+    let named = key
+        .chars()
+        .all(|c| c.is_alphanumeric() || " -*()/".contains(c));
+    let short = key.split_whitespace().count() <= 3 && !value.trim().is_empty();
+    named && short && key.trim_start_matches('*').starts_with(char::is_uppercase)
+}
+
+fn starts_own_segment(line: &str) -> bool {
+    let digits = line.len() - line.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let numbered = digits > 0 && line[digits..].starts_with([')', '.']) && {
+        line[digits + 1..].starts_with(' ')
+    };
+    let bullet = ["- ", "* ", "+ ", "• "].iter().any(|b| line.starts_with(b));
+    bullet || numbered || line.starts_with(['#', '|', '>'])
+}
+
+/// Does a sentence ask something?
+pub(super) fn is_question(sentence: &str) -> bool {
+    let marks = |c: char| c.is_whitespace() || "*_\"')”".contains(c);
+    sentence.trim_end_matches(marks).ends_with(['?', '？', '؟'])
+}
+
+/// Does it end as sentences do, in whatever script?
+pub(super) fn ends_with_stop(sentence: &str) -> bool {
+    let marks = |c: char| c.is_whitespace() || "*_\"')”」』）".contains(c);
+    sentence.trim_end_matches(marks).ends_with([
+        '.', '!', '?', ':', '…', '。', '！', '？', '：', '؟', '۔', '।',
+    ])
+}
+
+/// Is it an item of a list?
+pub fn is_item(sentence: &str) -> bool {
+    starts_own_segment(sentence) && !sentence.starts_with(['#', '|', '>'])
+}
+
+/// The lists of a text: the sentences of each, in order, and the line that leads into it where one
+/// does. An item may have several sentences.
+pub fn lists(text: &str) -> Vec<List> {
+    let mut lists: Vec<List> = Vec::new();
+    let mut before: Option<Range<usize>> = None;
+    let mut open = false;
+    let code = code(text);
+    for span in sentences(text) {
+        let sentence = &text[span.clone()];
+        let gap = |last: &Range<usize>| text[last.end..span.start].matches('\n').count();
+        let is_code = code.iter().any(|code| code.contains(&span.start));
+        let item = !is_code && is_item(sentence);
+        let follows = before.as_ref().is_some_and(|last| gap(last) <= 1);
+        let told = item || is_code || follows && !sentence.starts_with(['#', '|']);
+        let goes_on = open && told;
+        match lists.last_mut() {
+            Some(list) if goes_on => list.sentences.push(span.clone()),
+            _ if item => {
+                let leads = |last: &Range<usize>| {
+                    let line = &text[last.clone()];
+                    let right_above = gap(last) <= 1 && !line.ends_with(['.', '!']);
+                    let opens = line.ends_with(':') || is_question(line) || right_above;
+                    opens && !line.starts_with(['#', '|'])
+                };
+                lists.push(List {
+                    lead_in: before.clone().filter(leads),
+                    sentences: vec![span.clone()],
+                });
+            }
+            _ => {}
+        }
+        open = item || goes_on;
+        before = Some(span);
+    }
+    lists.retain(|list| list.sentences.len() > 1);
+    lists
+}
+
+/// A list of a text, as spans of its sentences.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List {
+    /// The line above the items that leads into them.
+    pub lead_in: Option<Range<usize>>,
+    /// The items and what else belongs to them, in order.
+    pub sentences: Vec<Range<usize>>,
+}
+
+/// The part of a list that is quoted: from its beginning, or from `first` on where that would be
+/// left out, as many as hold `words` words, one at least.
+pub fn part_of_list(text: &str, list: &List, first: usize, words: usize) -> Range<usize> {
+    let price = |at: usize| text[list.sentences[at].clone()].split_whitespace().count();
+    let count = list.sentences.len();
+    let end_from = |start: usize| {
+        let mut spent = 0;
+        let fitting = (start..count).take_while(|at| {
+            spent += price(*at);
+            spent <= words
+        });
+        (start + fitting.count()).max(start + 1)
+    };
+    let first = first.min(count.saturating_sub(1));
+    let end = end_from(0);
+    if first < end {
+        return 0..end;
+    }
+    first..end_from(first)
+}
+
+pub(super) fn is_capital(word: &str) -> bool {
+    word.starts_with(char::is_uppercase)
+}
+
+/// Is it German, whose nouns all have capitals? One word alone does not tell: who can die is not
+/// German, nor is Vincent van der Berg.
+pub(super) fn is_german(text: &str) -> bool {
+    const ASKING: [&str; 14] = [
+        "wann", "wer", "wie", "wo", "was", "welche", "welcher", "welches", "warum", "wen", "wem",
+        "wessen", "woher", "wohin",
+    ];
+    const TELLING: [&str; 28] = [
+        "der", "die", "das", "dem", "ein", "eine", "einen", "einem", "einer", "ist", "und", "nach",
+        "mit", "für", "wird", "wurde", "sind", "nicht", "zum", "zur", "im", "auf", "aus", "bei",
+        "zwei", "drei", "ich", "sich",
+    ];
+    const ENGLISH: [&str; 10] = [
+        "the", "of", "a", "an", "and", "is", "was", "to", "did", "does",
+    ];
+    let lower = text.to_lowercase();
+    let words: Vec<&str> = lower.unicode_words().collect();
+    let first = words.first().copied().unwrap_or("");
+    // "Was" opens English questions, too.
+    let asks = ASKING.contains(&first) && (first != "was" || asks_what_in_german(text));
+    let english = words.iter().any(|word| ENGLISH.contains(word));
+    let tells = ["der", "die", "das", "ein", "eine"].contains(&first) && !english;
+    let mut german = words.clone();
+    german.retain(|word| ASKING.contains(word) && *word != "was" || TELLING.contains(word));
+    german.sort_unstable();
+    german.dedup();
+    asks || tells || german.len() > 1 || Language::detect(text) == Language::named("de")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(text: &str) -> Vec<&str> {
+        sentences(text).into_iter().map(|s| &text[s]).collect()
+    }
+
+    #[test]
+    fn sentences_respect_wraps_items_and_abbreviations() {
+        let check = |text: &str, expected: &[&str]| assert_eq!(split(text), expected, "{text}");
+        check("One is\nwrapped. Two.", &["One is\nwrapped.", "Two."]);
+        check("- first\n- second\n", &["- first", "- second"]);
+        check("# Head\nBody here.", &["# Head", "Body here."]);
+        check("Ask Dr. Weber. He knows.", &["Ask Dr. Weber.", "He knows."]);
+        check("", &[]);
+        check("---\n", &[]);
+        check("1. one\n2. two", &["1. one", "2. two"]);
+        check("1. One\n2. Two", &["1. One", "2. Two"]);
+        check("The U.S. Army left.", &["The U.S. Army left."]);
+        check(
+            "He lives in the U.S. The house is old.",
+            &["He lives in the U.S.", "The house is old."],
+        );
+        check("George W. Bush left.", &["George W. Bush left."]);
+        check(
+            "The answer is no. The key is here.",
+            &["The answer is no.", "The key is here."],
+        );
+        check("See No. 5 Elm Street.", &["See No. 5 Elm Street."]);
+        check(
+            "We sell nuts, etc. The shop is old.",
+            &["We sell nuts, etc.", "The shop is old."],
+        );
+        let whole = |text: &str| check(text, &[text]);
+        whole("Das Fest ist am 3. Juni um 9 Uhr im Hof.");
+        whole("Am 5. Juli ziehen wir um.");
+        whole("Die Küche zieht in den 2. Stock um.");
+        whole("Wir brauchen z. B. Milch und u. a. Mehl, d. h. Vorräte.");
+        whole("Wir kaufen Obst, z. B. Äpfel, bei Fa. Krüger in der Kantstr. 12, Berlin.");
+        whole("Die Praxis hat Tel. 030 4411 und Whg. 5 A.");
+        whole("We meet at St. Mary's Rd. 14 A.");
+        whole("Die Karte steht auf S. 14 Mitte, Abb. 3 B.");
+        whole("Alles ist da, inkl. Strom und evtl. Wasser.");
+        check("I have 3. He has 4.", &["I have 3.", "He has 4."]);
+        check("I have 3. May I go?", &["I have 3.", "May I go?"]);
+        check("Ich habe 3. Er hat 4.", &["Ich habe 3.", "Er hat 4."]);
+        check(
+            "It was built in 1987. The roof is new.",
+            &["It was built in 1987.", "The roof is new."],
+        );
+        check(
+            "We saw Anna. 5 People came.",
+            &["We saw Anna.", "5 People came."],
+        );
+        // The last word may go on: "Army".
+        check("The U.S. A", &["The U.S. A"]);
+    }
+
+    #[test]
+    fn lines_that_nobody_wrapped_stand_alone() {
+        let check = |text: &str, expected: &[&str]| assert_eq!(split(text), expected, "{text}");
+        check(
+            "wifi password heron\nalarm code 4471\nGas meter 6402",
+            &["wifi password heron", "alarm code 4471", "Gas meter 6402"],
+        );
+        check(
+            "Phone: 030 4411\nRoom: 12 on the left",
+            &["Phone: 030 4411", "Room: 12 on the left"],
+        );
+        check(
+            "The boiler was serviced by\nAnna. It is\nold.",
+            &["The boiler was serviced by\nAnna.", "It is\nold."],
+        );
+        let wrapped = "The new caretaker of the house in the old street is called\n\
+                       Dragan Petrov and comes from Graz";
+        check(wrapped, &[wrapped]);
+        check("- call\n  Oskar", &["- call\n  Oskar"]);
+        check("Anna,\nBen", &["Anna,\nBen"]);
+        check("Head\n====\nbody", &["Head", "body"]);
+    }
+
+    #[test]
+    fn nothing_ends_in_code_or_in_an_address() {
+        let check = |text: &str, expected: &[&str]| assert_eq!(split(text), expected, "{text}");
+        let panic = "Call `panic!` where the `?` operator does not help.";
+        check(&format!("{panic} It ends."), &[panic, "It ends."]);
+        check(
+            "See https://a.b/c?d=e! Yes.",
+            &["See https://a.b/c?d=e!", "Yes."],
+        );
+        check("[!note] Mind the gap.", &["[!note] Mind the gap."]);
+        check("Really? Yes! No.", &["Really?", "Yes!", "No."]);
+        check(
+            "A tick ` is no code. It stays.",
+            &["A tick ` is no code.", "It stays."],
+        );
+        check(
+            "Use ``a ` b. C`` here. Yes.",
+            &["Use ``a ` b. C`` here.", "Yes."],
+        );
+        check("`ü! ä. Ö` is. So.", &["`ü! ä. Ö` is.", "So."]);
+    }
+
+    #[test]
+    fn code_between_fences_is_not_prose() {
+        let check = |text: &str, expected: &[&str]| assert_eq!(split(text), expected, "{text}");
+        let script =
+            "Run this:\n```sh\n# all of them\nls. -a\n\n- x\n  y\n```\nThis is it. Really.";
+        let expected = [
+            "Run this:",
+            "# all of them\nls. -a",
+            "- x\n  y",
+            "This is it.",
+            "Really.",
+        ];
+        check(script, &expected);
+        check("~~~\na\n```\nb\n~~~~\nc", &["a\n```\nb", "c"]);
+        // A passage that begins, or ends, within code.
+        check(
+            "    a. b\n```\n\nProse. More.",
+            &["    a. b", "Prose.", "More."],
+        );
+        check("Prose.\n```\na. b", &["Prose.", "a. b"]);
+        check(
+            "```code``` in a line. Yes.",
+            &["```code``` in a line.", "Yes."],
+        );
+        let long = "x\n".repeat(CODE_LINES + 1);
+        let ten = "x\n".repeat(CODE_LINES);
+        let long = format!("```\n{long}```\n");
+        check(&long, &[ten.trim_end(), "x"]);
+        let spans = sentences(&long);
+        assert!(code_goes_on(&long, &spans[0]) && !code_goes_on(&long, &spans[1]));
+        check("```\n```\nEmpty. So.", &["Empty.", "So."]);
+    }
+
+    #[test]
+    fn code_is_read_with_the_line_that_leads_into_it() {
+        let text = "Old.\n\nTo list them:\n\n```\nls -a\n```\n\nNext:\n- item\n";
+        let spans = sentences(text);
+        let shown = |span: Option<Range<usize>>| span.map(|span| &text[span]);
+        let check = |at: usize, before: Option<&str>, behind: Option<&str>| {
+            let (found_before, found_behind) = partners(text, &spans[at]);
+            assert_eq!((shown(found_before), shown(found_behind)), (before, behind));
+        };
+        check(0, None, None);
+        check(1, None, Some("ls -a"));
+        check(2, Some("To list them:"), None);
+        check(3, None, None);
+    }
+
+    #[test]
+    fn lists_are_found_with_what_leads_into_them() {
+        let check = |text: &str, expected: &[(Option<&str>, &[&str])]| {
+            let found = lists(text);
+            let found: Vec<(Option<&str>, Vec<&str>)> = found
+                .into_iter()
+                .map(|list| {
+                    let lead_in = list.lead_in.map(|span| &text[span]);
+                    let sentences = list.sentences.into_iter().map(|span| &text[span]);
+                    (lead_in, sentences.collect())
+                })
+                .collect();
+            let expected: Vec<(Option<&str>, Vec<&str>)> = expected
+                .iter()
+                .map(|(lead_in, sentences)| (*lead_in, sentences.to_vec()))
+                .collect();
+            assert_eq!(found, expected, "{text}");
+        };
+        check(
+            "Hold the button, then:\n\n1. Wait. It blinks.\n2. Let go.\n\nThe lamp is red.",
+            &[(
+                Some("Hold the button, then:"),
+                &["1. Wait.", "It blinks.", "2. Let go."],
+            )],
+        );
+        check("# Pack\n- one\n\n- two\n", &[(None, &["- one", "- two"])]);
+        check(
+            "To reset it\n- a\n- b",
+            &[(Some("To reset it"), &["- a", "- b"])],
+        );
+        check("The shed is old.\n\n- one thing\n", &[]);
+    }
+
+    #[test]
+    fn a_long_list_is_quoted_in_part() {
+        let text = "- a b\n- c d\n- e f\n- g h\n";
+        let list = lists(text).remove(0);
+        let check = |first: usize, words: usize, expected: Range<usize>| {
+            assert_eq!(
+                part_of_list(text, &list, first, words),
+                expected,
+                "{first} {words}"
+            );
+        };
+        check(0, 100, 0..4);
+        check(0, 6, 0..2);
+        check(1, 6, 0..2);
+        check(3, 6, 3..4);
+        check(2, 0, 2..3);
+    }
+}
