@@ -18,9 +18,9 @@ use super::figure::{
     same_unit,
 };
 use super::language::{Language, STOP_WORDS};
-use super::question::{asks_for_number, core};
+use super::question::{asks_for_number, asks_for_person, core};
 use super::sentence::{
-    self, ends_with_stop, is_capital, is_german, is_item, is_question, sentences,
+    Code, ends_with_stop, is_capital, is_german, is_item, is_question, sentences,
 };
 use super::words::fold;
 
@@ -128,6 +128,10 @@ pub struct Chosen {
 /// What a word counts that stands in the question of the notes which a sentence answers.
 const ANSWERS: f32 = 0.8;
 
+/// What a name is worth that the question does not hold, where it asks who. Tried on questions of
+/// three sets: 0.2 found 4 more of 750, 0.1 found 3; of 900 others, 0.2 found 4 more.
+const NAMED: f32 = 0.2;
+
 /// The sentences that fit a question, best first.
 ///
 /// A question's word weighs more the fewer sentences hold it (inverse document frequency over the
@@ -135,7 +139,7 @@ const ANSWERS: f32 = 0.8;
 /// table header above it) counts half. Headings, table headers and front matter are left out: they
 /// name things and state nothing. So are questions that the notes answer, and those that only ask
 /// what is asked; the sentence behind a question answers it. A question for a number prefers
-/// sentences that hold one.
+/// sentences that hold one, and one for somebody those that name somebody else than it does.
 pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> {
     let mut asked: Vec<String> = content_words(question);
     asked.sort();
@@ -156,6 +160,8 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
         .collect();
     let total: f32 = weights.iter().sum::<f32>().max(f32::EPSILON);
     let wants_number = asks_for_number(question);
+    let wants_name = asks_for_person(question);
+    let known = question.to_lowercase();
     let mut ranked: Vec<Chosen> = pool
         .into_iter()
         .map(|statement| {
@@ -174,9 +180,14 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
             let passage = &passages[statement.passage];
             let sentence = &passage.text[statement.span.clone()];
             let number = wants_number && sentence.contains(|c: char| c.is_ascii_digit());
+            let is_new = |name: &&str| !known.contains(&name.to_lowercase());
+            let named = wants_name && names(sentence).iter().any(is_new);
             Chosen {
                 passage: statement.passage,
-                score: covered / total + passage.score / 2.0 + if number { 0.15 } else { 0.0 }
+                score: covered / total
+                    + passage.score / 2.0
+                    + if number { 0.15 } else { 0.0 }
+                    + if named { NAMED } else { 0.0 }
                     - if statement.is_code || !is_title(sentence) {
                         0.0
                     } else {
@@ -245,10 +256,10 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
     for (index, passage) in passages.iter().enumerate() {
         let mut reading = Reading::default();
         let matter = front_matter_end(passage.text);
-        let code = sentence::code(passage.text);
+        let code = Code::of(passage.text);
         for span in sentences(&passage.text[matter..]) {
             let span = span.start + matter..span.end + matter;
-            let is_code = code.iter().any(|code| code.contains(&span.start));
+            let is_code = code.is(&span);
             let sentence = &passage.text[span.clone()];
             if is_code {
                 reading.go_to_code(sentence, &span);

@@ -280,6 +280,21 @@ pub fn asks_for_number(question: &str) -> bool {
     matches!(asks, Some("when" | "wann")) || PHRASES.iter().any(|phrase| lower.contains(phrase))
 }
 
+/// Does a question want somebody's name?
+pub fn asks_for_person(question: &str) -> bool {
+    const BEFORE_WHO: [&str; 14] = [
+        "to", "with", "by", "from", "for", "of", "and", "but", "mit", "von", "bei", "an", "für",
+        "aber",
+    ];
+    const PERSONS: [&str; 11] = [
+        "who", "who's", "whom", "whose", "wer", "wem", "wen", "wessen", "quién", "quiénes", "qui",
+    ];
+    let words = spoken(core(question));
+    let mut words = words.iter().map(|(_, word)| word.as_str());
+    let asks = words.find(|word| !BEFORE_WHO.contains(word));
+    asks.is_some_and(|word| PERSONS.contains(&word))
+}
+
 /// Does a question want a yes or a no?
 ///
 /// It begins with a verb that such questions begin with, and offers no choice; or with "Is it true
@@ -364,6 +379,21 @@ pub fn points_back(question: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_asked_for_is_told() {
+        let check = |question: &str, expected: bool| {
+            assert_eq!(asks_for_person(question), expected, "{question}");
+        };
+        check("Who serviced the boiler?", true);
+        check("who is the actress that plays Penny", true);
+        check("With whom did Anna speak?", true);
+        check("Do you know who has the key?", true);
+        check("Wer hat den Schlüssel?", true);
+        check("What is the man called who has the key?", false);
+        check("The doctor who treated Anna", false);
+        check("When was it serviced, and by whom?", false);
+    }
 
     #[test]
     fn what_points_back_is_told_from_what_stands_alone() {

@@ -92,11 +92,57 @@ fn inline_code(line: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// The code of a text that stands between fences, a range of whole lines for each block; in order.
-///
-/// A passage may begin or end within a block: a fence without a partner ends what is before it where
-/// a blank line or nothing follows it, and otherwise begins what is behind it.
-pub fn code(text: &str) -> Vec<Range<usize>> {
+/// The code of a text.
+pub struct Code<'a> {
+    text: &'a str,
+    /// What stands between fences, a range of whole lines for each block; in order.
+    blocks: Vec<Range<usize>>,
+}
+
+impl<'a> Code<'a> {
+    /// The code of `text`.
+    ///
+    /// A passage may begin or end within a block: a fence without a partner ends what is before it
+    /// where a blank line or nothing follows it, and otherwise begins what is behind it.
+    pub fn of(text: &'a str) -> Self {
+        Self {
+            text,
+            blocks: blocks(text),
+        }
+    }
+
+    /// Does what begins at `at` stand between fences?
+    pub fn is_fenced(&self, at: usize) -> bool {
+        self.blocks.iter().any(|block| block.contains(&at))
+    }
+
+    /// Is a sentence code: between fences, or nothing but `code`?
+    pub fn is(&self, span: &Range<usize>) -> bool {
+        self.is_fenced(span.start) || is_inline(&self.text[span.clone()])
+    }
+
+    /// Is code between fences, which ends at `end`, cut off there because it is long?
+    pub fn goes_on(&self, end: usize) -> bool {
+        let next = self.text[end..].trim_start_matches([' ', '\t', '\r']);
+        let at = self.text.len() - next.len() + 1;
+        let line = next.strip_prefix('\n').and_then(|rest| rest.lines().next());
+        line.is_some_and(|line| !line.trim().is_empty()) && self.is_fenced(at)
+    }
+}
+
+/// Is a sentence nothing but `code`?
+fn is_inline(sentence: &str) -> bool {
+    let code = inline_code(sentence);
+    let [code] = code.as_slice() else {
+        return false;
+    };
+    let (before, behind) = (&sentence[..code.start], &sentence[code.end..]);
+    [before, behind]
+        .iter()
+        .all(|marks| marks.bytes().all(|byte| byte == b'`'))
+}
+
+fn blocks(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut open: Option<(&str, usize)> = None;
     let mut position = 0;
@@ -116,7 +162,7 @@ pub fn code(text: &str) -> Vec<Range<usize>> {
             Some(_) => {}
             None => {
                 let next = text[end..].lines().next().unwrap_or("");
-                if unpaired && is_bare && next.trim().is_empty() {
+                if unpaired && ticks.starts_with('`') && is_bare && next.trim().is_empty() {
                     found.push(0..start);
                 } else {
                     open = Some((ticks, end));
@@ -137,40 +183,29 @@ fn fence(line: &str) -> Option<(&str, bool)> {
     let mark = line.chars().next().filter(|c| matches!(c, '`' | '~'))?;
     let rest = line.trim_start_matches(mark);
     let marks = &line[..line.len() - rest.len()];
-    // ```` ```code``` ```` in a line is no fence.
-    let is_fence = marks.len() >= 3 && !(mark == '`' && rest.contains('`'));
+    // ```` ```code``` ```` in a line is no fence, and a long row of tildes underlines something.
+    let is_fence = match mark {
+        '`' => marks.len() >= 3 && !rest.contains('`'),
+        _ => (3..=4).contains(&marks.len()),
+    };
     is_fence.then_some((marks, rest.is_empty()))
-}
-
-/// Is what stands at `span` code between fences?
-pub fn is_code(text: &str, span: &Range<usize>) -> bool {
-    code(text).iter().any(|code| code.contains(&span.start))
-}
-
-/// Is code that ends at `span.end` cut off, because it is long?
-pub fn code_goes_on(text: &str, span: &Range<usize>) -> bool {
-    let next = text[span.end..].trim_start_matches([' ', '\t', '\r']);
-    let at = text.len() - next.len() + 1;
-    let line = next.strip_prefix('\n').and_then(|rest| rest.lines().next());
-    line.is_some_and(|line| !line.trim().is_empty()) && is_code(text, &(at..at))
 }
 
 /// What a sentence is to be read with: the line that leads into it, where it is code ("To list
 /// them:"), and the code that it leads into.
 pub fn partners(text: &str, span: &Range<usize>) -> (Option<Range<usize>>, Option<Range<usize>>) {
-    let code = code(text);
-    if code.is_empty() {
+    if !text.contains(['`', '~']) {
         return (None, None);
     }
+    let code = Code::of(text);
     let spans = sentences(text);
     let Some(at) = spans.iter().position(|other| other == span) else {
         return (None, None);
     };
-    let is_code = |span: &Range<usize>| code.iter().any(|code| code.contains(&span.start));
     let leads = |line: &Range<usize>, to: &Range<usize>| {
         let written = &text[line.clone()];
         let opens = written.ends_with(':') && !written.starts_with(['#', '|']);
-        opens && !is_code(line) && is_code(to)
+        opens && !code.is(line) && code.is(to)
     };
     let before = at.checked_sub(1).map(|at| spans[at].clone());
     let behind = spans.get(at + 1).cloned();
@@ -282,7 +317,7 @@ struct Segment {
 /// Runs of lines that belong together: paragraphs, single list items, rows, headings, code. A
 /// paragraph of lines that nobody wrapped is one run a line.
 fn segments(text: &str) -> Vec<Segment> {
-    let code = code(text);
+    let code = Code::of(text);
     let mut runs: Vec<(bool, Vec<Range<usize>>)> = Vec::new();
     let mut position = 0;
     let mut open = false;
@@ -290,14 +325,13 @@ fn segments(text: &str) -> Vec<Segment> {
         let range = position..position + line.len();
         position = range.end;
         let trimmed = line.trim_start();
-        let is_fence = code
-            .iter()
-            .any(|code| code.start == range.end || code.end == range.start);
+        let mut blocks = code.blocks.iter();
+        let is_fence = blocks.any(|code| code.start == range.end || code.end == range.start);
         if is_fence && fence(line).is_some() || trimmed.trim_end().is_empty() {
             open = false;
             continue;
         }
-        let is_code = code.iter().any(|code| code.contains(&range.start));
+        let is_code = code.is_fenced(range.start);
         let alone = !is_code && starts_own_segment(trimmed);
         match runs.last_mut() {
             Some((_, last)) if open && !alone && !(is_code && last.len() == CODE_LINES) => {
@@ -427,20 +461,22 @@ pub fn is_item(sentence: &str) -> bool {
 }
 
 /// The lists of a text: the sentences of each, in order, and the line that leads into it where one
-/// does. An item may have several sentences.
+/// does. An item may have several sentences. Code belongs to a list of steps, which are numbered;
+/// where items without numbers have code, each of them is by itself.
 pub fn lists(text: &str) -> Vec<List> {
     let mut lists: Vec<List> = Vec::new();
     let mut before: Option<Range<usize>> = None;
     let mut open = false;
-    let code = code(text);
+    let code = Code::of(text);
     for span in sentences(text) {
         let sentence = &text[span.clone()];
         let gap = |last: &Range<usize>| text[last.end..span.start].matches('\n').count();
-        let is_code = code.iter().any(|code| code.contains(&span.start));
+        let is_code = code.is(&span);
         let item = !is_code && is_item(sentence);
         let follows = before.as_ref().is_some_and(|last| gap(last) <= 1);
-        let told = item || is_code || follows && !sentence.starts_with(['#', '|']);
-        let goes_on = open && told;
+        let is_step = is_code && lists.last().is_some_and(|list| list.is_numbered(text));
+        let is_more = !is_code && follows && !sentence.starts_with(['#', '|']);
+        let goes_on = open && (item || is_step || is_more);
         match lists.last_mut() {
             Some(list) if goes_on => list.sentences.push(span.clone()),
             _ if item => {
@@ -471,6 +507,13 @@ pub struct List {
     pub lead_in: Option<Range<usize>>,
     /// The items and what else belongs to them, in order.
     pub sentences: Vec<Range<usize>>,
+}
+
+impl List {
+    fn is_numbered(&self, text: &str) -> bool {
+        let first = self.sentences.first();
+        first.is_some_and(|first| text[first.clone()].starts_with(|c: char| c.is_ascii_digit()))
+    }
 }
 
 /// The part of a list that is quoted: from its beginning, or from `first` on where that would be
@@ -655,18 +698,24 @@ mod tests {
             "```code``` in a line. Yes.",
             &["```code``` in a line.", "Yes."],
         );
+        check(
+            "A title\n~~~~~~~\n\nIt is so. Yes.",
+            &["A title", "It is so.", "Yes."],
+        );
+        check("Yes. No.\n~~~\n\na. b", &["Yes.", "No.", "a. b"]);
         let long = "x\n".repeat(CODE_LINES + 1);
         let ten = "x\n".repeat(CODE_LINES);
         let long = format!("```\n{long}```\n");
         check(&long, &[ten.trim_end(), "x"]);
         let spans = sentences(&long);
-        assert!(code_goes_on(&long, &spans[0]) && !code_goes_on(&long, &spans[1]));
+        let code = Code::of(&long);
+        assert!(code.goes_on(spans[0].end) && !code.goes_on(spans[1].end));
         check("```\n```\nEmpty. So.", &["Empty.", "So."]);
     }
 
     #[test]
     fn code_is_read_with_the_line_that_leads_into_it() {
-        let text = "Old.\n\nTo list them:\n\n```\nls -a\n```\n\nNext:\n- item\n";
+        let text = "Old.\n\nTo list them:\n\n```\nls -a\n```\n\nNext:\n- item:\n\n`ls **`\n";
         let spans = sentences(text);
         let shown = |span: Option<Range<usize>>| span.map(|span| &text[span]);
         let check = |at: usize, before: Option<&str>, behind: Option<&str>| {
@@ -677,6 +726,8 @@ mod tests {
         check(1, None, Some("ls -a"));
         check(2, Some("To list them:"), None);
         check(3, None, None);
+        check(4, None, Some("`ls **`"));
+        check(5, Some("- item:"), None);
     }
 
     #[test]
@@ -710,6 +761,11 @@ mod tests {
             &[(Some("To reset it"), &["- a", "- b"])],
         );
         check("The shed is old.\n\n- one thing\n", &[]);
+        check("- a:\n\n`b`\n\n- c:\n\n```\nd\n```\n", &[]);
+        check(
+            "1. Run:\n   ```\n   a\n   ```\n2. Wait.",
+            &[(None, &["1. Run:", "   a", "2. Wait."])],
+        );
     }
 
     #[test]

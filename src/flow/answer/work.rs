@@ -14,8 +14,9 @@ use super::{
 use crate::domain::chunk::ChunkId;
 use crate::domain::context::{self, Chosen, Evidence, Portion, Support};
 use crate::domain::doubt::{self, Doubt};
+use crate::domain::sentence::{self, Code};
 use crate::domain::unit::{MOST_SHARE, Unit};
-use crate::domain::{gate, question, rank, sentence};
+use crate::domain::{gate, question, rank};
 use crate::energy::Meter;
 use crate::engine::generate::{Continuation, Finish, Generated, Message, Prompt, Scored};
 use crate::engine::{EngineError, GeneratorHandle};
@@ -66,8 +67,9 @@ const READ_UNIT: f32 = 0.5;
 /// Other sentences that are read beside a unit, at least.
 const BESIDE_UNIT: usize = 3;
 
-/// Sentences whose meaning is compared with the question's.
-const WEIGHED: usize = 8;
+/// Sentences whose meaning is compared with the question's. Of 1,650 questions of three sets, 16 find
+/// 8 more than 8 do.
+const WEIGHED: usize = 16;
 
 /// The best alone.
 pub(super) const ONE: Portion = Portion {
@@ -522,7 +524,7 @@ impl<'a> Work<'a> {
         let mut after_item = false;
         for (hit, span) in sentences {
             let written = &self.text_of(*hit)[span.clone()];
-            let is_code = sentence::is_code(self.text_of(*hit), span);
+            let is_code = Code::of(self.text_of(*hit)).is_fenced(span.start);
             let is_item = !is_code && sentence::is_item(written);
             let mut sentence = if is_code {
                 told_code(written, false)
@@ -796,8 +798,9 @@ impl<'a> Work<'a> {
         let mut was_block = false;
         for (i, (hit, span)) in chosen.into_iter().enumerate() {
             let text = self.text_of(hit);
-            let quote = if sentence::is_code(text, &span) {
-                told_code(&text[span.clone()], sentence::code_goes_on(text, &span))
+            let code = Code::of(text);
+            let quote = if code.is_fenced(span.start) {
+                told_code(&text[span.clone()], code.goes_on(span.end))
             } else {
                 format!("“{}”", told(&text[span.clone()]))
             };
