@@ -92,10 +92,11 @@ impl App {
     pub fn open(settings: Settings, places: Places, access: Access) -> Result<Self, Failure> {
         let models = Models::at(&places.models);
         models.installed(&settings.models.embedder)?;
-        models.runtime()?;
-        let reranker = reranker(&settings, &models)?;
-        let opened = Self::open_records(settings, places, access)?;
-        Ok(Self { reranker, ..opened })
+        let mut app = Self::without_models(settings, places, access)?;
+        app.models.runtime()?;
+        app.generator = generator(&app.settings, &app.models, &app.places.home)?;
+        app.reranker = reranker(&app.settings, &app.models)?;
+        Ok(app)
     }
 
     /// As [`App::open`], for who looks at what is kept, erases it, copies it or gives access to it:
@@ -108,7 +109,15 @@ impl App {
         places: Places,
         access: Access,
     ) -> Result<Self, Failure> {
+        let mut app = Self::without_models(settings, places, access)?;
+        let generator = generator(&app.settings, &app.models, &app.places.home);
+        app.generator = generator.unwrap_or_default();
+        Ok(app)
+    }
+
+    fn without_models(settings: Settings, places: Places, access: Access) -> Result<Self, Failure> {
         let models = Models::at(&places.models);
+        models.shape_of(&settings.models.embedder)?;
         let store = Store::open(&places.home, access)?.exact_up_to(settings.search.exact_rows);
         let store = Arc::new(store);
         let chosen = settings.models.embedder.clone();
@@ -133,14 +142,13 @@ impl App {
             ingest_options(&settings),
             now_ms,
         );
-        let generator = generator(&settings, &models, &places.home)?;
         Ok(Self {
             settings,
             places,
             models,
             store,
             spaces,
-            generator,
+            generator: None,
             reranker: None,
             ingest: Arc::new(ingest),
             presence: Arc::default(),

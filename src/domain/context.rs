@@ -139,7 +139,8 @@ const NAMED: f32 = 0.2;
 /// table header above it) counts half. Headings, table headers and front matter are left out: they
 /// name things and state nothing. So are questions that the notes answer, and those that only ask
 /// what is asked; the sentence behind a question answers it. A question for a number prefers
-/// sentences that hold one, and one for somebody those that name somebody else than it does.
+/// sentences that hold one, and one for somebody those that name somebody else than it does, as far
+/// as [`names`] sees them: not at the beginning of a sentence, and not in German.
 pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> {
     let mut asked: Vec<String> = content_words(question);
     asked.sort();
@@ -161,7 +162,7 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
     let total: f32 = weights.iter().sum::<f32>().max(f32::EPSILON);
     let wants_number = asks_for_number(question);
     let wants_name = asks_for_person(question);
-    let known = question.to_lowercase();
+    let known: HashSet<String> = words_in_lower_case(question);
     let mut ranked: Vec<Chosen> = pool
         .into_iter()
         .map(|statement| {
@@ -199,6 +200,10 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
         .collect();
     ranked.sort_by(|a, b| super::rank::descending(a.score, b.score));
     ranked
+}
+
+fn words_in_lower_case(text: &str) -> HashSet<String> {
+    text.unicode_words().map(str::to_lowercase).collect()
 }
 
 /// How many sentences are taken.
@@ -274,7 +279,7 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
                 found.extend(reading.list(index, passage));
             }
             let mut asked = "";
-            let before = found.last_mut().filter(|_| !is_code);
+            let before = found.last_mut().filter(|before| !before.is_code);
             if let Some(before) = before.filter(|before| before.passage == index) {
                 let answers = before.items.is_empty() && answers(passage.text, &before.span, &span);
                 if answers {
@@ -324,6 +329,7 @@ struct Reading<'a> {
     points: bool,
     /// The sentence above the code that is read.
     above: &'a str,
+    is_code: bool,
     /// The sentence itself.
     sentence: &'a str,
     at: Range<usize>,
@@ -335,7 +341,8 @@ impl<'a> Reading<'a> {
         let item = is_item(sentence);
         let between = &text[self.at.end..span.start];
         let apart = self.sentence.is_empty() || between.matches('\n').count() > 1;
-        let follows = !apart && !item && !self.sentence.starts_with(['#', '|']);
+        let was_code = std::mem::take(&mut self.is_code);
+        let follows = !apart && !item && !was_code && !self.sentence.starts_with(['#', '|']);
         let last = std::mem::replace(&mut self.sentence, sentence);
         let last_at = std::mem::replace(&mut self.at, span.clone());
         self.is_line = follows && !ends_with_stop(last);
@@ -361,7 +368,7 @@ impl<'a> Reading<'a> {
         let opens = last.ends_with(':') || is_question(last);
         // A line right above the items opens the list, too, where no stop ends it.
         let right_above = !apart && !last.ends_with(['.', '!']) && !is_item(last);
-        let leads = (opens || right_above) && !last.starts_with(['#', '|']);
+        let leads = (opens || right_above) && !was_code && !last.starts_with(['#', '|']);
         self.is_led_in = item && !goes_on && leads && opens;
         if item && !goes_on {
             self.lead_in = if leads { last } else { "" };
@@ -385,6 +392,7 @@ impl<'a> Reading<'a> {
             self.above = self.sentence;
         }
         self.sentence = code;
+        self.is_code = true;
         self.at = span.clone();
         (self.points, self.is_line, self.is_led_in) = (false, false, false);
         if self.in_list {

@@ -144,7 +144,7 @@ fn is_inline(sentence: &str) -> bool {
 
 fn blocks(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    let mut open: Option<(&str, usize)> = None;
+    let mut open: Option<Opened<'_>> = None;
     let mut position = 0;
     let fences = text.lines().filter(|line| fence(line).is_some()).count();
     let mut unpaired = fences % 2 == 1;
@@ -155,31 +155,71 @@ fn blocks(text: &str) -> Vec<Range<usize>> {
             continue;
         };
         match open {
-            Some((opened, from)) if is_bare && ticks.starts_with(opened) => {
-                found.push(from..start);
+            Some(opened) if is_bare && ticks.starts_with(opened.ticks) => {
+                found.push(opened.end..start);
                 open = None;
             }
+            // Code begins here: what was taken for a beginning was the end of what is before it.
+            Some(opened)
+                if found.is_empty() && opened.is_bare && ticks.starts_with(opened.ticks) =>
+            {
+                found.push(0..opened.start);
+                open = Some(Opened {
+                    ticks,
+                    is_bare,
+                    start,
+                    end,
+                });
+            }
             Some(_) => {}
+            // A row of tildes may be there for its looks.
+            None if ticks.starts_with('~') && !is_closed(&text[end..], ticks) => {}
             None => {
                 let next = text[end..].lines().next().unwrap_or("");
-                if unpaired && ticks.starts_with('`') && is_bare && next.trim().is_empty() {
+                if unpaired && is_bare && next.trim().is_empty() {
                     found.push(0..start);
                 } else {
-                    open = Some((ticks, end));
+                    open = Some(Opened {
+                        ticks,
+                        is_bare,
+                        start,
+                        end,
+                    });
                 }
             }
         }
         unpaired = false;
     }
-    if let Some((_, from)) = open {
-        found.push(from..text.len());
+    if let Some(opened) = open {
+        found.push(opened.end..text.len());
     }
     found
 }
 
-/// The marks of a line that begins or ends code, and whether nothing stands behind them.
+/// A fence that begins code: its marks, whether nothing stands behind them, and its line.
+#[derive(Clone, Copy)]
+struct Opened<'a> {
+    ticks: &'a str,
+    is_bare: bool,
+    start: usize,
+    end: usize,
+}
+
+/// Does a fence of these marks follow that ends code?
+fn is_closed(text: &str, ticks: &str) -> bool {
+    let mut fences = text.lines().filter_map(fence);
+    fences.any(|(marks, is_bare)| is_bare && marks.starts_with(ticks))
+}
+
+/// The marks of a line that begins or ends code, and whether it may end some: nothing stands behind
+/// them, and no item begins with them. They may stand in a quote.
 fn fence(line: &str) -> Option<(&str, bool)> {
-    let line = line.trim();
+    let line = line.trim().trim_start_matches(['>', ' ']);
+    let number = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    let item = ["- ", "* ", "+ ", ". ", ") "];
+    let item = item.iter().find_map(|mark| number.strip_prefix(mark));
+    let is_item = item.is_some();
+    let line = item.map_or(line, str::trim_start);
     let mark = line.chars().next().filter(|c| matches!(c, '`' | '~'))?;
     let rest = line.trim_start_matches(mark);
     let marks = &line[..line.len() - rest.len()];
@@ -188,11 +228,11 @@ fn fence(line: &str) -> Option<(&str, bool)> {
         '`' => marks.len() >= 3 && !rest.contains('`'),
         _ => (3..=4).contains(&marks.len()),
     };
-    is_fence.then_some((marks, rest.is_empty()))
+    is_fence.then_some((marks, rest.is_empty() && !is_item))
 }
 
 /// What a sentence is to be read with: the line that leads into it, where it is code ("To list
-/// them:"), and the code that it leads into.
+/// them:", "How do I list them?"), and the code that it leads into.
 pub fn partners(text: &str, span: &Range<usize>) -> (Option<Range<usize>>, Option<Range<usize>>) {
     if !text.contains(['`', '~']) {
         return (None, None);
@@ -203,9 +243,9 @@ pub fn partners(text: &str, span: &Range<usize>) -> (Option<Range<usize>>, Optio
         return (None, None);
     };
     let leads = |line: &Range<usize>, to: &Range<usize>| {
-        let written = &text[line.clone()];
-        let opens = written.ends_with(':') && !written.starts_with(['#', '|']);
-        opens && !code.is(line) && code.is(to)
+        let written = text[line.clone()].trim_end_matches(['*', '_']);
+        let opens = written.ends_with(':') || is_question(written);
+        opens && !written.starts_with(['#', '|']) && !code.is(line) && code.is(to)
     };
     let before = at.checked_sub(1).map(|at| spans[at].clone());
     let behind = spans.get(at + 1).cloned();
@@ -462,7 +502,7 @@ pub fn is_item(sentence: &str) -> bool {
 
 /// The lists of a text: the sentences of each, in order, and the line that leads into it where one
 /// does. An item may have several sentences. Code belongs to a list of steps, which are numbered;
-/// where items without numbers have code, each of them is by itself.
+/// other lists end at code, which belongs to their last item alone.
 pub fn lists(text: &str) -> Vec<List> {
     let mut lists: Vec<List> = Vec::new();
     let mut before: Option<Range<usize>> = None;
@@ -473,7 +513,9 @@ pub fn lists(text: &str) -> Vec<List> {
         let gap = |last: &Range<usize>| text[last.end..span.start].matches('\n').count();
         let is_code = code.is(&span);
         let item = !is_code && is_item(sentence);
-        let follows = before.as_ref().is_some_and(|last| gap(last) <= 1);
+        // Behind code, a fence stands between.
+        let most = |last: &Range<usize>| 1 + usize::from(code.is_fenced(last.start));
+        let follows = before.as_ref().is_some_and(|last| gap(last) <= most(last));
         let is_step = is_code && lists.last().is_some_and(|list| list.is_numbered(text));
         let is_more = !is_code && follows && !sentence.starts_with(['#', '|']);
         let goes_on = open && (item || is_step || is_more);
@@ -484,7 +526,7 @@ pub fn lists(text: &str) -> Vec<List> {
                     let line = &text[last.clone()];
                     let right_above = gap(last) <= 1 && !line.ends_with(['.', '!']);
                     let opens = line.ends_with(':') || is_question(line) || right_above;
-                    opens && !line.starts_with(['#', '|'])
+                    opens && !line.starts_with(['#', '|']) && !code.is(last)
                 };
                 lists.push(List {
                     lead_in: before.clone().filter(leads),
@@ -702,7 +744,14 @@ mod tests {
             "A title\n~~~~~~~\n\nIt is so. Yes.",
             &["A title", "It is so.", "Yes."],
         );
-        check("Yes. No.\n~~~\n\na. b", &["Yes.", "No.", "a. b"]);
+        check("FAQ\n~~~\n\nYes. No.\n", &["FAQ", "Yes.", "No."]);
+        check(
+            "Yes.\n\n- ```sh\n  a. b\n  ```\n- c",
+            &["Yes.", "  a. b", "- c"],
+        );
+        check("> ```sh\n> a. b\n> ```\n> c", &["> a. b", "> c"]);
+        let cut = "a. b\n```\nThen. Run:\n```sh\nls\n```\nDone.";
+        check(cut, &["a. b", "Then.", "Run:", "ls", "Done."]);
         let long = "x\n".repeat(CODE_LINES + 1);
         let ten = "x\n".repeat(CODE_LINES);
         let long = format!("```\n{long}```\n");
@@ -765,6 +814,10 @@ mod tests {
         check(
             "1. Run:\n   ```\n   a\n   ```\n2. Wait.",
             &[(None, &["1. Run:", "   a", "2. Wait."])],
+        );
+        check(
+            "1. Run:\n   ```\n   a\n   ```\n   It is slow.\n2. Wait.",
+            &[(None, &["1. Run:", "   a", "It is slow.", "2. Wait."])],
         );
     }
 

@@ -20,8 +20,9 @@ use super::prompt::{conversation, says_not_found, unit_prompt, without_lead_in};
 use super::work::{ONE, Sentence, Shown, Work};
 use crate::domain::context::Portion;
 use crate::domain::doubt::{self, Stance};
+use crate::domain::sentence::{self, Code};
 use crate::domain::unit::Unit;
-use crate::domain::{context, question, sentence};
+use crate::domain::{context, question};
 use crate::engine::generate::{Finish, Generated, Prompt};
 use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::Failure;
@@ -320,7 +321,12 @@ impl Work<'_> {
 
     /// What a sentence says to the question.
     fn stance(&self, sentence: &Sentence) -> Stance {
-        let text = &self.text_of(sentence.0)[sentence.1.clone()];
+        let text = self.text_of(sentence.0);
+        // `enabled = false` states nothing that words tell.
+        if Code::of(text).is(&sentence.1) {
+            return Stance::Open;
+        }
+        let text = &text[sentence.1.clone()];
         doubt::stance(self.question(), text, &self.around(sentence))
     }
 

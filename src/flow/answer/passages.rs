@@ -1,5 +1,7 @@
 //! `naive` and `replug`: whole passages, in one prompt or in one each; words as they come.
 
+use std::ops::Range;
+
 use super::prompt::says_not_found;
 use super::work::{Shown, Work};
 use super::{Amount, StepKind};
@@ -192,9 +194,10 @@ impl Telling {
     /// Takes a piece of the text.
     pub(super) fn take(&mut self, work: &mut Work<'_>, piece: &str) {
         self.text.push_str(piece);
-        // A sentence has ended when another has begun.
-        while let [first, _, ..] = sentence::sentences(&self.text[self.marked..]).as_slice() {
-            let sentence = self.marked + first.start..self.marked + first.end;
+        // A sentence has ended when another has begun. All of the text is read anew: a fence far above
+        // makes code of what is below it.
+        while let [sentence, _, ..] = self.unmarked().as_slice() {
+            let sentence = sentence.clone();
             self.tell_to(work, sentence.end);
             work.mark(&self.text[sentence.clone()], &self.hits);
             self.marked = sentence.end;
@@ -204,10 +207,15 @@ impl Telling {
 
     /// Marks what is left.
     pub(super) fn end(&self, work: &mut Work<'_>) {
-        for sentence in sentence::sentences(&self.text[self.marked..]) {
-            let sentence = self.marked + sentence.start..self.marked + sentence.end;
+        for sentence in self.unmarked() {
             work.mark(&self.text[sentence], &self.hits);
         }
+    }
+
+    fn unmarked(&self) -> Vec<Range<usize>> {
+        let mut sentences = sentence::sentences(&self.text);
+        sentences.retain(|sentence| sentence.start >= self.marked);
+        sentences
     }
 
     fn tell_to(&mut self, work: &mut Work<'_>, end: usize) {

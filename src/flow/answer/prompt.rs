@@ -77,7 +77,9 @@ fn without_callout(line: &str) -> &str {
         kind.chars()
             .all(|c| c.is_alphanumeric() || "-_|".contains(c))
     });
-    kind.map_or(line, |(_, rest)| rest.trim_start_matches(['+', '-', ' ']))
+    // A sign right behind it says whether the box is folded.
+    let shown = kind.map(|(_, rest)| rest.strip_prefix(['+', '-']).unwrap_or(rest).trim_start());
+    shown.filter(|shown| !shown.is_empty()).unwrap_or(line)
 }
 
 /// A line without what is not shown of it: "<!-- ignore -->".
@@ -92,6 +94,9 @@ fn without_comments(line: &str) -> String {
         rest = behind;
     }
     shown.push_str(rest);
+    if shown.trim().is_empty() {
+        return line.to_owned();
+    }
     shown
 }
 
@@ -115,7 +120,7 @@ pub(super) fn told(sentence: &str) -> String {
 /// Code as Markdown tells it, without the indentation that all its lines share. `goes_on` says that
 /// there is more of it.
 pub(super) fn told_code(code: &str, goes_on: bool) -> String {
-    let indent = |line: &str| line.len() - line.trim_start().len();
+    let indent = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
     let lines = || code.lines().filter(|line| !line.trim().is_empty());
     let shared = lines().map(indent).min().unwrap_or(0);
     let told = lines().map(|line| line[shared..].trim_end());
@@ -168,6 +173,7 @@ mod tests {
         let check = |code: &str, expected: &str| assert_eq!(told_code(code, false), expected);
         check("  ls **/*.md", "`ls **/*.md`");
         check("echo `date`", "```\necho `date`\n```");
+        check("\ta\n\u{a0}b", "```\n\ta\n\u{a0}b\n```");
         check("    if a:\n        b\n", "```\nif a:\n    b\n```");
         check("a\n```\nb", "````\na\n```\nb\n````");
         assert_eq!(told_code("a", true), "```\na\n…\n```");
@@ -195,6 +201,9 @@ mod tests {
         check("-5 degrees", "-5 degrees");
         check("> [!note]- Mind the gap.", "Mind the gap.");
         check("[!x] a", "a");
+        check("[!note] -5 degrees", "-5 degrees");
+        check("[!note]", "[!note]");
+        check("<!-- under the mat -->", "<!-- under the mat -->");
         check("[! x] a", "[! x] a");
         check("see [“that”][t]<!-- ignore -->", "see [“that”][t]");
         check("a <!-- b", "a <!-- b");

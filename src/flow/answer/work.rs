@@ -699,7 +699,7 @@ impl<'a> Work<'a> {
         let Some((sentences, before, behind)) = self.list_of(&chosen, portion.words) else {
             return self.quote_these(chosen);
         };
-        self.quote_between(sentences, before, behind)
+        self.quote_between(self.with_partners(&sentences), before, behind)
     }
 
     /// The list that most of the chosen sentences are of, or that one of them leads into, as far as
@@ -1007,8 +1007,8 @@ fn chunks_of(ranked: &Ranked) -> Vec<ChunkId> {
 /// where its first and its last line are.
 fn place_of(text: &str, quoted: &str) -> Option<Range<usize>> {
     let spans = sentence::sentences(text);
+    let shown = |span: &&Range<usize>| plain(&text[(*span).clone()]);
     let find = |quoted: &str, from: usize| {
-        let shown = |span: &&Range<usize>| plain(&text[(*span).clone()]);
         let quoted = plain(quoted);
         let later = || spans.iter().filter(move |span| span.start >= from);
         let exact = later().find(|span| shown(span) == quoted);
@@ -1016,6 +1016,11 @@ fn place_of(text: &str, quoted: &str) -> Option<Range<usize>> {
             .or_else(|| later().find(|span| shown(span).contains(&quoted)))
             .cloned()
     };
+    // A sentence that is nothing else; code stands there without its marks.
+    let whole = plain(quoted.trim_matches('`'));
+    if let Some(span) = spans.iter().find(|span| shown(span) == whole) {
+        return Some(span.clone());
+    }
     let lines = sentence::sentences(quoted);
     let (first, last) = (lines.first()?.clone(), lines.last()?.clone());
     let begin = find(&quoted[first], 0)?;
@@ -1043,5 +1048,8 @@ mod tests {
             Some("- Milk\n- **Bread** of rye"),
         );
         check(list, "Eggs", None);
+        let code = "These tools help. Others do not.\n\n```\nls\ndu -sh\n```\n";
+        check(code, "```\nls\ndu -sh\n```", Some("ls\ndu -sh"));
+        check("Run:\n```\nls -a\n```", "`ls -a`", Some("ls -a"));
     }
 }

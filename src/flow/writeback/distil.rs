@@ -23,7 +23,7 @@ pub(super) const REWRITE: &str = "rewrite/1";
 /// Sentences that a unit takes.
 const MOST_SENTENCES: usize = 3;
 
-/// Words of a unit, unless one sentence has more.
+/// Words of a unit, unless one sentence has more; what a sentence is to be read with comes on top.
 pub(super) const MOST_WORDS: usize = 80;
 
 /// Chunks that a unit rests on.
