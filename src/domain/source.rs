@@ -84,6 +84,8 @@ pub enum Kind {
     Csv,
     /// A Jupyter notebook.
     Notebook,
+    /// A canvas of Obsidian (JSON Canvas).
+    Canvas,
     /// One e-mail message.
     Mail,
     /// A mailbox in the mbox format.
@@ -127,6 +129,7 @@ const KINDS: &[(Kind, &str, &[&str])] = &[
     ),
     (Kind::Csv, "csv", &["csv", "tsv"]),
     (Kind::Notebook, "notebook", &["ipynb"]),
+    (Kind::Canvas, "canvas", &["canvas"]),
     (Kind::Mail, "mail", &["eml"]),
     (Kind::Mailbox, "mailbox", &["mbox", "mbx"]),
     (Kind::OutlookMail, "outlook-mail", &["msg"]),
@@ -225,6 +228,7 @@ impl Kind {
             Self::Pptx => "slide",
             Self::Workbook => "sheet",
             Self::Notebook => "cell",
+            Self::Canvas => "card",
             Self::Mailbox => "message",
             Self::Epub => "section",
             _ => "page",
@@ -308,6 +312,26 @@ pub fn shown_name(name: &str) -> String {
         }
     }
     shown
+}
+
+/// The bytes of a name of which [`shown_name`] is told.
+pub fn bytes_of_shown(shown: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(shown.len());
+    let mut rest = shown;
+    while let Some((before, code)) = rest.split_once("\\x") {
+        bytes.extend(before.as_bytes());
+        let hex = code
+            .get(..2)
+            .filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+        let byte = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match byte {
+            Some(byte) => bytes.push(byte),
+            None => bytes.extend(b"\\x"),
+        }
+        rest = if byte.is_some() { &code[2..] } else { code };
+    }
+    bytes.extend(rest.as_bytes());
+    bytes
 }
 
 /// What a document says about itself besides its text.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
-use super::Extracted;
+use super::{Extracted, push_new};
 use crate::domain::outline::{Block, BlockKind, Outline};
 use crate::domain::source::Meta;
 
@@ -32,11 +32,11 @@ pub(super) fn extract(text: String) -> Extracted {
         meta.title = scan.title;
     }
     for link in scan.links {
-        push_new(&mut meta.links, link);
+        push_new(&mut meta.links, &link);
     }
     read_outliner(&text[body..], body, &scan.opaque, &mut meta);
     for tag in inline_tags(&text[body..], body, &scan.opaque) {
-        push_new(&mut meta.tags, tag);
+        push_new(&mut meta.tags, &tag);
     }
     Extracted {
         outline: Outline { text, blocks },
@@ -154,15 +154,15 @@ fn read_properties(yaml: &str, meta: &mut Meta) {
         }
     };
     for tag in words("tags").into_iter().chain(words("tag")) {
-        push_new(&mut meta.tags, tag.trim_start_matches('#').to_owned());
+        push_new(&mut meta.tags, tag.trim_start_matches('#'));
     }
     for key in ["aliases", "alias"] {
         match properties.get(key) {
-            Some(serde_json::Value::String(name)) => push_new(&mut meta.aliases, name.clone()),
+            Some(serde_json::Value::String(name)) => push_new(&mut meta.aliases, name),
             Some(serde_json::Value::Array(names)) => {
                 names
                     .iter()
-                    .for_each(|n| push_new(&mut meta.aliases, plain(n)));
+                    .for_each(|n| push_new(&mut meta.aliases, &plain(n)));
             }
             _ => {}
         }
@@ -199,7 +199,7 @@ fn read_outliner(body: &str, base: usize, opaque: &[Range<usize>], meta: &mut Me
         for reference in line.split("((").skip(1) {
             let id = reference.split("))").next().unwrap_or_default();
             if id.len() == 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
-                push_new(&mut meta.links, format!("(({id}))"));
+                push_new(&mut meta.links, &format!("(({id}))"));
             }
         }
         match outliner_property(line) {
@@ -224,10 +224,10 @@ fn put_property(key: &str, value: &str, of_page: bool, meta: &mut Meta) {
             .trim_end_matches(']')
     });
     match key.to_lowercase().as_str() {
-        "tags" | "tag" => items.for_each(|tag| push_new(&mut meta.tags, tag.to_owned())),
+        "tags" | "tag" => items.for_each(|tag| push_new(&mut meta.tags, tag)),
         _ if !of_page => {}
         "alias" | "aliases" => {
-            items.for_each(|name| push_new(&mut meta.aliases, name.to_owned()));
+            items.for_each(|name| push_new(&mut meta.aliases, name));
         }
         "title" => meta.title = Some(value.to_owned()),
         _ => {
@@ -238,15 +238,6 @@ fn put_property(key: &str, value: &str, of_page: bool, meta: &mut Meta) {
                 properties.insert(key.to_owned(), value.into());
             }
         }
-    }
-}
-
-/// More tags or links than this are a generated file, and nobody browses them.
-const LIST_ITEMS: usize = 1000;
-
-fn push_new(list: &mut Vec<String>, item: String) {
-    if !item.is_empty() && list.len() < LIST_ITEMS && !list.contains(&item) {
-        list.push(item);
     }
 }
 
@@ -339,7 +330,7 @@ impl<'a> Scan<'a> {
                 self.heading = Some((level_of(*level), range, String::new()));
             }
             Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => {
-                push_new(&mut self.links, dest_url.to_string());
+                push_new(&mut self.links, dest_url);
                 self.opaque.push(self.whole(range));
             }
             Tag::Item if self.depth == 1 => self.push(range, BlockKind::Prose),
@@ -437,7 +428,7 @@ fn inline_tags(body: &str, base: usize, opaque: &[Range<usize>]) -> Vec<String> 
             .chars()
             .any(|c| !c.is_ascii_digit() && c.is_alphanumeric())
         {
-            push_new(&mut tags, tag.to_owned());
+            push_new(&mut tags, tag);
         }
     }
     tags

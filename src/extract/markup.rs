@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::Extracted;
+use super::{Extracted, push_new};
 use crate::domain::outline::{Block, BlockKind, Outline};
 use crate::domain::source::Meta;
 
@@ -67,12 +67,6 @@ impl Blocks {
             blocks: self.done,
         };
         Extracted { outline, meta }
-    }
-}
-
-fn push_new(list: &mut Vec<String>, item: &str) {
-    if !item.is_empty() && list.len() < 1000 && !list.iter().any(|known| known == item) {
-        list.push(item.to_owned());
     }
 }
 

@@ -6,6 +6,7 @@
 //! that a person understands.
 
 mod archive;
+mod canvas;
 mod code;
 mod epub;
 mod html;
@@ -144,6 +145,16 @@ fn read_here(kind: Kind, bytes: &[u8]) -> Option<Result<Extracted, Skip>> {
     Some(text::decode(bytes).map(read))
 }
 
+/// More tags or links than this are a generated file, and nobody browses them.
+const LIST_ITEMS: usize = 1000;
+
+/// Adds a tag or link that is not there yet.
+fn push_new(list: &mut Vec<String>, item: &str) {
+    if !item.is_empty() && list.len() < LIST_ITEMS && !list.iter().any(|known| known == item) {
+        list.push(item.to_owned());
+    }
+}
+
 /// The kinds that are read in the worker. `limit` is in bytes of text.
 fn read_in_worker(kind: Kind, name: &str, bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     match kind {
@@ -158,6 +169,7 @@ fn read_in_worker(kind: Kind, name: &str, bytes: &[u8], limit: usize) -> Result<
         Kind::Workbook => sheet::workbook(bytes, limit),
         Kind::Csv => sheet::csv(bytes, limit),
         Kind::Notebook => notebook::extract(bytes, limit),
+        Kind::Canvas => canvas::extract(bytes, limit),
         Kind::Mail => mail::message(bytes, limit),
         Kind::Mailbox => mail::mailbox(bytes, limit),
         Kind::OutlookMail => mail::outlook(bytes, limit),

@@ -159,6 +159,7 @@ const EXPECTED: &[(&str, &str, &str, Option<&str>, Option<u64>, Option<(u32, u32
     ("barn owl voles", "page.html", "Diet\nThe barn owl", None, None, None),
     ("Дорогой marmalade", "letter.rtf", "Дорогой", None, None, None),
     ("semidiurnal amplitude", "plot.ipynb", "height =", Some("Tides"), Some(2), None),
+    ("caulk the dinghy", "summer.canvas", "Caulk", Some("Boat"), Some(2), None),
     ("queen swarmed", "note.eml", "From: Ann <ann@example.org>", None, None, None),
     ("trebuchet", "all.mbox", "Two", None, Some(2), None),
     ("crowbar", "store.py", "def lift", None, None, Some((1, 6))),
@@ -191,6 +192,13 @@ fn every_kind_is_found_where_it_stands() {
             "source":["height = semidiurnal(amplitude)"],"outputs":[]}]}"##,
     );
     home.write(
+        "summer.canvas",
+        r#"{"nodes":[{"id":"g","type":"group","label":"Boat","x":0,"y":90,"width":50,"height":50},
+            {"id":"a","type":"text","text":"Swim.","x":0,"y":0,"width":9,"height":9},
+            {"id":"b","type":"text","text":"Caulk the dinghy.","x":5,"y":95,"width":9,"height":9}],
+            "edges":[]}"#,
+    );
+    home.write(
         "note.eml",
         "From: Ann <ann@example.org>\r\nSubject: Beehive\r\n\r\nThe queen has swarmed.\r\n",
     );
@@ -213,7 +221,7 @@ fn every_kind_is_found_where_it_stands() {
     );
     let report = home.add()["report"].clone();
     assert_eq!(report["problems"], serde_json::json!([]), "{report:#}");
-    assert_eq!(report["added"], 15);
+    assert_eq!(report["added"], 16);
 
     for (query, file, words, heading, page, lines) in EXPECTED {
         let hit = best(&home, query);
