@@ -5,7 +5,7 @@
 //! learned in a copy of that. The owner's ledger sees none of it but for the owner's own past
 //! questions, whose measurements it keeps.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
@@ -25,9 +25,10 @@ use crate::flow::evaluate::own::{self, Point};
 use crate::flow::evaluate::result::{self, By, Harness, ModelSeen, RunResult, SetSeen};
 use crate::flow::evaluate::set::{self, EvaluationSet};
 use crate::flow::evaluate::split::{self, Split};
-use crate::flow::evaluate::suite::Suite;
+use crate::flow::evaluate::suite::{SetName, Suite};
 use crate::flow::evaluate::{Asking, set::ingest_set};
 use crate::flow::ingest::Progress;
+use crate::flow::writeback::ranking;
 use crate::settings::{Places, Settings};
 use crate::store::ledger::Rules;
 use crate::store::{Access, StoreError};
@@ -74,7 +75,8 @@ pub fn run(settings: &Settings, places: &Places, run: &Run<'_>) -> Result<RunRes
         sets.push((name.as_str().to_owned(), place));
     }
     let started = now();
-    let mut by = by(settings, places)?;
+    let by = by(settings, places, suite)?;
+    has_its_models(settings, places, suite)?;
     let terms = Terms {
         run: format!(
             "{}-{}",
@@ -85,57 +87,34 @@ pub fn run(settings: &Settings, places: &Places, run: &Run<'_>) -> Result<RunRes
         conditions: by.conditions.clone(),
         started: started.clone(),
     };
-    let build = by.builds.concat();
+    let (build, commit) = (by.builds.concat(), by.commit.clone());
     let mut log = Log::open(&places.home.join("eval/runs"), terms, run.resume)?;
     let path = results_folder(places).join(format!("{}.json", log.terms().run));
-    let mut seen: Vec<SetSeen> = Vec::new();
-    let mut yields: Vec<Yield> = Vec::new();
-    let mut harness = Harness::default();
-    let mut wanted: HashSet<(String, String)> = HashSet::new();
+    let earlier = run.resume.then(|| RunResult::read(&path).ok()).flatten();
+    let mut table = Table::new(run, by, earlier);
     let mut result = None;
     for (n, (name, place)) in sets.iter().enumerate() {
         let set = EvaluationSet::read(place, name, suite.split.as_deref())?;
         let all = set.questions.iter().chain(&set.unanswerable);
         HeldOut::add(&places.home, all.map(|question| question.text.as_str()))?;
         let split = split::split(&set, suite);
+        if split.asked.is_empty() {
+            return Err(nothing_to_ask(name).into());
+        }
         let mut asking = Asking {
             suite,
             set: &set,
             log: &mut log,
             build: &build,
+            commit: commit.as_deref(),
+            of: String::new(),
             told: run.told,
             harness: Harness::default(),
         };
-        let (found, learned) = asked(settings, places, run, &mut asking, &split)?;
-        yields.extend(learned);
-        harness.calls_s += asking.harness.calls_s;
-        harness.wall_s += asking.harness.wall_s;
-        harness.asked += asking.harness.asked;
-        seen.push(found);
-        let ids = split.asked.iter().map(|chosen| chosen.question.id.clone());
-        wanted.extend(ids.map(|id| (set.name.clone(), id)));
-        // What was asked in other ways before is a part of the table; other questions are not.
-        let of_these = |o: &&Outcome| wanted.contains(&(o.set.clone(), o.id.clone()));
-        let asked: Vec<&Outcome> = log.outcomes().filter(of_these).collect();
-        let builds: BTreeSet<&String> = asked.iter().map(|outcome| &outcome.build).collect();
-        by.builds = builds.into_iter().cloned().collect();
-        let questions = result::blocks(asked.iter().copied());
-        let so_far = RunResult {
-            run: log.terms().run.clone(),
-            suite: suite.clone(),
-            complete: n + 1 == sets.len(),
-            started: log.terms().started.clone(),
-            ended: now(),
-            command: run.command.clone(),
-            by: by.clone(),
-            sets: seen.clone(),
-            rows: result::rows(&questions, suite.seed),
-            comparisons: result::comparisons(&questions, suite.seed),
-            units: yields.clone(),
-            abstention: result::curves(asked.iter().copied()),
-            harness,
-            questions,
-        };
+        let found = asked(settings, places, run, &mut asking, &split)?;
+        let harness = asking.harness;
+        table.take(found, &split, harness);
+        let so_far = table.so_far(&log, n + 1 == sets.len());
         so_far.write(&path)?;
         result = Some(so_far);
     }
@@ -143,6 +122,103 @@ pub fn run(settings: &Settings, places: &Places, run: &Run<'_>) -> Result<RunRes
         let hint = "name sets in the suite's file, or with --set";
         BadRequest::new("no_sets", "the suite names no sets", hint).into()
     })
+}
+
+fn nothing_to_ask(set: &str) -> BadRequest {
+    BadRequest::new(
+        "nothing_to_ask",
+        format!("no question of {set} has what this suite measures"),
+        "answers are measured with golden answers, ranking with judgements",
+    )
+}
+
+/// What a run has come to so far.
+struct Table<'a> {
+    run: &'a Run<'a>,
+    by: By,
+    suite: Suite,
+    sets: Vec<SetSeen>,
+    units: Vec<Yield>,
+    /// The questions of each set that was asked now.
+    asked: HashMap<String, HashSet<String>>,
+    harness: Harness,
+    /// Was all asked of the sets that were asked before?
+    others_complete: bool,
+}
+
+impl<'a> Table<'a> {
+    /// Of a run that begins, or goes on: what was measured of other sets before is a part of it.
+    fn new(run: &'a Run<'a>, by: By, earlier: Option<RunResult>) -> Self {
+        let mut table = Self {
+            run,
+            by,
+            suite: run.suite.clone(),
+            sets: Vec::new(),
+            units: Vec::new(),
+            asked: HashMap::new(),
+            harness: Harness::default(),
+            others_complete: true,
+        };
+        if let Some(mut earlier) = earlier {
+            let others = |name: &String| run.suite.sets.iter().all(|set| set.as_str() != name);
+            earlier.sets.retain(|set| others(&set.name));
+            earlier.units.retain(|learned| others(&learned.set));
+            let names = earlier.sets.iter().map(|set| set.name.clone());
+            table.suite.sets.splice(0..0, names.map(SetName::Named));
+            table.others_complete = earlier.complete || earlier.sets.is_empty();
+            table.sets = earlier.sets;
+            table.units = earlier.units;
+        }
+        table
+    }
+
+    fn take(&mut self, found: (SetSeen, Vec<Yield>), split: &Split<'_>, harness: Harness) {
+        let (set, units) = found;
+        let ids = split.asked.iter().map(|chosen| chosen.question.id.clone());
+        self.asked.insert(set.name.clone(), ids.collect());
+        self.sets.push(set);
+        self.units.extend(units);
+        self.harness.calls_s += harness.calls_s;
+        self.harness.wall_s += harness.wall_s;
+        self.harness.asked += harness.asked;
+    }
+
+    /// What was asked in other ways before is a part of the table; other questions, and those of a
+    /// set as it was before an edit, are not.
+    fn shows(&self, outcome: &Outcome) -> bool {
+        let is_of = |set: &SetSeen| set.name == outcome.set && set.hash == outcome.of;
+        let asked = self.asked.get(&outcome.set);
+        self.sets.iter().any(is_of) && asked.is_none_or(|asked| asked.contains(&outcome.id))
+    }
+
+    fn so_far(&self, log: &Log, all: bool) -> RunResult {
+        let shown: Vec<&Outcome> = log.outcomes().filter(|o| self.shows(o)).collect();
+        let builds: BTreeSet<&String> = shown.iter().map(|outcome| &outcome.build).collect();
+        let commits: BTreeSet<&Option<String>> = shown.iter().map(|o| &o.commit).collect();
+        // Of several, none is the one that gave these figures.
+        let commit = commits.first().filter(|_| commits.len() == 1);
+        let questions = result::blocks(shown.iter().copied());
+        RunResult {
+            run: log.terms().run.clone(),
+            suite: self.suite.clone(),
+            complete: all && self.others_complete,
+            started: log.terms().started.clone(),
+            ended: now(),
+            command: self.run.command.clone(),
+            by: By {
+                builds: builds.into_iter().cloned().collect(),
+                commit: commit.and_then(|commit| (*commit).clone()),
+                ..self.by.clone()
+            },
+            sets: self.sets.clone(),
+            rows: result::rows(&questions, self.suite.seed),
+            comparisons: result::comparisons(&questions, self.suite.seed),
+            units: self.units.clone(),
+            abstention: result::curves(shown.iter().copied()),
+            harness: self.harness,
+            questions,
+        }
+    }
 }
 
 /// Asks one set, in a knowledge base of its own.
@@ -157,7 +233,12 @@ fn asked(
     let began = Instant::now();
     let app = knowledge_base(settings, places, set, run.synced)?;
     let ready_s = began.elapsed().as_secs_f64();
-    let documents = app.store.ledger().read(|snapshot| snapshot.documents())?;
+    let ledger = app.store.ledger();
+    let (documents, contents) = ledger
+        .read(|snapshot| Ok::<_, StoreError>((snapshot.documents()?, snapshot.contents()?)))?;
+    // Notes change beside their questions.
+    let of = blake3::hash(format!("{} {contents}", set.hash).as_bytes()).to_hex();
+    of[..16].clone_into(&mut asking.of);
     let mut yields = Vec::new();
     app.answering(|parts| asking.ask(parts, &split.asked, None))?;
     drop(app);
@@ -173,7 +254,7 @@ fn asked(
     }
     let seen = SetSeen {
         name: set.name.clone(),
-        hash: set.hash.clone(),
+        hash: asking.of.clone(),
         documents,
         questions,
         ready_s,
@@ -192,10 +273,11 @@ fn with_units(
     let set = asking.set;
     let suite = asking.suite;
     let base = home_of(places, set);
-    let copy = base.with_file_name(format!("{}-writeback", file_name(&set.name)));
+    let mut copy = base.clone().into_os_string();
+    copy.push("-writeback");
+    let copy = PathBuf::from(copy);
     let key = serde_json::json!({
-        "conditions": asking.log.terms().conditions, "set": set.hash, "seed": suite.seed,
-        "learn": suite.learn, "k": suite.k, "build": asking.build,
+        "conditions": asking.log.terms().conditions, "set": asking.of, "build": asking.build,
     })
     .to_string();
     let kept = copy.join("eval-learning.json");
@@ -208,6 +290,8 @@ fn with_units(
     }
     let app = App::open(settings.clone(), at(places, copy.clone()), Access::Write)?;
     let model_gates = settings.writeback.model_gates;
+    // Units are compared with none under the same weights, also where the run goes on.
+    ranking::reset(&app.store)?;
     app.answering(|parts| {
         let train = &split.train;
         let learned = copy.join("eval-learned.json");
@@ -239,8 +323,9 @@ pub fn knowledge_base(
     synced: &dyn Fn(&Progress),
 ) -> Result<App, Failure> {
     let home = home_of(places, set);
-    let name = format!("{}-notes", file_name(&set.name));
-    let notes = set.notes(&home.with_file_name(name))?;
+    let mut beside = home.clone().into_os_string();
+    beside.push("-notes");
+    let notes = set.notes(Path::new(&beside))?;
     open_notes(settings, at(places, home), &notes, synced)
 }
 
@@ -260,13 +345,44 @@ pub fn open_notes(
     Ok(app)
 }
 
+/// Where a set's knowledge base lies. Folders of notes have names that others have, too.
 fn home_of(places: &Places, set: &EvaluationSet) -> PathBuf {
-    places.home.join("eval").join(file_name(&set.name))
+    let mut name = file_name(&set.name);
+    if let Some(root) = set.root() {
+        let root = blake3::hash(root.as_os_str().as_encoded_bytes()).to_hex();
+        name = format!("{name}-{}", &root[..8]);
+    }
+    places.home.join("eval").join(name)
 }
 
-/// The name of a set's folder.
+/// The name of a set's folder, which is none of those that lie beside it.
 pub(super) fn file_name(set: &str) -> String {
-    set.replace('/', "-")
+    let name = set.replace(['/', '\\'], "-");
+    let taken = ["runs", "results", "built-in"].contains(&name.as_str());
+    if taken || name.starts_with('.') {
+        return format!("set-{name}");
+    }
+    name
+}
+
+/// Without its model, a way that needs one would be another way.
+fn has_its_models(settings: &Settings, places: &Places, suite: &Suite) -> Result<(), Failure> {
+    let needing = suite.strategies.iter().find(|method| method.needs_model());
+    let server = !settings.models.server.url.is_empty();
+    if let Some(method) = needing.filter(|_| !server) {
+        let models = crate::engine::install::Models::at(&places.models);
+        models
+            .installed(&settings.models.generator)
+            .map_err(|error| {
+                BadRequest::new(
+                    "no_language_model",
+                    format!("`{}` needs a language model: {error}", method.name()),
+                    "install one with `coho models install`, or name other ways: \
+                 `--strategy extractive cascade`",
+                )
+            })?;
+    }
+    Ok(())
 }
 
 /// The places with another data folder.
@@ -296,7 +412,7 @@ fn now() -> String {
 }
 
 /// Program, models, settings and machine.
-fn by(settings: &Settings, places: &Places) -> Result<By, Failure> {
+fn by(settings: &Settings, places: &Places, suite: &Suite) -> Result<By, Failure> {
     let models = crate::engine::install::Models::at(&places.models);
     let mut seen = BTreeMap::new();
     let mut note = |what: &str, name: &str| {
@@ -322,10 +438,15 @@ fn by(settings: &Settings, places: &Places) -> Result<By, Failure> {
     let settings = serde_json::json!({
         "search": settings.search, "answer": settings.answer, "writeback": settings.writeback,
         "chunks": settings.chunks, "context_tokens": chosen.context_tokens,
-        "kv_type": chosen.kv_type, "reranker": chosen.reranker, "lora": !chosen.lora.as_os_str().is_empty(),
+        "kv_type": chosen.kv_type, "reranker": chosen.reranker, "lora": adapter(&chosen.lora),
         "server": server,
     });
-    let conditions = serde_json::json!({"models": seen, "settings": counting(settings.clone())});
+    // More questions and more ways do not change what came of others; more to learn from does.
+    let learned = suite.units.first().map(|_| format!("{:?}", suite.learn));
+    let conditions = serde_json::json!({
+        "models": seen, "settings": counting(settings.clone()), "k": suite.k, "seed": suite.seed,
+        "split": suite.split, "learn": learned,
+    });
     let conditions = conditions.to_string();
     Ok(By {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -337,6 +458,12 @@ fn by(settings: &Settings, places: &Places) -> Result<By, Failure> {
         machine: machine(),
         energy: Meter::start().stop(std::time::Duration::ZERO).method,
     })
+}
+
+/// The hash of an adapter's file; its path is nobody's business.
+fn adapter(path: &Path) -> Option<String> {
+    let file = std::fs::read(path).ok()?;
+    Some(blake3::hash(&file).to_hex()[..16].to_owned())
 }
 
 /// Settings without those that say when, how long and for what price: a run goes on when they
@@ -507,10 +634,14 @@ mod tests {
             config: PathBuf::new(),
             models: PathBuf::new(),
         };
+        let suite = |text: &str| -> Suite {
+            toml::from_str(&format!("about = \"\"\nsets = []\n{text}")).unwrap()
+        };
+        let of = |suite: &Suite| by(&Settings::default(), &places, suite).unwrap().conditions;
         let under = |change: &dyn Fn(&mut Settings)| {
             let mut settings = Settings::default();
             change(&mut settings);
-            by(&settings, &places).unwrap().conditions
+            by(&settings, &places, &suite("")).unwrap().conditions
         };
         let usual = under(&|_| {});
         assert_eq!(under(&|s| s.writeback.measure = false), usual);
@@ -518,5 +649,31 @@ mod tests {
         assert_ne!(under(&|s| s.answer.max_tokens = 7), usual);
         assert_ne!(under(&|s| s.writeback.model_gates = false), usual);
         assert_ne!(under(&|s| s.models.generator = "none".into()), usual);
+        assert_eq!(of(&suite("limit = 4\nstrategies = [\"naive\"]")), usual);
+        for other in [
+            "k = 7",
+            "seed = 1",
+            "split = \"dev\"",
+            "units = [\"writeback\"]",
+        ] {
+            assert_ne!(of(&suite(other)), usual, "{other}");
+        }
+        // More to learn from gives other units; without units nothing is learned.
+        assert_eq!(of(&suite("learn = 9")), usual);
+        let learned = |learn: &str| of(&suite(&format!("units = [\"writeback\"]\n{learn}")));
+        assert_ne!(learned("learn = 9"), learned("learn = 10"));
+    }
+
+    #[test]
+    fn no_set_lies_where_something_else_does() {
+        for (set, expected) in [
+            ("squad", "squad"),
+            ("xquad/de", "xquad-de"),
+            ("runs", "set-runs"),
+            ("..", "set-.."),
+            ("../x", "set-..-x"),
+        ] {
+            assert_eq!(file_name(set), expected);
+        }
     }
 }

@@ -82,6 +82,10 @@ pub(super) fn tune(session: &Session, chosen: &Chosen) -> Result<ExitCode, Failu
     for name in named {
         let place = Place::Folder(data.join(&name));
         let set = EvaluationSet::read(&place, &name, chosen.split.as_deref())?;
+        if set.documents.is_empty() || set.gains.is_empty() {
+            eprintln!("{name} has no judged documents, and is left out");
+            continue;
+        }
         let bar = show::SyncBar::new(Path::new(&name));
         let told = |progress: &_| bar.update(progress);
         let app = knowledge_base(&session.settings, &session.places, &set, &told)?;

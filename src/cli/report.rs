@@ -85,7 +85,7 @@ fn row(row: &Row) {
 }
 
 fn difference(c: &Comparison) {
-    let by = if c.p.is_some() { 100.0 } else { 1.0 };
+    let by = c.scale();
     let mut line = format!(
         "    {:<13} {} against {}: {} {:+.1} ({:+.1} to {:+.1})",
         c.group,
@@ -124,7 +124,7 @@ pub(super) fn compared(compared: &Compared) {
             out!("\n{}", c.set);
             set = &c.set;
         }
-        let by = if c.p.is_some() { 100.0 } else { 1.0 };
+        let by = c.scale();
         out!(
             "  {:<13} {:<28} {} {:.1} to {:.1}: {:+.1} ({:+.1} to {:+.1}){}",
             c.group,

@@ -24,7 +24,10 @@ pub fn ndcg<D: Eq + Hash>(ranked: &[D], gains: &Gains<D>, k: usize) -> f64 {
             .map(|(gain, next)| gain / f64::from(next).log2())
             .sum()
     };
-    let mut found = ranked.iter().map(|d| gains.get(d).copied().unwrap_or(0.0));
+    // Some judge what is worse than nothing: that gains nothing.
+    let mut found = ranked
+        .iter()
+        .map(|d| gains.get(d).copied().unwrap_or(0.0).max(0.0));
     let mut ideal: Vec<f64> = gains.values().copied().filter(|g| *g > 0.0).collect();
     ideal.sort_by(|a, b| b.total_cmp(a));
     let best = discounted(&mut ideal.into_iter());

@@ -795,6 +795,19 @@ impl Snapshot<'_> {
         Ok(statement.query_row([], |row| row.get(0))?)
     }
 
+    /// A hash of the contents of all visible documents.
+    pub(crate) fn contents(&self) -> Result<String> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT hash FROM document ORDER BY path, hash")?;
+        let mut rows = statement.query([])?;
+        let mut hash = blake3::Hasher::new();
+        while let Some(row) = rows.next()? {
+            hash.update(&row.get::<_, Vec<u8>>(0)?);
+        }
+        Ok(hash.finalize().to_hex().to_string())
+    }
+
     /// The visible editions that hold a chunk, in order.
     pub(crate) fn editions_of(&self, chunk: ChunkId) -> Result<Vec<Edition>> {
         let mut statement = self.0.prepare_cached(

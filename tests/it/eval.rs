@@ -155,7 +155,7 @@ fn a_run_goes_on_and_gives_the_same_twice() {
     let compared = home.json(&["eval", "compare", a, b]);
     let comparisons = compared["comparisons"].as_array().unwrap();
     assert!(comparisons.iter().any(|c| c["metric"] == "acc_words"));
-    for c in comparisons.iter().filter(|c| !c["p"].is_null()) {
+    for c in comparisons.iter().filter(|c| c["is_cost"] == false) {
         assert_eq!(
             (&c["difference"], &c["better_worse"]),
             (&0.0.into(), &json!([0, 0])),

@@ -109,10 +109,14 @@ fn parsed<T: serde::de::DeserializeOwned>(text: &str, file: &Path) -> Result<T, 
 }
 
 fn squad(squad: &Squad, set: &mut Written<'_>) -> Result<(), StoreError> {
+    // Titles may be missing, or stand twice.
+    let mut numbers: HashMap<&str, usize> = HashMap::new();
     for article in &squad.data {
         let title = article.title.replace('_', " ");
-        for (number, paragraph) in article.paragraphs.iter().enumerate() {
+        for paragraph in &article.paragraphs {
+            let number = numbers.entry(&article.title).or_default();
             let document = format!("{}_{number}", article.title);
+            *number += 1;
             set.document(&document, &title, &paragraph.context)?;
             for question in &paragraph.qas {
                 let mut answers: Vec<&str> = Vec::new();

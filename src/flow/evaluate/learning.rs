@@ -239,6 +239,11 @@ fn one_of_each(made: impl Iterator<Item = WithVectors>) -> Vec<WithVectors> {
     all
 }
 
+/// The id of a unit of a variant: the vectors of writeback's own stay under theirs.
+fn id_in(variant: Variant, id: &str) -> String {
+    blake3::hash(format!("{variant:?} {id}").as_bytes()).to_hex()[..16].into()
+}
+
 /// Puts units in use, one variant after the other.
 pub struct Variants<'a> {
     parts: &'a Answerer<'a>,
@@ -298,8 +303,8 @@ impl<'a> Variants<'a> {
                 .map(|unit| (unit, Vec::new()))
                 .collect(),
             Variant::Approved => approved.map(|unit| (unit, Vec::new())).collect(),
-            Variant::GoldGates => self.of_answers(|right| right)?,
-            Variant::NoGates => self.of_answers(|_| true)?,
+            Variant::GoldGates => self.of_answers(variant, |right| right)?,
+            Variant::NoGates => self.of_answers(variant, |_| true)?,
             Variant::RawChunks | Variant::Pairs | Variant::Random => {
                 let chunks = self.parts.searcher.store.ledger().read(|s| s.chunk_ids())?;
                 let changed = approved.enumerate();
@@ -312,7 +317,11 @@ impl<'a> Variants<'a> {
     }
 
     /// Units of the answers that are right by the set's labels, or of others, too.
-    fn of_answers(&self, wanted: impl Fn(bool) -> bool) -> Result<Vec<WithVectors>, Failure> {
+    fn of_answers(
+        &self,
+        variant: Variant,
+        wanted: impl Fn(bool) -> bool,
+    ) -> Result<Vec<WithVectors>, Failure> {
         let questions: HashMap<&str, &SetQuestion> = self
             .set
             .questions
@@ -333,7 +342,11 @@ impl<'a> Variants<'a> {
             };
             (unit, vectors)
         });
-        Ok(one_of_each(active))
+        let mut units = one_of_each(active);
+        for (unit, _) in &mut units {
+            unit.id = id_in(variant, &unit.id);
+        }
+        Ok(units)
     }
 
     fn changed(
@@ -374,7 +387,7 @@ impl<'a> Variants<'a> {
             }
             _ => unit.text = format!("{} {}", unit.questions.join(" "), unit.text),
         }
-        unit.id = blake3::hash(format!("{variant:?} {}", unit.id).as_bytes()).to_hex()[..16].into();
+        unit.id = id_in(variant, &unit.id);
         let mut texts = unit.questions.clone();
         texts.push(format!("{}: {}", unit.title, unit.text));
         let vectors = self.parts.searcher.space.embedder.few(texts)?;
@@ -388,8 +401,10 @@ impl<'a> Variants<'a> {
         units: &[WithVectors],
         train: &[&SetQuestion],
     ) -> Result<Yield, Failure> {
-        let asked: HashMap<String, &SetQuestion> =
-            train.iter().map(|q| (answers::asked(q).0, *q)).collect();
+        let asked: HashMap<String, &SetQuestion> = train
+            .iter()
+            .map(|q| (answers::asked(q).0.trim().to_owned(), *q))
+            .collect();
         let ledger = self.parts.searcher.store.ledger();
         let (mut supported, mut holds) = (Vec::new(), Vec::new());
         for (unit, _) in units {

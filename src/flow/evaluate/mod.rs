@@ -45,6 +45,10 @@ pub struct Asking<'a> {
     pub log: &'a mut Log,
     /// This program.
     pub build: &'a str,
+    /// The commit of the checkout that it is run in.
+    pub commit: Option<&'a str>,
+    /// Hash of the set's questions, judgements and documents.
+    pub of: String,
     /// Hears what is done, and how far it is.
     pub told: &'a dyn Fn(&str, usize, usize),
     /// What it took.
@@ -152,7 +156,8 @@ impl Asking<'_> {
     }
 
     fn known(&self, arm: &str, question: &SetQuestion) -> bool {
-        self.log.known(&self.set.name, arm, &question.id).is_some()
+        let set = (self.set.name.as_str(), self.of.as_str());
+        self.log.known(set, arm, &question.id).is_some()
     }
 
     fn outcome(&self, chosen: &Chosen<'_>, arm: String) -> Outcome {
@@ -165,7 +170,9 @@ impl Asking<'_> {
                 .iter()
                 .map(|group| (*group).to_owned())
                 .collect(),
+            of: self.of.clone(),
             build: self.build.to_owned(),
+            commit: self.commit.map(str::to_owned),
             ..Outcome::default()
         }
     }

@@ -20,10 +20,16 @@ pub struct Outcome {
     pub arm: String,
     /// The question's name in its set.
     pub id: String,
+    /// Hash of the set's questions, judgements and documents, as they were.
+    #[serde(default)]
+    pub of: String,
     /// Groups that the question is of, such as `test` or `unanswerable`.
     pub groups: Vec<String>,
     /// The program that asked it.
     pub build: String,
+    /// The commit of the checkout that it was run in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// Measures, by name; shares from 0 to 1, tokens, joules, milliseconds.
     pub values: BTreeMap<String, f64>,
     /// What the steps of the answer saw, by name.
@@ -98,8 +104,12 @@ impl Log {
         lock.try_lock().map_err(|_| UnderWay {
             run: terms.run.clone(),
         })?;
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        // A line that a crash cut off is asked again.
+        let text = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            read => read.map_err(io)?,
+        };
+        // A line that a crash cut off, within a character maybe, is asked again.
+        let text = String::from_utf8_lossy(&text);
         let lines = text.lines().skip(1).map(serde_json::from_str::<Outcome>);
         let known: Vec<Outcome> = lines.filter_map(Result::ok).collect();
         // Written beside the old one and put in its place: hours of work are in it.
@@ -127,10 +137,12 @@ impl Log {
         &self.terms
     }
 
-    /// What came of a question before.
-    pub fn known(&self, set: &str, arm: &str, id: &str) -> Option<&Outcome> {
-        self.known
-            .get(&(set.to_owned(), arm.to_owned(), id.to_owned()))
+    /// What came of a question before; of a set that was another then, nothing.
+    pub fn known(&self, (set, of): (&str, &str), arm: &str, id: &str) -> Option<&Outcome> {
+        let known = self
+            .known
+            .get(&(set.to_owned(), arm.to_owned(), id.to_owned()));
+        known.filter(|outcome| outcome.of == of)
     }
 
     /// Writes an outcome down.
@@ -214,7 +226,7 @@ mod tests {
         drop(log);
         let path = folder.path().join("a.jsonl");
         let mut file = File::options().append(true).open(&path).unwrap();
-        file.write_all(b"{\"set\":\"set\",\"ar").unwrap();
+        file.write_all(b"{\"set\":\"set\",\"arm\":\"\xc3").unwrap();
         let mut log = Log::open(folder.path(), terms("bb", "x"), true).unwrap();
         let other = Log::open(folder.path(), terms("bb", "x"), true)
             .err()
@@ -222,8 +234,9 @@ mod tests {
         assert_eq!(other.code(), "run_under_way");
         assert_eq!(log.terms().run, "a");
         assert_eq!(log.outcomes().count(), 2);
-        assert!(log.known("set", "naive", "1").is_some());
-        assert!(log.known("set", "naive", "2").is_none());
+        assert!(log.known(("set", ""), "naive", "1").is_some());
+        assert!(log.known(("set", ""), "naive", "2").is_none());
+        assert!(log.known(("set", "edited"), "naive", "1").is_none());
         log.push(outcome("naive", "2")).unwrap();
         drop(log);
         let log = Log::open(folder.path(), terms("ccc", "x"), true).unwrap();

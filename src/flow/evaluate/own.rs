@@ -73,7 +73,7 @@ pub fn measure(
         let active = snapshot.units(Some(State::Active), MOST_UNITS)?;
         for unit in &active {
             for question in &unit.questions {
-                let of = own.entry(question.trim().to_owned()).or_default();
+                let of = own.entry(normalised(question)).or_default();
                 of.insert(unit.id.clone());
             }
         }
@@ -95,7 +95,10 @@ pub fn measure(
         let Some(target) = past.cited.first() else {
             continue;
         };
-        let left_out = own.get(past.question.trim()).unwrap_or(&none).clone();
+        let left_out = own
+            .get(&normalised(&past.question))
+            .unwrap_or(&none)
+            .clone();
         let query = |units| Query {
             units,
             merge,

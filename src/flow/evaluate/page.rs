@@ -264,8 +264,7 @@ fn differences(body: &mut String, result: &RunResult, set: &str) {
          <th>more than chance</thead><tbody>",
     );
     for c in shown {
-        let share = c.p.is_some();
-        let by = if share { 100.0 } else { 1.0 };
+        let by = c.scale();
         let _ = write!(
             body,
             "<tr><td>{} ({})<td>{}<td>{}<td>{}<td>{:.1}<td>{:.1}<td>{:+.1}<td>{:+.1} to {:+.1}<td>{}<td>{}<td>{}",

@@ -21,8 +21,8 @@ use crate::store::StoreError;
 /// Draws of the bootstrap and of the randomisation test.
 const ROUNDS: usize = 2000;
 
-/// Measures of quality: these are tested, the others are only told.
-const QUALITY: [&str; 12] = [
+/// Measures of quality, all of them shares. The others are costs.
+const QUALITY: [&str; 14] = [
     "nDCG@10",
     "R@1",
     "R@10",
@@ -35,6 +35,8 @@ const QUALITY: [&str; 12] = [
     "supported",
     "citation_precision",
     "citation_recall",
+    "refused",
+    "recalled",
 ];
 
 /// The measure that stands for a kind of way in summaries.
@@ -182,8 +184,11 @@ pub struct Comparison {
     /// Questions on which it was better, and worse.
     pub better_worse: (usize, usize),
     /// Probability of such a difference by chance: `McNemar`'s exact test of shares, else by
-    /// randomisation. None for costs.
+    /// randomisation.
     pub p: Option<f64>,
+    /// Whether it is of something that is spent.
+    #[serde(default)]
+    pub is_cost: bool,
     /// The same, corrected for all rows of the table with this measure (Holm).
     pub p_holm: Option<f64>,
     /// Questions needed to see such a difference in four of five runs.
@@ -245,7 +250,8 @@ impl Block {
     }
 }
 
-/// Outcomes, by set, group and way, in the order in which they came.
+/// Outcomes, by set, group and way, in the order in which they came; whole passages in one prompt,
+/// with which others are compared, first.
 pub fn blocks<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut places: HashMap<(String, String, String), usize> = HashMap::new();
@@ -275,6 +281,12 @@ pub fn blocks<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> Vec<Block> {
             }
         }
     }
+    let mut sets: Vec<String> = blocks.iter().map(|block| block.set.clone()).collect();
+    sets.dedup();
+    blocks.sort_by_cached_key(|block| {
+        let place = sets.iter().position(|set| *set == block.set);
+        (place, block.arm != "naive")
+    });
     blocks
 }
 
@@ -316,13 +328,12 @@ fn compared(arm: &Block, against: &Block, metric: &str, seed: u64) -> Option<Com
     let better = differences.iter().filter(|d| **d > 0.0).count();
     let worse = differences.iter().filter(|d| **d < 0.0).count();
     let is_share = |value: &f64| *value == 0.0 || (*value - 1.0).abs() < f64::EPSILON;
-    let p = QUALITY.contains(&metric).then(|| {
-        if before.iter().chain(&after).all(is_share) {
-            mcnemar(better, worse)
-        } else {
-            randomisation(&differences, ROUNDS, seed)
-        }
-    });
+    let is_cost = !QUALITY.contains(&metric);
+    let p = if !is_cost && before.iter().chain(&after).all(is_share) {
+        mcnemar(better, worse)
+    } else {
+        randomisation(&differences, ROUNDS, seed)
+    };
     let (low, high) = bootstrap_interval(&differences, ROUNDS, seed);
     Some(Comparison {
         set: arm.set.clone(),
@@ -335,7 +346,8 @@ fn compared(arm: &Block, against: &Block, metric: &str, seed: u64) -> Option<Com
         difference: rounded(mean(&differences)),
         interval: (rounded(low), rounded(high)),
         better_worse: (better, worse),
-        p,
+        p: Some(p),
+        is_cost,
         p_holm: None,
         needed: questions_needed(&differences),
     })
@@ -434,14 +446,16 @@ pub fn compare(a: &RunResult, b: &RunResult) -> Result<Vec<Comparison>, BadReque
 }
 
 impl Comparison {
-    /// Whether the difference is more than chance: after correction where it is tested, by its
-    /// interval where it is a cost.
+    /// How much one of it is in what is told: shares are told of a hundred.
+    pub fn scale(&self) -> f64 {
+        // Of older results that did not test it, it is a cost.
+        let share = !self.is_cost && self.p.is_some();
+        if share { 100.0 } else { 1.0 }
+    }
+
+    /// Whether the difference is more than chance, after correction.
     pub fn is_real(&self) -> bool {
-        let apart = self.interval.0 > 0.0 || self.interval.1 < 0.0;
-        match self.p_holm {
-            Some(p) => p < 0.05,
-            None => apart,
-        }
+        self.p_holm.is_some_and(|p| p < 0.05)
     }
 }
 
@@ -640,7 +654,10 @@ mod tests {
         // What only one of them has is not compared, and time is a cost.
         assert!(found.iter().all(|c| c.metric != "joules"));
         let time = found.iter().find(|c| c.metric == "ms").unwrap();
-        assert_eq!(time.p, None);
+        assert!(time.is_cost && time.is_real() && !one.is_cost);
+        // One question tells nothing.
+        let alone = super::blocks([&outcomes[0], &outcomes[40]].into_iter());
+        assert!(comparisons(&alone, 0).iter().all(|c| !c.is_real()));
     }
 
     #[test]

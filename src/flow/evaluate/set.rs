@@ -7,7 +7,7 @@
 //! is measured is what people use; that knowledge base is kept, and the second run costs only the
 //! questions. Nothing here touches the owner's ledger.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -210,7 +210,21 @@ impl EvaluationSet {
             let why = "none of its questions has a relevant document or an answer";
             return Err(bad(folder, why));
         }
+        let mut known: HashMap<&str, &str> = HashMap::new();
+        for SetQuestion { id, text, .. } in set.questions.iter().chain(&set.unanswerable) {
+            if !text.chars().any(char::is_alphanumeric) {
+                return Err(bad(folder, format!("question {id} asks nothing")));
+            }
+            if known.insert(id, text).is_some() {
+                return Err(bad(folder, format!("two questions have the id {id}")));
+            }
+        }
         Ok(set)
+    }
+
+    /// The folder that its notes are in, where it is one.
+    pub fn root(&self) -> Option<&Path> {
+        self.notes.as_deref()
     }
 
     fn of_beir(folder: &Path) -> Result<Self, BadRequest> {
@@ -271,6 +285,14 @@ impl EvaluationSet {
             }));
         }
         questions.retain(|q| !q.answers.is_empty());
+        // Some number each split from nought.
+        let ids: HashSet<&str> = questions.iter().map(|q| q.id.as_str()).collect();
+        if ids.len() < questions.len() {
+            for question in &mut questions {
+                let split = question.split.as_deref().unwrap_or_default();
+                question.id = format!("{split}-{}", question.id);
+            }
+        }
         Ok(Self {
             name: String::new(),
             documents: documents(&corpus)?,
@@ -286,13 +308,17 @@ impl EvaluationSet {
         let asked: Vec<NotesQuestion> = lines.parsed()?;
         let mut gains: HashMap<String, Gains<String>> = HashMap::new();
         let (mut questions, mut unanswerable) = (Vec::new(), Vec::new());
+        let folder = folder.canonicalize().map_err(|error| bad(folder, error))?;
         for q in asked {
-            let relevant: Vec<String> = q.path.into_iter().chain(q.paths).collect();
-            for path in &relevant {
-                if !folder.join(path).is_file() {
+            let mut relevant: Vec<String> = Vec::new();
+            for path in q.path.into_iter().chain(q.paths) {
+                let whole = folder.join(&path).canonicalize();
+                let note = whole.ok().filter(|whole| whole.is_file());
+                let Some(note) = note.as_deref().and_then(|note| below(&folder, note)) else {
                     let why = format!("question {}: there is no note {path}", q.id);
                     return Err(bad(&lines.path, why));
-                }
+                };
+                relevant.push(note);
             }
             let question = SetQuestion {
                 id: q.id.clone(),
@@ -309,7 +335,6 @@ impl EvaluationSet {
             gains.insert(q.id, relevant.collect());
             questions.push(question);
         }
-        let folder = folder.canonicalize().map_err(|error| bad(folder, error))?;
         Ok(Self {
             name: String::new(),
             documents: Vec::new(),
@@ -355,8 +380,7 @@ impl EvaluationSet {
     /// The document that a note is of, by the note's path.
     pub fn document_at(&self, path: &Path) -> Option<String> {
         if let Some(notes) = &self.notes {
-            let below = path.strip_prefix(notes).unwrap_or(path);
-            return Some(below.to_string_lossy().replace('\\', "/"));
+            return below(notes, path);
         }
         let index: usize = path.file_stem()?.to_str()?.parse().ok()?;
         Some(self.documents.get(index)?.id.clone())
@@ -389,10 +413,11 @@ fn golden(question: &FlashragQuestion) -> Vec<String> {
     let answers = answers.filter_map(|answer| match answer {
         Value::String(text) => Some(text.clone()),
         // Of a question with choices: the place among them.
-        Value::Number(place) => {
+        Value::Number(place) if !question.choices.is_empty() => {
             let place = usize::try_from(place.as_u64()?).ok()?;
             question.choices.get(place).cloned()
         }
+        Value::Number(number) => Some(number.to_string()),
         Value::Bool(yes) => Some(if *yes { "yes" } else { "no" }.to_owned()),
         _ => None,
     });
@@ -434,13 +459,23 @@ fn judgements(folder: &Path, hash: &mut blake3::Hasher) -> Result<Judged, BadReq
         let lines = Lines::of(&path)?;
         hash.update(lines.text.as_bytes());
         for (number, line) in lines.text.lines().enumerate() {
+            if line.trim().is_empty() {
+                continue;
+            }
             let fields: Vec<&str> = line.split('\t').map(str::trim).collect();
             let [query, document, score] = fields[..] else {
                 let why = format!("line {}: three columns were expected", number + 1);
                 return Err(bad(&path, why));
             };
-            // The first line names the columns.
-            let Ok(score) = score.parse() else { continue };
+            let score = match score.parse::<f64>() {
+                Ok(score) => score,
+                // It names the columns.
+                Err(_) if number == 0 => continue,
+                Err(_) => {
+                    let why = format!("line {}: {score} is no number", number + 1);
+                    return Err(bad(&path, why));
+                }
+            };
             splits.insert(query.to_owned(), split.to_owned());
             judgements.push(Judgement {
                 query_id: query.to_owned(),
@@ -467,14 +502,20 @@ pub fn is_set(folder: &Path) -> bool {
     layout(folder).is_ok()
 }
 
-/// The first questions of a set, answerable or not.
+/// The first questions of a set.
 ///
 /// # Errors
 /// [`BadRequest`] as for [`EvaluationSet::read`].
 pub fn questions(folder: &Path, limit: usize) -> Result<Vec<String>, BadRequest> {
-    let questions: Vec<BeirQuestion> = Lines::find(folder, "queries")?.parsed()?;
-    let texts = questions.into_iter().take(limit);
+    let set = EvaluationSet::read(&Place::Folder(folder.to_owned()), "", None)?;
+    let texts = set.questions.into_iter().take(limit);
     Ok(texts.map(|question| question.text).collect())
+}
+
+/// The path of a note below its folder; none of one that is elsewhere.
+fn below(folder: &Path, note: &Path) -> Option<String> {
+    let below = note.strip_prefix(folder).ok()?;
+    Some(below.to_string_lossy().replace('\\', "/"))
 }
 
 pub(super) fn bad(path: &Path, reason: impl std::fmt::Display) -> BadRequest {
@@ -517,6 +558,11 @@ impl Lines {
         let mut text = String::new();
         let read = BufReader::new(unpacked).read_to_string(&mut text);
         read.map_err(|error| bad(path, error))?;
+        // Some editors put a mark before what they save.
+        let text = text
+            .strip_prefix('\u{feff}')
+            .map(str::to_owned)
+            .unwrap_or(text);
         Ok(Self {
             path: path.to_owned(),
             text,
@@ -576,7 +622,7 @@ mod tests {
             "{\"_id\":\"1\",\"text\":\"what do owls eat\"}\n{\"_id\":\"2\",\"text\":\"unjudged\"}\n",
         );
         std::fs::create_dir(folder.path().join("qrels")).unwrap();
-        write("qrels/test.tsv", "query-id\tcorpus-id\tscore\n1\t7\t2\n");
+        write("qrels/test.tsv", "query-id\tcorpus-id\tscore\n1\t7\t2\n\n");
         let set = read(folder.path());
         assert_eq!(set.documents[0].id, "7");
         assert_eq!(set.questions.len(), 1);
@@ -589,6 +635,20 @@ mod tests {
             error.to_string().contains("line 2: three columns"),
             "{error}"
         );
+        write("qrels/test.tsv", "query-id\tcorpus-id\tscore\n1\t7\ttwo\n");
+        let error = EvaluationSet::read(&place, "set", None).err().unwrap();
+        assert!(error.to_string().contains("two is no number"), "{error}");
+        write("qrels/test.tsv", "1\t7\t1\n");
+        for (again, told) in [
+            ("what do owls eat", "two questions"),
+            ("???", "asks nothing"),
+        ] {
+            let queries = ["what do owls eat", again]
+                .map(|text| format!("{{\"_id\":\"1\",\"text\":\"{text}\"}}\n"));
+            write("queries.jsonl", &queries.concat());
+            let error = EvaluationSet::read(&place, "set", None).err().unwrap();
+            assert!(error.to_string().contains(told), "{error}");
+        }
     }
 
     #[test]
@@ -619,6 +679,14 @@ mod tests {
         let place = Place::Folder(folder.path().to_owned());
         let test = EvaluationSet::read(&place, "set", Some("test")).unwrap();
         assert_eq!(test.questions.len(), 1);
+        write(
+            "test.jsonl",
+            "\u{feff}{\"id\":\"d1\",\"question\":\"How many?\",\"golden_answers\":[42]}",
+        );
+        let set = read(folder.path());
+        let ids: Vec<&str> = set.questions.iter().map(|q| q.id.as_str()).collect();
+        assert_eq!(ids, ["dev-d1", "test-d1"]);
+        assert_eq!(set.questions[1].answers, ["42"]);
     }
 
     #[test]
@@ -638,8 +706,16 @@ mod tests {
         let root = folder.path().canonicalize().unwrap();
         let id = set.document_at(&root.join("birds/owl.md")).unwrap();
         assert!(set.gains_of(&set.questions[0]).contains_key(&id));
-        std::fs::remove_file(folder.path().join("birds/owl.md")).unwrap();
+        let asked = std::fs::read_to_string(&questions).unwrap();
+        std::fs::write(&questions, asked.replace("birds/owl", "./birds//owl")).unwrap();
+        let set = read(folder.path());
+        assert!(set.gains_of(&set.questions[0]).contains_key(&id));
+        let outside = asked.replace("birds/owl.md", "../../../../../../../../etc/passwd");
+        std::fs::write(&questions, outside).unwrap();
         let place = Place::Folder(folder.path().to_owned());
+        assert!(EvaluationSet::read(&place, "set", None).is_err());
+        std::fs::write(&questions, asked).unwrap();
+        std::fs::remove_file(folder.path().join("birds/owl.md")).unwrap();
         let error = EvaluationSet::read(&place, "set", None).err().unwrap();
         assert!(
             error.to_string().contains("no note birds/owl.md"),

@@ -63,10 +63,10 @@ pub fn split<'a>(set: &'a EvaluationSet, suite: &Suite) -> Split<'a> {
     let mut train = Vec::new();
     if suite.units.is_empty() {
         let all = set.questions.iter();
-        let wanted = |q: &&SetQuestion| suite.strategies.is_empty() || !q.answers.is_empty();
+        let wanted = |q: &&SetQuestion| suite.ranking || !q.answers.is_empty();
         ask(all.filter(wanted).collect(), &|_| vec![ALL]);
     } else {
-        let (learned, test, untouched) = parts(set);
+        let (learned, test, untouched) = parts(set, suite.ranking);
         train = ordered(learned, suite.seed);
         train.truncate(suite.learn.unwrap_or(usize::MAX));
         let like = Alike::to(&train);
@@ -95,10 +95,12 @@ type Parts<'a> = (
     Vec<&'a SetQuestion>,
 );
 
-fn parts(set: &EvaluationSet) -> Parts<'_> {
+/// A question without an answer can be ranked for, and learned from; it is not scored.
+fn parts(set: &EvaluationSet, ranking: bool) -> Parts<'_> {
     let part = |text: &str, of: u8| blake3::hash(text.as_bytes()).as_bytes()[0] % of;
     let (mut train, mut test, mut untouched) = (Vec::new(), Vec::new(), Vec::new());
-    for question in set.questions.iter().filter(|q| !q.answers.is_empty()) {
+    let wanted = |q: &&SetQuestion| ranking || !q.answers.is_empty();
+    for question in set.questions.iter().filter(wanted) {
         let gains = set.gains_of(question);
         let mut relevant = gains.iter().filter(|(_, gain)| **gain > 0.0).peekable();
         // Without judgements nothing is known of documents.

@@ -88,12 +88,14 @@ pub fn judge(
         parts.store.ledger().read(|snapshot| {
             for (judged, _) in &found.judged {
                 let ids = set.documents_of(snapshot, judged.chunk)?;
-                let ids = ids.iter().map(|id| numbers[id.as_str()]).collect();
-                documents.insert(judged.chunk, ids);
+                let ids = ids
+                    .iter()
+                    .filter_map(|id| numbers.get(id.as_str()).copied());
+                documents.insert(judged.chunk, ids.collect());
             }
             Ok(())
         })?;
-        let gains = set.gains[&question.id].iter();
+        let gains = set.gains_of(question).iter();
         let gains = gains.filter_map(|(id, gain)| Some((*numbers.get(id.as_str())?, *gain)));
         questions.push(Question {
             judged: found.judged.into_iter().map(|(judged, _)| judged).collect(),
