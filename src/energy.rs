@@ -39,7 +39,7 @@ impl Meter {
         }
     }
 
-    /// What was spent since; `elsewhere` is processor time of other processes that belongs to it.
+    /// What was spent since, by all that ran; the estimate, by all that this process did. `elsewhere` is processor time of other processes that belongs to it.
     pub fn stop(&self, elsewhere: Duration) -> Energy {
         let counted = self.counter_uj.zip(read("energy_uj"));
         let used = counted.and_then(|(before, after)| {
@@ -59,7 +59,9 @@ impl Meter {
         let seconds = (self.cpu.elapsed() + elsewhere).as_secs_f64();
         Energy {
             joules: (seconds * WATTS_PER_CORE * 1e3).round() / 1e3,
-            method: format!("estimate: processor time x {WATTS_PER_CORE} W"),
+            method: format!(
+                "estimate: processor time of the service and its model x {WATTS_PER_CORE} W"
+            ),
         }
     }
 }

@@ -32,6 +32,7 @@ use crate::domain::source::{DocumentId, SourceId, place};
 use crate::error::{BadRequest, Failure};
 use crate::flow::answer::{Answer, Strategy};
 use crate::flow::search::Found;
+use crate::flow::writeback::MOST_UNITS;
 use crate::store::units::UseUnits;
 
 /// Passages of a document that are read at once.
@@ -457,30 +458,63 @@ fn resource(caller: &Caller, uri: &str) -> Result<Option<String>, Failure> {
     }
 }
 
+/// Where a list of resources goes on: behind a document, or after so many units.
+#[derive(Clone, Copy)]
+enum Cursor {
+    Documents(i64),
+    Units(usize),
+}
+
+impl Cursor {
+    fn read(text: Option<&str>) -> Option<Self> {
+        let Some(text) = text else {
+            return Some(Self::Documents(0));
+        };
+        match text.strip_prefix("units-") {
+            Some(units) => units.parse().ok().map(Self::Units),
+            None => text.parse().ok().map(Self::Documents),
+        }
+    }
+}
+
 /// A page of documents, and after the last of them the units in use.
-fn resources(caller: &Caller, cursor: Option<&str>) -> Result<ListResourcesResult, Failure> {
+fn resources(caller: &Caller, from: Cursor) -> Result<ListResourcesResult, Failure> {
     if !caller.has(Right::Read) {
         return Ok(ListResourcesResult::default());
     }
-    let after = cursor.and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
-    let page = caller.app.documents(None, DocumentId(after), PAGE)?;
     let mut found: Vec<Resource> = Vec::new();
-    for document in page.documents {
-        let uri = format!("{DOCUMENT}{}", document.id);
-        let described = document.path.display().to_string();
-        let resource = Resource::new(uri, document.title).with_description(described);
-        found.push(resource.with_mime_type("text/plain"));
-    }
-    if page.next.is_none() {
-        let active = Some(crate::domain::unit::State::Active);
-        for unit in caller.app.units(active, PAGE)?.units {
-            let uri = format!("{UNIT}{}", unit.id);
-            let resource = Resource::new(uri, unit.title).with_description("A knowledge unit");
-            found.push(resource.with_mime_type("text/plain"));
+    let mut next = None;
+    let mut known = Some(0);
+    match from {
+        Cursor::Units(units) => known = Some(units),
+        Cursor::Documents(after) => {
+            let page = caller.app.documents(None, DocumentId(after), PAGE)?;
+            for document in page.documents {
+                let uri = format!("{DOCUMENT}{}", document.id);
+                let described = document.path.display().to_string();
+                found.push(Resource::new(uri, document.title).with_description(described));
+            }
+            if let Some(more) = page.next {
+                next = Some(more.to_string());
+                known = None;
+            }
         }
     }
-    let mut listed = ListResourcesResult::with_all_items(found);
-    listed.next_cursor = page.next.map(|next| next.to_string());
+    if let Some(known) = known {
+        let active = Some(crate::domain::unit::State::Active);
+        let units = caller.app.units(active, MOST_UNITS)?.units;
+        let more = known.saturating_add(PAGE);
+        next = (units.len() > more).then(|| format!("units-{more}"));
+        for unit in units.into_iter().skip(known).take(PAGE) {
+            let uri = format!("{UNIT}{}", unit.id);
+            let resource = Resource::new(uri, unit.title);
+            found.push(resource.with_description("A knowledge unit"));
+        }
+    }
+    let found = found.into_iter();
+    let found = found.map(|resource| resource.with_mime_type("text/plain"));
+    let mut listed = ListResourcesResult::with_all_items(found.collect());
+    listed.next_cursor = next;
     Ok(listed)
 }
 
@@ -570,7 +604,9 @@ impl ServerHandler for Tools {
     ) -> Result<ListResourcesResult, ErrorData> {
         let caller = self.caller(&context)?;
         let cursor = request.and_then(|request| request.cursor);
-        let listed = blocking(move || resources(&caller, cursor.as_deref())).await;
+        let unknown = || ErrorData::invalid_params("this cursor is none of ours", None);
+        let from = Cursor::read(cursor.as_deref()).ok_or_else(unknown)?;
+        let listed = blocking(move || resources(&caller, from)).await;
         listed.map_err(|failed| failed.map_or_else(|error| error, |f| protocol_error(&f)))
     }
 

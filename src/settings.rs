@@ -493,15 +493,10 @@ pub fn places(config: Option<PathBuf>) -> Result<Places, SettingsError> {
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
-    let platform = directories::ProjectDirs::from("", "", "coho");
-    let folder = |pick: fn(&directories::ProjectDirs) -> &Path| {
-        let folder = platform.as_ref().map(|p| pick(p).to_owned());
-        folder.ok_or(SettingsError::NoHome)
-    };
+    let [home, usual, models] = usual();
     let or = |found: Option<PathBuf>, other: Result<PathBuf, SettingsError>| {
         found.map_or(other, Ok).map(absolute)
     };
-    let usual = folder(|p| p.config_dir()).map(|f| f.join("config.toml"));
     if let Some(path) = config.clone().map(absolute)
         && !path.parent().is_some_and(Path::is_dir)
         && usual.as_ref().ok() != Some(&path)
@@ -509,13 +504,39 @@ pub fn places(config: Option<PathBuf>) -> Result<Places, SettingsError> {
         return Err(SettingsError::NoFile { path });
     }
     Ok(Places {
-        home: or(named("COHO_HOME"), folder(|p| p.data_dir()))?,
-        config: or(config.or_else(|| named("COHO_CONFIG")), usual)?,
-        models: or(
-            named("COHO_MODELS"),
-            folder(|p| p.cache_dir()).map(|f| f.join("models")),
-        )?,
+        home: or(named(VARIABLES[0]), home)?,
+        config: or(config.or_else(|| named(VARIABLES[1])), usual)?,
+        models: or(named(VARIABLES[2]), models)?,
     })
+}
+
+/// The variables that name the places, in the order of [`Places`].
+const VARIABLES: [&str; 3] = ["COHO_HOME", "COHO_CONFIG", "COHO_MODELS"];
+
+/// Data folder, settings file and models folder of the platform.
+fn usual() -> [Result<PathBuf, SettingsError>; 3] {
+    let platform = directories::ProjectDirs::from("", "", "coho");
+    let folder = |pick: fn(&directories::ProjectDirs) -> &Path| {
+        let folder = platform.as_ref().map(|p| pick(p).to_owned());
+        folder.ok_or(SettingsError::NoHome)
+    };
+    [
+        folder(|p| p.data_dir()),
+        folder(|p| p.config_dir()).map(|f| f.join("config.toml")),
+        folder(|p| p.cache_dir()).map(|f| f.join("models")),
+    ]
+}
+
+impl Places {
+    /// The variables that lead another process to these places, whatever its environment and its
+    /// folder: those that are not the platform's.
+    pub fn told(&self) -> Vec<(&'static str, String)> {
+        let places = [&self.home, &self.config, &self.models];
+        let told = VARIABLES.into_iter().zip(places).zip(usual());
+        told.filter(|((_, place), usual)| usual.as_ref().ok() != Some(*place))
+            .map(|((name, place), _)| (name, place.to_string_lossy().into_owned()))
+            .collect()
+    }
 }
 
 fn absolute(path: PathBuf) -> PathBuf {

@@ -5,15 +5,17 @@
 //! answers from the data folder by itself. So it does for the holder of a named token, whom it
 //! serves for as long as the token is what it was.
 
+use std::collections::HashMap;
 use std::io::{BufRead, Write};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rmcp::model::JsonRpcMessage;
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::{ErrorData, RoleServer, ServiceExt};
+use serde_json::{Value, json};
 use tokio::io::{Stdin, Stdout};
 
 use super::remote::Remote;
@@ -23,13 +25,13 @@ use crate::app::tokens::Caller;
 use crate::domain::access::Grant;
 use crate::error::{Failure, Fault, Kind};
 use crate::mcp::Tools;
+use crate::settings::Places;
 use crate::store::{Access, StoreError};
 
 pub(super) fn run(session: Session, name: Option<&str>) -> Result<ExitCode, Failure> {
-    if name.is_none()
-        && let Some(remote) = Remote::find(&session.places).filter(Remote::is_there)
-    {
-        return bridge(&remote);
+    let there = || Remote::find(&session.places).is_some_and(|remote| remote.is_there());
+    if name.is_none() && there() {
+        return bridge(&session.places);
     }
     let app = Arc::new(session.open(Access::Read)?);
     let Some(name) = name else {
@@ -49,7 +51,7 @@ pub(super) fn run(session: Session, name: Option<&str>) -> Result<ExitCode, Fail
         ended: Arc::clone(&ended),
     };
     let served = here(caller, Some(held))?;
-    let failure = ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let failure = lock(&ended).take();
     failure.map_or(Ok(served), Err)
 }
 
@@ -125,7 +127,7 @@ impl Transport<RoleServer> for Stdio {
             return Some(message);
         };
         let refused = ErrorData::invalid_request(failure.to_string(), None);
-        *held.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+        *lock(&held.ended) = Some(failure);
         if let Some((_, id)) = message.into_request() {
             let refusal = JsonRpcMessage::error(refused, Some(id));
             // Who has left needs no answer.
@@ -168,11 +170,16 @@ fn here(caller: Caller, held: Option<Held>) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Hands messages to the running service, several at once.
-fn bridge(remote: &Remote) -> Result<ExitCode, Failure> {
+/// Requests that the service works on, by their ids as they are written.
+type UnderWay = Mutex<HashMap<String, Remote>>;
+
+/// Hands messages to the running service, several at once. The service is looked for anew for each:
+/// it may have begun again at another address, and whoever has its old one is told nothing.
+fn bridge(places: &Places) -> Result<ExitCode, Failure> {
     let io = |source| StoreError::io(std::path::Path::new("stdin"), source);
     let stdout = Mutex::new(std::io::stdout());
     let version: Mutex<Option<String>> = Mutex::default();
+    let under_way = UnderWay::default();
     std::thread::scope(|scope| {
         for line in std::io::stdin().lock().lines() {
             let line = line.map_err(io)?;
@@ -180,29 +187,27 @@ fn bridge(remote: &Remote) -> Result<ExitCode, Failure> {
                 continue;
             }
             let say = |text: &str| {
-                let mut stdout = stdout.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut stdout = lock(&stdout);
                 let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
             };
-            let message: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-            let pass = {
-                let version = &version;
-                move || {
-                    let known = version
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .clone();
-                    for reply in remote.mcp(&line, &message["id"], known.as_deref()) {
-                        if let Some(agreed) = reply["result"]["protocolVersion"].as_str() {
-                            let mut version =
-                                version.lock().unwrap_or_else(PoisonError::into_inner);
-                            *version = Some(agreed.to_owned());
-                        }
-                        say(&reply.to_string());
-                    }
+            let message: Value = serde_json::from_str(&line).unwrap_or_default();
+            if message["method"] == "notifications/cancelled" {
+                // Its connection is closed: on that the service leaves it.
+                let id = message["params"]["requestId"].to_string();
+                if let Some(remote) = lock(&under_way).remove(&id) {
+                    remote.leave();
+                }
+                continue;
+            }
+            let (version, under_way) = (&version, &under_way);
+            let pass = move || {
+                for reply in passed(places, &line, &message, version, under_way) {
+                    say(&reply.to_string());
                 }
             };
             // What follows needs the version that this agrees on.
-            if message_is_first(&version) {
+            let first = lock(version).is_none();
+            if first {
                 pass();
             } else {
                 scope.spawn(pass);
@@ -212,9 +217,41 @@ fn bridge(remote: &Remote) -> Result<ExitCode, Failure> {
     })
 }
 
-fn message_is_first(version: &Mutex<Option<String>>) -> bool {
-    version
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .is_none()
+/// What the service says to a message; nothing where that was cancelled.
+fn passed(
+    places: &Places,
+    line: &str,
+    message: &Value,
+    version: &Mutex<Option<String>>,
+    under_way: &UnderWay,
+) -> Vec<Value> {
+    let id = message["id"].to_string();
+    let asks = !message["id"].is_null();
+    let Some(remote) = Remote::find(places) else {
+        let gone = "the service has ended: start it with `coho serve`, or restart this program";
+        let error = json!({ "code": -32603, "message": gone });
+        let reply = json!({ "jsonrpc": "2.0", "id": message["id"], "error": error });
+        return asks.then_some(reply).into_iter().collect();
+    };
+    if asks {
+        lock(under_way).insert(id.clone(), remote.clone());
+    }
+    let agreed = lock(version).clone();
+    let replies = remote.mcp(line, message, agreed.as_deref());
+    if asks && lock(under_way).remove(&id).is_none() {
+        return Vec::new();
+    }
+    let said = |reply: &Value| {
+        reply["result"]["protocolVersion"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    if let Some(agreed) = replies.iter().find_map(said) {
+        *lock(version) = Some(agreed);
+    }
+    replies
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -58,10 +58,10 @@ pub(super) fn print(
     if let Some(token) = token {
         arguments.extend(["--as".to_owned(), token.to_owned()]);
     }
-    // What this process was told by its environment the other will not hear.
-    let told = ["COHO_HOME", "COHO_CONFIG", "COHO_MODELS"].into_iter();
-    let told = told.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
-    let environment: Map<String, Value> = told.map(|(name, value)| (name, value.into())).collect();
+    // What this process was told by its environment and its flags the other will not hear.
+    let told = session.places.told().into_iter();
+    let environment = told.map(|(name, value)| (name.to_owned(), value.into()));
+    let environment: Map<String, Value> = environment.collect();
     let (settings, place) = settings(client, &program, &arguments, &environment);
     out!("{settings}");
     eprintln!("{place}");

@@ -46,6 +46,7 @@ pub(super) fn withdraw(home: &Path) {
 }
 
 /// A running service.
+#[derive(Clone)]
 pub(super) struct Remote {
     address: SocketAddr,
     token: String,
@@ -169,19 +170,38 @@ impl Remote {
         Ok(status["network"]["enforced"].as_bool().unwrap_or(false))
     }
 
+    /// Ends what is under way: who waits for it hears an error.
+    pub(super) fn leave(&self) {
+        self.agent.clone().shutdown();
+    }
+
     /// Hands an MCP message over; returns what comes back, and an error where that is nothing that
-    /// the protocol knows.
-    pub(super) fn mcp(&self, message: &str, id: &Value, version: Option<&str>) -> Vec<Value> {
+    /// the protocol knows. `agreed` is the version of the protocol that the client began with.
+    pub(super) fn mcp(&self, text: &str, message: &Value, agreed: Option<&str>) -> Vec<Value> {
+        let id = &message["id"];
         let mut request = self
             .agent
             .post(format!("http://{}/mcp", self.address))
             .header("Authorization", format!("Bearer {}", self.token))
             .header("Content-Type", "application/json")
             .header("Accept", "application/json, text/event-stream");
-        if let Some(version) = version {
+        // Since 2026-07-28 each message says its version, and headers what it is.
+        let own = message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"].as_str();
+        if let Some(version) = own.or(agreed) {
             request = request.header("MCP-Protocol-Version", version);
         }
-        let sent = request.send(message);
+        let mut named = ["name", "uri"].into_iter();
+        let named = named.find_map(|key| message["params"][key].as_str());
+        let said = [
+            ("Mcp-Method", message["method"].as_str()),
+            ("Mcp-Name", named),
+        ];
+        for (header, value) in said.into_iter().filter(|_| own.is_some()) {
+            if let Some(value) = value.filter(|value| value.bytes().all(|b| b.is_ascii_graphic())) {
+                request = request.header(header, value);
+            }
+        }
+        let sent = request.send(text);
         let text = sent.and_then(|mut response| response.body_mut().read_to_string());
         let said = match text {
             Ok(text) if text.trim().is_empty() => return Vec::new(),

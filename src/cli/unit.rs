@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{Session, remote::Remote, show};
 use crate::error::{BadRequest, Failure};
+use crate::settings::Places;
 use crate::store::StoreError;
 
 #[derive(Subcommand)]
@@ -77,7 +78,7 @@ pub(super) fn run(session: &Session, action: &Action) -> Result<ExitCode, Failur
     let mut problem = None;
     match action {
         Action::Install { print } => {
-            let text = text(starter);
+            let text = text(starter, &session.places);
             if *print {
                 out!("{}", text.trim_end());
                 return Ok(ExitCode::SUCCESS);
@@ -156,20 +157,14 @@ fn tell(starter: Starter, path: &Path, start: bool) -> Option<String> {
     None
 }
 
-/// Variables that a service would not hear.
-fn environment() -> Vec<(&'static str, String)> {
-    let names = ["COHO_HOME", "COHO_CONFIG", "COHO_MODELS"].into_iter();
-    names
-        .filter_map(|name| Some((name, std::env::var(name).ok()?)))
-        .collect()
-}
-
-fn text(starter: Starter) -> String {
+fn text(starter: Starter, places: &Places) -> String {
+    // What this process was told, the service would not hear.
+    let told = places.told();
     let program = std::env::current_exe().unwrap_or_else(|_| "coho".into());
     let program = program.display().to_string();
     match starter {
-        Starter::Systemd => systemd(&program, &environment()),
-        Starter::Launchd => launchd(&program, &environment()),
+        Starter::Systemd => systemd(&program, &told),
+        Starter::Launchd => launchd(&program, &told),
     }
 }
 

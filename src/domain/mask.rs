@@ -94,9 +94,9 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// A mask for texts that leave together: which words are names is seen from all of them.
-    /// `private` is the owner's list.
-    pub fn new(private: &[String], texts: &[&str]) -> Self {
+    /// A mask for texts that leave together, and what is asked of them: which words are names is seen
+    /// from all of them, but people ask for names in lower case. `private` is the owner's list.
+    pub fn new(private: &[String], texts: &[&str], asked: &[&str]) -> Self {
         let words = |phrase: &String| -> Vec<String> {
             let words = parts_of(phrase).into_iter();
             words.map(|word| phrase[word].to_lowercase()).collect()
@@ -111,6 +111,7 @@ impl Mask {
         let mut mark = String::from("_");
         while texts
             .iter()
+            .chain(asked)
             .any(|text| kinds().any(|kind| holds(text, kind, &mark)))
         {
             mark.insert(0, 'X');
@@ -118,7 +119,7 @@ impl Mask {
         Self {
             private: private.collect(),
             within,
-            names: names(texts),
+            names: names(texts, asked),
             mark,
             placeholders: HashMap::new(),
             originals: HashMap::new(),
@@ -479,7 +480,20 @@ fn of_lines(text: &str, spans: &mut Vec<(Range<usize>, Hidden)>) {
     let mut told: Vec<Range<usize>> = Vec::new();
     let mut columns: Vec<usize> = Vec::new();
     let mut announced = false;
+    // How far the head of a block is indented whose lines are told.
+    let mut block: Option<usize> = None;
     for (n, line) in lines.iter().enumerate() {
+        let said = &text[line.clone()];
+        if block.is_some_and(|head| said.trim().is_empty() || indent(said) > head) {
+            told.push(line.clone());
+            continue;
+        }
+        block = heads_block(said).then(|| indent(said));
+        if block.is_some() {
+            columns.clear();
+            announced = false;
+            continue;
+        }
         let words = words_of(&text[line.clone()]).count();
         if announced && words > 0 {
             told.extend((words <= MOST_SECRET_WORDS).then(|| line.clone()));
@@ -514,6 +528,20 @@ fn of_lines(text: &str, spans: &mut Vec<(Range<usize>, Hidden)>) {
             spans.push((start..start + said.trim().len(), Hidden::Secret));
         }
     }
+}
+
+/// White space at the head of a line, in bytes.
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+/// `password: >-`: the lines below that are indented more are the secret (a block scalar of YAML).
+fn heads_block(line: &str) -> bool {
+    let line = line.trim_end();
+    let line = line.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-'));
+    let key = line.strip_suffix(['|', '>']).map(str::trim_end);
+    let key = key.and_then(|key| key.strip_suffix([':', '=']));
+    key.is_some_and(ends_telling)
 }
 
 /// Lines, empty ones too.
@@ -637,8 +665,9 @@ fn keys_of(text: &str) -> impl Iterator<Item = Range<usize>> {
         .filter(|word| text[word.clone()].contains(char::is_alphanumeric))
 }
 
-/// Words that are names, by their lower case, as they are to be put back.
-fn names(texts: &[&str]) -> HashMap<String, String> {
+/// Words that are names, by their lower case, as they are to be put back. What is asked does not tell
+/// that a word is none.
+fn names(texts: &[&str], asked: &[&str]) -> HashMap<String, String> {
     let language = Language::detect(&texts.join("\n"));
     let is_common = |word: &str| {
         let languages = [language, Language::named("en")];
@@ -647,7 +676,8 @@ fn names(texts: &[&str]) -> HashMap<String, String> {
     let mut lower: HashSet<&str> = HashSet::new();
     let mut within: HashMap<String, String> = HashMap::new();
     let mut ahead: HashMap<String, String> = HashMap::new();
-    for text in texts {
+    let all = texts.iter().map(|text| (text, true));
+    for (text, notes) in all.chain(asked.iter().map(|text| (text, false))) {
         let mut last = 0;
         for span in words_of(text) {
             let (word, before) = (&text[span.clone()], &text[last..span.start]);
@@ -655,7 +685,9 @@ fn names(texts: &[&str]) -> HashMap<String, String> {
                 last == 0 || before.contains(['.', '!', '?', ':', '\n', '>', '•', '“', '"']);
             last = span.end;
             if !word.starts_with(char::is_uppercase) {
-                lower.insert(word);
+                if notes {
+                    lower.insert(word);
+                }
                 continue;
             }
             let key = word.to_lowercase();
@@ -680,10 +712,40 @@ mod tests {
 
     fn hidden(private: &[&str], text: &str) -> String {
         let private: Vec<String> = private.iter().map(ToString::to_string).collect();
-        let mut mask = Mask::new(&private, &[text]);
+        let mut mask = Mask::new(&private, &[text], &[]);
         let hidden = mask.hide(text);
         assert_eq!(mask.restore(&hidden), text);
         hidden
+    }
+
+    #[test]
+    fn a_question_in_lower_case_gives_nobody_away() {
+        let note = "People:\n- Huber: plumber, comes on Tuesdays\n- Plumbers: see above";
+        let question = "Question: when does huber come?";
+        let mut mask = Mask::new(&[], &[note], &[question]);
+        for text in [note, question] {
+            let hidden = mask.hide(text);
+            assert!(!hidden.to_lowercase().contains("huber"), "{hidden}");
+            assert_eq!(mask.restore(&hidden).to_lowercase(), text.to_lowercase());
+        }
+        assert!(mask.hide(question).contains("come?"));
+    }
+
+    #[test]
+    fn blocks_of_yaml_are_secrets_as_a_whole() {
+        for head in [
+            "password: >-",
+            "  api_key: |",
+            "- passphrase: |2-",
+            "token = >",
+        ] {
+            let text = format!("{head}\n      correct horse\n\n      battery staple\nuser: ann\n");
+            let hidden = hidden(&[], &text);
+            for word in ["correct", "horse", "battery", "staple"] {
+                assert!(!hidden.contains(word), "{hidden}");
+            }
+            assert!(hidden.contains("user: ann"), "{hidden}");
+        }
     }
 
     #[test]
@@ -883,7 +945,7 @@ mod tests {
         );
         // A name is the same wherever it stands.
         let text = "We asked Anna. Anna said no. anna's dog barked.";
-        let mut mask = Mask::new(&[], &[text]);
+        let mut mask = Mask::new(&[], &[text], &[]);
         let said = mask.hide(text);
         assert_eq!(
             said,
@@ -896,7 +958,7 @@ mod tests {
     fn what_the_owner_lists_is_hidden_in_any_case() {
         let text = "the heat pump of project falcon costs much; FALCON is secret";
         let private = ["Project Falcon".to_owned(), "falcon".to_owned()];
-        let mut mask = Mask::new(&private, &[text]);
+        let mut mask = Mask::new(&private, &[text], &[]);
         let said = mask.hide(text);
         assert!(
             !said.to_lowercase().contains("falcon") && said.contains("heat pump"),
@@ -907,7 +969,7 @@ mod tests {
     #[test]
     fn placeholders_that_were_there_are_left_alone() {
         let text = "NAME_1 is a column, Anna wrote.";
-        let mut mask = Mask::new(&[], &[text]);
+        let mut mask = Mask::new(&[], &[text], &[]);
         let said = mask.hide(text);
         assert!(!said.contains("Anna"), "{said}");
         assert_eq!(mask.restore(&said), text);
@@ -916,7 +978,7 @@ mod tests {
     #[test]
     fn answers_are_put_back_piece_by_piece() {
         let text = "we saw Anna at 08:14";
-        let mut mask = Mask::new(&[], &[text]);
+        let mut mask = Mask::new(&[], &[text], &[]);
         let said = mask.hide(text);
         let (name, number) = (
             said.split(' ').nth(2).unwrap(),
@@ -938,7 +1000,7 @@ mod tests {
             text in "([ A-Za-zäß0-9.,:=|@/_\\\\'\n\t田中-]|pin: |key \\| ){0,120}",
             listed in "[a-z田中]{2,5}",
         ) {
-            let mut mask = Mask::new(std::slice::from_ref(&listed), &[&text]);
+            let mut mask = Mask::new(std::slice::from_ref(&listed), &[&text], &[]);
             let said = mask.hide(&text);
             // Names come back in the case in which they were first seen.
             prop_assert_eq!(mask.restore(&said).to_lowercase().replace('\\', ""), text.to_lowercase().replace('\\', ""));

@@ -116,6 +116,18 @@ impl<'a> Code<'a> {
         self.blocks.iter().any(|block| block.contains(&at))
     }
 
+    /// Does this place lie in code: between fences, or in `code` in a line?
+    pub fn holds(&self, at: usize) -> bool {
+        let line = self.text[..at].rfind('\n').map_or(0, |end| end + 1);
+        let whole = self.text[line..].lines().next().unwrap_or("");
+        let in_line = || {
+            inline_code(whole)
+                .iter()
+                .any(|code| code.contains(&(at - line)))
+        };
+        self.is_fenced(at) || in_line()
+    }
+
     /// Is a sentence code: between fences, or nothing but `code`?
     pub fn is(&self, span: &Range<usize>) -> bool {
         self.is_fenced(span.start) || is_inline(&self.text[span.clone()])
@@ -615,6 +627,14 @@ pub(super) fn is_german(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_in_code_are_told_from_others() {
+        let text = "Use `a[1]`, see [1].\n```\nb[1]\n```\n[1]";
+        let code = Code::of(text);
+        let holds = text.match_indices("[1]").map(|(at, _)| code.holds(at));
+        assert_eq!(holds.collect::<Vec<_>>(), [true, false, true, false]);
+    }
 
     fn split(text: &str) -> Vec<&str> {
         sentences(text).into_iter().map(|s| &text[s]).collect()

@@ -162,6 +162,10 @@ pub enum Finish {
     Cancelled,
 }
 
+/// The log-probability of a token where nobody tells it: what is not known must not count as sure. A
+/// number, and not infinite, because it is kept with the answer as JSON.
+pub const UNTOLD: f32 = -100.0;
+
 /// What a language model wrote.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generated {
@@ -175,6 +179,8 @@ pub struct Generated {
     pub cached_tokens: usize,
     /// Natural log-probability of each generated token, as the model saw it before sampling.
     pub log_probs: Vec<f32>,
+    /// Tokens that were generated beside these: what a model behind a server thought.
+    pub unseen_tokens: usize,
     /// Where each generated token ends in `text`, in bytes; may lie behind a stop text that was cut.
     pub token_ends: Vec<usize>,
     /// Time in the queue.
@@ -190,7 +196,28 @@ pub struct Generated {
 impl Generated {
     /// Tokens generated.
     pub fn tokens(&self) -> usize {
-        self.log_probs.len()
+        self.log_probs.len() + self.unseen_tokens
+    }
+
+    /// Is it known how likely its tokens were?
+    pub fn is_weighed(&self) -> bool {
+        self.log_probs.iter().any(|log_prob| *log_prob > UNTOLD)
+    }
+
+    /// The same without what stands before `start`, in bytes.
+    #[must_use]
+    pub fn behind(mut self, start: usize) -> Self {
+        let first = self
+            .token_ends
+            .iter()
+            .take_while(|end| **end <= start)
+            .count();
+        self.token_ends.drain(..first);
+        self.token_ends.iter_mut().for_each(|end| *end -= start);
+        self.unseen_tokens += first;
+        self.log_probs.drain(..first.min(self.log_probs.len()));
+        self.text.drain(..start);
+        self
     }
 
     /// Mean natural log-probability of the generated tokens; 0 when there are none.
@@ -351,6 +378,7 @@ mod tests {
             prompt_tokens: 1,
             cached_tokens: 0,
             log_probs: vec![-0.1, -0.1, -3.0, -3.0, -0.1],
+            unseen_tokens: 0,
             // "Ü" is two tokens; the last is a stop text that was cut.
             token_ends: vec![2, 6, 7, 11, 14],
             waited: Duration::ZERO,
@@ -363,5 +391,8 @@ mod tests {
         assert!((generated.least_probability(0..6) - 0.905).abs() < 1e-3);
         assert!((generated.least_probability(5..12) - 0.0498).abs() < 1e-3);
         assert!((generated.least_probability(20..30) - 1.0).abs() < 1e-6);
+        let rest = generated.behind(6);
+        assert_eq!((rest.text.as_str(), rest.tokens()), ("Ünal.", 5));
+        assert_eq!(rest.token_ends, [1, 5, 8]);
     }
 }

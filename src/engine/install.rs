@@ -319,7 +319,7 @@ impl Models {
         max_length: usize,
     ) -> Result<Installed, EngineError> {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-        let name = name.map_or_else(|| model_name(&stem), model_name);
+        let name = self.free_name(name.unwrap_or(&stem), role)?;
         let stage = Stage::new(&self.folder, &name)?;
         let ready = stage.path.join("ready");
         create_folder(&ready)?;
@@ -336,6 +336,23 @@ impl Models {
         };
         self.publish(&ready, &installed)?;
         Ok(installed)
+    }
+
+    /// The name under which a model is added: its folder takes the place of what has that name.
+    fn free_name(&self, wanted: &str, role: Role) -> Result<String, EngineError> {
+        let name = model_name(wanted);
+        let other = "give it another one with `--name`";
+        if name.is_empty() {
+            let reason = "names are made of the letters a to z, digits, `.`, `_` and `-`";
+            return Err(refused(wanted, reason, other));
+        }
+        let there = self.read(&name).map(|installed| installed.role);
+        let known = entry(&name).map(|entry| entry.role);
+        if there.or(known).is_some_and(|other| other != role) {
+            let reason = "what has this name is for something else";
+            return Err(refused(&name, reason, other));
+        }
+        Ok(name)
     }
 
     fn publish(&self, ready: &Path, installed: &Installed) -> Result<(), EngineError> {
@@ -575,4 +592,37 @@ fn convert(entry: &Entry, folder: &Path) -> Result<(), EngineError> {
     file.sync_all().map_err(io)?;
     let weights = folder.join("model.safetensors");
     std::fs::remove_file(&weights).map_err(|source| EngineError::io(weights, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_added_takes_no_others_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let models = Models::at(&folder.path().join("models"));
+        let file = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "GGUF").unwrap();
+            path
+        };
+        models.add(&file("a.gguf"), None).unwrap();
+        models.add(&file("a.gguf"), None).unwrap();
+        let unnamed = file("模型.gguf");
+        for (path, name) in [
+            (&unnamed, None),
+            (&unnamed, Some("")),
+            (&unnamed, Some("..")),
+            (&unnamed, Some("---")),
+            (&unnamed, Some("All-MiniLM-L6-v2")),
+            (&file("onnxruntime.gguf"), None),
+        ] {
+            let error = models.add(path, name).unwrap_err();
+            assert!(matches!(error, EngineError::Install { .. }), "{error}");
+        }
+        models.add(&unnamed, Some("b")).unwrap();
+        let names: Vec<String> = models.list().into_iter().map(|m| m.name).collect();
+        assert_eq!(names, ["a", "b"]);
+    }
 }

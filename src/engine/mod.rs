@@ -109,6 +109,8 @@ pub enum EngineError {
         url: String,
         /// What it does, or does not.
         what: String,
+        /// Whether anything may have come to it.
+        sent: bool,
     },
     /// A server that runs a model does not do what it is asked. What it says may hold what it was
     /// sent: it is for who asks, and not for logs.

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::EngineError;
 use super::generate::{
     Continuation, Description, Finish, Generated, Generator, Grammar, Message, Prompt, Scored,
-    Stream,
+    Stream, UNTOLD,
 };
 use super::markup::broken;
 use crate::domain::generator::ServerOptions;
@@ -32,10 +32,6 @@ const SILENCE: Duration = Duration::from_mins(5);
 
 /// How often is looked whether the reader has left, while the server says nothing.
 const GLANCE: Duration = Duration::from_millis(100);
-
-/// The log-probability of a token where the server does not tell it: what is not known must not
-/// count as sure. A number, and not infinite, because it is kept with the answer as JSON.
-const UNTOLD: f32 = -100.0;
 
 const LANE: &str = "the model server";
 
@@ -223,6 +219,9 @@ struct Call {
 const LEAST_SAID: usize = 1 << 20;
 const MOST_OF_PIECE: usize = 16 << 10;
 
+/// Characters that are told of what is no answer.
+const MOST_TOLD: usize = 200;
+
 /// The lines of an answer.
 type Lines = std::io::Lines<BufReader<Take<ureq::BodyReader<'static>>>>;
 
@@ -268,9 +267,9 @@ impl Call {
         self.cancel.load(Ordering::Relaxed)
     }
 
-    fn unreachable(&self, what: String) -> EngineError {
+    fn unreachable(&self, what: String, sent: bool) -> EngineError {
         let url = self.url.clone();
-        EngineError::Unreachable { url, what }
+        EngineError::Unreachable { url, what, sent }
     }
 
     fn send(&self, agent: &ureq::Agent) -> Result<Lines, EngineError> {
@@ -278,9 +277,12 @@ impl Call {
         if let Some(key) = &self.key {
             request = request.header("authorization", format!("Bearer {key}"));
         }
-        let response = request
-            .send_json(&self.body)
-            .map_err(|error| self.unreachable(format!("does not answer: {error}")))?;
+        let response = request.send_json(&self.body).map_err(|error| {
+            self.unreachable(
+                format!("does not answer: {error}"),
+                !is_of_connecting(&error),
+            )
+        })?;
         let status = response.status();
         // What a server says without an end is not kept.
         let most = LEAST_SAID.saturating_add(self.most.saturating_mul(MOST_OF_PIECE));
@@ -293,7 +295,7 @@ impl Call {
         let said = format!("answered {status}: {}", said.join(" "));
         Err(match status.as_u16() {
             // It is there, but cannot answer now.
-            429 | 502..=504 => self.unreachable(said),
+            429 | 502..=504 => self.unreachable(said, true),
             _ => self.failed(&said),
         })
     }
@@ -320,11 +322,17 @@ impl Call {
         coming: &mut Coming,
         emit: &mut impl FnMut(&str) -> bool,
     ) -> Result<(), EngineError> {
+        let mut other = None;
         for line in lines {
-            let line = line.map_err(|error| self.unreachable(format!("broke off: {error}")))?;
+            let line =
+                line.map_err(|error| self.unreachable(format!("broke off: {error}"), true))?;
             let Some(data) = line.strip_prefix("data:").map(str::trim) else {
+                if !line.trim().is_empty() {
+                    other.get_or_insert(line);
+                }
                 continue;
             };
+            coming.streamed = true;
             if data == "[DONE]" {
                 break;
             }
@@ -358,7 +366,29 @@ impl Call {
                 }
             }
         }
-        Ok(())
+        // A page that asks to log in is no answer that says nothing.
+        match other.filter(|_| !coming.streamed) {
+            Some(line) => {
+                let said: String = line.chars().take(MOST_TOLD).collect();
+                Err(self.failed(&format!("answered with no stream of events: {said}")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Did it fail before anything was sent?
+fn is_of_connecting(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    match error {
+        ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => true,
+        ureq::Error::Io(error) => matches!(
+            error.kind(),
+            ConnectionRefused | HostUnreachable | NetworkUnreachable
+        ),
+        _ => false,
     }
 }
 
@@ -382,6 +412,8 @@ struct Coming {
     piece_ends: Vec<usize>,
     /// Tokens, as the server counts them.
     counted: usize,
+    /// Did any event come?
+    streamed: bool,
 }
 
 impl Coming {
@@ -393,6 +425,7 @@ impl Coming {
                 prompt_tokens: 0,
                 cached_tokens: 0,
                 log_probs: Vec::new(),
+                unseen_tokens: 0,
                 token_ends: Vec::new(),
                 waited: Duration::ZERO,
                 prefill: Duration::ZERO,
@@ -403,6 +436,7 @@ impl Coming {
             first: None,
             piece_ends: Vec::new(),
             counted: 0,
+            streamed: false,
         }
     }
 
@@ -441,6 +475,7 @@ impl Coming {
             generated.token_ends = self.piece_ends;
             generated.log_probs = vec![UNTOLD; tokens];
         }
+        generated.unseen_tokens = self.counted.saturating_sub(generated.log_probs.len());
         let first = self.first.unwrap_or_else(Instant::now);
         generated.prefill = first - self.started;
         generated.generate = first.elapsed();
@@ -600,6 +635,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
+        let nobody = written(&at(&url)).unwrap_err();
+        assert!(
+            matches!(nobody, EngineError::Unreachable { sent: false, .. }),
+            "{nobody:?}"
+        );
         let loading = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\nloading";
         let (busy, answering) = server(loading.to_owned(), false);
         for server in [at(&url), busy] {
@@ -659,8 +699,36 @@ mod tests {
             ("At nine sharp.", 5)
         );
         assert!(untold.mean_log_prob() <= UNTOLD, "{untold:?}");
+        assert!(!untold.is_weighed());
         assert!(untold.least_probability(0..14) < 1e-6, "{untold:?}");
         assert_eq!(untold.sure_part(0.1), "");
+    }
+
+    #[test]
+    fn thoughts_that_are_not_told_are_counted() {
+        let token = json!({
+            "choices": [{
+                "delta": { "content": "Nine." },
+                "logprobs": { "content": [{ "logprob": -0.5 }] },
+            }],
+            "usage": { "prompt_tokens": 9, "completion_tokens": 80 },
+        });
+        let (server, answering) = server(format!("{HEAD}data: {token}\n\n"), false);
+        let thought = written(&server).unwrap();
+        answering.join().unwrap();
+        assert_eq!((thought.text.as_str(), thought.tokens()), ("Nine.", 80));
+        assert!(thought.is_weighed() && thought.mean_log_prob() > -0.6);
+    }
+
+    #[test]
+    fn a_page_is_no_answer() {
+        for page in ["<html>Log in</html>", "{\"choices\": []}"] {
+            let (server, answering) = server(format!("{HEAD}\n{page}\n"), false);
+            let error = written(&server).unwrap_err();
+            answering.join().unwrap();
+            assert_eq!(error.code(), "model_server_refused", "{error}");
+            assert!(error.to_string().contains(page), "{error}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub fn spoken(url: &str, model: &str, voice: &str, text: &str) -> Result<Vec<u8>
     let unreachable = |what: String| EngineError::Unreachable {
         url: url.to_owned(),
         what,
+        sent: true,
     };
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(TIMEOUT))

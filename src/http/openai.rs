@@ -26,7 +26,8 @@ use super::failure::{Refusal, for_openai};
 use super::routes::{ById, CancelOnDrop, Listener, blocking, streamed};
 use super::wire::{At, Body, Problem};
 use crate::app::{App, NotFound};
-use crate::domain::source::place;
+use crate::domain::sentence::Code;
+use crate::domain::source::{bytes_of_shown, place};
 use crate::domain::{context, question};
 use crate::error::{BadRequest, Failure};
 use crate::flow::answer::{Answer, Ask, Citation, Event, Limits, NOT_FOUND, Strategy, TokenCount};
@@ -262,7 +263,7 @@ fn footnotes(citations: &[Citation]) -> String {
 /// The URL of a file, at its lines. What could mean something in a URL is written as `%20` and so on.
 fn file_url(path: &Path, lines: Option<(u32, u32)>) -> String {
     let mut url = String::from("file://");
-    for byte in path.as_os_str().as_encoded_bytes() {
+    for byte in &bytes_of_shown(&path.to_string_lossy()) {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(byte) {
             url.push(char::from(*byte));
         } else {
@@ -278,9 +279,15 @@ fn file_url(path: &Path, lines: Option<(u32, u32)>) -> String {
 /// Where each mark `[n]` stands in the text, in characters, and what it leads to.
 fn annotations(answer: &Answer) -> Vec<Value> {
     let mut found = Vec::new();
+    let code = Code::of(&answer.answer);
     for citation in &answer.citations {
         let mark = format!("[{}]", citation.n);
         for (at, _) in answer.answer.match_indices(&mark) {
+            // `argv[1]` in a command is no mark of ours.
+            let within = answer.answer[..at].ends_with(char::is_alphanumeric);
+            if within || code.holds(at) {
+                continue;
+            }
             let start = answer.answer[..at].chars().count();
             found.push(json!({
                 "type": "url_citation",
@@ -374,12 +381,12 @@ pub(super) async fn chat(
 
 /// An answer that is told at once; `structured` says whether it has a form that was asked for.
 fn whole(head: Value, answer: Answer, structured: bool) -> Value {
-    let annotations = annotations(&answer);
     let finish_reason = finish_reason(&answer);
-    let notes = if structured {
-        String::new()
+    // JSON has brackets of its own.
+    let (annotations, notes) = if structured {
+        (Vec::new(), String::new())
     } else {
-        footnotes(&answer.citations)
+        (annotations(&answer), footnotes(&answer.citations))
     };
     // What is no JSON of the form that was asked for is not sent as if it was.
     let (content, refusal) = if structured && answer.abstained {
@@ -599,6 +606,19 @@ pub(super) async fn model(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_have_the_address_of_their_bytes() {
+        let check = |path: &str, expected: &str| {
+            assert_eq!(
+                file_url(Path::new(path), None),
+                format!("file://{expected}")
+            );
+        };
+        check("/a b/Grüße.md", "/a%20b/Gr%C3%BC%C3%9Fe.md");
+        check("/gar\\xE7on.md", "/gar%E7on.md");
+        check("/a\\xyz\\x4", "/a%5Cxyz%5Cx4");
+    }
 
     fn message(role: &str, content: Value) -> ChatMessage {
         ChatMessage {

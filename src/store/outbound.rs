@@ -106,6 +106,15 @@ pub fn close(transaction: &Transaction<'_>, id: i64, spent: Option<Spending>) ->
     Ok(())
 }
 
+/// Takes back a request of which nothing was sent: nobody was there.
+///
+/// # Errors
+/// [`super::StoreError::Ledger`].
+pub fn withdraw(transaction: &Transaction<'_>, id: i64) -> Result<()> {
+    transaction.execute("DELETE FROM main.outbound WHERE id = ?1", [id])?;
+    Ok(())
+}
+
 fn on_day(connection: &rusqlite::Connection, day: i64) -> Result<Spending> {
     Ok(connection
         .prepare_cached(

@@ -121,6 +121,66 @@ fn text(result: &Value) -> &str {
 }
 
 #[test]
+fn a_service_that_begins_again_is_found_again_and_nobody_in_its_place() {
+    let home = home();
+    home.add();
+    let service = home.serve();
+    let mut client = Client::start(&home, &[]);
+    assert!(client.tools().contains(&"search".to_owned()));
+    let address = service.address.trim_start_matches("http://").to_owned();
+    // It is killed, and somebody else takes its address.
+    drop(service);
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let said = client.ask("tools/list", &json!({}));
+    assert_eq!(said["error"]["code"], -32603, "{said}");
+    let refused = listener.accept().map(drop).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::WouldBlock);
+    let _service = home.serve();
+    assert!(client.tools().contains(&"search".to_owned()));
+}
+
+#[test]
+fn what_is_cancelled_is_not_answered() {
+    let home = home();
+    home.add();
+    let _service = home.serve();
+    let mut client = Client::start(&home, &[]);
+    let arguments = json!({ "question": "Tell all of the boat.", "strategy": "naive" });
+    let params = json!({ "name": "ask", "arguments": arguments });
+    client.send(&message(90, "tools/call", &params));
+    client.send(&json!({
+        "jsonrpc": "2.0",
+        "method": "notifications/cancelled",
+        "params": { "requestId": 90 },
+    }));
+    // What comes next is of the next request.
+    assert!(client.tools().contains(&"search".to_owned()));
+    assert_eq!(client.end(), Some(0));
+}
+
+#[test]
+fn messages_that_say_their_version_are_served_with_a_service_too() {
+    let home = home();
+    home.add();
+    let _service = home.serve();
+    let mut client = Client::start(&home, &[]);
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let said = client.ask("tools/list", &json!({ "_meta": meta }));
+    assert!(said["result"]["tools"].is_array(), "{said}");
+    let arguments = json!({ "query": "mast of the boat" });
+    let params = json!({ "name": "search", "arguments": arguments, "_meta": meta });
+    let said = client.ask("tools/call", &params);
+    assert!(said.to_string().contains("9 metres"), "{said}");
+    let said = client.ask("resources/list", &json!({ "cursor": "abc" }));
+    assert_eq!(said["error"]["code"], -32602, "{said}");
+}
+
+#[test]
 fn tools_and_resources_over_stdio() {
     let home = home();
     home.add();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -469,6 +469,58 @@ fn a_model_without_a_chat_template_writes_all_the_same() {
     assert!(!model.describe().unwrap().has_template);
     let text = written(&model, prompt("Say hello.")).unwrap().text;
     assert!(!text.trim().is_empty() && !text.contains("<|im_"), "{text}");
+}
+
+/// The model with another chat template, no longer than its own.
+fn with_template(folder: &Path, template: &str) -> LlamaProcess {
+    let mut bytes = fs::read(gguf()).unwrap();
+    let key = b"tokenizer.chat_template";
+    let at = bytes.windows(key.len()).position(|window| window == key);
+    // Behind the key its type, four bytes, and the length of the text, eight.
+    let at = at.unwrap() + key.len() + 12;
+    let length = u64::from_le_bytes(bytes[at - 8..at].try_into().unwrap());
+    let length = usize::try_from(length).unwrap();
+    bytes[at..at + length].fill(b' ');
+    bytes[at..at + template.len()].copy_from_slice(template.as_bytes());
+    let path = folder.join(format!("template-{}.gguf", template.len()));
+    fs::write(&path, bytes).unwrap();
+    running(LlamaOptions {
+        path,
+        ..options(512)
+    })
+}
+
+/// Tokens of a prompt with these instructions.
+fn prompt_tokens(model: &LlamaProcess, told: &str) -> usize {
+    let messages = vec![
+        Message::new(Role::System, told),
+        Message::new(Role::User, "Hello."),
+    ];
+    written(model, Prompt::new(messages, 8))
+        .unwrap()
+        .prompt_tokens
+}
+
+#[test]
+fn a_model_that_may_think_is_told_that_it_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = with_template(folder.path(), "<|im_start|>");
+    let thinking = with_template(folder.path(), "<|im_start|> <think>");
+    let [plain, thinking] = [plain, thinking].map(|model| prompt_tokens(&model, "Be kind."));
+    assert!(thinking > plain + 3, "{thinking} and {plain}");
+}
+
+#[test]
+fn instructions_that_a_template_leaves_out_are_read_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    // YandexGPT's, which knows users and assistants alone.
+    let model = with_template(folder.path(), " Ассистент:");
+    let [short, long] = [
+        "Be kind.",
+        "Be kind, and brief, and clear, and say no more than that.",
+    ]
+    .map(|told| prompt_tokens(&model, told));
+    assert!(long > short + 8, "{long} and {short}");
 }
 
 #[test]

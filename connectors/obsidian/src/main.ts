@@ -115,7 +115,9 @@ export default class CohoPlugin extends Plugin {
     const heading = citation.heading?.split(" > ").pop()?.replace(/[[\]|#^]/g, " ").trim();
     const from = view.file?.path ?? "";
     const subpath = heading && heading !== note.basename && heading !== citation.title ? `#${heading}` : "";
-    view.editor.replaceSelection(this.app.fileManager.generateMarkdownLink(note, from, subpath));
+    // What is selected stays: it may be what was asked about.
+    const link = this.app.fileManager.generateMarkdownLink(note, from, subpath);
+    view.editor.replaceRange(link, view.editor.getCursor("to"));
   }
 
   private async shown(): Promise<Panel | undefined> {

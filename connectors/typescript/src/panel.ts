@@ -38,6 +38,12 @@ const TITLES: [View, string][] = [
 /** Words of a passage that are looked for elsewhere. */
 const MOST_WORDS = 60;
 
+/** An answer cut at its marks, "[1]"; what stands in code, or right behind a word, is none. */
+function pieces(text: string): string[] {
+  const code = /(```[^]*?(?:```|$)|`[^`\n]*`)/;
+  return text.split(code).flatMap((part, n) => (n % 2 ? [part] : part.split(/(?<![\p{L}\p{N}])(\[\d+\])/u)));
+}
+
 type Child = Node | string | null | undefined;
 
 function make<K extends keyof HTMLElementTagNameMap>(
@@ -157,7 +163,7 @@ export function mount(root: HTMLElement, host: Host): Panel {
   function finished(whole: { id: string; answer: string; citations: Citation[] }) {
     // Marks lead to their passages.
     answer.replaceChildren(
-      ...whole.answer.split(/(\[\d+\])/).map((piece): Node => {
+      ...pieces(whole.answer).map((piece): Node => {
         const n = /^\[(\d+)\]$/.exec(piece)?.[1];
         const citation = whole.citations.find((c) => String(c.n) === n);
         if (!citation) return document.createTextNode(piece);
@@ -205,7 +211,11 @@ export function mount(root: HTMLElement, host: Host): Panel {
     if (!found.hits.length) say("nothing was found");
   }
 
+  let lookedFor = 0;
+
   async function related(text: string, path: string): Promise<void> {
+    lookedFor += 1;
+    const mine = lookedFor;
     // It follows the cursor: only who looks at it is told what is wrong.
     const seen = () => !views.get("related")?.hidden;
     // Words alone: none is to be read as a filter.
@@ -216,6 +226,8 @@ export function mount(root: HTMLElement, host: Host): Panel {
     }
     try {
       const found = await host.call("POST", "/v1/search", { query: words.join(" "), k: 12 });
+      // The cursor may have gone on meanwhile.
+      if (mine !== lookedFor) return;
       const others = found.hits.filter((one: Citation) => one.path !== path);
       near.replaceChildren(...others.map(hit));
       if (seen()) say("");
@@ -240,7 +252,7 @@ export function mount(root: HTMLElement, host: Host): Panel {
       try {
         await host.call("PATCH", `/v1/units/${one.id}`, { decision: action });
         card.remove();
-        say(`${action}d: ${one.title}`);
+        say(`${action === "approve" ? "approved" : "rejected"}: ${one.title}`);
       } catch (error) {
         failed(error);
       }

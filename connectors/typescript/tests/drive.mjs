@@ -317,7 +317,7 @@ async function obsidian(browser) {
   }
   class Markdown {
     file = new File("todo.md");
-    editor = { replaceSelection: (text) => (seen.inserted = text) };
+    editor = { getCursor: () => "here", replaceRange: (text, at) => at === "here" && (seen.inserted = text) };
   }
   class Plugin {
     constructor(app) {

@@ -45,6 +45,9 @@ const REMEMBERED_TOKENS: usize = 256;
 /// Tokens in common from which on sharing is worth it.
 const LEAST_SHARED: usize = 8;
 
+/// Tokens that are left for what is written, at least.
+const LEAST_ROOM: usize = 8;
+
 /// A request that was taken.
 pub(super) struct Task {
     id: u64,
@@ -165,7 +168,10 @@ impl<'model> Batcher<'model> {
             slots.push(self.slot(messages, prompt.lasting_parts, *weight)?);
         }
         let longest = slots.iter().map(|slot| slot.tokens.len()).max();
-        let room = self.per_sequence - longest.unwrap_or(0);
+        let longest = longest.unwrap_or(0);
+        // An answer that is cut off after some words is worse than one from fewer passages.
+        self.fits(longest, prompt.max_tokens.min(self.per_sequence / 4))?;
+        let room = self.per_sequence - longest;
         let writing = Writing {
             sampler: sampler(self.model, &prompt.sampling, prompt.grammar.as_ref())?,
             text: TextStream::new(prompt.stop),
@@ -182,7 +188,7 @@ impl<'model> Batcher<'model> {
         let from = slot.tokens.len();
         let vocab = self.model.vocab();
         vocab.tokenize_into(given.answer.as_bytes(), &mut slot.tokens, false, false);
-        self.fits(slot.tokens.len())?;
+        self.fits(slot.tokens.len(), LEAST_ROOM)?;
         let log_probs = Vec::new();
         self.wait(id, vec![slot], Job::Score { from, log_probs })
     }
@@ -204,8 +210,8 @@ impl<'model> Batcher<'model> {
         lasting_parts: usize,
         weight: f32,
     ) -> Result<Slot, Trouble> {
-        let Tokens { all, lasting } = tokens_of(self.model, messages, lasting_parts)?;
-        self.fits(all.len())?;
+        let Tokens { all, lasting } = tokens_of(self.model, messages, lasting_parts);
+        self.fits(all.len(), LEAST_ROOM)?;
         Ok(Slot {
             sequence: 0,
             lasting: lasting.min(all.len() - 1),
@@ -218,13 +224,13 @@ impl<'model> Batcher<'model> {
         })
     }
 
-    fn fits(&self, tokens: usize) -> Result<(), Trouble> {
-        // Some tokens are needed for what is written.
-        if tokens + 8 <= self.per_sequence {
+    /// Is there room for so many tokens, and so many to be written?
+    fn fits(&self, tokens: usize, room: usize) -> Result<(), Trouble> {
+        if tokens + room <= self.per_sequence {
             return Ok(());
         }
         Err(Trouble::PromptTooLong {
-            tokens,
+            tokens: tokens + room,
             context: self.per_sequence,
         })
     }
@@ -332,13 +338,19 @@ impl<'model> Batcher<'model> {
     /// A sequence that holds as much of the beginning of `tokens` as can be had, and no more.
     fn claim(&mut self, tokens: &[LlamaToken], lasting: usize, owner: Option<&str>) -> usize {
         self.clock += 1;
-        let common = |sequence: &Sequence| {
+        let common = |(number, sequence): (usize, &Sequence)| {
             let same = sequence.held.iter().zip(tokens).take_while(|(a, b)| a == b);
             let same = same.count();
             let whole = same == sequence.held.len() && !sequence.busy;
-            if self.divisible || whole { same } else { 0 }
+            // A model with a sliding window forgets the beginning, and cannot go back to it.
+            let from_start = self.context.kv_cache_seq_pos_min(seq(number)) <= 0;
+            if (self.divisible && from_start) || whole {
+                same
+            } else {
+                0
+            }
         };
-        let shared: Vec<usize> = self.sequences.iter().map(common).collect();
+        let shared: Vec<usize> = self.sequences.iter().enumerate().map(common).collect();
         let (mut best, mut same) = (0, 0);
         for (number, shared) in shared.iter().enumerate() {
             if *shared > same {
@@ -486,7 +498,7 @@ impl<'model> Batcher<'model> {
         task: &mut Task,
         tell: &mut dyn FnMut(u64, News),
     ) -> Result<Option<Finish>, Trouble> {
-        let last = self.take_in(task);
+        let last = self.take_in(task)?;
         match &task.job {
             Job::Score { .. } => Ok(last.map(|_| Finish::Stop)),
             Job::Write(_) => self.write_on(task, last, tell),
@@ -496,7 +508,7 @@ impl<'model> Batcher<'model> {
     /// Notes what a step read for a request: the states that are kept on disk, the log-probabilities
     /// that are asked for, and the distribution behind each prompt, where several have a say. Returns
     /// the place in the batch of the last token, once the last prompt is read.
-    fn take_in(&mut self, task: &mut Task) -> Option<i32> {
+    fn take_in(&mut self, task: &mut Task) -> Result<Option<i32>, Trouble> {
         let alone = task.slots.len() == 1;
         let mut last = None;
         for slot in &mut task.slots {
@@ -519,7 +531,7 @@ impl<'model> Batcher<'model> {
                 for at in slot.reads.clone() {
                     if at + 1 >= *from && at + 1 < slot.tokens.len() {
                         let logits = self.context.get_logits_ith(place(at));
-                        log_probs.push(log_prob(logits, slot.tokens[at + 1]));
+                        log_probs.push(log_prob(logits, slot.tokens[at + 1])?);
                     }
                 }
             }
@@ -529,7 +541,7 @@ impl<'model> Batcher<'model> {
                 slot.logits = (!alone).then(|| self.context.get_logits_ith(end).to_vec());
             }
         }
-        last
+        Ok(last)
     }
 
     /// Writes the next token, if everything before it is read.
@@ -551,18 +563,20 @@ impl<'model> Batcher<'model> {
             if !ready {
                 return Ok(None);
             }
-            mixed = mixture(&task.slots);
+            mixed = mixture(&task.slots)?;
             mixed.as_slice()
         };
         task.read.get_or_insert_with(Instant::now);
         if writing.log_probs.len() >= writing.most {
             return Ok(Some(Finish::Length));
         }
+        // Before a token is chosen: where there are no numbers, the first one may mean the end.
+        normaliser(logits)?;
         let token = choose(writing.sampler.as_mut(), logits)?;
         if self.model.vocab().is_eog(token) {
             return Ok(Some(Finish::Stop));
         }
-        writing.log_probs.push(log_prob(logits, token));
+        writing.log_probs.push(log_prob(logits, token)?);
         let bytes = self.model.vocab().token_to_piece(token, false, None);
         let id = task.id;
         let flow = writing.text.push(&bytes, &mut |piece| {
@@ -619,6 +633,7 @@ impl<'model> Batcher<'model> {
                     prompt_tokens: task.prompt_tokens,
                     cached_tokens: task.cached_tokens,
                     log_probs: writing.log_probs,
+                    unseen_tokens: 0,
                     token_ends: writing.token_ends,
                     waited: begun.saturating_duration_since(task.came),
                     prefill: read.saturating_duration_since(begun),
@@ -729,35 +744,38 @@ fn likeliest(logits: &[f32]) -> LlamaToken {
     LlamaToken(best)
 }
 
-/// The logarithm of the sum of all exponentials.
-fn normaliser(logits: &[f32]) -> f32 {
+/// The logarithm of the sum of all exponentials. A file that is damaged, or weights that overflow,
+/// give what are no numbers.
+fn normaliser(logits: &[f32]) -> Result<f32, Trouble> {
     let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     // Logits far below the top add nothing to the sum, and most are.
     let near = logits.iter().filter(|logit| **logit > top - 20.0);
     let sum: f32 = near.map(|logit| (logit - top).exp()).sum();
-    top + sum.ln()
+    let normaliser = top + sum.ln();
+    let odd = || Trouble::Run("what the model computes are no numbers: is its file whole?".into());
+    normaliser.is_finite().then_some(normaliser).ok_or_else(odd)
 }
 
-fn log_prob(logits: &[f32], token: LlamaToken) -> f32 {
+fn log_prob(logits: &[f32], token: LlamaToken) -> Result<f32, Trouble> {
+    let normaliser = normaliser(logits)?;
     let at = usize::try_from(token.0).unwrap_or(usize::MAX);
+    let logit = logits.get(at).copied().filter(|logit| !logit.is_nan());
     // Infinity is not written as JSON.
-    logits.get(at).map_or(f32::MIN, |logit| {
-        (logit - normaliser(logits)).clamp(f32::MIN, 0.0)
-    })
+    Ok(logit.map_or(f32::MIN, |logit| (logit - normaliser).clamp(f32::MIN, 0.0)))
 }
 
 /// The logarithm of the weighted mean of what several prompts say.
-fn mixture(slots: &[Slot]) -> Vec<f32> {
+fn mixture(slots: &[Slot]) -> Result<Vec<f32>, Trouble> {
     let of = |slot: &Slot| slot.logits.as_ref().map_or(0, Vec::len);
     let mut sum = vec![0.0_f32; slots.iter().map(of).max().unwrap_or(0)];
     for slot in slots {
         let logits = slot.logits.as_deref().unwrap_or_default();
-        let normaliser = normaliser(logits);
+        let normaliser = normaliser(logits)?;
         for (sum, logit) in sum.iter_mut().zip(logits) {
             *sum += slot.weight * (logit - normaliser).exp();
         }
     }
-    sum.iter().map(|p| p.max(f32::MIN_POSITIVE).ln()).collect()
+    Ok(sum.iter().map(|p| p.max(f32::MIN_POSITIVE).ln()).collect())
 }
 
 #[cfg(test)]
@@ -768,8 +786,19 @@ mod tests {
     fn log_probabilities_are_normalised() {
         let logits = [0.0_f32, 2.0, 1.0];
         assert_eq!(likeliest(&logits), LlamaToken(1));
-        let all = (0..3).map(|n| log_prob(&logits, LlamaToken(n)).exp());
+        let all = (0..3).map(|n| log_prob(&logits, LlamaToken(n)).unwrap().exp());
         assert!((all.sum::<f32>() - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn what_is_no_number_is_an_error() {
+        for odd in [[f32::NAN; 2], [f32::NEG_INFINITY; 2], [f32::INFINITY, 0.0]] {
+            assert!(log_prob(&odd, LlamaToken(0)).is_err(), "{odd:?}");
+        }
+        // One that cannot be is not likely.
+        for other in [f32::NAN, f32::NEG_INFINITY] {
+            assert_eq!(log_prob(&[0.0, other], LlamaToken(1)), Ok(f32::MIN));
+        }
     }
 
     #[test]
@@ -785,7 +814,7 @@ mod tests {
             // Shifted: logits are known up to a constant.
             logits: Some(p.iter().map(|p| p.ln() + 3.0).collect()),
         };
-        let mixed = mixture(&[slot(0.75, &[0.8, 0.2]), slot(0.25, &[0.4, 0.6])]);
+        let mixed = mixture(&[slot(0.75, &[0.8, 0.2]), slot(0.25, &[0.4, 0.6])]).unwrap();
         assert!((mixed[0].exp() - 0.7).abs() < 1e-5, "{mixed:?}");
         assert!((mixed[1].exp() - 0.3).abs() < 1e-5, "{mixed:?}");
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::protocol::{News, Reply as Line, Request, Trouble, Work};
+use super::protocol::{News, Reply as Line, Request, Trouble, Work, number_of};
 use super::worker;
 use crate::engine::EngineError;
 use crate::engine::generate::{
@@ -131,6 +131,7 @@ impl LlamaProcess {
         *lock(&self.last_use) = Instant::now();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let mut slot = lock(&self.running);
+        let cancel = waiting.cancel.clone();
         let mut waiting = Some(waiting);
         // Once more if the process ended just now.
         for _ in 0..2 {
@@ -159,6 +160,11 @@ impl LlamaProcess {
             drop(slot);
             // If this fails, the process has died, and its listener tells those who wait.
             write(&stdin, &Request { id, work });
+            if cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+                // The listener may have said so before there was anything to leave.
+                let work = Work::Cancel;
+                write(&stdin, &Request { id, work });
+            }
             return Ok(());
         }
         Err(EngineError::Run {
@@ -303,9 +309,14 @@ struct Listener {
 impl Listener {
     fn run(mut self, stdout: BufReader<ChildStdout>) {
         for line in stdout.lines().map_while(Result::ok) {
-            // Whatever else is printed there is not for us.
-            if let Ok(Line { id, news }) = serde_json::from_str(&line) {
-                self.hear(id, news);
+            match serde_json::from_str(&line) {
+                Ok(Line { id, news }) => self.hear(id, news),
+                // Whatever else is printed there is not for us.
+                Err(error) => {
+                    if let Some(id) = number_of(&line) {
+                        self.hear(id, News::Failed(Trouble::run(&error)));
+                    }
+                }
             }
             self.leave_the_left();
         }

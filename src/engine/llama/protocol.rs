@@ -28,6 +28,15 @@ pub(super) enum Work {
     Cancel,
 }
 
+/// The number of what could not be read as a whole.
+pub(super) fn number_of(line: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        id: u64,
+    }
+    serde_json::from_str(line).ok().map(|Numbered { id }| id)
+}
+
 impl Work {
     /// May it be told to come back later? What is only a part of something that was begun may not.
     pub(super) fn may_be_refused(&self) -> bool {
@@ -75,7 +84,7 @@ pub(super) enum Trouble {
     Unloadable(String),
     /// A prompt that cannot fit.
     PromptTooLong {
-        /// Tokens of the prompt.
+        /// Tokens of the prompt, and of what is to be written.
         tokens: usize,
         /// Tokens that fit.
         context: usize,
@@ -99,7 +108,10 @@ impl Trouble {
                 reason,
             },
             Self::PromptTooLong { tokens, context } => {
-                let what = format!("it has {tokens} tokens, the context holds {context}");
+                let what = format!(
+                    "with room for what is written it takes {tokens} tokens, the context holds \
+                     {context}"
+                );
                 EngineError::PromptTooLong { what }
             }
             Self::Grammar(reason) => EngineError::Grammar { reason },

@@ -8,7 +8,6 @@
 use llama_cpp_2::model::{LlamaChatMessage, LlamaChatTemplate, LlamaModel};
 use llama_cpp_2::token::LlamaToken;
 
-use super::Trouble;
 use crate::engine::generate::{Message, Role};
 use crate::engine::markup::broken;
 
@@ -24,15 +23,11 @@ pub(super) struct Tokens {
 }
 
 /// The tokens of a conversation, of which so many parts are lasting.
-pub(super) fn tokens_of(
-    model: &LlamaModel,
-    messages: &[Message],
-    lasting_parts: usize,
-) -> Result<Tokens, Trouble> {
+pub(super) fn tokens_of(model: &LlamaModel, messages: &[Message], lasting_parts: usize) -> Tokens {
     let vocab = model.vocab();
     let mut all = Vec::new();
     let (mut lasting, mut parts) = (0, 0);
-    for piece in render(model, messages)? {
+    for piece in render(model, messages) {
         match piece {
             Piece::Template(text) => {
                 let first = all.is_empty();
@@ -65,7 +60,7 @@ pub(super) fn tokens_of(
         // Not even a beginning: a model has to be asked something.
         vocab.tokenize_into(b" ", &mut all, true, false);
     }
-    Ok(Tokens { all, lasting })
+    Tokens { all, lasting }
 }
 
 /// Does the model bring a template that llama.cpp knows?
@@ -83,10 +78,31 @@ pub(super) fn has_template(model: &LlamaModel) -> bool {
 /// they would think is no answer, and takes the tokens of one.
 const NO_THOUGHT: &str = "<think>\n\n</think>\n\n";
 
-/// Does a template know of models that think before they write?
-fn may_think(template: &LlamaChatTemplate) -> bool {
+/// The same for models that say in which of their channels they speak (gpt-oss).
+const FINAL_CHANNEL: &str = "<|channel|>final<|message|>";
+
+/// What stands before an answer of this model, so that it does not think before it writes.
+fn without_thought(template: &LlamaChatTemplate) -> &'static str {
     let text = template.as_c_str().to_string_lossy();
-    text.contains("enable_thinking")
+    let knows = |mark: &str| text.contains(mark);
+    if knows("<|channel|>") {
+        FINAL_CHANNEL
+    } else if knows("enable_thinking") || knows("<think>") {
+        NO_THOUGHT
+    } else {
+        ""
+    }
+}
+
+/// Turns with the instructions said by the user, at the head of the first question.
+fn as_one_turn<'a>(turns: &[(&'a str, String)]) -> Vec<(&'a str, String)> {
+    match turns {
+        [("system", told), (role, asked), rest @ ..] => {
+            let first = (*role, format!("{told}\n\n{asked}"));
+            std::iter::once(first).chain(rest.iter().cloned()).collect()
+        }
+        _ => turns.to_vec(),
+    }
 }
 
 enum Piece {
@@ -95,34 +111,33 @@ enum Piece {
 }
 
 /// A conversation that ends with words of the model is left open: the model goes on there.
-fn render(model: &LlamaModel, messages: &[Message]) -> Result<Vec<Piece>, Trouble> {
+fn render(model: &LlamaModel, messages: &[Message]) -> Vec<Piece> {
     let open = messages.last().filter(|m| m.role == Role::Assistant);
     let messages = &messages[..messages.len() - usize::from(open.is_some())];
     let mark = |i: usize| format!("{MARK}{i}{MARK}");
     let turns = messages.iter().enumerate();
-    let chat: Result<Vec<_>, _> = turns
-        .map(|(i, message)| LlamaChatMessage::new(message.role.as_str().to_owned(), mark(i)))
-        .collect();
-    let chat = chat.map_err(|error| Trouble::run(&error))?;
-    let template = model.chat_template(None);
-    let thinks = template.as_ref().is_ok_and(may_think);
-    let template = template.or_else(|_| LlamaChatTemplate::new("chatml"));
-    let rendered = template
-        .ok()
-        .and_then(|template| model.apply_chat_template(&template, &chat, true).ok());
+    let turns = turns.map(|(i, message)| (message.role.as_str(), mark(i)));
+    let turns: Vec<(&str, String)> = turns.collect();
+    let template = model
+        .chat_template(None)
+        .or_else(|_| LlamaChatTemplate::new("chatml"));
+    let by_template = |turns: &[(&str, String)]| {
+        let template = template.as_ref().ok()?;
+        let turn = |(role, said): &(&str, String)| {
+            LlamaChatMessage::new((*role).to_owned(), said.clone()).ok()
+        };
+        let chat: Vec<LlamaChatMessage> = turns.iter().map(turn).collect::<Option<_>>()?;
+        let rendered = model.apply_chat_template(template, &chat, true).ok()?;
+        // Some templates know no instructions, and leave them out.
+        let whole = (0..messages.len()).all(|i| rendered.contains(&mark(i)));
+        whole.then(|| rendered + without_thought(template))
+    };
+    let rendered = by_template(&turns).or_else(|| by_template(&as_one_turn(&turns)));
     // A template that llama.cpp does not know: plain turns are understood by any model.
     let rendered = rendered.unwrap_or_else(|| {
-        let turns = messages.iter().enumerate();
-        let turns: Vec<String> = turns
-            .map(|(i, message)| format!("{}: {}\n\n", message.role.as_str(), mark(i)))
-            .collect();
-        turns.concat() + "assistant:"
+        let turn = |(role, said): &(&str, String)| format!("{role}: {said}\n\n");
+        turns.iter().map(turn).collect::<String>() + "assistant:"
     });
-    let rendered = if thinks {
-        rendered + NO_THOUGHT
-    } else {
-        rendered
-    };
     let mut pieces = Vec::new();
     for (i, piece) in rendered.split(MARK).enumerate() {
         match piece.parse::<usize>() {
@@ -134,5 +149,5 @@ fn render(model: &LlamaModel, messages: &[Message]) -> Result<Vec<Piece>, Troubl
     if open.is_some() {
         pieces.push(Piece::Content(messages.len()));
     }
-    Ok(pieces)
+    pieces
 }

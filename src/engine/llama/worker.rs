@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Instant;
 
 use super::batch::Batcher;
-use super::protocol::{News, Reply, Request, Trouble, Work};
+use super::protocol::{News, Reply, Request, Trouble, Work, number_of};
 use super::states::States;
 use super::{architecture, context, load_model, reencode, template};
 use crate::engine::generate::{Description, LlamaOptions, MOST_PROMPTS};
@@ -36,7 +36,10 @@ pub fn run(arguments: &[String]) -> std::process::ExitCode {
         for line in std::io::stdin().lines().map_while(Result::ok) {
             match serde_json::from_str::<Request>(&line) {
                 Ok(request) => drop(inbox.send(request)),
-                Err(error) => tell(0, News::Failed(Trouble::run(&error))),
+                Err(error) => {
+                    let id = number_of(&line).unwrap_or(0);
+                    tell(id, News::Failed(Trouble::run(&error)));
+                }
             }
         }
         // Whoever started this has gone.

@@ -246,12 +246,14 @@ impl Work<'_> {
         prompt
     }
 
-    /// Tells the claims of a draft that the model was sure of; says whether it did.
+    /// Tells the claims of a draft that the model was sure of, as far as that is known; says whether
+    /// it did.
     fn tell_all(&mut self, draft: &Generated, claims: &[Supported]) -> bool {
-        let sure = draft.mean_log_prob() >= self.parts.options.least_log_prob;
-        if !sure {
+        let unsure = draft.mean_log_prob() < self.parts.options.least_log_prob;
+        if draft.is_weighed() && unsure {
             return false;
         }
+        self.told |= !claims.is_empty();
         for (claim, hit, span) in claims {
             self.tell(claim, *hit, span.clone());
         }
@@ -290,6 +292,7 @@ impl Work<'_> {
             ),
             None => (verdict_of(&stances), Vec::new()),
         };
+        self.told |= believed.is_some();
         let outcome = match says_yes {
             Some(true) => "yes",
             Some(false) => "no",

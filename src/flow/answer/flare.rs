@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::StepKind;
 use super::passages::{Telling, hits_of};
 use super::prompt::says_not_found;
-use super::work::{Shown, Work};
+use super::work::{EXTRACTS, Shown, Work};
 use crate::domain::{context, sentence};
 use crate::engine::GeneratorHandle;
 use crate::engine::generate::{Finish, Generated, Message, Prompt, Role};
@@ -31,9 +31,24 @@ impl Work<'_> {
     pub(super) fn flare(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
         let mut passages = self.evidence();
         let mut said = String::new();
+        // What is written again, unless the model does not go on.
+        let mut left: (String, Vec<usize>) = Default::default();
         for round in 0..=MOST_SEARCHES {
             let begun = self.begin();
-            let (draft, read) = self.go_on(generator, &passages, &said)?;
+            let (draft, read) = match self.go_on(generator, &passages, &said) {
+                // Some servers do not go on from words of their model. What was told stays.
+                Err(error) if round > 0 => {
+                    self.tell_on(&mut said, &left.0, &left.1);
+                    self.end(
+                        &begun,
+                        StepKind::Draft,
+                        format!("not gone on: {error}"),
+                        Vec::new(),
+                    );
+                    break;
+                }
+                written => written?,
+            };
             if self.reader.gone {
                 return Ok(false);
             }
@@ -71,9 +86,10 @@ impl Work<'_> {
             let kept = passages.len().saturating_sub(found);
             passages.truncate(kept);
             passages.extend(self.passages().split_off(before));
+            left = (rest.to_owned(), read);
         }
         if said.is_empty() && !self.reader.gone {
-            return Ok(self.refuse("the model wrote nothing"));
+            return Ok(self.quote(EXTRACTS));
         }
         Ok(says_not_found(&said))
     }
@@ -109,7 +125,12 @@ impl Work<'_> {
             prompt
         };
         let written = self.write(generator, passages, &build, &mut |_, _, _| {})?;
-        Ok((written.text, hits_of(written.read)))
+        let mut draft = written.text;
+        // Some servers begin anew.
+        if !said.is_empty() && draft.text.starts_with(said) {
+            draft = draft.behind(said.len());
+        }
+        Ok((draft, hits_of(written.read)))
     }
 }
 
@@ -154,6 +175,7 @@ mod tests {
             prompt_tokens: 1,
             cached_tokens: 0,
             log_probs: vec![-0.1, -0.1, -0.1, -3.0, -0.1, -0.1],
+            unseen_tokens: 0,
             token_ends: ends.to_vec(),
             waited: Duration::ZERO,
             prefill: Duration::ZERO,

@@ -245,7 +245,7 @@ pub struct Answer {
     pub cut_off: bool,
     /// The strategy that was asked for.
     pub strategy: Strategy,
-    /// The language model that wrote it; none for quotes.
+    /// The language model that wrote it, or told yes from no; none for quotes.
     pub model: Option<String>,
     /// What it rests on.
     pub citations: Vec<Citation>,
@@ -385,7 +385,7 @@ fn make<'a>(
         strategy: ask.strategy,
         model: parts
             .generator
-            .filter(|_| work.wrote)
+            .filter(|_| work.told)
             .map(|g| g.name().to_owned()),
         citations: work.citations,
         claims: work.claims,

@@ -129,8 +129,13 @@ fn failed(error: &StoreError) -> EngineError {
 fn masked(prompt: Prompt, private: &[String]) -> (Prompt, Mask) {
     let ours = |message: &Message| message.role == Role::System;
     let texts = prompt.messages.iter().filter(|m| !ours(m));
-    let texts: Vec<&str> = texts.flat_map(|m| &m.parts).map(String::as_str).collect();
-    let mut mask = Mask::new(private, &texts);
+    let mut texts: Vec<&str> = texts.flat_map(|m| &m.parts).map(String::as_str).collect();
+    // What is asked is the last part of what the user says.
+    let users = prompt.messages.iter().filter(|m| m.role == Role::User);
+    let asked = users.filter_map(|m| m.parts.last()).next_back();
+    let asked: Vec<&str> = asked.map(String::as_str).into_iter().collect();
+    texts.retain(|text| !asked.iter().any(|other| std::ptr::eq(*other, *text)));
+    let mut mask = Mask::new(private, &texts, &asked);
     let messages = prompt.messages.into_iter().map(|message| {
         if ours(&message) {
             return message;
@@ -152,7 +157,16 @@ impl Generator for Outside {
         }
         let (prompt, mask) = masked(prompt, &self.terms.private);
         let id = self.enter(&prompt)?;
-        let mut inner = self.server.generate(prompt, cancel)?;
+        let mut inner = match self.server.generate(prompt, cancel) {
+            Ok(inner) => inner,
+            Err(error) => {
+                self.store
+                    .ledger()
+                    .write(|transaction| outbound::withdraw(transaction, id))
+                    .map_err(|error| failed(&error))?;
+                return Err(error);
+            }
+        };
         let (send, result) = promise(LANE);
         let (pieces, receive) = tokio::sync::mpsc::unbounded_channel();
         let (store, terms) = (Arc::clone(&self.store), self.terms.clone());
@@ -178,9 +192,13 @@ impl Generator for Outside {
                     (generated.prompt_tokens > 0)
                         .then(|| terms.cost(generated.prompt_tokens, generated.tokens()))
                 });
-                let closed = store
-                    .ledger()
-                    .write(|transaction| outbound::close(transaction, id, spent));
+                let unsent = matches!(outcome, Err(EngineError::Unreachable { sent: false, .. }));
+                let closed = store.ledger().write(|transaction| {
+                    if unsent {
+                        return outbound::withdraw(transaction, id);
+                    }
+                    outbound::close(transaction, id, spent)
+                });
                 if let Err(error) = closed {
                     tracing::warn!(%error, "how a request ended cannot be written down");
                 }

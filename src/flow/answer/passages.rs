@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::prompt::says_not_found;
-use super::work::{Shown, Work};
+use super::work::{EXTRACTS, Shown, Work};
 use super::{Amount, StepKind};
 use crate::domain::context::Portion;
 use crate::domain::sentence;
@@ -80,6 +80,7 @@ impl Work<'_> {
             max_tokens: most,
             ..work.prompt(evidence)
         };
+        self.told = true;
         let written = self.write(generator, &evidence, &build, &mut |work, _, piece| {
             work.say(piece);
         })?;
@@ -130,9 +131,16 @@ impl Work<'_> {
         let draft = written.text;
         self.cut_off = draft.finish == Finish::Length;
         let seen = vec![("mean_log_prob", draft.mean_log_prob())];
-        self.end(&begun, StepKind::Draft, "written", seen);
-        if !self.reader.gone && draft.text.trim().is_empty() {
-            return Ok(self.refuse("the model wrote nothing"));
+        let nothing = draft.text.trim().is_empty();
+        let outcome = if nothing {
+            "nothing was written"
+        } else {
+            "written"
+        };
+        self.end(&begun, StepKind::Draft, outcome, seen);
+        if !self.reader.gone && nothing {
+            // It may have thought until its tokens were spent: that says nothing of the notes.
+            return Ok(self.quote(EXTRACTS));
         }
         Ok(!self.reader.gone && says_not_found(&draft.text))
     }
@@ -220,6 +228,7 @@ impl Telling {
 
     fn tell_to(&mut self, work: &mut Work<'_>, end: usize) {
         if self.told < end {
+            work.told = true;
             work.say(&self.text[self.told..end]);
             self.told = end;
         }

@@ -8,7 +8,7 @@
 use super::StepKind;
 use super::passages::Telling;
 use super::prompt::{conversation, says_not_found};
-use super::work::Work;
+use super::work::{EXTRACTS, Work};
 use crate::engine::GeneratorHandle;
 use crate::engine::generate::{Finish, Generated};
 use crate::error::Failure;
@@ -20,6 +20,7 @@ impl Work<'_> {
     /// See the head of this file.
     pub(super) fn self_rag(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
         let mut best: Option<(f32, usize, Generated)> = None;
+        let mut wrote = false;
         for passage in self.evidence() {
             let begun = self.begin();
             let hit = passage.0;
@@ -31,6 +32,7 @@ impl Work<'_> {
             let titled = self.titled(&evidence);
             let question = self.question().trim().to_owned();
             let said = draft.text.trim();
+            wrote |= !said.is_empty();
             let opinions = [
                 format!(
                     "Question: {question}\nIs the note relevant to the question? Say yes or no."
@@ -67,6 +69,9 @@ impl Work<'_> {
             }
         }
         let Some((_, hit, draft)) = best else {
+            if !wrote && !self.hits().is_empty() {
+                return Ok(self.quote(EXTRACTS));
+            }
             return Ok(self.refuse("no passage gave an answer"));
         };
         let mut telling = Telling::of(vec![hit]);

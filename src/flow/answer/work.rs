@@ -54,8 +54,8 @@ impl<'a> Reader<'a> {
 /// Evidence as the model reads it: the hit that it is from, and its words.
 pub(super) type Shown = Vec<(usize, String)>;
 
-/// What `extractive` quotes.
-const EXTRACTS: Portion = Portion {
+/// What `extractive` quotes, and whoever has to quote because the model wrote nothing.
+pub(super) const EXTRACTS: Portion = Portion {
     count: 2,
     words: 80,
     share: 0.5,
@@ -97,7 +97,10 @@ pub(super) struct Work<'a> {
     pub tokens: TokenCount,
     /// Processor time of the language model.
     pub cpu: Duration,
+    /// Did the language model write anything?
     pub wrote: bool,
+    /// Was anything told that it wrote or decided?
+    pub told: bool,
     /// Did what is told end at the limit of tokens?
     pub cut_off: bool,
     ranking: Ranking,
@@ -144,6 +147,7 @@ impl<'a> Work<'a> {
             tokens: TokenCount::default(),
             cpu: Duration::ZERO,
             wrote: false,
+            told: false,
             cut_off: false,
             ranking,
             ranked: Vec::new(),

@@ -120,11 +120,16 @@ async function ask(question) {
   }
 }
 
+// An answer cut at its marks, "[1]"; what stands in code, or right behind a word, is none.
+function pieces(text) {
+  const code = /(```[^]*?(?:```|$)|`[^`\n]*`)/;
+  return text.split(code).flatMap((part, n) => (n % 2 ? [part] : part.split(/(?<![\p{L}\p{N}])(\[\d+\])/u)));
+}
+
 function finished(whole) {
   answer = whole;
-  const parts = whole.answer.split(/(\[\d+\])/);
   $("answer").replaceChildren(
-    ...parts.map((part) => {
+    ...pieces(whole.answer).map((part) => {
       const number = /^\[(\d+)\]$/.exec(part);
       const citation = number && whole.citations.find((c) => c.n === Number(number[1]));
       return citation ? opener(citation, part) : part;

@@ -213,6 +213,15 @@ local function under_cursor()
   end
 end
 
+-- The name on disk of what is told as `gar\xE7on.md`, where a byte is no text.
+local function on_disk(path)
+  local bytes = path:gsub("\\x(%x%x)", function(hex)
+    return string.char(tonumber(hex, 16))
+  end)
+  local told = vim.fn.filereadable(path) == 1 or vim.fn.filereadable(bytes) == 0
+  return told and path or bytes
+end
+
 local function is_there(path)
   if vim.fn.filereadable(path) == 1 then
     return true
@@ -263,6 +272,7 @@ end
 
 -- Opens a file at a line; one that has no lines, outside.
 local function open(path, line, outside)
+  path = on_disk(path)
   if outside then
     return open_outside(path)
   end
