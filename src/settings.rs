@@ -528,8 +528,8 @@ fn usual() -> [Result<PathBuf, SettingsError>; 3] {
 }
 
 impl Places {
-    /// The variables that lead another process to these places, whatever its environment and its
-    /// folder: those that are not the platform's.
+    /// The variables that lead a process of the same person to these places, whatever its folder:
+    /// those that are not the platform's.
     pub fn told(&self) -> Vec<(&'static str, String)> {
         let places = [&self.home, &self.config, &self.models];
         let told = VARIABLES.into_iter().zip(places).zip(usual());

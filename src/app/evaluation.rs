@@ -25,7 +25,7 @@ use crate::flow::evaluate::own::{self, Point};
 use crate::flow::evaluate::result::{self, By, Harness, ModelSeen, RunResult, SetSeen};
 use crate::flow::evaluate::set::{self, EvaluationSet};
 use crate::flow::evaluate::split::{self, Split};
-use crate::flow::evaluate::suite::{SetName, Suite};
+use crate::flow::evaluate::suite::Suite;
 use crate::flow::evaluate::{Asking, set::ingest_set};
 use crate::flow::ingest::Progress;
 use crate::flow::writeback::ranking;
@@ -142,7 +142,7 @@ struct Table<'a> {
     /// The questions of each set that was asked now.
     asked: HashMap<String, HashSet<String>>,
     harness: Harness,
-    /// Was all asked of the sets that were asked before?
+    /// Was each of the other sets of the run asked before?
     others_complete: bool,
 }
 
@@ -160,12 +160,12 @@ impl<'a> Table<'a> {
             others_complete: true,
         };
         if let Some(mut earlier) = earlier {
-            let others = |name: &String| run.suite.sets.iter().all(|set| set.as_str() != name);
+            let others = |name: &str| run.suite.sets.iter().all(|set| set.as_str() != name);
+            earlier.suite.sets.retain(|set| others(set.as_str()));
             earlier.sets.retain(|set| others(&set.name));
             earlier.units.retain(|learned| others(&learned.set));
-            let names = earlier.sets.iter().map(|set| set.name.clone());
-            table.suite.sets.splice(0..0, names.map(SetName::Named));
-            table.others_complete = earlier.complete || earlier.sets.is_empty();
+            table.others_complete = earlier.sets.len() == earlier.suite.sets.len();
+            table.suite.sets.splice(0..0, earlier.suite.sets);
             table.sets = earlier.sets;
             table.units = earlier.units;
         }

@@ -62,7 +62,7 @@ fn clear(eval: &Path, set: Option<&str>) -> Result<Cleared, Failure> {
     let is_of = |folder: &str| {
         set.is_none_or(|set| {
             let rest = folder.strip_prefix(set);
-            rest.is_some_and(|rest| matches!(rest, "" | "-notes" | "-writeback"))
+            rest.is_some_and(|rest| matches!(without_root(rest), "" | "-notes" | "-writeback"))
         })
     };
     let folders = set_folders(eval).filter(|(name, _)| is_of(name));
@@ -96,6 +96,14 @@ fn clear(eval: &Path, set: Option<&str>) -> Result<Cleared, Failure> {
         folders,
         runs: runs.into_iter().collect(),
     })
+}
+
+/// What stands behind a set's name in that of its folder, without the hash of a folder of notes.
+fn without_root(rest: &str) -> &str {
+    let (hash, behind) = rest.split_at_checked(9).unwrap_or(("", rest));
+    let root = hash.strip_prefix('-');
+    let is_hash = root.is_some_and(|root| root.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    if is_hash { behind } else { rest }
 }
 
 fn discard(path: &Path) -> Result<(), StoreError> {

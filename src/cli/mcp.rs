@@ -170,8 +170,9 @@ fn here(caller: Caller, held: Option<Held>) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Requests that the service works on, by their ids as they are written.
-type UnderWay = Mutex<HashMap<String, Remote>>;
+/// Requests that were not answered or cancelled yet, by their ids as they are written, with the
+/// service that works on them once it does.
+type UnderWay = Mutex<HashMap<String, Option<Remote>>>;
 
 /// Hands messages to the running service, several at once. The service is looked for anew for each:
 /// it may have begun again at another address, and whoever has its old one is told nothing.
@@ -194,11 +195,15 @@ fn bridge(places: &Places) -> Result<ExitCode, Failure> {
             if message["method"] == "notifications/cancelled" {
                 // Its connection is closed: on that the service leaves it.
                 let id = message["params"]["requestId"].to_string();
-                if let Some(remote) = lock(&under_way).remove(&id) {
+                if let Some(Some(remote)) = lock(&under_way).remove(&id) {
                     remote.leave();
                 }
                 continue;
             }
+            if !message["id"].is_null() {
+                lock(&under_way).insert(message["id"].to_string(), None);
+            }
+            let begins = message["method"] == "initialize" && lock(&version).is_none();
             let (version, under_way) = (&version, &under_way);
             let pass = move || {
                 for reply in passed(places, &line, &message, version, under_way) {
@@ -206,8 +211,7 @@ fn bridge(places: &Places) -> Result<ExitCode, Failure> {
                 }
             };
             // What follows needs the version that this agrees on.
-            let first = lock(version).is_none();
-            if first {
+            if begins {
                 pass();
             } else {
                 scope.spawn(pass);
@@ -234,7 +238,11 @@ fn passed(
         return asks.then_some(reply).into_iter().collect();
     };
     if asks {
-        lock(under_way).insert(id.clone(), remote.clone());
+        match lock(under_way).get_mut(&id) {
+            Some(works) => *works = Some(remote.clone()),
+            // It was cancelled at once.
+            None => return Vec::new(),
+        }
     }
     let agreed = lock(version).clone();
     let replies = remote.mcp(line, message, agreed.as_deref());

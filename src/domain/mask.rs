@@ -537,6 +537,10 @@ fn indent(line: &str) -> usize {
 
 /// `password: >-`: the lines below that are indented more are the secret (a block scalar of YAML).
 fn heads_block(line: &str) -> bool {
+    if line.trim_start().starts_with('|') {
+        // The row of a table.
+        return false;
+    }
     let line = line.trim_end();
     let line = line.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-'));
     let key = line.strip_suffix(['|', '>']).map(str::trim_end);
@@ -746,6 +750,8 @@ mod tests {
             }
             assert!(hidden.contains("user: ann"), "{hidden}");
         }
+        let table = hidden(&[], "| user | password: |\n|---|---|\n| ann | kestrel |");
+        assert!(!table.contains("kestrel"), "{table}");
     }
 
     #[test]

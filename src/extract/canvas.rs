@@ -25,37 +25,74 @@ struct Canvas {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Node {
-    id: String,
+    id: Text,
     #[serde(rename = "type")]
-    kind: String,
-    x: f64,
-    y: f64,
-    width: f64,
-    height: f64,
-    text: String,
-    file: String,
-    subpath: String,
-    url: String,
-    label: String,
+    kind: Text,
+    x: Place,
+    y: Place,
+    width: Place,
+    height: Place,
+    text: Text,
+    file: Text,
+    subpath: Text,
+    url: Text,
+    label: Text,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Edge {
-    from_node: String,
-    to_node: String,
-    label: String,
+    from_node: Text,
+    to_node: Text,
+    label: Text,
+}
+
+/// A text, or what other programs write in the place of one.
+#[derive(Deserialize, Default)]
+#[serde(from = "serde_json::Value")]
+struct Text(String);
+
+impl From<serde_json::Value> for Text {
+    fn from(value: serde_json::Value) -> Self {
+        Self(match value {
+            serde_json::Value::String(text) => text,
+            serde_json::Value::Number(number) => number.to_string(),
+            _ => String::new(),
+        })
+    }
+}
+
+impl std::ops::Deref for Text {
+    type Target = String;
+    fn deref(&self) -> &String {
+        &self.0
+    }
+}
+
+/// A number of pixels, 0 for what is none.
+#[derive(Clone, Copy, Deserialize, Default)]
+#[serde(from = "serde_json::Value")]
+struct Place(f64);
+
+impl From<serde_json::Value> for Place {
+    fn from(value: serde_json::Value) -> Self {
+        let written = value.as_str().and_then(|text| text.trim().parse().ok());
+        Self(value.as_f64().or(written).unwrap_or(0.0))
+    }
 }
 
 impl Node {
     /// Does this group lie around the middle of `other`?
     fn holds(&self, other: &Self) -> bool {
-        let (x, y) = (other.x + other.width / 2.0, other.y + other.height / 2.0);
-        (self.x..=self.x + self.width).contains(&x) && (self.y..=self.y + self.height).contains(&y)
+        let around = |from: Place, size: Place, at: Place, of: Place| {
+            (from.0..=from.0 + size.0).contains(&(at.0 + of.0 / 2.0))
+        };
+        around(self.x, self.width, other.x, other.width)
+            && around(self.y, self.height, other.y, other.height)
     }
 
     fn area(&self) -> f64 {
-        self.width * self.height
+        self.width.0 * self.height.0
     }
 
     /// How it is called beside an arrow.
@@ -80,13 +117,13 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     let text = if text.trim().is_empty() { "{}" } else { &text };
     let mut canvas: Canvas = serde_json::from_str(text)
         .map_err(|error| Skip(format!("broken: it is no JSON Canvas ({error})")))?;
-    let place = |node: &Node| (node.y, node.x);
+    let place = |node: &Node| (node.y.0, node.x.0);
     canvas.nodes.sort_by(|a, b| {
         let ((above, left), (below, right)) = (place(a), place(b));
         above.total_cmp(&below).then(left.total_cmp(&right))
     });
     let (groups, cards): (Vec<&Node>, Vec<&Node>) =
-        canvas.nodes.iter().partition(|node| node.kind == "group");
+        canvas.nodes.iter().partition(|node| *node.kind == "group");
     // Groups lie in groups: a card is in the smallest around it.
     let group_of = |card: &Node| {
         let around = (0..groups.len()).filter(|at| groups[*at].holds(card));
@@ -117,9 +154,9 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
 
 /// What is written at the arrows from `node`.
 fn write_arrows(node: &Node, canvas: &Canvas, pen: &mut Pen) {
-    let from_here = |edge: &&Edge| edge.from_node == node.id && !edge.label.trim().is_empty();
+    let from_here = |edge: &&Edge| *edge.from_node == *node.id && !edge.label.trim().is_empty();
     for edge in canvas.edges.iter().filter(from_here) {
-        if let Some(to) = canvas.nodes.iter().find(|other| other.id == edge.to_node) {
+        if let Some(to) = canvas.nodes.iter().find(|other| *other.id == *edge.to_node) {
             let (from, label) = (node.name(), one_line(&edge.label));
             pen.paragraph(&format!("{from} → {label}: {}", to.name()));
         }
@@ -130,14 +167,14 @@ fn write_card(card: &Node, pen: &mut Pen, meta: &mut Meta) {
     match card.kind.as_str() {
         "file" => {
             push_new(&mut meta.links, &card.file);
-            pen.paragraph(&format!("{}{}", card.file, card.subpath));
+            pen.paragraph(&format!("{}{}", *card.file, *card.subpath));
         }
         "link" => {
             push_new(&mut meta.links, &card.url);
             pen.paragraph(&card.url);
         }
         _ => {
-            let found = markdown::extract(card.text.clone());
+            let found = markdown::extract(card.text.0.clone());
             for (ours, theirs) in [
                 (&mut meta.tags, found.meta.tags),
                 (&mut meta.links, found.meta.links),
@@ -194,7 +231,11 @@ mod tests {
         assert!(extract(b"[1", 9).is_err());
         assert!(extract(b"{\"nodes\": 3}", 9).is_err());
         assert_eq!(extract(b" \n", 9).unwrap().outline.text, "");
-        let odd = serde_json::json!({ "nodes": [{ "type": "text", "text": "" }, { "more": 1 }] });
-        assert_eq!(read(&odd).outline.text, "");
+        let odd = serde_json::json!({ "nodes": [
+            { "type": "text", "text": null }, { "more": 1 },
+            { "id": 7, "type": "text", "text": "Low", "y": "9.5" },
+            { "type": "text", "text": "High", "label": null, "y": 9 },
+        ]});
+        assert_eq!(read(&odd).outline.text, "High\n\nLow\n\n");
     }
 }

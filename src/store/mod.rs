@@ -836,6 +836,9 @@ fn close_to_others(folder: &Path) {
 #[cfg(not(unix))]
 fn close_to_others(_: &Path) {}
 
+/// How often the lock is tried again: who looks for its holder has it for a moment.
+const LOOKS: usize = 5;
+
 /// Takes the data folder's lock and leaves this process's id in it. The system frees the lock
 /// when the process ends, however it ends.
 fn lock_home(home: &Path) -> Result<File> {
@@ -844,7 +847,15 @@ fn lock_home(home: &Path) -> Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     let mut file = options.open(&path).map_err(io)?;
-    match file.try_lock() {
+    let mut taken = file.try_lock();
+    for _ in 0..LOOKS {
+        if !matches!(taken, Err(std::fs::TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        taken = file.try_lock();
+    }
+    match taken {
         Ok(()) => {
             file.set_len(0).map_err(io)?;
             file.rewind().map_err(io)?;
@@ -866,7 +877,8 @@ fn lock_home(home: &Path) -> Result<File> {
 /// The process that holds the data folder's lock; `None` where nobody does.
 pub fn holder(home: &Path) -> Option<u32> {
     let mut file = File::open(home.join("lock")).ok()?;
-    match file.try_lock() {
+    // Shared: who looks must not be taken for one who holds it by another who looks.
+    match file.try_lock_shared() {
         Err(std::fs::TryLockError::WouldBlock) => {}
         Ok(()) | Err(std::fs::TryLockError::Error(_)) => return None,
     }

@@ -118,6 +118,17 @@ fn what_an_evaluation_leaves_behind_can_be_removed() {
     assert_eq!(removed["folders"].as_array().unwrap().len(), 2);
     assert!(!copied.exists() && !home.path("home/eval/things").exists());
     assert_eq!(home.json(&["eval", "list"])["runs"], json!([]));
+    let notes = home.notes();
+    home.write("mast.md", "The mast is 9 metres high.\n");
+    home.write(
+        "questions.jsonl",
+        r#"{"id":"1","question":"How high is the mast?","golden_answers":["9"],"path":"mast.md"}"#,
+    );
+    let folder = notes.to_str().unwrap();
+    home.json(&["eval", "run", folder, "--strategy", "extractive"]);
+    let name = notes.file_name().unwrap().to_str().unwrap();
+    let removed = home.json(&["eval", "remove", name]);
+    assert_eq!(removed["folders"].as_array().unwrap().len(), 1, "{removed}");
     // That they were asked stays known.
     assert!(home.path("home/eval/held-out").exists());
     assert_eq!(

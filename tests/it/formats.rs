@@ -159,7 +159,7 @@ const EXPECTED: &[(&str, &str, &str, Option<&str>, Option<u64>, Option<(u32, u32
     ("barn owl voles", "page.html", "Diet\nThe barn owl", None, None, None),
     ("Дорогой marmalade", "letter.rtf", "Дорогой", None, None, None),
     ("semidiurnal amplitude", "plot.ipynb", "height =", Some("Tides"), Some(2), None),
-    ("caulk the dinghy", "summer.canvas", "Caulk", Some("Boat"), Some(2), None),
+    ("caulk the dinghy", "summer.canvas", "Boat\nCaulk", None, Some(2), None),
     ("queen swarmed", "note.eml", "From: Ann <ann@example.org>", None, None, None),
     ("trebuchet", "all.mbox", "Two", None, Some(2), None),
     ("crowbar", "store.py", "def lift", None, None, Some((1, 6))),

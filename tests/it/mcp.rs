@@ -1,7 +1,7 @@
 //! The Model Context Protocol: over HTTP, over stdio with a service and without one.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
 
@@ -154,8 +154,10 @@ fn what_is_cancelled_is_not_answered() {
         "method": "notifications/cancelled",
         "params": { "requestId": 90 },
     }));
-    // What comes next is of the next request.
     assert!(client.tools().contains(&"search".to_owned()));
+    drop(client.child.stdin.take());
+    let left: Vec<String> = client.stdout.by_ref().lines().map(Result::unwrap).collect();
+    assert_eq!(left, [""; 0], "nothing is said of what was cancelled");
     assert_eq!(client.end(), Some(0));
 }
 

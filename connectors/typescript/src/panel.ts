@@ -40,8 +40,22 @@ const MOST_WORDS = 60;
 
 /** An answer cut at its marks, "[1]"; what stands in code, or right behind a word, is none. */
 function pieces(text: string): string[] {
-  const code = /(```[^]*?(?:```|$)|`[^`\n]*`)/;
-  return text.split(code).flatMap((part, n) => (n % 2 ? [part] : part.split(/(?<![\p{L}\p{N}])(\[\d+\])/u)));
+  const found = [""];
+  const prose = (part: string) => {
+    for (const piece of part.split(/(\[\d+\])/)) {
+      const behindWord = /[\p{L}\p{N}]$/u.test(found[found.length - 1]);
+      if (/^\[\d+\]$/.test(piece) && !behindWord) found.push(piece, "");
+      else found[found.length - 1] += piece;
+    }
+  };
+  let from = 0;
+  for (const code of text.matchAll(/(`{3,})[^]*?(?:\1|$)|`[^`\n]*`/g)) {
+    prose(text.slice(from, code.index));
+    found[found.length - 1] += code[0];
+    from = code.index + code[0].length;
+  }
+  prose(text.slice(from));
+  return found;
 }
 
 type Child = Node | string | null | undefined;

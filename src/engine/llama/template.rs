@@ -85,9 +85,11 @@ const FINAL_CHANNEL: &str = "<|channel|>final<|message|>";
 fn without_thought(template: &LlamaChatTemplate) -> &'static str {
     let text = template.as_c_str().to_string_lossy();
     let knows = |mark: &str| text.contains(mark);
+    // Some that think only when they are told to speak of it in their instructions.
+    let thinks = knows("<think>") && !knows("<think></think>");
     if knows("<|channel|>") {
         FINAL_CHANNEL
-    } else if knows("enable_thinking") || knows("<think>") {
+    } else if knows("enable_thinking") || thinks {
         NO_THOUGHT
     } else {
         ""
@@ -130,6 +132,9 @@ fn render(model: &LlamaModel, messages: &[Message]) -> Vec<Piece> {
         let rendered = model.apply_chat_template(template, &chat, true).ok()?;
         // Some templates know no instructions, and leave them out.
         let whole = (0..messages.len()).all(|i| rendered.contains(&mark(i)));
+        // Others have begun to think already.
+        let begun = rendered.trim_end().strip_suffix("<think>");
+        let rendered = begun.map(str::to_owned).unwrap_or(rendered);
         whole.then(|| rendered + without_thought(template))
     };
     let rendered = by_template(&turns).or_else(|| by_template(&as_one_turn(&turns)));

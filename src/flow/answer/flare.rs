@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::StepKind;
 use super::passages::{Telling, hits_of};
 use super::prompt::says_not_found;
-use super::work::{EXTRACTS, Shown, Work};
+use super::work::{Shown, Work};
 use crate::domain::{context, sentence};
 use crate::engine::GeneratorHandle;
 use crate::engine::generate::{Finish, Generated, Message, Prompt, Role};
@@ -89,7 +89,7 @@ impl Work<'_> {
             left = (rest.to_owned(), read);
         }
         if said.is_empty() && !self.reader.gone {
-            return Ok(self.quote(EXTRACTS));
+            return Ok(self.quote_instead());
         }
         Ok(says_not_found(&said))
     }

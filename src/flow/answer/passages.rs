@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::prompt::says_not_found;
-use super::work::{EXTRACTS, Shown, Work};
+use super::work::{Shown, Work};
 use super::{Amount, StepKind};
 use crate::domain::context::Portion;
 use crate::domain::sentence;
@@ -139,8 +139,7 @@ impl Work<'_> {
         };
         self.end(&begun, StepKind::Draft, outcome, seen);
         if !self.reader.gone && nothing {
-            // It may have thought until its tokens were spent: that says nothing of the notes.
-            return Ok(self.quote(EXTRACTS));
+            return Ok(self.quote_instead());
         }
         Ok(!self.reader.gone && says_not_found(&draft.text))
     }

@@ -8,7 +8,7 @@
 use super::StepKind;
 use super::passages::Telling;
 use super::prompt::{conversation, says_not_found};
-use super::work::{EXTRACTS, Work};
+use super::work::Work;
 use crate::engine::GeneratorHandle;
 use crate::engine::generate::{Finish, Generated};
 use crate::error::Failure;
@@ -70,7 +70,7 @@ impl Work<'_> {
         }
         let Some((_, hit, draft)) = best else {
             if !wrote && !self.hits().is_empty() {
-                return Ok(self.quote(EXTRACTS));
+                return Ok(self.quote_instead());
             }
             return Ok(self.refuse("no passage gave an answer"));
         };

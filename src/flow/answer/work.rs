@@ -54,8 +54,8 @@ impl<'a> Reader<'a> {
 /// Evidence as the model reads it: the hit that it is from, and its words.
 pub(super) type Shown = Vec<(usize, String)>;
 
-/// What `extractive` quotes, and whoever has to quote because the model wrote nothing.
-pub(super) const EXTRACTS: Portion = Portion {
+/// What `extractive` quotes.
+const EXTRACTS: Portion = Portion {
     count: 2,
     words: 80,
     share: 0.5,
@@ -694,6 +694,13 @@ impl<'a> Work<'a> {
     /// Quotes the sentences that fit best; returns whether it abstains, because there are none.
     pub(super) fn quote(&mut self, portion: Portion) -> bool {
         self.quote_these(self.sentences(0..self.hits().len(), portion))
+    }
+
+    /// Quotes where the model wrote nothing: it may have thought until its tokens were spent, which says
+    /// nothing of the notes.
+    pub(super) fn quote_instead(&mut self) -> bool {
+        (self.told, self.cut_off) = (false, false);
+        self.quote(EXTRACTS)
     }
 
     /// Quotes the sentences that fit best, or the whole list that most of them are of; returns

@@ -47,7 +47,7 @@ pub struct Terms {
     pub run: String,
     /// The suite.
     pub suite: String,
-    /// Hash of the settings and models that outcomes depend on.
+    /// Hash of what outcomes depend on: models, settings, and how is asked and learned.
     pub conditions: String,
     /// When it began, RFC 3339.
     pub started: String,

@@ -98,7 +98,7 @@ pub struct By {
     pub models: BTreeMap<String, ModelSeen>,
     /// The settings that can change what comes out.
     pub settings: serde_json::Value,
-    /// Hash of models and settings.
+    /// Hash of models and settings, and of what the suite says of how is asked and learned.
     pub conditions: String,
     /// The machine: system, processor, cores, memory.
     pub machine: BTreeMap<String, String>,
@@ -183,8 +183,8 @@ pub struct Comparison {
     pub interval: (f64, f64),
     /// Questions on which it was better, and worse.
     pub better_worse: (usize, usize),
-    /// Probability of such a difference by chance: `McNemar`'s exact test of shares, else by
-    /// randomisation.
+    /// Probability of such a difference by chance: the exact sign test of shares (`McNemar`'s) and of
+    /// costs, else by randomisation. None in older results, for costs.
     pub p: Option<f64>,
     /// Whether it is of something that is spent.
     #[serde(default)]
@@ -329,7 +329,7 @@ fn compared(arm: &Block, against: &Block, metric: &str, seed: u64) -> Option<Com
     let worse = differences.iter().filter(|d| **d < 0.0).count();
     let is_share = |value: &f64| *value == 0.0 || (*value - 1.0).abs() < f64::EPSILON;
     let is_cost = !QUALITY.contains(&metric);
-    let p = if !is_cost && before.iter().chain(&after).all(is_share) {
+    let p = if is_cost || before.iter().chain(&after).all(is_share) {
         mcnemar(better, worse)
     } else {
         randomisation(&differences, ROUNDS, seed)
@@ -453,9 +453,11 @@ impl Comparison {
         if share { 100.0 } else { 1.0 }
     }
 
-    /// Whether the difference is more than chance, after correction.
+    /// Whether the difference is more than chance: after correction, or by its interval where it was
+    /// not tested.
     pub fn is_real(&self) -> bool {
-        self.p_holm.is_some_and(|p| p < 0.05)
+        let apart = self.interval.0 > 0.0 || self.interval.1 < 0.0;
+        self.p_holm.map_or(apart, |p| p < 0.05)
     }
 }
 

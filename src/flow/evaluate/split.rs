@@ -54,10 +54,17 @@ pub fn split<'a>(set: &'a EvaluationSet, suite: &Suite) -> Split<'a> {
     let mut asked = Vec::new();
     let mut ask = |questions: Vec<&'a SetQuestion>, groups: &dyn Fn(&SetQuestion) -> Vec<_>| {
         let some = ordered(questions, suite.seed).into_iter().take(limit);
-        asked.extend(some.enumerate().map(|(n, question)| Chosen {
-            question,
-            groups: groups(question),
-            model: n < model,
+        // Those without an answer are not put to it.
+        let mut put = 0;
+        asked.extend(some.map(|question| {
+            let wanted = !question.answers.is_empty() || question.impossible;
+            let chosen = wanted && put < model;
+            put += usize::from(chosen);
+            Chosen {
+                question,
+                groups: groups(question),
+                model: chosen,
+            }
         }));
     };
     let mut train = Vec::new();

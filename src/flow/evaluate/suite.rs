@@ -34,7 +34,7 @@ pub struct Suite {
     /// Whether the rankings are measured: words, vectors, both by rank, coho's own.
     #[serde(default)]
     pub ranking: bool,
-    /// Ways to answer; the first is what the others are compared with.
+    /// Ways to answer; `naive`, or else the first, is what the others are compared with.
     #[serde(default)]
     pub strategies: Vec<Method>,
     /// Which units are put in use, each against none.
