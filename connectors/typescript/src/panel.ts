@@ -43,7 +43,7 @@ function pieces(text: string): string[] {
   const found = [""];
   const prose = (part: string) => {
     for (const piece of part.split(/(\[\d+\])/)) {
-      const behindWord = /[\p{L}\p{N}]$/u.test(found[found.length - 1]);
+      const behindWord = /[\p{L}\p{N}]$/u.test(found[found.length - 1] ?? "");
       if (/^\[\d+\]$/.test(piece) && !behindWord) found.push(piece, "");
       else found[found.length - 1] += piece;
     }
