@@ -794,6 +794,7 @@ pub fn remove_source(app: &App, id: SourceId) -> Result<(), Failure> {
     }
     let space = app.spaces.current();
     app.store.collect_garbage(&space.indexes)?;
+    app.store.drop_removed_terms(&space.indexes)?;
     app.drop_states()?;
     // It was taken out; its text is not to be found in what is left free.
     Ok(app.store.purge()?)

@@ -4,6 +4,8 @@
 //! not navigation, the whole page without its navigation is taken: losing a note is worse than
 //! keeping a footer. The declared encoding is believed only when the bytes agree.
 
+use std::borrow::Cow;
+
 use dom_query::{Document, NodeRef};
 use dom_smoothie::Readability;
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
@@ -69,6 +71,7 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
 
 /// Writes the main text of a page, and returns what it says of itself.
 pub(super) fn write(html: &str, pen: &mut Pen) -> Meta {
+    let html = &*with_ends(html);
     let page = Document::from(html);
     let meta = Meta {
         title: title(&page),
@@ -86,9 +89,64 @@ pub(super) fn write(html: &str, pen: &mut Pen) -> Meta {
 
 /// Writes all text of a fragment: a chapter of a book with its notes, the body of a message.
 pub(super) fn write_all(html: &str, pen: &mut Pen) -> Option<String> {
-    let page = Document::from(html);
+    let page = Document::from(&*with_ends(html));
     Writer::new(pen, &["nav"]).tree(&page.root());
     title(&page)
+}
+
+/// Elements whose end a browser looks for although they say that they have none.
+const RAW: [&str; 7] = [
+    "title", "script", "style", "noscript", "iframe", "textarea", "template",
+];
+
+/// XHTML with `<title/>` as `<title></title>`: read as HTML, the first has no end before that of the
+/// text. What is not XHTML stays as it is.
+fn with_ends(html: &str) -> Cow<'_, str> {
+    let is_xml =
+        html.trim_start().starts_with("<?xml") || html.contains("http://www.w3.org/1999/xhtml");
+    if !is_xml {
+        return Cow::Borrowed(html);
+    }
+    let mut written = String::with_capacity(html.len() + 32);
+    let mut rest = html;
+    while let Some(at) = rest.find('<') {
+        let tag = &rest[at + 1..];
+        let end = tag
+            .find(|c: char| !c.is_ascii_alphanumeric())
+            .unwrap_or(tag.len());
+        let name = &tag[..end];
+        let close = end_of_tag(tag).filter(|close| {
+            let raw = RAW.iter().any(|raw| name.eq_ignore_ascii_case(raw));
+            raw && tag[..*close].ends_with('/')
+        });
+        let Some(close) = close else {
+            written.push_str(&rest[..=at]);
+            rest = tag;
+            continue;
+        };
+        written.push_str(&rest[..=at]);
+        written.push_str(tag[..close].trim_end_matches('/'));
+        written.push_str("></");
+        written.push_str(name);
+        written.push('>');
+        rest = &tag[close + 1..];
+    }
+    written.push_str(rest);
+    Cow::Owned(written)
+}
+
+/// Where the tag ends that `text` is in, in bytes; what is quoted ends none.
+fn end_of_tag(text: &str) -> Option<usize> {
+    let mut quote = None;
+    text.find(|c: char| {
+        match (quote, c) {
+            (None, '>') => return true,
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), _) if c == open => quote = None,
+            _ => {}
+        }
+        false
+    })
 }
 
 fn title(page: &Document) -> Option<String> {
@@ -218,8 +276,8 @@ impl<'p> Writer<'p> {
                 if let Some(level) = level(name) {
                     self.flush();
                     self.heading = Some(level);
-                } else if BLOCKS.contains(&name) && self.cells == 0 {
-                    self.flush();
+                } else if BLOCKS.contains(&name) {
+                    self.apart();
                 }
             }
         }
@@ -246,8 +304,17 @@ impl<'p> Writer<'p> {
                 self.flush();
             }
             name if level(name).is_some() => self.flush(),
-            name if BLOCKS.contains(&name) && self.cells == 0 => self.flush(),
+            name if BLOCKS.contains(&name) => self.apart(),
             _ => {}
+        }
+    }
+
+    /// What follows is a block of its own; in a cell, words of its own.
+    fn apart(&mut self) {
+        if self.cells == 0 {
+            self.flush();
+        } else {
+            self.text(" ");
         }
     }
 
@@ -347,6 +414,24 @@ mod tests {
 
     fn read(html: &str) -> Extracted {
         extract(html.as_bytes(), 1 << 20).unwrap()
+    }
+
+    #[test]
+    fn elements_of_xhtml_that_end_at_once_swallow_nothing() {
+        let page = "<?xml version='1.0'?><html><head><title/><script src='a>b'/></head>\
+                    <body><p>They dance.</p></body></html>";
+        assert_eq!(read(page).outline.text, "They dance.\n\n");
+        // In HTML such a mark says nothing.
+        assert_eq!(with_ends("<title/>x"), "<title/>x");
+        let same = "<?xml?><br/><p>a < b</p><titles/>";
+        assert_eq!(with_ends(same), same);
+    }
+
+    #[test]
+    fn blocks_in_a_cell_are_words_of_their_own() {
+        let found =
+            read("<table><tr><td><div>See you</div><div>Ann</div></td><td>7</td></tr></table>");
+        assert_eq!(found.outline.text, "See you Ann | 7\n");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::io::{Cursor, Read};
 
-use mail_parser::{Address, Message, MessageParser, MimeHeaders, PartType};
+use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 
 use super::pen::{Pen, one_line};
 use super::{Extracted, Skip, html, text};
@@ -122,7 +122,16 @@ fn write(message: &Message<'_>, pen: &mut Pen) {
 }
 
 fn bodies(message: &Message<'_>, pen: &mut Pen) {
-    for part in message.text_bodies() {
+    let says = |part: &&MessagePart<'_>| match &part.body {
+        PartType::Text(text) | PartType::Html(text) => !text.trim().is_empty(),
+        _ => false,
+    };
+    let mut parts: Vec<_> = message.text_bodies().filter(says).collect();
+    if parts.is_empty() {
+        // Some programs leave the plain one of the alternatives empty.
+        parts = message.html_bodies().filter(says).collect();
+    }
+    for part in parts {
         match &part.body {
             PartType::Text(text) => paragraphs(text, pen),
             PartType::Html(page) => drop(html::write_all(page, pen)),
@@ -221,6 +230,21 @@ mod tests {
         assert!(text.contains("Date: 2024-01-02T10:00:00+01:00"), "{text}");
         assert!(text.contains("Schöne Tür"), "{text}");
         assert!(message(b"no headers here", 9).is_err());
+    }
+
+    #[test]
+    fn an_empty_alternative_hides_nothing() {
+        let part =
+            |kind: &str, text: &str| format!("--x\r\nContent-Type: text/{kind}\r\n\r\n{text}\r\n");
+        let head = "From: a@example.org\r\nSubject: S\r\n\
+            Content-Type: multipart/alternative; boundary=x\r\n\r\n";
+        let page = part("html", "<p>The owl flew.</p>");
+        for (plain, expected) in [(" ", "The owl flew."), ("It flew.", "It flew.")] {
+            let mail = format!("{head}{}{page}--x--\r\n", part("plain", plain));
+            let text = message(mail.as_bytes(), 1 << 20).unwrap().outline.text;
+            assert!(text.contains(expected), "{text}");
+            assert_eq!(text.contains("owl"), expected.contains("owl"), "{text}");
+        }
     }
 
     #[test]

@@ -399,7 +399,7 @@ fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<(), Skip> {
     let mut body = Paragraphs::default();
     let mut kind = String::new();
     walk(xml, |node| match node {
-        Node::Open("sp", _) => kind.clear(),
+        Node::Open("sp" | "graphicFrame", _) => kind.clear(),
         Node::Open("ph", attributes) => kind = attributes.get("type").unwrap_or_default(),
         Node::Open("p", _) => {
             body.begin_paragraph();

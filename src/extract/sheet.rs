@@ -82,9 +82,9 @@ fn cell(value: &Data) -> String {
             }
         }
         Data::Float(number) => {
-            // What a spreadsheet shows of 0.1 + 0.2.
-            let rounded = (number * 1e9).round() / 1e9;
-            if number.abs() < 1e6 { rounded } else { *number }.to_string()
+            // What a spreadsheet shows of 0.1 + 0.2: fifteen digits.
+            let rounded = format!("{number:.14e}").parse().unwrap_or(*number);
+            rounded.to_string()
         }
         Data::Error(_) => String::new(),
         other => one_line(&other.as_string().unwrap_or_else(|| other.to_string())),
@@ -100,7 +100,14 @@ pub(super) fn csv(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     let mut reader = reader(&text, delimiter(&text));
     let mut pen = Pen::new(limit);
     let rows = reader.records().flatten().map(|record| {
-        let line = record.position().map_or(0, csv::Position::line);
+        let position = record.position();
+        // It is where the reader stopped before: ends of lines may still come.
+        let ahead = position.map_or("", |at| text.get(at.byte() as usize..).unwrap_or(""));
+        let ends = ahead
+            .bytes()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n'));
+        let ends = ends.filter(|byte| *byte == b'\n').count() as u64;
+        let line = position.map_or(0, csv::Position::line) + ends;
         let cells = record.iter().map(one_line).collect();
         (usize::try_from(line).unwrap_or(usize::MAX), cells)
     });
@@ -185,6 +192,15 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_shown_as_spreadsheets_show_them() {
+        let check = |number: f64, expected: &str| assert_eq!(cell(&Data::Float(number)), expected);
+        check(0.1 + 0.2, "0.3");
+        check(7.0, "7");
+        check(6.674e-11, "0.00000000006674");
+        check(1_234_567.891, "1234567.891");
+    }
+
+    #[test]
     fn rows_carry_their_headers() {
         assert_eq!(
             read("Region,2022,2023\nStyria,100,120\n"),
@@ -195,6 +211,10 @@ mod tests {
             "row 1 | Name | Age\nrow 2 | Name: Ann; B. | Age: 7\nrow 3 | Name: Ben\n"
         );
         assert_eq!(read("1,2\n3,4\n"), "row 1 | 1 | 2\nrow 2 | 3 | 4\n");
+        assert_eq!(
+            read("N,R\r\nAnn,7\r\n\r\nBen,8\r\n"),
+            "row 1 | N | R\nrow 2 | N: Ann | R: 7\nrow 4 | N: Ben | R: 8\n"
+        );
         assert_eq!(
             read("a\tb, c\td\n1\t\"2\n3\"\t4\n"),
             "row 1 | a | b, c | d\nrow 2 | a: 1 | b, c: 2 3 | d: 4\n"

@@ -678,6 +678,13 @@ impl Run<'_> {
         let now = (self.ingest.now_ms)();
         let indexes = &self.space.indexes;
         self.ingest.store.commit(indexes, &self.change, now)?;
+        let written = self.change.documents.iter().flat_map(|d| &d.passages);
+        let written: Vec<ChunkId> = written.map(|passage| passage.id).collect();
+        // A source that was removed meanwhile may have taken along the vectors of what is in both.
+        let lacking = self.ingest.store.without_vectors(indexes, &written);
+        if !lacking.is_empty() {
+            self.ingest.embed_again(self.space, &lacking)?;
+        }
         self.change = Change::default();
         self.progress.bytes_done = before + self.group_bytes;
         self.group_bytes = 0;

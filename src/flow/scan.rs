@@ -36,6 +36,8 @@ pub struct Found {
     pub root: RootId,
     /// Folders below the root on which something is mounted.
     pub mounts: Vec<String>,
+    /// Those, with the device that each was on when it was met.
+    devices: Vec<(String, u64)>,
 }
 
 /// Why a folder could not be scanned at all.
@@ -97,6 +99,16 @@ pub fn scan(source: &Source) -> Result<Found, ScanError> {
         }
     }
     found.unreadable.extend(rules.unreadable());
+    // What was unmounted while it was walked looks as if all of it was gone.
+    if root_id(root) != found.root {
+        return Err(ScanError::Away { root: root.clone() });
+    }
+    for (mount, device) in &found.devices {
+        if root_id(&root.join(mount)).device != *device {
+            let reason = "it was unmounted while it was read: its documents are kept".to_owned();
+            found.unreadable.push((mount.clone(), reason));
+        }
+    }
     for mount in &source.mounts {
         let below = format!("{mount}/");
         let alive =
@@ -304,13 +316,15 @@ impl Found {
         #[cfg(unix)]
         if !path.is_empty()
             && let Ok(meta) = entry.metadata()
-            && std::os::unix::fs::MetadataExt::dev(&meta) != self.root.device
+            && let device = std::os::unix::fs::MetadataExt::dev(&meta)
+            && device != self.root.device
             && !self
                 .mounts
                 .iter()
                 .any(|m| path.starts_with(&format!("{m}/")))
         {
             self.mounts.push(path.to_owned());
+            self.devices.push((path.to_owned(), device));
         }
         #[cfg(not(unix))]
         let _ = (path, entry);

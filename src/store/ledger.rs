@@ -927,8 +927,9 @@ impl Snapshot<'_> {
             .query_row([id], |row| row.get(0))?)
     }
 
-    /// A visible document as the lexical index wants it.
-    pub(crate) fn terms_of(&self, edition: Edition) -> Result<TermsDocument> {
+    /// A visible document as the lexical index wants it, or as it will want it at another path. What
+    /// it says twice is there once.
+    pub(crate) fn terms_of(&self, edition: Edition, moved: Option<&str>) -> Result<TermsDocument> {
         let (path, title, meta, language): (String, String, String, Option<String>) = self
             .0
             .prepare_cached("SELECT path, title, meta, language FROM document WHERE edition = ?1")?
@@ -943,7 +944,9 @@ impl Snapshot<'_> {
         let rows = statement.query_map([edition], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))
         })?;
+        let mut seen = HashSet::new();
         let rows = rows
+            .filter(|row| row.as_ref().map_or(true, |(chunk, ..)| seen.insert(*chunk)))
             .map(|row| {
                 let (chunk, text, heading) = row?;
                 Ok(TermsRow {
@@ -954,6 +957,13 @@ impl Snapshot<'_> {
             })
             .collect::<Result<_>>()?;
         let meta: Meta = serde_json::from_str(&meta)?;
+        let (path, title) = match moved {
+            Some(path) => (
+                path.to_owned(),
+                crate::domain::source::title_or_stem(&meta, path),
+            ),
+            None => (path, title),
+        };
         Ok(TermsDocument {
             edition,
             path,

@@ -213,6 +213,25 @@ impl Lexical {
         outcome.map_err(|source| StoreError::lexical(&self.folder, source))
     }
 
+    /// Writes segments anew that hold removed entries: those are only marked as such, and their words
+    /// could be read out of the files.
+    pub(super) fn drop_removed(&self) -> Result<()> {
+        let writer = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
+        let mut writer = writer
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let outcome = (|| {
+            for segment in writer.index().searchable_segment_metas()? {
+                if segment.num_deleted_docs() > 0 {
+                    writer.merge(&[segment.id()]).wait()?;
+                }
+            }
+            self.reader.reload()?;
+            writer.garbage_collect_files().wait().map(drop)
+        })();
+        outcome.map_err(|source| StoreError::lexical(&self.folder, source))
+    }
+
     /// Is this the one that writes?
     pub(super) fn is_writer(&self) -> bool {
         self.writer.is_some()

@@ -615,10 +615,9 @@ impl Store {
         for (id, path, _) in &change.moved {
             let mut moved = self.ledger.read(|snapshot| {
                 let edition = snapshot.edition_of(*id)?;
-                snapshot.terms_of(edition)
+                snapshot.terms_of(edition, Some(path))
             })?;
             moved.edition = next();
-            moved.path.clone_from(path);
             terms.push(moved);
         }
         Ok(terms)
@@ -659,7 +658,7 @@ impl Store {
         for some in missing.chunks(512) {
             let terms: Vec<TermsDocument> = self
                 .ledger
-                .read(|snapshot| some.iter().map(|e| snapshot.terms_of(*e)).collect())?;
+                .read(|snapshot| some.iter().map(|e| snapshot.terms_of(*e, None)).collect())?;
             indexes.lexical.update(&terms, &[])?;
         }
         Ok(missing.len())
@@ -684,6 +683,22 @@ impl Store {
             .into_iter()
             .filter(|id| !present.contains(id))
             .collect())
+    }
+
+    /// Those of these chunks that have no vector.
+    pub fn without_vectors(&self, indexes: &Indexes, chunks: &[ChunkId]) -> Vec<ChunkId> {
+        let present = indexes.vectors.ids();
+        let chunks = chunks.iter().copied();
+        chunks.filter(|id| !present.contains(id)).collect()
+    }
+
+    /// Writes the words of what is visible anew where removed ones stand beside them.
+    ///
+    /// # Errors
+    /// [`StoreError::Lexical`].
+    pub fn drop_removed_terms(&self, indexes: &Indexes) -> Result<()> {
+        self.for_writing()?;
+        indexes.lexical.drop_removed()
     }
 
     /// Writes vectors of chunks that are visible already.

@@ -1085,6 +1085,9 @@ pub const BY_OWNER: &str = "the owner";
 /// The score that counts how often the owner called answers good that led to a unit.
 pub const GOOD: &str = "good";
 
+/// The score that counts other sources that say the same.
+pub const SECOND_SOURCES: &str = "second_sources";
+
 /// Why a unit is out of use that the owner called wrong.
 pub const REJECTED: &str = "the owner rejected it";
 
@@ -1116,6 +1119,11 @@ fn put_back(transaction: &Transaction<'_>, before: &Unit, reason: &str) -> Resul
     // What the owner said meanwhile was said.
     if let Some(good) = now.scores.get(GOOD) {
         anew.scores.insert(GOOD.into(), *good);
+    }
+    // Whoever said the same may have gone meanwhile.
+    anew.trust = anew.trust.min(now.trust);
+    if let Some(second) = anew.scores.get_mut(SECOND_SOURCES) {
+        *second = second.min(now.scores.get(SECOND_SOURCES).copied().unwrap_or(0.0));
     }
     if anew == now {
         return Ok(false);

@@ -140,7 +140,7 @@ fn term_differences(snapshot: &Snapshot<'_>, indexes: &Indexes) -> Result<Vec<Di
     let mut missing = Vec::new();
     for (edition, size) in &visible {
         if present.get(edition) != Some(size) {
-            missing.push(snapshot.terms_of(*edition)?.path);
+            missing.push(snapshot.terms_of(*edition, None)?.path);
         }
     }
     let orphans = present.keys();

@@ -259,6 +259,24 @@ fn what_was_taken_out_stands_nowhere() {
 }
 
 #[test]
+fn what_a_note_says_twice_is_whole_wherever_it_is_moved() {
+    let home = Home::new();
+    let twice = "# Left blank\n\nThis page was left blank.\n\n".repeat(2);
+    home.write("alpha.txt", twice.replace("# Left blank\n\n", ""));
+    home.write("twice.md", &twice);
+    home.add();
+    fs::rename(
+        home.notes().join("alpha.txt"),
+        home.notes().join("beta.txt"),
+    )
+    .unwrap();
+    fs::rename(home.notes().join("twice.md"), home.notes().join("again.md")).unwrap();
+    home.json(&["sync"]);
+    home.run(&["verify"]).done();
+    home.run(&["verify", "--repair"]).done();
+}
+
+#[test]
 fn what_could_not_be_emptied_is_emptied_later() {
     let home = Home::new();
     home.write("a.md", "# A\n\nThe quixotic word.\n");

@@ -36,7 +36,7 @@ const LEAST_DOCUMENTS: usize = 2;
 const SAME: f32 = 0.9;
 
 /// The score that counts other documents which say the same.
-pub(super) const SECOND_SOURCES: &str = "second_sources";
+pub(super) use crate::store::units::SECOND_SOURCES;
 
 /// Questions that a unit keeps.
 pub(crate) const MOST_QUESTIONS: usize = 8;

@@ -532,6 +532,7 @@ fn may_be_again(first: &Candidate, second: &Candidate) -> bool {
     let (before, after) = (first.question(), second.question());
     second.asked_ms - first.asked_ms <= AGAIN_MS
         && before != after
+        && !cited(second).is_empty()
         && cited(first).is_disjoint(&cited(second))
         && gate::same_subject(&before, &after)
 }

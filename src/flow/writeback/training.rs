@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use super::super::answer::Answer;
 use super::super::answer::prompt::{about, conversation, plain};
 use super::super::evaluate::answers::said;
-use crate::domain::unit::{State, Unit};
+use crate::domain::chunk::ChunkId;
+use crate::domain::unit::{OWN, State, Unit};
 use crate::engine::generate::Message;
 use crate::store::ledger::Snapshot;
+use crate::store::units::{GOOD, SECOND_SOURCES};
 use crate::store::{Store, StoreError};
 
 /// A turn of a conversation.
@@ -61,6 +63,10 @@ pub fn examples(
     store.ledger().read(|snapshot| {
         for state in [State::Active, State::Shadow] {
             for unit in snapshot.units(Some(state), super::MOST_UNITS)? {
+                let chunks: Vec<ChunkId> = unit.chunks().collect();
+                if !is_vouched_for(&unit) || !may_be_learned(snapshot, &chunks)? {
+                    continue;
+                }
                 for question in &unit.questions {
                     each(&chat(&unit, question))?;
                 }
@@ -74,6 +80,11 @@ pub fn examples(
             let pair = judged
                 .entry(answer.question.trim().to_lowercase())
                 .or_default();
+            // Of two verdicts on one answer the later counts.
+            let other = &mut pair[usize::from(!good)];
+            if other.as_ref().is_some_and(|known| known.id == answer.id) {
+                *other = None;
+            }
             pair[usize::from(good)] = Some(answer);
         }
         let mut pairs: Vec<_> = judged.into_values().collect();
@@ -90,13 +101,31 @@ pub fn examples(
     })
 }
 
+/// Is it in use, or of the owner's own words, or does anybody say the same?
+fn is_vouched_for(unit: &Unit) -> bool {
+    let score = |name: &str| unit.scores.get(name).copied().unwrap_or(0.0);
+    unit.state == State::Active
+        || unit.trust >= OWN
+        || score(SECOND_SOURCES) > 0.0
+        || score(GOOD) > 0.0
+}
+
 /// Is everything that an answer cites still there, and may it be learned from?
 fn may_be_shown(snapshot: &Snapshot<'_>, answer: &Answer) -> Result<bool, StoreError> {
-    for citation in &answer.citations {
-        let Ok(chunk) = citation.chunk_id.parse() else {
-            return Ok(false);
-        };
-        let origins = snapshot.origins(chunk)?;
+    let chunks = answer
+        .citations
+        .iter()
+        .map(|citation| citation.chunk_id.parse());
+    match chunks.collect::<Result<Vec<ChunkId>, _>>() {
+        Ok(chunks) => may_be_learned(snapshot, &chunks),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Are these passages visible, in sources that may be learned from?
+fn may_be_learned(snapshot: &Snapshot<'_>, chunks: &[ChunkId]) -> Result<bool, StoreError> {
+    for chunk in chunks {
+        let origins = snapshot.origins(*chunk)?;
         if origins.is_empty() || origins.iter().any(|origin| !origin.writeback) {
             return Ok(false);
         }

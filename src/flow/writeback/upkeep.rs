@@ -103,6 +103,11 @@ fn heed_one(
     }
     units::count_use(transaction, id, units::Use::Harmed)?;
     let why = "an answer that it led to was called bad";
+    if unit.state == State::Stale {
+        // What still stands in its sources would be taken for good again.
+        bench.move_unit(transaction, id, State::Retired, why)?;
+        return Ok(false);
+    }
     bench.move_unit(transaction, id, State::Contested, why)
 }
 
@@ -347,11 +352,13 @@ fn places_of(
     Ok(Some(places))
 }
 
-/// Does a text hold a sentence, and, where that one points back to the sentence before it, that one
+/// Does a text hold a sentence as a whole, and, where that one points back to the sentence before it, that one
 /// before it?
 fn stands(text: &str, before: Option<&str>, sentence: &str) -> bool {
     let led = |opener: String| before.is_some_and(|before| gate::is_sentence(&opener, before));
-    gate::holds_sentence(text, sentence) && distil::opener(text, sentence).is_none_or(led)
+    let mut spans = sentence::sentences(text).into_iter();
+    let whole = spans.any(|span| gate::is_sentence(&text[span], sentence));
+    whole && distil::opener(text, sentence).is_none_or(led)
 }
 
 /// Asks the unit's question anew, of the notes as they are now, and judges the answer like any other.
