@@ -677,12 +677,8 @@ impl Store {
     /// # Errors
     /// What the ledger says.
     pub fn missing_vectors(&self, indexes: &Indexes) -> Result<Vec<ChunkId>> {
-        let present = indexes.vectors.ids();
         let visible = self.ledger.read(|snapshot| snapshot.chunk_ids())?;
-        Ok(visible
-            .into_iter()
-            .filter(|id| !present.contains(id))
-            .collect())
+        Ok(self.without_vectors(indexes, &visible))
     }
 
     /// Those of these chunks that have no vector.
