@@ -683,9 +683,7 @@ impl Store {
 
     /// Those of these chunks that have no vector.
     pub fn without_vectors(&self, indexes: &Indexes, chunks: &[ChunkId]) -> Vec<ChunkId> {
-        let present = indexes.vectors.ids();
-        let chunks = chunks.iter().copied();
-        chunks.filter(|id| !present.contains(id)).collect()
+        indexes.vectors.lacking(chunks)
     }
 
     /// Writes the words of what is visible anew where removed ones stand beside them.

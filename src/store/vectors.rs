@@ -160,6 +160,16 @@ impl Vectors {
         self.read_rows().ids().iter().copied().collect()
     }
 
+    /// Those of these chunks that have no row, in their order.
+    pub(super) fn lacking(&self, chunks: &[ChunkId]) -> Vec<ChunkId> {
+        let mut lacking: HashSet<ChunkId> = chunks.iter().copied().collect();
+        for id in self.read_rows().ids() {
+            lacking.remove(id);
+        }
+        let chunks = chunks.iter().copied();
+        chunks.filter(|id| lacking.contains(id)).collect()
+    }
+
     /// Adds rows; those that are there already are replaced.
     ///
     /// # Errors
