@@ -339,11 +339,17 @@ pub(super) fn export(
         }
     };
     if what == Export::Training {
-        training::examples(&store, &mut |example| {
+        let kept_here = training::examples(&store, &mut |example| {
             let line = serde_json::to_string(example)?;
             writeln!(out, "{line}").map_err(|source| io(path, source))
         })?;
         out.flush().map_err(|source| io(path, source))?;
+        if kept_here > 0 {
+            eprintln!(
+                "{kept_here} examples are left out: their folders never leave this machine; \
+                 `coho sources keep PATH --may-leave` lets them"
+            );
+        }
         return Ok(ExitCode::SUCCESS);
     }
     store.ledger().read(|snapshot| {

@@ -19,9 +19,8 @@ use super::figure::{
 };
 use super::language::{Language, STOP_WORDS};
 use super::question::{asks_for_number, asks_for_person, core};
-use super::sentence::{
-    Code, ends_with_stop, is_capital, is_german, is_item, is_question, sentences,
-};
+use super::sentence::{Code, is_capital, is_german, is_item, is_question, sentences};
+use super::surroundings::{Reading, front_matter_end, is_table_header};
 use super::words::fold;
 
 /// The words of a text that carry meaning: lower case, without stop words.
@@ -272,11 +271,11 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
                 reading.go_to(passage.text, &span);
             }
             if !is_code && (sentence.starts_with('#') || is_table_header(passage.text, &span)) {
-                found.extend(reading.list(index, passage));
+                found.extend(list(&mut reading, index, passage));
                 continue;
             }
             if !reading.in_list {
-                found.extend(reading.list(index, passage));
+                found.extend(list(&mut reading, index, passage));
             }
             let mut asked = "";
             let before = found.last_mut().filter(|before| !before.is_code);
@@ -300,137 +299,25 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
                 span,
             });
         }
-        found.extend(reading.list(index, passage));
+        found.extend(list(&mut reading, index, passage));
     }
     found
 }
 
-/// What stands around the sentence that is read, and belongs to it.
-#[derive(Default)]
-struct Reading<'a> {
-    heading: &'a str,
-    table_header: &'a str,
-    /// The line that opened a list: "Members:".
-    lead_in: &'a str,
-    /// Is the sentence the first item of a list that a line opened?
-    is_led_in: bool,
-    /// Items of the list that is read, and where that begins and ends.
-    items: Vec<&'a str>,
-    list: Range<usize>,
-    in_list: bool,
-    /// The sentence before, of the same paragraph.
-    before: &'a str,
-    /// Whom the paragraph speaks of.
-    subject: &'a str,
-    /// Its first line, and whether the sentence is another line of such a paragraph without stops.
-    opening: &'a str,
-    is_line: bool,
-    /// Does the sentence open with a pronoun that means somebody of the sentence before?
-    points: bool,
-    /// The sentence above the code that is read.
-    above: &'a str,
-    is_code: bool,
-    /// The sentence itself.
-    sentence: &'a str,
-    at: Range<usize>,
-}
-
-impl<'a> Reading<'a> {
-    fn go_to(&mut self, text: &'a str, span: &Range<usize>) {
-        let sentence = &text[span.clone()];
-        let item = is_item(sentence);
-        let between = &text[self.at.end..span.start];
-        let apart = self.sentence.is_empty() || between.matches('\n').count() > 1;
-        let was_code = std::mem::take(&mut self.is_code);
-        let follows = !apart && !item && !was_code && !self.sentence.starts_with(['#', '|']);
-        let last = std::mem::replace(&mut self.sentence, sentence);
-        let last_at = std::mem::replace(&mut self.at, span.clone());
-        self.is_line = follows && !ends_with_stop(last);
-        if !follows {
-            self.opening = sentence;
-        }
-        self.points = follows && opens_with_pronoun(sentence);
-        self.before = if follows { last } else { "" };
-        if !self.points {
-            self.subject = named_first(sentence);
-        }
-        if !sentence.starts_with('|') {
-            self.table_header = "";
-        }
-        if sentence.starts_with('#') {
-            self.heading = sentence;
-        }
-        if is_table_header(text, span) {
-            self.table_header = sentence;
-        }
-        // A sentence behind an item, in its paragraph, is of that item.
-        let goes_on = self.in_list && (item || follows);
-        let opens = last.ends_with(':') || is_question(last);
-        // A line right above the items opens the list, too, where no stop ends it.
-        let right_above = !apart && !last.ends_with(['.', '!']) && !is_item(last);
-        let leads = (opens || right_above) && !was_code && !last.starts_with(['#', '|']);
-        self.is_led_in = item && !goes_on && leads && opens;
-        if item && !goes_on {
-            self.lead_in = if leads { last } else { "" };
-            self.list = if leads { last_at.start } else { span.start }..span.end;
-        }
-        self.above = "";
-        self.in_list = item || goes_on;
-        if item {
-            self.items.push(sentence);
-        }
-        if self.in_list {
-            self.list.end = span.end;
-        } else if !sentence.ends_with(':') {
-            self.lead_in = "";
-        }
-    }
-
-    /// Code belongs to the sentence above it, and to the item, where it stands in one.
-    fn go_to_code(&mut self, code: &'a str, span: &Range<usize>) {
-        if self.above.is_empty() && !self.sentence.starts_with(['#', '|']) {
-            self.above = self.sentence;
-        }
-        self.sentence = code;
-        self.is_code = true;
-        self.at = span.clone();
-        (self.points, self.is_line, self.is_led_in) = (false, false, false);
-        if self.in_list {
-            self.list.end = span.end;
-        }
-    }
-
-    fn around(&self, about: &str) -> String {
-        let above = self.above;
-        let lead_in = if self.in_list { self.lead_in } else { "" };
-        let before = if self.points { self.before } else { "" };
-        let opening = if self.is_line { self.opening } else { "" };
-        let (heading, header) = (self.heading, self.table_header);
-        format!(
-            "{about} {heading} {header} {lead_in} {opening} {above} {before} {}",
-            self.antecedent()
-        )
-    }
-
-    fn antecedent(&self) -> &'a str {
-        if self.points { self.subject } else { "" }
-    }
-
-    /// The list that has just ended, as one statement.
-    fn list(&mut self, passage: usize, evidence: &Evidence<'_>) -> Option<Statement> {
-        let items = std::mem::take(&mut self.items);
-        (items.len() > 1).then(|| Statement {
-            passage,
-            words: Words::of(&evidence.text[self.list.clone()]),
-            around: Words::of(&format!("{} {}", evidence.about, self.heading)),
-            asked: Words::default(),
-            subject: String::new(),
-            items: items.into_iter().map(words_of_item).collect(),
-            leads: false,
-            is_code: false,
-            span: self.list.clone(),
-        })
-    }
+/// The list that has just ended, as one statement.
+fn list(reading: &mut Reading<'_>, passage: usize, evidence: &Evidence<'_>) -> Option<Statement> {
+    let (items, span) = reading.take_list();
+    (items.len() > 1).then(|| Statement {
+        passage,
+        words: Words::of(&evidence.text[span.clone()]),
+        around: Words::of(&format!("{} {}", evidence.about, reading.heading)),
+        asked: Words::default(),
+        subject: String::new(),
+        items: items.into_iter().map(words_of_item).collect(),
+        leads: false,
+        is_code: false,
+        span,
+    })
 }
 
 /// Does the sentence at `span` answer the question that stands before it? An item of a list answers
@@ -451,50 +338,6 @@ fn answers(text: &str, before: &Range<usize>, span: &Range<usize>) -> bool {
 /// What an item says, without its number.
 fn words_of_item(item: &str) -> Vec<String> {
     content_words(item.trim_start_matches(|c: char| c.is_ascii_digit()))
-}
-
-/// Does a sentence open with a word that stands for somebody or something named before?
-pub fn opens_with_pronoun(sentence: &str) -> bool {
-    const PRONOUNS: [&str; 26] = [
-        "he", "she", "it", "they", "this", "that", "these", "those", "his", "her", "its", "their",
-        "er", "sie", "es", "dieser", "diese", "dieses", "sein", "seine", "ihre", "él", "ella",
-        "il", "elle", "ils",
-    ];
-    let first = sentence.unicode_words().next().unwrap_or("");
-    PRONOUNS.contains(&first.to_lowercase().as_str())
-}
-
-/// The name that a sentence opens with: whom a pronoun of the next sentence means, most often.
-fn named_first(sentence: &str) -> &str {
-    let mut name: Option<Range<usize>> = None;
-    for (n, (at, word)) in sentence.unicode_word_indices().enumerate() {
-        let capital = word.starts_with(char::is_uppercase);
-        let names = capital && !STOP_WORDS.contains(&word.to_lowercase().as_str());
-        match &mut name {
-            Some(name) if names => name.end = at + word.len(),
-            None if names => name = Some(at..at + word.len()),
-            Some(_) => break,
-            None if n > 3 => break,
-            None => {}
-        }
-    }
-    name.map_or("", |name| &sentence[name])
-}
-
-fn front_matter_end(text: &str) -> usize {
-    if !text.starts_with("---\n") {
-        return 0;
-    }
-    text[4..].find("\n---").map_or(0, |at| at + 8)
-}
-
-/// A table's first row, which a row of dashes follows.
-fn is_table_header(text: &str, span: &Range<usize>) -> bool {
-    let next = text[span.end..].trim_start_matches(['\r', '\n']);
-    let line = next.lines().next().unwrap_or("");
-    text[span.clone()].starts_with('|')
-        && line.starts_with('|')
-        && line.chars().all(|c| "|-: \t".contains(c))
 }
 
 /// A short line without an end or a number, as titles in PDFs are, or nothing but a link: such lines

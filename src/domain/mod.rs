@@ -25,5 +25,6 @@ pub mod scoring;
 pub mod sentence;
 pub mod source;
 pub mod strategy;
+pub mod surroundings;
 pub mod unit;
 pub mod words;

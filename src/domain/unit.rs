@@ -170,6 +170,14 @@ impl Unit {
         self.text == Self::text_of(&self.sources)
     }
 
+    /// What it says under its innermost heading, which is a part of that; a document's title and the
+    /// head of a table are not.
+    pub fn under_heading(&self) -> String {
+        let parts = self.title.split(" > ").skip(1);
+        let heading = parts.filter(|part| !part.contains('|')).last();
+        format!("{} {}", heading.unwrap_or(""), self.text)
+    }
+
     /// The ids of the chunks that it rests on.
     pub fn chunks(&self) -> impl Iterator<Item = ChunkId> + '_ {
         self.sources.iter().map(|quotes| quotes.chunk)

@@ -20,6 +20,7 @@ use crate::domain::gather::{Gather, Passage, Place};
 use crate::domain::query::{self, BadQuery, Filter, Test};
 use crate::domain::rank::{Candidate, Fused, Judged, Lexical, Weights, descending, fuse};
 use crate::domain::source::{DocumentId, Edition, SourceId, shown_name};
+use crate::domain::surroundings::Surroundings;
 use crate::domain::unit::{Merge, Unit, most_places};
 use crate::domain::words::{holds_phrase, is_unspaced};
 use crate::engine::EngineError;
@@ -241,8 +242,23 @@ impl Ranked {
     }
 
     /// The headings above the chunk that holds the byte at `offset` of the text, outermost first.
-    pub fn heading_at(&self, offset: usize) -> Option<&str> {
+    pub fn above(&self, offset: usize) -> Option<&str> {
         self.headings.get(self.part_at(offset))?.as_deref()
+    }
+
+    /// The headings above the sentence that holds the byte at `offset` of the text, outermost first.
+    pub fn heading_at(&self, offset: usize) -> Option<String> {
+        self.surroundings_at(offset).heading(self.above(offset))
+    }
+
+    /// What stands around, in its chunk, the sentence that holds the byte at `offset` of the text.
+    pub fn surroundings_at(&self, offset: usize) -> Surroundings<'_> {
+        let part = self.parts.get(self.part_at(offset));
+        let part = part.map_or(0..self.hit.text.len(), |(part, _)| part.clone());
+        Surroundings::of(
+            &self.hit.text[part.clone()],
+            offset.saturating_sub(part.start),
+        )
     }
 
     fn part_at(&self, offset: usize) -> usize {
@@ -527,7 +543,7 @@ const SAME_QUESTION: f32 = 0.85;
 pub(super) fn is_recalled(question: &str, near: &NearUnit) -> bool {
     near.question_cosine >= SAME_QUESTION
         && gate::same_subject(question, &near.question)
-        && !gate::asks_for_another(question, &near.question, &near.unit.text)
+        && !gate::asks_for_another(question, &near.question, &near.unit.under_heading())
 }
 
 /// What both lanes propose, judged by both.
@@ -906,7 +922,7 @@ mod tests {
         let ranked = making.finish(1);
         assert_eq!(ranked.hit.text, "It is hot.\n\nIt is dry.");
         assert_eq!(ranked.hit.heading.as_deref(), Some("A > Cellar"));
-        assert_eq!(ranked.heading_at(3), Some("A > Oven"));
-        assert_eq!(ranked.heading_at(15), Some("A > Cellar"));
+        assert_eq!(ranked.heading_at(3).as_deref(), Some("A > Oven"));
+        assert_eq!(ranked.heading_at(15).as_deref(), Some("A > Cellar"));
     }
 }

@@ -123,6 +123,8 @@ pub struct Origin {
     pub writeback: bool,
     /// Whether others wrote it: its source says so, or what kind of document it is.
     pub outside: bool,
+    /// Whether its source never leaves the machine.
+    pub never_leaves: bool,
     /// Its source.
     pub source: SourceId,
     /// Its file.
@@ -376,7 +378,8 @@ impl Snapshot<'_> {
     /// Where a chunk stands, once for each document that shows it.
     pub(crate) fn origins(&self, chunk: ChunkId) -> Result<Vec<Origin>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT DISTINCT d.path, d.kind, s.writeback, s.outside, s.id, s.path FROM passage p
+            "SELECT DISTINCT d.path, d.kind, s.writeback, s.outside, s.id, s.path,
+                             s.never_leaves FROM passage p
              JOIN document d ON d.id = p.document_id JOIN source s ON s.id = d.source_id
              WHERE p.chunk_id = ?1 ORDER BY d.path",
         )?;
@@ -389,6 +392,7 @@ impl Snapshot<'_> {
                 path,
                 writeback: row.get(2)?,
                 outside: row.get::<_, bool>(3)? || kind.is_some_and(Kind::is_from_others),
+                never_leaves: row.get(6)?,
             })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -1023,7 +1027,9 @@ pub fn undo(transaction: &Transaction<'_>, what: &Undo, reason: &str) -> Result<
     };
     let made: Vec<String> = transaction
         .prepare_cached(&format!(
-            "SELECT id FROM unit WHERE ?1 = ?1 AND state <> 'retired' AND {clause}"
+            "SELECT id FROM unit WHERE ?1 = ?1 AND {clause}
+             AND (state <> 'retired' OR reason LIKE '{}%')",
+            part_of("")
         ))?
         .query_map(params![reason, value], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;

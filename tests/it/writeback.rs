@@ -788,6 +788,53 @@ fn a_copy_by_somebody_else_keeps_no_unit_alive() {
 }
 
 #[test]
+fn what_a_sentence_stands_under_is_verified_with_it() {
+    let home = Home::new();
+    let note = |place: &str, head: &str| {
+        format!(
+            "# Hours\n\nThese are new.\n\n## {place}\n\nThe desk opens at 9:15 in the morning.\n\n\
+             ## Pool\n\nIt is warm.\n\n| Lane | {head} |\n| --- | --- |\n| Blue lane | 1987 |\n"
+        )
+    };
+    home.write("hours.md", note("Library", "Built"));
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    let opens = ask(&app, "When does the desk of the library open?");
+    assert_eq!(
+        opens.citations[0].heading.as_deref(),
+        Some("Hours > Library")
+    );
+    ask(&app, "When was the blue lane of the pool built?");
+    run(&app);
+    let units = app.units(None, 10).unwrap().units;
+    let titled = |title: &str| {
+        units
+            .iter()
+            .find(|unit| unit.title == title)
+            .unwrap()
+            .clone()
+    };
+    let desk = titled("Hours > Library");
+    let lane = titled("Hours > Pool > Lane | Built");
+    for unit in [&desk, &lane] {
+        app.decide(&unit.id, Decision::Approve).unwrap();
+    }
+    let state = |unit: &Unit| app.unit(&unit.id).unwrap().unit.state;
+    // The same sentences, moved by an edit of others: verified as they are.
+    let moved = note("Library", "Built").replace("It is warm.", "It is cold in spring.");
+    home.write("hours.md", moved);
+    sync(&app);
+    assert_eq!((state(&desk), state(&lane)), (State::Stale, State::Stale));
+    run(&app);
+    assert_eq!((state(&desk), state(&lane)), (State::Active, State::Active));
+    // The same sentences under something else.
+    home.write("hours.md", note("Museum", "Closed"));
+    sync(&app);
+    run(&app);
+    assert!(state(&desk) != State::Active && state(&lane) != State::Active);
+}
+
+#[test]
 fn what_a_sentence_means_is_verified_with_it() {
     let home = Home::new();
     let note = |between: &str| {
@@ -1045,6 +1092,13 @@ fn a_merged_unit_waits_until_it_may_take_the_place_of_others() {
     assert_eq!(
         (state(&old.id), state("merged")),
         (State::Active, State::Retired)
+    );
+    // What was made in the time that is taken back does not come back with it.
+    app.decide("merged", Decision::Approve).unwrap();
+    app.undo(&Undo::Since(0)).unwrap();
+    assert_eq!(
+        (state(&old.id), state("merged")),
+        (State::Retired, State::Retired)
     );
 }
 
@@ -1412,4 +1466,15 @@ fn what_held_up_is_exported_for_training() {
     );
     assert_eq!(lines[1]["type"], "preference");
     assert!(lines[1]["chosen"].as_str().unwrap().contains("2004"));
+    // Not of what never leaves.
+    let notes = home.notes();
+    home.run(&["sources", "keep", notes.to_str().unwrap()])
+        .done();
+    let kept = home.run(&["export", "training"]).ok();
+    assert_eq!(kept.stdout, "");
+    assert!(
+        kept.stderr.starts_with("2 examples are left out"),
+        "{}",
+        kept.stderr
+    );
 }

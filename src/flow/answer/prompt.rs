@@ -1,6 +1,7 @@
 //! What the language model is told, and how its words are read.
 
 use super::super::search::Hit;
+use crate::domain::surroundings::Surroundings;
 use crate::domain::unit::Unit;
 use crate::engine::generate::{Message, Prompt, Role};
 
@@ -46,6 +47,20 @@ pub(in crate::flow) fn about(title: &str, heading: Option<&str>) -> String {
         Some(heading) if !heading.starts_with(title) => format!("{title} > {heading}"),
         Some(heading) => heading.to_owned(),
         None => title.to_owned(),
+    }
+}
+
+/// As [`about`], of a sentence whose passage stands under `above`: also with the headings within the
+/// passage, and with the head of its table or the line that opens its list.
+pub(in crate::flow) fn about_sentence(
+    title: &str,
+    above: Option<&str>,
+    around: &Surroundings<'_>,
+) -> String {
+    let about = about(title, around.heading(above).as_deref());
+    match around.lead() {
+        Some(lead) => format!("{about} > {lead}"),
+        None => about,
     }
 }
 

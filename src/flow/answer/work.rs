@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::super::search::{self, Hit, Query, Ranked, Ranking, is_recalled, millis};
-use super::prompt::{STOP, about_hit, conversation, plain, says_not_found, told, told_code};
+use super::prompt::{
+    STOP, about_hit, about_sentence, conversation, plain, says_not_found, told, told_code,
+};
 use super::{
     Answerer, Ask, Citation, Claim, Event, NOT_FOUND, Step, StepKind, Strategy, Timing, TokenCount,
 };
@@ -16,7 +18,7 @@ use crate::domain::context::{self, Chosen, Evidence, Portion, Support};
 use crate::domain::doubt::{self, Doubt};
 use crate::domain::sentence::{self, Code};
 use crate::domain::unit::{MOST_SHARE, Unit};
-use crate::domain::{gate, question, rank};
+use crate::domain::{gate, question, rank, surroundings};
 use crate::energy::Meter;
 use crate::engine::generate::{Continuation, Finish, Generated, Message, Prompt, Scored};
 use crate::engine::{EngineError, GeneratorHandle};
@@ -449,7 +451,7 @@ impl<'a> Work<'a> {
             .unwrap_or(0);
         // Back to where it is said who "she" is.
         let mut first = at;
-        while first > 0 && context::opens_with_pronoun(&text[spans[first].clone()]) {
+        while first > 0 && surroundings::opens_with_pronoun(&text[spans[first].clone()]) {
             first -= 1;
         }
         let first = first.min(at.saturating_sub(1));
@@ -498,12 +500,11 @@ impl<'a> Work<'a> {
         let mut ranked = std::mem::take(&mut self.ranked);
         ranked.truncate(WEIGHED);
         let titled = ranked.iter().map(|chosen| {
-            let hit = &self.hits()[chosen.passage].hit;
-            format!(
-                "{}: {}",
-                about_hit(hit),
-                plain(&hit.text[chosen.span.clone()])
-            )
+            let ranked = &self.hits()[chosen.passage];
+            let (hit, at) = (&ranked.hit, chosen.span.start);
+            let around = ranked.surroundings_at(at);
+            let about = about_sentence(&hit.title, ranked.above(at), &around);
+            format!("{about}: {}", plain(&hit.text[chosen.span.clone()]))
         });
         let vectors = self.parts.searcher.space.embedder.few(titled.collect())?;
         for (chosen, vector) in ranked.iter_mut().zip(vectors) {
@@ -522,10 +523,12 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Sentences without their marks, joined per passage; items of a list stay items.
+    /// Sentences without their marks, joined per passage; items of a list stay items, and what stands
+    /// above a sentence within its passage stands above it here.
     pub(super) fn shown(&self, sentences: &[Sentence]) -> Shown {
         let mut shown: Shown = Vec::new();
         let mut after_item = false;
+        let mut above = None;
         for (hit, span) in sentences {
             let written = &self.text_of(*hit)[span.clone()];
             let is_code = Code::of(self.text_of(*hit)).is_fenced(span.start);
@@ -538,14 +541,24 @@ impl<'a> Work<'a> {
             if is_item && !sentence::is_item(&sentence) {
                 sentence.insert_str(0, "- ");
             }
-            match shown.last_mut() {
-                Some((last, text)) if last == hit => {
-                    // A blank line keeps them apart when the draft is checked against them.
-                    text.push_str(if is_item && after_item { "\n" } else { "\n\n" });
-                    text.push_str(&sentence);
-                }
-                _ => shown.push((*hit, sentence)),
+            let begins = shown.last().is_none_or(|(last, _)| last != hit);
+            if begins {
+                shown.push((*hit, String::new()));
             }
+            let within = self.hits()[*hit].surroundings_at(span.start).within();
+            let is_new = within.is_some() && (begins || within != above);
+            let (_, text) = shown.last_mut().expect("there is one");
+            if let Some(within) = within.as_ref().filter(|_| is_new) {
+                text.push_str(if begins { "## " } else { "\n\n## " });
+                text.push_str(within);
+            }
+            if !text.is_empty() {
+                // A blank line keeps them apart when the draft is checked against them.
+                let goes_on = is_item && after_item && !is_new;
+                text.push_str(if goes_on { "\n" } else { "\n\n" });
+            }
+            text.push_str(&sentence);
+            above = within;
             after_item = is_item;
         }
         shown
@@ -848,7 +861,7 @@ impl<'a> Work<'a> {
     pub(super) fn cite(&mut self, hit: usize, span: Range<usize>) -> usize {
         let ranked = &self.ranking.ranked[hit];
         let chunk_id = ranked.chunk_at(span.start).to_string();
-        let heading = ranked.heading_at(span.start).map(str::to_owned);
+        let heading = ranked.heading_at(span.start);
         let hit: Hit = ranked.hit.clone();
         let text = hit.text[span.clone()].to_owned();
         let lines = hit.lines.map(|(first, _)| {

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::super::answer::prompt::{STOP, about, plain};
+use super::super::answer::prompt::{STOP, plain};
 use super::Bench;
 use super::judge::Cited;
 use crate::domain::context::{self, Evidence};
@@ -39,8 +39,8 @@ const ENOUGH: f32 = 0.7;
 /// leave much of it open, those of other documents that hold words of it which they do not.
 pub(super) fn sentences(question: &str, cited: &[Cited]) -> Vec<Cited> {
     let held = |c: &Cited| {
-        let about = about(&c.title, c.heading.as_deref());
-        context::coverage(question, &[&c.sentence]) + 0.25 * context::coverage(question, &[&about])
+        context::coverage(question, &[&c.sentence])
+            + 0.25 * context::coverage(question, &[&c.about])
     };
     let mut ranked: Vec<(f32, usize, &Cited)> = cited
         .iter()
@@ -144,13 +144,7 @@ pub(super) fn rewrite(
     let Some(generator) = bench.generator.filter(|_| bench.parts.options.drafts) else {
         return Ok(None);
     };
-    let note = |c: &Cited| {
-        format!(
-            "{}:\n{}\n\n",
-            about(&c.title, c.heading.as_deref()),
-            plain(&c.sentence)
-        )
-    };
+    let note = |c: &Cited| format!("{}:\n{}\n\n", c.about, plain(&c.sentence));
     let mut parts: Vec<String> = kept.iter().map(note).collect();
     parts.push(format!(
         "Write the facts of these notes that answer “{question}” as one short passage of an \
@@ -260,8 +254,7 @@ mod tests {
         Cited {
             chunk: ChunkId::of("", text),
             path: "a.md".into(),
-            title: "Garden".into(),
-            heading: None,
+            about: "Garden".into(),
             sentence: sentence.into(),
             text: text.into(),
             origins: Vec::new(),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::answer::prompt::{about, conversation, plain};
+use super::super::answer::prompt::{about, about_sentence, conversation, plain};
 use super::super::answer::{Answer, StepKind};
 use super::super::evaluate::held_out::HeldOut;
 use super::super::search::{self, Query};
@@ -19,6 +19,7 @@ use crate::domain::gate::{self, Gate, Verdict};
 use crate::domain::question;
 use crate::domain::rank::dot;
 use crate::domain::sentence;
+use crate::domain::surroundings::Surroundings;
 use crate::domain::unit::{OUTSIDE, OWN, Quotes, State, Unit, Uses, VERBATIM};
 use crate::engine::EngineError;
 use crate::engine::generate::Continuation;
@@ -73,8 +74,8 @@ impl Judged {
 pub(super) struct Cited {
     pub chunk: ChunkId,
     pub path: String,
-    pub title: String,
-    pub heading: Option<String>,
+    /// What it is about: its document, the headings above it, the head of its table.
+    pub about: String,
     pub sentence: String,
     /// The whole chunk.
     pub text: String,
@@ -192,16 +193,26 @@ fn cited(bench: &Bench<'_>, answer: &Answer) -> Result<Vec<Cited>, Failure> {
             let Ok(chunk) = citation.chunk_id.parse::<ChunkId>() else {
                 continue;
             };
-            let Some((_, text)) = snapshot.chunk_text(chunk)? else {
+            let Some((above, text)) = snapshot.chunk_text(chunk)? else {
                 continue;
             };
             let origins = snapshot.origins(chunk)?;
             let path = origins.first().map(|o| o.path.clone()).unwrap_or_default();
+            let above = (!above.is_empty()).then(|| above.join(" > "));
+            let places = Surroundings::of_sentence(&text, &citation.text);
+            // The same words may stand under several headings.
+            let is_meant =
+                |around: &&Surroundings<'_>| around.heading(above.as_deref()) == citation.heading;
+            let around = places.iter().find(is_meant).or(places.first());
+            let about = about_sentence(
+                &citation.title,
+                above.as_deref(),
+                &around.cloned().unwrap_or_default(),
+            );
             found.push(Cited {
                 chunk,
                 path,
-                title: citation.title.clone(),
-                heading: citation.heading.clone(),
+                about,
                 sentence: citation.text.clone(),
                 text,
                 origins,
@@ -257,9 +268,10 @@ fn feedback(reception: Reception) -> Verdict {
 
 fn clean(cited: &[Cited]) -> Verdict {
     for cited in cited {
-        let heading = cited.heading.as_deref().unwrap_or("");
-        let parts = [cited.text.as_str(), &cited.title, heading];
-        if let Some(why) = parts.into_iter().find_map(gate::planted) {
+        if let Some(why) = [&cited.text, &cited.about]
+            .into_iter()
+            .find_map(|part| gate::planted(part))
+        {
             return Verdict::refused(Gate::Clean, None, format!("{}: {why}", cited.path));
         }
     }
@@ -283,9 +295,7 @@ fn grounded(answer: &Answer, cited: &[Cited]) -> Verdict {
         );
     }
     let mut texts: Vec<&str> = cited.iter().map(|c| c.text.as_str()).collect();
-    let headings = cited.iter().filter_map(|c| c.heading.as_deref());
-    texts.extend(headings);
-    texts.extend(cited.iter().map(|c| c.title.as_str()));
+    texts.extend(cited.iter().map(|c| c.about.as_str()));
     texts.push(&answer.question);
     let claimed: Vec<&str> = answer
         .claims
@@ -335,10 +345,7 @@ fn likelihood(
 }
 
 fn titled(cited: &Cited, text: &str) -> (String, String) {
-    (
-        about(&cited.title, cited.heading.as_deref()),
-        text.to_owned(),
-    )
+    (cited.about.clone(), text.to_owned())
 }
 
 /// An answer in its own words, and how likely a model finds it without any notes.
@@ -460,7 +467,7 @@ fn made(bench: &Bench<'_>, answer: &Answer, kept: &[Cited]) -> Result<(Unit, Ver
     };
     let text = rewritten.unwrap_or(verbatim);
     let origins = kept.iter().flat_map(|c| &c.origins);
-    let title = kept.first().map(|c| about(&c.title, c.heading.as_deref()));
+    let title = kept.first().map(|c| c.about.clone());
     let unit = Unit {
         id: Unit::id_of(&text, &sources),
         state: State::Shadow,
@@ -651,13 +658,16 @@ fn others(bench: &Bench<'_>, stated: &Stated<'_>, main: &str) -> Result<Vec<Othe
             let mut origins = passage.origins.iter();
             let independent = origins.any(|origin| !origin.outside || !known(origin));
             for span in sentence::sentences(&passage.text) {
-                let sentence = &passage.text[span];
+                let sentence = &passage.text[span.clone()];
                 let held = held(stated.question, main, sentence);
                 if held >= LEAST_HELD && !others.iter().any(|known| known.sentence == sentence) {
                     others.push(Other {
                         held,
                         path: passage.path.to_string_lossy().into_owned(),
-                        about: passage.about.clone(),
+                        about: match Surroundings::of(&passage.text, span.start).within() {
+                            Some(within) => format!("{} > {within}", passage.about),
+                            None => passage.about.clone(),
+                        },
                         sentence: sentence.to_owned(),
                         independent,
                     });
@@ -738,12 +748,12 @@ fn novel(bench: &Bench<'_>, mut unit: Unit) -> Result<(Verdict, Option<Made>), F
         let known = snapshot.unit_saying(&unit.text)?;
         Ok::<_, StoreError>((known, near, snapshot.rejected_sentences()?))
     })?;
-    let said: HashSet<&String> = unit
-        .sources
-        .iter()
-        .flat_map(|quotes| &quotes.sentences)
-        .collect();
-    let says = |one: &HashSet<String>| !one.is_empty() && one.iter().all(|s| said.contains(s));
+    // Broken into other lines it is the same sentence.
+    let flat = |sentence: &String| sentence.split_whitespace().collect::<Vec<_>>().join(" ");
+    let sentences = unit.sources.iter().flat_map(|quotes| &quotes.sentences);
+    let said: HashSet<String> = sentences.map(flat).collect();
+    let says =
+        |one: &HashSet<String>| !one.is_empty() && one.iter().all(|s| said.contains(&flat(s)));
     if rejected.iter().any(says) {
         let why = "it says all that a unit says which the owner rejected";
         return Ok((Verdict::refused(gate, None, why), None));
@@ -886,8 +896,7 @@ mod tests {
         let cited = |path: &str, outside: bool, sentence: &str| Cited {
             chunk: ChunkId([0; 16]),
             path: path.into(),
-            title: String::new(),
-            heading: None,
+            about: String::new(),
             sentence: sentence.into(),
             text: sentence.into(),
             origins: vec![Origin {
@@ -895,6 +904,7 @@ mod tests {
                 file: path.into(),
                 path: path.into(),
                 writeback: true,
+                never_leaves: false,
                 outside,
             }],
         };

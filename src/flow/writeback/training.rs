@@ -52,20 +52,31 @@ pub enum Example {
     },
 }
 
-/// Hands every example to `each`; ends with the first error that it returns.
+/// Hands every example to `each`; ends with the first error that it returns. Returns how many were
+/// left out because of a source that never leaves the machine: such a file is made to be taken to
+/// where models are trained.
 ///
 /// # Errors
 /// What the ledger says, and what `each` returns.
 pub fn examples(
     store: &Store,
     each: &mut dyn FnMut(&Example) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
+) -> Result<usize, StoreError> {
     store.ledger().read(|snapshot| {
+        let mut kept_here = 0;
         for state in [State::Active, State::Shadow] {
             for unit in snapshot.units(Some(state), super::MOST_UNITS)? {
                 let chunks: Vec<ChunkId> = unit.chunks().collect();
-                if !is_vouched_for(&unit) || !may_be_learned(snapshot, &chunks)? {
+                if !is_vouched_for(&unit) {
                     continue;
+                }
+                match allowance(snapshot, &chunks)? {
+                    Allowance::Free => {}
+                    Allowance::KeptHere => {
+                        kept_here += unit.questions.len();
+                        continue;
+                    }
+                    Allowance::Closed => continue,
                 }
                 for question in &unit.questions {
                     each(&chat(&unit, question))?;
@@ -90,14 +101,16 @@ pub fn examples(
         let mut pairs: Vec<_> = judged.into_values().collect();
         pairs.sort_by(|a, b| id_of(a).cmp(&id_of(b)));
         for pair in pairs {
-            if let [Some(bad), Some(good)] = pair
-                && may_be_shown(snapshot, &bad)?
-                && may_be_shown(snapshot, &good)?
-            {
-                each(&preference(&bad, &good))?;
+            let [Some(bad), Some(good)] = pair else {
+                continue;
+            };
+            match allowance(snapshot, &cited(&bad))?.max(allowance(snapshot, &cited(&good))?) {
+                Allowance::Free => each(&preference(&bad, &good))?,
+                Allowance::KeptHere => kept_here += 1,
+                Allowance::Closed => {}
             }
         }
-        Ok(())
+        Ok(kept_here)
     })
 }
 
@@ -110,27 +123,38 @@ fn is_vouched_for(unit: &Unit) -> bool {
         || score(GOOD) > 0.0
 }
 
-/// Is everything that an answer cites still there, and may it be learned from?
-fn may_be_shown(snapshot: &Snapshot<'_>, answer: &Answer) -> Result<bool, StoreError> {
-    let chunks = answer
-        .citations
-        .iter()
-        .map(|citation| citation.chunk_id.parse());
-    match chunks.collect::<Result<Vec<ChunkId>, _>>() {
-        Ok(chunks) => may_be_learned(snapshot, &chunks),
-        Err(_) => Ok(false),
-    }
+/// The chunks that an answer cites.
+fn cited(answer: &Answer) -> Vec<ChunkId> {
+    let citations = answer.citations.iter();
+    // What is no id is of no chunk, and no more to be seen than one that is gone.
+    let chunk = |id: &str| id.parse().unwrap_or(ChunkId([0; 16]));
+    citations
+        .map(|citation| chunk(&citation.chunk_id))
+        .collect()
 }
 
-/// Are these passages visible, in sources that may be learned from?
-fn may_be_learned(snapshot: &Snapshot<'_>, chunks: &[ChunkId]) -> Result<bool, StoreError> {
+/// What may be made of some passages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Allowance {
+    Free,
+    /// A source of theirs never leaves.
+    KeptHere,
+    /// They are gone, or nothing may be learned of them.
+    Closed,
+}
+
+fn allowance(snapshot: &Snapshot<'_>, chunks: &[ChunkId]) -> Result<Allowance, StoreError> {
+    let mut allowance = Allowance::Free;
     for chunk in chunks {
         let origins = snapshot.origins(*chunk)?;
         if origins.is_empty() || origins.iter().any(|origin| !origin.writeback) {
-            return Ok(false);
+            return Ok(Allowance::Closed);
+        }
+        if origins.iter().any(|origin| origin.never_leaves) {
+            allowance = Allowance::KeptHere;
         }
     }
-    Ok(true)
+    Ok(allowance)
 }
 
 fn id_of(pair: &[Option<Answer>; 2]) -> Option<&str> {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::answer::prompt::about;
+use super::super::answer::prompt::about_sentence;
 use super::super::answer::{self, Answerer, Ask, Strategy};
 use super::super::search;
 use super::judge::{self, Judged, Stated, compare};
@@ -19,9 +19,10 @@ use super::{Bench, MOST_UNITS, Report, distil};
 use crate::domain::chunk::ChunkId;
 use crate::domain::gate::{self, Verdict};
 use crate::domain::sentence;
+use crate::domain::surroundings::Surroundings;
 use crate::domain::unit::{OWN, Quotes, State, Unit};
 use crate::error::Failure;
-use crate::store::ledger::Snapshot;
+use crate::store::ledger::{Row, Snapshot};
 use crate::store::units::{self, Origin, Reception, Transaction, UnitEvent, UseUnits};
 use crate::store::{StoreError, ledger};
 
@@ -298,15 +299,36 @@ fn found_again(bench: &Bench<'_>, unit: &Unit) -> Result<Option<Vec<Quotes>>, St
         }
         // The order of its sentences is part of what it says, and so is what they stand under.
         let same = Unit::text_of(&sources) == unit.text;
-        let rows = match sources.first() {
-            Some(first) => snapshot.passages_of(first.chunk, MOST_SHOWING)?,
-            None => Vec::new(),
-        };
-        let titled = rows
-            .iter()
-            .any(|row| about(&row.title, search::heading_of(row).as_deref()) == unit.title);
-        Ok((same && titled).then_some(sources))
+        Ok((same && is_titled(snapshot, unit, &sources)?).then_some(sources))
     })
+}
+
+/// Does the first sentence of a unit stand under what the unit is titled by, now? So must the others
+/// of its document whose passage has changed: what they stood under before is not known.
+fn is_titled(snapshot: &Snapshot<'_>, unit: &Unit, sources: &[Quotes]) -> Result<bool, StoreError> {
+    for (n, quotes) in of_first(sources).enumerate() {
+        let rows = snapshot.passages_of(quotes.chunk, MOST_SHOWING)?;
+        let is_new = unit.chunks().all(|chunk| chunk != quotes.chunk);
+        let looked_at = match n {
+            _ if is_new => quotes.sentences.len(),
+            0 => 1,
+            _ => 0,
+        };
+        for sentence in &quotes.sentences[..looked_at] {
+            let is_titled = |row: &Row| {
+                let above = search::heading_of(row);
+                let places = Surroundings::of_sentence(&row.text, sentence);
+                let mut about = places
+                    .iter()
+                    .map(|around| about_sentence(&row.title, above.as_deref(), around));
+                about.any(|about| about == unit.title)
+            };
+            if !rows.iter().any(is_titled) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// Documents that show one chunk which are looked at.

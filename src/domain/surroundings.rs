@@ -1,0 +1,318 @@
+//! Where in its passage a sentence stands, and what belongs to it there: the heading and the head of
+//! the table above it, the line that opens its list, whom it means by "she".
+
+use std::ops::Range;
+
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::gate::is_sentence;
+use super::language::STOP_WORDS;
+use super::sentence::{Code, ends_with_stop, is_item, is_question, sentences};
+
+/// What a sentence stands under within its passage.
+///
+/// The headings above a passage are known with it; those within are told here. A sentence by itself,
+/// as a knowledge unit keeps it, means what it says only under them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings<'a> {
+    /// Headings of the passage, outermost first, each with its level.
+    headings: Vec<(usize, &'a str)>,
+    /// Are they below the headings that stand above the passage? Not known where it does not begin
+    /// with a heading.
+    is_below: bool,
+    /// The head of its table, or the line that opens its list.
+    lead: &'a str,
+}
+
+impl<'a> Surroundings<'a> {
+    /// Those of the sentence that holds the byte at `at` of a passage.
+    pub fn of(text: &'a str, at: usize) -> Self {
+        let matter = front_matter_end(text);
+        let code = Code::of(text);
+        let mut reading = Reading::default();
+        let mut found = Self::default();
+        let mut first = None;
+        for (n, span) in sentences(&text[matter..]).into_iter().enumerate() {
+            let span = span.start + matter..span.end + matter;
+            if span.start > at {
+                break;
+            }
+            let sentence = &text[span.clone()];
+            if code.is(&span) {
+                reading.go_to_code(sentence, &span);
+                continue;
+            }
+            reading.go_to(text, &span);
+            let Some((level, heading)) = heading(sentence).filter(|_| span.end <= at) else {
+                continue;
+            };
+            if n == 0 {
+                first = Some(level);
+            }
+            found.headings.retain(|(above, _)| *above < level);
+            found.headings.push((level, heading));
+        }
+        let outermost = found.headings.first().map(|(level, _)| *level);
+        found.is_below = first.is_some_and(|first| outermost >= Some(first));
+        found.lead = reading.lead();
+        found
+    }
+
+    /// Those of a sentence in every place where a passage holds it.
+    pub fn of_sentence(text: &'a str, sentence: &str) -> Vec<Self> {
+        let spans = sentences(text).into_iter();
+        let whole = spans.filter(|span| is_sentence(&text[span.clone()], sentence));
+        let mut places: Vec<usize> = whole.map(|span| span.start).collect();
+        if places.is_empty() {
+            // Several sentences, or a part of one.
+            places.extend(text.match_indices(sentence).map(|(at, _)| at));
+        }
+        places.into_iter().map(|at| Self::of(text, at)).collect()
+    }
+
+    /// All headings above the sentence, outermost first; `above` stands above its passage.
+    pub fn heading(&self, above: Option<&str>) -> Option<String> {
+        let within: Vec<&str> = self.headings.iter().map(|(_, heading)| *heading).collect();
+        match above {
+            _ if within.is_empty() => above.map(str::to_owned),
+            Some(above) if self.is_below => Some(format!("{above} > {}", within.join(" > "))),
+            _ => Some(within.join(" > ")),
+        }
+    }
+
+    /// The head of its table, or the line that opens its list, without marks.
+    pub fn lead(&self) -> Option<&'a str> {
+        let marks = |c: char| c.is_whitespace() || "|:*#>-".contains(c);
+        Some(self.lead.trim_matches(marks)).filter(|lead| !lead.is_empty())
+    }
+
+    /// What the sentence stands under within its passage: its innermost heading, and its lead.
+    pub fn within(&self) -> Option<String> {
+        let heading = self.headings.last().map(|(_, heading)| *heading);
+        let parts: Vec<&str> = heading.into_iter().chain(self.lead()).collect();
+        (!parts.is_empty()).then(|| parts.join(" > "))
+    }
+}
+
+/// Level and text of a heading.
+fn heading(line: &str) -> Option<(usize, &str)> {
+    let text = line.trim_start_matches('#');
+    let level = line.len() - text.len();
+    let heading = text.trim().trim_end_matches('#').trim_end();
+    let is_heading = (1..=6).contains(&level) && text.starts_with([' ', '\t']);
+    (is_heading && !heading.is_empty()).then_some((level, heading))
+}
+
+/// What stands around the sentence that is read, and belongs to it.
+#[derive(Default)]
+pub(super) struct Reading<'a> {
+    pub(super) heading: &'a str,
+    table_header: &'a str,
+    /// The line that opened a list: "Members:".
+    lead_in: &'a str,
+    /// Is the sentence the first item of a list that a line opened?
+    pub(super) is_led_in: bool,
+    /// Items of the list that is read, and where that begins and ends.
+    items: Vec<&'a str>,
+    list: Range<usize>,
+    pub(super) in_list: bool,
+    /// The sentence before, of the same paragraph.
+    before: &'a str,
+    /// Whom the paragraph speaks of.
+    subject: &'a str,
+    /// Its first line, and whether the sentence is another line of such a paragraph without stops.
+    opening: &'a str,
+    is_line: bool,
+    /// Does the sentence open with a pronoun that means somebody of the sentence before?
+    points: bool,
+    /// The sentence above the code that is read.
+    above: &'a str,
+    is_code: bool,
+    /// The sentence itself.
+    sentence: &'a str,
+    at: Range<usize>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn go_to(&mut self, text: &'a str, span: &Range<usize>) {
+        let sentence = &text[span.clone()];
+        let item = is_item(sentence);
+        let between = &text[self.at.end..span.start];
+        let apart = self.sentence.is_empty() || between.matches('\n').count() > 1;
+        let was_code = std::mem::take(&mut self.is_code);
+        let follows = !apart && !item && !was_code && !self.sentence.starts_with(['#', '|']);
+        let last = std::mem::replace(&mut self.sentence, sentence);
+        let last_at = std::mem::replace(&mut self.at, span.clone());
+        self.is_line = follows && !ends_with_stop(last);
+        if !follows {
+            self.opening = sentence;
+        }
+        self.points = follows && opens_with_pronoun(sentence);
+        self.before = if follows { last } else { "" };
+        if !self.points {
+            self.subject = named_first(sentence);
+        }
+        if !sentence.starts_with('|') {
+            self.table_header = "";
+        }
+        if sentence.starts_with('#') {
+            self.heading = sentence;
+        }
+        if is_table_header(text, span) {
+            self.table_header = sentence;
+        }
+        // A sentence behind an item, in its paragraph, is of that item.
+        let goes_on = self.in_list && (item || follows);
+        let opens = last.ends_with(':') || is_question(last);
+        // A line right above the items opens the list, too, where no stop ends it.
+        let right_above = !apart && !last.ends_with(['.', '!']) && !is_item(last);
+        let leads = (opens || right_above) && !was_code && !last.starts_with(['#', '|']);
+        self.is_led_in = item && !goes_on && leads && opens;
+        if item && !goes_on {
+            self.lead_in = if leads { last } else { "" };
+            self.list = if leads { last_at.start } else { span.start }..span.end;
+        }
+        self.above = "";
+        self.in_list = item || goes_on;
+        if item {
+            self.items.push(sentence);
+        }
+        if self.in_list {
+            self.list.end = span.end;
+        } else if !sentence.ends_with(':') {
+            self.lead_in = "";
+        }
+    }
+
+    /// Goes on to code, which belongs to the sentence above it, and to the item, where it stands in one.
+    pub(super) fn go_to_code(&mut self, code: &'a str, span: &Range<usize>) {
+        if self.above.is_empty() && !self.sentence.starts_with(['#', '|']) {
+            self.above = self.sentence;
+        }
+        self.sentence = code;
+        self.is_code = true;
+        self.at = span.clone();
+        (self.points, self.is_line, self.is_led_in) = (false, false, false);
+        if self.in_list {
+            self.list.end = span.end;
+        }
+    }
+
+    /// The head of the table, or the line that opened the list, that the sentence is in.
+    fn lead(&self) -> &'a str {
+        match self.table_header {
+            _ if self.in_list => self.lead_in,
+            header if header == self.sentence => "",
+            header => header,
+        }
+    }
+
+    pub(super) fn around(&self, about: &str) -> String {
+        let above = self.above;
+        let lead_in = if self.in_list { self.lead_in } else { "" };
+        let before = if self.points { self.before } else { "" };
+        let opening = if self.is_line { self.opening } else { "" };
+        let (heading, header) = (self.heading, self.table_header);
+        format!(
+            "{about} {heading} {header} {lead_in} {opening} {above} {before} {}",
+            self.antecedent()
+        )
+    }
+
+    pub(super) fn antecedent(&self) -> &'a str {
+        if self.points { self.subject } else { "" }
+    }
+
+    /// The items of the list that has just ended, and where it stands, with the line that opened it.
+    pub(super) fn take_list(&mut self) -> (Vec<&'a str>, Range<usize>) {
+        (std::mem::take(&mut self.items), self.list.clone())
+    }
+}
+
+/// Does a sentence open with a word that stands for somebody or something named before?
+pub fn opens_with_pronoun(sentence: &str) -> bool {
+    const PRONOUNS: [&str; 26] = [
+        "he", "she", "it", "they", "this", "that", "these", "those", "his", "her", "its", "their",
+        "er", "sie", "es", "dieser", "diese", "dieses", "sein", "seine", "ihre", "él", "ella",
+        "il", "elle", "ils",
+    ];
+    let first = sentence.unicode_words().next().unwrap_or("");
+    PRONOUNS.contains(&first.to_lowercase().as_str())
+}
+
+/// The name that a sentence opens with: whom a pronoun of the next sentence means, most often.
+fn named_first(sentence: &str) -> &str {
+    let mut name: Option<Range<usize>> = None;
+    for (n, (at, word)) in sentence.unicode_word_indices().enumerate() {
+        let capital = word.starts_with(char::is_uppercase);
+        let names = capital && !STOP_WORDS.contains(&word.to_lowercase().as_str());
+        match &mut name {
+            Some(name) if names => name.end = at + word.len(),
+            None if names => name = Some(at..at + word.len()),
+            Some(_) => break,
+            None if n > 3 => break,
+            None => {}
+        }
+    }
+    name.map_or("", |name| &sentence[name])
+}
+
+pub(super) fn front_matter_end(text: &str) -> usize {
+    if !text.starts_with("---\n") {
+        return 0;
+    }
+    text[4..].find("\n---").map_or(0, |at| at + 8)
+}
+
+/// A table's first row, which a row of dashes follows.
+pub(super) fn is_table_header(text: &str, span: &Range<usize>) -> bool {
+    let next = text[span.end..].trim_start_matches(['\r', '\n']);
+    let line = next.lines().next().unwrap_or("");
+    text[span.clone()].starts_with('|')
+        && line.starts_with('|')
+        && line.chars().all(|c| "|-: \t".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_stands_under_the_headings_of_its_passage() {
+        let text = "## Library\n\nOpens at 9.\n\n### Cellar\n\nOpens at 10.\n\n## Pool\n\nOpens at 7.\n\n\
+                    # Town\n\nIt is old.\n\n```sh\n# no heading\nls\n```\n\n#tag is none.\n";
+        let check = |sentence: &str, expected: &str| {
+            let found = Surroundings::of(text, text.find(sentence).unwrap());
+            assert_eq!(found.heading(Some("Hours")).as_deref(), Some(expected));
+        };
+        check("## Library", "Hours");
+        check("Opens at 9.", "Hours > Library");
+        check("Opens at 10.", "Hours > Library > Cellar");
+        check("Opens at 7.", "Hours > Pool");
+        // Not below what stands above the passage.
+        check("It is old.", "Town");
+        check("#tag", "Town");
+        let text = "It is old.\n\n## Pool\n\nIt is new.";
+        let heading = |at| Surroundings::of(text, at).heading(Some("Hours > Library"));
+        assert_eq!(heading(0).as_deref(), Some("Hours > Library"));
+        // How far up that goes is not known.
+        assert_eq!(heading(text.len() - 2).as_deref(), Some("Pool"));
+        assert_eq!(Surroundings::of(text, 0).heading(None), None);
+    }
+
+    #[test]
+    fn rows_and_items_stand_under_what_opens_them() {
+        let text = "## Trees\n\n| Tree | Planted |\n| --- | --- |\n| Pear | 2004 |\n\nThey were felled:\n\n\
+                    - plum\n- fig\n\nNothing else was.";
+        let within = |sentence: &str| Surroundings::of(text, text.find(sentence).unwrap()).within();
+        let check = |sentence: &str, expected: &str| {
+            assert_eq!(within(sentence).as_deref(), Some(expected), "{sentence}");
+        };
+        check("| Tree", "Trees");
+        check("| Pear", "Trees > Tree | Planted");
+        check("They were", "Trees");
+        check("- fig", "Trees > They were felled");
+        check("Nothing", "Trees");
+        assert_eq!(Surroundings::of("Pear.", 0).within(), None);
+    }
+}
