@@ -39,7 +39,14 @@
      (goto-char (point-max))
      (should (re-search-backward "^- \\[1\\] " nil t))
      (search-forward "[[")
-     (org-open-at-point))
+     (let ((call (symbol-function 'coho--call)) told)
+       (cl-letf (((symbol-function 'coho--call)
+                  (lambda (&rest all)
+                    (setq told (cons (alist-get 'kind (nth 2 all)) (nth 1 all)))
+                    (apply call all))))
+         (org-open-at-point))
+       (should (equal told (cons "opened" (format "/v1/answers/%s/signals"
+                                                  (gethash "id" coho--answer)))))))
    (with-selected-window (get-buffer-window "balcony-solar.md")
      (should (string-match-p "13\\.6" (thing-at-point 'line t))))
    (coho-good)
@@ -76,7 +83,22 @@
      (coho-search "x")
      (should (coho-tests--heard "start `coho serve'")))
    (let ((coho-home "/nowhere"))
-     (should-error (coho-search "x") :type 'user-error))
+     (should-error (coho-search "x") :type 'user-error)
+     (coho--write "What?" "That." nil nil)
+     (should-error (coho-ask "x") :type 'user-error)
+     (should (string-match-p "That\\." (coho-tests--text)))
+     (dolist (coho-address '("http://notes.invalid" "127.0.0.1.invalid"
+                             "http://127.0.0.1@notes.invalid" "http://[::ffff:127.0.0.1]:9"))
+       (should (string-prefix-p (concat coho-address " is another machine: set ")
+                                (cadr (should-error (coho-search "x") :type 'user-error))))))
+   (let ((coho-address "http://[::ffff:127.0.0.1]:9")
+         (coho-token "its own"))
+     (coho-search "x")
+     (should (coho-tests--heard "does not answer at http://[::ffff:127.0.0.1]:9")))
+   (let (coho-home process-environment)
+     (dolist (no-folder '("" "below/here"))
+       (setq process-environment (list (concat "XDG_DATA_HOME=" no-folder) "HOME=/home/me"))
+       (should (equal (coho--home) "/home/me/.local/share/coho"))))
    (dolist (home (directory-files (getenv "COHO_LEFT") t "^[^.]"))
      (let* ((coho-home home)
             (said (should-error (coho-search "x") :type 'user-error)))
@@ -101,6 +123,41 @@
     (kill-buffer)
     (delete-file file)))
 
+(ert-deftest coho-opens-a-file-whose-name-is-no-text ()
+  (let ((folder (make-temp-file "coho" t)))
+    (dolist (name (list (cons "a\\x0A* b.md" "a\n* b.md")
+                        (cons "gar\\xE7on.md" (concat "gar" (string (unibyte-char-to-multibyte #xe7)) "on.md"))
+                        (cons "\\x0A as told.md" "\\x0A as told.md")))
+      (unless (and (eq system-type 'darwin) (string-match-p "xE7" (car name)))
+        (write-region "one\ntwo\n" nil (expand-file-name (cdr name) folder))
+        (let ((hit (make-hash-table :test 'equal)))
+          (puthash "path" (concat folder "/" (car name)) hit)
+          (puthash "lines" [2 2] hit)
+          (coho--open hit)
+          (should (equal (thing-at-point 'line t) "two\n"))
+          (kill-buffer))))
+    (delete-directory folder t)))
+
+(ert-deftest coho-does-not-disturb-who-types-in-the-minibuffer ()
+  (let ((asked 0) offered)
+    (cl-letf (((symbol-function 'active-minibuffer-window) (lambda () (= (setq asked (1+ asked)) 1)))
+              ((symbol-function 'completing-read) (lambda (&rest _) (setq offered "1 all.md:1 x")))
+              ((symbol-function 'coho--open) #'ignore))
+      (coho--offer "x: " (list (json-parse-string "{\"path\": \"/nowhere/all.md\", \"text\": \"x\"}")))
+      (should-not offered)
+      (should (coho-tests--wait (lambda () offered))))))
+
+(ert-deftest coho-looks-on-this-machine-from-a-remote-buffer ()
+  (let ((default-directory "/ssh:nowhere.invalid:/") remote)
+    (cl-letf (((symbol-function 'coho--ours-p)
+               (lambda (_) (setq remote (file-remote-p default-directory)) t)))
+      (should (string-prefix-p "http://" (car (coho--service))))
+      (should-not remote))))
+
+(ert-deftest coho-says-that-emacs-reads-no-json ()
+  (cl-letf (((symbol-function 'json-parse-string) nil))
+    (should (string-match-p "without jansson" (cadr (should-error (coho-search "x") :type 'user-error))))))
+
 (ert-deftest coho-offers-the-best-hit-first ()
   (let ((hit (json-parse-string "{\"path\": \"/nowhere/all.md\", \"lines\": [1, 2], \"text\": \"x\"}"
                                 :null-object nil))
@@ -112,7 +169,7 @@
     (should (eq opened hit))))
 
 (ert-deftest coho-leaves-the-keys-of-org-alone ()
-  (coho--write "What?" "That." nil)
+  (coho--write "What?" "That." nil nil)
   (with-current-buffer "*coho*"
     (should (eq (key-binding (kbd "C-c C-b")) #'coho-bad))
     (goto-char 3)
@@ -120,6 +177,29 @@
     (should (= (point) 3))
     (should (string-suffix-p "That.\nMore." (buffer-string))))
   (should-not (eq (lookup-key org-mode-map (kbd "C-c C-b")) #'coho-bad)))
+
+(ert-deftest coho-makes-nothing-live-of-what-notes-say ()
+  (let ((text (concat "* A heading\n#+begin_src elisp\n(error \"run\")\n#+end_src\n"
+                      "[[elisp:(error)][x]] [[[shell:ls]]] elisp:(error) src_elisp{(error)}\n")))
+    (dolist (write (list (lambda () (coho--write text text nil nil))
+                         (lambda ()
+                           (coho--write "What?" "" nil nil)
+                           (seq-doseq (piece text) (coho--append (string piece))))))
+      (funcall write)
+      (with-current-buffer "*coho*"
+        (let ((tree (org-element-parse-buffer)))
+          (should (= 1 (length (org-element-map tree 'headline #'identity))))
+          (should-not (org-element-map tree '(link keyword src-block inline-src-block) #'identity)))))))
+
+(ert-deftest coho-says-what-notes-do-not-support ()
+  (let ((claims (json-parse-string
+                 (concat "[{\"supported\": true, \"missing\": []},"
+                         " {\"supported\": false, \"missing\": [\"2031\", \"Rome\"]}]"))))
+    (coho--write "What?" "It is red. [?]" nil claims)
+    (should (string-suffix-p "[?] your notes do not support this: they do not hold 2031, Rome\n"
+                             (coho-tests--text)))
+    (coho--write "What?" "It is red." nil (seq-take claims 1))
+    (should-not (string-match-p "do not support" (coho-tests--text)))))
 
 (ert-deftest coho-asks-from-a-folder-that-is-not-there ()
   (coho-tests--hearing

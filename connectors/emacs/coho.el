@@ -1,5 +1,7 @@
 ;;; coho.el --- Ask and search your own notes  -*- lexical-binding: t; -*-
 
+;; Author: coho
+;; URL: https://example.invalid/coho.git
 ;; Version: 0.1.0
 ;; Package-Requires: ((emacs "27.1"))
 ;; Keywords: outlines, hypermedia, tools
@@ -17,7 +19,6 @@
 
 ;;; Code:
 
-(require 'json)
 (require 'org)
 (require 'seq)
 (require 'subr-x)
@@ -41,7 +42,7 @@
 
 (defcustom coho-hits 20
   "Hits that a search offers at most."
-  :type 'natnum)
+  :type 'integer)
 
 (defconst coho--most-bytes 65536
   "What curl takes in a line of its settings; far more than any question.")
@@ -61,7 +62,9 @@
         (and set (not (string-empty-p set)) set))
       (and (eq system-type 'darwin)
            (expand-file-name "~/Library/Application Support/coho"))
-      (expand-file-name "coho" (or (getenv "XDG_DATA_HOME") "~/.local/share"))))
+      (let ((set (getenv "XDG_DATA_HOME")))
+        (expand-file-name
+         "coho" (if (and set (file-name-absolute-p set)) set "~/.local/share")))))
 
 (defun coho--read (path)
   "Text of the file at PATH, or nil."
@@ -86,17 +89,33 @@ address is not to be told the token."
               (or (null names)
                   (seq-some (lambda (name) (string-match-p "coho" name)) names))))))
 
+(defun coho--here-p (address)
+  "Whether ADDRESS is surely one of this machine."
+  (string-match-p
+   "\\`\\(https?://\\)?\\(localhost\\|127\\(\\.[0-9]+\\)\\{3\\}\\|\\[::1\\]\\)\\(:[0-9]+\\)?\\(/\\|\\'\\)"
+   address))
+
 (defun coho--service ()
   "Address and token of the service, as a cons cell.
 An error says what to do to have one."
-  (let* ((home (coho--home))
+  (unless (fboundp 'json-parse-string)
+    (user-error "This Emacs was built without jansson, and cannot read what coho says"))
+  (let* ((default-directory temporary-file-directory) ; Not on the host of a remote buffer.
+         (home (coho--home))
          (said (coho--read (expand-file-name "service.json" home)))
          (address (or coho-address
                       (let ((announced (ignore-errors (json-parse-string said))))
                         (and (hash-table-p announced)
                              (coho--ours-p (gethash "pid" announced))
                              (concat "http://" (gethash "address" announced))))))
-         (token (or coho-token (coho--read (expand-file-name "token" home)))))
+         (told (or coho-token
+                   ;; The one of the data folder is for this machine.
+                   (not coho-address) (coho--here-p coho-address)))
+         (token (or coho-token
+                    (and told (coho--read (expand-file-name "token" home))))))
+    (unless told
+      (user-error "%s is another machine: set `coho-token', which `coho token add' made there"
+                  coho-address))
     (unless address
       (user-error "No coho is running on %s: start `coho serve'" home))
     (unless token
@@ -204,6 +223,17 @@ Returns the process."
 
 ;;; Asking
 
+(defun coho--on-disk (path)
+  "The name on disk of PATH, in which a byte that is no text is told as \\xE7."
+  (if (file-exists-p path)
+      path
+    (decode-coding-string
+     (replace-regexp-in-string
+      "\\\\x\\([[:xdigit:]]\\{2\\}\\)"
+      (lambda (found) (unibyte-string (string-to-number (substring found 2) 16)))
+      (encode-coding-string path 'utf-8-unix) t t)
+     'utf-8-unix)))
+
 (defun coho--line (thing)
   "The first line of THING, a hit or a citation, or nil."
   (let ((lines (gethash "lines" thing)))
@@ -225,20 +255,59 @@ Returns the process."
 
 (define-minor-mode coho-answer-mode
   "Keys that say what an answer of coho was worth."
-  :lighter nil)
+  :lighter nil
+  (add-hook 'org-open-at-point-functions #'coho--follow nil t))
 
-(defun coho--write (question text citations)
-  "Show QUESTION, the TEXT of its answer and links to its CITATIONS."
+(defun coho--follow ()
+  "Open the citation on this line, and tell coho that it was.
+Nil where there is none; one without lines is left to Org, which asks
+the system for a program."
+  (when-let* ((n (save-excursion
+                   (beginning-of-line)
+                   (and (looking-at "- \\[\\([0-9]+\\)\\] ") (string-to-number (match-string 1)))))
+              (answer coho--answer)
+              (citation (seq-find (lambda (one) (equal (gethash "n" one) n))
+                                  (gethash "citations" answer))))
+    (prog1 (when (coho--line citation)
+             (coho--open citation #'find-file-other-window)
+             t)
+      (ignore-errors
+        (coho--call "POST" (format "/v1/answers/%s/signals" (gethash "id" answer))
+                    '((kind . "opened")) #'ignore)))))
+
+(defun coho--as-text (text)
+  "TEXT in which Org sees no heading, keyword, link or code.
+Notes are data: what stands in them is not to be run by a key."
+  (dolist (live '(("^\\(\\*+ \\|[ \t]*#\\+\\)" . "\u200b\\1")
+                  ("\\[\\[+" . (lambda (found) (mapconcat #'string found "\u200b")))
+                  ("\\(elisp\\|shell\\|src\\|call\\)\\([:_]\\)" . "\\1\u200b\\2"))
+                text)
+    (setq text (replace-regexp-in-string (car live) (cdr live) text))))
+
+(defun coho--doubt (claims)
+  "What [?] in an answer means; nil where all of CLAIMS are supported."
+  (let* ((loose (seq-remove (lambda (claim) (eq (gethash "supported" claim) t)) claims))
+         (missing (seq-mapcat (lambda (claim) (append (gethash "missing" claim) nil)) loose)))
+    (when loose
+      (concat "[?] your notes do not support this"
+              (and missing (concat ": they do not hold " (string-join missing ", ")))))))
+
+(defun coho--write (question text citations claims)
+  "Show QUESTION, the TEXT of its answer, links to its CITATIONS.
+What is not supported of its CLAIMS is said below."
   (with-current-buffer (get-buffer-create "*coho*")
     (unless (derived-mode-p 'org-mode)
       (org-mode))
     (coho-answer-mode)
     (let ((inhibit-read-only t))
       (erase-buffer)
-      (insert "* " (replace-regexp-in-string "[ \t\n]+" " " question) "\n\n" text "\n")
+      (insert "* " (coho--as-text (replace-regexp-in-string "[ \t\n]+" " " question)) "\n\n"
+              (coho--as-text text) "\n")
       (when citations (insert "\n"))
       (seq-doseq (citation citations)
         (insert (format "- [%d] %s\n" (gethash "n" citation) (coho--link citation))))
+      (let ((doubt (coho--doubt claims)))
+        (when doubt (insert "\n" (coho--as-text doubt) "\n")))
       (goto-char (point-min)))
     (current-buffer)))
 
@@ -248,7 +317,9 @@ Returns the process."
     (let ((inhibit-read-only t))
       (save-excursion
         (goto-char (point-max))
-        (insert text)))))
+        ;; What Org would see may come in two pieces.
+        (let ((line (delete-and-extract-region (line-beginning-position) (point))))
+          (insert (coho--as-text (concat line text))))))))
 
 ;;;###autoload
 (defun coho-ask (question)
@@ -259,11 +330,8 @@ Returns the process."
            (read-string "Ask your notes: "))))
   (when (string-empty-p (string-trim question))
     (user-error "There is no question"))
-  (coho-stop)
-  (setq coho--answer nil)
-  (let (ended)
-    (display-buffer (coho--write question "" nil))
-    (setq coho--process
+  (let* (ended
+         (process
           (coho--call
            "POST" "/v1/ask" `((question . ,question) (stream . t))
            (lambda (failed _value)
@@ -275,10 +343,15 @@ Returns the process."
                ("token" (coho--append (gethash "text" data)))
                ("done"
                 (setq ended t coho--answer data)
-                (coho--write question (gethash "answer" data) (gethash "citations" data)))
+                (coho--write question (gethash "answer" data)
+                             (gethash "citations" data) (gethash "claims" data)))
                ("error"
                 (setq ended t)
-                (message "coho: %s" (gethash "detail" data)))))))))
+                (message "coho: %s" (gethash "detail" data))))))))
+    ;; Only now: where nobody can be asked, the last answer stays.
+    (coho-stop)
+    (setq coho--answer nil coho--process process)
+    (display-buffer (coho--write question "" nil nil))))
 
 (defun coho-stop ()
   "Stop the answer that is being written; what is there stays."
@@ -308,12 +381,12 @@ Returns the process."
 
 ;;; Searching
 
-(defun coho--open (hit)
-  "Visit the file of HIT at its line."
-  (let ((path (gethash "path" hit)))
+(defun coho--open (hit &optional visit)
+  "Visit the file of HIT at its line, by VISIT or `find-file'."
+  (let ((path (coho--on-disk (gethash "path" hit))))
     (unless (file-readable-p path)
-      (user-error "%s is not there any more: search for what it said" path))
-    (find-file path)
+      (user-error "%s is not there any more: search for what it said" (gethash "path" hit)))
+    (funcall (or visit #'find-file) path)
     (push-mark nil t)
     ;; Lines are those of the whole file.
     (widen)
@@ -342,8 +415,11 @@ FOUND gets an error or nil, and the hits."
 
 (defun coho--offer (prompt hits)
   "Let one of HITS be chosen after PROMPT, and open it."
-  (if (null hits)
-      (message "coho: nothing was found")
+  (cond
+   ((null hits) (message "coho: nothing was found"))
+   ;; Whoever is typing there is not disturbed.
+   ((active-minibuffer-window) (run-at-time 0.5 nil #'coho--offer prompt hits))
+   (t
     (let* ((labels (seq-map-indexed (lambda (hit n) (cons (format "%d %s" (1+ n) (coho--label hit)) hit))
                                     hits))
            (chosen (completing-read prompt (lambda (string predicate action)
@@ -352,7 +428,7 @@ FOUND gets an error or nil, and the hits."
                                                  '(metadata (display-sort-function . identity))
                                                (complete-with-action action labels string predicate)))
                                     nil t nil nil (caar labels))))
-      (coho--open (cdr (assoc chosen labels))))))
+      (coho--open (cdr (assoc chosen labels)))))))
 
 (defun coho--then-offer (prompt body keep)
   "Search with BODY, then offer after PROMPT the hits that KEEP keeps."
@@ -381,7 +457,7 @@ That is words, \"phrases\", -without, and filters such as tag:work."
       (user-error "There is no paragraph at point"))
     (coho--then-offer "Related: "
                       `((query . ,(substring text 0 (min 2000 (length text)))) (literal . t))
-                      (lambda (hit) (not (equal (gethash "path" hit) own))))))
+                      (lambda (hit) (not (equal (coho--on-disk (gethash "path" hit)) own))))))
 
 (provide 'coho)
 ;;; coho.el ends here

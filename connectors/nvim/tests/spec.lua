@@ -33,7 +33,7 @@ local function last()
 end
 
 local coho = require("coho")
-local notes = vim.env.COHO_NOTES
+local notes, home = vim.env.COHO_NOTES, vim.env.COHO_HOME
 
 -- Asking, and following a citation to its line.
 vim.cmd("CohoAsk What float voltage is the charge controller set to?")
@@ -125,6 +125,7 @@ local function opens(path, line)
 end
 local pick = require("coho.pick").pick
 check("without a picker the quickfix list is left", not pick("auto", "t", { hit }, opens) and not pick("quickfix", "t", { hit }, opens))
+check("and a name of none is said", not pick("fzf", "t", { hit }, opens) and last() == "coho: `hits` is no picker: fzf", told)
 package.loaded["fzf-lua"] = {
   fzf_exec = function(lines, options)
     options.actions["default"]({ lines[1] })
@@ -163,6 +164,9 @@ package.loaded["telescope.pickers"] = {
   end,
 }
 check("telescope comes first", pick("auto", "t", { hit }, opens) and opened[2] == 2, opened)
+pick("telescope", "t", { { filename = "/a\nlet x", lnum = 1, text = "" } }, opens)
+local entry = package.loaded["telescope.actions.state"].get_selected_entry()
+check("and gets no name with a newline", opened[1] == "/a\nlet x" and entry.filename == "/a?let x", entry)
 for _, name in ipairs({ "fzf-lua", "telescope.config", "telescope.finders", "telescope.actions", "telescope.pickers", "telescope.actions.state" }) do
   package.loaded[name] = nil
 end
@@ -189,8 +193,31 @@ vim.cmd("CohoSearch x")
 check("a service that is down is said", wait(function()
   return last():find("start `coho serve`", 1, true)
 end), told)
-coho.options.address = nil
 coho.options.home = "/nowhere"
+for _, address in ipairs({ "http://notes.invalid", "http://127.0.0.1@notes.invalid", "http://[::ffff:127.0.0.1]:9" }) do
+  coho.options.address = address
+  vim.cmd("CohoSearch x")
+  check("another machine is not told the token of this one", wait(function()
+    return last() == "coho: " .. address .. " is another machine: set the `token` that `coho token add` made there"
+  end), told)
+end
+coho.options.token = "its own"
+vim.cmd("CohoSearch x")
+check("but one of its own", wait(function()
+  return last():find("does not answer at http://[::ffff:127.0.0.1]:9", 1, true)
+end), told)
+coho.options.address, coho.options.token = nil, nil
+local data_home = vim.env.XDG_DATA_HOME
+coho.options.home, vim.env.COHO_HOME = nil, nil
+for _, no_folder in ipairs({ "", "below/here" }) do
+  vim.env.XDG_DATA_HOME = no_folder
+  check("a data folder that is not absolute counts for nothing", require("coho.service").home():find("^/.*/coho$"))
+end
+vim.env.COHO_HOME, vim.env.XDG_DATA_HOME = home, data_home
+coho.options.home = "/nowhere"
+local before = answer()
+vim.cmd("CohoAsk x")
+check("where nobody can be asked, the answer stays", last():find("no coho is running", 1, true) and answer() == before, answer())
 vim.cmd("CohoSearch x")
 check("and one that was never there", wait(function()
   return last():find("no coho is running on /nowhere", 1, true)
@@ -319,6 +346,74 @@ vim.fn.cursor(1, 1)
 vim.fn.search("so. \\zs\\[2\\]")
 coho.follow()
 check("of two marks in a line the one under the cursor counts", vim.api.nvim_buf_get_name(0) == notes .. "/todo.md", vim.api.nvim_buf_get_name(0))
+server:close()
+
+-- A name with a newline is told as `\x0A`, and runs nothing.
+local ran
+vim.api.nvim_create_user_command("CohoRan", function()
+  ran = true
+end, { nargs = "*" })
+local folder = vim.fn.tempname()
+vim.fn.mkdir(folder)
+local spoken = folder .. "/a\\x0ACohoRan\\x0A.md"
+local named = spoken:gsub("\\x0A", "\n")
+local file = io.open(named, "w")
+file:write("one\ntwo\n")
+file:close()
+done.citations = { { n = 1, path = spoken, lines = { 2, 2 } } }
+server = saying("event: done\ndata: " .. vim.json.encode(done) .. "\n\n")
+vim.cmd("CohoAsk What is in a name?")
+wait(function()
+  return answer():find("\\x0A", 1, true) ~= nil
+end)
+vim.api.nvim_set_current_win(vim.fn.bufwinid("coho://answer"))
+vim.fn.search("^\\[1\\] ")
+coho.follow()
+check("a name with a newline opens", vim.api.nvim_get_current_line() == "two", { vim.api.nvim_buf_get_name(0), told })
+check("and what follows is no command", not ran)
+vim.ui.select = function(items, options)
+  opened = options.format_item(items[1])
+end
+pick("select", "t", { { filename = named, lnum = 2, text = "" } }, opens)
+check("a list shows it in one line", opened == "a?CohoRan?.md:2 ", opened)
+vim.ui.select = select
+
+-- A file tree or a terminal beside the answer is left alone.
+vim.cmd("only | enew")
+vim.bo.buftype = "nofile"
+local tree = vim.api.nvim_get_current_buf()
+vim.cmd("CohoAsk What is in a name?")
+wait(function()
+  return answer():find("\\x0A", 1, true) ~= nil
+end)
+vim.api.nvim_set_current_win(vim.fn.bufwinid("coho://answer"))
+vim.fn.search("^\\[1\\] ")
+coho.follow()
+check("a file tree is not replaced", vim.fn.bufwinid(tree) ~= -1 and vim.api.nvim_get_current_line() == "two", vim.fn.winlayout())
+
+-- An answer after its buffer was deleted, after a session came back, after the plugin was loaded anew.
+local function answers_after(what, run)
+  run()
+  local done_well, why = pcall(vim.cmd, "CohoAsk What is in a name?")
+  check("after " .. what .. " an answer is written", done_well and wait(function()
+    return answer():find("\\x0A", 1, true) ~= nil
+  end) and vim.bo[vim.fn.bufnr("coho://answer")].filetype == "markdown", { why, answer() })
+  vim.api.nvim_set_current_win(vim.fn.bufwinid("coho://answer"))
+  check("with its keys", #vim.api.nvim_buf_get_keymap(0, "n") > 0)
+end
+answers_after("bdelete", function()
+  vim.cmd("bdelete " .. vim.fn.bufnr("coho://answer"))
+end)
+answers_after("the plugin was loaded anew", function()
+  local options = coho.options
+  package.loaded["coho"] = nil
+  coho = require("coho")
+  coho.setup(options)
+end)
+answers_after("a session", function()
+  vim.api.nvim_buf_delete(vim.fn.bufnr("coho://answer"), { force = true })
+  vim.cmd("split coho://answer")
+end)
 server:close()
 
 -- Half a stream: a server that ends in the middle of an answer.

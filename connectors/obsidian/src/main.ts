@@ -15,6 +15,7 @@ const QUIET_MS = 600;
 interface Set {
   home: string;
   address: string;
+  token: string;
 }
 
 class PanelView extends ItemView {
@@ -46,7 +47,7 @@ class PanelView extends ItemView {
 }
 
 export default class CohoPlugin extends Plugin {
-  set: Set = { home: "", address: "" };
+  set: Set = { home: "", address: "", token: "" };
 
   async onload(): Promise<void> {
     this.set = { ...this.set, ...(await this.loadData()) };
@@ -75,7 +76,10 @@ export default class CohoPlugin extends Plugin {
   }
 
   host(): Host {
-    const options = () => ({ home: this.set.home || undefined, address: this.set.address || undefined });
+    const options = () => {
+      const { home, address, token } = this.set;
+      return { home: home || undefined, address: address || undefined, token: token || undefined };
+    };
     return {
       call: (method, route, body) => client.call(options(), method, route, body),
       ask: (question, heard, signal) => client.ask(options(), { question }, heard, signal),
@@ -140,7 +144,7 @@ export default class CohoPlugin extends Plugin {
     const view = this.app.workspace.getActiveViewOfType(MarkdownView) ?? (latest instanceof MarkdownView ? latest : undefined);
     const panel = leaf?.view instanceof PanelView ? leaf.view.panel : undefined;
     const adapter = this.app.vault.adapter;
-    if (!panel || !view?.file || !(adapter instanceof FileSystemAdapter)) return;
+    if (!panel || !leaf?.view.containerEl.isShown() || !view?.file || !(adapter instanceof FileSystemAdapter)) return;
     const lines = view.editor.getValue().split("\n");
     let [first, last] = [view.editor.getCursor().line, view.editor.getCursor().line];
     while (first > 0 && last - first < 40 && lines[first - 1]?.trim()) first -= 1;
@@ -158,13 +162,15 @@ class CohoSettings extends PluginSettingTab {
   display(): void {
     this.containerEl.empty();
     const field = (key: keyof Set, name: string, about: string) =>
-      new Setting(this.containerEl).setName(name).setDesc(about).addText((text) =>
+      new Setting(this.containerEl).setName(name).setDesc(about).addText((text) => {
+        if (key === "token") text.inputEl.type = "password";
         text.setValue(this.plugin.set[key]).onChange(async (value) => {
           this.plugin.set[key] = value.trim();
           await this.plugin.saveData(this.plugin.set);
-        }),
-      );
+        });
+      });
     field("home", "Data folder", "coho's data folder; found as coho finds it where nothing is set.");
     field("address", "Address", "Address of another service than that of the data folder.");
+    field("token", "Token", "Token for that address, kept with the settings; one of another machine needs it.");
   }
 }

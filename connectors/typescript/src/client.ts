@@ -30,7 +30,8 @@ export function home(options: Options): string {
   if (set) return set;
   if (process.platform === "darwin") return path.join(os.homedir(), "Library/Application Support/coho");
   if (process.platform === "win32") return path.join(process.env.APPDATA || os.homedir(), "coho", "data");
-  return path.join(process.env.XDG_DATA_HOME || path.join(os.homedir(), ".local/share"), "coho");
+  const data = process.env.XDG_DATA_HOME;
+  return path.join(data && path.isAbsolute(data) ? data : path.join(os.homedir(), ".local/share"), "coho");
 }
 
 /** What `read` finds; nothing where there is nothing to be read. */
@@ -68,6 +69,16 @@ function isOurs(pid: unknown): boolean {
   return !"ZXx".includes(state) && [name, program].some((one) => one.includes("coho"));
 }
 
+/** Is this address surely one of this machine? */
+function isHere(address: string): boolean {
+  try {
+    const { hostname } = new URL(/^https?:\/\//.test(address) ? address : "http://" + address);
+    return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
+  } catch {
+    return false;
+  }
+}
+
 function find(options: Options): { address: string; token: string } {
   const folder = home(options);
   let address = options.address;
@@ -81,6 +92,9 @@ function find(options: Options): { address: string; token: string } {
     }
   }
   let token = options.token;
+  // The one of the data folder is for this machine.
+  if (!token && options.address && !isHere(options.address))
+    throw new Unavailable(`${options.address} is another machine: set the token that \`coho token add\` made there`);
   if (!token) {
     try {
       token = fs.readFileSync(path.join(folder, "token"), "utf8").trim();

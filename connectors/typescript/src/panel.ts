@@ -11,6 +11,12 @@ export interface Citation {
   text: string;
 }
 
+/** A sentence of an answer; `missing` are the numbers, dates and names that the notes do not hold. */
+interface Claim {
+  supported: boolean;
+  missing: string[];
+}
+
 export interface Host {
   call(method: string, route: string, body?: unknown): Promise<any>;
   ask(question: string, heard: (name: string, value: any) => void, signal: AbortSignal): Promise<void>;
@@ -37,6 +43,9 @@ const TITLES: [View, string][] = [
 
 /** Words of a passage that are looked for elsewhere. */
 const MOST_WORDS = 60;
+
+/** Units whose evidence is shown at once. */
+const MOST_UNITS = 20;
 
 /** An answer cut at its marks, "[1]"; what stands in code, or right behind a word, is none. */
 function pieces(text: string): string[] {
@@ -129,10 +138,12 @@ export function mount(root: HTMLElement, host: Host): Panel {
 
   // Ask.
   const answer = make("div", { class: "coho-answer", "aria-live": "polite" });
+  const doubt = make("p", { class: "coho-soft", hidden: "" });
   const citations = make("ol", { class: "coho-list" });
+  const stop = button("Stop", () => running?.abort(), { hidden: "" });
   const after = make("div", { class: "coho-row" });
   const question = form("Ask your notes", ask);
-  views.get("ask")?.append(question.made, answer, citations, after);
+  views.get("ask")?.append(question.made, answer, doubt, citations, stop, after);
   let running: AbortController | undefined;
 
   function cite(id: string, citation: Citation): HTMLLIElement {
@@ -156,25 +167,30 @@ export function mount(root: HTMLElement, host: Host): Panel {
     running = mine;
     question.input.value = text;
     say("");
-    answer.textContent = "";
-    citations.replaceChildren();
-    after.replaceChildren(button("Stop", () => mine.abort()));
+    stop.hidden = false;
+    let begun = false;
     try {
       await host.ask(
         text,
         (name, value) => {
           if (running !== mine) return;
+          // Where nobody answers, the last answer stays.
+          if (!begun) {
+            for (const old of [answer, citations, after]) old.replaceChildren();
+            doubt.hidden = true;
+          }
+          begun = true;
           if (name === "token") answer.append(value.text);
           if (name === "done") finished(value);
         },
         mine.signal,
       );
     } finally {
-      if (running === mine && !citations.childElementCount && after.textContent === "Stop") after.replaceChildren();
+      if (running === mine) stop.hidden = true;
     }
   }
 
-  function finished(whole: { id: string; answer: string; citations: Citation[] }) {
+  function finished(whole: { id: string; answer: string; citations: Citation[]; claims: Claim[] }) {
     // Marks lead to their passages.
     answer.replaceChildren(
       ...pieces(whole.answer).map((piece): Node => {
@@ -185,6 +201,11 @@ export function mount(root: HTMLElement, host: Host): Panel {
       }),
     );
     citations.replaceChildren(...whole.citations.map((citation) => cite(whole.id, citation)));
+    const loose = whole.claims.filter((claim) => !claim.supported);
+    const missing = loose.flatMap((claim) => claim.missing);
+    doubt.textContent =
+      "[?] your notes do not support this" + (missing.length ? `: they do not hold ${missing.join(", ")}` : "");
+    doubt.hidden = !loose.length;
     const judge = (verdict: string) => async () => {
       try {
         await host.call("POST", `/v1/answers/${whole.id}/feedback`, { verdict });
@@ -216,11 +237,16 @@ export function mount(root: HTMLElement, host: Host): Panel {
     );
   }
 
+  let searched = 0;
+
   async function search(query: string): Promise<void> {
+    searched += 1;
+    const mine = searched;
     show("search");
     searching.input.value = query;
     say("");
-    const found = await host.call("POST", "/v1/search", { query, k: 20 });
+    const found = await host.call("POST", "/v1/search", { query });
+    if (mine !== searched) return;
     hits.replaceChildren(...found.hits.map(hit));
     if (!found.hits.length) say("nothing was found");
   }
@@ -251,13 +277,19 @@ export function mount(root: HTMLElement, host: Host): Panel {
   }
 
   // What was learned, and the owner's word about it.
-  const queue = make("div", {});
-  views.get("learned")?.append(button("Look again", () => units().catch(failed)), queue);
+  const queue = make("div", { tabindex: "-1" });
+  const more = make("p", { class: "coho-soft" });
+  views.get("learned")?.append(button("Look again", () => units().catch(failed)), queue, more);
 
   async function units(): Promise<void> {
-    const { units: waiting } = await host.call("GET", "/v1/units?state=shadow");
-    if (!waiting.length) queue.replaceChildren("Nothing waits for you.");
-    else queue.replaceChildren(...(await Promise.all(waiting.slice(0, 20).map(unit))));
+    say("");
+    const list = (state: string) => host.call("GET", `/v1/units?state=${state}&limit=1000`);
+    const waiting = (await Promise.all(["contested", "shadow"].map(list))).flatMap((listed) => listed.units);
+    // One may be gone by now.
+    const cards = await Promise.allSettled(waiting.slice(0, MOST_UNITS).map(unit));
+    const made = cards.flatMap((card) => (card.status === "fulfilled" ? [card.value] : []));
+    queue.replaceChildren(...(made.length ? made : ["Nothing waits for you."]));
+    more.textContent = waiting.length > MOST_UNITS ? `and ${waiting.length - MOST_UNITS} more` : "";
   }
 
   async function unit(one: { id: string; title: string; text: string; questions: string[] }): Promise<HTMLElement> {
@@ -265,6 +297,8 @@ export function mount(root: HTMLElement, host: Host): Panel {
     const decide = (action: string) => async () => {
       try {
         await host.call("PATCH", `/v1/units/${one.id}`, { decision: action });
+        // The button that was pressed goes with its card.
+        ((card.nextElementSibling ?? queue) as HTMLElement).focus();
         card.remove();
         say(`${action === "approve" ? "approved" : "rejected"}: ${one.title}`);
       } catch (error) {
@@ -276,7 +310,7 @@ export function mount(root: HTMLElement, host: Host): Panel {
     );
     const card: HTMLElement = make(
       "article",
-      { class: "coho-unit" },
+      { class: "coho-unit", tabindex: "-1" },
       make("strong", {}, one.title),
       make("p", {}, one.text),
       make("p", { class: "coho-soft" }, one.questions.join(" · ")),

@@ -85,6 +85,19 @@ async function clients() {
     other.close();
     assert.equal(await client.mismatch({}), undefined);
     assert.equal(client.home({ home: "~/notes" }), path.join(os.homedir(), "notes"));
+    const environment = process.env;
+    process.env = { ...environment, COHO_HOME: "", XDG_DATA_HOME: "below/here" };
+    assert.ok(path.isAbsolute(client.home({})), client.home({}));
+    process.env = environment;
+  });
+  await check("another machine is not told the token of this one, but one of its own", async () => {
+    const mapped = "http://[::ffff:127.0.0.1]:1";
+    for (const address of ["http://notes.invalid", "127.0.0.1.invalid", "http://127.0.0.1@notes.invalid", mapped]) {
+      const options = { home: "/nowhere", address };
+      await refused(client.call(options, "GET", "/v1/status"), /is another machine: set the token/);
+      await refused(client.ask(options, { question: QUESTION }, () => {}), /is another machine: set the token/);
+    }
+    await refused(client.call({ address: mapped, token: "its own" }, "GET", "/v1/status"), /does not answer/);
   });
   await check("where a service was killed, nobody is told the token", async () => {
     const folder = process.env.COHO_LEFT;
@@ -164,7 +177,7 @@ function editor(seen) {
         return { revealRange() {} };
       },
       showErrorMessage: (text) => (seen.error = text),
-      showInputBox: async () => QUESTION,
+      showInputBox: async () => seen.typed ?? QUESTION,
       createStatusBarItem: () => (seen.item = { ...nothing, show() {} }),
       registerWebviewViewProvider: (_, provider) => ((seen.provider = provider), nothing),
       onDidChangeTextEditorSelection: () => nothing,
@@ -190,14 +203,29 @@ async function until(is, what) {
 }
 
 async function vscode(browser) {
-  const seen = { commands: {}, ran: [], set: {}, pick: {}, written: "The morning train leaves Graz." };
+  const seen = { commands: {}, ran: [], set: {}, secrets: {}, pick: {}, written: "The morning train leaves Graz." };
   const extension = loaded(here("../../vscode/dist/extension.js"), "vscode", editor(seen));
-  const context = { extensionUri: { fsPath: here("../../vscode") }, subscriptions: [] };
+  const secrets = {
+    get: async (key) => seen.secrets[key],
+    store: async (key, value) => (seen.secrets[key] = value),
+    delete: async (key) => delete seen.secrets[key],
+  };
+  const context = { extensionUri: { fsPath: here("../../vscode") }, subscriptions: [], secrets };
   extension.activate(context);
   const page = await browser.newPage({ viewport: { width: 420, height: 900 } });
   await check("VS Code: the status item says how coho is", async () => {
     await until(() => seen.item.tooltip, "a look at the service");
     assert.match(seen.item.tooltip, /documents/);
+  });
+  await check("VS Code: a token is kept as a secret, sent, and forgotten", async () => {
+    seen.typed = "wrong";
+    await seen.commands["coho.setToken"]();
+    assert.match(seen.item.tooltip, /another coho/);
+    seen.typed = "";
+    await seen.commands["coho.setToken"]();
+    assert.deepEqual(seen.secrets, {});
+    assert.match(seen.item.tooltip, /documents/);
+    seen.typed = undefined;
   });
   let heard;
   const view = {
@@ -246,6 +274,7 @@ async function vscode(browser) {
     await page.screenshot({ path: path.join(pictures, "vscode-ask.png") });
   });
   await check("VS Code: search, related, learned; nothing is said that the policy forbids", async () => {
+    seen.set = { "search.k": 1 };
     await page.click("#coho-search-tab");
     await page.fill("#coho-search textarea", "train to Vienna");
     const composing = { key: "Enter", isComposing: true, bubbles: true, cancelable: true };
@@ -253,10 +282,12 @@ async function vscode(browser) {
     assert.ok(await page.$eval("#coho-search textarea", left, composing), "Enter is the input method's");
     await page.press("#coho-search textarea", "Enter");
     await page.waitForSelector("#coho-search li");
+    assert.equal(await page.locator("#coho-search li").count(), 1);
     await page.screenshot({ path: path.join(pictures, "vscode-search.png") });
     await view.webview.postMessage({ kind: "do", what: "related", text: "The morning train leaves Graz.", path: "" });
     await page.click("#coho-related-tab");
-    await page.waitForSelector("#coho-related li");
+    await page.waitForSelector("#coho-related li + li");
+    seen.set = {};
     await page.click("#coho-learned-tab");
     await page.waitForFunction(() => document.querySelector("#coho-learned").textContent.length > 20);
     assert.deepEqual(wrong, []);
@@ -280,7 +311,8 @@ async function vscode(browser) {
     await page.click("#coho-ask-tab");
     await page.fill("#coho-ask textarea", QUESTION);
     await page.press("#coho-ask textarea", "Enter");
-    await page.waitForSelector("#coho-ask .coho-list li");
+    // The last answer stays until this one begins.
+    await page.waitForSelector("#coho-ask >> text=Stop", { state: "hidden" });
     const [latest] = (await client.call({}, "GET", "/v1/answers?limit=1")).answers;
     assert.equal(latest.strategy, "extractive");
     seen.set = { address: "http://127.0.0.1:1" };
@@ -391,6 +423,55 @@ async function obsidian(browser) {
   await page.close();
 }
 
+/** The panel with a host that says what is rare. */
+async function panel(browser) {
+  const page = await browser.newPage();
+  await page.setContent("<main id=panel></main>");
+  await page.addStyleTag({ path: here("../src/panel.css") });
+  await page.addScriptTag({ path: here("../dist/panel.js") });
+  await page.evaluate(() => {
+    const units = [...Array(23).keys()].map((n) => ({ id: n, title: `unit ${n}`, text: "", questions: [] }));
+    const call = async (method, route, body) => {
+      if (route.startsWith("/v1/units?")) return { units: route.includes("contested") ? units.slice(0, 1) : units.slice(1) };
+      if (route === "/v1/units/3") throw new Error("unit 3 is gone");
+      if (route !== "/v1/search") return { evidence: [] };
+      await new Promise((done) => setTimeout(done, body.query === "slow" ? 200 : 0));
+      return { hits: [{ path: body.query, lines: null, title: "", text: "" }] };
+    };
+    const ask = async (question, heard) => {
+      if (question === "down") throw new Error("nobody answers");
+      const claims = [{ supported: true, missing: [] }, { supported: false, missing: ["2031"] }];
+      heard("done", { id: "1", answer: "It is red. [?]", citations: [], claims });
+    };
+    window.panel = coho.mount(document.getElementById("panel"), { call, ask, open() {} });
+  });
+  const message = page.locator(".coho-message");
+  await check("panel: what is not supported is explained, and stays where nobody answers", async () => {
+    assert.notEqual(await message.evaluate((empty) => getComputedStyle(empty).display), "none");
+    await page.evaluate(() => window.panel.ask("What?"));
+    await page.getByText("your notes do not support this: they do not hold 2031").waitFor();
+    await page.evaluate(() => window.panel.ask("down"));
+    assert.equal(await message.textContent(), "nobody answers");
+    assert.equal(await page.textContent(".coho-answer"), "It is red. [?]");
+    assert.ok(!(await page.isVisible("text=Stop")) && (await page.isVisible("text=Good")));
+  });
+  await check("panel: contested units come first, one that is gone is left out, the rest is counted", async () => {
+    await page.click("#coho-learned-tab");
+    await page.getByText("and 3 more").waitFor();
+    assert.equal(await message.textContent(), "");
+    assert.equal(await page.locator(".coho-unit").count(), 19);
+    assert.match(await page.locator(".coho-unit").first().textContent(), /unit 0/);
+    await page.locator("text=Approve").first().click();
+    await page.getByText("approved: unit 0").waitFor();
+    assert.match(await page.evaluate(() => document.activeElement.textContent), /^unit 1A/);
+  });
+  await check("panel: an older search does not overtake a newer one", async () => {
+    await page.evaluate(() => Promise.all([window.panel.search("slow"), window.panel.search("fast")]));
+    assert.equal(await page.textContent("#coho-search .coho-link"), "fast");
+  });
+  await page.close();
+}
+
 mkdirSync(pictures, { recursive: true });
 assert.equal(readFileSync(here("../../vscode/package.json"), "utf8"), manifestAsItShouldBe(), "run `make connectors`: settings differ from coho's schema");
 await clients();
@@ -399,6 +480,7 @@ const browser = await chromium.launch({ executablePath: process.env.COHO_CHROMIU
 try {
   await vscode(browser);
   await obsidian(browser);
+  await panel(browser);
 } finally {
   await browser.close();
 }

@@ -10,9 +10,15 @@ const LOOK_MS = 30_000;
 /** Quiet time before what is related is looked for. */
 const QUIET_MS = 600;
 
-function options(): client.Options {
+let secrets: vscode.SecretStorage;
+
+async function options(): Promise<client.Options> {
   const set = vscode.workspace.getConfiguration("coho");
-  return { home: set.get<string>("home") || undefined, address: set.get<string>("address") || undefined };
+  return {
+    home: set.get<string>("home") || undefined,
+    address: set.get<string>("address") || undefined,
+    token: (await secrets.get("token")) || undefined,
+  };
 }
 
 /** What the owner set, and nothing else: the rest is coho's to know. */
@@ -99,12 +105,12 @@ class PanelView implements vscode.WebviewViewProvider {
       try {
         let value;
         if (said.kind === "call") {
-          const body = said.route === "/v1/search" ? { ...said.body, ...chosen({ k: "search.k" }) } : said.body;
-          value = await client.call(options(), said.method, said.route, body);
+          const body = said.route === "/v1/search" && said.body.k === undefined ? { ...said.body, ...chosen({ k: "search.k" }) } : said.body;
+          value = await client.call(await options(), said.method, said.route, body);
         } else {
           const body = { question: said.question, ...chosen({ strategy: "answer.strategy", k: "answer.k" }) };
           const heard = (name: string, value: unknown) => void post({ id: said.id, kind: "event", name, value });
-          await client.ask(options(), body, heard, stop.signal);
+          await client.ask(await options(), body, heard, stop.signal);
         }
         void post({ id: said.id, kind: "done", value });
       } catch (error) {
@@ -132,7 +138,7 @@ async function search(): Promise<void> {
     pick.busy = true;
     try {
       const body = { query, ...chosen({ k: "search.k" }) };
-      const found = await client.call(options(), "POST", "/v1/search", body);
+      const found = await client.call(await options(), "POST", "/v1/search", body);
       if (mine !== asked) return;
       pick.items = found.hits.map((hit: any) => ({
         label: hit.title,
@@ -168,6 +174,7 @@ function here(editor: vscode.TextEditor): string {
 }
 
 export function activate(context: vscode.ExtensionContext): void {
+  secrets = context.secrets;
   const panel = new PanelView(context.extensionUri);
   const item = vscode.window.createStatusBarItem(vscode.StatusBarAlignment.Right, 50);
   item.command = "coho.ask";
@@ -175,8 +182,8 @@ export function activate(context: vscode.ExtensionContext): void {
   item.show();
   const look = async () => {
     try {
-      const status = await client.call(options(), "GET", "/v1/status");
-      const wrong = await client.mismatch(options());
+      const status = await client.call(await options(), "GET", "/v1/status");
+      const wrong = await client.mismatch(await options());
       item.text = wrong ? "$(warning) coho" : "$(beaker) coho";
       item.tooltip = wrong ?? `${status.documents} documents, ${status.units.active} units in use`;
     } catch (error) {
@@ -215,6 +222,13 @@ export function activate(context: vscode.ExtensionContext): void {
       if (text) await panel.tell({ what: "ask", text });
     }),
     command("coho.search", search),
+    command("coho.setToken", async () => {
+      const prompt = "Token to send instead of the data folder's; nothing for that one";
+      const token = await vscode.window.showInputBox({ prompt, password: true });
+      if (token === undefined) return;
+      await (token.trim() ? secrets.store("token", token.trim()) : secrets.delete("token"));
+      await look();
+    }),
     command("coho.related", async () => {
       const message = related();
       await panel.tell({ what: "show", view: "related" });

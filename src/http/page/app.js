@@ -8,6 +8,7 @@ let token = "";
 let answer = null;
 let running = null;
 let watching = null;
+let searched = 0;
 // What the answers of this tab came to; of those that a model wrote, also how fast it wrote.
 const spent = { answers: 0, joules: 0, method: "", tokens: 0, ms: 0 };
 
@@ -32,6 +33,8 @@ async function call(method, path, body, more = {}) {
     },
     body: body === undefined ? undefined : JSON.stringify(body),
     signal: more.signal,
+  }).catch((error) => {
+    throw error.name === "AbortError" ? error : new Error("coho does not answer: start `coho serve`");
   });
   if (response.ok) return response;
   if (response.status === 401) enter();
@@ -101,13 +104,18 @@ async function ask(question) {
   try {
     const body = { question, stream: true };
     const response = await call("POST", "/v1/ask", body, { accept: "text/event-stream", signal: mine.signal });
-    for await (const [name, data] of events(response)) {
-      if (running !== mine) return;
-      if (name === "token") $("answer").append(data.text);
-      else if (name === "error") {
-        failed = true;
-        say(data.detail);
-      } else if (name === "done") finished(data);
+    try {
+      for await (const [name, data] of events(response)) {
+        if (running !== mine) return;
+        if (name === "token") $("answer").append(data.text);
+        else if (name === "error") {
+          failed = true;
+          say(data.detail);
+        } else if (name === "done") finished(data);
+      }
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      // Half an answer is told as such below.
     }
     if (running === mine && !answer && !failed) say("The answer broke off; ask again.");
   } finally {
@@ -211,13 +219,18 @@ async function judge(verdict) {
 
 async function copy() {
   if (!answer) return;
+  if (!navigator.clipboard) return say("This browser copies only over https or on localhost.");
   await navigator.clipboard.writeText(answer.answer);
-  await call("POST", `/v1/answers/${answer.id}/signals`, { kind: "copied" });
   say("Copied.");
+  await call("POST", `/v1/answers/${answer.id}/signals`, { kind: "copied" }).catch(() => {});
 }
 
 async function search(query, explain) {
+  searched += 1;
+  const mine = searched;
   const found = await (await call("POST", "/v1/search", { query, explain })).json();
+  // Somebody searched again meanwhile.
+  if (mine !== searched) return;
   $("hits").replaceChildren(
     ...found.hits.map((hit) => {
       const item = element("li");
@@ -246,10 +259,13 @@ async function units() {
   const list = $("unit-list");
   list.setAttribute("aria-busy", "true");
   try {
-    const listed = await read(`/v1/units?limit=100&state=${$("state").value}`);
-    const stories = await Promise.all(listed.units.slice(0, 25).map((unit) => read(`/v1/units/${unit.id}`)));
+    const listed = await read(`/v1/units?limit=1000&state=${$("state").value}`);
+    const asked = listed.units.slice(0, 25).map((unit) => read(`/v1/units/${unit.id}`));
+    // One may be gone by now.
+    const stories = (await Promise.allSettled(asked)).flatMap((one) => one.value ?? []);
     list.replaceChildren(...stories.map(unitCard));
     if (!stories.length) list.append(element("p", "None."));
+    if (listed.units.length > 25) list.append(element("p", `and ${listed.units.length - 25} more`, { class: "place" }));
   } finally {
     list.setAttribute("aria-busy", "false");
   }
@@ -445,10 +461,18 @@ click("learn", learn);
 $("state").addEventListener("change", () => units().catch((error) => say(error.message)));
 for (const button of document.querySelectorAll("nav button"))
   button.addEventListener("click", () => show(button.dataset.view));
+// Who speaks to the browser, or hits a key by chance, switches them off.
+function keys(wanted) {
+  $("keys").checked = wanted;
+  document.body.classList.toggle("keyless", !wanted);
+  localStorage.setItem("keys", wanted ? "on" : "off");
+}
+keys(localStorage.getItem("keys") !== "off");
+$("keys").addEventListener("change", () => keys($("keys").checked));
 document.addEventListener("keydown", (event) => {
   const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
   if (event.key === "Escape") document.activeElement.blur();
-  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (typing || !$("keys").checked || event.ctrlKey || event.metaKey || event.altKey) return;
   const view = views[Number(event.key) - 1];
   if (view) show(view);
   else if (event.key === "/") show("ask");

@@ -33,8 +33,13 @@ end
 local at_hand = {}
 
 local function buffer()
-  if at_hand.buffer and vim.api.nvim_buf_is_valid(at_hand.buffer) then
+  if at_hand.buffer and vim.api.nvim_buf_is_loaded(at_hand.buffer) then
     return at_hand.buffer
+  end
+  -- What a session, or the plugin before it was loaded anew, left under the name.
+  local left = vim.fn.bufnr("^coho://answer$")
+  if left ~= -1 then
+    vim.api.nvim_buf_delete(left, { force = true })
   end
   local made = vim.api.nvim_create_buf(false, true)
   vim.api.nvim_buf_set_name(made, "coho://answer")
@@ -153,6 +158,12 @@ function M.ask(given)
     end)
     return
   end
+  -- Where there is nobody to ask, the last answer stays.
+  local found, missing = service().find()
+  if not found then
+    tell(missing)
+    return
+  end
   M.stop()
   window()
   show({ "> " .. vim.fn.strcharpart(question:gsub("%s+", " "), 0, 500), "", "" })
@@ -251,18 +262,14 @@ local function open_outside(path)
   return vim.fn.jobstart({ opener, path }, { detach = true }) > 0
 end
 
--- Goes to a window that shows neither answers nor a list: this one, the one before, any, a new one.
+-- Goes to a window that shows a file, no answer, list, file tree or terminal: this one, the one
+-- before, any, a new one.
 local function to_files()
   local windows = { vim.api.nvim_get_current_win(), vim.fn.win_getid(vim.fn.winnr("#")) }
   vim.list_extend(windows, vim.api.nvim_tabpage_list_wins(0))
   for _, one in ipairs(windows) do
     local shown = one ~= 0 and vim.api.nvim_win_get_buf(one)
-    if
-      shown
-      and shown ~= at_hand.buffer
-      and vim.bo[shown].buftype ~= "quickfix"
-      and vim.api.nvim_win_get_config(one).relative == ""
-    then
+    if shown and vim.bo[shown].buftype == "" and vim.api.nvim_win_get_config(one).relative == "" then
       vim.api.nvim_set_current_win(one)
       return
     end
@@ -280,15 +287,12 @@ local function open(path, line, outside)
     return false
   end
   to_files()
-  -- An unsaved buffer is hidden, never lost; what is open already is not read again.
-  local how = "hide edit " .. vim.fn.fnameescape(path)
-  if vim.fn.bufloaded(path) == 1 then
-    vim.cmd("normal! m'")
-    local loaded = vim.fn.bufadd(path)
-    vim.bo[loaded].buflisted = true
-    how = "hide buffer " .. loaded
-  end
-  local done, why = pcall(vim.cmd, how)
+  -- By number: a name may hold a newline, behind which a command would begin. An unsaved buffer is
+  -- hidden, never lost; what is open already is not read again.
+  vim.cmd("normal! m'")
+  local wanted = vim.fn.bufadd(path)
+  vim.bo[wanted].buflisted = true
+  local done, why = pcall(vim.cmd, "hide buffer " .. wanted)
   if not done then
     tell(tostring(why))
     return false
@@ -341,7 +345,7 @@ local function item(hit)
   local lined = type(hit.lines) == "table"
   local heading = type(hit.heading) == "string" and hit.heading .. ": " or ""
   local text = vim.fn.strcharpart(hit.text:gsub("%s+", " "), 0, 200)
-  return { filename = hit.path, lnum = lined and hit.lines[1] or 1, text = heading .. text, outside = not lined }
+  return { filename = on_disk(hit.path), lnum = lined and hit.lines[1] or 1, text = heading .. text, outside = not lined }
 end
 
 local function list(title, items)

@@ -2,8 +2,13 @@
 -- when it is there; none is needed.
 local M = {}
 
+-- A name may hold newlines, a line of a list none.
+local function in_line(text)
+  return (text:gsub("%c", "?"))
+end
+
 local function shown(hit)
-  return vim.fn.fnamemodify(hit.filename, ":t") .. ":" .. hit.lnum .. " " .. hit.text
+  return in_line(vim.fn.fnamemodify(hit.filename, ":t") .. ":" .. hit.lnum .. " " .. hit.text)
 end
 
 local function telescope(title, items, open)
@@ -14,7 +19,9 @@ local function telescope(title, items, open)
   local values = require("telescope.config").values
   local actions = require("telescope.actions")
   local function entry(hit)
-    return { value = hit, display = shown(hit), ordinal = shown(hit), filename = hit.filename, lnum = hit.lnum }
+    -- Its own keys open the name as a command.
+    local filename = in_line(hit.filename)
+    return { value = hit, display = shown(hit), ordinal = shown(hit), filename = filename, lnum = hit.lnum }
   end
   pickers
     .new({}, {
@@ -45,7 +52,7 @@ local function fzf(title, items, open)
   -- The first fields are what its preview reads: file and line.
   local lines, hits = {}, {}
   for n, hit in ipairs(items) do
-    lines[n] = hit.filename .. ":" .. hit.lnum .. ":1: " .. hit.text
+    lines[n] = in_line(hit.filename .. ":" .. hit.lnum .. ":1: " .. hit.text)
     hits[lines[n]] = hit
   end
   picker.fzf_exec(lines, {
@@ -81,6 +88,9 @@ function M.pick(how, title, items, open)
     return telescope(title, items, open) or fzf(title, items, open)
   end
   local picker = known[how]
+  if not picker and how ~= "quickfix" then
+    vim.notify("coho: `hits` is no picker: " .. tostring(how), vim.log.levels.WARN)
+  end
   return picker ~= nil and picker(title, items, open)
 end
 

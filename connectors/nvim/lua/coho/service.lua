@@ -28,7 +28,7 @@ function M.home()
     return vim.fn.expand("~/Library/Application Support/coho")
   end
   local data = vim.env.XDG_DATA_HOME
-  if not data or data == "" then
+  if not data or not vim.startswith(data, "/") then
     data = vim.fn.expand("~/.local/share")
   end
   return data .. "/coho"
@@ -51,6 +51,12 @@ local function is_ours(pid)
   return not state:find("[ZXx]") and (name:find("coho") or program:find("coho[^/]*$")) ~= nil
 end
 
+-- Is this address surely one of this machine?
+local function is_here(address)
+  local host = address:lower():gsub("^https?://", ""):match("^[^/]*"):gsub(":%d+$", "")
+  return host == "localhost" or host == "[::1]" or host:find("^127%.%d+%.%d+%.%d+$") ~= nil
+end
+
 --- Address and token of the service, or what to do to have one.
 function M.find()
   local home = M.home()
@@ -64,7 +70,12 @@ function M.find()
     end
     address = "http://" .. announced.address
   end
-  local token = options.token or read(home .. "/token")
+  local token = options.token
+  -- The one of the data folder is for this machine.
+  if not token and options.address and not is_here(address) then
+    return nil, address .. " is another machine: set the `token` that `coho token add` made there"
+  end
+  token = token or read(home .. "/token")
   if not token then
     return nil, "there is no token in " .. home .. ": is that the data folder of `coho status`?"
   end
@@ -158,7 +169,8 @@ function M.call(method, path, body, done, event)
     end,
     on_exit = function(_, code)
       line_came(rest)
-      if stopped then
+      -- Who leaves Neovim stops it, too.
+      if stopped or vim.v.exiting ~= vim.NIL then
         return
       end
       if code == 7 or code == 28 then
