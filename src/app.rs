@@ -28,7 +28,7 @@ use self::network::{Network, TokenUse};
 use crate::domain::chunk::Limits;
 use crate::domain::generator::Reading;
 use crate::domain::rank::Weights;
-use crate::domain::source::{SourceId, shown_name};
+use crate::domain::source::{SourceId, SourceName, shown_name};
 use crate::engine::generate::LlamaOptions;
 use crate::engine::install::Models;
 use crate::engine::llama::process::LlamaProcess;
@@ -290,6 +290,42 @@ impl App {
             remote: false,
             asked_ms: now_ms(),
             limits: answer::Limits::default(),
+        }
+    }
+
+    /// The source with this number or whole path. A path may be gone, or lead there by a link.
+    ///
+    /// # Errors
+    /// [`BadRequest`] where there is none, or what the ledger says.
+    pub fn source_named(&self, name: &str) -> Result<SourceId, Failure> {
+        let sources = self.sources()?;
+        let path = PathBuf::from(name);
+        let leads = path.canonicalize().ok().filter(|_| path.is_absolute());
+        let is_it = |source: &Source| {
+            source.id.to_string() == name
+                || source.path == path
+                || leads.as_ref() == Some(&source.path)
+        };
+        let found = sources.iter().map(|s| &s.source).find(|s| is_it(s));
+        let missing = || {
+            BadRequest::new(
+                "no_such_source",
+                format!("there is no source `{name}`"),
+                "`coho sources` lists them",
+            )
+        };
+        Ok(found.ok_or_else(missing)?.id)
+    }
+
+    /// The source that is meant; a number is taken as it is.
+    ///
+    /// # Errors
+    /// As [`App::source_named`].
+    pub fn source_meant(&self, name: Option<&SourceName>) -> Result<Option<SourceId>, Failure> {
+        match name {
+            None => Ok(None),
+            Some(SourceName::Number(id)) => Ok(Some(*id)),
+            Some(SourceName::Text(name)) => self.source_named(name).map(Some),
         }
     }
 

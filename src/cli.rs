@@ -44,7 +44,7 @@ use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::flow::answer::{Ask, Event, Strategy};
 use crate::flow::ingest::Report;
 use crate::settings::{self, Places, Settings};
-use crate::store::ledger::{Rules, Source};
+use crate::store::ledger::{Rules, Snapshot, Source};
 use crate::store::units::UseUnits;
 use crate::store::{Access, StoreError};
 use remote::Remote;
@@ -153,7 +153,7 @@ enum Command {
     /// Make, list and take back tokens for editors and agents
     Token {
         #[command(subcommand)]
-        action: tokens::Action,
+        action: Option<tokens::Action>,
     },
     /// Search the notes
     Search {
@@ -188,12 +188,12 @@ enum Command {
     /// List, show and decide about the knowledge units that were distilled
     Units {
         #[command(subcommand)]
-        action: units::UnitsAction,
+        action: Option<units::UnitsAction>,
     },
     /// Distil knowledge units from answers that hold up
     Writeback {
         #[command(subcommand)]
-        action: units::WritebackAction,
+        action: Option<units::WritebackAction>,
     },
     /// Show what is known, and what could not be read
     Status {
@@ -207,7 +207,7 @@ enum Command {
     /// Measure what is found and answered, with units and without, and compare
     Eval {
         #[command(subcommand)]
-        action: eval::Action,
+        action: Option<eval::Action>,
     },
     /// Compare ledger, vectors, terms and files; exit code 1 when they differ
     Verify {
@@ -239,7 +239,7 @@ enum Command {
     /// List, install, choose and measure models
     Models {
         #[command(subcommand)]
-        action: models::Action,
+        action: Option<models::Action>,
     },
     /// Find what is missing and say how to mend it
     Doctor,
@@ -428,7 +428,7 @@ fn session(arguments: &Arguments) -> Result<Session, Failure> {
 
 fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     if let Command::Completions { shell } = arguments.command {
-        return completions(shell);
+        return completions(shell, arguments.json);
     }
     let session = session(&arguments)?;
     gap::keep(&session, &arguments.command)?;
@@ -469,7 +469,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         } => care::forget(session, answer, before.as_deref(), source.as_deref()),
         Command::Service { action } => unit::run(&session, &action),
         Command::Import { what, path, into } => import::run(session, what, &path, &into),
-        Command::Token { action } => tokens::run(session, action),
+        Command::Token { action } => tokens::run(session, action.unwrap_or_default()),
         Command::Search {
             query,
             k,
@@ -484,25 +484,32 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             verdict,
             note,
         } => feedback(session, &answer, &verdict, note.as_deref()),
-        Command::Units { action } => units::run(session, action),
-        Command::Writeback { action } => units::writeback(session, action),
+        Command::Units { action } => units::run(session, action.unwrap_or_default()),
+        Command::Writeback { action } => units::writeback(session, action.unwrap_or_default()),
         Command::Status { left: true, .. } => left(session),
         Command::Status { problems, .. } => status(session, problems),
-        Command::Eval { action } => eval::run(&session, action),
+        Command::Eval { action } => eval::run(&session, action.unwrap_or_default()),
         Command::Verify { repair } => care::run_verify(session, repair),
         Command::Reindex => care::reindex(session),
         Command::Backup { file } => care::run_backup(session, &file),
         Command::Restore { file } => care::run_restore(session, &file),
         Command::Export { what, output } => care::export(session, what, output.as_deref()),
-        Command::Models { action } => models::run(session, action),
+        Command::Models { action } => models::run(session, action.unwrap_or_default()),
         Command::Doctor => Ok(doctor::run(&session)),
         Command::Completions { .. } => unreachable!("handled above"),
     }
 }
 
-fn completions(shell: clap_complete::Shell) -> Result<ExitCode, Failure> {
+fn completions(shell: clap_complete::Shell, json: bool) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "coho", &mut script);
+    if json {
+        show::json(&output::Completions {
+            shell: shell.to_string(),
+            script: String::from_utf8_lossy(&script).into_owned(),
+        });
+        return Ok(ExitCode::SUCCESS);
+    }
     match std::io::stdout().lock().write_all(&script) {
         // A reader that has gone away (`| head`) has read enough.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -518,6 +525,27 @@ impl Session {
     }
 
     /// As [`Session::open`], where no model is needed; see [`App::open_records`].
+    /// Opens it to search. Indexes that were deleted are made anew first, from the ledger, where no
+    /// service holds the data folder.
+    fn open_to_search(self) -> Result<App, Failure> {
+        let (settings, places) = (self.settings.clone(), self.places.clone());
+        let app = self.open(Access::Read)?;
+        let space = app.spaces.current();
+        let gone = |snapshot: &Snapshot<'_>| app.store.is_unindexed(&space.indexes, snapshot);
+        if !app.store.ledger().read(gone)? {
+            return Ok(app);
+        }
+        drop(space);
+        drop(app);
+        let app = App::open(settings.clone(), places.clone(), Access::Write)?;
+        eprintln!("the indexes are gone: they are made anew from the ledger");
+        heal(&app, &stop_on_interrupt())?;
+        app.ingest.rest()?;
+        app.spaces.current().indexes.settle();
+        drop(app);
+        App::open(settings, places, Access::Read)
+    }
+
     fn open_records(self, access: Access) -> Result<App, Failure> {
         App::open_records(self.settings, self.places, access)
     }
@@ -548,7 +576,13 @@ fn here_or_there(places: &Places, opened: Result<App, Failure>) -> Result<Writin
 fn add(session: Session, path: PathBuf, rules: &Rules, no_sync: bool) -> Result<ExitCode, Failure> {
     let json = session.json;
     let path = std::path::absolute(&path).unwrap_or(path);
-    let (source, report) = match open_for_writing(session)? {
+    let places = session.places.clone();
+    let opened = if no_sync {
+        session.open_records(Access::Write)
+    } else {
+        session.open(Access::Write)
+    };
+    let (source, report) = match here_or_there(&places, opened)? {
         Writing::Here(app) => {
             let source = app.add_source(&path, rules)?;
             let report = if no_sync {
@@ -607,10 +641,9 @@ fn heal(app: &App, stop: &AtomicBool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Brings everything in line with the files, and puts a newly chosen embedding model in use.
-/// Returns the reports, and the last failure: one folder that is gone does not keep the others
-/// from being read.
-fn sync_all(app: &App, only: Option<SourceId>) -> Result<(Vec<Report>, Option<Failure>), Failure> {
+/// Brings everything in line with the files, of all sources or of one, and puts a newly chosen
+/// embedding model in use. A source that cannot be read keeps no other from being read.
+fn sync_all(app: &App, only: Option<SourceId>) -> Result<Synchronised, Failure> {
     let stop = stop_on_interrupt();
     heal(app, &stop)?;
     while let Some(left) = app.ingest.build_next()? {
@@ -619,24 +652,56 @@ fn sync_all(app: &App, only: Option<SourceId>) -> Result<(Vec<Report>, Option<Fa
         }
         eprintln!("building the new embedding model's index: {left} chunks left");
     }
-    let mut failed = None;
-    let mut reports = Vec::new();
+    let mut synced = Synchronised::default();
     for status in app.sources()? {
         if only.is_some_and(|id| id != status.source.id) {
             continue;
         }
         match sync_one(app, &status.source, &stop) {
-            Ok(report) => reports.push(report),
+            Ok(report) => synced.reports.push(report),
             Err(failure) if failure.code() == "stopped" => return Err(failure),
-            Err(failure) => {
-                show::failure(&failure, false);
-                failed = Some(failure);
-            }
+            Err(failure) => synced.failures.push((status.source, failure)),
         }
     }
     app.ingest.rest()?;
     app.spaces.current().indexes.settle();
-    Ok((reports, failed))
+    Ok(synced)
+}
+
+/// What became of reading sources.
+#[derive(Default)]
+struct Synchronised {
+    reports: Vec<Report>,
+    failures: Vec<(Source, Failure)>,
+}
+
+impl Synchronised {
+    fn complain(&self) {
+        let failures = self.failures.iter();
+        failures.for_each(|(_, failure)| show::failure(failure, false));
+    }
+
+    /// Tells all of it; the exit code is that of the last failure.
+    fn tell(&self, json: bool) -> ExitCode {
+        if json {
+            let failure = |(source, failure): &(Source, Failure)| output::SourceFailure {
+                source: source.id,
+                path: source.path.clone(),
+                error: show::told(failure),
+            };
+            show::json(&output::Synced {
+                reports: self.reports.clone(),
+                failures: self.failures.iter().map(failure).collect(),
+            });
+        } else {
+            self.reports.iter().for_each(show::report);
+        }
+        self.complain();
+        let last = self.failures.last();
+        last.map_or(ExitCode::SUCCESS, |(_, f)| {
+            ExitCode::from(f.kind().exit_code())
+        })
+    }
 }
 
 /// A flag that Ctrl-C sets; a second Ctrl-C ends the process at once.
@@ -704,7 +769,13 @@ fn remove(session: Session, source: &str) -> Result<ExitCode, Failure> {
     if json {
         show::json(&output::Removed { removed: id });
     } else {
+        let path = if source.parse::<i64>().is_ok() {
+            "PATH"
+        } else {
+            source
+        };
         out!("removed source {id}; its files are as they were");
+        out!("answers that quote it stay: `coho forget --source {path}` erases them");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -761,52 +832,31 @@ fn move_source(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The folders that a path may mean: where it leads, and, as that may be gone, what it says.
-fn paths_of(name: &str) -> Vec<PathBuf> {
-    let path = PathBuf::from(name);
-    let said = std::path::absolute(&path).ok();
-    path.canonicalize().ok().into_iter().chain(said).collect()
-}
-
-/// The source with this number or path.
+/// The source with this number or path, which may be relative to where the command runs.
 fn source_named(app: &App, name: &str) -> Result<SourceId, Failure> {
-    let sources = app.sources()?;
-    let paths = paths_of(name);
-    let found = sources
-        .iter()
-        .map(|s| &s.source)
-        .find(|source| source.id.to_string() == name || paths.contains(&source.path));
-    let missing = || {
-        BadRequest::new(
-            "no_such_source",
-            format!("there is no source `{name}`"),
-            "`coho sources` lists them",
-        )
-    };
-    Ok(found.ok_or_else(missing)?.id)
+    let whole = std::path::absolute(name).map(|path| path.to_string_lossy().into_owned());
+    match app.source_named(name) {
+        Err(missing) => whole.map_or(Err(missing), |path| app.source_named(&path)),
+        found => found,
+    }
 }
 
 fn sync(session: Session, only: Option<&str>) -> Result<ExitCode, Failure> {
     let json = session.json;
-    let mut failed = None;
-    let mut reports = Vec::new();
-    match open_for_writing(session)? {
+    let synced = match open_for_writing(session)? {
         Writing::Here(app) => {
             let only = only.map(|name| source_named(&app, name)).transpose()?;
-            (reports, failed) = sync_all(&app, only)?;
+            sync_all(&app, only)?
         }
         Writing::There(remote) => {
+            let mut synced = Synchronised::default();
             for id in remote.source_ids(only)? {
-                reports.push(remote.sync(id)?);
+                synced.reports.push(remote.sync(id)?);
             }
+            synced
         }
-    }
-    if json {
-        show::json(&output::Synced { reports });
-    } else {
-        reports.iter().for_each(show::report);
-    }
-    Ok(failed.map_or(ExitCode::SUCCESS, |f| ExitCode::from(f.kind().exit_code())))
+    };
+    Ok(synced.tell(json))
 }
 
 fn serve(session: Session) -> Result<ExitCode, Failure> {
@@ -910,7 +960,7 @@ fn search(
     explain: bool,
 ) -> Result<ExitCode, Failure> {
     let json = session.json;
-    let app = session.open(Access::Read)?;
+    let app = session.open_to_search()?;
     let source = source.map(|name| source_named(&app, name)).transpose()?;
     let mut query = app.query(text, k, source);
     query.rerank |= rerank;
@@ -940,7 +990,7 @@ impl AskArguments {
 /// Answers without units and with them, to be compared; only the second is kept.
 fn both_ways(session: Session, arguments: &AskArguments) -> Result<ExitCode, Failure> {
     let json = session.json;
-    let app = session.open(Access::Read)?;
+    let app = session.open_to_search()?;
     let with = arguments.asked(&app)?;
     let without = Ask {
         units: UseUnits::Off,
@@ -966,7 +1016,7 @@ fn both_ways(session: Session, arguments: &AskArguments) -> Result<ExitCode, Fai
 
 fn ask(session: Session, arguments: &AskArguments) -> Result<ExitCode, Failure> {
     let json = session.json;
-    let app = session.open(Access::Read)?;
+    let app = session.open_to_search()?;
     let ask = arguments.asked(&app)?;
     let cancel = Arc::new(AtomicBool::new(false));
     let speaker = arguments.speak.then(|| app.speaker());

@@ -24,11 +24,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::app::App;
 use crate::app::documents::WholeDocument;
 use crate::app::tokens::Caller;
+use crate::app::{App, Status};
 use crate::domain::access::Right;
-use crate::domain::source::{DocumentId, SourceId, place};
+use crate::domain::source::{DocumentId, SourceName, place};
 use crate::error::{BadRequest, Failure};
 use crate::flow::answer::{Answer, Strategy};
 use crate::flow::search::Found;
@@ -60,8 +60,8 @@ struct Search {
     query: String,
     /// Hits at most, 1 to 100
     k: Option<usize>,
-    /// Only this source, by its number
-    source: Option<SourceId>,
+    /// Only this source, by its number or its path
+    source: Option<SourceName>,
     /// Take the query as words alone, without phrases and filters
     #[serde(default)]
     literal: bool,
@@ -83,8 +83,8 @@ struct Question {
     strategy: Option<Strategy>,
     /// Passages to look at
     k: Option<usize>,
-    /// Only this source, by its number
-    source: Option<SourceId>,
+    /// Only this source, by its number or its path
+    source: Option<SourceName>,
     /// Leave out what was learned from earlier answers
     #[serde(default)]
     no_units: bool,
@@ -103,7 +103,7 @@ struct Which {
     skip: usize,
 }
 
-/// Arguments of `list_sources`.
+/// Arguments of `list_sources` and `status`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
@@ -116,8 +116,9 @@ struct Remember {
     title: String,
     /// The text of the note, Markdown
     text: String,
-    /// The source to write it into, by its number; the first that takes notes when nothing is said
-    source: Option<SourceId>,
+    /// The source to write it into, by its number or its path; the first that takes notes when
+    /// nothing is said
+    source: Option<SourceName>,
 }
 
 /// Arguments of `feedback`.
@@ -168,6 +169,8 @@ fn tool<T: JsonSchema>(name: &'static str, title: &str, description: &'static st
     };
     schema.remove("title");
     schema.remove("description");
+    // Some clients want it even where it is empty.
+    schema.entry("properties").or_insert_with(|| json!({}));
     Tool::new(name, description, Arc::new(schema)).with_title(title)
 }
 
@@ -217,6 +220,15 @@ fn tools(caller: &Caller) -> Result<Vec<Tool>, Failure> {
                 "List the folders",
                 "List the folders of notes, how many documents each holds, and which versions and \
                  models are in use.",
+            )
+            .with_annotations(reads()),
+        );
+        tools.push(
+            tool::<Nothing>(
+                "status",
+                "How coho fares",
+                "Tell the version, the models, how many notes and knowledge units there are, and \
+                 how many files could not be read.",
             )
             .with_annotations(reads()),
         );
@@ -285,6 +297,7 @@ fn call(
         "ask" => ask(app, arguments(given)?, cancel),
         "get_document" => document(app, &arguments(given)?),
         "list_sources" => list_sources(app, &arguments(given)?),
+        "status" => status(app, &arguments(given)?),
         "remember" => remember(app, &arguments(given)?),
         _ => feedback(app, &arguments(given)?),
     };
@@ -292,7 +305,8 @@ fn call(
 }
 
 fn search(app: &App, wanted: Search) -> Result<Said, Failure> {
-    let mut query = app.query(wanted.query, wanted.k, wanted.source);
+    let source = app.source_meant(wanted.source.as_ref())?;
+    let mut query = app.query(wanted.query, wanted.k, source);
     query.literal = wanted.literal;
     query.rerank = wanted.rerank.unwrap_or(query.rerank);
     query.explain = wanted.explain;
@@ -301,7 +315,8 @@ fn search(app: &App, wanted: Search) -> Result<Said, Failure> {
 }
 
 fn ask(app: &App, wanted: Question, cancel: &Arc<AtomicBool>) -> Result<Said, Failure> {
-    let mut ask = app.question(wanted.query, wanted.strategy, wanted.k, wanted.source);
+    let source = app.source_meant(wanted.source.as_ref())?;
+    let mut ask = app.question(wanted.query, wanted.strategy, wanted.k, source);
     if wanted.no_units {
         ask.units = UseUnits::Off;
     }
@@ -363,12 +378,7 @@ fn list_sources(app: &App, _: &Nothing) -> Result<Said, Failure> {
         let (id, path) = (source.source.id, source.source.path.display());
         let _ = writeln!(text, "{id}: {path} ({} documents{notes})", source.documents);
     }
-    let generator = status.models.generator.as_deref().unwrap_or("none");
-    let (version, embedder) = (&status.version, &status.models.embedder);
-    let _ = write!(
-        text,
-        "coho {version}, embedding {embedder}, language model {generator}"
-    );
+    text.push_str(&versions(&status));
     let sources = json!({
         "sources": status.sources,
         "version": status.version,
@@ -377,8 +387,28 @@ fn list_sources(app: &App, _: &Nothing) -> Result<Said, Failure> {
     Ok(Said::new(text, &sources))
 }
 
+fn status(app: &App, _: &Nothing) -> Result<Said, Failure> {
+    let status = app.status()?;
+    let text = format!(
+        "{} documents, {} passages, {} knowledge units in use, {} files that could not be read\n{}",
+        status.documents,
+        status.chunks,
+        status.units.active,
+        status.problems,
+        versions(&status)
+    );
+    Ok(Said::new(text, &status))
+}
+
+fn versions(status: &Status) -> String {
+    let generator = status.models.generator.as_deref().unwrap_or("none");
+    let (version, embedder) = (&status.version, &status.models.embedder);
+    format!("coho {version}, embedding {embedder}, language model {generator}")
+}
+
 fn remember(app: &App, wanted: &Remember) -> Result<Said, Failure> {
-    let kept = app.remember(wanted.source, &wanted.title, &wanted.text)?;
+    let source = app.source_meant(wanted.source.as_ref())?;
+    let kept = app.remember(source, &wanted.title, &wanted.text)?;
     Ok(Said::new(
         format!("written to {}", kept.path.display()),
         &kept,

@@ -52,6 +52,8 @@ pub struct Serve {
     pub listen: SocketAddr,
     /// Host names, besides the loopback ones, under which the service may be addressed.
     pub allowed_hosts: Vec<String>,
+    /// Other sites whose pages may use the service with a token, such as `https://notes.example`.
+    pub allowed_origins: Vec<String>,
     /// Largest request body, in KiB.
     pub max_body_kb: usize,
     /// Seconds that a client may take to send the head of a request.
@@ -65,6 +67,7 @@ impl Default for Serve {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7621)),
             allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
             max_body_kb: 1024,
             head_timeout_s: 60,
             air_gap: false,

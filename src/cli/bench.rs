@@ -11,7 +11,7 @@ use super::{Session, show};
 use crate::app::llama_options;
 use crate::domain::chunk::embedded_text;
 use crate::energy::Meter;
-use crate::engine::generate::{Generated, Generator, Message, Prompt, Role, Stream};
+use crate::engine::generate::{Generated, Generator, LlamaOptions, Message, Prompt, Role, Stream};
 use crate::engine::install::Models;
 use crate::engine::llama::bare_speed;
 use crate::engine::llama::process::LlamaProcess;
@@ -79,8 +79,9 @@ fn tell_of_generator(g: &GeneratorBench) {
         g.first_token_shared_ms
     );
     out!(
-        "four questions at once take {} of the time of one after another",
-        g.four_at_once
+        "four questions at once take {} of the time of one after another ({} in a bare loop)",
+        g.four_at_once,
+        g.bare_four_at_once
     );
     out!(
         "{} MiB of memory, {} J a token ({})",
@@ -215,8 +216,8 @@ fn bench_generator(
         shared.push(one(&model, prompt(round, "Where are the tickets?"))?.0);
         bare.push(bare_speed(
             &llama_options(&session.settings, file.clone()),
-            cold.prompt_tokens,
-            WRITTEN,
+            (cold.prompt_tokens, WRITTEN),
+            1,
         )?);
         ours.push(cold);
     }
@@ -243,6 +244,7 @@ fn bench_generator(
         generate_ratio: hundredths(generate / bare_generate),
         fast_enough: generate >= LEAST_SPEED,
         four_at_once: hundredths(four_at_once(&model)?),
+        bare_four_at_once: hundredths(bare_four_at_once(&llama_options(&session.settings, file))?),
         reading,
         memory_bytes: described.memory_bytes,
         joules_per_token: (joules_per_token * 1e4).round() / 1e4,
@@ -275,6 +277,23 @@ fn one(model: &LlamaProcess, prompt: Prompt) -> Result<(f64, Generated), EngineE
     Ok((first.unwrap_or_else(whole), generated))
 }
 
+/// Tokens of a question of [`four_at_once`], and of what is written to it.
+const QUESTION: (usize, usize) = (80, 64);
+
+/// As [`four_at_once`], of llama.cpp itself: what writing side by side can gain on this machine.
+fn bare_four_at_once(options: &LlamaOptions) -> Result<f64, EngineError> {
+    #[expect(clippy::cast_precision_loss, reason = "token counts")]
+    let time = |(read, wrote): (f64, f64)| QUESTION.0 as f64 / read + QUESTION.1 as f64 / wrote;
+    let mut shares = Vec::new();
+    for _ in 0..RUNS {
+        // Rates are of all four: the time of a token is a quarter of what it takes alone, at best.
+        let alone = time(bare_speed(options, QUESTION, 1)?);
+        let at_once = time(bare_speed(options, QUESTION, 4)?);
+        shares.push(at_once / alone.max(1e-9));
+    }
+    Ok(median(shares.into_iter()))
+}
+
 /// Time of four questions at once, as a share of their time one after another.
 fn four_at_once(model: &LlamaProcess) -> Result<f64, EngineError> {
     let question = |n: usize| {
@@ -284,7 +303,7 @@ fn four_at_once(model: &LlamaProcess) -> Result<f64, EngineError> {
         );
         Prompt {
             lasting_parts: 0,
-            ..Prompt::new(vec![Message::new(Role::User, text)], 64)
+            ..Prompt::new(vec![Message::new(Role::User, text)], QUESTION.1)
         }
     };
     let mut shares = Vec::new();

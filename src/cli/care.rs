@@ -110,7 +110,7 @@ fn repaired(session: Session) -> Result<Verdict, Failure> {
     }
     let chunks = ledger.read(|snapshot| snapshot.damaged_chunks())?;
     ledger.write(|transaction| ledger::read_again(transaction, Some(&chunks)))?;
-    sync_all(&app, None)?;
+    sync_all(&app, None)?.complain();
     let app = reopened(app)?;
     let space = app.spaces.current();
     let mut verdict = verify(&app.store, Ok(&space.indexes))?;
@@ -136,13 +136,7 @@ pub(super) fn reindex(session: Session) -> Result<ExitCode, Failure> {
     app.store.discard_indexes(&model)?;
     drop(app);
     let app = App::open(settings, places, Access::Write)?;
-    let (reports, failed) = sync_all(&app, None)?;
-    if json {
-        show::json(&output::Synced { reports });
-    } else {
-        reports.iter().for_each(show::report);
-    }
-    Ok(failed.map_or(ExitCode::SUCCESS, |f| ExitCode::from(f.kind().exit_code())))
+    Ok(sync_all(&app, None)?.tell(json))
 }
 
 /// `coho backup`: one archive of everything, also while a service runs.
@@ -313,18 +307,17 @@ const EXPORTS: &[(&str, &str)] = &[
 /// Columns that hold JSON.
 const NESTED: &[&str] = &["body", "questions", "scores", "gates", "evidence"];
 
-/// `coho export`: units, questions, answers and feedback as JSON lines.
+/// `coho export`: units, questions, answers and feedback as JSON lines; with `--json` as one document.
 pub(super) fn export(
     session: Session,
     what: Export,
     target: Option<&Path>,
 ) -> Result<ExitCode, Failure> {
     let store = Store::open(&session.places.home, Access::Read)?;
-    let io = |path: &Path, source| StoreError::io(path, source);
-    let standard = Path::new("stdout");
-    let path = target.unwrap_or(standard);
-    let mut out: Box<dyn Write> = match target {
-        None => Box::new(std::io::stdout().lock()),
+    let path = target.unwrap_or(Path::new("stdout"));
+    let mut out: Option<Box<dyn Write>> = match target {
+        None if session.json => None,
+        None => Some(Box::new(std::io::stdout().lock())),
         Some(path) if path.exists() => {
             return Err(BadRequest::new(
                 "file_exists",
@@ -335,23 +328,56 @@ pub(super) fn export(
         }
         Some(path) => {
             let file = std::fs::File::create(path).map_err(|source| unusable(path, source))?;
-            Box::new(std::io::BufWriter::new(file))
+            Some(Box::new(std::io::BufWriter::new(file)))
         }
     };
-    if what == Export::Training {
-        let kept_here = training::examples(&store, &mut |example| {
-            let line = serde_json::to_string(example)?;
-            writeln!(out, "{line}").map_err(|source| io(path, source))
-        })?;
-        out.flush().map_err(|source| io(path, source))?;
-        if kept_here > 0 {
-            eprintln!(
-                "{kept_here} examples are left out: their folders never leave this machine; \
-                 `coho sources keep PATH --may-leave` lets them"
-            );
+    let mut exported = output::Exported {
+        file: target.map(Path::to_owned),
+        count: 0,
+        records: Vec::new(),
+    };
+    let io = |source| StoreError::io(path, source);
+    let mut gone = false;
+    let mut write = |record: serde_json::Value| {
+        exported.count += 1;
+        match &mut out {
+            Some(_) if gone => {}
+            Some(out) => match writeln!(out, "{record}") {
+                // A reader that has gone away (`| head`) has read enough.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => gone = true,
+                written => written.map_err(io)?,
+            },
+            None => exported.records.push(record),
         }
-        return Ok(ExitCode::SUCCESS);
+        Ok(())
+    };
+    match what {
+        Export::Everything => everything(&store, &mut write)?,
+        Export::Training => {
+            let kept_here =
+                training::examples(&store, &mut |example| write(serde_json::to_value(example)?))?;
+            if kept_here > 0 {
+                eprintln!(
+                    "{kept_here} examples are left out: their folders never leave this machine; \
+                     `coho sources keep PATH --may-leave` lets them"
+                );
+            }
+        }
     }
+    if let Some(out) = out.as_mut().filter(|_| !gone) {
+        out.flush().map_err(io)?;
+    }
+    if session.json {
+        show::json(&exported);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Hands every record of the ledger to `each`.
+fn everything(
+    store: &Store,
+    each: &mut dyn FnMut(serde_json::Value) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     store.ledger().read(|snapshot| {
         for (name, query) in EXPORTS {
             snapshot.each_row(query, &mut |row| {
@@ -363,11 +389,9 @@ pub(super) fn export(
                     let value = text.map_or(Ok(value.clone()), serde_json::from_str)?;
                     line.insert(key, value);
                 }
-                let line = serde_json::Value::Object(line);
-                writeln!(out, "{line}").map_err(|source| io(path, source))
+                each(serde_json::Value::Object(line))
             })?;
         }
-        out.flush().map_err(|source| io(path, source))
-    })?;
-    Ok(ExitCode::SUCCESS)
+        Ok(())
+    })
 }

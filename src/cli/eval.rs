@@ -165,6 +165,12 @@ pub(super) struct Wanted {
     out: Option<PathBuf>,
 }
 
+impl Default for Action {
+    fn default() -> Self {
+        Self::List { data: None }
+    }
+}
+
 pub(super) fn run(session: &Session, action: Action) -> Result<ExitCode, Failure> {
     match action {
         Action::Run(wanted) if wanted.suite == OWN => run_own(session),

@@ -62,7 +62,7 @@ fn way_out(settings: &Settings, command: &Command) -> Option<WayOut> {
         return Some(WayOut { what, without });
     }
     if let Command::Models {
-        action: models::Action::Install { .. },
+        action: Some(models::Action::Install { .. }),
     } = command
     {
         return Some(WayOut {
@@ -86,8 +86,8 @@ fn asks_model(settings: &Settings, command: &Command) -> bool {
             strategy != Strategy::Extractive
         }
         Command::Mcp { print_config, .. } => print_config.is_none(),
-        Command::Writeback { action } => matches!(action, WritebackAction::Run { .. }),
-        Command::Eval { action } => matches!(action, eval::Action::Run(_)),
+        Command::Writeback { action } => matches!(action, Some(WritebackAction::Run { .. })),
+        Command::Eval { action } => matches!(action, Some(eval::Action::Run(_))),
         _ => false,
     }
 }

@@ -16,9 +16,10 @@ use crate::error::{BadRequest, Failure};
 use crate::settings::set_in_file;
 use crate::umask;
 
-#[derive(Subcommand)]
+#[derive(Default, Subcommand)]
 pub(super) enum Action {
     /// List the models that are installed or can be
+    #[default]
     List,
     /// Install a model, or all defaults
     Install {

@@ -9,6 +9,7 @@ use serde::Serialize;
 pub use super::unit::ServiceState;
 use crate::app::SourceStatus;
 use crate::domain::generator::Reading;
+use crate::domain::source::SourceId;
 use crate::engine::install::Installed;
 use crate::engine::manifest::Role;
 use crate::flow::answer::Answer;
@@ -45,6 +46,39 @@ pub struct Removed {
 pub struct Synced {
     /// One report a source.
     pub reports: Vec<Report>,
+    /// Sources that could not be read.
+    pub failures: Vec<SourceFailure>,
+}
+
+/// A source that could not be read.
+#[derive(Serialize, JsonSchema)]
+pub struct SourceFailure {
+    /// Its number.
+    pub source: SourceId,
+    /// Its folder.
+    pub path: PathBuf,
+    /// Why.
+    pub error: FailedError,
+}
+
+/// `coho export`.
+#[derive(Serialize, JsonSchema)]
+pub struct Exported {
+    /// The file that was written; none where the records are here.
+    pub file: Option<PathBuf>,
+    /// How many records there are.
+    pub count: usize,
+    /// The records, unless they are in a file.
+    pub records: Vec<serde_json::Value>,
+}
+
+/// `coho completions`.
+#[derive(Serialize, JsonSchema)]
+pub struct Completions {
+    /// The shell.
+    pub shell: String,
+    /// The script that it reads.
+    pub script: String,
 }
 
 /// `coho serve`, printed when it listens.
@@ -202,6 +236,8 @@ pub struct GeneratorBench {
     pub fast_enough: bool,
     /// Time of four questions at once, as a share of their time one after another.
     pub four_at_once: f64,
+    /// The same of llama.cpp in a bare loop.
+    pub bare_four_at_once: f64,
     /// How well it reads.
     pub reading: Reading,
     /// Memory of the model's process.

@@ -53,17 +53,22 @@ fn escaped(json: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+/// A failure as JSON tells it.
+pub(super) fn told(failure: &Failure) -> FailedError {
+    FailedError {
+        code: failure.code().to_owned(),
+        message: failure.to_string(),
+        causes: failure.causes(),
+        hint: failure.hint(),
+    }
+}
+
 /// Prints an error with its causes and hint.
 pub(super) fn failure(failure: &Failure, as_json: bool) {
     let hint = failure.hint();
     if as_json {
         json(&Failed {
-            error: FailedError {
-                code: failure.code().to_owned(),
-                message: failure.to_string(),
-                causes: failure.causes(),
-                hint: hint.clone(),
-            },
+            error: told(failure),
         });
     }
     eprintln!("error: {}", harmless(&failure.to_string()));

@@ -10,7 +10,7 @@ use crate::domain::access::{Grant, Right};
 use crate::error::Failure;
 use crate::store::Access;
 
-#[derive(Subcommand)]
+#[derive(Default, Subcommand)]
 pub(super) enum Action {
     /// Make a token for an editor or an agent; it is told once and kept nowhere
     Add {
@@ -24,6 +24,7 @@ pub(super) enum Action {
         sources: Vec<String>,
     },
     /// List tokens, with what they may do
+    #[default]
     List,
     /// Take a token back; whoever holds it is refused at once
     Revoke {

@@ -71,6 +71,15 @@ pub(super) enum UnitsAction {
     },
 }
 
+impl Default for UnitsAction {
+    fn default() -> Self {
+        Self::List {
+            state: None,
+            limit: learning::LISTED,
+        }
+    }
+}
+
 #[derive(Subcommand)]
 pub(super) enum WritebackAction {
     /// Distil units from the answers that hold up, and try them on past questions
@@ -91,6 +100,14 @@ pub(super) enum WritebackAction {
         #[arg(long)]
         reset_ranking: bool,
     },
+}
+
+impl Default for WritebackAction {
+    fn default() -> Self {
+        Self::List {
+            reset_ranking: false,
+        }
+    }
 }
 
 pub(super) fn run(session: Session, action: UnitsAction) -> Result<ExitCode, Failure> {

@@ -20,7 +20,7 @@ use super::figure::{
 use super::language::{Language, STOP_WORDS};
 use super::question::{asks_for_number, asks_for_person, core};
 use super::sentence::{Code, is_capital, is_german, is_item, is_question, sentences};
-use super::surroundings::{Reading, front_matter_end, is_table_header};
+use super::surroundings::{Reading, fields, front_matter_end, is_table_header};
 use super::words::fold;
 
 /// The words of a text that carry meaning: lower case, without stop words.
@@ -82,9 +82,17 @@ impl Words {
         let mut words: HashMap<String, Vec<String>> = HashMap::new();
         for word in content_words(text) {
             let word = fold(&word);
-            let bucket = words.entry(stem_key(&word)).or_default();
-            if !bucket.contains(&word) {
-                bucket.push(word);
+            // "vim.opt.tabstop" is found by "tabstop".
+            let parts = word.split('.').filter(|part| {
+                part.len() > 2
+                    && part.len() < word.len()
+                    && !part.contains(|c: char| c.is_numeric())
+            });
+            for word in std::iter::once(word.as_str()).chain(parts) {
+                let bucket = words.entry(stem_key(word)).or_default();
+                if !bucket.iter().any(|known| known == word) {
+                    bucket.push(word.to_owned());
+                }
             }
         }
         Self(words)
@@ -135,8 +143,8 @@ const NAMED: f32 = 0.2;
 ///
 /// A question's word weighs more the fewer sentences hold it (inverse document frequency over the
 /// sentences at hand). A word that stands only around a sentence (title, headings, the heading or
-/// table header above it) counts half. Headings, table headers and front matter are left out: they
-/// name things and state nothing. So are questions that the notes answer, and those that only ask
+/// table header above it) counts half. Headings and table headers are left out: they name things and
+/// state nothing; so are fields of the front matter that are not asked for. So are questions that the notes answer, and those that only ask
 /// what is asked; the sentence behind a question answers it. A question for a number prefers
 /// sentences that hold one, and one for somebody those that name somebody else than it does, as far
 /// as [`names`] sees them: not at the beginning of a sentence, and not in German.
@@ -148,7 +156,9 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
     pool.retain(|statement| {
         let sentence = &passages[statement.passage].text[statement.span.clone()];
         let echoes = is_question(sentence) && !says_more(sentence, &asked);
-        statement.items.is_empty() && !statement.leads && !echoes
+        let mut keys = statement.key.iter();
+        let is_asked = keys.all(|key| asked.iter().any(|word| key.has(word)));
+        statement.items.is_empty() && !statement.leads && !echoes && is_asked
     });
     #[expect(clippy::cast_precision_loss, reason = "counts of sentences are small")]
     let weights: Vec<f32> = asked
@@ -188,7 +198,7 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
                     + passage.score / 2.0
                     + if number { 0.15 } else { 0.0 }
                     + if named { NAMED } else { 0.0 }
-                    - if statement.is_code || !is_title(sentence) {
+                    - if statement.is_code || statement.key.is_some() || !is_title(sentence) {
                         0.0
                     } else {
                         0.15
@@ -203,6 +213,14 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
 
 fn words_in_lower_case(text: &str) -> HashSet<String> {
     text.unicode_words().map(str::to_lowercase).collect()
+}
+
+/// Does a text hold all words of a question that another one holds, and more?
+pub fn holds_more(question: &str, text: &str, other: &str) -> bool {
+    let (held, others) = (Words::of(text), Words::of(other));
+    let asked = content_words(question);
+    let all = asked.iter().all(|word| held.has(word) || !others.has(word));
+    all && asked.iter().any(|word| held.has(word) && !others.has(word))
 }
 
 /// How many sentences are taken.
@@ -253,6 +271,8 @@ struct Statement {
     /// Does it only open a list, or ask what the next sentence answers?
     leads: bool,
     is_code: bool,
+    /// What it states, where it is a field of the front matter.
+    key: Option<Words>,
 }
 
 fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
@@ -260,6 +280,19 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
     for (index, passage) in passages.iter().enumerate() {
         let mut reading = Reading::default();
         let matter = front_matter_end(passage.text);
+        let stated = fields(&passage.text[..matter]);
+        found.extend(stated.into_iter().map(|(span, key)| Statement {
+            passage: index,
+            words: Words::of(&format!("{key} {}", &passage.text[span.clone()])),
+            around: Words::of(passage.about),
+            asked: Words::default(),
+            subject: String::new(),
+            items: Vec::new(),
+            leads: false,
+            is_code: false,
+            key: Some(Words::of(&key)),
+            span,
+        }));
         let code = Code::of(passage.text);
         for span in sentences(&passage.text[matter..]) {
             let span = span.start + matter..span.end + matter;
@@ -296,6 +329,7 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
                 items: Vec::new(),
                 leads: false,
                 is_code,
+                key: None,
                 span,
             });
         }
@@ -316,6 +350,7 @@ fn list(reading: &mut Reading<'_>, passage: usize, evidence: &Evidence<'_>) -> O
         items: items.into_iter().map(words_of_item).collect(),
         leads: false,
         is_code: false,
+        key: None,
         span,
     })
 }
@@ -626,6 +661,16 @@ pub(super) fn names(text: &str) -> Vec<&str> {
         return Vec::new();
     }
     capitals(text)
+}
+
+/// Does a text name somebody or something that a question does not? It may open with the name.
+pub fn names_another(question: &str, text: &str) -> bool {
+    let known = words_in_lower_case(question);
+    let is_new = |word: &str| {
+        let lower = word.to_lowercase();
+        is_capital(word) && !STOP_WORDS.contains(&lower.as_str()) && !known.contains(&lower)
+    };
+    is_german(text) || text.unicode_words().any(is_new)
 }
 
 /// Words with a capital, but for those that open a sentence, abbreviations, months and weekdays.

@@ -197,7 +197,7 @@ pub fn stance(question: &str, sentence: &str, around: &str) -> Stance {
         held
     };
     let turned = !denied && denies_by_meaning(sentence) && !denies_by_meaning(question);
-    if turned || counts_another(asked, clause) {
+    if turned || counts_another(asked, clause) || excludes_others(asked, clause) {
         return Stance::Unsettled;
     }
     if held >= STATES && !compares(question) {
@@ -214,6 +214,23 @@ pub fn stance(question: &str, sentence: &str, around: &str) -> Stance {
         return Stance::Suggests(!denied);
     }
     Stance::Open
+}
+
+/// "Only managers may": what others may, or when, it does not say.
+fn excludes_others(question: &str, clause: &str) -> bool {
+    const ONLY: [&str; 6] = [
+        "only",
+        "solely",
+        "nur",
+        "ausschließlich",
+        "seulement",
+        "solo",
+    ];
+    let first = lower(clause).into_iter().next().unwrap_or_default();
+    let asks = lower(question)
+        .iter()
+        .any(|word| ONLY.contains(&word.as_str()));
+    ONLY.contains(&first.as_str()) && !asks
 }
 
 /// "- [ ] renew the passport": what is not done yet.

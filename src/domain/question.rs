@@ -295,6 +295,19 @@ pub fn asks_for_person(question: &str) -> bool {
     asks.is_some_and(|word| PERSONS.contains(&word))
 }
 
+/// Does a question ask how something is done?
+pub fn asks_how(question: &str) -> bool {
+    const DOES: [&str; 9] = [
+        "do", "can", "to", "should", "could", "would", "did", "must", "does",
+    ];
+    const HOW: [&str; 3] = ["wie", "comment", "cómo"];
+    let words = spoken(core(question));
+    let mut words = words.iter().map(|(_, word)| word.as_str());
+    let (first, second) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+    let is_how = first == "how" && DOES.contains(&second) || HOW.contains(&first);
+    is_how && !asks_for_number(question)
+}
+
 /// Does a question want a yes or a no?
 ///
 /// It begins with a verb that such questions begin with, and offers no choice; or with "Is it true

@@ -53,7 +53,8 @@ pub fn sentences(text: &str) -> Vec<Range<usize>> {
 }
 
 /// The text, as wide as it was, without marks that end no sentence: those in `code`, and those that
-/// something follows at once, as in `/search?q=a` and `[!note]`.
+/// something follows at once, as in `/search?q=a` and `[!note]`. A sentence ends behind the numbers of
+/// its notes: "It is so.[^1]".
 fn without_false_ends(flat: &str) -> String {
     let mut bytes = flat.as_bytes().to_vec();
     for code in inline_code(flat) {
@@ -66,12 +67,42 @@ fn without_false_ends(flat: &str) -> String {
             bytes[at] = b'x';
         }
     }
+    for at in 0..bytes.len() {
+        let marks = note_marks(&bytes[at + 1..]);
+        if matches!(bytes[at], b'.' | b'!' | b'?') && marks > 0 {
+            let end = bytes[at];
+            bytes[at..at + marks].fill(b'x');
+            bytes[at + marks] = end;
+        }
+    }
     // Whole characters were replaced by letters of one byte.
     String::from_utf8(bytes).unwrap_or_else(|_| flat.to_owned())
 }
 
+/// Bytes of the marks of notes that a text begins with, "[^1]" or "[7][8]", where nothing else follows
+/// them at once.
+fn note_marks(text: &[u8]) -> usize {
+    let mut end = 0;
+    while text.get(end) == Some(&b'[') {
+        let name = text[end + 1..].iter().take_while(|byte| **byte != b']');
+        let name: Vec<u8> = name.copied().collect();
+        let number = name.strip_prefix(b"^").unwrap_or(&name);
+        let is_note = name.len() > number.len() || number.iter().all(u8::is_ascii_digit);
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+        let closes = text.get(end + 1 + name.len()) == Some(&b']');
+        if !(closes && is_note && !number.is_empty() && number.iter().all(is_name)) {
+            break;
+        }
+        end += name.len() + 2;
+    }
+    let goes_on = text
+        .get(end)
+        .is_some_and(|byte| !byte.is_ascii_whitespace());
+    if goes_on { 0 } else { end }
+}
+
 /// What stands between backticks, as many behind it as before.
-fn inline_code(line: &str) -> Vec<Range<usize>> {
+pub fn inline_code(line: &str) -> Vec<Range<usize>> {
     let mut ticks: Vec<Range<usize>> = Vec::new();
     for (at, _) in line.match_indices('`') {
         match ticks.last_mut() {
@@ -103,7 +134,7 @@ impl<'a> Code<'a> {
     /// The code of `text`.
     ///
     /// A passage may begin or end within a block: a fence without a partner ends what is before it
-    /// where a blank line or nothing follows it, and otherwise begins what is behind it.
+    /// where a blank line, nothing or prose follows it, and otherwise begins what is behind it.
     pub fn of(text: &'a str) -> Self {
         Self {
             text,
@@ -188,7 +219,8 @@ fn blocks(text: &str) -> Vec<Range<usize>> {
             None if ticks.starts_with('~') && !is_closed(&text[end..], ticks) => {}
             None => {
                 let next = text[end..].lines().next().unwrap_or("");
-                if unpaired && is_bare && next.trim().is_empty() {
+                let ends = || holds_prose(&text[end..]) && !holds_prose(&text[..start]);
+                if unpaired && is_bare && (next.trim().is_empty() || ends()) {
                     found.push(0..start);
                 } else {
                     open = Some(Opened {
@@ -206,6 +238,17 @@ fn blocks(text: &str) -> Vec<Range<usize>> {
         found.push(opened.end..text.len());
     }
     found
+}
+
+/// Does a text hold a heading or a line that reads like a sentence, before its first fence?
+fn holds_prose(text: &str) -> bool {
+    let mut lines = text.lines().take_while(|line| fence(line).is_none());
+    lines.any(|line| {
+        let heading = line.starts_with("# ") || line.starts_with("## ");
+        let words = line.split_whitespace().count();
+        let sentence = line.starts_with(char::is_uppercase) && ends_with_stop(line);
+        heading || words >= 5 && sentence
+    })
 }
 
 /// A fence that begins code: its marks, whether nothing stands behind them, and its line.
@@ -379,11 +422,12 @@ fn segments(text: &str) -> Vec<Segment> {
         let trimmed = line.trim_start();
         let mut blocks = code.blocks.iter();
         let is_fence = blocks.any(|code| code.start == range.end || code.end == range.start);
-        if is_fence && fence(line).is_some() || trimmed.trim_end().is_empty() {
+        let is_code = code.is_fenced(range.start);
+        let parts = trimmed.trim_end().is_empty() || !is_code && is_rule(trimmed);
+        if is_fence && fence(line).is_some() || parts {
             open = false;
             continue;
         }
-        let is_code = code.is_fenced(range.start);
         let alone = !is_code && starts_own_segment(trimmed);
         match runs.last_mut() {
             Some((_, last)) if open && !alone && !(is_code && last.len() == CODE_LINES) => {
@@ -391,7 +435,7 @@ fn segments(text: &str) -> Vec<Segment> {
             }
             _ => runs.push((is_code, vec![range])),
         }
-        open = is_code || !trimmed.starts_with(['#', '|']);
+        open = is_code || !(trimmed.starts_with('#') || is_row(trimmed));
     }
     let mut found = Vec::new();
     for (is_code, lines) in runs {
@@ -404,6 +448,13 @@ fn segments(text: &str) -> Vec<Segment> {
         found.extend(spans.map(|span| Segment { span, is_code }));
     }
     found
+}
+
+/// A line across the page, or below a heading.
+fn is_rule(line: &str) -> bool {
+    let marks = line.trim_end();
+    let one = |mark: char| marks.len() >= 3 && marks.chars().all(|c| c == mark);
+    ['-', '*', '_', '='].into_iter().any(one)
 }
 
 /// The lines of a paragraph, those joined that were wrapped. What goes on behind an item is always of
@@ -490,7 +541,19 @@ fn starts_own_segment(line: &str) -> bool {
         line[digits + 1..].starts_with(' ')
     };
     let bullet = ["- ", "* ", "+ ", "• "].iter().any(|b| line.starts_with(b));
-    bullet || numbered || line.starts_with(['#', '|', '>'])
+    bullet || numbered || line.starts_with(['#', '|', '>']) || is_sheet_row(line)
+}
+
+/// A row of a sheet, as its extractor writes it: "row 2 | Name: Ann".
+fn is_sheet_row(line: &str) -> bool {
+    let rest = line.strip_prefix("row ").unwrap_or("");
+    let number = rest.split_once(" | ").map_or("", |(number, _)| number);
+    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Is it a row of a table or a sheet?
+pub fn is_row(sentence: &str) -> bool {
+    sentence.starts_with('|') || is_sheet_row(sentence)
 }
 
 /// Does a sentence ask something?
@@ -509,7 +572,7 @@ pub(super) fn ends_with_stop(sentence: &str) -> bool {
 
 /// Is it an item of a list?
 pub fn is_item(sentence: &str) -> bool {
-    starts_own_segment(sentence) && !sentence.starts_with(['#', '|', '>'])
+    starts_own_segment(sentence) && !sentence.starts_with(['#', '>']) && !is_row(sentence)
 }
 
 /// The lists of a text: the sentences of each, in order, and the line that leads into it where one

@@ -21,6 +21,16 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct SourceId(pub i64);
 
+/// A source as somebody names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum SourceName {
+    /// Its number.
+    Number(SourceId),
+    /// Its number or its whole path, as a text.
+    Text(String),
+}
+
 /// The ledger's number of a document; it survives edits and renames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DocumentId(pub i64);

@@ -7,7 +7,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::gate::is_sentence;
 use super::language::STOP_WORDS;
-use super::sentence::{Code, ends_with_stop, is_item, is_question, sentences};
+use super::sentence::{Code, ends_with_stop, is_item, is_question, is_row, sentences};
 
 /// What a sentence stands under within its passage.
 ///
@@ -140,7 +140,8 @@ impl<'a> Reading<'a> {
         let between = &text[self.at.end..span.start];
         let apart = self.sentence.is_empty() || between.matches('\n').count() > 1;
         let was_code = std::mem::take(&mut self.is_code);
-        let follows = !apart && !item && !was_code && !self.sentence.starts_with(['#', '|']);
+        let above = self.sentence.starts_with('#') || is_row(self.sentence);
+        let follows = !apart && !item && !was_code && !above;
         let last = std::mem::replace(&mut self.sentence, sentence);
         let last_at = std::mem::replace(&mut self.at, span.clone());
         self.is_line = follows && !ends_with_stop(last);
@@ -152,7 +153,7 @@ impl<'a> Reading<'a> {
         if !self.points {
             self.subject = named_first(sentence);
         }
-        if !sentence.starts_with('|') {
+        if !is_row(sentence) {
             self.table_header = "";
         }
         if sentence.starts_with('#') {
@@ -166,7 +167,7 @@ impl<'a> Reading<'a> {
         let opens = last.ends_with(':') || is_question(last);
         // A line right above the items opens the list, too, where no stop ends it.
         let right_above = !apart && !last.ends_with(['.', '!']) && !is_item(last);
-        let leads = (opens || right_above) && !was_code && !last.starts_with(['#', '|']);
+        let leads = (opens || right_above) && !was_code && !last.starts_with('#') && !is_row(last);
         self.is_led_in = item && !goes_on && leads && opens;
         if item && !goes_on {
             self.lead_in = if leads { last } else { "" };
@@ -257,25 +258,132 @@ fn named_first(sentence: &str) -> &str {
     name.map_or("", |name| &sentence[name])
 }
 
+/// Where the front matter of a passage ends: lines of `key: value` between two lines of dashes.
 pub(super) fn front_matter_end(text: &str) -> usize {
-    if !text.starts_with("---\n") {
-        return 0;
+    let mut position = 0;
+    for (n, line) in text.split_inclusive('\n').enumerate() {
+        position += line.len();
+        let dashes = matches!(line.trim_end(), "---" | "...");
+        match n {
+            0 if line.trim_end() != "---" => return 0,
+            0 => {}
+            _ if dashes => return position,
+            _ if key_of(line).is_some() || is_below_key(line) => {}
+            // Text between two rules.
+            _ => return 0,
+        }
     }
-    text[4..].find("\n---").map_or(0, |at| at + 8)
+    0
 }
 
-/// A table's first row, which a row of dashes follows.
+/// The key of a line of front matter.
+fn key_of(line: &str) -> Option<&str> {
+    let (key, value) = line.split_once(':')?;
+    let is_name = |c: char| c.is_alphanumeric() || " -_./".contains(c);
+    let named = key.starts_with(char::is_alphabetic) && key.chars().all(is_name);
+    (named && (value.is_empty() || value.starts_with(char::is_whitespace))).then_some(key)
+}
+
+/// Does a line of front matter belong to the key above it, or say nothing?
+fn is_below_key(line: &str) -> bool {
+    let blank = line.trim().is_empty();
+    blank || line.starts_with([' ', '\t', '#', ']', '}']) || line.starts_with("- ")
+}
+
+/// Fields of front matter that state something, each with its key: not what names or sorts the note.
+pub(super) fn fields(matter: &str) -> Vec<(Range<usize>, String)> {
+    const OF_NOTES: [&str; 14] = [
+        "title",
+        "alias",
+        "aliases",
+        "tag",
+        "tags",
+        "id",
+        "uid",
+        "cssclass",
+        "cssclasses",
+        "layout",
+        "permalink",
+        "publish",
+        "draft",
+        "kind",
+    ];
+    let mut found: Vec<(Range<usize>, String)> = Vec::new();
+    let mut position = 0;
+    for line in matter.split_inclusive('\n') {
+        let start = position;
+        position += line.len();
+        let end = start + line.trim_end().len();
+        if let Some(key) = key_of(line) {
+            found.push((start..end, key.replace(['-', '_', '.', '/'], " ")));
+        } else if end > start
+            && line.trim_end() != "---"
+            && let Some((span, _)) = found.last_mut()
+        {
+            span.end = end;
+        }
+    }
+    found.retain(|(span, key)| {
+        let says = matter[span.clone()].split_once(':');
+        let says = says.is_some_and(|(_, value)| value.contains(char::is_alphanumeric));
+        says && !OF_NOTES.contains(&key.to_lowercase().as_str())
+    });
+    found
+}
+
+/// The first row of a table, which a row of dashes follows, or of a sheet, whose cells name those of
+/// the next row.
 pub(super) fn is_table_header(text: &str, span: &Range<usize>) -> bool {
+    let row = &text[span.clone()];
     let next = text[span.end..].trim_start_matches(['\r', '\n']);
     let line = next.lines().next().unwrap_or("");
-    text[span.clone()].starts_with('|')
-        && line.starts_with('|')
-        && line.chars().all(|c| "|-: \t".contains(c))
+    let cell = |row: &str| row.split(" | ").nth(1).unwrap_or("").to_owned();
+    let dashes = line.starts_with('|') && line.chars().all(|c| "|-: \t".contains(c));
+    if row.starts_with('|') {
+        return dashes;
+    }
+    let named = cell(row);
+    is_row(row) && !named.is_empty() && cell(line).starts_with(&format!("{named}: "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn front_matter_is_told_from_text_between_rules() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(&text[front_matter_end(text)..], expected, "{text}");
+        };
+        check("---\na: 1\n---\nb", "b");
+        check("---\r\na: 1\r\ntags:\r\n- x\r\n---\r\nb", "b");
+        for whole in [
+            "---\nThe code is 5521.\n\n---\nb",
+            "---\na: 1\n",
+            "a: 1",
+            "----\na: 1\n---\n",
+        ] {
+            check(whole, whole);
+        }
+    }
+
+    #[test]
+    fn fields_state_something() {
+        let matter =
+            "---\ntitle: Maria\nbirth_day: 1984-03-17\nphone:\nkids:\n  - Ann\n  - Ben\n---\n";
+        let found = fields(matter);
+        let told: Vec<(&str, &str)> = found
+            .iter()
+            .map(|(span, key)| (key.as_str(), &matter[span.clone()]))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("birth day", "birth_day: 1984-03-17"),
+                ("kids", "kids:\n  - Ann\n  - Ben")
+            ]
+        );
+    }
 
     #[test]
     fn a_sentence_stands_under_the_headings_of_its_passage() {
@@ -313,6 +421,9 @@ mod tests {
         check("They were", "Trees");
         check("- fig", "Trees > They were felled");
         check("Nothing", "Trees");
+        let text = "row 1 | Month | Food\nrow 2 | Month: March | Food: 310\n";
+        let row = Surroundings::of(text, text.len() - 2).within();
+        assert_eq!(row.as_deref(), Some("row 1 | Month | Food"));
         assert_eq!(Surroundings::of("Pear.", 0).within(), None);
     }
 }

@@ -113,6 +113,42 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// What the library says that speaks MCP, as problems.
+pub(super) async fn of_mcp(response: Response) -> Response {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let is_told = response.extensions().get::<Problem>().is_some();
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_json = kind.is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
+    if is_told || is_json {
+        return response;
+    }
+    let body = axum::body::to_bytes(response.into_body(), 4096).await;
+    let said = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
+    let unread = said.contains("deserialize");
+    let (status, code, hint) = match status.as_u16() {
+        415 if unread => (400, "bad_body", "send one JSON-RPC message"),
+        405 => (405, "wrong_method", "send messages with POST"),
+        406 => (
+            406,
+            "not_acceptable",
+            "send `Accept: application/json, text/event-stream`",
+        ),
+        413 => (
+            413,
+            "body_too_large",
+            "send less, or raise serve.max_body_kb",
+        ),
+        415 => (415, "not_json", "send `Content-Type: application/json`"),
+        other => (other, "mcp", "the Model Context Protocol says what is sent"),
+    };
+    let detail = Some(said).filter(|said| !said.trim().is_empty());
+    let detail = detail.unwrap_or_else(|| "this is no message of MCP".into());
+    refusal(status, code, detail, Some(hint.into())).into_response()
+}
+
 /// A handler that panicked.
 pub(super) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a handler panicked");

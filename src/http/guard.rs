@@ -9,7 +9,7 @@ use super::routes::blocking;
 use super::wire::Problem;
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -55,11 +55,52 @@ pub(super) async fn host(State(context): State<Context>, request: Request, next:
         let detail = "the Host header names no host of this service";
         return refusal(403, "host_not_allowed", detail, Some(hint.into())).into_response();
     }
+    if let Some(origin) = allowed_origin(&context, headers) {
+        let mut response = if asks_before(&request) {
+            StatusCode::NO_CONTENT.into_response()
+        } else {
+            next.run(request).await
+        };
+        share_with(origin, response.headers_mut());
+        return response;
+    }
     if !origin_is_ours(&context, headers) {
         let detail = "pages of other sites may not use this service";
-        return refusal(403, "origin_not_allowed", detail, None).into_response();
+        let hint = "the owner may add the origin to serve.allowed_origins";
+        return refusal(403, "origin_not_allowed", detail, Some(hint.into())).into_response();
     }
     next.run(request).await
+}
+
+/// The origin of a request, where it is another site's that the owner allows.
+fn allowed_origin(context: &Context, headers: &HeaderMap) -> Option<HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    let mut allowed = context.origins.iter();
+    let is_allowed = allowed.any(|known| known.trim_end_matches('/').as_bytes() == origin);
+    is_allowed.then(|| origin.clone())
+}
+
+/// Does a browser ask what a page of another site may send, before it sends that?
+fn asks_before(request: &Request) -> bool {
+    let wanted = header::ACCESS_CONTROL_REQUEST_METHOD;
+    request.method() == Method::OPTIONS && request.headers().contains_key(wanted)
+}
+
+/// Lets pages of that origin read the response (CORS); they need a token all the same.
+fn share_with(origin: HeaderValue, headers: &mut HeaderMap) {
+    let says = HeaderValue::from_static;
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.append(header::VARY, says("origin"));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        says("GET, POST, PATCH, DELETE"),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        says("authorization, content-type, accept, mcp-protocol-version"),
+    );
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, says("x-request-id"));
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, says("600"));
 }
 
 fn origin_is_ours(context: &Context, headers: &HeaderMap) -> bool {

@@ -27,7 +27,7 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, any, get};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
@@ -57,6 +57,8 @@ pub struct Context {
     service: Arc<Service>,
     door: Arc<Door>,
     hosts: Arc<[String]>,
+    /// Origins of other sites whose pages may ask.
+    origins: Arc<[String]>,
     /// Set once the embedding model has answered.
     ready: Arc<AtomicBool>,
     /// What `/metrics` tells of requests.
@@ -88,6 +90,7 @@ pub async fn serve(
     let context = Context {
         door: Arc::new(Door::new(Arc::clone(&service), token)),
         hosts: hosts.into(),
+        origins: settings.allowed_origins.clone().into(),
         ready: Arc::clone(&ready),
         meter: Arc::default(),
         searches: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)),
@@ -162,8 +165,13 @@ fn router(context: Context) -> Router {
         Arc::new(LocalSessionManager::default()),
         config,
     );
-    let guarded = guarded
+    let mcp = Router::new()
         .route_service("/mcp", mcp)
+        .layer(middleware::map_response(failure::of_mcp));
+    let guarded = guarded
+        .merge(mcp)
+        .route("/v1/{*rest}", any(routes::nothing_here))
+        .method_not_allowed_fallback(routes::wrong_method)
         .layer(middleware::from_fn_with_state(
             context.clone(),
             guard::token,

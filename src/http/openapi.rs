@@ -207,6 +207,9 @@ fn sources() -> ApiRouter<Context> {
             delete_with(routes::remove_source, |op| {
                 let what = "Forget a source and all that came from it";
                 nothing(says(op, "removeSource", "sources", what))
+            })
+            .get_with(routes::source, |op| {
+                says(op, "getSource", "sources", "Get a source")
             }),
         )
         .api_route(

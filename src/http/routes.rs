@@ -33,7 +33,7 @@ use crate::app::{NotFound, Problems, Service, SourceStatus, Status};
 use crate::domain::access::{Grant, Right};
 use crate::domain::source::{DocumentId, SourceId};
 use crate::domain::unit::{self, Unit};
-use crate::error::Failure;
+use crate::error::{BadRequest, Failure};
 use crate::flow::answer::{Answer, Event};
 use crate::flow::ingest::Report;
 use crate::flow::search::Found;
@@ -186,12 +186,16 @@ pub(super) async fn search(
     Body(body): Body<SearchBody>,
 ) -> Outcome<Json<Found>> {
     let app = Arc::clone(&caller.app);
-    let mut query = app.query(body.query, body.k, body.source);
-    query.literal = body.literal;
-    query.rerank = body.rerank.unwrap_or(query.rerank);
-    query.explain = body.explain;
     let _turn = context.searches.acquire().await;
-    blocking(move || app.search(&query)).await.map(Json)
+    let search = move || {
+        let source = app.source_meant(body.source.as_ref())?;
+        let mut query = app.query(body.query, body.k, source);
+        query.literal = body.literal;
+        query.rerank = body.rerank.unwrap_or(query.rerank);
+        query.explain = body.explain;
+        app.search(&query)
+    };
+    blocking(search).await.map(Json)
 }
 
 pub(super) async fn ask(
@@ -204,7 +208,9 @@ pub(super) async fn ask(
         .and_then(|value| value.to_str().ok());
     let wants_events = accepts.is_some_and(|types| types.contains("text/event-stream"));
     let app = Arc::clone(&caller.app);
-    let mut ask = app.question(body.question, body.strategy, body.k, body.source);
+    let meant = Arc::clone(&app);
+    let source = blocking(move || meant.source_meant(body.source.as_ref())).await?;
+    let mut ask = app.question(body.question, body.strategy, body.k, source);
     if body.no_units {
         ask.units = UseUnits::Off;
     }
@@ -445,11 +451,28 @@ pub(super) async fn sources(
     Ok(Json(Sources { sources }))
 }
 
+pub(super) async fn source(
+    State(context): State<Context>,
+    May(caller, _): May<Read>,
+    At(ByNumber { id }): At<ByNumber>,
+) -> Outcome<Json<SourceStatus>> {
+    let sources = blocking(move || context.service.sources(&caller.app)).await?;
+    let mut sources = sources.into_iter();
+    let found = sources.find(|status| status.source.id == SourceId(id));
+    let missing = || Failure::from(StoreError::NoSource { id: SourceId(id) });
+    Ok(Json(found.ok_or_else(missing)?))
+}
+
 pub(super) async fn add_source(
     State(context): State<Context>,
     May(caller, _): May<Admin>,
     Body(body): Body<SourceBody>,
 ) -> Outcome<(StatusCode, Json<Source>)> {
+    if !body.path.is_absolute() {
+        let hint = "send its whole path: the service is somewhere else than you";
+        let detail = format!("{} is no whole path", body.path.display());
+        return Err(Failure::from(BadRequest::new("path_not_absolute", detail, hint)).into());
+    }
     let source = blocking(move || {
         let rules = Rules {
             include: body.include,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::body::HttpBody;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Context;
 use super::failure::{Refusal, refusal};
-use crate::domain::source::SourceId;
+use crate::domain::source::SourceName;
 use crate::flow::answer::Strategy;
 use crate::flow::writeback::Decision;
 
@@ -29,7 +30,7 @@ pub struct SearchBody {
     #[schemars(range(min = 1, max = 100))]
     pub k: Option<usize>,
     /// Only this source.
-    pub source: Option<SourceId>,
+    pub source: Option<SourceName>,
     /// Whether the query is words alone: no phrases, filters and words to leave out.
     #[serde(default)]
     pub literal: bool,
@@ -54,7 +55,7 @@ pub struct AskBody {
     #[schemars(range(min = 1, max = 100))]
     pub k: Option<usize>,
     /// Only this source.
-    pub source: Option<SourceId>,
+    pub source: Option<SourceName>,
     /// Whether knowledge units may be used; they may unless this says `true`.
     #[serde(default)]
     pub no_units: bool,
@@ -70,7 +71,7 @@ pub struct AskBody {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceBody {
-    /// The folder.
+    /// The folder, with its whole path.
     pub path: PathBuf,
     /// Globs of what to read.
     #[serde(default)]
@@ -120,7 +121,8 @@ pub struct SignalBody {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UnitBody {
-    /// What becomes of it.
+    /// What becomes of it; `state` says the same.
+    #[serde(alias = "state")]
     pub decision: Decision,
 }
 
@@ -209,6 +211,12 @@ impl<T: DeserializeOwned> FromRequest<Context> for Body<T> {
 
     async fn from_request(request: Request, context: &Context) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
+        // Where everything may be left out, so may the body.
+        if body.is_end_stream()
+            && let Ok(value) = serde_json::from_str("{}")
+        {
+            return Ok(Self(value));
+        }
         if !is_json(&parts.headers) {
             let hint = "send `Content-Type: application/json`";
             return Err(refusal(

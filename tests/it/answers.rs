@@ -423,3 +423,66 @@ fn code_is_told_with_the_line_that_leads_into_it() {
     let text = units["units"][0]["text"].as_str().unwrap_or("");
     assert!(text.contains("du -sh"), "{units:#}");
 }
+
+#[test]
+fn what_notes_say_beside_their_prose_is_quoted_as_it_stands() {
+    let home = Home::new();
+    home.write(
+        "maria.md",
+        "---\nbirthday: 1984-03-17\nemail: maria@example.org\n---\n\n# Maria Lopez\n\nMet at the \
+         climbing gym. Works as an engineer.\n",
+    );
+    home.write(
+        "script.md",
+        "# Script\n\nThe kilobyte constant is `2**10` in the script.\n\nGrey herons nest in \
+         March.[^1] They weigh 2 kg.[^2]\n",
+    );
+    home.write(
+        "cabin.md",
+        "---\nThe alarm code of the cabin is 5521.\n\n---\n\nThe cabin stands at a lake.\n",
+    );
+    home.write(
+        "boiler.md",
+        "# Boiler\n\n1. First, unplug it.\n2. Then drain it.\n3. Finally, restart the boiler.\n\nOnly \
+         managers may open the boiler room.\n",
+    );
+    home.write(
+        "budget.csv",
+        "Month,Rent,Food,Transport,Savings\nJanuary,800,290,50,100\nMarch,810,310,40,90\n",
+    );
+    home.write("vim.md", "# Vim\n\n```lua\nvim.opt.tabstop = 4\n```\n");
+    home.add();
+    let check = |question: &str, quotes: &[&str]| {
+        let answer = ask(&home, question, &[]);
+        let citations = answer["citations"].as_array().unwrap().iter();
+        let cited: Vec<&str> = citations.map(|c| c["text"].as_str().unwrap()).collect();
+        assert_eq!(cited, quotes, "{question}: {}", answer["answer"]);
+        answer["answer"].as_str().unwrap().to_owned()
+    };
+    check("What is Maria's email?", &["email: maria@example.org"]);
+    let constant = "The kilobyte constant is `2**10` in the script.";
+    assert!(check("What is the kilobyte constant?", &[constant]).contains(constant));
+    check(
+        "When do grey herons nest?",
+        &["Grey herons nest in March.[^1]"],
+    );
+    check(
+        "What is the alarm code of the cabin?",
+        &["The alarm code of the cabin is 5521."],
+    );
+    check(
+        "How do I restart the boiler?",
+        &[
+            "1. First, unplug it.",
+            "2. Then drain it.",
+            "3. Finally, restart the boiler.",
+        ],
+    );
+    check(
+        "What did I spend on food in March?",
+        &["row 3 | Month: March | Rent: 810 | Food: 310 | Transport: 40 | Savings: 90"],
+    );
+    check("What is tabstop set to?", &["vim.opt.tabstop = 4"]);
+    let room = ask(&home, "May guests open the boiler room?", &[]);
+    assert!(!room["answer"].as_str().unwrap().contains("Yes"), "{room}");
+}

@@ -54,6 +54,8 @@ fn schemas() -> Vec<(&'static str, Value)> {
         ("import", of::<coho::import::Imported>()),
         ("forget", of::<coho::store::erase::Erased>()),
         ("service", of::<output::ServiceState>()),
+        ("export", of::<output::Exported>()),
+        ("completions", of::<output::Completions>()),
         ("backup", of::<coho::store::backup::Description>()),
         ("models-list", of::<output::ModelList>()),
         ("models-install", of::<output::InstalledModels>()),

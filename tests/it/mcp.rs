@@ -189,7 +189,14 @@ fn tools_and_resources_over_stdio() {
     let mut client = Client::start(&home, &[]);
     assert_eq!(
         client.tools(),
-        ["search", "ask", "get_document", "list_sources", "feedback"]
+        [
+            "search",
+            "ask",
+            "get_document",
+            "list_sources",
+            "status",
+            "feedback"
+        ]
     );
     let found = client.call("search", &json!({ "query": "mast of the boat" }));
     assert!(text(&found).contains("boat.md:1-3") && text(&found).contains("9 metres"));
@@ -206,6 +213,15 @@ fn tools_and_resources_over_stdio() {
     assert_eq!(text(&said), "noted");
     let sources = client.call("list_sources", &json!({}));
     assert!(text(&sources).contains("(2 documents)"), "{sources}");
+    let status = client.call("status", &json!({}));
+    assert!(
+        text(&status).starts_with("2 documents, 2 passages"),
+        "{status}"
+    );
+    // By its folder as by its number.
+    let narrow = json!({ "query": "mast", "source": home.notes() });
+    let found = client.call("search", &narrow);
+    assert!(text(&found).contains("boat.md"), "{found}");
     let listed = client.ask("resources/list", &json!({}));
     let resources = listed["result"]["resources"].as_array().unwrap();
     assert_eq!(resources.len(), 2);
@@ -378,7 +394,10 @@ fn a_token_limits_what_an_agent_gets() {
     let made = home.json(&arguments);
     let token = made["token"].as_str().unwrap();
     let mut client = Client::start(&home, &["--as", "agent"]);
-    assert_eq!(client.tools(), ["search", "get_document", "list_sources"]);
+    assert_eq!(
+        client.tools(),
+        ["search", "get_document", "list_sources", "status"]
+    );
     let found = client.call("search", &json!({ "query": "door code" }));
     assert!(!found.to_string().contains("7788"), "{found}");
     let path = diary.canonicalize().unwrap().join("diary.md");
@@ -397,6 +416,7 @@ fn a_token_limits_what_an_agent_gets() {
                 "search".to_owned(),
                 "get_document".to_owned(),
                 "list_sources".to_owned(),
+                "status".to_owned(),
             ]
         )
     );

@@ -405,3 +405,85 @@ fn it_stops_gracefully_with_readers_connected() {
     // The lock is free again.
     home.json(&["sync"]);
 }
+
+#[test]
+fn pages_of_a_site_that_the_owner_allows_may_ask_with_a_token() {
+    let home = Home::new();
+    home.write("a.md", "# A\n\nThe pear tree was planted in 2004.\n");
+    home.add();
+    let site = "https://notes.example";
+    let allowed = format!("[\"{site}\"]");
+    let service = home.serve_with(&[("COHO_SERVE_ALLOWED_ORIGINS", &allowed)]);
+    let send = |request: &str, origin: &str, more: &str| {
+        let host = "Host: 127.0.0.1\r\nConnection: close\r\n";
+        let request = format!("{request} HTTP/1.1\r\n{host}Origin: {origin}\r\n{more}\r\n");
+        raw(&service, &request).to_lowercase()
+    };
+    let token = format!("Authorization: Bearer {}\r\n", service.token);
+    let says = format!("access-control-allow-origin: {site}");
+    let told = send("GET /v1/status", site, &token);
+    assert!(
+        told.starts_with("http/1.1 200") && told.contains(&says),
+        "{told}"
+    );
+    let wants = "Access-Control-Request-Method: POST\r\n";
+    let before = send("OPTIONS /v1/ask", site, wants);
+    assert!(
+        before.starts_with("http/1.1 204") && before.contains(&says),
+        "{before}"
+    );
+    // A site alone opens nothing, and no other site does.
+    assert!(send("GET /v1/status", site, "").starts_with("http/1.1 401"));
+    let other = send(
+        "GET /v1/status",
+        "https://notes.example.evil.example",
+        &token,
+    );
+    assert!(
+        other.starts_with("http/1.1 403") && !other.contains("allow-origin"),
+        "{other}"
+    );
+}
+
+#[test]
+fn what_no_route_takes_is_a_problem_everywhere() {
+    let (_home, service) = served();
+    let send = |request: &str, headers: &str, body: &str| {
+        let head =
+            format!("{request} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{headers}");
+        raw(
+            &service,
+            &format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()),
+        )
+    };
+    let token = format!("Authorization: Bearer {}\r\n", service.token);
+    let json = format!("{token}Content-Type: application/json\r\n");
+    let check = |answer: String, code: u16, name: &str| {
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code}")), "{answer}");
+        assert!(
+            answer.contains("application/problem+json") && answer.contains(name),
+            "{answer}"
+        );
+    };
+    // Who is not known learns of no route.
+    check(send("GET /v1/nothing", "", ""), 401, "unauthorized");
+    check(send("GET /v1/search", "", ""), 401, "unauthorized");
+    check(send("GET /v1/nothing", &token, ""), 404, "no_such_route");
+    check(send("GET /v1/search", &token, ""), 405, "wrong_method");
+    check(send("DELETE /mcp", &token, ""), 405, "wrong_method");
+    check(send("POST /mcp", &json, "{}"), 406, "not_acceptable");
+    let accepts = format!("{json}Accept: application/json, text/event-stream\r\n");
+    check(send("POST /mcp", &accepts, "{"), 400, "bad_body");
+    // A body that may be empty may be left out.
+    let run = send("POST /v1/writeback", &token, "");
+    assert!(run.starts_with("HTTP/1.1 200"), "{run}");
+    check(send("POST /v1/search", &token, ""), 415, "not_json");
+    let relative = json!({ "path": "notes" });
+    let (code, said) = service.post("/v1/sources", &relative);
+    assert_eq!(
+        (code, said["code"].as_str()),
+        (400, Some("path_not_absolute"))
+    );
+    assert_eq!(service.get("/v1/sources/1").1["id"], 1);
+    assert_eq!(service.get("/v1/sources/7").0, 404);
+}

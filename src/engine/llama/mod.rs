@@ -26,6 +26,7 @@ use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::model::{LlamaLoraAdapter, LlamaModel};
 use llama_cpp_2::sampling::LlamaSampler;
+use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::{LogOptions, send_logs_to_tracing};
 
 use super::generate::{KvType, LlamaOptions};
@@ -146,33 +147,37 @@ fn context<'model>(
 /// Speed of llama.cpp itself: the plainest loop there is, without what coho adds. The yardstick of
 /// `coho models bench`.
 ///
-/// Returns tokens read per second and tokens written per second, of a prompt of `read` tokens and
-/// `write` tokens more.
+/// Returns tokens read per second and tokens written per second, of `at_once` prompts of `read` tokens
+/// and `write` tokens more each, which are written side by side.
 ///
 /// # Errors
 /// [`super::EngineError::Unloadable`], [`super::EngineError::Run`].
 pub fn bare_speed(
     options: &LlamaOptions,
-    read: usize,
-    write: usize,
+    (read, write): (usize, usize),
+    at_once: usize,
 ) -> Result<(f64, f64), super::EngineError> {
     let measured = (|| {
         let (model, mut adapter) = load_model(options, |_| {})?;
-        let mut context = context(&model, adapter.as_mut(), options, 1)?;
+        let mut context = context(&model, adapter.as_mut(), options, at_once)?;
         let mut batch = LlamaBatch::new(BATCH_TOKENS, 1);
         let word = model.vocab().tokenize(b" and", false, false);
         let token = *word
             .first()
             .ok_or_else(|| Trouble::run(&"an empty vocabulary"))?;
         let error = |e: &dyn std::fmt::Display| Trouble::run(&e);
+        let number = |n: usize| i32::try_from(n).map_err(|e| error(&e));
         let started = Instant::now();
-        for begin in (0..read).step_by(BATCH_TOKENS) {
+        // The last tokens of all prompts come together, in the last batch.
+        let tokens: Vec<(usize, usize)> = (0..read)
+            .flat_map(|at| (0..at_once).map(move |sequence| (at, sequence)))
+            .collect();
+        for part in tokens.chunks(BATCH_TOKENS / at_once * at_once) {
             batch.clear();
-            for at in begin..read.min(begin + BATCH_TOKENS) {
-                let position = i32::try_from(at).map_err(|e| error(&e))?;
+            for (at, sequence) in part {
                 let last = at + 1 == read;
                 batch
-                    .add(token, position, &[0], last)
+                    .add(token, number(*at)?, &[number(*sequence)?], last)
                     .map_err(|e| error(&e))?;
             }
             context.decode(&mut batch).map_err(|e| error(&e))?;
@@ -180,17 +185,21 @@ pub fn bare_speed(
         let prefill = started.elapsed();
         let mut sampler = LlamaSampler::greedy();
         for step in 0..write {
-            let next = sampler.sample(&context, batch.n_tokens() - 1);
-            let position = i32::try_from(read + step).map_err(|e| error(&e))?;
+            let first = batch.n_tokens() - number(at_once)?;
+            let next: Vec<LlamaToken> = (0..number(at_once)?)
+                .map(|sequence| sampler.sample(&context, first + sequence))
+                .collect();
             batch.clear();
-            batch
-                .add(next, position, &[0], true)
-                .map_err(|e| error(&e))?;
+            for (sequence, next) in next.into_iter().enumerate() {
+                batch
+                    .add(next, number(read + step)?, &[number(sequence)?], true)
+                    .map_err(|e| error(&e))?;
+            }
             context.decode(&mut batch).map_err(|e| error(&e))?;
         }
         let generate = started.elapsed().saturating_sub(prefill);
         #[expect(clippy::cast_precision_loss, reason = "token counts")]
-        let rate = |tokens: usize, time: Duration| tokens as f64 / time.as_secs_f64();
+        let rate = |tokens: usize, time: Duration| (tokens * at_once) as f64 / time.as_secs_f64();
         Ok((rate(read, prefill), rate(write, generate)))
     })();
     measured.map_err(|trouble: Trouble| trouble.into_error(&options.path))

@@ -382,7 +382,11 @@ fn make<'a>(
         answer: work.text,
         abstained,
         cut_off: work.cut_off,
-        strategy: ask.strategy,
+        strategy: match parts.generator {
+            // There is nobody who could answer in another way.
+            None if ask.strategy != Strategy::Cascade => Strategy::Extractive,
+            _ => ask.strategy,
+        },
         model: parts
             .generator
             .filter(|_| work.told)

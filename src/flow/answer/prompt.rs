@@ -1,6 +1,7 @@
 //! What the language model is told, and how its words are read.
 
 use super::super::search::Hit;
+use crate::domain::sentence;
 use crate::domain::surroundings::Surroundings;
 use crate::domain::unit::Unit;
 use crate::engine::generate::{Message, Prompt, Role};
@@ -79,8 +80,45 @@ pub(in crate::flow) fn plain(sentence: &str) -> String {
         .trim_start_matches("- ")
         .trim_start_matches("* ")
         .trim_start_matches("+ ");
-    let flat = without_comments(without_callout(flat));
-    flat.replace("**", "").replace("[[", "").replace("]]", "")
+    without_marks(&without_comments(without_callout(flat)))
+}
+
+/// A line without the marks of bold text and of links; in `code`, and where nothing stands between
+/// them, they are no such marks.
+fn without_marks(line: &str) -> String {
+    let mut seen = line.as_bytes().to_vec();
+    for code in sentence::inline_code(line) {
+        seen[code].fill(b'x');
+    }
+    let blank = |at: Option<usize>| {
+        let byte = at.and_then(|at| seen.get(at));
+        byte.is_none_or(u8::is_ascii_whitespace)
+    };
+    let mut marks: Vec<usize> = Vec::new();
+    for (opens, closes) in [(b"**", b"**"), (b"[[", b"]]")] {
+        let mut open = None;
+        let mut at = 0;
+        while at + 1 < seen.len() {
+            let pair = &seen[at..at + 2];
+            let begin = open.filter(|begin| begin + 2 < at);
+            if let Some(begin) = begin
+                && pair == closes
+                && !blank(at.checked_sub(1))
+            {
+                marks.extend([begin, at]);
+                open = None;
+                at += 2;
+            } else if pair == opens && !blank(Some(at + 2)) {
+                open = open.filter(|_| opens == closes).or(Some(at));
+                at += 2;
+            } else {
+                at += 1;
+            }
+        }
+    }
+    let is_mark = |at: usize| marks.iter().any(|mark| (*mark..*mark + 2).contains(&at));
+    let kept = line.char_indices().filter(|(at, _)| !is_mark(*at));
+    kept.map(|(_, c)| c).collect()
 }
 
 /// What stands behind "[!note]", which says of what kind a box is.
@@ -222,6 +260,13 @@ mod tests {
         check("[! x] a", "[! x] a");
         check("see [“that”][t]<!-- ignore -->", "see [“that”][t]");
         check("a <!-- b", "a <!-- b");
+        check("it is `2**10` **or** more", "it is `2**10` or more");
+        check("2 ** 3 and dist/**/*.js", "2 ** 3 and dist/**/*.js");
+        check(
+            "use `[[ -f x ]]` or [[ -f x ]]",
+            "use `[[ -f x ]]` or [[ -f x ]]",
+        );
+        check("**`ls`** of **[[Größe]]**", "`ls` of Größe");
     }
 
     #[test]

@@ -433,7 +433,20 @@ impl<'a> Work<'a> {
             sentence.split_whitespace().count()
         };
         let best = context::best_sentences(&ranked, portion, words);
-        best.into_iter().map(|c| (c.passage, c.span)).collect()
+        let best: Vec<Sentence> = best.into_iter().map(|c| (c.passage, c.span)).collect();
+        let beaten = |one: &Sentence| best.iter().any(|other| self.beats(other, one));
+        let kept = best.iter().filter(|one| !beaten(one));
+        kept.cloned().collect()
+    }
+
+    /// Of rows and items of one passage, does one hold what another one holds of the question, and
+    /// more? Then the other is about something else.
+    fn beats(&self, one: &Sentence, other: &Sentence) -> bool {
+        let text = |(hit, span): &Sentence| &self.text_of(*hit)[span.clone()];
+        let (ours, theirs) = (text(one), text(other));
+        let rows = sentence::is_row(ours) && sentence::is_row(theirs);
+        let items = sentence::is_item(ours) && sentence::is_item(theirs);
+        one.0 == other.0 && (rows || items) && context::holds_more(self.asked(), ours, theirs)
     }
 
     /// The best sentence of all hits.
@@ -457,7 +470,12 @@ impl<'a> Work<'a> {
         let first = first.min(at.saturating_sub(1));
         let from = spans.get(first).map_or(span.start, |before| before.start);
         let to = spans.get(at + 1).map_or(span.end, |behind| behind.end);
-        format!("{} {}", about_hit(&self.hits()[*hit].hit), &text[from..to])
+        let hit = &self.hits()[*hit].hit;
+        // The folders of a note say what it is about, too: "logseq-docs/pages".
+        let folders = hit.path.iter().rev().skip(1).take(2);
+        let folders: Vec<_> = folders.map(|name| name.to_string_lossy()).collect();
+        let folders = folders.join(" ").replace(['_', '-', '.'], " ");
+        format!("{} {folders} {}", about_hit(hit), &text[from..to])
     }
 
     /// Looks for what speaks against answering from the best sentence, and tells it: 1 for each sign
@@ -743,8 +761,15 @@ impl<'a> Work<'a> {
                     .filter(|(_, span)| list.lead_in.as_ref() == Some(span))
                     .count();
                 let held = places.len() + leads;
+                // Who asks how wants all steps.
+                let first = list
+                    .sentences
+                    .first()
+                    .map_or("", |span| &text[span.clone()]);
+                let ordered = first.starts_with(|c: char| c.is_ascii_digit());
+                let steps = ordered && !places.is_empty() && question::asks_how(self.asked());
                 let one_item = leads == 0 && places.len() < 2;
-                if one_item || 2 * held <= chosen.len() {
+                if !steps && (one_item || 2 * held <= chosen.len()) {
                     return None;
                 }
                 let held = |at: usize| {
@@ -754,7 +779,7 @@ impl<'a> Work<'a> {
                 let others = (0..list.sentences.len()).filter(|at| !places.contains(at));
                 let most = others.map(held).fold(0.0, f32::max);
                 // Chosen by what they say, they are not the whole list.
-                if leads == 0 && least > most {
+                if leads == 0 && least > most && !steps {
                     return None;
                 }
                 let first = places.first().copied().unwrap_or(0);

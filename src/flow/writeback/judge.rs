@@ -526,6 +526,12 @@ fn faithful(
         let why = "a number is asked for, and it tells none";
         return Ok(Verdict::refused(gate, None, why));
     }
+    let names = |c: &Cited| context::names_another(&answer.question, &c.sentence);
+    let who = question::asks_for_person(&answer.question);
+    if bench.options.gated && who && !kept.iter().any(names) {
+        let why = "somebody is asked for, and it names nobody";
+        return Ok(Verdict::refused(gate, None, why));
+    }
     let alone = [(unit.title.clone(), unit.text.clone())];
     let gain = gain(bench, answer, claim, &alone)?;
     if gain.is_some_and(|gain| gain <= LEAST_GAIN) {

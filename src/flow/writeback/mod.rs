@@ -614,10 +614,12 @@ pub fn drop_states(store: &Store) -> Result<Vec<Unit>, StoreError> {
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
     /// Put it in use.
+    #[serde(alias = "active")]
     Approve,
     /// Take it out: it is wrong.
     Reject,
     /// Take it out: it is of no use.
+    #[serde(alias = "retired")]
     Retire,
     /// Take the owner's last decision back.
     Undo,

@@ -74,7 +74,11 @@ async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    // A connection that breaks ends them as one that is closed does.
+    const { value, done } = await reader.read().catch((error) => {
+      if (error.name === "AbortError") throw error;
+      return { done: true };
+    });
     if (done) return;
     text += value;
     for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
@@ -104,18 +108,13 @@ async function ask(question) {
   try {
     const body = { question, stream: true };
     const response = await call("POST", "/v1/ask", body, { accept: "text/event-stream", signal: mine.signal });
-    try {
-      for await (const [name, data] of events(response)) {
-        if (running !== mine) return;
-        if (name === "token") $("answer").append(data.text);
-        else if (name === "error") {
-          failed = true;
-          say(data.detail);
-        } else if (name === "done") finished(data);
-      }
-    } catch (error) {
-      if (error.name === "AbortError") throw error;
-      // Half an answer is told as such below.
+    for await (const [name, data] of events(response)) {
+      if (running !== mine) return;
+      if (name === "token") $("answer").append(data.text);
+      else if (name === "error") {
+        failed = true;
+        say(data.detail);
+      } else if (name === "done") finished(data);
     }
     if (running === mine && !answer && !failed) say("The answer broke off; ask again.");
   } finally {
@@ -486,9 +485,15 @@ document.addEventListener("keydown", (event) => {
 
 async function begin(given) {
   token = given;
-  await read("/v1/status");
+  let away = "";
+  await read("/v1/status").catch((error) => {
+    if (error.status < 500) throw error;
+    // It is only not there yet: `watch` comes back.
+    away = error.message;
+  });
   sessionStorage.setItem("token", token);
   show("ask");
+  say(away);
   watch();
 }
 
