@@ -54,7 +54,7 @@ pub fn sentences(text: &str) -> Vec<Range<usize>> {
 
 /// The text, as wide as it was, without marks that end no sentence: those in `code`, and those that
 /// something follows at once, as in `/search?q=a` and `[!note]`. A sentence ends behind the numbers of
-/// its notes: "It is so.[^1]".
+/// its notes: `It is so.[^1]`.
 fn without_false_ends(flat: &str) -> String {
     let mut bytes = flat.as_bytes().to_vec();
     for code in inline_code(flat) {
@@ -79,7 +79,7 @@ fn without_false_ends(flat: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|_| flat.to_owned())
 }
 
-/// Bytes of the marks of notes that a text begins with, "[^1]" or "[7][8]", where nothing else follows
+/// Bytes of the marks of notes that a text begins with, `[^1]` or `[7][8]`, where nothing else follows
 /// them at once.
 fn note_marks(text: &[u8]) -> usize {
     let mut end = 0;
