@@ -310,7 +310,17 @@ vim.cmd("CohoSearch path:reference/heat-pump-leaflet.pdf kilograms")
 check("so it is when it is a hit", wait(function()
   return outside == leaflet
 end), { outside, told })
-coho.options.hits, vim.ui.select = "auto", select
+vim.fn.setqflist({})
+coho.options.hits, vim.ui.select = "quickfix", select
+vim.cmd("CohoSearch path:reference/heat-pump-leaflet.pdf kilograms")
+wait(function()
+  return #vim.fn.getqflist() > 0
+end)
+local named_only = vim.fn.getqflist()[1]
+check("the quickfix list only names it", named_only.valid == 0 and named_only.text:find(leaflet, 1, true) == 1, named_only)
+vim.cmd("cclose")
+vim.api.nvim_set_current_win(vim.fn.bufwinid("coho://answer"))
+coho.options.hits = "auto"
 vim.ui.open = function()
   return nil, "no handler found"
 end
@@ -371,6 +381,17 @@ vim.fn.search("^\\[1\\] ")
 coho.follow()
 check("a name with a newline opens", vim.api.nvim_get_current_line() == "two", { vim.api.nvim_buf_get_name(0), told })
 check("and what follows is no command", not ran)
+server:close()
+server = saying(vim.json.encode({ hits = { { path = spoken, lines = { 2, 2 }, text = "two" } } }))
+vim.fn.setqflist({})
+vim.cmd("CohoSearch x")
+wait(function()
+  return #vim.fn.getqflist() > 0
+end)
+vim.cmd("cclose | silent only | enew | silent cc")
+check("nor from the quickfix list, which opens it, too", vim.api.nvim_get_current_line() == "two" and not ran, told)
+server:close()
+server = saying("event: done\ndata: " .. vim.json.encode(done) .. "\n\n")
 vim.ui.select = function(items, options)
   opened = options.format_item(items[1])
 end
@@ -414,6 +435,24 @@ answers_after("a session", function()
   vim.api.nvim_buf_delete(vim.fn.bufnr("coho://answer"), { force = true })
   vim.cmd("split coho://answer")
 end)
+server:close()
+
+-- Who leaves while something is asked is told nothing of it. Nobody accepts there, so that it waits.
+server = vim.loop.new_tcp()
+server:bind("127.0.0.1", 0)
+server:listen(8, function() end)
+local leaving = { vim.v.progpath, "--headless", "-u", "NONE", "-i", "NONE", "--cmd", "set rtp^=" .. vim.o.rtp:match("[^,]*") }
+for _, run in ipairs({
+  "runtime plugin/coho.lua",
+  "lua require('coho').setup({ address = 'http://127.0.0.1:" .. server:getsockname().port .. "', token = 't' })",
+  "CohoSearch x",
+  "sleep 300m",
+  "qall",
+}) do
+  vim.list_extend(leaving, { "-c", run })
+end
+local left = vim.fn.system(leaving)
+check("leaving while something is asked says nothing", left == "", left)
 server:close()
 
 -- Half a stream: a server that ends in the middle of an answer.

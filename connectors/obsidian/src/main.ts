@@ -92,7 +92,7 @@ export default class CohoPlugin extends Plugin {
   private inVault(file: string): TFile | undefined {
     const adapter = this.app.vault.adapter;
     if (!(adapter instanceof FileSystemAdapter)) return undefined;
-    const below = path.relative(client.real(adapter.getBasePath()), file);
+    const below = path.relative(client.real(adapter.getBasePath()), client.onDisk(file));
     if (below.startsWith("..") || path.isAbsolute(below)) return undefined;
     const found = this.app.vault.getAbstractFileByPath(normalizePath(below));
     return found instanceof TFile ? found : undefined;

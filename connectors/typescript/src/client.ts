@@ -49,6 +49,16 @@ export function real(file: string): string {
 }
 
 /**
+ * The name on disk of what is told as `new\x0Aline.md`. Node makes no name of bytes that are no text: of
+ * `gar\xE7on.md` it is the one that is told.
+ */
+export function onDisk(told: string): string {
+  const read = (codes: string) => Buffer.from(codes.replaceAll("\\x", ""), "hex").toString();
+  const named = told.replace(/(\\x[0-9a-f]{2})+/gi, read);
+  return !fs.existsSync(told) && fs.existsSync(named) ? named : told;
+}
+
+/**
  * Is the process that announced itself alive, and a coho? Of one that was killed the announcement
  * stays: whoever listens at its address is not to be told the token.
  */
@@ -215,9 +225,8 @@ export async function ask(
   if (!ended && !signal?.aborted) throw new Unavailable("the answer broke off: ask again");
 }
 
-/** Why this service cannot be used; nothing where it can. */
-export async function mismatch(options: Options): Promise<string | undefined> {
-  const status = await call(options, "GET", "/v1/status");
+/** Why a service of this status cannot be used; nothing where it can. */
+export function mismatch(status: { version: unknown }): string | undefined {
   const version = String(status.version);
   return version.startsWith(NEEDS + ".") ? undefined : `this was made for coho ${NEEDS}, and ${version} is running`;
 }

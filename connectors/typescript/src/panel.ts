@@ -117,6 +117,7 @@ export function mount(root: HTMLElement, host: Host): Panel {
       tab?.setAttribute("aria-selected", String(name === view));
     }
     if (view === "learned") void units().catch(failed);
+    if (view === "related") void lookNear();
   }
 
   function form(label: string, run: (text: string) => Promise<void>) {
@@ -252,12 +253,21 @@ export function mount(root: HTMLElement, host: Host): Panel {
   }
 
   let lookedFor = 0;
+  let wanted: [text: string, path: string] | undefined;
+  // It follows the cursor: nothing is looked for, nor told, before somebody looks.
+  const seen = () => !views.get("related")?.hidden;
 
   async function related(text: string, path: string): Promise<void> {
+    wanted = [text, path];
+    if (seen()) await lookNear();
+  }
+
+  async function lookNear(): Promise<void> {
+    if (!wanted) return;
+    const [text, path] = wanted;
+    wanted = undefined;
     lookedFor += 1;
     const mine = lookedFor;
-    // It follows the cursor: only who looks at it is told what is wrong.
-    const seen = () => !views.get("related")?.hidden;
     // Words alone: none is to be read as a filter.
     const words = text.match(/[\p{L}\p{N}]{2,}/gu)?.slice(0, MOST_WORDS) ?? [];
     if (!words.length) {
@@ -272,6 +282,7 @@ export function mount(root: HTMLElement, host: Host): Panel {
       near.replaceChildren(...others.map(hit));
       if (seen()) say("");
     } catch (error) {
+      wanted ??= [text, path];
       if (seen()) failed(error);
     }
   }
@@ -300,6 +311,7 @@ export function mount(root: HTMLElement, host: Host): Panel {
         // The button that was pressed goes with its card.
         ((card.nextElementSibling ?? queue) as HTMLElement).focus();
         card.remove();
+        if (!queue.childElementCount) await units();
         say(`${action === "approve" ? "approved" : "rejected"}: ${one.title}`);
       } catch (error) {
         failed(error);

@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { mkdirSync, readFileSync, symlinkSync, mkdtempSync, readdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import Module, { createRequire } from "node:module";
 import os from "node:os";
 import path from "node:path";
@@ -70,7 +70,7 @@ async function clients() {
     await refused(client.call(old, "GET", "/v1/status"), /too old/);
     old.close();
     const newer = await saying(200, "application/json", '{"version":"7.0.0"}');
-    assert.match(await client.mismatch(newer), /7\.0\.0 is running/);
+    assert.match(client.mismatch(await client.call(newer, "GET", "/v1/status")), /7\.0\.0 is running/);
     newer.close();
     const cut = await saying(200, "text/event-stream", 'event: token\ndata: {"text":"It is"}\n\nevent: do', true);
     const heard = [];
@@ -83,12 +83,20 @@ async function clients() {
     const other = await saying(200, "text/html", "<p>It works!</p>");
     await refused(client.call({ ...other, address: other.address.slice(7) }, "GET", "/v1/status"), /no coho.*address/);
     other.close();
-    assert.equal(await client.mismatch({}), undefined);
+    assert.equal(client.mismatch(await client.call({}, "GET", "/v1/status")), undefined);
     assert.equal(client.home({ home: "~/notes" }), path.join(os.homedir(), "notes"));
     const environment = process.env;
     process.env = { ...environment, COHO_HOME: "", XDG_DATA_HOME: "below/here" };
     assert.ok(path.isAbsolute(client.home({})), client.home({}));
     process.env = environment;
+  });
+  await check("a name that is told in codes is the one on disk, unless it is none or another is", () => {
+    const at = (name) => path.join(folder, name);
+    const folder = mkdtempSync(path.join(os.tmpdir(), "coho-"));
+    for (const name of ["new\nline.md", "caf\u00e9.md", "as\\x0Atold.md", "as\ntold.md"]) writeFileSync(at(name), "one\ntwo\n");
+    assert.equal(client.onDisk(at("new\\x0Aline.md")), at("new\nline.md"));
+    assert.equal(client.onDisk(at("caf\\xC3\\xA9.md")), at("caf\u00e9.md"));
+    for (const name of ["as\\x0Atold.md", "gar\\xE7on.md", "gone.md"]) assert.equal(client.onDisk(at(name)), at(name));
   });
   await check("another machine is not told the token of this one, but one of its own", async () => {
     const mapped = "http://[::ffff:127.0.0.1]:1";
@@ -147,6 +155,7 @@ function editor(seen) {
     }
   }
   const nothing = { dispose() {} };
+  const selection = { active: { line: 0 } };
   const uri = (file) => ({ fsPath: file, path: file });
   return {
     Position,
@@ -156,6 +165,7 @@ function editor(seen) {
     Uri: { file: uri, joinPath: (base, ...rest) => uri(path.join(base.fsPath, ...rest)) },
     workspace: {
       getConfiguration: () => ({ get: (key) => seen.set[key] }),
+      onDidChangeConfiguration: (run) => ((seen.changed = run), nothing),
       openTextDocument: async ({ fsPath }) => {
         const lines = readFileSync(fsPath, "utf8").split("\n");
         return { lineCount: lines.length, lines };
@@ -164,12 +174,12 @@ function editor(seen) {
     },
     window: {
       activeTextEditor: {
-        selection: { active: { line: 0 } },
+        selection,
         document: {
           uri: uri("/nowhere/unsaved.md"),
           lineCount: 1,
           lineAt: () => ({ text: seen.written, isEmptyOrWhitespace: false }),
-          getText: () => seen.written,
+          getText: (range) => (range === selection ? "" : seen.written),
         },
       },
       showTextDocument: async (document, { selection }) => {
@@ -177,6 +187,7 @@ function editor(seen) {
         return { revealRange() {} };
       },
       showErrorMessage: (text) => (seen.error = text),
+      showInformationMessage: (text) => (seen.told = text),
       showInputBox: async () => seen.typed ?? QUESTION,
       createStatusBarItem: () => (seen.item = { ...nothing, show() {} }),
       registerWebviewViewProvider: (_, provider) => ((seen.provider = provider), nothing),
@@ -227,6 +238,17 @@ async function vscode(browser) {
     assert.match(seen.item.tooltip, /documents/);
     seen.typed = undefined;
   });
+  await check("VS Code: a setting counts at once, and one of others changes nothing", async () => {
+    seen.set = { address: "http://127.0.0.1:1" };
+    assert.equal(seen.changed({ affectsConfiguration: (section) => section === "editor" }), false);
+    await seen.changed({ affectsConfiguration: (section) => section === "coho" });
+    assert.match(seen.item.tooltip, /does not answer/);
+    seen.set = {};
+  });
+  await check("VS Code: without a selection it says what to do", async () => {
+    await seen.commands["coho.askSelection"]();
+    assert.match(seen.told, /select first/);
+  });
   let heard;
   const view = {
     visible: true,
@@ -242,7 +264,11 @@ async function vscode(browser) {
   seen.provider.resolveWebviewView(view);
   // Before its page listens.
   await seen.commands["coho.related"]();
-  await page.exposeFunction("toExtension", (message) => heard(message));
+  const numbers = [];
+  await page.exposeFunction("toExtension", (message) => {
+    if (message.id) numbers.push(message.id);
+    return heard(message);
+  });
   await page.addInitScript("window.acquireVsCodeApi = () => ({ postMessage: (m) => window.toExtension(m) })");
   await page.route("http://view.test/**", (route) => {
     const name = new URL(route.request().url()).pathname.slice(1);
@@ -305,6 +331,30 @@ async function vscode(browser) {
     assert.deepEqual([seen.pick.items, seen.pick.busy], [[], false]);
     await heard({ kind: "open", path: "/nowhere/gone.md", line: 3 });
     assert.match(seen.error, /not there any more/);
+    const file = path.join(mkdtempSync(path.join(os.tmpdir(), "coho-")), "new\nline.md");
+    writeFileSync(file, "one\ntwo\n");
+    await heard({ kind: "open", path: file.replace("\n", "\\x0A"), line: 2 });
+    assert.equal(seen.opened, "two");
+  });
+  await check("VS Code: quick search asks once, when nothing more is typed", async () => {
+    let asked = "";
+    const service = createServer((request, response) => {
+      request.on("data", (piece) => (asked += piece));
+      request.on("end", () => response.end('{"hits": []}'));
+    });
+    await new Promise((ready) => service.listen(0, "127.0.0.1", ready));
+    seen.set = { address: `http://127.0.0.1:${service.address().port}` };
+    await Promise.all(["c", "ch", "charge"].map((query) => seen.pick.changed(query)));
+    assert.equal(asked, '{"query":"charge"}');
+    seen.set = {};
+    service.close();
+  });
+  await check("VS Code: a new page takes no answer for its own that another asked for", async () => {
+    const before = numbers.splice(0);
+    await page.reload();
+    await page.click("#coho-learned-tab");
+    await until(() => numbers.length > 0, "a request");
+    assert.ok(Math.min(...numbers) > Math.max(...before));
   });
   await check("VS Code: what the owner set is sent, what is down is told", async () => {
     seen.set = { "answer.strategy": "extractive", "answer.k": 2 };
@@ -349,14 +399,14 @@ async function obsidian(browser) {
   }
   class Markdown {
     file = new File("todo.md");
-    editor = { getCursor: () => "here", replaceRange: (text, at) => at === "here" && (seen.inserted = text) };
+    editor = { getCursor: (end) => (end ? "here" : { line: 0 }), getValue: () => "of trains", replaceRange: (text, at) => at === "here" && (seen.inserted = text) };
   }
   class Plugin {
     constructor(app) {
       this.app = app;
     }
     loadData = async () => ({});
-    registerView = () => {};
+    registerView = (_, make) => (seen.view = make);
     addRibbonIcon = () => {};
     addCommand = ({ id }) => (seen.commands = [...(seen.commands ?? []), id]);
     addSettingTab = () => {};
@@ -366,7 +416,10 @@ async function obsidian(browser) {
   const leaf = { view: new Markdown(), openFile: async (file, state) => (seen.opened = [file.path, state.eState.line]) };
   const app = {
     vault: { adapter: new Adapter(), getAbstractFileByPath: (below) => new File(below) },
-    workspace: { on: () => ({}), getLeaf: () => leaf, getMostRecentLeaf: () => leaf },
+    workspace: {
+      on: (name, run) => (seen[name] = run), getLeaf: () => leaf, getMostRecentLeaf: () => leaf,
+      getLeavesOfType: () => [seen.leaf], getActiveViewOfType: () => leaf.view,
+    },
     fileManager: { generateMarkdownLink: (file, from, sub) => `[[${file.basename}${sub}]]` },
   };
   const none = class {};
@@ -416,6 +469,21 @@ async function obsidian(browser) {
     const { units } = await client.call({}, "GET", "/v1/units?state=active");
     assert.ok(units.length > 0);
   });
+  await check("Obsidian: what is related is looked for where somebody looks", async () => {
+    const asked = [];
+    let shown = false;
+    const view = seen.view({});
+    Object.assign(view, { containerEl: { isShown: () => shown }, panel: { related: (...all) => asked.push(all) } });
+    seen.leaf = { view };
+    const later = () => new Promise((done) => setTimeout(done, 700));
+    seen["editor-change"]();
+    await later();
+    assert.deepEqual(asked, []);
+    shown = true;
+    seen["editor-change"]();
+    await later();
+    assert.deepEqual(asked, [["of trains", path.join(notes, "todo.md")]]);
+  });
   await check("Obsidian: what lies outside the vault is told", async () => {
     host.open("/etc/hostname", 1);
     assert.match(seen.notice, /not in this vault/);
@@ -434,7 +502,9 @@ async function panel(browser) {
     const call = async (method, route, body) => {
       if (route.startsWith("/v1/units?")) return { units: route.includes("contested") ? units.slice(0, 1) : units.slice(1) };
       if (route === "/v1/units/3") throw new Error("unit 3 is gone");
+      if (method === "PATCH") units.splice(units.findIndex((unit) => route.endsWith(`/${unit.id}`)), 1);
       if (route !== "/v1/search") return { evidence: [] };
+      window.searched = [...(window.searched ?? []), body.query];
       await new Promise((done) => setTimeout(done, body.query === "slow" ? 200 : 0));
       return { hits: [{ path: body.query, lines: null, title: "", text: "" }] };
     };
@@ -464,6 +534,23 @@ async function panel(browser) {
     await page.locator("text=Approve").first().click();
     await page.getByText("approved: unit 0").waitFor();
     assert.match(await page.evaluate(() => document.activeElement.textContent), /^unit 1A/);
+  });
+  await check("panel: when the last one that is shown is decided the next come", async () => {
+    for (let left = 18; left > 0; left -= 1) {
+      assert.equal(await page.locator(".coho-unit").count(), left);
+      const title = await page.locator(".coho-unit strong").first().textContent();
+      await page.locator(".coho-unit >> text=Reject").first().click();
+      await page.getByText(`rejected: ${title}`, { exact: true }).waitFor();
+    }
+    await page.getByText("unit 20", { exact: true }).waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.querySelectorAll(".coho-unit").length), 3);
+  });
+  await check("panel: what is related is looked for when somebody looks", async () => {
+    await page.evaluate(() => window.panel.related("trains to Graz", ""));
+    assert.equal(await page.evaluate(() => window.searched), undefined);
+    await page.click("#coho-related-tab");
+    await page.waitForSelector("#coho-related li");
+    assert.deepEqual(await page.evaluate(() => window.searched), ["trains to Graz"]);
   });
   await check("panel: an older search does not overtake a newer one", async () => {
     await page.evaluate(() => Promise.all([window.panel.search("slow"), window.panel.search("fast")]));

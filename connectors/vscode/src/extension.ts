@@ -10,6 +10,9 @@ const LOOK_MS = 30_000;
 /** Quiet time before what is related is looked for. */
 const QUIET_MS = 600;
 
+/** Quiet time before what is typed is searched for. */
+const TYPING_MS = 150;
+
 let secrets: vscode.SecretStorage;
 
 async function options(): Promise<client.Options> {
@@ -28,19 +31,20 @@ function chosen(pairs: Record<string, string>): Record<string, unknown> {
   return Object.fromEntries(found.filter(([, value]) => value !== null && value !== undefined));
 }
 
-async function open(path: string, line: number): Promise<void> {
+async function open(told: string, line: number): Promise<void> {
+  const file = vscode.Uri.file(client.onDisk(told));
   try {
-    const document = await vscode.workspace.openTextDocument(vscode.Uri.file(path));
+    const document = await vscode.workspace.openTextDocument(file);
     const at = new vscode.Position(Math.max(0, Math.min(line, document.lineCount) - 1), 0);
     // Beside what is being written: an unsaved file stays as it is.
     const editor = await vscode.window.showTextDocument(document, { preview: true, selection: new vscode.Range(at, at) });
     editor.revealRange(new vscode.Range(at, at), vscode.TextEditorRevealType.InCenter);
   } catch {
     try {
-      await vscode.workspace.fs.stat(vscode.Uri.file(path));
-      await vscode.commands.executeCommand("vscode.open", vscode.Uri.file(path));
+      await vscode.workspace.fs.stat(file);
+      await vscode.commands.executeCommand("vscode.open", file);
     } catch {
-      void vscode.window.showErrorMessage(`coho: ${path} is not there any more: search for what it said`);
+      void vscode.window.showErrorMessage(`coho: ${told} is not there any more: search for what it said`);
     }
   }
 }
@@ -136,6 +140,8 @@ async function search(): Promise<void> {
       return;
     }
     pick.busy = true;
+    await new Promise((quiet) => setTimeout(quiet, TYPING_MS));
+    if (mine !== asked) return;
     try {
       const body = { query, ...chosen({ k: "search.k" }) };
       const found = await client.call(await options(), "POST", "/v1/search", body);
@@ -183,7 +189,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const look = async () => {
     try {
       const status = await client.call(await options(), "GET", "/v1/status");
-      const wrong = await client.mismatch(await options());
+      const wrong = client.mismatch(status);
       item.text = wrong ? "$(warning) coho" : "$(beaker) coho";
       item.tooltip = wrong ?? `${status.documents} documents, ${status.units.active} units in use`;
     } catch (error) {
@@ -207,6 +213,7 @@ export function activate(context: vscode.ExtensionContext): void {
     item,
     { dispose: () => clearInterval(looking) },
     { dispose: () => clearTimeout(quiet) },
+    vscode.workspace.onDidChangeConfiguration((change) => change.affectsConfiguration("coho") && look()),
     vscode.window.registerWebviewViewProvider("coho.panel", panel, { webviewOptions: { retainContextWhenHidden: true } }),
     vscode.window.onDidChangeTextEditorSelection(() => {
       clearTimeout(quiet);
@@ -220,11 +227,12 @@ export function activate(context: vscode.ExtensionContext): void {
       const editor = vscode.window.activeTextEditor;
       const text = editor?.document.getText(editor.selection).trim();
       if (text) await panel.tell({ what: "ask", text });
+      else void vscode.window.showInformationMessage("coho: select first what to ask");
     }),
     command("coho.search", search),
     command("coho.setToken", async () => {
       const prompt = "Token to send instead of the data folder's; nothing for that one";
-      const token = await vscode.window.showInputBox({ prompt, password: true });
+      const token = await vscode.window.showInputBox({ prompt, password: true, ignoreFocusOut: true });
       if (token === undefined) return;
       await (token.trim() ? secrets.store("token", token.trim()) : secrets.delete("token"));
       await look();

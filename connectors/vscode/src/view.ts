@@ -6,7 +6,8 @@ declare function acquireVsCodeApi(): { postMessage(message: unknown): void };
 
 const editor = acquireVsCodeApi();
 const waiting = new Map<number, { done(value: any): void; failed(error: Error): void; heard?(name: string, value: any): void }>();
-let last = 0;
+// No number that a page before this one gave: what that asked may be answered yet.
+let last = Date.now();
 
 function send(kind: string, content: object, signal?: AbortSignal, heard?: (name: string, value: any) => void): Promise<any> {
   const id = ++last;

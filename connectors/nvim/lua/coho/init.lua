@@ -356,7 +356,11 @@ local function list(title, items)
   if require("coho.pick").pick(M.options.hits, title, items, open) then
     return
   end
-  vim.fn.setqflist({}, " ", { title = title, items = items })
+  -- What has no lines is named there and not gone to: Neovim would show its bytes.
+  local gone_to = vim.tbl_map(function(one)
+    return one.outside and { text = one.filename .. ": " .. one.text } or one
+  end, items)
+  vim.fn.setqflist({}, " ", { title = title, items = gone_to })
   vim.cmd("botright copen")
 end
 
