@@ -1,6 +1,6 @@
 // The page in a real browser: ask, open a citation, search, learn, decide and take that back; axe's
-// rules in every view, light and dark, wide and at 360 px; asking again while an answer comes, and a
-// service that was away. Arguments: address, token, folder of node_modules, folder for pictures.
+// rules in every view, light and dark, wide and at 360 px; asking again while an answer comes; a
+// service that is away; keys that are switched off. Arguments: address, token, folder of node_modules, folder for pictures.
 import { createRequire } from "node:module";
 import { mkdirSync, readFileSync } from "node:fs";
 
@@ -152,9 +152,92 @@ await anew.click("#stop");
 await anew.waitForSelector("#stop", { state: "hidden" });
 for (let tries = 0; listened < 2 && tries < 100; tries++) await anew.evaluate("new Promise((done) => setTimeout(done, 100))");
 if (listened < 2) wrong.push("the page does not listen again after the service was away");
+await anew.close();
+
+// What goes wrong is said with what to do, and an older search does not overtake a newer one.
+const context = await browser.newContext({ permissions: ["clipboard-read", "clipboard-write"] });
+const rough = await context.newPage();
+const says = async (words, what) => {
+  const heard = rough.locator("#message", { hasText: words }).waitFor({ timeout: 10000 });
+  await heard.catch(async () => wrong.push(`${what}: it says “${await rough.textContent("#message")}”`));
+};
+let ready = false;
+const unready = { status: 503, contentType: "application/problem+json", body: '{"detail": "not ready"}' };
+await rough.route("**/v1/status", (route) => (ready ? route.continue() : route.fulfill(unready)));
+const listens = rough.waitForRequest("**/v1/events");
+await rough.goto(`${base}/#token=${token}`);
+await says("not ready", "a service that is starting");
+await listens;
+if (!(await rough.evaluate("sessionStorage.getItem('token')"))) wrong.push("a service that is starting loses the token");
+ready = true;
+const asking = async () => {
+  await rough.fill("#question", question);
+  await rough.press("#question", "Enter");
+};
+await rough.route("**/v1/ask", (route) => route.abort());
+await asking();
+await says("coho does not answer: start `coho serve`", "a service that is down");
+await rough.unroute("**/v1/ask");
+await rough.evaluate(() => {
+  const [fetched, piece] = [window.fetch, new TextEncoder().encode('event: token\ndata: {"text":"The half"}\n\n')];
+  window.fetch = async () => {
+    window.fetch = fetched;
+    return new Response(new ReadableStream({ start: (to) => to.enqueue(piece), pull: (to) => to.error(new TypeError("network error")) }, { highWaterMark: 0 }));
+  };
+});
+await asking();
+await says("The answer broke off; ask again.", "half an answer");
+if ((await rough.textContent("#answer")) !== "The half") wrong.push("half an answer is not shown");
+await asking();
+await rough.waitForSelector("#after:not([hidden])");
+const display = await rough.evaluate("getComputedStyle(document.querySelector('#message:empty')).display");
+if (display === "none") wrong.push("what is said is not announced");
+await rough.route("**/signals", (route) => route.abort());
+await rough.click("#copy");
+await says("Copied.", "a copy that coho is not told of");
+if (!(await rough.evaluate("navigator.clipboard.readText()")).includes("13.6")) wrong.push("nothing was copied");
+await rough.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })");
+await rough.click("#copy");
+await says("only over https or on localhost", "a page that may not copy");
+await rough.click("nav button[data-view=search]");
+const slow = [];
+await rough.route("**/v1/search", (route) => (slow.length ? route.continue() : slow.push(route)));
+for (const query of ["train to Vienna", "float voltage"]) {
+  await rough.fill("#query", query);
+  await rough.press("#query", "Enter");
+}
+await rough.waitForSelector("#hits li");
+const newer = await rough.textContent("#hits");
+const overtaken = rough.waitForResponse((response) => response.request() === slow[0].request());
+await slow[0].continue();
+await (await overtaken).finished();
+await rough.evaluate("new Promise((done) => setTimeout(done, 100))");
+if ((await rough.textContent("#hits")) !== newer) wrong.push("an older search overtakes a newer one");
+// A unit that is gone is left out, and what is not shown is counted.
+const [unit] = await rough.evaluate("read('/v1/units?state=active').then((listed) => listed.units)");
+const listed = [{ ...unit, id: "gone" }, ...Array(26).fill(unit)];
+await rough.route("**/v1/units?*", (route) => route.fulfill({ json: { units: listed } }));
+await rough.click("nav button[data-view=units]");
+await rough.getByText("and 2 more", { exact: true }).waitFor({ timeout: 10000 }).catch(() => wrong.push("units that are not shown are not counted"));
+if ((await rough.locator("article.unit").count()) !== 24) wrong.push("a unit that is gone takes others with it");
+// Single keys can be switched off, for good.
+await rough.click("nav button[data-view=status]");
+await rough.uncheck("#keys");
+for (const again of [false, true]) {
+  if (again) await rough.reload();
+  await rough.click("nav button[data-view=status]");
+  await rough.evaluate("document.activeElement.blur()");
+  await rough.keyboard.press("1");
+  if (!(await rough.isVisible("#status"))) wrong.push("a key does something though it is off");
+  if (await rough.isVisible("nav kbd")) wrong.push("a key is named though it is off");
+}
+await rough.check("#keys");
+await rough.evaluate("document.activeElement.blur()");
+await rough.keyboard.press("1");
+await rough.waitForSelector("#ask:not([hidden])");
 await browser.close();
 if (wrong.length) {
   console.error(wrong.join("\n"));
   process.exit(1);
 }
-console.log("page: asked, opened, searched, learned, decided and took it back; asked again, listened again; nothing in a note runs; axe finds nothing, light and dark, down to 360 px");
+console.log("page: asked, opened, searched, learned, decided and took it back; asked again, listened again; says what is wrong; keys go off; nothing in a note runs; axe finds nothing, light and dark, down to 360 px");

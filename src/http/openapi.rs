@@ -5,7 +5,8 @@ use aide::axum::ApiRouter;
 use aide::axum::routing::{delete_with, get_with, post_with};
 use aide::generate::{self, GenContext};
 use aide::openapi::{
-    Info, MediaType, OpenApi, Operation, Response, SchemaObject, SecurityScheme, StatusCode, Tag,
+    Info, MediaType, OpenApi, Operation, ReferenceOr, Response, SchemaObject, SecurityScheme,
+    StatusCode, Tag,
 };
 use aide::transform::TransformOperation;
 use aide::{OperationInput, OperationOutput};
@@ -93,13 +94,21 @@ fn events<'a>(mut operation: Said<'a>, description: &str) -> Said<'a> {
         .responses
         .entry(StatusCode::Code(200))
         .or_insert_with(|| {
-            aide::openapi::ReferenceOr::Item(Response {
+            ReferenceOr::Item(Response {
                 description: description.into(),
                 ..Response::default()
             })
         });
-    if let aide::openapi::ReferenceOr::Item(response) = ok {
+    if let ReferenceOr::Item(response) = ok {
         response.content.insert("text/event-stream".into(), stream);
+    }
+    operation
+}
+
+/// Where everything in the body may be left out, so may the body.
+fn may_be_empty(mut operation: Said<'_>) -> Said<'_> {
+    if let Some(ReferenceOr::Item(body)) = &mut operation.inner_mut().request_body {
+        body.required = false;
     }
     operation
 }
@@ -311,7 +320,7 @@ fn learning() -> ApiRouter<Context> {
             })
             .post_with(routes::writeback, |op| {
                 says(
-                    op,
+                    may_be_empty(op),
                     "writeBack",
                     "units",
                     "Distil units from answers that hold up",
