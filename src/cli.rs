@@ -524,7 +524,6 @@ impl Session {
         App::open(self.settings, self.places, access)
     }
 
-    /// As [`Session::open`], where no model is needed; see [`App::open_records`].
     /// Opens it to search. Indexes that were deleted are made anew first, from the ledger, where no
     /// service holds the data folder.
     fn open_to_search(self) -> Result<App, Failure> {
@@ -546,6 +545,7 @@ impl Session {
         App::open(settings, places, Access::Read)
     }
 
+    /// As [`Session::open`], where no model is needed; see [`App::open_records`].
     fn open_records(self, access: Access) -> Result<App, Failure> {
         App::open_records(self.settings, self.places, access)
     }
