@@ -484,7 +484,7 @@ impl App {
             .is_none_or(|view| view.sources.is_none());
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").into(),
-            home: self.places.home.clone(),
+            home: sees_all.then(|| self.places.home.clone()),
             documents: counts.documents,
             chunks: counts.chunks,
             units: UnitCounts {
@@ -499,7 +499,7 @@ impl App {
                 embedder: self.settings.models.embedder.clone(),
                 generator: self.generator.as_ref().map(|g| g.name().to_owned()),
                 loading_percent: self.generator.as_ref().and_then(percent_loaded),
-                folder: self.places.models.clone(),
+                folder: sees_all.then(|| self.places.models.clone()),
             },
             disk: sees_all.then_some(disk),
             problems: counts.problems,
@@ -857,8 +857,8 @@ pub struct SourceStatus {
 pub struct Status {
     /// Version of coho.
     pub version: String,
-    /// The data folder.
-    pub home: PathBuf,
+    /// The data folder; none for who may see a part of the notes alone.
+    pub home: Option<PathBuf>,
     /// Visible documents.
     pub documents: u64,
     /// Distinct visible chunks.
@@ -918,8 +918,8 @@ pub struct ModelStatus {
     pub generator: Option<String>,
     /// How much of it is loaded, while it is being loaded.
     pub loading_percent: Option<u8>,
-    /// The models folder.
-    pub folder: PathBuf,
+    /// The models folder; none for who may see a part of the notes alone.
+    pub folder: Option<PathBuf>,
 }
 
 /// Bytes on disk.

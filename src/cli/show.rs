@@ -370,7 +370,8 @@ fn rules(source: &Source) -> Vec<String> {
 
 /// What `coho status` shows.
 pub(super) fn status(status: &Status) {
-    out!("coho {}  {}", status.version, status.home.display());
+    let home = status.home.as_deref().unwrap_or(Path::new(""));
+    out!("coho {}  {}", status.version, home.display());
     out!("{} documents, {} chunks", status.documents, status.chunks);
     let units = status.units;
     out!("{} units active, {} in trial", units.active, units.shadow);

@@ -232,10 +232,10 @@ impl<'a> Reading<'a> {
 
 /// Does a sentence open with a word that stands for somebody or something named before?
 pub fn opens_with_pronoun(sentence: &str) -> bool {
-    const PRONOUNS: [&str; 26] = [
+    const PRONOUNS: [&str; 27] = [
         "he", "she", "it", "they", "this", "that", "these", "those", "his", "her", "its", "their",
         "er", "sie", "es", "dieser", "diese", "dieses", "sein", "seine", "ihre", "él", "ella",
-        "il", "elle", "ils",
+        "il", "elle", "ils", "elles",
     ];
     let first = sentence.unicode_words().next().unwrap_or("");
     PRONOUNS.contains(&first.to_lowercase().as_str())

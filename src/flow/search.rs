@@ -143,6 +143,22 @@ pub struct Hit {
     pub explain: Option<Explanation>,
 }
 
+impl Hit {
+    /// What it is about, as [`about`].
+    pub(super) fn about(&self) -> String {
+        about(&self.title, self.heading.as_deref())
+    }
+}
+
+/// What a passage is about: its document's title and the headings above it.
+pub(super) fn about(title: &str, heading: Option<&str>) -> String {
+    match heading {
+        Some(heading) if !heading.starts_with(title) => format!("{title} > {heading}"),
+        Some(heading) => heading.to_owned(),
+        None => title.to_owned(),
+    }
+}
+
 /// A passage that says the same as a hit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FoldedHit {
@@ -232,6 +248,8 @@ pub struct Ranked {
     pub parts: Vec<(Range<usize>, ChunkId)>,
     /// The headings above each of them.
     headings: Vec<Option<String>>,
+    /// What else the document is called: its file's name, and its aliases.
+    names: Vec<String>,
 }
 
 impl Ranked {
@@ -244,6 +262,11 @@ impl Ranked {
     /// The headings above the chunk that holds the byte at `offset` of the text, outermost first.
     pub fn above(&self, offset: usize) -> Option<&str> {
         self.headings.get(self.part_at(offset))?.as_deref()
+    }
+
+    /// What it is about, for a question that may call its document by another name than its title.
+    pub fn about(&self) -> String {
+        format!("{} {}", self.hit.about(), self.names.join(" "))
     }
 
     /// The headings above the sentence that holds the byte at `offset` of the text, outermost first.
@@ -782,7 +805,10 @@ impl Making {
         // It is there for its best passage: that says where it stands.
         let best_at = self.rows.iter().position(|row| row.chunk == best);
         let heading = best_at.and_then(|at| headings[at].clone());
-        let first = self.rows.swap_remove(0);
+        let mut first = self.rows.swap_remove(0);
+        let mut names = std::mem::take(&mut first.aliases);
+        let stem = first.path.file_stem().unwrap_or_default();
+        names.insert(0, stem.to_string_lossy().replace(['_', '.'], " "));
         let hit = Hit {
             rank,
             kind: HitKind::Chunk,
@@ -808,6 +834,7 @@ impl Making {
             fused: self.fused,
             parts,
             headings,
+            names,
         }
     }
 }
@@ -903,6 +930,7 @@ mod tests {
             path: PathBuf::from("/notes/a.md"),
             kind: Kind::Markdown,
             title: "A".into(),
+            aliases: vec!["B".into()],
             heading: vec!["A".into(), heading.into()],
             lines: Some((ordinal * 2 + 1, ordinal * 2 + 1)),
             page: None,
@@ -922,6 +950,7 @@ mod tests {
         let ranked = making.finish(1);
         assert_eq!(ranked.hit.text, "It is hot.\n\nIt is dry.");
         assert_eq!(ranked.hit.heading.as_deref(), Some("A > Cellar"));
+        assert_eq!(ranked.about(), "A > Cellar a B");
         assert_eq!(ranked.heading_at(3).as_deref(), Some("A > Oven"));
         assert_eq!(ranked.heading_at(15).as_deref(), Some("A > Cellar"));
     }

@@ -148,7 +148,7 @@ async fn unload_when_idle(service: Arc<Service>) {
 
 /// The route table.
 fn router(context: Context) -> Router {
-    let (guarded, api) = openapi::documented();
+    let openapi::Documented { guarded, open, api } = openapi::documented();
     let api: Arc<str> = serde_json::to_string(&api).unwrap_or_default().into();
     let described = move || {
         let kind = [(header::CONTENT_TYPE, "application/json")];
@@ -183,8 +183,7 @@ fn router(context: Context) -> Router {
         .route("/icon.svg", get(page::icon))
         .route("/openapi.json", get(described))
         .route("/metrics", metrics(&context))
-        .route("/healthz", get(routes::healthz))
-        .route("/readyz", get(routes::readyz))
+        .merge(open)
         .merge(guarded)
         .fallback(routes::nothing_here)
         .method_not_allowed_fallback(routes::wrong_method)

@@ -71,11 +71,12 @@ type Said<'a> = TransformOperation<'a>;
 
 /// What is said of every route: its name, what it belongs to, what it does.
 fn says<'a>(operation: Said<'a>, id: &str, tag: &str, summary: &str) -> Said<'a> {
-    operation
-        .id(id)
-        .tag(tag)
-        .summary(summary)
-        .security_requirement("token")
+    names(operation, id, tag, summary).security_requirement("token")
+}
+
+/// The same of a route that wants no token.
+fn names<'a>(operation: Said<'a>, id: &str, tag: &str, summary: &str) -> Said<'a> {
+    operation.id(id).tag(tag).summary(summary)
 }
 
 /// A stream of server-sent events, described by a sentence.
@@ -329,6 +330,28 @@ fn learning() -> ApiRouter<Context> {
         )
 }
 
+/// The routes that want no token.
+fn open() -> ApiRouter<Context> {
+    ApiRouter::new()
+        .api_route(
+            "/healthz",
+            get_with(routes::healthz, |op| {
+                names(op, "isAlive", "service", "Tell that the service runs")
+            }),
+        )
+        .api_route(
+            "/readyz",
+            get_with(routes::readyz, |op| {
+                names(
+                    op,
+                    "isReady",
+                    "service",
+                    "Tell whether questions are answered yet",
+                )
+            }),
+        )
+}
+
 /// What programs expect that know nothing of coho.
 fn compatible() -> ApiRouter<Context> {
     let chunks = "Chunks as OpenAI streams them, then `[DONE]`.";
@@ -362,8 +385,15 @@ fn compatible() -> ApiRouter<Context> {
         .layer(middleware::map_response(also_for_openai))
 }
 
-/// The routes that want a token, and the document about them.
-pub(super) fn documented() -> (Router<Context>, OpenApi) {
+/// The routes that the document tells of, and the document.
+pub(super) struct Documented {
+    pub guarded: Router<Context>,
+    pub open: Router<Context>,
+    pub api: OpenApi,
+}
+
+/// The routes, with the document that comes out of them.
+pub(super) fn documented() -> Documented {
     generate::extract_schemas(true);
     // OpenAPI 3.1 is written in the newest JSON Schema.
     let settings = SchemaSettings::draft2020_12().with(|settings| {
@@ -392,7 +422,7 @@ pub(super) fn documented() -> (Router<Context>, OpenApi) {
         ("service", "How the service fares"),
         ("openai", "Compatible with OpenAI's API"),
     ];
-    let router = guarded().finish_api_with(&mut api, |api| {
+    let guarded = guarded().finish_api_with(&mut api, |api| {
         let scheme = SecurityScheme::Http {
             scheme: "bearer".into(),
             bearer_format: None,
@@ -408,11 +438,11 @@ pub(super) fn documented() -> (Router<Context>, OpenApi) {
             })
         })
     });
-    (router, api)
+    let open = open().finish_api(&mut api);
+    Documented { guarded, open, api }
 }
 
 /// The `OpenAPI` document.
 pub fn document() -> serde_json::Value {
-    let (_, api) = documented();
-    serde_json::to_value(api).unwrap_or_default()
+    serde_json::to_value(documented().api).unwrap_or_default()
 }

@@ -279,6 +279,8 @@ pub struct Row {
     pub kind: Kind,
     /// The document's title.
     pub title: String,
+    /// Other names that the document gives itself.
+    pub aliases: Vec<String>,
     /// Headings above it, outermost first.
     pub heading: Vec<String>,
     /// First and last line, where the format has lines.
@@ -620,7 +622,8 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
 
 /// What a [`Row`] is read from.
 const ROW: &str = "SELECT d.id, d.source_id, s.path, d.path, d.kind, d.title, c.heading,
-        p.line_first, p.line_last, p.page, c.text, c.id, p.ordinal
+        p.line_first, p.line_last, p.page, c.text, c.id, p.ordinal,
+        json_extract(d.meta, '$.aliases')
  FROM passage p
  JOIN chunk c ON c.id = p.chunk_id
  JOIN document d ON d.id = p.document_id
@@ -894,6 +897,7 @@ impl Snapshot<'_> {
                 path: Path::new(&root).join(path),
                 kind: Kind::named(&kind).unwrap_or(Kind::Text),
                 title: row.get(5)?,
+                aliases: Vec::new(),
                 heading: Vec::new(),
                 lines: first.zip(last),
                 page: row.get(9)?,
@@ -901,11 +905,15 @@ impl Snapshot<'_> {
                 chunk: row.get(11)?,
                 ordinal: row.get(12)?,
             };
-            Ok((shown, row.get::<_, String>(6)?))
+            let aliases: Option<String> = row.get(13)?;
+            Ok((shown, row.get::<_, String>(6)?, aliases))
         })?;
         rows.map(|row| {
-            let (mut shown, heading) = row?;
+            let (mut shown, heading, aliases) = row?;
             shown.heading = serde_json::from_str(&heading)?;
+            if let Some(aliases) = aliases {
+                shown.aliases = serde_json::from_str(&aliases)?;
+            }
             Ok(shown)
         })
         .collect()

@@ -486,3 +486,32 @@ fn what_notes_say_beside_their_prose_is_quoted_as_it_stands() {
     let room = ask(&home, "May guests open the boiler room?", &[]);
     assert!(!room["answer"].as_str().unwrap().contains("Yes"), "{room}");
 }
+
+#[test]
+fn a_note_may_be_asked_for_by_its_other_names() {
+    let home = Home::new();
+    home.write(
+        "Robert Miller.md",
+        "---\naliases: [Bobbo, Rob M]\n---\n\n# Neighbour upstairs\n\nThe spare key is under the blue \
+         pot.\n\nThe birthday is on 4 May.\n",
+    );
+    home.write(
+        "Anna.md",
+        "# Anna\n\nThe spare key is in the shed.\n\nThe birthday is on 9 June.\n",
+    );
+    home.add();
+    for (question, told) in [
+        ("Where is Bobbo's spare key?", "under the blue pot"),
+        ("When is Robert Miller's birthday?", "4 May"),
+        ("Where is Anna's spare key?", "in the shed"),
+    ] {
+        let answer = ask(&home, question, &[]);
+        let text = answer["answer"].as_str().unwrap();
+        assert!(text.contains(told), "{question}: {answer}");
+        assert_eq!(
+            answer["citations"].as_array().unwrap().len(),
+            1,
+            "{question}"
+        );
+    }
+}

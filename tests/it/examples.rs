@@ -114,6 +114,8 @@ fn about_the_service() -> Vec<Asked> {
     let question = "What float voltage is the charge controller set to?";
     let chat = json!({ "model": "coho", "messages": [{ "role": "user", "content": question }] });
     vec![
+        ("alive", "GET", "/healthz", Value::Null),
+        ("ready", "GET", "/readyz", Value::Null),
         ("sources", "GET", "/v1/sources", Value::Null),
         (
             "source-bad",

@@ -1,6 +1,6 @@
 //! What the language model is told, and how its words are read.
 
-use super::super::search::Hit;
+use super::super::search::about;
 use crate::domain::sentence;
 use crate::domain::surroundings::Surroundings;
 use crate::domain::unit::Unit;
@@ -42,15 +42,6 @@ pub(in crate::flow) fn unit_prompt(unit: &Unit, task: &str, max_tokens: usize) -
     }
 }
 
-/// What a passage is about: its document's title and the headings above it.
-pub(in crate::flow) fn about(title: &str, heading: Option<&str>) -> String {
-    match heading {
-        Some(heading) if !heading.starts_with(title) => format!("{title} > {heading}"),
-        Some(heading) => heading.to_owned(),
-        None => title.to_owned(),
-    }
-}
-
 /// As [`about`], of a sentence whose passage stands under `above`: also with the headings within the
 /// passage, and with the head of its table or the line that opens its list.
 pub(in crate::flow) fn about_sentence(
@@ -63,11 +54,6 @@ pub(in crate::flow) fn about_sentence(
         Some(lead) => format!("{about} > {lead}"),
         None => about,
     }
-}
-
-/// As [`about`], of a hit.
-pub(super) fn about_hit(hit: &Hit) -> String {
-    about(&hit.title, hit.heading.as_deref())
 }
 
 /// A sentence without the marks that Markdown puts around it.

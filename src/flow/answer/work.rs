@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::super::search::{self, Hit, Query, Ranked, Ranking, is_recalled, millis};
-use super::prompt::{
-    STOP, about_hit, about_sentence, conversation, plain, says_not_found, told, told_code,
-};
+use super::prompt::{STOP, about_sentence, conversation, plain, says_not_found, told, told_code};
 use super::{
     Answerer, Ask, Citation, Claim, Event, NOT_FOUND, Step, StepKind, Strategy, Timing, TokenCount,
 };
@@ -337,10 +335,7 @@ impl<'a> Work<'a> {
         let hits = self.hits();
         let cosines = hits.iter().filter_map(|r| r.fused.judged.cosine);
         let cosine = cosines.fold(0.0, f32::max);
-        let texts: Vec<String> = hits
-            .iter()
-            .map(|r| about_hit(&r.hit) + " " + &r.hit.text)
-            .collect();
+        let texts: Vec<String> = hits.iter().map(|r| r.about() + " " + &r.hit.text).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let coverage = context::subject_coverage(self.asked(), &texts[..texts.len().min(3)]);
         let missing = context::missing_names(self.question(), &texts);
@@ -470,12 +465,12 @@ impl<'a> Work<'a> {
         let first = first.min(at.saturating_sub(1));
         let from = spans.get(first).map_or(span.start, |before| before.start);
         let to = spans.get(at + 1).map_or(span.end, |behind| behind.end);
-        let hit = &self.hits()[*hit].hit;
+        let ranked = &self.hits()[*hit];
         // The folders of a note say what it is about, too: "logseq-docs/pages".
-        let folders = hit.path.iter().rev().skip(1).take(2);
+        let folders = ranked.hit.path.iter().rev().skip(1).take(2);
         let folders: Vec<_> = folders.map(|name| name.to_string_lossy()).collect();
         let folders = folders.join(" ").replace(['_', '-', '.'], " ");
-        format!("{} {folders} {}", about_hit(hit), &text[from..to])
+        format!("{} {folders} {}", ranked.about(), &text[from..to])
     }
 
     /// Looks for what speaks against answering from the best sentence, and tells it: 1 for each sign
@@ -592,10 +587,7 @@ impl<'a> Work<'a> {
         texts: &[&str],
         work: impl FnOnce(&[Evidence<'_>]) -> T,
     ) -> T {
-        let about: Vec<String> = hits
-            .iter()
-            .map(|n| about_hit(&self.hits()[*n].hit))
-            .collect();
+        let about: Vec<String> = hits.iter().map(|n| self.hits()[*n].about()).collect();
         let passages: Vec<Evidence<'_>> = hits
             .iter()
             .zip(texts.iter().zip(&about))
@@ -654,7 +646,7 @@ impl<'a> Work<'a> {
     pub(super) fn missing(&self, claim: &str, hits: &[usize]) -> Vec<String> {
         let texts: Vec<String> = hits
             .iter()
-            .map(|hit| about_hit(&self.hits()[*hit].hit) + "\n" + self.text_of(*hit))
+            .map(|hit| self.hits()[*hit].about() + "\n" + self.text_of(*hit))
             .collect();
         let mut texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         texts.push(self.question());
@@ -1028,7 +1020,7 @@ impl<'a> Work<'a> {
     pub(super) fn titled(&self, evidence: &[(usize, String)]) -> Vec<(String, String)> {
         let titled = evidence.iter();
         titled
-            .map(|(hit, text)| (about_hit(&self.hits()[*hit].hit), text.clone()))
+            .map(|(hit, text)| (self.hits()[*hit].hit.about(), text.clone()))
             .collect()
     }
 

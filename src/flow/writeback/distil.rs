@@ -12,6 +12,7 @@ use super::judge::Cited;
 use crate::domain::context::{self, Evidence};
 use crate::domain::gate;
 use crate::domain::sentence;
+use crate::domain::surroundings::opens_with_pronoun;
 use crate::domain::unit::{Quotes, Unit};
 use crate::engine::EngineError;
 use crate::engine::generate::{Message, Prompt, Role};
@@ -99,17 +100,6 @@ fn partners(cited: &Cited) -> (Option<Cited>, Option<Cited>) {
     (before.map(cite), behind.map(cite))
 }
 
-/// Does a sentence open with a word that stands for what the one before it names?
-fn points_back(sentence: &str) -> bool {
-    const POINTERS: [&str; 24] = [
-        "he", "she", "it", "they", "this", "that", "these", "those", "his", "her", "its", "their",
-        "er", "sie", "es", "dieser", "diese", "dieses", "él", "ella", "il", "elle", "ils", "elles",
-    ];
-    let first = sentence.split_whitespace().next().unwrap_or_default();
-    let first = first.to_lowercase();
-    POINTERS.contains(&first.trim_matches(|c: char| !c.is_alphanumeric()))
-}
-
 /// The sentence before one that says "it" or "he": by itself that one says nothing.
 fn opening(cited: &Cited) -> Option<Cited> {
     opener(&cited.text, &cited.sentence).map(|sentence| Cited {
@@ -120,7 +110,7 @@ fn opening(cited: &Cited) -> Option<Cited> {
 
 /// The sentence of a text that a sentence of it points back to.
 pub(super) fn opener(text: &str, sentence: &str) -> Option<String> {
-    if !points_back(sentence) {
+    if !opens_with_pronoun(sentence) {
         return None;
     }
     let spans = sentence::sentences(text);

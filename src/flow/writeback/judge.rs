@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::answer::prompt::{about, about_sentence, conversation, plain};
+use super::super::answer::prompt::{about_sentence, conversation, plain};
 use super::super::answer::{Answer, StepKind};
 use super::super::evaluate::held_out::HeldOut;
 use super::super::search::{self, Query};
@@ -712,7 +712,7 @@ fn originals(bench: &Bench<'_>, text: &str) -> Result<Vec<Found>, Failure> {
         let mut found = Vec::new();
         for ranked in ranking.ranked {
             let hit = ranked.hit;
-            let about = about(&hit.title, hit.heading.as_deref());
+            let about = hit.about();
             for folded in hit.folded {
                 let Ok(chunk) = folded.chunk_id.parse::<ChunkId>() else {
                     continue;

@@ -10,8 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::answer::Answer;
-use super::super::answer::prompt::{about, conversation, plain};
+use super::super::answer::prompt::{conversation, plain};
 use super::super::evaluate::answers::said;
+use super::super::search::about;
 use crate::domain::chunk::ChunkId;
 use crate::domain::unit::{OWN, State, Unit};
 use crate::engine::generate::Message;

@@ -371,7 +371,6 @@ async function status() {
   const mib = (bytes) => `${(bytes / 1048576).toFixed(1)} MiB`;
   const facts = {
     Version: said.version,
-    "Data folder": said.home,
     Documents: said.documents,
     Passages: said.chunks,
     "Units in use": said.units.active,
@@ -387,6 +386,7 @@ async function status() {
     "Kept from leaving by the system": said.network.enforced ? "yes" : "no (serve --air-gap)",
   };
   // Who may see a part of the notes is not told of the whole.
+  if (said.home) facts["Data folder"] = said.home;
   if (said.disk) facts["On disk"] = mib(said.disk.ledger_bytes + said.disk.vector_bytes + said.disk.term_bytes);
   if (said.tokens.spared !== null) facts["Spared"] = said.tokens.spared.toFixed(2);
   if (spent.ms) facts["Written in this tab"] = `${((spent.tokens / spent.ms) * 1000).toFixed(1)} tokens/s`;
