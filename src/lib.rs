@@ -10,7 +10,7 @@
 //! domain ← store, engine, extract ← flow ← app ← mcp ← http, cli ← main        (a ← b: b may import a)
 //! ```
 //!
-//! `error`, `energy`, `failpoint`, `lane`, `airgap` and `umask` are leaves, `settings` belongs to the
+//! `error`, `energy`, `failpoint`, `lane`, `airgap`, `telemetry` and `umask` are leaves, `settings` belongs to the
 //! edges and to `app`. `store`, `engine` and `extract` do not know each other. A test keeps it so and says who
 //! may use what (`tests/it/tidy.rs`).
 //!
@@ -25,6 +25,7 @@
 //! * [`app`] wires them; [`http`] and [`cli`] are the two edges.
 //! * [`mcp`] is what agents get of [`app`], by the Model Context Protocol; both edges carry it.
 //! * [`airgap`] takes from the process, and from what it starts, the means to reach another machine.
+//! * [`telemetry`] forbids libraries to report to their makers.
 //! * [`umask`] keeps what the process makes for its owner alone.
 //!
 //! # Invariants
@@ -62,4 +63,5 @@ pub mod mcp;
 pub mod memory;
 pub mod settings;
 pub mod store;
+pub mod telemetry;
 pub mod umask;

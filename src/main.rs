@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    coho::telemetry::forbid();
     coho::memory::share_arenas();
     let arguments: Vec<String> = std::env::args_os()
         .skip(1)

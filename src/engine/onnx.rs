@@ -10,6 +10,7 @@ use ort::environment::Environment;
 use tokenizers::Tokenizer;
 
 use super::{Embedder, EngineError};
+use crate::telemetry;
 
 /// A sentence embedding model: mean pooling, unit vectors.
 pub struct OnnxEmbedder {
@@ -82,7 +83,8 @@ fn normalise(vector: &mut [f32]) {
     }
 }
 
-/// ONNX Runtime is loaded once per process, without telemetry; the first path wins.
+/// ONNX Runtime is loaded once per process, and only where it is forbidden to report; the first path
+/// wins.
 pub(super) fn environment(path: &Path) -> Result<Environment, EngineError> {
     static LOADED: OnceLock<Result<Environment, String>> = OnceLock::new();
     let unloadable = |reason: String| EngineError::Unloadable {
@@ -91,6 +93,9 @@ pub(super) fn environment(path: &Path) -> Result<Environment, EngineError> {
     };
     if !path.is_file() {
         return Err(unloadable("there is no such file".into()));
+    }
+    if !telemetry::is_forbidden() {
+        return Err(unloadable("it would report to its maker".into()));
     }
     let loaded = LOADED.get_or_init(|| {
         let builder = ort::init_from(path).map_err(|e| e.to_string())?;

@@ -401,3 +401,18 @@ fn the_owners_token_is_not_told_to_who_took_an_address_over() {
     let refused = listener.accept().map(drop).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::WouldBlock);
 }
+
+#[test]
+fn nothing_is_written_beside_the_folders_of_coho() {
+    let (home, service) = served(&[]);
+    service.post("/v1/ask", &json!({ "question": "Who keeps the key?" }));
+    drop(service);
+    home.run(&["search", "key"]).done();
+    let mut names: Vec<String> = fs::read_dir(home.path(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    // ONNX Runtime, where it is let report to its maker, keeps a device id in `.cache`.
+    assert_eq!(names, ["config.toml", "home", "notes", "service.log"]);
+}

@@ -29,10 +29,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("memory", &[]),
     ("airgap", &["error"]),
     ("energy", &[]),
+    ("telemetry", &[]),
     ("umask", &[]),
     ("domain", &[]),
     ("store", &["domain", "error", "failpoint"]),
-    ("engine", &["domain", "error", "lane"]),
+    ("engine", &["domain", "error", "lane", "telemetry"]),
     ("extract", &["domain", "error"]),
     (
         "flow",
@@ -72,7 +73,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("lib", &[]),
-    ("main", &["cli", "extract", "memory"]),
+    ("main", &["cli", "extract", "memory", "telemetry"]),
 ];
 
 fn module_of(file: &Path) -> String {
