@@ -14,19 +14,32 @@ pub use super::denial::is_denial;
 use super::denial::{denies, is_said_of_another, oppose};
 pub use super::figure::numbers;
 use super::figure::{
-    Figure, calendar_words, figures, held_numbers, is_date, is_unit, is_year, number_words,
+    Dates, Figure, calendar_words, figures, held_numbers, is_date, is_unit, is_year, number_words,
     same_unit,
 };
-use super::language::{Language, STOP_WORDS};
-use super::question::{asks_for_number, asks_for_person, core};
+use super::forms;
+use super::language::{Language, STOP_WORDS, is_unspaced_stop_word};
+use super::question::{asks_for_number, asks_for_person, core, degree, tells};
 use super::sentence::{Code, is_capital, is_german, is_item, is_question, sentences};
 use super::surroundings::{Reading, fields, front_matter_end, is_table_header};
-use super::words::fold;
+use super::words::{fold, is_unspaced, pieces};
 
-/// The words of a text that carry meaning: lower case, without stop words.
+/// The words of a text that carry meaning: lower case, without stop words. Where no spaces stand
+/// between words, those that a dictionary knows.
 pub fn content_words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
+    let mut unspaced = 0..0;
     for (at, word) in text.unicode_word_indices() {
+        if at < unspaced.end {
+            continue;
+        }
+        if word.starts_with(is_unspaced) {
+            let run = text[at..].find(|c| !is_unspaced(c));
+            unspaced = at..run.map_or(text.len(), |run| at + run);
+            let pieces = pieces(&text[unspaced.clone()]).map(str::to_owned);
+            words.extend(pieces.filter(|word| !is_unspaced_stop_word(word)));
+            continue;
+        }
         let lower = word.to_lowercase();
         if !STOP_WORDS.contains(&lower.as_str()) || is_letter(text, at, word) {
             words.push(lower);
@@ -44,8 +57,18 @@ fn is_letter(text: &str, at: usize, word: &str) -> bool {
     single && before.ends_with(|c: char| c.is_alphanumeric() || ",'’".contains(c))
 }
 
-/// Do two lower-case words say the same, up to an ending? Works without knowing the language.
+/// Do two lower-case words say the same, up to an ending, or are they forms of one word? Works
+/// without knowing the language.
 pub(super) fn same_word(a: &str, b: &str) -> bool {
+    let of_one = || match (forms::base(a), forms::base(b)) {
+        (None, None) => false,
+        (of_a, of_b) => same_ending(of_a.unwrap_or(a), of_b.unwrap_or(b)),
+    };
+    a == b || same_ending(a, b) || of_one()
+}
+
+/// The same, by the letters alone.
+fn same_ending(a: &str, b: &str) -> bool {
     if a == b {
         return true;
     }
@@ -88,25 +111,61 @@ impl Words {
                     && part.len() < word.len()
                     && !part.contains(|c: char| c.is_numeric())
             });
-            for word in std::iter::once(word.as_str()).chain(parts) {
+            let base = forms::base(&word);
+            for word in std::iter::once(word.as_str()).chain(parts).chain(base) {
                 let bucket = words.entry(stem_key(word)).or_default();
                 if !bucket.iter().any(|known| known == word) {
                     bucket.push(word.to_owned());
                 }
             }
         }
+        for pair in unspaced_pairs(text) {
+            words.entry(pair.clone()).or_default().push(pair);
+        }
         Self(words)
     }
 
-    fn has(&self, word: &str) -> bool {
-        let word = fold(word);
-        let bucket = self.0.get(&stem_key(&word));
-        bucket.is_some_and(|bucket| bucket.iter().any(|other| same_word(&word, other)))
+    fn has_pairs(&self, word: &str) -> bool {
+        let mut pairs = unspaced_pairs(word).peekable();
+        pairs.peek().is_some() && pairs.all(|pair| self.0.contains_key(&pair))
     }
+
+    /// Is the word there? Dictionaries cut the same word now so, now so: one without spaces is where
+    /// all pairs of its characters are.
+    fn has(&self, word: &str) -> bool {
+        if word.starts_with(is_unspaced) && self.has_pairs(word) {
+            return true;
+        }
+        let word = fold(word);
+        let among = |word: &str| {
+            let bucket = self.0.get(&stem_key(word));
+            bucket.is_some_and(|bucket| bucket.iter().any(|other| same_word(word, other)))
+        };
+        among(&word) || forms::base(&word).is_some_and(among)
+    }
+}
+
+/// Neighbours among the characters of scripts without spaces.
+fn unspaced_pairs(text: &str) -> impl Iterator<Item = String> {
+    let next = text.chars().skip(1);
+    let pairs = text.chars().zip(next);
+    let unspaced = pairs.filter(|(a, b)| is_unspaced(*a) && is_unspaced(*b));
+    unspaced.map(|(a, b)| String::from_iter([a, b]))
 }
 
 fn stem_key(word: &str) -> String {
     word.chars().take(3).collect()
+}
+
+/// Do two sentences say the same in nearly the same words, figures aside? "The rent is 1,150 euros."
+pub fn is_variant(one: &str, other: &str) -> bool {
+    let worded = |text: &str| -> HashSet<String> {
+        let words = content_words(text).into_iter();
+        words.filter(|word| numbers(word).is_empty()).collect()
+    };
+    let (one, other) = (worded(one), worded(other));
+    let same = one.intersection(&other).count();
+    same > 0 && 3 * one.len().max(other.len()) <= 5 * same
 }
 
 /// A passage that may serve as evidence.
@@ -135,6 +194,9 @@ pub struct Chosen {
 /// What a word counts that stands in the question of the notes which a sentence answers.
 const ANSWERS: f32 = 0.8;
 
+/// What a date counts under which a sentence stands.
+const UNDER_DATE: f32 = 0.8;
+
 /// What a name is worth that the question does not hold, where it asks who. Tried on questions of
 /// three sets: 0.2 found 4 more of 750, 0.1 found 3; of 900 others, 0.2 found 4 more.
 const NAMED: f32 = 0.2;
@@ -147,11 +209,14 @@ const NAMED: f32 = 0.2;
 /// state nothing; so are fields of the front matter that are not asked for. So are questions that the notes answer, and those that only ask
 /// what is asked; the sentence behind a question answers it. A question for a number prefers
 /// sentences that hold one, and one for somebody those that name somebody else than it does, as far
-/// as [`names`] sees them: not at the beginning of a sentence, and not in German.
+/// as [`names`] sees them: not at the beginning of a sentence, and not in German. A date counts as
+/// one word, which every spelling of that day holds, and all that stands under it.
 pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> {
     let mut asked: Vec<String> = content_words(question);
     asked.sort();
     asked.dedup();
+    let dates = Dates::of(question);
+    asked.retain(|word| !dates.has_part(word));
     let mut pool = statements(passages);
     pool.retain(|statement| {
         let sentence = &passages[statement.passage].text[statement.span.clone()];
@@ -160,6 +225,10 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
         let is_asked = keys.all(|key| asked.iter().any(|word| key.has(word)));
         statement.items.is_empty() && !statement.leads && !echoes && is_asked
     });
+    let dated: Vec<f32> = pool
+        .iter()
+        .map(|statement| dated(&dates, statement, &passages[statement.passage]))
+        .collect();
     #[expect(clippy::cast_precision_loss, reason = "counts of sentences are small")]
     let weights: Vec<f32> = asked
         .iter()
@@ -168,13 +237,22 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
             (1.0 + (pool.len() as f32) / (holding as f32 + 1.0)).ln()
         })
         .collect();
-    let total: f32 = weights.iter().sum::<f32>().max(f32::EPSILON);
+    #[expect(clippy::cast_precision_loss, reason = "counts of sentences are small")]
+    let weight_of_date = if dates.is_empty() {
+        0.0
+    } else {
+        let holding = dated.iter().filter(|share| **share > 0.0).count();
+        (1.0 + (pool.len() as f32) / (holding as f32 + 1.0)).ln()
+    };
+    let total = weights.iter().sum::<f32>() + weight_of_date;
+    let total = total.max(f32::EPSILON);
     let wants_number = asks_for_number(question);
     let wants_name = asks_for_person(question);
     let known: HashSet<String> = words_in_lower_case(question);
     let mut ranked: Vec<Chosen> = pool
         .into_iter()
-        .map(|statement| {
+        .zip(dated)
+        .map(|(statement, dated)| {
             let part = |word: &String| {
                 if statement.words.has(word) {
                     1.0
@@ -187,6 +265,7 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
                 }
             };
             let covered: f32 = asked.iter().zip(&weights).map(|(w, k)| part(w) * k).sum();
+            let covered = covered + dated * weight_of_date;
             let passage = &passages[statement.passage];
             let sentence = &passage.text[statement.span.clone()];
             let number = wants_number && sentence.contains(|c: char| c.is_ascii_digit());
@@ -209,6 +288,28 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
         .collect();
     ranked.sort_by(|a, b| super::rank::descending(a.score, b.score));
     ranked
+}
+
+/// How far a statement is of the dates of a question: 1 where it names one, a little less where it
+/// stands under one, and none where it stands under another.
+fn dated(dates: &Dates, statement: &Statement, passage: &Evidence<'_>) -> f32 {
+    if dates.is_empty() {
+        return 0.0;
+    }
+    let sentence = &passage.text[statement.span.clone()];
+    let heading = Dates::of(&statement.heading);
+    let above = if heading.is_empty() {
+        Dates::of(passage.about)
+    } else {
+        heading
+    };
+    if dates.meet(&Dates::of(sentence)) {
+        1.0
+    } else if dates.meet(&above) {
+        UNDER_DATE
+    } else {
+        0.0
+    }
 }
 
 fn words_in_lower_case(text: &str) -> HashSet<String> {
@@ -234,7 +335,8 @@ pub struct Portion {
     pub share: f32,
 }
 
-/// The best of ranked sentences, in reading order; `words` counts those of one.
+/// The best of ranked sentences, in reading order, those of the best one's passage first; `words`
+/// counts those of one.
 pub fn best_sentences(
     ranked: &[Chosen],
     portion: Portion,
@@ -252,7 +354,9 @@ pub fn best_sentences(
         spent += price;
         taken.push(chosen.clone());
     }
-    taken.sort_by_key(|c| (c.passage, c.span.start));
+    // The passage of the best one goes first.
+    let first = taken.first().map(|best| best.passage);
+    taken.sort_by_key(|c| (Some(c.passage) != first, c.passage, c.span.start));
     taken
 }
 
@@ -264,6 +368,8 @@ struct Statement {
     around: Words,
     /// The words of the question that stands before it, and that it answers.
     asked: Words,
+    /// The heading above it within its passage.
+    heading: String,
     /// Whom the sentence means by the pronoun that it opens with.
     subject: String,
     /// The content words of each of its items, where it is a list.
@@ -286,6 +392,7 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
             words: Words::of(&format!("{key} {}", &passage.text[span.clone()])),
             around: Words::of(passage.about),
             asked: Words::default(),
+            heading: String::new(),
             subject: String::new(),
             items: Vec::new(),
             leads: false,
@@ -303,7 +410,8 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
             } else {
                 reading.go_to(passage.text, &span);
             }
-            if !is_code && (sentence.starts_with('#') || is_table_header(passage.text, &span)) {
+            let names = reading.is_heading || is_table_header(passage.text, &span);
+            if !is_code && names {
                 found.extend(list(&mut reading, index, passage));
                 continue;
             }
@@ -325,6 +433,7 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
                 words: Words::of(sentence),
                 around: Words::of(&around),
                 asked: Words::of(asked),
+                heading: reading.heading.to_owned(),
                 subject: reading.antecedent().to_owned(),
                 items: Vec::new(),
                 leads: false,
@@ -346,6 +455,7 @@ fn list(reading: &mut Reading<'_>, passage: usize, evidence: &Evidence<'_>) -> O
         words: Words::of(&evidence.text[span.clone()]),
         around: Words::of(&format!("{} {}", evidence.about, reading.heading)),
         asked: Words::default(),
+        heading: reading.heading.to_owned(),
         subject: String::new(),
         items: items.into_iter().map(words_of_item).collect(),
         leads: false,
@@ -360,7 +470,8 @@ fn list(reading: &mut Reading<'_>, passage: usize, evidence: &Evidence<'_>) -> O
 fn answers(text: &str, before: &Range<usize>, span: &Range<usize>) -> bool {
     const OPENERS: [&str; 4] = ["a:", "answer:", "antwort:", "aw:"];
     let (question, sentence) = (&text[before.clone()], &text[span.clone()]);
-    if !is_question(question) || is_question(sentence) || sentence.starts_with('|') {
+    let asks = is_question(question) && !tells(question);
+    if !asks || is_question(sentence) || sentence.starts_with('|') {
         return false;
     }
     let said = sentence.trim_start_matches(|c: char| !c.is_alphanumeric());
@@ -416,7 +527,8 @@ pub fn subject_coverage(question: &str, texts: &[&str]) -> f32 {
         return 1.0;
     }
     let language = Language::detect(question);
-    missing.retain(|word| !only_asks(word, language));
+    let degree = degree(question);
+    missing.retain(|word| !only_asks(word, language) && degree.as_ref() != Some(word));
     if held.len() + missing.len() == 0 {
         return coverage(question, texts);
     }
@@ -634,11 +746,28 @@ pub fn missing_names(question: &str, texts: &[&str]) -> Vec<String> {
 /// endings, one with the same stem will do: less is refused, and no claim rests on it.
 pub(super) fn not_named(question: &str, texts: &[&str]) -> Vec<String> {
     let mut missing = unnamed(question, texts);
-    if !missing.is_empty() && is_inflected(question) {
-        let held = Names::of(texts.iter().copied());
-        missing.retain(|name| !held.has_stem(name));
+    if missing.is_empty() {
+        return missing;
     }
+    let held = Names::of(texts.iter().copied());
+    let inflected = is_inflected(question);
+    missing.retain(|name| {
+        let other_form = inflected && held.has_stem(name);
+        !other_form && !is_of_people(name, texts)
+    });
     missing
+}
+
+/// Do texts name the country, its people or its language, where a name in lower case is one of these?
+fn is_of_people(name: &str, texts: &[&str]) -> bool {
+    let country = |word: &str| forms::country(word).unwrap_or(word).to_owned();
+    let named = country(name);
+    let is_people = |word: &str| {
+        let lower = word.to_lowercase();
+        country(&lower) == named && is_capital(word)
+    };
+    let mut words = texts.iter().flat_map(|text| text.unicode_words());
+    words.any(is_people)
 }
 
 /// Names of a text that none of the texts holds, in lower case.

@@ -108,9 +108,10 @@ const REST_OF_NAME: f32 = 0.9;
 const MANY_NAMES: usize = 3;
 
 /// What speaks against answering a question from its best sentence; `around` is that sentence with
-/// the one before, the one behind, and what they stand under. Nothing speaks against a yes or a no,
-/// which the contrary of what is asked decides just as well, or where nothing is asked.
-pub fn doubts(question: &str, sentence: &str, around: &str) -> Vec<Doubt> {
+/// the one before, the one behind, and what they stand under, which `about` is alone. Nothing speaks
+/// against a yes or a no, which the contrary of what is asked decides just as well, or where nothing
+/// is asked.
+pub fn doubts(question: &str, sentence: &str, around: &str, about: &str) -> Vec<Doubt> {
     if is_polar(question) || !asks(question) {
         return Vec::new();
     }
@@ -119,7 +120,7 @@ pub fn doubts(question: &str, sentence: &str, around: &str) -> Vec<Doubt> {
     let turned = Some(question).filter(|question| !is_denial(question));
     let found = [
         denial(question, sentence),
-        number(question, sentence, around),
+        number(question, sentence, around).or_else(|| labelled(question, sentence, around, about)),
         turned.and_then(|question| opposite(question, sentence, around)),
         name(question, sentence, around),
         extreme(question, around),
@@ -180,6 +181,9 @@ pub fn stance(question: &str, sentence: &str, around: &str) -> Stance {
     if !stands {
         return Stance::Unsettled;
     }
+    if let Some(stance) = switched(asked, sentence) {
+        return stance;
+    }
     if replaces(asked, sentence, around) {
         return if denied {
             Stance::Unsettled
@@ -197,7 +201,11 @@ pub fn stance(question: &str, sentence: &str, around: &str) -> Stance {
         held
     };
     let turned = !denied && denies_by_meaning(sentence) && !denies_by_meaning(question);
-    if turned || counts_another(asked, clause) || excludes_others(asked, clause) {
+    let other_case = counts_another(asked, clause)
+        || excludes_others(asked, clause)
+        || counts_some(asked, sentence)
+        || !denied && contrasts(asked, sentence);
+    if turned || other_case {
         return Stance::Unsettled;
     }
     if held >= STATES && !compares(question) {
@@ -214,6 +222,134 @@ pub fn stance(question: &str, sentence: &str, around: &str) -> Stance {
         return Stance::Suggests(!denied);
     }
     Stance::Open
+}
+
+/// What a sentence says of something that is asked to be on or off; nothing where the question asks
+/// no such thing.
+fn switched(question: &str, sentence: &str) -> Option<Stance> {
+    const PAIRS: [[&str; 2]; 2] = [["on", "off"], ["an", "aus"]];
+    const VERBS: [&str; 14] = [
+        "is", "are", "was", "were", "be", "been", "turned", "switched", "kept", "stays", "ist",
+        "sind", "war", "waren",
+    ];
+    let asked = lower(question);
+    let last = asked.last()?.as_str();
+    let pair = PAIRS.iter().find(|pair| pair.contains(&last))?;
+    VERBS.contains(&asked.first()?.as_str()).then_some(())?;
+    let said = lower(sentence);
+    let says = |switch: &str| {
+        said.iter().enumerate().any(|(at, word)| {
+            let before = &said[at.saturating_sub(2)..at];
+            word == switch && before.iter().any(|word| VERBS.contains(&word.as_str()))
+        })
+    };
+    let [is, is_not] = [true, false].map(|same| {
+        let mut switches = pair.iter().filter(|switch| (**switch == last) == same);
+        switches.any(|switch| says(switch))
+    });
+    Some(if is == is_not {
+        Stance::Unsettled
+    } else {
+        Stance::States(is != is_denial(sentence))
+    })
+}
+
+/// Does a sentence tell of some where the question asks about all?
+fn counts_some(question: &str, sentence: &str) -> bool {
+    const ALL: [&str; 16] = [
+        "all",
+        "every",
+        "each",
+        "everyone",
+        "everybody",
+        "everything",
+        "always",
+        "alle",
+        "allen",
+        "jeder",
+        "jede",
+        "jedes",
+        "immer",
+        "todos",
+        "todas",
+        "tous",
+    ];
+    const SOME: [&str; 24] = [
+        "most",
+        "mostly",
+        "some",
+        "many",
+        "several",
+        "few",
+        "half",
+        "almost",
+        "nearly",
+        "usually",
+        "often",
+        "sometimes",
+        "part",
+        "partly",
+        "%",
+        "percent",
+        "meisten",
+        "manche",
+        "einige",
+        "viele",
+        "fast",
+        "meistens",
+        "oft",
+        "manchmal",
+    ];
+    let (asked, said) = (lower(question), lower(sentence));
+    let has = |words: &[String], list: &[&str]| words.iter().any(|w| list.contains(&w.as_str()));
+    let some = has(&said, &SOME) || sentence.contains('%');
+    has(&asked, &ALL) && some && !has(&said, &ALL) && !has(&asked, &SOME)
+}
+
+/// Does a sentence set one thing against another, or today against the past? Words do not tell on
+/// which side what is asked stands.
+fn contrasts(question: &str, sentence: &str) -> bool {
+    const WORDS: [&str; 11] = [
+        "whereas",
+        "unlike",
+        "except",
+        "excepting",
+        "besides",
+        "formerly",
+        "ausser",
+        "außer",
+        "abgesehen",
+        "statt",
+        "anstatt",
+    ];
+    const PAIRS: [[&str; 2]; 7] = [
+        ["apart", "from"],
+        ["aside", "from"],
+        ["other", "than"],
+        ["instead", "of"],
+        ["rather", "than"],
+        ["that", "of"],
+        ["those", "of"],
+    ];
+    const OF_THE_PAST: [&str; 4] = ["did", "was", "were", "used"];
+    const BEFORE_USED: [&str; 7] = ["is", "are", "be", "was", "were", "get", "got"];
+    let (asked, said) = (lower(question), lower(sentence));
+    let is = |words: &[String], word: &str| words.iter().any(|own| own == word);
+    let word = WORDS
+        .iter()
+        .any(|word| is(&said, word) && !is(&asked, word));
+    let joined = said.windows(2).any(|pair| {
+        let same = |words: &[&str; 2]| pair.iter().zip(words).all(|(a, b)| a == b);
+        PAIRS.iter().any(same) && !is(&asked, &pair[0])
+    });
+    let was = said.windows(2).enumerate().any(|(at, pair)| {
+        let before = at.checked_sub(1).map_or("", |at| said[at].as_str());
+        pair[0] == "used" && pair[1] == "to" && !BEFORE_USED.contains(&before)
+    });
+    let of_past = asked
+        .iter()
+        .any(|word| OF_THE_PAST.contains(&word.as_str()));
+    word || joined || was && !of_past
 }
 
 /// "Only managers may": what others may, or when, it does not say.
@@ -555,6 +691,49 @@ fn number(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
         .into_iter()
         .find(|number| others.contains(&kind(number)))?;
     Some(Doubt::Number(replaced.clone()))
+}
+
+/// A year, a code or a numbered thing that is asked about, where the notes stand under another one of
+/// its kind: "flat 17" under "Flat 12", 2025 under "Policy 2024".
+fn labelled(question: &str, sentence: &str, around: &str, about: &str) -> Option<Doubt> {
+    let held = held_numbers(around);
+    let above = labels(about);
+    let asked = labels(question);
+    let missing = asked.into_iter().find(|(label, number)| {
+        let other = |(own, value): &(String, String)| own == label && value != number;
+        !held.contains(number) && above.iter().any(other)
+    });
+    let (_, number) = missing?;
+    let in_doubt = |word: &str| numbers(word).contains(&number);
+    let whole = format!("{about} {sentence}");
+    (rest(question, &whole, in_doubt) >= REST_OF_NUMBER).then_some(Doubt::Number(number))
+}
+
+/// The years, codes and numbered things of a text: what each is one of, and its number.
+fn labels(text: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut before = String::new();
+    for word in text.split(|c: char| c.is_whitespace() || "()[],;:>\"".contains(c)) {
+        let word = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let number = numbers(word).into_iter().next();
+        let digits = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+        let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
+        let code = letters.len() < word.len() && letters.chars().all(char::is_alphabetic);
+        match number {
+            Some(number) if digits && is_year(&number) => found.push(("year".into(), number)),
+            Some(number) if digits && !content_words(&before).is_empty() => {
+                found.push((before.to_lowercase(), number));
+            }
+            Some(number) if code && letters.len() <= 2 && !letters.is_empty() => {
+                found.push((letters.to_lowercase(), number));
+            }
+            _ => {}
+        }
+        if !word.is_empty() {
+            word.clone_into(&mut before);
+        }
+    }
+    found
 }
 
 /// Does a word say that the number before it is a time of the day?
@@ -900,7 +1079,7 @@ mod tests {
     use super::*;
 
     fn told(question: &str, sentence: &str) -> Vec<Doubt> {
-        doubts(question, sentence, sentence)
+        doubts(question, sentence, sentence, "")
     }
 
     #[test]
@@ -1136,5 +1315,93 @@ mod tests {
         assert_eq!(found[0].signal(), "doubt_extreme");
         // What is no question is not doubted.
         assert_eq!(told("first caretaker", "The caretaker was Anna."), []);
+    }
+
+    #[test]
+    fn what_is_set_against_something_states_nothing_of_it() {
+        let check = |question: &str, sentence: &str, expected: Stance| {
+            let found = stance(question, sentence, sentence);
+            assert_eq!(found, expected, "{question} {sentence}");
+        };
+        let heating = "Is the heating in the guest room on?";
+        check(
+            heating,
+            "The heating in the guest room is off.",
+            Stance::States(false),
+        );
+        check(
+            heating,
+            "The heating in the guest room is now on.",
+            Stance::States(true),
+        );
+        check(
+            heating,
+            "The heating in the guest room is new.",
+            Stance::Unsettled,
+        );
+        let windows = "Were all windows replaced in 2021?";
+        check(
+            windows,
+            "Most windows were replaced in 2021.",
+            Stance::Unsettled,
+        );
+        check(
+            windows,
+            "All windows were replaced in 2021.",
+            Stance::States(true),
+        );
+        check(
+            "Does Max sleep in the kitchen?",
+            "Max used to sleep in the kitchen.",
+            Stance::Unsettled,
+        );
+        check(
+            "Did Max sleep in the kitchen?",
+            "Max used to sleep in the kitchen.",
+            Stance::States(true),
+        );
+        for (question, sentence) in [
+            (
+                "Is Bella insured?",
+                "Apart from Bella, all our animals are insured.",
+            ),
+            (
+                "Does Max eat fish?",
+                "Whereas Bella eats fish, Max eats only beef.",
+            ),
+            (
+                "Was the offer of Kraft accepted?",
+                "The offer of Meyer was accepted, that of Kraft declined.",
+            ),
+        ] {
+            check(question, sentence, Stance::Unsettled);
+        }
+    }
+
+    #[test]
+    fn what_stands_under_another_number_is_doubted() {
+        let check = |question: &str, about: &str, expected: bool| {
+            let sentence = "The monthly rent is 1,150 euros.";
+            let around = format!("{about} {sentence}");
+            let found = doubts(question, sentence, &around, about);
+            assert_eq!(
+                found.iter().any(Doubt::refuses),
+                expected,
+                "{question} {about}"
+            );
+        };
+        check(
+            "What is the monthly rent of flat 17?",
+            "Lease flat 12",
+            true,
+        );
+        check(
+            "What is the monthly rent of flat 12?",
+            "Lease flat 12",
+            false,
+        );
+        check("What is the monthly rent in 2025?", "Lease of 2024", true);
+        check("What is the monthly rent in Q4?", "Costs > Q3", true);
+        check("What is the monthly rent in Q4?", "Costs > House 4", false);
     }
 }

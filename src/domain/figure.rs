@@ -59,6 +59,114 @@ pub(super) fn figures(text: &str) -> Vec<Figure> {
     found
 }
 
+/// The days and months that a text names: `2026-02-20`, `20 February`, `December 2025`, `2025-12`. A
+/// month alone is none: each year has one.
+#[derive(Debug, Default)]
+pub(super) struct Dates {
+    dates: Vec<Date>,
+    /// The words that they are made of.
+    parts: HashSet<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Date {
+    year: Option<u32>,
+    month: u32,
+    day: Option<u32>,
+}
+
+impl Dates {
+    pub(super) fn of(text: &str) -> Self {
+        let mut found = Self::default();
+        let atoms = atoms(text);
+        for (at, atom) in atoms.iter().enumerate() {
+            match atom {
+                Atom::Numbers { values, .. } => found.put_numbers(values),
+                Atom::Word(word) => {
+                    if let Some(month) = month_of(word) {
+                        found.put_month(word, month, &atoms[..at], &atoms[at + 1..]);
+                    }
+                }
+                Atom::Mark(_) => {}
+            }
+        }
+        found
+    }
+
+    fn put_numbers(&mut self, values: &[String]) {
+        match values {
+            [value] => {
+                if let Some([year, month, day]) = parts_of_date(value) {
+                    self.put(Some(year), month, Some(day));
+                }
+            }
+            [year, month] if is_year(year) && month.len() == 2 => {
+                let month = month.parse().ok().filter(|month| (1..=12).contains(month));
+                if let Some(month) = month {
+                    self.put(year.parse().ok(), month, None);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A month that is written out, with the day before or behind it and the year behind.
+    fn put_month(&mut self, word: &str, month: u32, before: &[Atom], behind: &[Atom]) {
+        let joins = |atom: &&Atom| match atom {
+            Atom::Mark(mark) => !",.".contains(*mark),
+            Atom::Word(word) => word != "of",
+            Atom::Numbers { .. } => true,
+        };
+        let number = |atom: Option<&Atom>| match atom {
+            Some(Atom::Numbers { values, .. }) if values.len() == 1 => {
+                values[0].parse::<u32>().ok()
+            }
+            _ => None,
+        };
+        let is_day = |number: &u32| (1..=31).contains(number);
+        let is_year = |number: &u32| (1000..2100).contains(number);
+        let mut behind = behind.iter().filter(joins);
+        let mut next = number(behind.next());
+        let mut day = number(before.iter().rev().find(joins)).filter(is_day);
+        if day.is_none() && next.as_ref().is_some_and(is_day) {
+            day = next;
+            next = number(behind.next());
+        }
+        let year = next.filter(is_year);
+        if day.or(year).is_some() {
+            self.put(year, month, day);
+            self.parts.insert(word.to_lowercase());
+        }
+    }
+
+    fn put(&mut self, year: Option<u32>, month: u32, day: Option<u32>) {
+        self.dates.push(Date { year, month, day });
+        let numbers = [year, Some(month), day].into_iter().flatten();
+        let written = numbers.flat_map(|number| [number.to_string(), format!("{number:02}")]);
+        self.parts.extend(written);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.dates.is_empty()
+    }
+
+    /// Is a lower-case word a part of one of the dates?
+    pub(super) fn has_part(&self, word: &str) -> bool {
+        let whole = || numbers(word).iter().any(|value| is_date(value));
+        !self.is_empty() && (self.parts.contains(word) || whole())
+    }
+
+    /// Is one of these days or months there, or a day of one of these months?
+    pub(super) fn meet(&self, held: &Self) -> bool {
+        let is = |asked: &Date, held: &Date| {
+            let year = asked.year.is_none() || held.year.is_none() || asked.year == held.year;
+            year && asked.month == held.month && (asked.day.is_none() || asked.day == held.day)
+        };
+        let mut asked = self.dates.iter();
+        asked.any(|asked| held.dates.iter().any(|held| is(asked, held)))
+    }
+}
+
 /// The months and days of the week that a text names, in lower case, each with what it is whatever
 /// its spelling: `m3` is March, `d1` is Monday.
 pub(super) fn calendar_words(text: &str) -> Vec<(String, String)> {
@@ -604,6 +712,29 @@ mod tests {
         check("you may 12 2025", &["12", "2025"]);
         // Digits of other scripts.
         check("１２ and ٣٤ and १२३", &["12", "34", "123"]);
+    }
+
+    #[test]
+    fn days_are_the_same_in_all_spellings() {
+        let meet = |asked: &str, held: &str| Dates::of(asked).meet(&Dates::of(held));
+        for day in [
+            "20 February",
+            "February 20th",
+            "the 20th of February",
+            "20. Februar",
+            "2026-02-20",
+            "20.02.2026",
+            "Feb 20, 2026",
+        ] {
+            assert!(meet(day, "## 2026-02-20"), "{day}");
+            assert!(!meet(day, "2026-02-03 and 20 March"), "{day}");
+        }
+        assert!(meet("in December 2025", "2025-12 | 48 EUR") && meet("in 2025-12", "5 Dec 2025"));
+        assert!(!meet("in December 2025", "2024-12") && !meet("4 May 2025", "May 2025"));
+        assert!(Dates::of("in March, from 2019-20, we may 3").is_empty());
+        let asked = Dates::of("What did I do on 2026-05-19?");
+        assert!(["2026", "05", "19"].iter().all(|part| asked.has_part(part)));
+        assert!(Dates::of("on 19.05.2026").has_part("19.05.2026") && !asked.has_part("do"));
     }
 
     #[test]

@@ -179,6 +179,39 @@ impl Language {
     }
 }
 
+/// Does a word of a script without spaces only hold a sentence together, or ask?
+pub(super) fn is_unspaced_stop_word(word: &str) -> bool {
+    const ASKING: [&str; 24] = [
+        "谁",
+        "哪",
+        "哪天",
+        "哪年",
+        "哪个",
+        "哪里",
+        "哪儿",
+        "几",
+        "几点",
+        "多少",
+        "多久",
+        "什么时候",
+        "为什么",
+        "怎么",
+        "吗",
+        "呢",
+        "有",
+        "是",
+        "いつ",
+        "どこ",
+        "だれ",
+        "誰",
+        "何",
+        "何時",
+    ];
+    let known = ["zh", "ja", "th"].map(Language::named);
+    let mut known = known.into_iter().flatten();
+    ASKING.contains(&word) || known.any(|language| language.is_stop_word(word))
+}
+
 /// Frequent words that say nothing about the subject, of the languages that the default models
 /// and most users write: English, German, Spanish, French.
 pub(super) const STOP_WORDS: &[&str] = &[

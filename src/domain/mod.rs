@@ -10,6 +10,7 @@ pub mod denial;
 pub mod doubt;
 pub mod excerpt;
 pub mod figure;
+mod forms;
 pub mod gate;
 pub mod gather;
 pub mod generator;

@@ -369,6 +369,88 @@ fn is_request(question: &str) -> bool {
     asks && of_us && words.count() > 1
 }
 
+/// What a question asks the degree of, in lower case: "high" of "How high is the rent?". Its answer
+/// tells a number, and seldom says that word.
+pub fn degree(question: &str) -> Option<String> {
+    const DEGREES: [&str; 36] = [
+        "high",
+        "tall",
+        "long",
+        "wide",
+        "deep",
+        "big",
+        "large",
+        "small",
+        "thick",
+        "heavy",
+        "old",
+        "hot",
+        "warm",
+        "cold",
+        "fast",
+        "late",
+        "early",
+        "far",
+        "expensive",
+        "strong",
+        "hoch",
+        "groß",
+        "lang",
+        "breit",
+        "tief",
+        "dick",
+        "schwer",
+        "alt",
+        "heiß",
+        "warm",
+        "kalt",
+        "schnell",
+        "spät",
+        "früh",
+        "teuer",
+        "stark",
+    ];
+    let words = spoken(core(question));
+    let mut pairs = words.windows(2);
+    let pair = pairs.find(|pair| ["how", "wie"].contains(&pair[0].1.as_str()))?;
+    Some(pair[1].1.clone()).filter(|word| DEGREES.contains(&word.as_str()))
+}
+
+/// Does a sentence that ends with a question mark tell something, and ask for no answer that stands
+/// behind it? "Can you pick up Tom at 5:15?", "Did you know that Rob moved?"
+pub fn tells(sentence: &str) -> bool {
+    const OPENERS: [&str; 12] = [
+        "can",
+        "could",
+        "will",
+        "would",
+        "kannst",
+        "könntest",
+        "würdest",
+        "könnt",
+        "könntet",
+        "können",
+        "könnten",
+        "würden",
+    ];
+    const ASKS_AFTER: [&str; 6] = ["did", "do", "have", "wusstest", "weißt", "hast"];
+    const HEARD: [&str; 8] = [
+        "know", "hear", "heard", "notice", "see", "remember", "gewusst", "gehört",
+    ];
+    const YOU: [&str; 4] = ["you", "du", "sie", "ihr"];
+    let words = spoken(sentence);
+    let word = |at: usize| words.get(at).map_or("", |(_, word)| word.as_str());
+    (0..words.len().min(5)).any(|at| {
+        let before = at > 0 && QUESTION_WORDS.contains(&word(at - 1));
+        let wants = OPENERS.contains(&word(at)) && YOU.contains(&word(at + 1));
+        let news = ASKS_AFTER.contains(&word(at))
+            && YOU.contains(&word(at + 1))
+            && (HEARD.contains(&word(at + 2)) || word(at) == "wusstest")
+            && (at + 2..at + 4).any(|at| ["that", "dass"].contains(&word(at)));
+        !before && (wants && words.len() > at + 5 || news)
+    })
+}
+
 /// Does a question point back to something that was said before it?
 ///
 /// It holds a word that stands for something else, or begins as what goes on does; and names little
@@ -392,6 +474,17 @@ pub fn points_back(question: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn degrees_and_requests_are_told() {
+        assert_eq!(degree("How high is the rent?").as_deref(), Some("high"));
+        assert_eq!(degree("Und wie teuer war sie?").as_deref(), Some("teuer"));
+        assert_eq!(degree("How do I get there?"), None);
+        assert!(tells("Tom, can you pick up Ann at 5:15 on Saturday?"));
+        assert!(tells("Did you know that Rob moved to Graz?"));
+        assert!(!tells("Did you know?") && !tells("Can you swim?"));
+        assert!(!tells("How can you open the gate without a key?"));
+    }
 
     #[test]
     fn who_is_asked_for_is_told() {

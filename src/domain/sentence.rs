@@ -52,13 +52,14 @@ pub fn sentences(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// The text, as wide as it was, without marks that end no sentence: those in `code`, and those that
+/// The text, as wide as it was, without marks that end no sentence: those in `code`, which may begin
+/// one as a capital does, and those that
 /// something follows at once, as in `/search?q=a` and `[!note]`. A sentence ends behind the numbers of
 /// its notes: `It is so.[^1]`.
 fn without_false_ends(flat: &str) -> String {
     let mut bytes = flat.as_bytes().to_vec();
     for code in inline_code(flat) {
-        bytes[code].fill(b'x');
+        bytes[code].fill(b'X');
     }
     for at in 0..bytes.len().saturating_sub(1) {
         let behind = bytes[at + 1];
@@ -300,7 +301,8 @@ pub fn partners(text: &str, span: &Range<usize>) -> (Option<Range<usize>>, Optio
     let leads = |line: &Range<usize>, to: &Range<usize>| {
         let written = text[line.clone()].trim_end_matches(['*', '_']);
         let opens = written.ends_with(':') || is_question(written);
-        opens && !written.starts_with(['#', '|']) && !code.is(line) && code.is(to)
+        let other = is_heading(written) || written.starts_with('|');
+        opens && !other && !code.is(line) && code.is(to)
     };
     let before = at.checked_sub(1).map(|at| spans[at].clone());
     let behind = spans.get(at + 1).cloned();
@@ -435,7 +437,7 @@ fn segments(text: &str) -> Vec<Segment> {
             }
             _ => runs.push((is_code, vec![range])),
         }
-        open = is_code || !(trimmed.starts_with('#') || is_row(trimmed));
+        open = is_code || !(is_heading(trimmed) || is_row(trimmed));
     }
     let mut found = Vec::new();
     for (is_code, lines) in runs {
@@ -454,7 +456,51 @@ fn segments(text: &str) -> Vec<Segment> {
 fn is_rule(line: &str) -> bool {
     let marks = line.trim_end();
     let one = |mark: char| marks.len() >= 3 && marks.chars().all(|c| c == mark);
-    ['-', '*', '_', '='].into_iter().any(one)
+    ['-', '*', '_', '=', '~', '^'].into_iter().any(one)
+}
+
+/// Level and text of a heading: `## A` of Markdown, `== A` of `AsciiDoc`, `** A` of org-mode, or a line
+/// with a line of `=`, `-`, `~` or `^` right below it.
+pub(super) fn heading_at<'a>(text: &'a str, span: &Range<usize>) -> Option<(usize, &'a str)> {
+    let line = &text[span.clone()];
+    marked_heading(line).or_else(|| underlined(text, span).map(|level| (level, line)))
+}
+
+fn marked_heading(line: &str) -> Option<(usize, &str)> {
+    let mark = line.chars().next().filter(|c| "#=*".contains(*c))?;
+    let text = line.trim_start_matches(mark);
+    let level = line.len() - text.len();
+    let heading = text.trim().trim_end_matches(mark).trim_end();
+    // One star opens an item.
+    let most = if mark == '*' { 2..=6 } else { 1..=6 };
+    let is_heading = most.contains(&level) && text.starts_with([' ', '\t']);
+    (is_heading && !heading.is_empty() && !heading.contains('\n')).then_some((level, heading))
+}
+
+/// The level of a heading that is one by the line below it.
+fn underlined(text: &str, span: &Range<usize>) -> Option<usize> {
+    const MOST_WORDS: usize = 12;
+    let line = &text[span.clone()];
+    let alone = text[..span.start].trim_end_matches([' ', '\t']);
+    let alone = alone.is_empty() || alone.ends_with('\n');
+    let mut lines = text[span.end..].split('\n');
+    lines.next().filter(|rest| rest.trim().is_empty())?;
+    let below = lines.next()?.trim_end();
+    let level = match below.chars().next()? {
+        '=' => 1,
+        '-' => 2,
+        '~' => 3,
+        '^' => 4,
+        _ => return None,
+    };
+    let short = line.split_whitespace().count() <= MOST_WORDS && !line.ends_with(['.', ',', ':']);
+    let plain = !line.contains('\n') && !starts_own_segment(line) && !is_rule(line);
+    (alone && short && plain && is_rule(below)).then_some(level)
+}
+
+/// Does a line look like a heading or a tag, by its mark?
+pub(super) fn is_heading(line: &str) -> bool {
+    line.starts_with('#') || marked_heading(line).is_some()
 }
 
 /// The lines of a paragraph, those joined that were wrapped. What goes on behind an item is always of
@@ -541,7 +587,8 @@ fn starts_own_segment(line: &str) -> bool {
         line[digits + 1..].starts_with(' ')
     };
     let bullet = ["- ", "* ", "+ ", "• "].iter().any(|b| line.starts_with(b));
-    bullet || numbered || line.starts_with(['#', '|', '>']) || is_sheet_row(line)
+    let marked = line.starts_with(['|', '>']) || is_heading(line);
+    bullet || numbered || marked || is_sheet_row(line)
 }
 
 /// A row of a sheet, as its extractor writes it: "row 2 | Name: Ann".
@@ -572,7 +619,8 @@ pub(super) fn ends_with_stop(sentence: &str) -> bool {
 
 /// Is it an item of a list?
 pub fn is_item(sentence: &str) -> bool {
-    starts_own_segment(sentence) && !sentence.starts_with(['#', '>']) && !is_row(sentence)
+    let other = sentence.starts_with('>') || is_heading(sentence) || is_row(sentence);
+    starts_own_segment(sentence) && !other
 }
 
 /// The lists of a text: the sentences of each, in order, and the line that leads into it where one
@@ -592,7 +640,8 @@ pub fn lists(text: &str) -> Vec<List> {
         let most = |last: &Range<usize>| 1 + usize::from(code.is_fenced(last.start));
         let follows = before.as_ref().is_some_and(|last| gap(last) <= most(last));
         let is_step = is_code && lists.last().is_some_and(|list| list.is_numbered(text));
-        let is_more = !is_code && follows && !sentence.starts_with(['#', '|']);
+        let other = is_heading(sentence) || sentence.starts_with('|');
+        let is_more = !is_code && follows && !other;
         let goes_on = open && (item || is_step || is_more);
         match lists.last_mut() {
             Some(list) if goes_on => list.sentences.push(span.clone()),
@@ -601,7 +650,8 @@ pub fn lists(text: &str) -> Vec<List> {
                     let line = &text[last.clone()];
                     let right_above = gap(last) <= 1 && !line.ends_with(['.', '!']);
                     let opens = line.ends_with(':') || is_question(line) || right_above;
-                    opens && !line.starts_with(['#', '|']) && !code.is(last)
+                    let other = heading_at(text, last).is_some() || line.starts_with('|');
+                    opens && !other && !is_heading(line) && !code.is(last)
                 };
                 lists.push(List {
                     lead_in: before.clone().filter(leads),

@@ -7,7 +7,9 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::gate::is_sentence;
 use super::language::STOP_WORDS;
-use super::sentence::{Code, ends_with_stop, is_item, is_question, is_row, sentences};
+use super::sentence::{
+    Code, ends_with_stop, heading_at, is_heading, is_item, is_question, is_row, sentences,
+};
 
 /// What a sentence stands under within its passage.
 ///
@@ -43,7 +45,8 @@ impl<'a> Surroundings<'a> {
                 continue;
             }
             reading.go_to(text, &span);
-            let Some((level, heading)) = heading(sentence).filter(|_| span.end <= at) else {
+            let heading = heading_at(text, &span).filter(|_| span.end <= at);
+            let Some((level, heading)) = heading else {
                 continue;
             };
             if n == 0 {
@@ -94,19 +97,12 @@ impl<'a> Surroundings<'a> {
     }
 }
 
-/// Level and text of a heading.
-fn heading(line: &str) -> Option<(usize, &str)> {
-    let text = line.trim_start_matches('#');
-    let level = line.len() - text.len();
-    let heading = text.trim().trim_end_matches('#').trim_end();
-    let is_heading = (1..=6).contains(&level) && text.starts_with([' ', '\t']);
-    (is_heading && !heading.is_empty()).then_some((level, heading))
-}
-
 /// What stands around the sentence that is read, and belongs to it.
 #[derive(Default)]
 pub(super) struct Reading<'a> {
     pub(super) heading: &'a str,
+    /// Is the sentence that heading?
+    pub(super) is_heading: bool,
     table_header: &'a str,
     /// The line that opened a list: "Members:".
     lead_in: &'a str,
@@ -140,7 +136,8 @@ impl<'a> Reading<'a> {
         let between = &text[self.at.end..span.start];
         let apart = self.sentence.is_empty() || between.matches('\n').count() > 1;
         let was_code = std::mem::take(&mut self.is_code);
-        let above = self.sentence.starts_with('#') || is_row(self.sentence);
+        let was_heading = self.is_heading;
+        let above = was_heading || is_row(self.sentence);
         let follows = !apart && !item && !was_code && !above;
         let last = std::mem::replace(&mut self.sentence, sentence);
         let last_at = std::mem::replace(&mut self.at, span.clone());
@@ -156,7 +153,8 @@ impl<'a> Reading<'a> {
         if !is_row(sentence) {
             self.table_header = "";
         }
-        if sentence.starts_with('#') {
+        self.is_heading = is_heading(sentence) || heading_at(text, span).is_some();
+        if self.is_heading {
             self.heading = sentence;
         }
         if is_table_header(text, span) {
@@ -167,7 +165,7 @@ impl<'a> Reading<'a> {
         let opens = last.ends_with(':') || is_question(last);
         // A line right above the items opens the list, too, where no stop ends it.
         let right_above = !apart && !last.ends_with(['.', '!']) && !is_item(last);
-        let leads = (opens || right_above) && !was_code && !last.starts_with('#') && !is_row(last);
+        let leads = (opens || right_above) && !was_code && !was_heading && !is_row(last);
         self.is_led_in = item && !goes_on && leads && opens;
         if item && !goes_on {
             self.lead_in = if leads { last } else { "" };
@@ -187,11 +185,11 @@ impl<'a> Reading<'a> {
 
     /// Goes on to code, which belongs to the sentence above it, and to the item, where it stands in one.
     pub(super) fn go_to_code(&mut self, code: &'a str, span: &Range<usize>) {
-        if self.above.is_empty() && !self.sentence.starts_with(['#', '|']) {
+        if self.above.is_empty() && !self.is_heading && !self.sentence.starts_with('|') {
             self.above = self.sentence;
         }
         self.sentence = code;
-        self.is_code = true;
+        (self.is_code, self.is_heading) = (true, false);
         self.at = span.clone();
         (self.points, self.is_line, self.is_led_in) = (false, false, false);
         if self.in_list {
@@ -406,6 +404,34 @@ mod tests {
         // How far up that goes is not known.
         assert_eq!(heading(text.len() - 2).as_deref(), Some("Pool"));
         assert_eq!(Surroundings::of(text, 0).heading(None), None);
+    }
+
+    #[test]
+    fn headings_of_other_marks_are_headings() {
+        let within = |text: &str, sentence: &str| {
+            let place = text.find(sentence).unwrap();
+            Surroundings::of(text, place).within()
+        };
+        for text in [
+            "Old phone\n---------\n\nPIN 2210.\n\nNew phone\n---------\nPIN 7745.",
+            "== Old phone\n\nPIN 2210.\n\n== New phone\n\nPIN 7745.",
+            "** Old phone\nPIN 2210.\n** New phone\nPIN 7745.",
+            "Old phone\n~~~~~~~~~\nPIN 2210.\n\nNew phone\n~~~~~~~~~\n\nPIN 7745.",
+        ] {
+            assert_eq!(
+                within(text, "PIN 2210").as_deref(),
+                Some("Old phone"),
+                "{text}"
+            );
+            assert_eq!(
+                within(text, "PIN 7745").as_deref(),
+                Some("New phone"),
+                "{text}"
+            );
+        }
+        assert_eq!(within("It is so.\n---\nPIN 1.", "PIN"), None);
+        assert_eq!(within("It is so\n\n---\n\nPIN 1.", "PIN"), None);
+        assert_eq!(within("* one\n* two\n", "two"), None);
     }
 
     #[test]

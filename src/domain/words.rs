@@ -152,13 +152,7 @@ impl Found {
     }
 
     fn unspaced(&mut self, run: &str) {
-        let mut begin = 0;
-        for end in segmenter().segment_str(run) {
-            let word = &run[begin..end];
-            begin = end;
-            if !word.chars().any(char::is_alphanumeric) {
-                continue;
-            }
+        for word in pieces(run) {
             self.put(word.to_owned(), false);
             if word.chars().nth(1).is_some() && word.chars().all(is_ideograph) {
                 for c in word.chars() {
@@ -180,6 +174,17 @@ impl Found {
             self.position += 1;
         }
     }
+}
+
+/// The words of a run without spaces, by ICU's dictionaries.
+pub(super) fn pieces(run: &str) -> impl Iterator<Item = &str> {
+    let mut begin = 0;
+    let words = segmenter().segment_str(run).map(move |end| {
+        let word = &run[begin..end];
+        begin = end;
+        word
+    });
+    words.filter(|word| word.contains(char::is_alphanumeric))
 }
 
 /// The parts of an identifier: cut where lower case meets upper case, before the last capital of

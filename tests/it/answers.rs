@@ -515,3 +515,84 @@ fn a_note_may_be_asked_for_by_its_other_names() {
         );
     }
 }
+
+#[test]
+fn what_is_asked_in_other_forms_is_found() {
+    let home = Home::new();
+    home.write(
+        "diary.md",
+        "# Diary\n\nSent the form to the tax office on 12 June.\n\nLent Paul the drill.\n\nBought a \
+         tent for 90 euros.\n\nThe plumber came twice.\n",
+    );
+    home.write(
+        "pressure.md",
+        "# Pressure\n\n## 2026-02-03\n\nBlood pressure 142/91.\n\n## 2026-02-20\n\nBlood pressure \
+         131/84.\n\n## 2026-03-08\n\nBlood pressure 128/80.\n",
+    );
+    home.write(
+        "mail.md",
+        "# Mail\n\nHi, can you pick up Tom from judo at 5:15 on Saturday, gym in Albert Road? The car \
+         is in garage 2.\n",
+    );
+    home.write(
+        "flat-12.md",
+        "# Lease flat 12\n\nThe rent is 1,150 pounds a month.\n",
+    );
+    home.write(
+        "flat-15.md",
+        "# Lease flat 15\n\nThe rent is 1,310 pounds a month.\n",
+    );
+    home.write(
+        "miete.md",
+        "# Wohnung\n\nDie Kaution von 2.340 Euro wurde am 3. Mai überwiesen.\n",
+    );
+    home.write(
+        "生活.md",
+        "# 家\n\n空调的遥控器在抽屉里。\n\n奶奶每天早上吃一片药。\n",
+    );
+    home.write(
+        "visa.md",
+        "# Visa\n\nCitizens of Austria need a visa for Kenya.\n\nCitizens of Spain may stay 90 days.\n",
+    );
+    home.write(
+        "jobs.md",
+        "# Jobs\n\nThe `worker` restarts itself. `cron` does not start by itself.\n",
+    );
+    home.add();
+    let told = |question: &str| {
+        let answer = ask(&home, question, &[]);
+        answer["answer"].as_str().unwrap().to_owned()
+    };
+    let check = |question: &str, held: &str, left_out: &str| {
+        let text = told(question);
+        let right = text.contains(held) && (left_out.is_empty() || !text.contains(left_out));
+        assert!(right, "{question}: {text}");
+    };
+    check(
+        "When did I send the form to the tax office?",
+        "12 June",
+        "drill",
+    );
+    check("To whom did I lend the drill?", "Paul", "tent");
+    check("How much did I buy the tent for?", "90 euros", "");
+    check(
+        "What was my blood pressure on 20 February?",
+        "131/84",
+        "142/91",
+    );
+    check(
+        "What was my blood pressure on 2026-03-08?",
+        "128/80",
+        "131/84",
+    );
+    check("When must I pick up Tom?", "5:15", "");
+    check("What is the rent of flat 12?", "1,150", "1,310");
+    check("Wie hoch ist die Kaution?", "2.340 Euro", "");
+    check("空调的遥控器在哪里?", "抽屉", "");
+    check("Do Austrians need a visa for Kenya?", "Austria", "");
+    check("How long may Spaniards stay?", "90 days", "");
+    check("Does cron start by itself?", "`cron` does not", "worker");
+    for question in ["What is the rent of flat 17?", "爸爸的生日是哪天?"] {
+        assert!(told(question).contains("I don't find"), "{question}");
+    }
+}

@@ -285,12 +285,15 @@ impl Work<'_> {
         grounds.retain(|sentence| *sentence != best);
         grounds.insert(0, best);
         let stances: Vec<Stance> = grounds.iter().map(|ground| self.stance(ground)).collect();
-        let (says_yes, seen) = match believed {
-            Some((yes, blind)) => (
-                Some(yes >= blind),
-                vec![("yes", yes), ("yes_without_notes", blind)],
-            ),
-            None => (verdict_of(&stances), Vec::new()),
+        let (says_yes, seen) = if let Some((yes, blind)) = believed {
+            let seen = vec![("yes", yes), ("yes_without_notes", blind)];
+            (Some(yes >= blind), seen)
+        } else {
+            let text = |(hit, span): &Sentence| &self.text_of(*hit)[span.clone()];
+            let denies = grounds
+                .iter()
+                .any(|ground| context::is_denial(text(ground)));
+            (verdict_of(&stances, denies), Vec::new())
         };
         self.told |= believed.is_some();
         let outcome = match says_yes {
@@ -375,12 +378,15 @@ impl Work<'_> {
 }
 
 /// The verdict of sentences, best first: what one of them states goes before what the first suggests
-/// that speaks of it. Where that leaves it open, nobody decides.
-fn verdict_of(stances: &[Stance]) -> Option<bool> {
+/// that speaks of it. Where that leaves it open, or would be a yes while one of them denies
+/// something, nobody decides.
+fn verdict_of(stances: &[Stance], denies: bool) -> Option<bool> {
     let states = |stance: &&Stance| matches!(stance, Stance::States(_));
     let speaks = |stance: &&Stance| **stance != Stance::Open;
     let stating = stances.iter().find(states);
-    stating.or_else(|| stances.iter().find(speaks))?.says_yes()
+    let decides = stating.or_else(|| stances.iter().find(speaks))?;
+    let likely = *decides == Stance::Suggests(true);
+    decides.says_yes().filter(|_| !(likely && denies))
 }
 
 #[cfg(test)]
@@ -390,8 +396,10 @@ mod tests {
     #[test]
     fn a_statement_decides_before_what_is_likely() {
         let check = |stances: &[Stance], expected: Option<bool>| {
-            assert_eq!(verdict_of(stances), expected, "{stances:?}");
+            assert_eq!(verdict_of(stances, false), expected, "{stances:?}");
         };
+        assert_eq!(verdict_of(&[Stance::Suggests(true)], true), None);
+        assert_eq!(verdict_of(&[Stance::States(true)], true), Some(true));
         check(
             &[Stance::Suggests(true), Stance::States(false)],
             Some(false),

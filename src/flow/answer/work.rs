@@ -14,8 +14,10 @@ use super::{
 use crate::domain::chunk::ChunkId;
 use crate::domain::context::{self, Chosen, Evidence, Portion, Support};
 use crate::domain::doubt::{self, Doubt};
+use crate::domain::language::Language;
 use crate::domain::sentence::{self, Code};
 use crate::domain::unit::{MOST_SHARE, Unit};
+use crate::domain::words::is_unspaced;
 use crate::domain::{gate, question, rank, surroundings};
 use crate::energy::Meter;
 use crate::engine::generate::{Continuation, Finish, Generated, Message, Prompt, Scored};
@@ -70,6 +72,15 @@ const BESIDE_UNIT: usize = 3;
 /// Sentences whose meaning is compared with the question's. Of 1,650 questions of three sets, 16 find
 /// 8 more than 8 do.
 const WEIGHED: usize = 16;
+
+/// Share of the question's words without which a cosine to a text of another language than English
+/// says nothing, unless it is this high.
+const HELD_AT_LEAST: f32 = 0.3;
+const NEAR_IN_ANY_LANGUAGE: f32 = 0.55;
+
+/// Sentences that may hold what the best one lacks, and the share of its score that they must have.
+const NEXT_BEST: usize = 6;
+const NEARLY: f32 = 0.7;
 
 /// The best alone.
 pub(super) const ONE: Portion = Portion {
@@ -348,9 +359,10 @@ impl<'a> Work<'a> {
         };
         let agree = best(|f| f.dense) == best(|f| f.lexical);
         let options = self.parts.options;
-        let covered = missing.is_empty()
-            && !hits.is_empty()
-            && (cosine >= options.least_cosine || coverage >= options.least_coverage);
+        let near = cosine >= options.least_cosine
+            && (coverage >= HELD_AT_LEAST || !self.is_foreign(cosine));
+        let covered =
+            missing.is_empty() && !hits.is_empty() && (near || coverage >= options.least_coverage);
         let outcome = match (covered, missing.first()) {
             (true, _) => "the notes may hold it".to_owned(),
             (false, Some(name)) => format!("no note names {name}"),
@@ -368,6 +380,15 @@ impl<'a> Work<'a> {
         ];
         self.end(&begun, StepKind::Judge, outcome, seen);
         covered
+    }
+
+    /// Does a cosine say little by itself? Embedding models of English find some likeness between any
+    /// two texts of another language, and between all whose characters they don't know.
+    fn is_foreign(&self, cosine: f32) -> bool {
+        let question = self.question();
+        let english =
+            || Language::detect(question).is_none_or(|language| language == Language::ENGLISH);
+        question.contains(is_unspaced) || cosine < NEAR_IN_ANY_LANGUAGE && !english()
     }
 
     /// What a step saw, by the name that it was told under.
@@ -441,7 +462,18 @@ impl<'a> Work<'a> {
         let (ours, theirs) = (text(one), text(other));
         let rows = sentence::is_row(ours) && sentence::is_row(theirs);
         let items = sentence::is_item(ours) && sentence::is_item(theirs);
-        one.0 == other.0 && (rows || items) && context::holds_more(self.asked(), ours, theirs)
+        if one.0 == other.0 && (rows || items) && context::holds_more(self.asked(), ours, theirs) {
+            return true;
+        }
+        // The same of another year, flat or person.
+        let with_above =
+            |sentence: &Sentence, text: &str| format!("{} {text}", self.above(sentence));
+        context::is_variant(ours, theirs)
+            && context::holds_more(
+                self.asked(),
+                &with_above(one, ours),
+                &with_above(other, theirs),
+            )
     }
 
     /// The best sentence of all hits.
@@ -470,17 +502,63 @@ impl<'a> Work<'a> {
         let folders = ranked.hit.path.iter().rev().skip(1).take(2);
         let folders: Vec<_> = folders.map(|name| name.to_string_lossy()).collect();
         let folders = folders.join(" ").replace(['_', '-', '.'], " ");
-        format!("{} {folders} {}", ranked.about(), &text[from..to])
+        let above = self.above(&(*hit, span.clone()));
+        format!("{above} {folders} {}", &text[from..to])
+    }
+
+    /// What a sentence stands under: what its note is called, and the headings above it.
+    fn above(&self, (hit, span): &Sentence) -> String {
+        let ranked = &self.hits()[*hit];
+        let heading = ranked.heading_at(span.start).unwrap_or_default();
+        format!("{} {heading}", ranked.about())
+    }
+
+    fn doubts_of(&self, sentence: &Sentence) -> Vec<Doubt> {
+        let text = &self.text_of(sentence.0)[sentence.1.clone()];
+        let (around, above) = (self.around(sentence), self.above(sentence));
+        doubt::doubts(self.question(), text, &around, &above)
+    }
+
+    /// Where the best sentence lacks a number or a name that one of the next holds, with nothing that
+    /// speaks against it: that one is the best.
+    fn prefer_undoubted(&mut self, doubts: &[Doubt]) -> bool {
+        let lacking = doubts.iter().find_map(|doubt| match doubt {
+            Doubt::Number(word) | Doubt::Name(word) => Some(word.as_str()),
+            _ => None,
+        });
+        let Some((lacking, best)) = lacking.zip(self.ranked.first()) else {
+            return false;
+        };
+        let least = best.score * NEARLY;
+        let other = self.ranked.iter().take(NEXT_BEST).position(|chosen| {
+            let sentence = (chosen.passage, chosen.span.clone());
+            let text = &self.text_of(sentence.0)[sentence.1.clone()];
+            chosen.score >= least
+                && context::coverage(lacking, &[text]) >= 1.0
+                && !self.doubts_of(&sentence).iter().any(Doubt::refuses)
+        });
+        let Some(other) = other else {
+            return false;
+        };
+        let score = best.score;
+        let mut chosen = self.ranked.remove(other);
+        chosen.score = score;
+        self.ranked.insert(0, chosen);
+        true
     }
 
     /// Looks for what speaks against answering from the best sentence, and tells it: 1 for each sign
     /// that the notes speak of something else, 0 for each that is not there.
     fn doubt(&mut self) -> Seen {
-        let doubts = self.best_sentence().map(|best| {
-            let sentence = &self.text_of(best.0)[best.1.clone()];
-            doubt::doubts(self.question(), sentence, &self.around(&best))
-        });
-        self.doubts = doubts.unwrap_or_default();
+        let of_best = |work: &Self| {
+            let best = work.best_sentence();
+            best.map_or_else(Vec::new, |best| work.doubts_of(&best))
+        };
+        let mut doubts = of_best(self);
+        if self.prefer_undoubted(&doubts) {
+            doubts = of_best(self);
+        }
+        self.doubts = doubts;
         let seen = Doubt::SIGNALS.map(|name| {
             let there = self.doubts.iter().any(|doubt| doubt.signal() == name);
             (name, f32::from(u8::from(there)))
