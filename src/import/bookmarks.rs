@@ -31,6 +31,7 @@ fn item(url: &str, title: &str, folders: &[String], about: &str, added: Option<T
     let title = if title.trim().is_empty() { url } else { title };
     Item {
         id: url.to_owned(),
+        formerly: None,
         title: title.to_owned(),
         from: vec![
             ("url", url.to_owned()),

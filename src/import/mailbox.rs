@@ -89,6 +89,7 @@ fn message_of(bytes: &[u8]) -> Option<Item> {
     let names: Vec<&str> = names.collect();
     Some(Item {
         id,
+        formerly: None,
         title: message.subject().unwrap_or("(no subject)").to_owned(),
         from: vec![
             ("from", from),

@@ -158,6 +158,7 @@ impl Library {
         Item {
             title: if title.is_empty() { key.clone() } else { title },
             id: key,
+            formerly: None,
             from: vec![
                 ("author", all(&self.people).join(", ")),
                 (
