@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::domain::generator::{Drafts, KvType, ServerOptions};
-use crate::domain::rank::Weights;
+use crate::domain::rank::{MOST_HITS, Weights};
 use crate::domain::strategy::Strategy;
 use crate::domain::unit::{Merge, Review};
 use crate::error::{Fault, Kind, nearest};
@@ -611,7 +611,8 @@ fn check_ranges(settings: &Settings) -> Result<(), SettingsError> {
         ),
     ];
     for (key, value) in [("search.k", search.k), ("answer.k", answer.k)] {
-        cases.push((key, value.to_string(), value > 0, "1 or more"));
+        let fits = (1..=MOST_HITS).contains(&value);
+        cases.push((key, value.to_string(), fits, "from 1 to 100"));
     }
     for (key, value) in [
         ("remote.money_per_day", remote.money_per_day),
@@ -734,6 +735,12 @@ fn name_no_host(table: &mut Table) {
     }
 }
 
+/// The tables that a key lies in, outermost first, and its name in the last.
+fn segments(key: &str) -> (std::str::Split<'_, char>, &str) {
+    let (sections, name) = key.rsplit_once('.').expect("keys have a section");
+    (sections.split('.'), name)
+}
+
 fn with(
     settings: Settings,
     origin: &str,
@@ -741,8 +748,8 @@ fn with(
     value: &str,
 ) -> Result<Settings, SettingsError> {
     let mut table = Table::try_from(settings).expect("the settings are a table");
-    let (sections, name) = key.rsplit_once('.').expect("keys have a section");
-    let inner = sections.split('.').try_fold(&mut table, |table, section| {
+    let (mut sections, name) = segments(key);
+    let inner = sections.try_fold(&mut table, |table, section| {
         table.get_mut(section).and_then(Value::as_table_mut)
     });
     let slot = inner
@@ -836,8 +843,9 @@ pub fn set_in_file(config: &Path, key: &str, value: &str) -> Result<(), Settings
     let mut document: toml_edit::DocumentMut = text
         .parse()
         .map_err(|error: toml_edit::TomlError| failed(error.to_string()))?;
-    let (section, name) = key.split_once('.').expect("keys have a section");
-    document[section][name] = toml_edit::value(value);
+    let (sections, name) = segments(key);
+    let inner = sections.fold(document.as_item_mut(), |table, section| &mut table[section]);
+    inner[name] = toml_edit::value(value);
     write_private(config, document.to_string().as_bytes())
         .map_err(|error| failed(error.to_string()))
 }
@@ -915,6 +923,9 @@ mod tests {
         check("[search]\ndense_weight = nan", Some("search.dense_weight"));
         check("[search]\nk = 0", Some("search.k"));
         check("[answer]\nk = 0", Some("answer.k"));
+        check("[search]\nk = 100", None);
+        check("[answer]\nk = 101", Some(&format!("to {MOST_HITS}")));
+        check("[search]\nk = 200", Some("search.k"));
         check(
             "[chunks]\nmax_tokens = 100\nmin_tokens = 101",
             Some("chunks.max_tokens"),
@@ -941,8 +952,11 @@ mod tests {
         assert_eq!(of_file(&text), Ok(Settings::default()));
         assert_eq!(of_file(&bare), Ok(Settings::default()));
         set_in_file(&path, "models.generator", "none").unwrap();
+        set_in_file(&path, "models.server.model", "large").unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(of_file(&text).unwrap().models.generator, "none");
+        let models = of_file(&text).unwrap().models;
+        assert_eq!(models.generator, "none");
+        assert_eq!(models.server.model, "large");
         assert!(text.contains("# listen"));
     }
 }

@@ -91,6 +91,14 @@ impl Fault for RemoteError {
     }
 }
 
+/// Bytes of a reply at most. One may name every file of a large folder.
+const MOST_BYTES: u64 = 256 << 20;
+
+fn text_of(mut response: ureq::http::Response<ureq::Body>) -> Result<String, ureq::Error> {
+    let body = response.body_mut().with_config();
+    body.limit(MOST_BYTES).lossy_utf8(true).read_to_string()
+}
+
 /// A service of another version may say something else than expected.
 fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Failure> {
     Ok(serde_json::from_value(value).map_err(StoreError::from)?)
@@ -141,9 +149,9 @@ impl Remote {
             address: self.address,
             source: Box::new(source),
         };
-        let mut response = response.map_err(silent)?;
+        let response = response.map_err(silent)?;
         let status = response.status().as_u16();
-        let text = response.body_mut().read_to_string().map_err(silent)?;
+        let text = text_of(response).map_err(silent)?;
         let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         if status < 400 {
             return Ok(value);
@@ -202,8 +210,7 @@ impl Remote {
             }
         }
         let sent = request.send(text);
-        let text = sent.and_then(|mut response| response.body_mut().read_to_string());
-        let said = match text {
+        let said = match sent.and_then(text_of) {
             Ok(text) if text.trim().is_empty() => return Vec::new(),
             Ok(text) => text,
             Err(error) => error.to_string(),
@@ -248,19 +255,7 @@ impl Remote {
     /// Numbers of all sources, or of the one with this number or path.
     pub(super) fn source_ids(&self, only: Option<&str>) -> Result<Vec<i64>, Failure> {
         let listed = self.call("GET", "/v1/sources", None)?;
-        let sources = listed["sources"].as_array().cloned().unwrap_or_default();
-        let path = only.and_then(|name| Path::new(name).canonicalize().ok());
-        let wanted = |source: &&Value| {
-            only.is_none_or(|name| {
-                source["id"].as_i64() == name.parse().ok()
-                    || path.as_ref().is_some_and(|p| source["path"] == json!(p))
-            })
-        };
-        let ids: Vec<i64> = sources
-            .iter()
-            .filter(wanted)
-            .filter_map(|source| source["id"].as_i64())
-            .collect();
+        let ids = ids_of(&listed["sources"], only);
         if let (Some(name), true) = (only, ids.is_empty()) {
             let what = format!("there is no source `{name}`");
             return Err(
@@ -275,5 +270,52 @@ impl Remote {
         let id = ids.first().copied().unwrap_or_default();
         self.call("DELETE", &format!("/v1/sources/{id}"), None)?;
         Ok(id)
+    }
+}
+
+/// Numbers of the sources that the service lists, or of the one with this number or path. Its folder
+/// may be gone, or the path lead there by a link.
+fn ids_of(listed: &Value, only: Option<&str>) -> Vec<i64> {
+    let whole = only.and_then(|name| std::path::absolute(name).ok());
+    let leads = only.and_then(|name| Path::new(name).canonicalize().ok());
+    let is_it = |source: &&Value, name: &str| {
+        let path = source["path"].as_str().map(Path::new);
+        source["id"].to_string() == name
+            || path.is_some() && (path == whole.as_deref() || path == leads.as_deref())
+    };
+    let sources = listed.as_array().into_iter().flatten();
+    sources
+        .filter(|source| only.is_none_or(|name| is_it(source, name)))
+        .filter_map(|source| source["id"].as_i64())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_known_by_its_path_when_its_folder_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().canonicalize().unwrap();
+        let gone = there.join("gone");
+        let listed = json!([{ "id": 3, "path": there }, { "id": 4, "path": gone }]);
+        let check = |name: &Path, expected: &[i64]| {
+            assert_eq!(ids_of(&listed, name.to_str()), expected, "{name:?}");
+        };
+        check(&there, &[3]);
+        check(&gone, &[4]);
+        check(&there.join("."), &[3]);
+        check(Path::new("4"), &[4]);
+        check(&there.join("other"), &[]);
+        assert_eq!(ids_of(&listed, None), [3, 4]);
+    }
+
+    #[test]
+    fn a_long_reply_is_read_to_its_end() {
+        let long = "a".repeat(11 << 20);
+        let body = ureq::Body::builder().data(long.as_str());
+        let text = text_of(ureq::http::Response::new(body)).unwrap();
+        assert_eq!(text.len(), long.len());
     }
 }

@@ -14,6 +14,9 @@ use std::collections::HashMap;
 
 use super::chunk::ChunkId;
 
+/// Hits at most.
+pub const MOST_HITS: usize = 100;
+
 /// The dot product of two vectors of one length: the cosine, as vectors here have length 1.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()

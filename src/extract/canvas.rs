@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::pen::{Pen, one_line};
-use super::{Extracted, Skip, markdown, push_new, text};
+use super::{Extracted, Skip, markdown, push_new, take_in, text};
 use crate::domain::source::Meta;
 
 /// A card is named at an arrow by so many characters of its first line.
@@ -175,12 +175,7 @@ fn write_card(card: &Node, pen: &mut Pen, meta: &mut Meta) {
         }
         _ => {
             let found = markdown::extract(card.text.0.clone());
-            for (ours, theirs) in [
-                (&mut meta.tags, found.meta.tags),
-                (&mut meta.links, found.meta.links),
-            ] {
-                theirs.iter().for_each(|one| push_new(ours, one));
-            }
+            take_in(meta, &found.meta);
             pen.outline(&found.outline);
         }
     }
@@ -214,8 +209,8 @@ mod tests {
         }));
         assert_eq!(
             found.outline.text,
-            "# Oak\nPlant [[Acorn]]s.\n\nOak → then build: Plans/Boat.md\n\nRight of it #two\n\n\
-             Summer\nPlans/Boat.md#Hull\n\nhttps://example.org\n\n"
+            "# Oak\n\nPlant [[Acorn]]s.\n\nOak → then build: Plans/Boat.md\n\nRight of it #two\n\n\
+             Summer\n\nPlans/Boat.md#Hull\n\nhttps://example.org\n"
         );
         let pages = found.outline.blocks.iter().map(|block| block.page.unwrap());
         assert_eq!(pages.collect::<Vec<_>>(), [1, 1, 1, 2, 3, 3, 4]);
@@ -236,6 +231,6 @@ mod tests {
             { "id": 7, "type": "text", "text": "Low", "y": "9.5" },
             { "type": "text", "text": "High", "label": null, "y": 9 },
         ]});
-        assert_eq!(read(&odd).outline.text, "High\n\nLow\n\n");
+        assert_eq!(read(&odd).outline.text, "High\n\nLow\n");
     }
 }

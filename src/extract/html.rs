@@ -157,13 +157,20 @@ fn title(page: &Document) -> Option<String> {
 fn links(page: &Document) -> Vec<String> {
     let mut links: Vec<String> = Vec::new();
     for node in page.select("a[href]").nodes() {
-        let target = node.attr_or("href", "").to_string();
-        let counts = !target.is_empty() && !target.starts_with(['#', 'j']);
+        let target = node.attr_or("href", "").trim().to_owned();
+        let counts = !target.is_empty() && !target.starts_with('#') && !is_doing(&target);
         if counts && links.len() < 200 && !links.contains(&target) {
             links.push(target);
         }
     }
     links
+}
+
+/// Does a link do or hold something, rather than lead somewhere?
+fn is_doing(target: &str) -> bool {
+    let scheme = target.split_once(':').map_or("", |(scheme, _)| scheme);
+    let doing = ["javascript", "vbscript", "data"];
+    doing.iter().any(|one| scheme.eq_ignore_ascii_case(one))
 }
 
 /// Readability's article as HTML, when it is worth having.
@@ -187,6 +194,8 @@ struct Writer<'p> {
     line: String,
     /// Depth of `pre` elements around.
     verbatim: usize,
+    /// Depth of items around.
+    items: usize,
     heading: Option<u8>,
     cells: usize,
 }
@@ -198,6 +207,7 @@ impl<'p> Writer<'p> {
             around,
             line: String::new(),
             verbatim: 0,
+            items: 0,
             heading: None,
             cells: 0,
         }
@@ -266,6 +276,7 @@ impl<'p> Writer<'p> {
             }
             "li" => {
                 self.flush();
+                self.items += 1;
                 self.line.push_str("- ");
             }
             "tr" => {
@@ -296,12 +307,16 @@ impl<'p> Writer<'p> {
             }
             "tr" => {
                 let row = one_line(&std::mem::take(&mut self.line));
-                self.pen.line(&row);
+                self.pen.row(&row);
                 self.cells = 0;
             }
             "table" => {
                 self.cells = 0;
                 self.flush();
+            }
+            "li" => {
+                self.apart();
+                self.items = self.items.saturating_sub(1);
             }
             name if level(name).is_some() => self.flush(),
             name if BLOCKS.contains(&name) => self.apart(),
@@ -344,7 +359,8 @@ impl<'p> Writer<'p> {
         }
         match self.heading.take() {
             Some(level) => self.pen.heading(level, text),
-            None if text.starts_with("- ") => self.pen.line(text),
+            None if text.starts_with("- ") => self.pen.item(text),
+            None if self.items > 0 => self.pen.of_item(text),
             None => self.pen.paragraph(text),
         }
     }
@@ -420,7 +436,7 @@ mod tests {
     fn elements_of_xhtml_that_end_at_once_swallow_nothing() {
         let page = "<?xml version='1.0'?><html><head><title/><script src='a>b'/></head>\
                     <body><p>They dance.</p></body></html>";
-        assert_eq!(read(page).outline.text, "They dance.\n\n");
+        assert_eq!(read(page).outline.text, "They dance.\n");
         // In HTML such a mark says nothing.
         assert_eq!(with_ends("<title/>x"), "<title/>x");
         let same = "<?xml?><br/><p>a < b</p><titles/>";
@@ -445,10 +461,42 @@ mod tests {
         assert_eq!(found.meta.title.as_deref(), Some("A page"));
         assert_eq!(
             found.outline.text,
-            "Bees\nThey dance.\nDaily.\n\n- one\n- two\na\n  b\n\nName | Age\nAnn | 7\n"
+            "Bees\n\nThey dance.\nDaily.\n\n- one\n- two\n\na\n  b\n\nName | Age\nAnn | 7\n"
         );
         assert_eq!(found.outline.blocks[0].kind, BlockKind::Heading(1));
         assert_eq!(found.meta.links, ["/a"]);
+    }
+
+    #[test]
+    fn what_follows_a_list_or_a_table_is_not_of_it() {
+        let found = read(
+            "<h2>Boats</h2><ul><li>oar<p>of ash</p><li>sail</ul><p>Wash them.</p>\
+             <table><tr><td>Boat<td>36 euros</table><h2>Hours</h2><table><tr><td>April</table>",
+        );
+        assert_eq!(
+            found.outline.text,
+            "Boats\n- oar\nof ash\n- sail\n\nWash them.\n\nBoat | 36 euros\n\nHours\n\nApril\n"
+        );
+        for block in &found.outline.blocks {
+            let text = &found.outline.text[block.span.clone()];
+            assert_eq!(text, text.trim());
+        }
+    }
+
+    #[test]
+    fn links_lead_somewhere() {
+        let page = [
+            "journal.html",
+            "jobs/",
+            "javascript:void(0)",
+            " JavaScript:x()",
+            "data:text/plain,x",
+            "#top",
+            "mailto:ann@example.org",
+        ];
+        let page: String = page.map(|to| format!("<a href='{to}'>x</a>")).concat();
+        let expected = ["journal.html", "jobs/", "mailto:ann@example.org"];
+        assert_eq!(read(&page).meta.links, expected);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Mail: single messages, mailboxes, and Outlook's own format.
 //!
 //! A message is its headers that people read (subject, from, to, date) and its text; a message that
-//! is only HTML gives the text of that. Attachments are named, not read. Messages of a mailbox are
-//! pages.
+//! is only HTML gives the text of that. What it quotes is told from what it says, and so is its
+//! signature. Attachments are named, not read. Messages of a mailbox are pages.
 
 use std::io::{Cursor, Read};
 
@@ -140,11 +140,43 @@ fn bodies(message: &Message<'_>, pen: &mut Pen) {
     }
 }
 
+/// The line above a signature; some programs drop the space behind the dashes.
+const SIGNATURE: &str = "--";
+
+/// Writes the paragraphs of a plain text. One that is quoted has its marks before its first line
+/// alone, so that a sentence over two lines is one; another level of quoting begins another.
 fn paragraphs(text: &str, pen: &mut Pen) {
-    let text = text.replace("\r\n", "\n");
-    for paragraph in text.split("\n\n") {
-        pen.paragraph(paragraph);
+    let mut open: Vec<&str> = Vec::new();
+    let mut level = 0;
+    for line in text.lines() {
+        let (quoted, said) = unquoted(line);
+        let parts = said.trim().is_empty() || said.trim_end() == SIGNATURE;
+        if parts || quoted != level {
+            end_paragraph(level, &mut open, pen);
+        }
+        if !parts {
+            open.push(said);
+        }
+        level = quoted;
     }
+    end_paragraph(level, &mut open, pen);
+}
+
+fn end_paragraph(level: usize, lines: &mut Vec<&str>, pen: &mut Pen) {
+    if !lines.is_empty() {
+        pen.paragraph(&format!("{} {}", ">".repeat(level), lines.join("\n")));
+        lines.clear();
+    }
+}
+
+/// How often a line is quoted (`>> ` or `> > `), and what it says.
+fn unquoted(line: &str) -> (usize, &str) {
+    let (mut level, mut said) = (0, line);
+    while let Some(inner) = said.strip_prefix('>') {
+        level += 1;
+        said = inner.strip_prefix(' ').unwrap_or(inner);
+    }
+    (level, said)
 }
 
 fn people(address: &Address<'_>) -> String {
@@ -215,6 +247,7 @@ fn stream(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::sentence::sentences;
 
     const MAIL: &str = "From: Ann <ann@example.org>\r\nTo: Ben <ben@example.org>\r\n\
         Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nDate: Tue, 2 Jan 2024 10:00:00 +0100\r\n\
@@ -230,6 +263,27 @@ mod tests {
         assert!(text.contains("Date: 2024-01-02T10:00:00+01:00"), "{text}");
         assert!(text.contains("Schöne Tür"), "{text}");
         assert!(message(b"no headers here", 9).is_err());
+    }
+
+    #[test]
+    fn quotes_and_signatures_are_paragraphs_of_their_own() {
+        let mail = "From: a@example.org\r\nSubject: S\r\n\r\nIt is\r\nso.\r\n\
+            > The boat lies\r\n> in the shed.\r\n>\r\n> Go.\r\n> > Where is\r\n>> it?\r\nYes.\r\n\
+            -- \r\nAnn\r\nTel. 7\r\n";
+        let text = message(mail.as_bytes(), 1 << 20).unwrap().outline.text;
+        assert_eq!(
+            text,
+            "S\n\nFrom: a@example.org\n\nIt is\nso.\n\n> The boat lies\nin the shed.\n\n> Go.\n\n\
+             >> Where is\nit?\n\nYes.\n\nAnn\nTel. 7\n"
+        );
+        let whole: Vec<&str> = sentences(&text)
+            .into_iter()
+            .map(|span| &text[span])
+            .collect();
+        assert!(
+            whole.contains(&"> The boat lies\nin the shed."),
+            "{whole:?}"
+        );
     }
 
     #[test]

@@ -34,7 +34,7 @@ use crate::domain::source::{Kind, Meta};
 use worker::Worker;
 
 /// Raised when readers change so that files read earlier should be read again.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// What was found in a file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -152,6 +152,16 @@ const LIST_ITEMS: usize = 1000;
 fn push_new(list: &mut Vec<String>, item: &str) {
     if !item.is_empty() && list.len() < LIST_ITEMS && !list.iter().any(|known| known == item) {
         list.push(item.to_owned());
+    }
+}
+
+/// Adds the tags and links of a part of a document.
+fn take_in(meta: &mut Meta, part: &Meta) {
+    for tag in &part.tags {
+        push_new(&mut meta.tags, tag);
+    }
+    for link in &part.links {
+        push_new(&mut meta.links, link);
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::pen::Pen;
-use super::{Extracted, Skip, markdown, text};
+use super::{Extracted, Skip, markdown, take_in, text};
 use crate::domain::source::Meta;
 
 /// Longer outputs are logs.
@@ -32,8 +32,8 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
         match cell["cell_type"].as_str() {
             Some("markdown" | "heading") => {
                 let found = markdown::extract(source);
+                take_in(&mut meta, &found.meta);
                 meta.title = meta.title.or(found.meta.title);
-                meta.tags.extend(found.meta.tags);
                 pen.outline(&found.outline);
             }
             Some("code") => {
@@ -82,9 +82,16 @@ mod tests {
               "outputs": [{ "data": { "text/plain": ["2"] } }] },
         ]});
         let found = extract(notebook.to_string().as_bytes(), 1 << 20).unwrap();
-        assert_eq!(found.outline.text, "# Title\nintro\n\n1+1\n\n2\n\n");
+        assert_eq!(found.outline.text, "# Title\n\nintro\n\n1+1\n\n2\n");
         assert_eq!(found.meta.title.as_deref(), Some("Title"));
         assert_eq!(found.outline.blocks.last().unwrap().page, Some(2));
+        let cell = serde_json::json!({ "cell_type": "markdown", "source": "See [[Tides]]. #sea" });
+        let twice = serde_json::json!({ "cells": [cell, cell] });
+        let meta = extract(twice.to_string().as_bytes(), 1 << 20).unwrap().meta;
+        assert_eq!(
+            (&meta.tags[..], &meta.links[..]),
+            (&["sea".into()][..], &["Tides".into()][..])
+        );
         assert!(extract(b"{}", 9).is_err() && extract(b"[", 9).is_err());
     }
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::archive::{Archive, resolve};
 use super::pen::{Pen, one_line};
 use super::xml::{Attributes, Node, walk};
-use super::{Extracted, Skip};
+use super::{Extracted, Skip, push_new};
 use crate::domain::source::Meta;
 
 /// How much an archive may unpack to, in multiples of the text that may come out of it: markup is
@@ -139,8 +139,8 @@ fn properties(xml: &str) -> Meta {
             match name {
                 "title" if !value.is_empty() => meta.title = Some(value),
                 "keywords" | "keyword" => {
-                    let words = value.split([',', ';']).map(|w| w.trim().to_owned());
-                    meta.tags.extend(words.filter(|w| !w.is_empty()));
+                    let words = value.split([',', ';']);
+                    words.for_each(|word| push_new(&mut meta.tags, word.trim()));
                 }
                 _ => {}
             }
@@ -190,7 +190,7 @@ impl Paragraphs {
         }
         match paragraph.level {
             Some(level) => pen.heading(level, &paragraph.text),
-            None if paragraph.item => pen.line(&format!("- {}", paragraph.text.trim())),
+            None if paragraph.item => pen.item(&format!("- {}", paragraph.text.trim())),
             None => pen.paragraph(&paragraph.text),
         }
     }
@@ -217,7 +217,7 @@ impl Paragraphs {
                 cell.push(' ');
                 cell.push_str(&line);
             }
-            None => pen.line(&line),
+            None => pen.row(&line),
         }
     }
 
@@ -430,4 +430,15 @@ fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<(), Skip> {
     })?;
     body.end(pen);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keywords_are_told_once() {
+        let meta = properties("<p><keywords>boat, sea; boat,</keywords><keyword>sea</keyword></p>");
+        assert_eq!(meta.tags, ["boat", "sea"]);
+    }
 }

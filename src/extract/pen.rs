@@ -1,17 +1,41 @@
 //! The pen: composes the text and the outline of a document that has no text of its own.
 //!
 //! Formats that are trees or archives are written out as plain text, piece by piece; every piece
-//! is a block. Owns the limit on how much may be written, which is what stops archives that unpack
-//! to gigabytes.
+//! is a block. Blank lines part the pieces, as nothing else tells a reader of plain text where a
+//! heading, a list or a table ends. Owns the limit on how much may be written, which is what stops
+//! archives that unpack to gigabytes.
 
 use super::{Extracted, Skip};
 use crate::domain::outline::{Block, BlockKind, Outline};
 use crate::domain::source::Meta;
 
+/// What a piece is to those around it.
+#[derive(Clone, Copy)]
+enum Piece {
+    Heading,
+    Item,
+    OfItem,
+    Row,
+    Other,
+}
+
+impl Piece {
+    /// Does it stand right below the piece before? A heading above items leads into them.
+    fn adjoins(self, before: Self) -> bool {
+        match self {
+            Self::Item => matches!(before, Self::Heading | Self::Item | Self::OfItem),
+            Self::OfItem => matches!(before, Self::Item),
+            Self::Row => matches!(before, Self::Row),
+            Self::Heading | Self::Other => false,
+        }
+    }
+}
+
 /// A document being written.
 pub(super) struct Pen {
     text: String,
     blocks: Vec<Block>,
+    last: Piece,
     page: Option<u32>,
     limit: usize,
     full: bool,
@@ -23,6 +47,7 @@ impl Pen {
         Self {
             text: String::new(),
             blocks: Vec::new(),
+            last: Piece::Other,
             page: None,
             limit,
             full: false,
@@ -39,34 +64,41 @@ impl Pen {
         let text = one_line(text);
         if !text.is_empty() {
             let heading = Some(text.clone());
-            self.put(&text, "\n", BlockKind::Heading(level.clamp(1, 6)), heading);
+            let kind = BlockKind::Heading(level.clamp(1, 6));
+            self.put(&text, Piece::Heading, kind, heading);
         }
     }
 
     /// A paragraph; white space at its ends is dropped.
     pub(super) fn paragraph(&mut self, text: &str) {
-        self.put(text.trim(), "\n\n", BlockKind::Prose, None);
+        self.put(text.trim(), Piece::Other, BlockKind::Prose, None);
     }
 
-    /// A line that belongs to the one before: a list item, a table row.
-    pub(super) fn line(&mut self, text: &str) {
-        self.put(text.trim_end(), "\n", BlockKind::Prose, None);
+    /// An item of a list, with its mark.
+    pub(super) fn item(&mut self, text: &str) {
+        self.put(text.trim_end(), Piece::Item, BlockKind::Prose, None);
+    }
+
+    /// A paragraph that belongs to the item before it.
+    pub(super) fn of_item(&mut self, text: &str) {
+        self.put(text.trim(), Piece::OfItem, BlockKind::Prose, None);
+    }
+
+    /// A row of a table.
+    pub(super) fn row(&mut self, text: &str) {
+        self.put(text.trim_end(), Piece::Row, BlockKind::Prose, None);
     }
 
     /// Code, kept as it is.
     pub(super) fn code(&mut self, text: &str) {
-        self.put(text.trim_end(), "\n\n", BlockKind::Code, None);
+        self.put(text.trim_end(), Piece::Other, BlockKind::Code, None);
     }
 
     /// Everything that another reader found, as it is.
     pub(super) fn outline(&mut self, other: &Outline) {
         for block in &other.blocks {
             let text = other.text[block.span.clone()].trim_end();
-            let after = match block.kind {
-                BlockKind::Heading(_) => "\n",
-                BlockKind::Prose | BlockKind::Code => "\n\n",
-            };
-            self.put(text, after, block.kind, block.heading.clone());
+            self.put(text, Piece::Other, block.kind, block.heading.clone());
         }
     }
 
@@ -75,13 +107,16 @@ impl Pen {
         self.full
     }
 
-    fn put(&mut self, text: &str, after: &str, kind: BlockKind, heading: Option<String>) {
+    fn put(&mut self, text: &str, piece: Piece, kind: BlockKind, heading: Option<String>) {
         if text.is_empty() || self.full {
             return;
         }
         if self.text.len() + text.len() > self.limit {
             self.full = true;
             return;
+        }
+        if !self.text.is_empty() && !piece.adjoins(self.last) {
+            self.text.push('\n');
         }
         let start = self.text.len();
         let printable = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
@@ -92,7 +127,8 @@ impl Pen {
             heading,
             page: self.page,
         });
-        self.text.push_str(after);
+        self.text.push('\n');
+        self.last = piece;
     }
 
     /// The document.

@@ -322,7 +322,7 @@ impl Reader {
 
     fn end_row(&mut self) {
         let row = std::mem::take(&mut self.row);
-        self.pen.line(&row.join(" | "));
+        self.pen.row(&row.join(" | "));
     }
 }
 
@@ -380,7 +380,7 @@ mod tests {
         );
         assert_eq!(
             text,
-            "caf\u{e9}\n\n\u{41f}\u{440}\u{438}\u{41f}\u{20ac}.{ok}\n\n\u{1f600}\n\n"
+            "caf\u{e9}\n\n\u{41f}\u{440}\u{438}\u{41f}\u{20ac}.{ok}\n\n\u{1f600}\n"
         );
         let double = read(b"{\\rtf1\\ansi\\ansicpg932 \\'93\\'fa\\'96{\\b }\\'7b}");
         assert!(double.starts_with('\u{65e5}'), "{double}");

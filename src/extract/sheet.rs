@@ -156,7 +156,7 @@ fn write_rows(rows: impl Iterator<Item = (usize, Vec<String>)>, pen: &mut Pen) {
             names = Some(if heads { cells.clone() } else { Vec::new() });
             let row = cells.iter().filter(|c| !c.is_empty());
             let row: Vec<&str> = row.map(String::as_str).collect();
-            pen.line(&format!("row {number} | {}", row.join(" | ")));
+            pen.row(&format!("row {number} | {}", row.join(" | ")));
             // A title above the table is no header.
             if !heads && filled == 1 {
                 names = None;
@@ -176,7 +176,7 @@ fn write_rows(rows: impl Iterator<Item = (usize, Vec<String>)>, pen: &mut Pen) {
             }
             line.push_str(cell);
         }
-        pen.line(&line);
+        pen.row(&line);
         if pen.is_full() {
             break;
         }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -442,12 +442,7 @@ fn stat_of(meta: &std::fs::Metadata) -> FileStat {
 /// # Errors
 /// What the system says; [`std::io::ErrorKind::FileTooLarge`] for one above `limit` bytes.
 pub fn read(root: &Path, path: &str, limit: u64) -> std::io::Result<(Vec<u8>, FileStat)> {
-    crate::failpoint::reach("read-file")?;
-    let file = open_below(root, &real_path(path))?;
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(std::io::Error::other("not a regular file"));
-    }
+    let (file, meta) = open_file(root, path)?;
     if meta.len() > limit {
         return Err(std::io::ErrorKind::FileTooLarge.into());
     }
@@ -457,6 +452,27 @@ pub fn read(root: &Path, path: &str, limit: u64) -> std::io::Result<(Vec<u8>, Fi
         return Err(std::io::ErrorKind::FileTooLarge.into());
     }
     Ok((bytes, stat_of(&meta)))
+}
+
+/// BLAKE3 of a file below the root, however long it is.
+///
+/// # Errors
+/// What the system says.
+pub fn hash(root: &Path, path: &str) -> std::io::Result<[u8; 32]> {
+    let (file, _) = open_file(root, path)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file)?;
+    Ok(*hasher.finalize().as_bytes())
+}
+
+fn open_file(root: &Path, path: &str) -> std::io::Result<(File, Metadata)> {
+    crate::failpoint::reach("read-file")?;
+    let file = open_below(root, &real_path(path))?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(std::io::Error::other("not a regular file"));
+    }
+    Ok((file, meta))
 }
 
 #[cfg(target_os = "linux")]
@@ -490,4 +506,19 @@ fn open_checked(root: &Path, path: &Path) -> std::io::Result<File> {
         return Err(std::io::Error::other("a symbolic link is on the way"));
     }
     File::open(real)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_that_of_all_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = vec![7; 3 << 20];
+        std::fs::write(folder.path().join("long.md"), &bytes).unwrap();
+        let found = hash(folder.path(), "long.md").unwrap();
+        assert_eq!(found, *blake3::hash(&bytes).as_bytes());
+        assert!(hash(folder.path(), "gone.md").is_err());
+    }
 }

@@ -18,6 +18,7 @@ use crate::domain::chunk::ChunkId;
 use crate::domain::gate;
 use crate::domain::gather::{Gather, Passage, Place};
 use crate::domain::query::{self, BadQuery, Filter, Test};
+pub use crate::domain::rank::MOST_HITS;
 use crate::domain::rank::{Candidate, Fused, Judged, Lexical, Weights, descending, fuse};
 use crate::domain::source::{DocumentId, Edition, SourceId, shown_name};
 use crate::domain::surroundings::Surroundings;
@@ -39,9 +40,6 @@ const RERANKED: usize = 30;
 
 /// Other documents that hold the same passage, shown at most.
 const SHOWN_COPIES: usize = 5;
-
-/// Hits at most.
-pub const MOST_HITS: usize = 100;
 
 /// A longer query is a document.
 pub const QUERY_CHARS: usize = 10_000;

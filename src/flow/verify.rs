@@ -71,7 +71,7 @@ fn file_differences(store: &Store, source: &Source) -> Result<Vec<Difference>, S
     let mut changed = Vec::new();
     let mut gone = Vec::new();
     for (path, document) in &known {
-        if !found.files.contains_key(path) {
+        let Some(stat) = found.files.get(path) else {
             let kept = found
                 .unreadable
                 .iter()
@@ -80,12 +80,12 @@ fn file_differences(store: &Store, source: &Source) -> Result<Vec<Difference>, S
                 gone.push(shown(path));
             }
             continue;
-        }
-        match scan::read(&source.path, path, u64::MAX) {
-            Ok((bytes, _)) if *blake3::hash(&bytes).as_bytes() != document.hash => {
-                changed.push(shown(path));
-            }
-            _ => {}
+        };
+        // Of another length, it need not be read.
+        let differs = stat.size != document.stat.size
+            || scan::hash(&source.path, path).is_ok_and(|hash| hash != document.hash);
+        if differs {
+            changed.push(shown(path));
         }
     }
     let new = found.files.keys();

@@ -183,6 +183,9 @@ fn text_of(content: &Value) -> String {
     }
 }
 
+/// Words at most that a question takes from the message before it: that may be a whole document.
+const MOST_WORDS_BEFORE: usize = 30;
+
 /// The question of a conversation: its last user message, with what the one before it was about
 /// where that message points back.
 fn question_of(messages: &[ChatMessage]) -> Result<String, Failure> {
@@ -200,7 +203,8 @@ fn question_of(messages: &[ChatMessage]) -> Result<String, Failure> {
         Some(before) => {
             let known = context::content_words(&last);
             let about = context::content_words(&before);
-            let about: Vec<String> = about.into_iter().filter(|w| !known.contains(w)).collect();
+            let about = about.into_iter().filter(|word| !known.contains(word));
+            let about: Vec<String> = about.take(MOST_WORDS_BEFORE).collect();
             format!("{last} ({})", about.join(" "))
         }
         None => last,
@@ -644,6 +648,9 @@ mod tests {
         );
         let asked = ask(&[system.clone(), lamp.clone(), said, when]).unwrap();
         assert_eq!(asked, "And when did he do it? (repaired lamp shed)");
+        let pasted = message("user", json!("lamp ".repeat(4000)));
+        let asked = ask(&[pasted, message("user", json!("What does it say?"))]).unwrap();
+        assert_eq!(asked.matches("lamp").count(), MOST_WORDS_BEFORE);
         let other = message("user", json!("What does the household insurance cost?"));
         assert_eq!(
             ask(&[lamp, other]).unwrap(),

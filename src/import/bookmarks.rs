@@ -1,5 +1,6 @@
 //! Bookmarks: the Netscape HTML that every browser exports, and Chromium's own JSON.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -19,18 +20,59 @@ pub(super) fn read(path: &Path) -> Result<Vec<Item>, Failure> {
         roots
             .values()
             .for_each(|root| chromium(root, &mut Vec::new(), &mut items));
-        return Ok(items);
+        return Ok(merged(items));
     }
     if !text.to_lowercase().contains("netscape-bookmark") {
         return Err(bad(path, What::Bookmarks, "it holds no bookmarks").into());
     }
-    Ok(netscape(&text))
+    Ok(merged(netscape(&text)))
+}
+
+/// One item for each address: in another folder it is the same thing, and would be written over the
+/// first at every import.
+fn merged(items: Vec<Item>) -> Vec<Item> {
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut merged: Vec<Item> = Vec::new();
+    for item in items {
+        if let Some(at) = places.get(&item.id) {
+            merge(&mut merged[*at], &item);
+        } else {
+            places.insert(item.id.clone(), merged.len());
+            merged.push(item);
+        }
+    }
+    merged
+}
+
+/// Title and date stay those of the first; of the other come its folder, its tags, and what it says
+/// more: another title, a note.
+fn merge(first: &mut Item, other: &Item) {
+    for ((key, value), (_, more)) in first.from.iter_mut().zip(&other.from) {
+        let is_new = !more.is_empty() && value.split("; ").all(|one| one != more);
+        if value.is_empty() {
+            value.clone_from(more);
+        } else if *key == "folder" && is_new {
+            *value = format!("{value}; {more}");
+        }
+    }
+    for tag in &other.tags {
+        if !first.tags.contains(tag) {
+            first.tags.push(tag.clone());
+        }
+    }
+    let (_, about) = other.text.split_once("\n\n").unwrap_or_default();
+    for said in [other.title.trim(), about.trim()] {
+        if said != first.title && !first.text.contains(said) {
+            first.text = format!("{}\n\n{said}", first.text.trim_end());
+        }
+    }
 }
 
 fn item(url: &str, title: &str, folders: &[String], about: &str, added: Option<Timestamp>) -> Item {
     let title = if title.trim().is_empty() { url } else { title };
     Item {
         id: url.to_owned(),
+        formerly: None,
         title: title.to_owned(),
         from: vec![
             ("url", url.to_owned()),
@@ -67,6 +109,8 @@ fn chromium(node: &Value, folders: &mut Vec<String>, items: &mut Vec<Item>) {
 
 /// By its tags alone: nothing is closed in it that HTML would want closed.
 fn netscape(text: &str) -> Vec<Item> {
+    // As long as the text, byte by byte.
+    let lower = text.to_ascii_lowercase();
     let mut items: Vec<Item> = Vec::new();
     let (mut folders, mut next): (Vec<String>, String) = (Vec::new(), String::new());
     let mut rest = text;
@@ -80,7 +124,8 @@ fn netscape(text: &str) -> Vec<Item> {
             .unwrap_or_default()
             .to_uppercase();
         let until = |end: &str| {
-            let end = behind.to_ascii_lowercase().find(end).unwrap_or(0);
+            let at = text.len() - behind.len();
+            let end = lower[at..].find(end).unwrap_or(0);
             unescaped(&behind[..end])
         };
         match name.as_str() {
@@ -146,6 +191,34 @@ mod tests {
         ] {
             assert!(owl.contains(part), "{part} in {owl}");
         }
+    }
+
+    #[test]
+    fn an_address_in_two_folders_is_one_note() {
+        let link = |title: &str, tag: &str, about: &str| {
+            format!(
+                "<DT><A HREF=\"https://example.org/owl\" TAGS=\"{tag}\">{title}</A>\n<DD>{about}\n"
+            )
+        };
+        let html = format!(
+            "<!DOCTYPE NETSCAPE-Bookmark-file-1>\n<DL>\n<DT><H3>Birds</H3>\n<DL>{}</DL>\n\
+             <DT><H3>Night</H3>\n<DL>{}{}</DL>\n</DL>\n",
+            link("The owl", "owl", "It eats voles."),
+            link("The owl", "night", "It eats voles."),
+            link("Barn owls", "owl", "They hiss."),
+        );
+        let (first, second, notes) = twice(What::Bookmarks, "b.html", &html);
+        assert_eq!((first.made, first.changed), (1, 0), "{first:?}");
+        assert_eq!((second.unchanged, notes.len()), (1, 1), "{second:?}");
+        for part in [
+            "# The owl\n",
+            "folder: \"Birds; Night\"",
+            "tags: [\"owl\", \"night\"]",
+            "It eats voles.\n\nBarn owls\n\nThey hiss.\n",
+        ] {
+            assert!(notes[0].contains(part), "{part} in {}", notes[0]);
+        }
+        assert_eq!(notes[0].matches("voles").count(), 1, "{}", notes[0]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ struct Book {
 fn items(books: Vec<Book>) -> Vec<Item> {
     let items = books.into_iter().map(|book| Item {
         id: format!("{} / {}", book.author, book.title),
+        formerly: None,
         title: book.title,
         from: vec![("author", book.author)],
         tags: Vec::new(),

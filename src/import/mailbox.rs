@@ -1,13 +1,14 @@
 //! A folder of mail: each message becomes a note. Maildir names its files without an ending, so that
 //! they would not be read as a source.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use mail_parser::mailbox::mbox::MessageIterator;
 use mail_parser::{Address, Message, MessageParser};
 
-use super::{Item, What, bad, digest, io};
+use super::{Item, What, bad, digest};
 use crate::error::Failure;
 
 /// Longer messages are archives.
@@ -25,25 +26,43 @@ pub(super) fn read(path: &Path, problems: &mut Vec<String>) -> Result<Vec<Item>,
     files.sort();
     let mut items = Vec::new();
     for file in files {
-        let size = fs::metadata(&file).map_err(io(&file))?.len();
-        if size > MOST_BYTES && file.extension().is_some_and(|end| end == "eml") {
-            problems.push(format!("{}: {size} bytes are too many", file.display()));
-            continue;
-        }
-        let bytes = fs::read(&file).map_err(io(&file))?;
-        let before = items.len();
-        if bytes.starts_with(b"From ") {
-            for message in MessageIterator::new(&bytes[..]).flatten() {
-                items.extend(message_of(message.contents()));
-            }
-        } else {
-            items.extend(message_of(&bytes));
-        }
-        if items.len() == before {
-            problems.push(format!("{}: it holds no message", file.display()));
-        }
+        take_in(&file, &mut items, problems);
     }
     Ok(items)
+}
+
+/// The messages of a file, or why it has none. What cannot be read keeps nothing else from being.
+fn take_in(file: &Path, items: &mut Vec<Item>, problems: &mut Vec<String>) {
+    let before = (items.len(), problems.len());
+    let mut problem = |what: &str| problems.push(format!("{}: {what}", file.display()));
+    let read = messages(file, |message| {
+        if message.len() as u64 > MOST_BYTES {
+            problem("a message of more than 64 MiB is left out");
+        } else {
+            items.extend(message_of(message));
+        }
+    });
+    if let Err(error) = read {
+        problem(&error.to_string());
+    }
+    if (items.len(), problems.len()) == before {
+        problems.push(format!("{}: it holds no message", file.display()));
+    }
+}
+
+/// Gives the messages of a file one after the other: a mailbox may be longer than the memory.
+fn messages(file: &Path, mut each: impl FnMut(&[u8])) -> std::io::Result<()> {
+    let mut reader = BufReader::new(File::open(file)?);
+    if reader.fill_buf()?.starts_with(b"From ") {
+        for message in MessageIterator::new(reader) {
+            each(message?.contents());
+        }
+        return Ok(());
+    }
+    let mut message = Vec::new();
+    reader.take(MOST_BYTES + 1).read_to_end(&mut message)?;
+    each(&message);
+    Ok(())
 }
 
 /// Files below a folder, links not followed, without what mail programs keep beside messages.
@@ -89,6 +108,7 @@ fn message_of(bytes: &[u8]) -> Option<Item> {
     let names: Vec<&str> = names.collect();
     Some(Item {
         id,
+        formerly: None,
         title: message.subject().unwrap_or("(no subject)").to_owned(),
         from: vec![
             ("from", from),
@@ -115,6 +135,24 @@ fn people(address: Option<&Address<'_>>) -> String {
 mod tests {
     use super::super::{Imported, import};
     use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_told_and_the_rest_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (long, fine) = (folder.path().join("a"), folder.path().join("b"));
+        File::create(&long)
+            .unwrap()
+            .set_len(MOST_BYTES + 1)
+            .unwrap();
+        fs::write(&fine, "From: ada@example.org\n\nThe owl nests.\n").unwrap();
+        let mut problems = Vec::new();
+        let mut items = read(folder.path(), &mut problems).unwrap();
+        assert_eq!((items.len(), problems.len()), (1, 1), "{problems:?}");
+        assert!(problems[0].contains("64 MiB"), "{problems:?}");
+        // A folder in the place of a file fails as what one may not read does.
+        take_in(folder.path(), &mut items, &mut problems);
+        assert_eq!((items.len(), problems.len()), (1, 2), "{problems:?}");
+    }
 
     #[test]
     fn a_maildir_and_an_mbox_are_read() {

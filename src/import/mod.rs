@@ -57,6 +57,8 @@ impl What {
 struct Item {
     /// What it is known by, for good.
     id: String,
+    /// What earlier versions of coho knew it by, where they could take it for another.
+    formerly: Option<String>,
     title: String,
     /// Provenance, for the front matter.
     from: Vec<(&'static str, String)>,
@@ -159,9 +161,10 @@ fn put(
     known: &HashMap<String, PathBuf>,
     report: &mut Imported,
 ) -> Result<(), ImportError> {
-    let digits = &digest(&format!("{} {}", what.as_str(), item.id))[..10];
+    let digits = digits(what, &item.id);
     let note = note(what, item);
-    let path = known.get(digits).cloned();
+    let path = known.get(&digits).cloned();
+    let path = path.or_else(|| of_earlier(what, item, known));
     let path = path.unwrap_or_else(|| folder.join(format!("{}-{digits}.md", slug(&item.title))));
     let count = match fs::read_to_string(&path) {
         Ok(there) if there == note => {
@@ -181,6 +184,23 @@ fn put(
     let anew = path.with_extension("md.tmp");
     fs::write(&anew, note).map_err(io(&anew))?;
     fs::rename(&anew, &path).map_err(io(&path))
+}
+
+/// What the name of a note ends with, by which it is known.
+fn digits(what: What, id: &str) -> String {
+    digest(&format!("{} {id}", what.as_str()))[..10].to_owned()
+}
+
+/// The note that an earlier version made of the same thing: it keeps its name, so that nothing is
+/// there twice. That of another thing of the same former id says another repository, and is left to
+/// it.
+fn of_earlier(what: What, item: &Item, known: &HashMap<String, PathBuf>) -> Option<PathBuf> {
+    let path = known.get(&digits(what, item.formerly.as_ref()?))?;
+    let note = fs::read_to_string(path).ok()?;
+    let says = |key: &str, value: &str| note.contains(&format!("\n{key}: {}\n", quoted(value)));
+    let place = item.from.iter().find(|(key, _)| *key == "repository");
+    let same = says("imported-id", &item.id) || place.is_some_and(|(key, place)| says(key, place));
+    same.then(|| path.clone())
 }
 
 /// The key under which a note's front matter holds the hash of what stands below it.
@@ -294,6 +314,7 @@ mod tests {
     fn item(text: &str) -> Item {
         Item {
             id: "1".into(),
+            formerly: None,
             title: "A: \"quoted\"\ntitle/..".into(),
             from: vec![
                 ("url", "https://example.org/#a: b".into()),

@@ -1,14 +1,16 @@
-//! Zotero: its database, read from a copy in memory while Zotero runs or not, never written. Each
-//! reference becomes a note with its abstract, the owner's notes and what was marked in its PDFs,
-//! whose paths stand in the front matter.
+//! Zotero: its database, read from a copy while Zotero runs or not, never written. Each reference
+//! becomes a note with its abstract, the owner's notes and what was marked in its PDFs, whose paths
+//! stand in the front matter.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use dom_query::Document;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
-use super::{Item, What, bad};
+use super::{Item, What, bad, io};
 use crate::error::Failure;
 
 pub(super) fn read(path: &Path) -> Result<Vec<Item>, Failure> {
@@ -22,18 +24,84 @@ pub(super) fn read(path: &Path) -> Result<Vec<Item>, Failure> {
     if !file.is_file() {
         return Err(bad(&file, What::Zotero, "it is not there").into());
     }
-    // Zotero holds a lock as long as it runs: nothing is locked by reading it as it lies.
-    let address = format!("file:{}?immutable=1", encoded(&file));
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let database = Connection::open_with_flags(address, flags).map_err(wrong)?;
+    let Some(copy) = Copied::of(&file).map_err(io(&file))? else {
+        return Err(bad(&file, What::Zotero, "Zotero writes to it: try again later").into());
+    };
+    // What was under way in it is ended or taken back, in the copy.
+    let database = Connection::open(copy.0.join(NAME)).map_err(wrong)?;
     items(&database, &folder).map_err(|error| wrong(error).into())
 }
 
-fn encoded(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    text.replace('%', "%25")
-        .replace('?', "%3f")
-        .replace('#', "%23")
+/// A database and what SQLite keeps beside it while something is written.
+const PARTS: [&str; 3] = ["", "-wal", "-journal"];
+
+/// What a copy is called.
+const NAME: &str = "zotero.sqlite";
+
+/// So often a copy is tried before it is said that Zotero writes.
+const ATTEMPTS: usize = 5;
+
+/// The folder of a copy, which its owner alone may look into; gone with this value.
+///
+/// Zotero holds a lock as long as it runs, so that the database cannot be opened where it lies; and
+/// what was written last may stand beside it.
+struct Copied(PathBuf);
+
+impl Copied {
+    /// A copy of one moment; none where something is written all the time.
+    fn of(file: &Path) -> std::io::Result<Option<Self>> {
+        for _ in 0..ATTEMPTS {
+            let copied = Self::empty()?;
+            let before = written(file);
+            for end in PARTS {
+                copy(&part(file, end), &copied.0.join(format!("{NAME}{end}")))?;
+            }
+            if written(file) == before {
+                return Ok(Some(copied));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(None)
+    }
+
+    fn empty() -> std::io::Result<Self> {
+        let name = format!("coho-{}", uuid::Uuid::new_v4().simple());
+        let path = std::env::temp_dir().join(name);
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn part(file: &Path, end: &str) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    path.push(end);
+    path.into()
+}
+
+/// When each part was written last, and how long it is.
+fn written(file: &Path) -> [Option<(SystemTime, u64)>; 3] {
+    PARTS.map(|end| {
+        let meta = fs::metadata(part(file, end)).ok()?;
+        Some((meta.modified().ok()?, meta.len()))
+    })
+}
+
+/// Copies a part that is there.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    match File::open(from) {
+        Ok(mut from) => std::io::copy(&mut from, &mut File::create(to)?).map(drop),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 type Rows = Vec<(i64, String)>;
@@ -158,6 +226,7 @@ impl Library {
         Item {
             title: if title.is_empty() { key.clone() } else { title },
             id: key,
+            formerly: None,
             from: vec![
                 ("author", all(&self.people).join(", ")),
                 (
@@ -218,6 +287,23 @@ mod tests {
         INSERT INTO itemNotes VALUES (3, 1, '<div><p>Compare the <b>barn</b>.</p><p>Second.</p></div>');
         INSERT INTO itemAttachments VALUES (2, 1, 'storage:owls.pdf');
         INSERT INTO itemAnnotations VALUES (9, 2, 'nests are dry', 'true here', '12', '1');";
+
+    #[test]
+    fn what_zotero_has_just_written_is_read_while_it_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(NAME);
+        let database = Connection::open(&file).unwrap();
+        database
+            .pragma_update(None, "locking_mode", "EXCLUSIVE")
+            .unwrap();
+        database.pragma_update(None, "journal_mode", "WAL").unwrap();
+        database.execute_batch(TABLES).unwrap();
+        let before = written(&file);
+        // All of it stands beside the database yet.
+        assert!(before[1].is_some_and(|(_, bytes)| bytes > 0));
+        assert_eq!(read(folder.path()).unwrap().len(), 1);
+        assert_eq!(written(&file), before);
+    }
 
     #[test]
     fn references_become_notes_and_the_library_is_not_touched() {

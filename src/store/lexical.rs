@@ -281,9 +281,9 @@ impl Lexical {
         Ok(found.into_iter().collect())
     }
 
-    /// Waits until merges under way have ended. For quiet moments.
+    /// Removes the files of segments that are no longer used, which the next commit would do. For
+    /// quiet moments.
     pub(super) fn rest(&self) {
-        // Segments that are no longer used are removed at once instead of at the next commit.
         if let Some(writer) = &self.writer {
             let writer = writer
                 .lock()
