@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(
             found.outline.text,
             "# Oak\n\nPlant [[Acorn]]s.\n\nOak → then build: Plans/Boat.md\n\nRight of it #two\n\n\
-             Summer\n\nPlans/Boat.md#Hull\n\nhttps://example.org\n"
+             # Summer\n\nPlans/Boat.md#Hull\n\nhttps://example.org\n"
         );
         let pages = found.outline.blocks.iter().map(|block| block.page.unwrap());
         assert_eq!(pages.collect::<Vec<_>>(), [1, 1, 1, 2, 3, 3, 4]);

@@ -461,7 +461,7 @@ mod tests {
         assert_eq!(found.meta.title.as_deref(), Some("A page"));
         assert_eq!(
             found.outline.text,
-            "Bees\n\nThey dance.\nDaily.\n\n- one\n- two\n\na\n  b\n\nName | Age\nAnn | 7\n"
+            "# Bees\n\nThey dance.\nDaily.\n\n- one\n- two\n\na\n  b\n\nName | Age\nAnn | 7\n"
         );
         assert_eq!(found.outline.blocks[0].kind, BlockKind::Heading(1));
         assert_eq!(found.meta.links, ["/a"]);
@@ -475,7 +475,7 @@ mod tests {
         );
         assert_eq!(
             found.outline.text,
-            "Boats\n- oar\nof ash\n- sail\n\nWash them.\n\nBoat | 36 euros\n\nHours\n\nApril\n"
+            "## Boats\n- oar\nof ash\n- sail\n\nWash them.\n\nBoat | 36 euros\n\n## Hours\n\nApril\n"
         );
         for block in &found.outline.blocks {
             let text = &found.outline.text[block.span.clone()];

@@ -273,7 +273,7 @@ mod tests {
         let text = message(mail.as_bytes(), 1 << 20).unwrap().outline.text;
         assert_eq!(
             text,
-            "S\n\nFrom: a@example.org\n\nIt is\nso.\n\n> The boat lies\nin the shed.\n\n> Go.\n\n\
+            "# S\n\nFrom: a@example.org\n\nIt is\nso.\n\n> The boat lies\nin the shed.\n\n> Go.\n\n\
              >> Where is\nit?\n\nYes.\n\nAnn\nTel. 7\n"
         );
         let whole: Vec<&str> = sentences(&text)

@@ -59,13 +59,15 @@ impl Pen {
         self.page = Some(u32::try_from(number).unwrap_or(u32::MAX));
     }
 
-    /// A heading of level 1 to 6, on one line.
+    /// A heading of level 1 to 6, on one line, with Markdown's marks: who reads a passage that holds
+    /// several sections sees where each begins.
     pub(super) fn heading(&mut self, level: u8, text: &str) {
         let text = one_line(text);
         if !text.is_empty() {
-            let heading = Some(text.clone());
-            let kind = BlockKind::Heading(level.clamp(1, 6));
-            self.put(&text, Piece::Heading, kind, heading);
+            let level = level.clamp(1, 6);
+            let marked = format!("{} {text}", "#".repeat(level.into()));
+            let kind = BlockKind::Heading(level);
+            self.put(&marked, Piece::Heading, kind, Some(text));
         }
     }
 
