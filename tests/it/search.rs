@@ -98,7 +98,10 @@ fn a_source_is_meant_by_its_number_before_a_folder_of_that_name() {
         assert!(hits[0]["path"].as_str().unwrap().ends_with("notes/a.md"));
     }
     let hits = home.json(&["search", "pear source:semester/1"])["hits"].clone();
-    assert!(hits[0]["path"].as_str().unwrap().ends_with("b.md"), "{hits:#}");
+    assert!(
+        hits[0]["path"].as_str().unwrap().ends_with("b.md"),
+        "{hits:#}"
+    );
 }
 
 #[test]
