@@ -15,7 +15,7 @@ use jiff::{Span, Zoned};
 
 use super::language::Language;
 use super::link;
-use super::source::Kind;
+use super::source::{Kind, SourceId};
 
 /// A query, taken apart.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,8 +54,17 @@ impl Query {
 pub struct Filter {
     /// Turns the condition around.
     pub not: bool,
-    /// Tests of which one is enough.
-    pub any: Vec<Test>,
+    /// A test that is enough.
+    pub first: Test,
+    /// Others that are.
+    pub others: Vec<Test>,
+}
+
+impl Filter {
+    /// The tests of which one is enough; there is one at least.
+    pub fn tests(&self) -> impl Iterator<Item = &Test> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
 }
 
 /// A test of a document.
@@ -63,8 +72,10 @@ pub struct Filter {
 pub enum Test {
     /// Its path holds this, or fits it as a glob.
     Path(String),
-    /// Its source has this number or path.
+    /// Its source has this number, or else this path or end of a path.
     Source(String),
+    /// It is of this source.
+    SourceId(SourceId),
     /// It has this tag, or one below it.
     Tag(String),
     /// It is of this kind.
@@ -113,8 +124,7 @@ const MOST_VALUES: usize = 64;
 /// [`BadQuery`] for a filter without a value, with a wrong one, or with a misspelt key; for too many.
 pub fn parse(text: &str, now: &Zoned) -> Result<Query, BadQuery> {
     let query = read(text, is_sentence(text), now)?;
-    let values: usize = query.filters.iter().map(|filter| filter.any.len()).sum();
-    if query.prefixes.len() > MOST_PREFIXES || values > MOST_VALUES {
+    if query.prefixes.len() > MOST_PREFIXES || values(&query) > MOST_VALUES {
         return Err(BadQuery {
             message: "there are too many filters or beginnings of words".into(),
             hint: format!("write at most {MOST_VALUES} values and {MOST_PREFIXES} beginnings"),
@@ -127,11 +137,16 @@ pub fn parse(text: &str, now: &Zoned) -> Result<Query, BadQuery> {
 /// word, and so are dashes and quotes.
 pub fn spoken(text: &str, now: &Zoned) -> Query {
     let query = read(text, true, now).unwrap_or_else(|_| literal(text));
-    let values: usize = query.filters.iter().map(|filter| filter.any.len()).sum();
-    if values > MOST_VALUES {
+    if values(&query) > MOST_VALUES {
         return literal(text);
     }
     query
+}
+
+/// Values of all filters.
+fn values(query: &Query) -> usize {
+    let filters = query.filters.iter();
+    filters.map(|filter| 1 + filter.others.len()).sum()
 }
 
 fn read(text: &str, sentence: bool, now: &Zoned) -> Result<Query, BadQuery> {
@@ -301,7 +316,15 @@ fn filter(
             _ => Ok(None),
         };
     }
-    if bare.is_empty() {
+    let values = if value.starts_with('"') {
+        vec![bare]
+    } else {
+        value.split(',').collect()
+    };
+    let values = values.into_iter().filter(|value| !value.is_empty());
+    let tests = values.map(|value| test(key, value, now));
+    let mut tests = tests.collect::<Result<Vec<Test>, _>>()?.into_iter();
+    let Some(first) = tests.next() else {
         return if sentence {
             Ok(None)
         } else {
@@ -313,16 +336,11 @@ fn filter(
                 ),
             })
         };
-    }
-    let values: Vec<&str> = if value.starts_with('"') {
-        vec![bare]
-    } else {
-        value.split(',').filter(|value| !value.is_empty()).collect()
     };
-    let tests = values.iter().map(|value| test(key, value, now));
     Ok(Some(Filter {
         not,
-        any: tests.collect::<Result<_, _>>()?,
+        first,
+        others: tests.collect(),
     }))
 }
 
@@ -461,6 +479,7 @@ mod tests {
         let filtered = spoken("tag:boat how high is the mast", &now());
         assert_eq!(filtered.filters.len(), 1);
         assert_eq!(words(&"tag:a ".repeat(100)), "tag:a ".repeat(100).trim());
+        assert_eq!(words("tag:, and no more"), "tag:, and no more");
     }
 
     #[test]
@@ -537,8 +556,9 @@ mod tests {
 
     fn only_test(text: &str) -> Test {
         let mut query = parsed(text);
-        assert_eq!(query.filters.len(), 1, "{text}");
-        query.filters[0].any.remove(0)
+        let only = query.filters.pop().unwrap();
+        assert!(query.filters.is_empty() && only.others.is_empty(), "{text}");
+        only.first
     }
 
     #[test]
@@ -556,7 +576,7 @@ mod tests {
             Test::Language(Language::named("de").unwrap())
         );
         let query = parsed("-tag:a,b x");
-        assert!(query.filters[0].not && query.filters[0].any.len() == 2);
+        assert!(query.filters[0].not && query.filters[0].tests().count() == 2);
         assert_eq!(query.words, "x");
     }
 
@@ -586,6 +606,8 @@ mod tests {
     fn wrong_filters_are_errors() {
         for (text, said) in [
             ("tag:", "no value"),
+            ("tag:,", "no value"),
+            ("-path:,,", "no value"),
             ("tga:work", "there is no filter"),
             ("before:soon", "no date"),
             ("before:2026-13-01", "no date"),

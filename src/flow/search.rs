@@ -382,7 +382,8 @@ fn read(query: &Query) -> Result<query::Query, BadRequest> {
     if let Some(source) = query.source {
         read.filters.push(Filter {
             not: false,
-            any: vec![Test::Source(source.to_string())],
+            first: Test::SourceId(source),
+            others: Vec::new(),
         });
     }
     Ok(read)

@@ -3,14 +3,16 @@
 //! An archive is a zip file with the ledger as of one moment, the vectors of its chunks, and a
 //! description. Restoring checks everything before it writes, and never writes over a ledger.
 //! Recovery puts the automatic copy in the place of a damaged ledger and saves, row by row, what
-//! the damaged one still gives of answers, feedback and units.
+//! the damaged one still gives of what cannot be recreated: what the copy lacks, and what changed
+//! since it was made.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags, params_from_iter};
 use serde::{Deserialize, Serialize};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
@@ -175,23 +177,36 @@ fn automatic_path(home: &Path) -> PathBuf {
     home.join("backup").join("ledger.sqlite")
 }
 
+/// How rows of a damaged ledger come into the one that was restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Saved {
+    /// They were written once: those that lack are added.
+    Once,
+    /// They change: what is newer than the copy counts.
+    Changed,
+    /// They change, and those of one unit, which their first column names, come and go together.
+    Together,
+}
+
 /// Tables whose rows cannot be recreated, parents first.
-const SAVED: &[&str] = &[
-    "source",
-    "answer",
-    "citation",
-    "feedback",
-    "signal",
-    "batch",
-    "unit",
-    "unit_evidence",
-    "unit_vector",
-    "considered",
-    "unit_change",
-    "spent",
-    "token",
-    "outbound",
-    "measurement",
+const SAVED: &[(&str, Saved)] = &[
+    ("memo", Saved::Changed),
+    ("source", Saved::Changed),
+    ("answer", Saved::Once),
+    ("citation", Saved::Once),
+    ("feedback", Saved::Once),
+    ("signal", Saved::Once),
+    ("batch", Saved::Changed),
+    ("unit", Saved::Changed),
+    ("unit_evidence", Saved::Together),
+    ("unit_vector", Saved::Together),
+    ("unit_event", Saved::Once),
+    ("considered", Saved::Changed),
+    ("unit_change", Saved::Once),
+    ("spent", Saved::Changed),
+    ("token", Saved::Once),
+    ("outbound", Saved::Changed),
+    ("measurement", Saved::Once),
 ];
 
 /// Puts the automatic copy in the place of a damaged ledger, or a new ledger where there is none,
@@ -252,21 +267,12 @@ pub(super) fn recover(home: &Path, damage: &StoreError) -> Result<()> {
 /// The memo that tells of the last recovery.
 pub const RECOVERY: &str = "recovery";
 
-/// Copies rows that the restored ledger lacks; returns how many of each table.
+/// Brings what can be read of a damaged ledger into the restored one; returns how many rows of each
+/// table that changed.
 fn save_rows(damaged: &Path, restored: &Path) -> String {
-    let Ok(from) = Connection::open_with_flags(damaged, OpenFlags::SQLITE_OPEN_READ_ONLY) else {
-        return "nothing".into();
-    };
-    let Ok(into) = Connection::open(restored) else {
-        return "nothing".into();
-    };
-    let mut saved = Vec::new();
-    for table in SAVED {
-        let count = save_table(&from, &into, table).unwrap_or(0);
-        if count > 0 {
-            saved.push(format!("{count} of table {table}"));
-        }
-    }
+    let from = Connection::open_with_flags(damaged, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let saved = from.and_then(|from| save_from(&from, &mut Connection::open(restored)?));
+    let saved = saved.unwrap_or_default();
     if saved.is_empty() {
         "nothing".into()
     } else {
@@ -274,35 +280,136 @@ fn save_rows(damaged: &Path, restored: &Path) -> String {
     }
 }
 
-fn save_table(from: &Connection, into: &Connection, table: &str) -> rusqlite::Result<usize> {
-    let mut columns = into.prepare(&format!("SELECT name FROM pragma_table_info('{table}')"))?;
-    let columns: Vec<String> = columns
+fn save_from(from: &Connection, into: &mut Connection) -> rusqlite::Result<Vec<String>> {
+    let transaction = into.transaction()?;
+    // What happened to units is told by their events, not once more because they are brought here.
+    let triggers: Vec<String> = transaction
+        .prepare("SELECT sql FROM sqlite_master WHERE name IN ('unit_made', 'unit_moved')")?
         .query_map([], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    let names = columns.join(", ");
+    transaction.execute_batch("DROP TRIGGER unit_made; DROP TRIGGER unit_moved")?;
+    let mut saved = Vec::new();
+    for (table, how) in SAVED {
+        let count = save_table(from, &transaction, table, *how).unwrap_or(0);
+        if count > 0 {
+            saved.push(format!("{count} of table {table}"));
+        }
+    }
+    // An event that could not be read is made up for.
+    transaction.execute_batch(
+        "INSERT INTO unit_event (unit_id, before, after, reason)
+         SELECT id, known, state, reason FROM (SELECT id, state, reason, (SELECT after
+             FROM unit_event WHERE unit_id = unit.id ORDER BY unit_event.id DESC LIMIT 1) AS known
+           FROM unit)
+         WHERE known IS NOT state",
+    )?;
+    transaction.execute_batch(&triggers.join(";\n"))?;
+    // Nothing gets a number that something else has in the indexes.
+    let next = "SELECT next_edition FROM counter";
+    if let Ok(next) = from.query_row(next, [], |row| row.get::<_, i64>(0)) {
+        let later = "UPDATE counter SET next_edition = max(next_edition, ?1)";
+        transaction.execute(later, [next])?;
+    }
+    transaction.commit()?;
+    Ok(saved)
+}
+
+fn save_table(
+    from: &Connection,
+    into: &Connection,
+    table: &str,
+    how: Saved,
+) -> rusqlite::Result<usize> {
+    let (known, keys) = columns_of(into, table)?;
+    // An older version may have written the damaged one.
+    let columns = columns_of(from, table)?.0.into_iter();
+    let columns: Vec<String> = columns.filter(|c| known.contains(c)).collect();
+    let at: Vec<usize> = keys
+        .iter()
+        .filter_map(|key| columns.iter().position(|column| column == key))
+        .collect();
+    let (names, keys) = (columns.join(", "), keys.join(", "));
     let marks = vec!["?"; columns.len()].join(", ");
-    let mut put = into.prepare(&format!(
-        "INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})"
+    let newer: Vec<String> = columns.iter().map(|c| format!("excluded.{c}")).collect();
+    let newer = newer.join(", ");
+    let mut put = into.prepare(&match how {
+        Saved::Once => format!("INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})"),
+        Saved::Changed | Saved::Together => format!(
+            "INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT ({keys})
+             DO UPDATE SET ({names}) = ({newer}) WHERE ({names}) IS NOT ({newer})"
+        ),
+    })?;
+    into.execute_batch(&format!(
+        "DROP TABLE IF EXISTS temp.seen;
+         CREATE TEMP TABLE seen AS SELECT {keys} FROM {table} WHERE 0"
+    ))?;
+    let mut see = into.prepare(&format!(
+        "INSERT INTO seen VALUES ({})",
+        vec!["?"; at.len()].join(", ")
     ))?;
     let mut saved = 0;
+    let whole = each_row(from, table, &columns, |row| {
+        see.execute(params_from_iter(at.iter().map(|at| &row[*at])))?;
+        saved += put.execute(params_from_iter(row)).unwrap_or(0);
+        Ok(())
+    })?;
+    drop(see);
+    if let (Saved::Together, true, Some((first, _))) = (how, whole, keys.split_once(',')) {
+        saved += into.execute(
+            &format!(
+                "DELETE FROM {table} WHERE {first} IN (SELECT {first} FROM seen)
+                 AND ({keys}) NOT IN (SELECT {keys} FROM seen)"
+            ),
+            [],
+        )?;
+    }
+    Ok(saved)
+}
+
+/// The columns of a table, and those of its key in their order.
+fn columns_of(
+    connection: &Connection,
+    table: &str,
+) -> rusqlite::Result<(Vec<String>, Vec<String>)> {
+    let names = |sql: &str| -> rusqlite::Result<Vec<String>> {
+        let mut statement = connection.prepare(sql)?;
+        statement.query_map([table], |row| row.get(0))?.collect()
+    };
+    Ok((
+        names("SELECT name FROM pragma_table_info(?1) ORDER BY cid")?,
+        names("SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk")?,
+    ))
+}
+
+/// Visits the rows of a table that can be read, some twice where not all can; says whether all could.
+fn each_row(
+    from: &Connection,
+    table: &str,
+    columns: &[String],
+    mut visit: impl FnMut(Vec<Value>) -> rusqlite::Result<()>,
+) -> rusqlite::Result<bool> {
     // From both ends: a damaged page in the middle stops either way.
     for order in ["ASC", "DESC"] {
-        let query = format!("SELECT {names} FROM {table} ORDER BY 1 {order}");
-        let Ok(mut statement) = from.prepare(&query) else {
-            continue;
-        };
-        let Ok(mut rows) = statement.query([]) else {
-            continue;
-        };
-        while let Ok(Some(row)) = rows.next() {
-            let values: rusqlite::Result<Vec<rusqlite::types::Value>> =
-                (0..columns.len()).map(|column| row.get(column)).collect();
-            if let Ok(values) = values {
-                saved += put.execute(rusqlite::params_from_iter(values)).unwrap_or(0);
+        let names = columns.join(", ");
+        let mut statement =
+            from.prepare(&format!("SELECT {names} FROM {table} ORDER BY 1 {order}"))?;
+        let mut rows = statement.query([])?;
+        let mut whole = true;
+        loop {
+            match rows.next() {
+                Ok(Some(row)) => {
+                    let values = (0..columns.len()).map(|at| row.get(at));
+                    match values.collect::<rusqlite::Result<_>>() {
+                        Ok(values) => visit(values)?,
+                        Err(_) => whole = false,
+                    }
+                }
+                Ok(None) if whole => return Ok(true),
+                Ok(None) | Err(_) => break,
             }
         }
     }
-    Ok(saved)
+    Ok(false)
 }
 
 /// Writes an archive of the whole store into the new file `target`. The store may be in use.
@@ -555,4 +662,116 @@ fn tempfile(home: &Path) -> Result<File> {
     let file = private_file(&path)?;
     std::fs::remove_file(&path).map_err(|source| StoreError::io(&path, source))?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::SeekFrom;
+
+    const COPIED: &str = "
+        INSERT INTO source (path, include, exclude, writeback, added_ms)
+        VALUES ('/notes', '[]', '[]', 1, 1);
+        INSERT INTO answer (id, question, body, asked_ms) VALUES ('a', 'Who?', '{}', 1);
+        INSERT INTO batch (id, started_ms, state) VALUES ('b', 1, 'running');
+        INSERT INTO unit (id, state, title, text, questions, scores, batch, made_ms)
+        VALUES ('u', 'active', 't', 'said', '[]', '{}', 'b', 1),
+               ('v', 'active', 't', 'also said', '[]', '{}', 'b', 1);
+        INSERT INTO unit_evidence (unit_id, chunk_id) VALUES ('u', x'01'), ('v', x'01');
+        INSERT INTO spent VALUES (1, 2.0, 3.0, 1);
+        INSERT INTO memo VALUES ('verdicts_heeded', '0');";
+
+    const NEWER: &str = "
+        UPDATE source SET never_leaves = 1;
+        INSERT INTO feedback (answer_id, verdict, given_ms) VALUES ('a', 'bad', 2);
+        UPDATE unit SET state = 'retired', reason = 'the owner rejected it' WHERE id = 'u';
+        DELETE FROM unit_evidence WHERE unit_id = 'u';
+        INSERT INTO unit_evidence (unit_id, chunk_id) VALUES ('u', x'02');
+        UPDATE batch SET state = 'published';
+        INSERT INTO unit (id, state, title, text, questions, scores, batch, made_ms)
+        VALUES ('w', 'shadow', 't', 'said later', '[]', '{}', 'b', 3);
+        INSERT INTO unit_vector VALUES ('w', 'm', 0, x'00');
+        INSERT INTO unit_change (batch, unit_id, before) VALUES ('b', 'w', NULL);
+        INSERT INTO considered VALUES ('a', 'b', 'w', '[]');
+        UPDATE spent SET units = 2;
+        UPDATE memo SET value = '1';
+        INSERT INTO outbound (at_ms, day, url, model, body, tokens, cost, state)
+        VALUES (1, 0, 'u', 'm', '{}', 7, 0.5, 'answered');
+        UPDATE counter SET next_edition = 9;";
+
+    /// A copy, and the ledger that it was made of with what is newer.
+    fn copy_and_ledger(folder: &Path) -> (PathBuf, PathBuf) {
+        let (copy, newer) = (folder.join("copy.sqlite"), folder.join("ledger.sqlite"));
+        let write = |path: &Path, sql: &str| {
+            let ledger = Ledger::open(path).unwrap();
+            ledger.write(|t| Ok(t.execute_batch(sql)?)).unwrap();
+        };
+        write(&copy, COPIED);
+        std::fs::copy(&copy, &newer).unwrap();
+        write(&newer, NEWER);
+        (copy, newer)
+    }
+
+    fn rows(path: &Path, table: &str) -> Vec<Vec<Value>> {
+        let connection = Connection::open(path).unwrap();
+        let columns = columns_of(&connection, table).unwrap().0;
+        let mut rows = Vec::new();
+        let whole = each_row(&connection, table, &columns, |row| {
+            rows.push(row);
+            Ok(())
+        });
+        assert!(whole.unwrap(), "{table}");
+        rows
+    }
+
+    #[test]
+    fn what_changed_since_the_copy_is_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        let (copy, newer) = copy_and_ledger(folder.path());
+        let said = save_rows(&newer, &copy);
+        for told in [
+            "1 of table source",
+            "2 of table unit,",
+            "2 of table unit_event",
+        ] {
+            assert!(said.contains(told), "{said}");
+        }
+        let tables = SAVED.iter().map(|(table, _)| *table);
+        for table in tables.chain(["counter"]) {
+            assert_eq!(rows(&copy, table), rows(&newer, table), "{table}");
+        }
+        assert_eq!(save_rows(&newer, &copy), "nothing", "a second time");
+        let restored = Connection::open(&copy).unwrap();
+        let moved = "UPDATE unit SET state = 'retired' WHERE id = 'v'";
+        restored.execute(moved, []).unwrap();
+        assert_eq!(
+            rows(&copy, "unit_event").len(),
+            rows(&newer, "unit_event").len() + 1,
+            "events are written by triggers again"
+        );
+    }
+
+    #[test]
+    fn a_unit_whose_events_cannot_be_read_is_saved_with_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (copy, newer) = copy_and_ledger(folder.path());
+        let root = "SELECT rootpage FROM sqlite_master WHERE name = 'unit_event'";
+        let connection = Connection::open(&newer).unwrap();
+        let root: u64 = connection.query_row(root, [], |row| row.get(0)).unwrap();
+        drop(connection);
+        let mut file = File::options().write(true).open(&newer).unwrap();
+        file.seek(SeekFrom::Start((root - 1) * 4096)).unwrap();
+        file.write_all(&[0xff; 4096]).unwrap();
+        drop(file);
+        save_rows(&newer, &copy);
+        let restored = Ledger::open(&copy).unwrap();
+        let events = restored.read(|snapshot| snapshot.unit_events("u")).unwrap();
+        let last = events.last().unwrap();
+        assert_eq!(
+            (events.len(), last.reason.as_str()),
+            (2, "the owner rejected it")
+        );
+        let others = restored.read(|snapshot| snapshot.unit_events("v")).unwrap();
+        assert_eq!(others.len(), 1);
+    }
 }

@@ -88,23 +88,7 @@ impl Store {
         let only = editions(snapshot, seek.query)?;
         let asked = indexes.lexical.ask(seek.query, only.as_ref(), snapshot.1)?;
         let mut visible = Visible::new(snapshot, only.as_deref());
-        // Room for entries that are no longer visible.
-        let wide = seek.limit + seek.limit / 5;
-        let mut entries: HashMap<ChunkId, Entry> = HashMap::new();
-        let mut lexical: Vec<Candidate> = Vec::new();
-        for hit in indexes.lexical.search(&asked, wide)? {
-            if lexical.len() == seek.limit || !visible.edition(hit.edition)? {
-                continue;
-            }
-            let known = entries.entry(hit.chunk).or_default();
-            if known.hits.is_empty() {
-                lexical.push(Candidate {
-                    chunk: hit.chunk,
-                    score: hit.score,
-                });
-            }
-            known.hits.push(hit);
-        }
+        let (lexical, mut entries) = by_words(indexes, &asked, seek.limit, &mut visible)?;
         let lexical_ms = millis(started);
         let started = Instant::now();
         let dense = match seek.vector {
@@ -231,6 +215,44 @@ fn documents(snapshot: &Snapshot<'_>) -> Result<usize> {
         .0
         .prepare_cached("SELECT count(*) FROM main.document")?;
     Ok(statement.query_row([], |row| row.get(0))?)
+}
+
+/// Entries that are looked at for each candidate of the words, at most.
+const MOST_COPIES: usize = 64;
+
+/// What the words propose, and where it can be shown from. One passage may stand in many documents:
+/// then more entries are looked at, until there are enough passages.
+fn by_words(
+    indexes: &Indexes,
+    asked: &Asked,
+    limit: usize,
+    visible: &mut Visible<'_>,
+) -> Result<(Vec<Candidate>, HashMap<ChunkId, Entry>)> {
+    // Room for entries that are no longer visible.
+    let mut wide = limit + limit / 5;
+    loop {
+        let hits = indexes.lexical.search(asked, wide)?;
+        let all = hits.len() < wide || wide >= limit * MOST_COPIES;
+        let mut entries: HashMap<ChunkId, Entry> = HashMap::new();
+        let mut lexical: Vec<Candidate> = Vec::new();
+        for hit in hits {
+            if lexical.len() == limit || !visible.edition(hit.edition)? {
+                continue;
+            }
+            let known = entries.entry(hit.chunk).or_default();
+            if known.hits.is_empty() {
+                lexical.push(Candidate {
+                    chunk: hit.chunk,
+                    score: hit.score,
+                });
+            }
+            known.hits.push(hit);
+        }
+        if all || lexical.len() == limit {
+            return Ok((lexical, entries));
+        }
+        wide *= 4;
+    }
 }
 
 /// Everything that fits, by its chunk.
@@ -545,40 +567,124 @@ mod tests {
         format!("note at {angle}")
     }
 
+    /// A note of one passage.
+    fn note(source: SourceId, path: &str, text: String) -> Ingested {
+        let passage = Passage {
+            id: ChunkId::of("", &text),
+            heading: Vec::new(),
+            span: 0..text.len(),
+            text,
+            lines: (1, 1),
+            page: None,
+            tokens: 3,
+        };
+        Ingested {
+            source,
+            path: path.into(),
+            stat: FileStat {
+                size: 1,
+                mtime_ns: 1,
+                inode: 1,
+                ctime_ns: 1,
+            },
+            hash: [0; 32],
+            kind: Kind::Markdown,
+            meta: Meta::default(),
+            recipe: String::new(),
+            language: None,
+            passages: vec![passage],
+        }
+    }
+
     /// Writes a note for each angle.
     fn write(store: &Store, indexes: &Indexes, source: SourceId, angles: &[f32]) {
         let mut change = Change::default();
         for angle in angles {
-            let text = text(*angle);
-            let id = ChunkId::of("", &text);
-            let passage = Passage {
-                id,
-                heading: Vec::new(),
-                span: 0..text.len(),
-                text,
-                lines: (1, 1),
-                page: None,
-                tokens: 3,
-            };
-            change.vectors.push((id, at(*angle)));
-            change.documents.push(Ingested {
-                source,
-                path: format!("{angle}.md"),
-                stat: FileStat {
-                    size: 1,
-                    mtime_ns: 1,
-                    inode: 1,
-                    ctime_ns: 1,
-                },
-                hash: [0; 32],
-                kind: Kind::Markdown,
-                meta: Meta::default(),
-                recipe: String::new(),
-                language: None,
-                passages: vec![passage],
-            });
+            let note = note(source, &format!("{angle}.md"), text(*angle));
+            change.vectors.push((note.passages[0].id, at(*angle)));
+            change.documents.push(note);
         }
         store.commit(indexes, &change, 1).unwrap();
+    }
+
+    /// What the words alone propose.
+    fn by_words_of(store: &Store, indexes: &Indexes, query: &Query) -> Vec<ChunkId> {
+        let seek = Seek {
+            query,
+            vector: None,
+            limit: 100,
+        };
+        let ledger = store.ledger();
+        let found = ledger.read(|snapshot| store.candidates(indexes, snapshot, &seek));
+        let lexical = found.unwrap().lexical.into_iter();
+        lexical.map(|candidate| candidate.chunk).collect()
+    }
+
+    fn guest_of(store: &Store, source: SourceId) -> Store {
+        store.seen_by(View {
+            asker: Some("guest".into()),
+            everyones_answers: false,
+            sources: Some([source].into()),
+        })
+    }
+
+    #[test]
+    fn a_passage_of_many_documents_leaves_room_for_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, indexes, source) = filled(folder.path(), &[], &[]);
+        let copies = (0..150).map(|n| (n, "heron heron heron".to_owned()));
+        let others = (150..155).map(|n| (n, format!("one heron stands in pond number {n}")));
+        let notes = copies.chain(others);
+        let change = Change {
+            documents: notes
+                .map(|(n, text)| note(source, &format!("{n}.md"), text))
+                .collect(),
+            ..Change::default()
+        };
+        store.commit(&indexes, &change, 1).unwrap();
+        let query = Query {
+            words: "heron".into(),
+            ..Query::default()
+        };
+        assert_eq!(by_words_of(&store, &indexes, &query).len(), 6);
+    }
+
+    #[test]
+    fn words_of_what_is_hidden_take_no_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, indexes, source) = filled(folder.path(), &[], &[]);
+        let hidden = SourceId(source.0 + 1);
+        // More words than can be looked for one by one, all of them more frequent.
+        let letters: Vec<char> = "bcdfghjklmnpqrtvwxz".chars().collect();
+        let letter = |n: usize| letters[n % letters.len()];
+        let word = |n: usize| -> String {
+            let places = [1, 19, 361, 6859];
+            let rest = places.map(|place| letter(n / place));
+            ['a'].into_iter().chain(rest).collect()
+        };
+        let words: Vec<String> = (0..14_000).map(word).collect();
+        let words = words.join(" ");
+        let change = Change {
+            documents: vec![
+                note(hidden, "a.md", words.clone()),
+                note(hidden, "b.md", format!("{words} again")),
+                note(source, "c.md", "an azure note".into()),
+            ],
+            ..Change::default()
+        };
+        store.commit(&indexes, &change, 1).unwrap();
+        let query = Query {
+            prefixes: vec!["az".into()],
+            ..Query::default()
+        };
+        let seen = ChunkId::of("", "an azure note");
+        let guest = guest_of(&store, source);
+        assert_eq!(by_words_of(&guest, &indexes, &query), [seen]);
+        let query = Query {
+            prefixes: vec!["a".into()],
+            ..Query::default()
+        };
+        assert_eq!(by_words_of(&guest, &indexes, &query), [seen]);
     }
 
     fn add(store: &Store, path: &str) -> SourceId {
@@ -608,11 +714,7 @@ mod tests {
         let far = [1.0_f32, 1.1, 1.2];
         let near: Vec<f32> = (0..40_u8).map(|n| f32::from(n) / 100.0).collect();
         let (store, indexes, source) = filled(folder.path(), &far, &near);
-        let part = store.seen_by(View {
-            asker: Some("guest".into()),
-            everyones_answers: false,
-            sources: Some([source].into()),
-        });
+        let part = guest_of(&store, source);
         let query = Query {
             words: "note".into(),
             ..Query::default()

@@ -82,6 +82,17 @@ impl EditionFilter {
         }
     }
 
+    /// The entries of a segment that pass.
+    pub(super) fn passing(&self, segment: &SegmentReader) -> tantivy::Result<BitSet> {
+        let mut known = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entries) = known.get(&segment.segment_id()) {
+            return Ok(entries.clone());
+        }
+        let entries = self.entries(segment)?;
+        known.insert(segment.segment_id(), entries.clone());
+        Ok(entries)
+    }
+
     fn entries(&self, segment: &SegmentReader) -> tantivy::Result<BitSet> {
         let mut entries = BitSet::with_max_value(segment.max_doc());
         if self.editions.len() <= FEW_EDITIONS {
@@ -123,15 +134,7 @@ impl Query for EditionFilter {
 
 impl Weight for EditionFilter {
     fn scorer(&self, segment: &SegmentReader, boost: f32) -> tantivy::Result<Box<dyn Scorer>> {
-        let mut known = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let entries = if let Some(entries) = known.get(&segment.segment_id()) {
-            entries.clone()
-        } else {
-            let entries = self.entries(segment)?;
-            known.insert(segment.segment_id(), entries.clone());
-            entries
-        };
-        let entries = BitSetDocSet::from(entries);
+        let entries = BitSetDocSet::from(self.passing(segment)?);
         Ok(Box::new(ConstScorer::new(entries, boost)))
     }
 

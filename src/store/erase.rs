@@ -51,7 +51,8 @@ pub fn erase(transaction: &Transaction<'_>, what: &Erase) -> Result<Erased> {
     let questions: HashSet<String> = chosen.iter().map(|(_, q)| normalised(q)).collect();
     let units = forget_questions(transaction, &questions)?;
     forget_before(transaction, &questions)?;
-    scrub_events(transaction, &units, chosen.iter().map(|(_, q)| q.trim()))?;
+    let asked: Vec<&str> = chosen.iter().map(|(_, q)| q.trim()).collect();
+    scrub_events(transaction, &units, &asked)?;
     for (answer, _) in &chosen {
         transaction.execute(
             "UPDATE batch SET report = '{}' WHERE id IN
@@ -178,13 +179,45 @@ fn forget_before(transaction: &Transaction<'_>, questions: &HashSet<String>) -> 
     Ok(())
 }
 
+/// Questions that are to go. Where a text names one, it stands between these marks: “…”.
+struct Named {
+    questions: HashSet<String>,
+    longest: usize,
+}
+
+impl Named {
+    fn of(questions: HashSet<String>) -> Self {
+        let longest = questions.iter().map(String::len).max().unwrap_or(0);
+        Self { questions, longest }
+    }
+
+    /// Does a text name one of them? A question may hold such marks itself.
+    fn is_in(&self, text: &str) -> bool {
+        text.match_indices('“').any(|(at, mark)| {
+            let rest = &text[at + mark.len()..];
+            let ends = rest.match_indices('”').map(|(end, _)| end);
+            let mut ends = ends.take_while(|end| *end <= self.longest);
+            ends.any(|end| self.questions.contains(&rest[..end]))
+        })
+    }
+
+    /// Numbers of the rows whose text, which is their second column, names one of them.
+    fn rows(&self, transaction: &Transaction<'_>, sql: &str) -> Result<Vec<i64>> {
+        let mut statement = transaction.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let text = row.get_ref(1)?.as_str().unwrap_or_default();
+            if self.is_in(text) {
+                found.push(row.get(0)?);
+            }
+        }
+        Ok(found)
+    }
+}
+
 /// Events are never removed, but here: those of units that went, and those that name a question.
-/// Where a question is named, it stands between these marks.
-fn scrub_events<'a>(
-    transaction: &Transaction<'_>,
-    units: &[String],
-    questions: impl Iterator<Item = &'a str>,
-) -> Result<()> {
+fn scrub_events(transaction: &Transaction<'_>, units: &[String], questions: &[&str]) -> Result<()> {
     const GUARD: &str = "unit_event_is_kept";
     let guard: Option<String> = transaction
         .query_row(
@@ -197,24 +230,71 @@ fn scrub_events<'a>(
     for unit in units {
         transaction.execute("DELETE FROM unit_event WHERE unit_id = ?1", [unit])?;
     }
-    for question in questions {
-        let named = format!("“{question}”");
-        // In JSON, some of its characters are written otherwise.
-        let written = serde_json::to_string(&named)?;
-        let written = written.trim_matches('"');
+    let named = Named::of(questions.iter().map(|q| (*q).to_owned()).collect());
+    // In JSON, some characters are written otherwise.
+    let written = questions.iter().map(|question| -> Result<String> {
+        let written = serde_json::to_string(question)?;
+        Ok(written[1..written.len() - 1].to_owned())
+    });
+    let written = Named::of(written.collect::<Result<_>>()?);
+    for change in written.rows(transaction, "SELECT id, before FROM unit_change")? {
         transaction
-            .prepare_cached("DELETE FROM unit_change WHERE instr(before, ?1) > 0")?
-            .execute([written])?;
+            .prepare_cached("DELETE FROM unit_change WHERE id = ?1")?
+            .execute([change])?;
+    }
+    for unit in named.rows(transaction, "SELECT rowid, reason FROM unit")? {
         transaction
-            .prepare_cached("UPDATE unit SET reason = ?2 WHERE instr(reason, ?1) > 0")?
-            .execute([named.as_str(), FORGOTTEN])?;
+            .prepare_cached("UPDATE unit SET reason = ?2 WHERE rowid = ?1")?
+            .execute(params![unit, FORGOTTEN])?;
+    }
+    for event in named.rows(transaction, "SELECT id, reason FROM unit_event")? {
         transaction
-            .prepare_cached("DELETE FROM unit_event WHERE instr(reason, ?1) > 0")?
-            .execute([named.as_str()])?;
+            .prepare_cached("DELETE FROM unit_event WHERE id = ?1")?
+            .execute([event])?;
     }
     // The change of a reason is an event of its own, which names nothing.
     if let Some(guard) = guard {
         transaction.execute_batch(&guard)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ledger::Ledger;
+
+    const FILLED: &str = r#"
+        INSERT INTO answer (id, question, body, asked_ms) VALUES
+          ('a', 'Who said "I" and “we”?', '{}', 1), ('b', 'Who else? ', '{}', 1);
+        INSERT INTO unit (id, state, title, text, questions, scores, batch, made_ms, reason) VALUES
+          ('u', 'active', 't', 'one', '["x"]', '{}', 'b', 1, 'moves “Who said "I" and “we”?” down'),
+          ('v', 'active', 't', 'two', '["x"]', '{}', 'b', 1, 'as “they” say of “Who else?”'),
+          ('w', 'active', 't', 'three', '["x"]', '{}', 'b', 1, 'of “Who else? No.”');"#;
+
+    #[test]
+    fn reasons_that_name_what_is_forgotten_go_in_one_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+        let written = ledger.write(|transaction| {
+            transaction.execute_batch(FILLED)?;
+            for unit in ["u", "v", "w"] {
+                units::note_before(transaction, "b", unit)?;
+            }
+            erase(transaction, &Erase::All)
+        });
+        assert_eq!(written.unwrap().answers, 2);
+        let of = |sql: &str| -> Vec<String> {
+            let found = ledger.read(|snapshot| {
+                let mut statement = snapshot.0.prepare(sql)?;
+                let rows = statement.query_map([], |row| row.get(0))?;
+                Ok(rows.collect::<rusqlite::Result<_>>()?)
+            });
+            found.unwrap()
+        };
+        assert_eq!(of("SELECT unit_id FROM unit_change"), ["w"]);
+        assert_eq!(of("SELECT unit_id FROM unit_event"), ["w"]);
+        let reasons = of("SELECT reason FROM unit ORDER BY id");
+        assert_eq!(reasons, [FORGOTTEN, FORGOTTEN, "of “Who else? No.”"]);
+    }
 }

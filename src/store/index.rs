@@ -1,7 +1,8 @@
 //! Both indexes of one embedding model, opened together and made anew when they are damaged.
 //!
-//! They are derived: what cannot be read is thrown away and written again from the ledger. Said,
-//! not hidden: every such loss is logged, and `coho verify` tells of it.
+//! They are derived: what is damaged is thrown away and written again from the ledger. Said, not
+//! hidden: every such loss is logged, and `coho verify` tells of it. Vectors take long to make: what
+//! only the system keeps from being read is left as it is.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -37,8 +38,7 @@ pub struct Indexes {
 
 impl Indexes {
     /// Opens the indexes in `folder`, or creates them; `edition` is the newest that the ledger knew
-    /// before. With [`Access::Write`] damaged ones are
-    /// thrown away, to be healed from the ledger.
+    /// before. With [`Access::Write`] damaged ones are thrown away, to be healed from the ledger.
     ///
     /// # Errors
     /// [`StoreError::Vectors`], [`StoreError::Lexical`], [`StoreError::Io`].
@@ -162,26 +162,18 @@ fn open_vectors(
     exact_rows: usize,
     access: Access,
 ) -> Result<Vectors> {
+    let opened = tried(|| guarded(folder, dimensions, exact_rows));
     if access == Access::Read {
-        // A service may compact while we begin to read, and then files of the version that was
-        // looked at vanish: the next look finds the new version.
-        let mut outcome = guarded(folder, dimensions, exact_rows);
-        for _ in 0..2 {
-            if outcome.is_ok() {
-                break;
-            }
-            outcome = guarded(folder, dimensions, exact_rows);
-        }
-        return outcome;
+        return opened;
     }
     let mut good = Vec::new();
-    let reason = match guarded(folder, dimensions, exact_rows) {
+    let reason = match opened {
         Ok(vectors) if vectors.damaged() == 0 => return Ok(vectors),
         Ok(vectors) => {
             good = vectors.resident_rows();
             format!("{} rows do not match their hash", vectors.damaged())
         }
-        Err(error) if error.is_disk_full() => return Err(error),
+        Err(error) if error.is_refused() => return Err(error),
         Err(error) => crate::error::Failure::from(error).whole(),
     };
     tracing::error!(folder = %folder.display(), reason, "the vector index is damaged: it is made anew");
@@ -191,6 +183,12 @@ fn open_vectors(
         vectors.add(rows)?;
     }
     Ok(vectors)
+}
+
+/// Opens an index, and looks again where that fails: a service may compact while we begin to read,
+/// and then files of the version that was looked at vanish; the next look finds the new version.
+fn tried<T>(open: impl Fn() -> Result<T>) -> Result<T> {
+    open().or_else(|_| open()).or_else(|_| open())
 }
 
 /// LanceDB panics on some damaged files.
@@ -204,18 +202,22 @@ fn guarded(folder: &Path, dimensions: usize, exact_rows: usize) -> Result<Vector
 
 fn open_lexical(folder: &Path, access: Access) -> Result<Lexical> {
     let write = access == Access::Write;
-    let opened = Lexical::open(folder, write);
-    if !write {
-        return opened;
-    }
+    let opened = tried(|| Lexical::open(folder, write)).and_then(|lexical| {
+        let looks = write && folder_bytes(folder) <= CHECKED_BYTES;
+        let files = if looks {
+            lexical.damaged_files()?
+        } else {
+            Vec::new()
+        };
+        Ok((lexical, files.len()))
+    });
     let reason = match opened {
-        Ok(lexical) if folder_bytes(folder) > CHECKED_BYTES => return Ok(lexical),
-        Ok(lexical) => match lexical.damaged_files() {
-            Ok(files) if files.is_empty() => return Ok(lexical),
-            Ok(files) => format!("{} files do not match their checksum", files.len()),
-            Err(error) => crate::error::Failure::from(error).whole(),
-        },
-        Err(error) if error.is_disk_full() => return Err(error),
+        Ok((lexical, 0)) => return Ok(lexical),
+        Ok((lexical, files)) => {
+            drop(lexical);
+            format!("{files} files do not match their checksum")
+        }
+        Err(error) if !write || error.is_refused() => return Err(error),
         Err(error) if error.is_other_schema() => {
             tracing::info!(folder = %folder.display(), "an older coho wrote the lexical index: it is made anew");
             remove(folder)?;
@@ -235,5 +237,50 @@ pub(super) fn remove(folder: &Path) -> Result<()> {
             Err(StoreError::io(folder, source))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::domain::source::Edition;
+    use crate::store::ledger::{TermsDocument, TermsRow};
+
+    fn filled(folder: &Path) {
+        let lexical = open_lexical(folder, Access::Write).unwrap();
+        let document = TermsDocument {
+            edition: Edition(1),
+            path: "a.md".into(),
+            title: "A".into(),
+            tags: Vec::new(),
+            aliases: Vec::new(),
+            language: None,
+            rows: vec![TermsRow {
+                chunk: ChunkId::of("", "pear"),
+                text: "pear".into(),
+                heading: Vec::new(),
+            }],
+        };
+        lexical.update(&[document], &[]).unwrap();
+    }
+
+    #[test]
+    fn an_index_is_made_anew_where_it_is_damaged_and_not_where_the_system_refuses_it() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("terms");
+        filled(&folder);
+        let (meta, aside) = (folder.join("meta.json"), folder.join("aside"));
+        std::fs::rename(&meta, &aside).unwrap();
+        // A link to itself cannot be opened by anybody.
+        std::os::unix::fs::symlink(&meta, &meta).unwrap();
+        let refused = open_lexical(&folder, Access::Write).err();
+        assert!(refused.is_some_and(|error| error.is_refused()));
+        std::fs::rename(&aside, &meta).unwrap();
+        let whole = open_lexical(&folder, Access::Write).unwrap();
+        assert_eq!(whole.sizes().unwrap().len(), 1, "nothing was thrown away");
+        drop(whole);
+        std::fs::write(&meta, "{").unwrap();
+        let anew = open_lexical(&folder, Access::Write).unwrap();
+        assert!(anew.is_empty());
     }
 }

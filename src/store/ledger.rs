@@ -33,6 +33,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("ledger_6.sql"),
     include_str!("ledger_7.sql"),
     include_str!("ledger_8.sql"),
+    include_str!("ledger_9.sql"),
 ];
 
 impl ToSql for ChunkId {
@@ -192,8 +193,8 @@ impl FileStat {
 
     /// Does this mean the file that was read when the file system said `then`?
     pub fn is_as(&self, then: &Self) -> bool {
-        let known = then.ctime_ns == 0 || self.ctime_ns == 0;
-        (known || self.ctime_ns == then.ctime_ns) && self.identity() == then.identity()
+        let unknown = then.ctime_ns == 0 || self.ctime_ns == 0;
+        (unknown || self.ctime_ns == then.ctime_ns) && self.identity() == then.identity()
     }
 
     /// What a rename leaves as it is: size, modification time, inode.
@@ -628,6 +629,10 @@ const ROW: &str = "SELECT d.id, d.source_id, s.path, d.path, d.kind, d.title, c.
  JOIN chunk c ON c.id = p.chunk_id
  JOIN document d ON d.id = p.document_id
  JOIN source s ON s.id = d.source_id";
+
+/// Answered by an index alone: the columns stand behind the answers, which are long.
+const TOKEN_TOTALS: &str =
+    "SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(generated_tokens), 0) FROM answer";
 
 /// One consistent view of the ledger, and whether it leaves sources out.
 pub struct Snapshot<'a>(pub(super) &'a Transaction<'a>, pub(super) bool);
@@ -1146,18 +1151,12 @@ impl Snapshot<'_> {
 
     /// Tokens of all kept answers.
     pub(crate) fn token_totals(&self) -> Result<TokenTotals> {
-        Ok(self
-            .0
-            .prepare_cached(
-                "SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(generated_tokens), 0)
-                 FROM answer",
-            )?
-            .query_row([], |row| {
-                Ok(TokenTotals {
-                    prompt: row.get(0)?,
-                    generated: row.get(1)?,
-                })
-            })?)
+        Ok(self.0.prepare_cached(TOKEN_TOTALS)?.query_row([], |row| {
+            Ok(TokenTotals {
+                prompt: row.get(0)?,
+                generated: row.get(1)?,
+            })
+        })?)
     }
 
     /// One kept answer.
@@ -1587,6 +1586,10 @@ fn forget_unused(
     Ok(())
 }
 
+/// Looks each of them up: there are far more chunks than garbage.
+const CAME_BACK: &str = "DELETE FROM gone_chunk
+     WHERE EXISTS (SELECT 1 FROM chunk WHERE chunk.id = gone_chunk.chunk_id)";
+
 /// Forgets garbage that the indexes no longer hold.
 ///
 /// # Errors
@@ -1602,10 +1605,7 @@ pub fn clear_garbage(
             .execute([chunk])?;
     }
     // A chunk that came back is no garbage.
-    transaction.execute(
-        "DELETE FROM gone_chunk WHERE chunk_id IN (SELECT id FROM chunk)",
-        [],
-    )?;
+    transaction.execute(CAME_BACK, [])?;
     for edition in editions {
         transaction
             .prepare_cached("DELETE FROM gone_edition WHERE edition = ?1")?
@@ -1719,4 +1719,64 @@ pub fn put_feedback(
         )?;
     }
     Ok(exists)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How SQLite goes about a statement.
+    fn plan(ledger: &Ledger, sql: &str) -> String {
+        let sql = format!("EXPLAIN QUERY PLAN {sql}");
+        let steps = ledger.read(|snapshot| {
+            let mut statement = snapshot.0.prepare(&sql)?;
+            let rows = statement.query_map([], |row| row.get::<_, String>(3))?;
+            Ok(rows.collect::<rusqlite::Result<Vec<String>>>()?)
+        });
+        steps.unwrap().join("; ")
+    }
+
+    #[test]
+    fn what_is_asked_often_is_not_leafed_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+        let whole = plan(&ledger, TOKEN_TOTALS);
+        assert!(whole.contains("COVERING INDEX answer_tokens"), "{whole}");
+        let part = ledger.seen_by(View {
+            asker: Some("guest".into()),
+            everyones_answers: false,
+            sources: None,
+        });
+        let part = plan(&part, TOKEN_TOTALS);
+        assert!(
+            part.contains("COVERING INDEX answer_tokens (asker=?)"),
+            "{part}"
+        );
+        let back = plan(&ledger, CAME_BACK);
+        assert!(back.starts_with("SCAN gone_chunk"), "{back}");
+        assert!(
+            back.contains("SEARCH chunk") && !back.contains("IN-OPERATOR"),
+            "{back}"
+        );
+        let new = units::unconsidered();
+        let new = plan(&ledger, &new.replace("?1", "0").replace("?2", "1"));
+        assert!(new.contains("INDEX answer_asked"), "{new}");
+        assert!(!new.contains("TEMP B-TREE"), "{new}");
+    }
+
+    #[test]
+    fn a_chunk_that_came_back_is_no_garbage() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+        let left = ledger.write(|transaction| {
+            transaction.execute_batch(
+                "INSERT INTO chunk VALUES (x'01', '[]', 'here', 1);
+                 INSERT INTO gone_chunk VALUES (x'01'), (x'02');",
+            )?;
+            clear_garbage(transaction, &[], &[])?;
+            let left = "SELECT group_concat(hex(chunk_id)) FROM gone_chunk";
+            Ok(transaction.query_row(left, [], |row| row.get::<_, String>(0))?)
+        });
+        assert_eq!(left.unwrap(), "02");
+    }
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use tantivy::collector::{DocSetCollector, TopDocs};
-use tantivy::postings::Postings;
+use tantivy::postings::{Postings, TermInfo};
 use tantivy::query::{
     Bm25StatisticsProvider, BooleanQuery, BoostQuery, Occur, PhraseQuery, Query, TermQuery,
 };
@@ -23,8 +23,8 @@ use tantivy::schema::{
 };
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 use tantivy::{
-    DocAddress, DocSet, Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, SegmentReader,
-    TERMINATED, TantivyDocument, Term,
+    BitSet, DocAddress, DocSet, Index, IndexReader, IndexWriter, InvertedIndexReader, ReloadPolicy,
+    Searcher, SegmentReader, TERMINATED, TantivyDocument, Term,
 };
 
 use super::StoreError;
@@ -476,26 +476,24 @@ impl Lexical {
         let prefix = fold(&prefix.to_lowercase());
         let mut found: HashMap<String, u32> = HashMap::new();
         for segment in searcher.segment_readers() {
+            let counted = statistics.counted(segment)?;
             for field in [self.fields.text, self.fields.head, self.fields.labels] {
                 let inverted = segment.inverted_index(field)?;
                 let mut stream = inverted.terms().range().ge(&prefix).into_stream()?;
                 while stream.advance() && stream.key().starts_with(prefix.as_bytes()) {
-                    let word = String::from_utf8_lossy(stream.key()).into_owned();
-                    *found.entry(word).or_default() += stream.value().doc_freq;
+                    let entries = match &counted {
+                        Some(counted) => held_among(&inverted, stream.value(), counted)?,
+                        None => stream.value().doc_freq,
+                    };
+                    if entries > 0 {
+                        let word = String::from_utf8_lossy(stream.key()).into_owned();
+                        *found.entry(word).or_default() += entries;
+                    }
                 }
             }
         }
         let mut words: Vec<(String, u32)> = found.into_iter().collect();
         words.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-        if statistics.is_of_part() {
-            words.truncate(PREFIX_WORDS * 200);
-            for (word, entries) in &mut words {
-                let held = self.holding(statistics, std::slice::from_ref(word))?;
-                *entries = u32::try_from(held).unwrap_or(u32::MAX);
-            }
-            words.retain(|(_, entries)| *entries > 0);
-            words.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-        }
         words.truncate(PREFIX_WORDS);
         Ok(words.into_iter().map(|(word, _)| word).collect())
     }
@@ -800,6 +798,22 @@ impl Lexical {
         entry.add_u64(fields.id_low, low);
         entry
     }
+}
+
+/// How many of these entries hold a word. One look at its postings: a search for each of the words
+/// that begin with one letter would take seconds.
+fn held_among(
+    inverted: &InvertedIndexReader,
+    word: &TermInfo,
+    counted: &BitSet,
+) -> std::io::Result<u32> {
+    let mut found = inverted.read_postings_from_terminfo(word, IndexRecordOption::Basic)?;
+    let mut held = 0;
+    while found.doc() != TERMINATED {
+        held += u32::from(counted.contains(found.doc()));
+        found.advance();
+    }
+    Ok(held)
 }
 
 /// A chunk's id as two numbers.

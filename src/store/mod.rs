@@ -39,7 +39,7 @@ pub mod verify;
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -183,61 +183,45 @@ impl StoreError {
         let said = self.to_string();
         let cause = std::error::Error::source(self).map(ToString::to_string);
         let said = cause.map_or(said.clone(), |cause| format!("{said}: {cause}"));
-        Self::io(&path, std::io::Error::other(said))
+        let kind = self.system().unwrap_or(ErrorKind::Other);
+        Self::io(&path, std::io::Error::new(kind, said))
     }
 
-    /// Is the ledger's file damaged?
-    fn is_ledger_damage(&self) -> bool {
-        let damaged = |error: &rusqlite::Error| {
-            use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-            matches!(
-                error.sqlite_error_code(),
-                Some(DatabaseCorrupt | NotADatabase)
-            )
-        };
-        match self {
-            Self::LedgerDamaged { .. } => true,
-            Self::Ledger(error) => damaged(error),
+    /// What the system refused, where it did. The libraries hand its errors on, or only tell of them.
+    fn system(&self) -> Option<ErrorKind> {
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = next {
+            let own = error.downcast_ref::<std::io::Error>();
+            // One of a library's own holds another one.
+            let own = own
+                .map(std::io::Error::kind)
+                .filter(|k| *k != ErrorKind::Other);
+            if let Some(kind) = own.or_else(|| told_of(&error.to_string())) {
+                return Some(kind);
+            }
+            next = error.source();
+        }
+        None
+    }
+
+    /// Does the system keep us from what may be whole? What is not there or holds nonsense is damage.
+    pub(crate) fn is_refused(&self) -> bool {
+        use ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
+        let held = match self {
+            Self::Lexical { source, .. } => {
+                matches!(**source, tantivy::TantivyError::LockFailure(..))
+            }
             _ => false,
-        }
-    }
-
-    /// May the data folder not be written?
-    fn is_read_only(&self) -> bool {
-        use rusqlite::ErrorCode::{CannotOpen, PermissionDenied as Refused, ReadOnly};
-        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(error) = next {
-            let refused = error.downcast_ref::<std::io::Error>();
-            if refused.is_some_and(|e| matches!(e.kind(), PermissionDenied | ReadOnlyFilesystem)) {
-                return true;
-            }
-            next = error.source();
-        }
-        let code = match self {
-            Self::Ledger(error) => error.sqlite_error_code(),
-            _ => None,
         };
-        matches!(code, Some(CannotOpen | ReadOnly | Refused))
+        let damage = [InvalidData, InvalidInput, NotFound, UnexpectedEof];
+        held || self.system().is_some_and(|kind| !damage.contains(&kind))
     }
 
-    pub(crate) fn is_disk_full(&self) -> bool {
-        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(error) = next {
-            let full = error
-                .downcast_ref::<std::io::Error>()
-                .is_some_and(|e| e.kind() == std::io::ErrorKind::StorageFull);
-            let text = error.to_string();
-            if full || text.contains("No space left") || text.contains("disk is full") {
-                return true;
-            }
-            next = error.source();
-        }
-        false
+    /// Does another process write the ledger for longer than is waited?
+    pub(crate) fn is_busy(&self) -> bool {
+        self.trouble() == Some(Trouble::Busy)
     }
-}
 
-impl StoreError {
     /// Is an index of another version of coho?
     pub(crate) fn is_other_schema(&self) -> bool {
         let Self::Lexical { source, .. } = self else {
@@ -245,70 +229,150 @@ impl StoreError {
         };
         matches!(**source, tantivy::TantivyError::SchemaError(_))
     }
+
+    fn trouble(&self) -> Option<Trouble> {
+        use rusqlite::ErrorCode;
+        match self {
+            Self::LedgerDamaged { .. } => Some(Trouble::Damage),
+            Self::Ledger(error) => match error.sqlite_error_code()? {
+                ErrorCode::DiskFull => Some(Trouble::DiskFull),
+                ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
+                    Some(Trouble::ReadOnly)
+                }
+                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Some(Trouble::Busy),
+                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Some(Trouble::Damage),
+                _ => None,
+            },
+            _ => match self.system()? {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(Trouble::DiskFull),
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                    Some(Trouble::ReadOnly)
+                }
+                _ => None,
+            },
+        }
+    }
+
+    /// Kind, code and what to do next.
+    fn told(&self) -> (Kind, &'static str, Option<&'static str>) {
+        match (self.trouble(), self) {
+            (Some(trouble), _) => trouble.told(),
+            (_, Self::InUse { .. }) => (
+                Kind::Conflict,
+                "data_folder_in_use",
+                Some("stop that process, or set COHO_HOME to another folder"),
+            ),
+            (_, Self::StillRead) => (
+                Kind::Conflict,
+                "ledger_still_read",
+                Some(
+                    "it is out of reach already; the rest is done with the next `coho sync`, or \
+                     when the service starts",
+                ),
+            ),
+            (_, Self::NotIndexed) => (
+                Kind::NotReady,
+                "not_indexed",
+                Some("`coho sync` makes them anew; nothing is lost"),
+            ),
+            (_, Self::NoSource { .. } | Self::NoSuchSource { .. }) => (
+                Kind::NotFound,
+                "no_such_source",
+                Some("`coho sources` lists them"),
+            ),
+            (_, Self::NewerLedger { .. }) => (
+                Kind::BadInput,
+                "newer_ledger",
+                Some("use the newer coho with this data folder"),
+            ),
+            (_, Self::Backup { .. }) => (Kind::BadInput, "bad_backup", None),
+            (_, Self::Vectors { .. } | Self::Lexical { .. }) if self.is_refused() => (
+                Kind::Ours,
+                "store_failed",
+                Some(
+                    "the system does not let it be read; where that stays so, remove the folder: \
+                     `coho sync` makes it anew from the ledger",
+                ),
+            ),
+            (_, Self::Vectors { .. } | Self::Lexical { .. }) => (
+                Kind::Ours,
+                "store_failed",
+                Some("`coho verify --repair` makes it anew from the ledger"),
+            ),
+            (_, Self::Io { .. }) => (Kind::Ours, "store_io", None),
+            _ => (Kind::Ours, "store_failed", None),
+        }
+    }
+}
+
+/// The system's error that a text tells of, as the system and those who show its errors in Rust's own
+/// way write it.
+fn told_of(text: &str) -> Option<ErrorKind> {
+    let behind = |mark: &str| text.split_once(mark).map(|(_, rest)| rest);
+    let rest = behind("(os error ").or_else(|| behind("Os { code: "))?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+    let code = rest[..digits].parse().ok()?;
+    Some(std::io::Error::from_raw_os_error(code).kind())
+}
+
+/// What any of the stores may run into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// There is no room left.
+    DiskFull,
+    /// The data folder may not be written.
+    ReadOnly,
+    /// Another process writes the ledger.
+    Busy,
+    /// The ledger's file is damaged.
+    Damage,
+}
+
+impl Trouble {
+    /// As [`StoreError::told`].
+    fn told(self) -> (Kind, &'static str, Option<&'static str>) {
+        match self {
+            Self::DiskFull => (
+                Kind::NotReady,
+                "disk_full",
+                Some("free some space; nothing that was visible is lost"),
+            ),
+            Self::ReadOnly => (
+                Kind::BadInput,
+                "data_folder_read_only",
+                Some(
+                    "the data folder is read-only for you: get permission to write it, or set \
+                     COHO_HOME to another folder",
+                ),
+            ),
+            Self::Busy => (
+                Kind::NotReady,
+                "ledger_busy",
+                Some("another process writes the ledger just now: try again in a moment"),
+            ),
+            Self::Damage => (
+                Kind::Ours,
+                "ledger_damaged",
+                Some(
+                    "`coho verify --repair` restores its last automatic backup and saves what can \
+                     still be read",
+                ),
+            ),
+        }
+    }
 }
 
 impl Fault for StoreError {
     fn kind(&self) -> Kind {
-        match self {
-            Self::InUse { .. } | Self::StillRead => Kind::Conflict,
-            Self::NoSource { .. } | Self::NoSuchSource { .. } => Kind::NotFound,
-            Self::NewerLedger { .. } | Self::Backup { .. } => Kind::BadInput,
-            _ if self.is_read_only() => Kind::BadInput,
-            _ if self.is_disk_full() => Kind::NotReady,
-            Self::NotIndexed => Kind::NotReady,
-            _ => Kind::Ours,
-        }
+        self.told().0
     }
 
     fn code(&self) -> &'static str {
-        match self {
-            _ if self.is_disk_full() => "disk_full",
-            _ if self.is_read_only() => "data_folder_read_only",
-            Self::InUse { .. } => "data_folder_in_use",
-            Self::StillRead => "ledger_still_read",
-            Self::NotIndexed => "not_indexed",
-            Self::NoSource { .. } | Self::NoSuchSource { .. } => "no_such_source",
-            Self::NewerLedger { .. } => "newer_ledger",
-            Self::Backup { .. } => "bad_backup",
-            _ if self.is_ledger_damage() => "ledger_damaged",
-            Self::Io { .. } => "store_io",
-            _ => "store_failed",
-        }
+        self.told().1
     }
 
     fn hint(&self) -> Option<String> {
-        match self {
-            _ if self.is_disk_full() => {
-                Some("free some space; nothing that was visible is lost".into())
-            }
-            _ if self.is_read_only() => Some(
-                "the data folder is read-only for you: get permission to write it, or set \
-                 COHO_HOME to another folder"
-                    .into(),
-            ),
-            Self::InUse { .. } => {
-                Some("stop that process, or set COHO_HOME to another folder".into())
-            }
-            Self::NotIndexed => Some("`coho sync` makes them anew; nothing is lost".into()),
-            Self::StillRead => Some(
-                "it is out of reach already; the rest is done with the next `coho sync`, or when the \
-                 service starts"
-                    .into(),
-            ),
-            Self::NewerLedger { .. } => Some("use the newer coho with this data folder".into()),
-            Self::NoSource { .. } | Self::NoSuchSource { .. } => {
-                Some("`coho sources` lists them".into())
-            }
-            Self::Vectors { .. } | Self::Lexical { .. } => {
-                Some("`coho verify --repair` makes it anew from the ledger".into())
-            }
-            _ if self.is_ledger_damage() => Some(
-                "`coho verify --repair` restores its last automatic backup and saves what can \
-                 still be read"
-                    .into(),
-            ),
-            _ => None,
-        }
+        self.told().2.map(str::to_owned)
     }
 }
 
@@ -390,7 +454,7 @@ impl Store {
             Ok(ledger)
         });
         let ledger = match opened {
-            Err(error) if error.is_ledger_damage() && access == Access::Write => {
+            Err(error) if error.trouble() == Some(Trouble::Damage) && access == Access::Write => {
                 backup::recover(home, &error)?;
                 Ledger::open(&path)?
             }
@@ -905,4 +969,89 @@ fn folder_bytes(folder: &Path) -> u64 {
             Err(_) => 0,
         })
         .sum()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use lancedb::Error as Lance;
+    use rusqlite::ffi;
+    use std::io::Error;
+    use tantivy::TantivyError;
+    use tantivy::directory::error::{LockError, OpenReadError};
+
+    fn sqlite(code: i32) -> StoreError {
+        rusqlite::Error::SqliteFailure(ffi::Error::new(code), None).into()
+    }
+
+    fn vectors(message: &str) -> StoreError {
+        let message = message.to_owned();
+        StoreError::vectors(Path::new("/v"), Lance::Runtime { message })
+    }
+
+    fn terms(error: impl Into<TantivyError>) -> StoreError {
+        StoreError::lexical(Path::new("/t"), error.into())
+    }
+
+    fn unread(code: i32) -> StoreError {
+        let error = Error::from_raw_os_error(code);
+        terms(OpenReadError::wrap_io_error(error, "meta.json".into()))
+    }
+
+    #[test]
+    fn one_trouble_has_one_name_in_whichever_store() {
+        let io = |error| StoreError::io(Path::new("/No space left"), error);
+        let code = |code| io(Error::from_raw_os_error(code));
+        for (error, kind, expected) in [
+            (sqlite(ffi::SQLITE_BUSY), Kind::NotReady, "ledger_busy"),
+            (sqlite(ffi::SQLITE_LOCKED), Kind::NotReady, "ledger_busy"),
+            (sqlite(ffi::SQLITE_FULL), Kind::NotReady, "disk_full"),
+            (sqlite(ffi::SQLITE_NOTADB), Kind::Ours, "ledger_damaged"),
+            (sqlite(ffi::SQLITE_ERROR), Kind::Ours, "store_failed"),
+            (vectors("x (os error 28)"), Kind::NotReady, "disk_full"),
+            (
+                terms(Error::from_raw_os_error(28)),
+                Kind::NotReady,
+                "disk_full",
+            ),
+            (
+                io(ErrorKind::StorageFull.into()).again(),
+                Kind::NotReady,
+                "disk_full",
+            ),
+            (io(Error::other(code(28))), Kind::NotReady, "disk_full"),
+            (unread(13), Kind::BadInput, "data_folder_read_only"),
+            (unread(24), Kind::Ours, "store_failed"),
+            (code(2), Kind::Ours, "store_io"),
+        ] {
+            let told = (error.kind(), error.code());
+            assert_eq!(told, (kind, expected), "{error:?}");
+            assert!(kind != Kind::NotReady || error.hint().is_some());
+        }
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_no_damage() {
+        let held = terms(TantivyError::LockFailure(LockError::LockBusy, None));
+        for error in [
+            unread(24),
+            unread(5),
+            unread(13),
+            vectors("(os error 5)"),
+            held,
+        ] {
+            assert!(error.is_refused(), "{error:?}");
+        }
+        let lost = OpenReadError::FileDoesNotExist("x.term".into());
+        let nonsense = Error::new(ErrorKind::InvalidData, "magic");
+        for error in [
+            terms(lost),
+            unread(2),
+            terms(nonsense),
+            vectors("no such row"),
+            StoreError::io(Path::new("/v"), Error::other("a panic")),
+        ] {
+            assert!(!error.is_refused(), "{error:?}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ use super::editions::Editions;
 use super::ledger::{Snapshot, Source};
 use crate::domain::link;
 use crate::domain::query::{Filter, Test};
-use crate::domain::source::{DocumentId, Meta};
+use crate::domain::source::{DocumentId, Meta, SourceId};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -22,7 +22,7 @@ impl Snapshot<'_> {
     /// The visible editions of documents that fit all filters.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchSource`] for a source that is not there.
+    /// [`StoreError::NoSuchSource`], [`StoreError::NoSource`] for a source that is not there.
     pub(super) fn editions(&self, filters: &[Filter]) -> Result<Editions> {
         let sources = self.sources()?;
         let mut sql = String::from(
@@ -30,10 +30,9 @@ impl Snapshot<'_> {
         );
         let mut values: Vec<Value> = Vec::new();
         for filter in filters {
-            let mut any = Vec::with_capacity(filter.any.len());
-            for test in &filter.any {
-                any.push(condition(test, &sources, &mut values)?);
-            }
+            let tests = filter.tests();
+            let any = tests.map(|test| condition(test, &sources, &mut values));
+            let any: Vec<String> = any.collect::<Result<_>>()?;
             sql.push_str(if filter.not { " AND NOT (" } else { " AND (" });
             sql.push_str(&any.join(" OR "));
             sql.push(')');
@@ -108,6 +107,12 @@ fn condition(test: &Test, sources: &[Source], values: &mut Vec<Value>) -> Result
             let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
             format!("d.source_id IN ({})", ids.join(", "))
         }
+        Test::SourceId(id) => {
+            if !sources.iter().any(|source| source.id == *id) {
+                return Err(StoreError::NoSource { id: *id });
+            }
+            format!("d.source_id = {id}")
+        }
         Test::Tag(tag) => {
             let (tag, below) = (put(tag.clone().into()), put(format!("{tag}/").into()));
             format!(
@@ -147,19 +152,21 @@ fn nanoseconds(ms: i64) -> Value {
     ms.saturating_mul(1_000_000).into()
 }
 
-/// Sources by number, by path, or by the end of their path.
-fn sources_named(named: &str, sources: &[Source]) -> Result<Vec<crate::domain::source::SourceId>> {
-    let number: Option<i64> = named.parse().ok();
+/// Sources by number; where it is none of one, by path, or by the end of their path.
+fn sources_named(named: &str, sources: &[Source]) -> Result<Vec<SourceId>> {
+    let number = named.parse().ok().map(SourceId);
+    if let Some(source) = sources.iter().find(|source| Some(source.id) == number) {
+        return Ok(vec![source.id]);
+    }
     let plain = named
         .trim_end_matches('/')
         .trim_start_matches('~')
         .to_lowercase();
     let fits = |source: &&Source| {
         let path = source.path.to_string_lossy().to_lowercase();
-        number == Some(source.id.0)
-            || (!plain.is_empty()
-                && path.ends_with(&plain)
-                && (plain.starts_with('/') || path[..path.len() - plain.len()].ends_with('/')))
+        !plain.is_empty()
+            && path.ends_with(&plain)
+            && (plain.starts_with('/') || path[..path.len() - plain.len()].ends_with('/'))
     };
     let found: Vec<_> = sources
         .iter()
@@ -217,4 +224,40 @@ pub(super) fn clear_marks(transaction: &Transaction<'_>, id: DocumentId) -> Resu
             .execute([id])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ledger::{self, Ledger, Rules};
+
+    #[test]
+    fn the_number_of_a_source_is_no_end_of_a_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+        let add = |path: &str| {
+            ledger
+                .write(|t| ledger::add_source(t, path, &Rules::default(), 0))
+                .unwrap()
+        };
+        let notes = add("/home/a/notes");
+        let second = add(&format!("/home/a/semester/{notes}"));
+        let sources = ledger.read(|snapshot| snapshot.sources()).unwrap();
+        let named = |name: &str| sources_named(name, &sources).ok();
+        assert_eq!(named(&notes.to_string()), Some(vec![notes]));
+        assert_eq!(named(&format!("semester/{notes}")), Some(vec![second]));
+        assert_eq!(named("~/a/notes/"), Some(vec![notes]));
+        assert_eq!(named("99"), None);
+        let of = |id| {
+            let filter = Filter {
+                not: false,
+                first: Test::SourceId(id),
+                others: Vec::new(),
+            };
+            let editions = ledger.read(|snapshot| snapshot.editions(&[filter]));
+            editions.map(|found| found.len())
+        };
+        assert_eq!(of(second).unwrap(), 0);
+        assert!(matches!(of(SourceId(99)), Err(StoreError::NoSource { .. })));
+    }
 }

@@ -11,7 +11,7 @@ use tantivy::query::{
     Bm25StatisticsProvider, BooleanQuery, EnableScoring, Occur, Query, TermQuery,
 };
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{Searcher, TERMINATED, Term};
+use tantivy::{BitSet, Searcher, SegmentReader, TERMINATED, Term};
 
 use super::editions::EditionFilter;
 
@@ -31,9 +31,9 @@ impl<'a> Statistics<'a> {
         }
     }
 
-    /// Is something left out?
-    pub(super) fn is_of_part(&self) -> bool {
-        self.part.is_some()
+    /// The entries of a segment that count; `None` where all do.
+    pub(super) fn counted(&self, segment: &SegmentReader) -> tantivy::Result<Option<BitSet>> {
+        self.part.map(|part| part.passing(segment)).transpose()
     }
 
     fn count_tokens(&self, part: &EditionFilter, field: Field) -> tantivy::Result<u64> {

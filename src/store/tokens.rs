@@ -82,7 +82,7 @@ fn narrowed(table: &str, clause: &str) -> String {
     format!("CREATE TEMP VIEW {table} AS SELECT * FROM main.{table} WHERE {clause};\n")
 }
 
-/// What this asker was answered, and nothing of what the owner spends.
+/// What this asker was answered, and nothing of what the owner spends or is measured by.
 fn own_answers(asker: &str) -> String {
     let quoted = asker.replace('\'', "''");
     let mut sql = narrowed("answer", &format!("asker = '{quoted}'"));
@@ -90,7 +90,7 @@ fn own_answers(asker: &str) -> String {
         let of_answers = "answer_id IN (SELECT id FROM temp.answer)";
         sql.push_str(&narrowed(table, of_answers));
     }
-    for table in ["token", "batch", "spent", "outbound"] {
+    for table in ["token", "batch", "spent", "outbound", "measurement"] {
         sql.push_str(&narrowed(table, "0"));
     }
     sql
@@ -102,8 +102,11 @@ fn documents_of(ids: &str) -> String {
     for table in ["document", "problem"] {
         sql.push_str(&narrowed(table, &format!("source_id IN ({ids})")));
     }
-    // What was learned of other sources, and what is remembered of the whole, is not in it.
-    sql.push_str(&narrowed("memo", "0"));
+    // What was learned of other sources, what is remembered of the whole and what is to be swept up is
+    // not in it.
+    for table in ["memo", "gone_chunk", "gone_edition"] {
+        sql.push_str(&narrowed(table, "0"));
+    }
     let of_documents = format!(
         "EXISTS (SELECT 1 FROM main.document part
           WHERE part.id = document_id AND part.source_id IN ({ids}))"
@@ -266,6 +269,7 @@ mod tests {
         VALUES ('u', 'active', 't', 'said', '[\"who?\"]', '{}', 'b', 1, '[1]', 'of /diary.md');
         INSERT INTO unit_vector VALUES ('u', 'm', 0, x'00'), ('u', 'm', 1, x'00');
         INSERT INTO unit_change (batch, unit_id, before) VALUES ('b', 'u', '{}');
+        INSERT INTO measurement (at_ms, body) VALUES (1, '{}');
         INSERT INTO outbound (at_ms, day, url, model, body, tokens, cost, state)
         VALUES (1, 0, 'u', 'm', '{}', 7, 0.5, 'answered');";
 
@@ -274,6 +278,77 @@ mod tests {
         let sql = format!("SELECT count(*) FROM {sql}");
         part.read(|snapshot| Ok(snapshot.0.query_row(&sql, [], |row| row.get(0))?))
             .unwrap()
+    }
+
+    /// Those who see a part: of the sources and of the answers, of the answers, of the sources.
+    fn parts(ledger: &Ledger) -> [(&'static str, Ledger); 3] {
+        let part = |everyones_answers, sources: Option<[SourceId; 1]>| {
+            ledger.seen_by(View {
+                asker: Some("a".into()),
+                everyones_answers,
+                sources: sources.map(BTreeSet::from),
+            })
+        };
+        [
+            ("guest", part(false, Some([SourceId(1)]))),
+            ("other", part(false, None)),
+            ("leaving", part(true, Some([SourceId(1)]))),
+        ]
+    }
+
+    /// Whoever adds a table decides who may see it: it is narrowed above, or named here.
+    #[test]
+    fn of_every_table_it_was_decided_who_sees_it() {
+        // They count, and hold nothing.
+        const NUMBERS: &[&str] = &["counter", "unit_clock"];
+        const NOTES: &[&str] = &[
+            "chunk",
+            "document",
+            "gone_chunk",
+            "gone_edition",
+            "link",
+            "memo",
+            "name",
+            "passage",
+            "problem",
+            "source",
+            "tag",
+            "unit_evidence",
+        ];
+        const ANSWERS: &[&str] = &[
+            "answer",
+            "batch",
+            "citation",
+            "considered",
+            "feedback",
+            "measurement",
+            "outbound",
+            "signal",
+            "spent",
+            "token",
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+        for (name, part) in parts(&ledger) {
+            let whole = match name {
+                "guest" => &[],
+                "other" => NOTES,
+                _ => ANSWERS,
+            };
+            let mut expected = [NUMBERS, whole].concat();
+            expected.sort_unstable();
+            let seen = part.read(|snapshot| {
+                let mut statement = snapshot.0.prepare(
+                    "SELECT name FROM main.sqlite_master
+                     WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
+                     AND name NOT IN (SELECT name FROM temp.sqlite_master WHERE type = 'view')
+                     ORDER BY name",
+                )?;
+                let rows = statement.query_map([], |row| row.get(0))?;
+                Ok(rows.collect::<rusqlite::Result<Vec<String>>>()?)
+            });
+            assert_eq!(seen.unwrap(), expected, "{name} sees these as they are");
+        }
     }
 
     #[test]
@@ -285,26 +360,20 @@ mod tests {
             .unwrap();
         let judged = "unit WHERE questions <> '[]' OR gates <> '[]' OR reason <> ''";
         let (why, before) = ("unit_event WHERE reason <> ''", "unit_change");
-        for sql in [judged, why, before, "outbound"] {
+        for sql in [judged, why, before, "outbound", "measurement"] {
             assert_eq!(count(&ledger, sql), 1, "the owner sees {sql}");
         }
-        let part = |everyones_answers, sources: Option<[SourceId; 1]>| {
-            ledger.seen_by(View {
-                asker: Some("a".into()),
-                everyones_answers,
-                sources: sources.map(BTreeSet::from),
-            })
-        };
-        let (guest, other) = (part(false, Some([SourceId(1)])), part(false, None));
-        let leaving = part(true, Some([SourceId(1)]));
-        for (name, part) in [("guest", &guest), ("other", &other), ("leaving", &leaving)] {
+        let parts = parts(&ledger);
+        for (name, part) in &parts {
             assert_eq!(count(part, "unit WHERE text = 'said'"), 1, "{name}");
             for sql in [judged, why, before, "unit_vector WHERE part = 0"] {
                 assert_eq!(count(part, sql), 0, "{name} sees {sql}");
             }
             assert_eq!(count(part, "unit_vector WHERE part = 1"), 1, "{name}");
         }
-        for part in [&guest, &other] {
+        let [(_, guest), (_, other), (_, leaving)] = &parts;
+        for part in [guest, other] {
+            assert_eq!(count(part, "measurement"), 0);
             let left = part.read(|snapshot| snapshot.sent_today(1)).unwrap();
             assert_eq!(left, (0, crate::store::outbound::Spending::default()));
         }

@@ -220,20 +220,16 @@ impl Snapshot<'_> {
 
     /// Answers since then that were not considered yet, oldest first.
     pub(crate) fn unconsidered(&self, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
-        let new = "AND id NOT IN (SELECT answer_id FROM considered)";
-        self.candidates(new, since_ms, limit)
+        self.candidates(&unconsidered(), since_ms, limit)
     }
 
     /// Answers since then, oldest first.
     pub(crate) fn asked_since(&self, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
-        self.candidates("", since_ms, limit)
+        self.candidates(&asked(""), since_ms, limit)
     }
 
-    fn candidates(&self, clause: &str, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
-        let mut statement = self.0.prepare_cached(&format!(
-            "SELECT id, body, asked_ms, asker FROM answer WHERE asked_ms >= ?1 {clause}
-             ORDER BY asked_ms, id LIMIT ?2"
-        ))?;
+    fn candidates(&self, sql: &str, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
+        let mut statement = self.0.prepare_cached(sql)?;
         let mut rows = statement.query(params![since_ms, limit])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
@@ -537,6 +533,19 @@ impl Snapshot<'_> {
         }
         Ok(vectors)
     }
+}
+
+/// The `?2` oldest answers since `?1` that a clause holds for.
+fn asked(clause: &str) -> String {
+    format!(
+        "SELECT id, body, asked_ms, asker FROM answer WHERE asked_ms >= ?1 {clause}
+         ORDER BY asked_ms, id LIMIT ?2"
+    )
+}
+
+/// Those that were not considered yet.
+pub(super) fn unconsidered() -> String {
+    asked("AND id NOT IN (SELECT answer_id FROM considered)")
 }
 
 /// A file as hits show it.

@@ -162,12 +162,9 @@ impl Vectors {
 
     /// Those of these chunks that have no row, in their order.
     pub(super) fn lacking(&self, chunks: &[ChunkId]) -> Vec<ChunkId> {
-        let mut lacking: HashSet<ChunkId> = chunks.iter().copied().collect();
-        for id in self.read_rows().ids() {
-            lacking.remove(id);
-        }
+        let rows = self.read_rows();
         let chunks = chunks.iter().copied();
-        chunks.filter(|id| lacking.contains(id)).collect()
+        chunks.filter(|id| !rows.holds(*id)).collect()
     }
 
     /// Adds rows; those that are there already are replaced.

@@ -80,6 +80,31 @@ fn filters_narrow_both_lanes() {
 }
 
 #[test]
+fn a_source_is_meant_by_its_number_before_a_folder_of_that_name() {
+    let home = Home::new();
+    home.write("a.md", "# Pear\n\nThe pear tree was planted in 2004.\n");
+    home.add();
+    let other = home.path("semester/1");
+    std::fs::create_dir_all(&other).unwrap();
+    std::fs::write(other.join("b.md"), "# Pear\n\nA pear is no apple.\n").unwrap();
+    home.json(&["add", other.to_str().unwrap()]);
+    for arguments in [
+        &["search", "pear", "--source", "1"][..],
+        &["search", "pear source:1"],
+    ] {
+        let found = home.json(arguments);
+        let hits = found["hits"].as_array().unwrap();
+        assert_eq!(hits.len(), 1, "{arguments:?}: {found:#}");
+        assert!(hits[0]["path"].as_str().unwrap().ends_with("notes/a.md"));
+    }
+    let hits = home.json(&["search", "pear source:semester/1"])["hits"].clone();
+    assert!(
+        hits[0]["path"].as_str().unwrap().ends_with("b.md"),
+        "{hits:#}"
+    );
+}
+
+#[test]
 fn phrases_and_words_left_out() {
     let home = vault();
     for (query, expected) in [
@@ -388,6 +413,7 @@ fn bad_input_is_told_alike_by_both_edges() {
         (" \t ", Some("empty_query")),
         (long.as_str(), Some("query_too_long")),
         ("tag:", Some("bad_query")),
+        ("tag:,", Some("bad_query")),
         ("tga:x", Some("bad_query")),
         ("before:soon dough", Some("bad_query")),
         ("source:nowhere dough", Some("no_such_source")),

@@ -191,6 +191,20 @@ fn an_answer_streams_and_its_citations_hold() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_kept_is_told() {
+    let (home, service) = served();
+    let other = rusqlite::Connection::open(home.path("home/ledger.sqlite")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let events = events(&service, "When does the night train to Rome leave?");
+    let (name, answer) = events.last().unwrap();
+    assert_eq!((name.as_str(), &answer["unkept"]), ("done", &json!(true)));
+    assert!(answer["answer"].as_str().unwrap().contains("19:23"));
+    other.execute_batch("ROLLBACK").unwrap();
+    let id = answer["id"].as_str().unwrap();
+    assert_eq!(service.get(&format!("/v1/answers/{id}")).0, 404);
+}
+
+#[test]
 fn a_client_that_leaves_does_not_hold_up_the_next() {
     let (_home, service) = served();
     let address = service.address.trim_start_matches("http://");

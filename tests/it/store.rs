@@ -149,6 +149,7 @@ fn a_damaged_ledger_is_restored_from_its_copy_with_what_is_newer() {
     let id = answer["id"].as_str().unwrap();
     home.run(&["feedback", id, "good", "--note", "kept?"])
         .done();
+    home.run(&["sources", "keep", "1"]).done();
     let ledger = home.path("home/ledger.sqlite");
     let root_of_chunks: i64 = {
         let connection = rusqlite::Connection::open(&ledger).unwrap();
@@ -194,6 +195,7 @@ fn a_damaged_ledger_is_restored_from_its_copy_with_what_is_newer() {
     );
     let exported = home.run(&["export"]).ok().stdout;
     assert!(exported.contains("kept?"), "{exported}");
+    assert_eq!(home.json(&["sources"])["sources"][0]["never_leaves"], true);
     // A service mends it by itself, and so does any writing command.
     let mut file = File::options().write(true).open(&ledger).unwrap();
     file.write_all(&[0; 512]).unwrap();

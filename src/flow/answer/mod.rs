@@ -261,6 +261,9 @@ pub struct Answer {
     pub tokens: TokenCount,
     /// Energy spent.
     pub energy: Energy,
+    /// Whether it could not be kept, because another process wrote the ledger: its id leads nowhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unkept: bool,
 }
 
 /// What a reader hears of an answer while it is made.
@@ -287,7 +290,8 @@ pub struct Answerer<'a> {
 }
 
 /// Answers a question. `emit` hears of everything as it happens and ends the answer by breaking;
-/// `cancel` ends it too. A finished answer is kept in the ledger.
+/// `cancel` ends it too. A finished answer is kept in the ledger; it is told all the same where others
+/// write that for too long, and says so.
 ///
 /// # Errors
 /// A bad request, or what the store and the models say.
@@ -376,7 +380,7 @@ fn make<'a>(
     retrieval.hits.extend(work.hits_since(retrieval.hits.len()));
     work.timing.total_ms = millis(started);
     let near = work.near_units();
-    let answer = Answer {
+    let mut answer = Answer {
         id: ask.id.clone(),
         question: ask.question.clone(),
         answer: work.text,
@@ -398,10 +402,17 @@ fn make<'a>(
         timing: work.timing,
         tokens: work.tokens,
         energy: meter.stop(work.cpu),
+        unkept: false,
     };
     if !work.reader.gone {
         if ask.kept {
-            keep(parts.searcher.store, ask, &answer, &near)?;
+            match keep(parts.searcher.store, ask, &answer, &near) {
+                Err(error) if error.is_busy() => {
+                    tracing::warn!(id = answer.id, %error, "an answer was not kept: others write");
+                    answer.unkept = true;
+                }
+                kept => kept?,
+            }
         }
         work.reader.send(Event::Done(Box::new(answer.clone())));
     }
