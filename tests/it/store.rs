@@ -470,6 +470,46 @@ fn a_source_is_moved_to_a_folder_without_its_documents_by_force_alone() {
 }
 
 #[test]
+fn a_source_is_moved_to_no_place_where_none_may_be_added() {
+    let home = Home::new();
+    home.write("a/a.md", "# Kiln\n\nThe kiln reaches 1240 degrees.\n");
+    home.write("a/below/c.md", "# Mole\n\nThe mole digs.\n");
+    fs::create_dir(home.path("b")).unwrap();
+    fs::write(home.path("b/b.md"), "# Weir\n\nThe weir is low.\n").unwrap();
+    let path = |name: &str| home.path(name).to_str().unwrap().to_owned();
+    home.json(&["add", &path("notes/a"), "--never-leaves"]);
+    home.json(&["add", &path("b")]);
+    let refused = |to: &str, code: &str| {
+        let ran = home.run(&["sources", "move", "2", to, "--force", "--json"]);
+        assert_eq!((ran.code, &ran.json()["error"]["code"]), (1, &code.into()));
+    };
+    refused(&path("notes"), "nested_source");
+    refused(&path("notes/a"), "nested_source");
+    refused(&path("notes/a/below"), "nested_source");
+    fs::create_dir(home.path("home/own")).unwrap();
+    refused(&path("home/own"), "data_folder");
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let name = std::ffi::OsStr::from_bytes(b"gr\xfcn");
+        fs::create_dir(home.path("b").join(name)).unwrap();
+        let mut command = home.command();
+        command.args(["sources", "move", "2"]);
+        command.arg(home.path("b").join(name)).args(["--force"]);
+        let ran = crate::kit::ran(command.output().unwrap());
+        assert!(ran.stderr.contains("not valid UTF-8"), "{}", ran.stderr);
+    }
+    assert_eq!(home.json(&["status"])["documents"], 3);
+    // Within itself, and back around it.
+    fs::create_dir(home.path("b/inner")).unwrap();
+    home.json(&["sources", "move", "2", &path("b/inner"), "--force"]);
+    let moved = home.json(&["sources", "move", "2", &path("b"), "--force"]);
+    let canonical = home.path("b").canonicalize().unwrap();
+    assert_eq!(moved["source"]["path"], canonical.to_str().unwrap());
+    assert_eq!(moved["report"]["added"], 1, "{moved:#}");
+}
+
+#[test]
 fn export_writes_json_lines() {
     let home = filled();
     let answer = home.json(&["ask", "What is the word of note 5?"]);
