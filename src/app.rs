@@ -805,34 +805,14 @@ impl Service {
         })
     }
 
-    /// Removes a source with all that came from it; its files are not touched.
+    /// Removes a source with all that came from it; its files are not touched. Blocks until the thread
+    /// that ingests has done so.
     ///
     /// # Errors
-    /// [`StoreError::NoSource`].
+    /// As [`Ingest::remove`].
     pub fn remove_source(&self, id: SourceId) -> Result<(), Failure> {
-        self.syncer.unwatch(id);
-        remove_source(&self.app, id)
+        self.syncer.remove(id).wait()?
     }
-}
-
-/// Removes a source from a knowledge base that no service watches.
-///
-/// # Errors
-/// [`StoreError::NoSource`].
-pub fn remove_source(app: &App, id: SourceId) -> Result<(), Failure> {
-    let removed = app
-        .store
-        .ledger()
-        .write(|transaction| ledger::remove_source(transaction, id))?;
-    if !removed {
-        return Err(StoreError::NoSource { id }.into());
-    }
-    let space = app.spaces.current();
-    app.store.collect_garbage(&space.indexes)?;
-    app.store.drop_removed_terms(&space.indexes)?;
-    app.drop_states()?;
-    // It was taken out; its text is not to be found in what is left free.
-    Ok(app.store.purge()?)
 }
 
 /// A source with what is known of it.

@@ -4,11 +4,11 @@
 //! things have been quiet for a moment, lost events ask for a scan of everything, and a scan runs
 //! on a schedule and after the machine has slept. Requests coalesce: one runs, one waits. Owns the
 //! thread on which all ingestion of a service happens; in quiet moments it builds the indexes of a
-//! newly chosen embedding model and tidies up.
+//! newly chosen embedding model and tidies up. Sources are taken out on it, too: the indexes have one
+//! writer. A run makes room for that between two files, and ends there where it is over that source.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,12 +17,13 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use serde::Serialize;
 use tokio::sync::{broadcast, oneshot};
 
-use super::ingest::{Healed, Ingest, IngestError, Progress, Report};
+use super::ingest::{Healed, Ingest, IngestError, Progress, Report, Turn, Turns};
 use super::scan;
 use crate::domain::source::SourceId;
 use crate::error::Failure;
-use crate::store::Store;
+use crate::lane::{Reply, promise};
 use crate::store::ledger::{RootId, Source};
+use crate::store::{Store, StoreError};
 
 /// When to look.
 #[derive(Clone, Copy, Debug)]
@@ -79,9 +80,16 @@ struct Request {
     waiting: Vec<oneshot::Sender<Result<Report, Failure>>>,
 }
 
+/// A source that is to go, and who waits for that.
+struct Removal {
+    source: SourceId,
+    waiting: oneshot::Sender<Result<(), Failure>>,
+}
+
 #[derive(Default)]
 struct State {
     requests: HashMap<SourceId, Request>,
+    removals: Vec<Removal>,
     due: HashMap<SourceId, Instant>,
     watches: HashMap<SourceId, Watch>,
     /// When to tidy up, if nothing happens before.
@@ -108,7 +116,6 @@ struct Shared {
     wake: Condvar,
     options: WatchOptions,
     notices: broadcast::Sender<Notice>,
-    stop: AtomicBool,
 }
 
 impl Shared {
@@ -159,7 +166,6 @@ impl Syncer {
             wake: Condvar::new(),
             options,
             notices: broadcast::channel(256).0,
-            stop: AtomicBool::new(false),
         });
         let worker = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -199,15 +205,14 @@ impl Syncer {
         self.shared.wake.notify_all();
     }
 
-    /// Watches a source no longer.
-    pub fn unwatch(&self, source: SourceId) {
-        let mut state = self.shared.lock();
-        let watch = state.watches.remove(&source);
-        state.due.remove(&source);
-        state.requests.remove(&source);
-        drop(state);
-        // The watcher's own thread may be waiting for the lock.
-        drop(watch);
+    /// Takes a source out with all that came from it, and watches it no longer; the reply comes when
+    /// that is done. See [`Ingest::remove`].
+    pub fn remove(&self, source: SourceId) -> Reply<Result<(), Failure>> {
+        let (waiting, reply) = promise("coho-ingest");
+        let removal = Removal { source, waiting };
+        self.shared.lock().removals.push(removal);
+        self.shared.wake.notify_all();
+        reply
     }
 
     /// Why a source is polled instead of watched, where it is.
@@ -303,7 +308,6 @@ fn hear(shared: &Shared, id: SourceId, event: notify::Result<notify::Event>) {
 
 impl Drop for Syncer {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
         let mut state = self.shared.lock();
         state.closed = true;
         let watches = std::mem::take(&mut state.watches);
@@ -331,6 +335,7 @@ const LONG_QUIET: Duration = Duration::from_mins(2);
 
 /// What the thread does next.
 enum Work {
+    Remove,
     Sync(SourceId, Request),
     Build,
     Rest,
@@ -338,7 +343,13 @@ enum Work {
 }
 
 fn work(shared: &Arc<Shared>, ingest: &Ingest, store: &Store) {
-    match ingest.heal(&shared.stop) {
+    let between = Between {
+        shared,
+        ingest,
+        store,
+        source: None,
+    };
+    match ingest.heal(&between) {
         Ok(healed) if healed == Healed::default() => {}
         Ok(healed) => tracing::info!(
             documents = healed.documents,
@@ -350,6 +361,7 @@ fn work(shared: &Arc<Shared>, ingest: &Ingest, store: &Store) {
     }
     while let Some(work) = next(shared) {
         match work {
+            Work::Remove => between.make_room(),
             Work::Sync(id, request) => sync(shared, ingest, store, id, request),
             Work::Build => build(shared, ingest),
             Work::Rest => {
@@ -365,6 +377,61 @@ fn work(shared: &Arc<Shared>, ingest: &Ingest, store: &Store) {
             }
         }
     }
+}
+
+/// What may come between two files of a run.
+struct Between<'a> {
+    shared: &'a Shared,
+    ingest: &'a Ingest,
+    store: &'a Store,
+    /// The source that the run is over, where it is over one.
+    source: Option<SourceId>,
+}
+
+impl Turns for Between<'_> {
+    fn turn(&self) -> Turn {
+        let state = self.shared.lock();
+        let ours = |removal: &Removal| Some(removal.source) == self.source;
+        if state.closed {
+            Turn::Stop
+        } else if state.removals.iter().any(ours) {
+            Turn::Drop
+        } else if state.removals.is_empty() {
+            Turn::GoOn
+        } else {
+            Turn::MakeRoom
+        }
+    }
+
+    /// Takes out the sources that are to go, but for the one that the run is over.
+    fn make_room(&self) {
+        let waiting = || {
+            let mut state = self.shared.lock();
+            let other = |removal: &Removal| Some(removal.source) != self.source;
+            let at = state.removals.iter().position(other)?;
+            Some(state.removals.remove(at))
+        };
+        while let Some(removal) = waiting() {
+            let id = removal.source;
+            let outcome = self.ingest.remove(id);
+            let left = self.store.ledger().read(|s| super::ingest::source(s, id));
+            if matches!(left, Err(StoreError::NoSource { .. })) {
+                forget(self.shared, id);
+            }
+            let _ = removal.waiting.send(outcome.map_err(Failure::from));
+        }
+    }
+}
+
+/// Watches a source no longer. Who waits for a run over it learns that it is not there.
+fn forget(shared: &Shared, source: SourceId) {
+    let mut state = shared.lock();
+    let watch = state.watches.remove(&source);
+    state.due.remove(&source);
+    state.requests.remove(&source);
+    drop(state);
+    // The watcher's own thread may be waiting for the lock.
+    drop(watch);
 }
 
 fn sync(shared: &Arc<Shared>, ingest: &Ingest, store: &Store, id: SourceId, request: Request) {
@@ -392,8 +459,12 @@ fn sync(shared: &Arc<Shared>, ingest: &Ingest, store: &Store, id: SourceId, requ
     let latest = *state.unrest.get_or_insert(now + MOST_UNREST);
     state.rest = Some((now + QUIET).min(latest));
     state.sleep.get_or_insert(now + LONG_QUIET);
+    let leaves = state.removals.iter().any(|removal| removal.source == id);
     drop(state);
-    tell(shared, id, outcome, request.waiting);
+    // That a run over what is to go has ended is no news; who waits for it learns that it is not there.
+    if outcome.is_ok() || !leaves {
+        tell(shared, id, outcome, request.waiting);
+    }
 }
 
 /// Takes a step towards the newly chosen embedding model.
@@ -467,7 +538,13 @@ fn run(
     let progress = |progress: &Progress| {
         let _ = shared.notices.send(Notice::Progress(progress.clone()));
     };
-    ingest.sync(&source, &progress, &shared.stop)
+    let between = Between {
+        shared,
+        ingest,
+        store,
+        source: Some(id),
+    };
+    ingest.sync(&source, &progress, &between)
 }
 
 /// Waits for the next thing to do.
@@ -483,6 +560,9 @@ fn next(shared: &Shared) -> Option<Work> {
             state.due.values_mut().for_each(|at| *at = now);
         }
         looked_up = (now, SystemTime::now());
+        if !state.removals.is_empty() {
+            return Some(Work::Remove);
+        }
         let overdue = state.due.iter().find(|(_, at)| **at <= now);
         if let Some(id) = overdue.map(|(id, _)| *id) {
             state.due.remove(&id);
