@@ -669,7 +669,7 @@ fn space(
     Ok(Space {
         embedder,
         indexes,
-        cutter,
+        cutter: Arc::new(cutter),
     })
 }
 

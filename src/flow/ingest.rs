@@ -206,6 +206,8 @@ pub struct Ingest {
     extractor: Extractor,
     options: IngestOptions,
     now_ms: fn() -> i64,
+    /// Did mending begin that has not ended?
+    ailing: AtomicBool,
 }
 
 /// What [`Ingest::heal`] mended.
@@ -233,6 +235,7 @@ impl Ingest {
             extractor: Extractor::new(options.worker.clone()),
             options,
             now_ms,
+            ailing: AtomicBool::new(false),
         }
     }
 
@@ -241,6 +244,7 @@ impl Ingest {
     /// # Errors
     /// [`IngestError`].
     pub fn heal(&self, turns: &dyn Turns) -> Result<Healed, IngestError> {
+        self.ailing.store(true, Ordering::Relaxed);
         let space = self.spaces.current();
         let (vectors, terms) = self.store.drop_orphans(&space.indexes)?;
         let documents = self.store.heal_terms(&space.indexes)?;
@@ -259,7 +263,30 @@ impl Ingest {
             self.embed_again(&space, group)?;
             healed.chunks += group.len();
         }
+        self.ailing.store(false, Ordering::Relaxed);
         Ok(healed)
+    }
+
+    /// Makes the indexes anew that were deleted while they were in use, and goes on with mending that
+    /// has not ended.
+    ///
+    /// # Errors
+    /// [`IngestError`].
+    pub fn mend(&self, turns: &dyn Turns) -> Result<(), IngestError> {
+        let space = self.spaces.current();
+        if !space.indexes.are_there() {
+            let model = space.indexes.model();
+            tracing::error!(model, "the indexes are gone: they are made anew");
+            // One without the other is not of the same time.
+            self.store.discard_indexes(model)?;
+            self.ailing.store(true, Ordering::Relaxed);
+            self.spaces
+                .renew(self.store.indexes(space.indexes.space())?);
+        }
+        if self.ailing.load(Ordering::Relaxed) {
+            self.heal(turns)?;
+        }
+        Ok(())
     }
 
     fn embed_again(&self, space: &Space, chunks: &[ChunkId]) -> Result<(), IngestError> {

@@ -534,17 +534,21 @@ fn run(
     store: &Store,
     id: SourceId,
 ) -> Result<Report, IngestError> {
+    let between = |source| Between {
+        shared,
+        ingest,
+        store,
+        source,
+    };
+    // What of that fails is tried again by the next run; this one says by itself what it lacks.
+    if let Err(error) = ingest.mend(&between(None)) {
+        tracing::error!(%error, "the indexes could not be mended");
+    }
     let source = store.ledger().read(|s| super::ingest::source(s, id))?;
     let progress = |progress: &Progress| {
         let _ = shared.notices.send(Notice::Progress(progress.clone()));
     };
-    let between = Between {
-        shared,
-        ingest,
-        store,
-        source: Some(id),
-    };
-    ingest.sync(&source, &progress, &between)
+    ingest.sync(&source, &progress, &between(Some(id)))
 }
 
 /// Waits for the next thing to do.

@@ -566,6 +566,28 @@ fn a_source_is_moved_to_no_place_where_none_may_be_added() {
 }
 
 #[test]
+fn indexes_that_are_deleted_below_a_service_are_made_anew_by_its_next_sync() {
+    let home = filled();
+    let service = home.serve();
+    let sync = || service.post("/v1/sources/1/sync", &Value::Null);
+    assert_eq!(sync().0, 200);
+    fs::remove_dir_all(home.path("home/index")).unwrap();
+    home.write("new.md", "The ocelot sleeps.\n");
+    let (status, report) = sync();
+    assert_eq!(status, 200, "{report}");
+    let notes = home.notes().canonicalize().unwrap();
+    assert_eq!(service.found(&notes, "ocelot")[0], "new.md");
+    assert_eq!(service.found(&notes, "w17x")[0], "n17.md");
+    drop(service);
+    let verdict = home.verify();
+    assert_eq!(
+        (&verdict["ok"], &verdict["documents"]),
+        (&true.into(), &41.into()),
+        "{verdict:#}"
+    );
+}
+
+#[test]
 fn export_writes_json_lines() {
     let home = filled();
     let answer = home.json(&["ask", "What is the word of note 5?"]);
