@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -242,10 +243,10 @@ fn start(shared: &Arc<Shared>, source: &Source) -> Watch {
 }
 
 fn start_watcher(shared: &Arc<Shared>, source: &Source) -> Result<RecommendedWatcher, String> {
-    let id = source.id;
+    let (id, root) = (source.id, source.path.clone());
     let hearer = Arc::clone(shared);
     let config = notify::Config::default().with_follow_symlinks(false);
-    let told = move |event| hear(&hearer, id, event);
+    let told = move |event| hear(&hearer, (id, &root), event);
     let explain = |error: notify::Error| explain(&error);
     let mut watcher = RecommendedWatcher::new(told, config).map_err(explain)?;
     watcher
@@ -298,12 +299,18 @@ fn explain(error: &notify::Error) -> String {
     error.to_string()
 }
 
-fn hear(shared: &Shared, id: SourceId, event: notify::Result<notify::Event>) {
-    match event {
-        // Our own reading is no change.
-        Ok(event) if matches!(event.kind, EventKind::Access(_)) && !event.need_rescan() => {}
-        _ => shared.hint(id),
+fn hear(shared: &Shared, (id, root): (SourceId, &Path), event: notify::Result<notify::Event>) {
+    if event.is_err() || event.is_ok_and(|event| is_news(&event, root)) {
+        shared.hint(id);
     }
+}
+
+/// May a scan find something else than before? Our own reading is no change, and what programs keep in
+/// hidden folders changes all the time.
+fn is_news(event: &notify::Event, root: &Path) -> bool {
+    let mut paths = event.paths.iter();
+    let seen = event.paths.is_empty() || !paths.all(|path| scan::is_out_of_sight(root, path));
+    event.need_rescan() || seen && !matches!(event.kind, EventKind::Access(_))
 }
 
 impl Drop for Syncer {
@@ -616,4 +623,52 @@ fn has_slept((then, wall): (Instant, SystemTime)) -> bool {
     let slept = Duration::from_secs(30);
     let gone = SystemTime::now().duration_since(wall).unwrap_or_default();
     gone > then.elapsed() + slept
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{AccessKind, CreateKind, Flag, ModifyKind, RenameMode};
+
+    use super::*;
+
+    fn shared() -> Shared {
+        Shared {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            options: WatchOptions {
+                debounce: Duration::ZERO,
+                rescan: Duration::from_mins(10),
+                poll: Duration::from_mins(1),
+            },
+            notices: broadcast::channel(1).0,
+        }
+    }
+
+    #[test]
+    fn what_programs_keep_in_hidden_folders_is_no_news() {
+        let check = |event: notify::Event, paths: &[&str], expected: bool| {
+            let shared = shared();
+            let event = paths.iter().fold(event, |event, path| {
+                event.add_path(Path::new("/notes").join(path))
+            });
+            hear(&shared, (SourceId(1), Path::new("/notes")), Ok(event));
+            let asked = !shared.lock().requests.is_empty();
+            assert_eq!(asked, expected, "{paths:?}");
+        };
+        let event = notify::Event::new;
+        let made = EventKind::Create(CreateKind::File);
+        check(event(made), &["a.md"], true);
+        check(event(made), &[".obsidian/workspace.json"], false);
+        check(event(made), &[".git/index.lock"], false);
+        check(event(made), &[".git/info/exclude"], true);
+        check(event(made), &["a/.cohoignore"], true);
+        check(event(made), &[], true);
+        let renamed = EventKind::Modify(ModifyKind::Name(RenameMode::Both));
+        check(event(renamed), &[".trash/a.md", "a.md"], true);
+        check(event(renamed), &[".git/HEAD.lock", ".git/HEAD"], false);
+        let opened = EventKind::Access(AccessKind::Any);
+        check(event(opened), &["a.md"], false);
+        let lost = event(EventKind::Other).set_flag(Flag::Rescan);
+        check(lost, &[".git/HEAD"], true);
+    }
 }
