@@ -6,8 +6,8 @@
 //! a run: it becomes a [`Problem`] with a reason.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -206,6 +206,8 @@ pub struct Ingest {
     extractor: Extractor,
     options: IngestOptions,
     now_ms: fn() -> i64,
+    /// Chunks that the next embedding model has yet to embed, as far as they were looked for.
+    to_build: Mutex<Vec<ChunkId>>,
     /// Did mending begin that has not ended?
     ailing: AtomicBool,
 }
@@ -235,6 +237,7 @@ impl Ingest {
             extractor: Extractor::new(options.worker.clone()),
             options,
             now_ms,
+            to_build: Mutex::default(),
             ailing: AtomicBool::new(false),
         }
     }
@@ -339,10 +342,16 @@ impl Ingest {
         let Some(next) = self.spaces.next() else {
             return Ok(None);
         };
-        let missing = self.store.missing_vectors(&next.indexes)?;
-        if let Some(group) = missing.chunks(GROUP_CHUNKS).next() {
-            self.embed_again(&next, group)?;
-            return Ok(Some(missing.len() - group.len() + 1));
+        let mut missing = self.to_build.lock().unwrap_or_else(PoisonError::into_inner);
+        if missing.is_empty() {
+            // Also what came since the last look.
+            *missing = self.store.missing_vectors(&next.indexes)?;
+        }
+        if !missing.is_empty() {
+            let left = missing.len().saturating_sub(GROUP_CHUNKS);
+            let group = missing.split_off(left);
+            self.embed_again(&next, &group)?;
+            return Ok(Some(left + 1));
         }
         self.store.heal_terms(&next.indexes)?;
         self.store.drop_orphans(&next.indexes)?;

@@ -480,6 +480,8 @@ fn build(shared: &Shared, ingest: &Ingest) {
     let mut state = shared.lock();
     match outcome {
         Ok(Some(left)) if left > 0 => {
+            // It may take hours.
+            state.rest.get_or_insert(Instant::now() + MOST_UNREST);
             let _ = shared.notices.send(Notice::Building { chunks_left: left });
         }
         Ok(_) => {
@@ -594,9 +596,6 @@ fn next(shared: &Shared) -> Option<Work> {
         {
             return Some(Work::Sync(id, state.requests.remove(&id)?));
         }
-        if state.building {
-            return Some(Work::Build);
-        }
         if state.rest.is_some_and(|at| at <= now) {
             (state.rest, state.unrest) = (None, None);
             return Some(Work::Rest);
@@ -604,6 +603,9 @@ fn next(shared: &Shared) -> Option<Work> {
         if state.sleep.is_some_and(|at| at <= now) {
             state.sleep = None;
             return Some(Work::Sleep);
+        }
+        if state.building {
+            return Some(Work::Build);
         }
         let next_due = state.due.values().min().copied();
         let ripe_at = soonest.map(|(at, _)| at);
@@ -670,5 +672,16 @@ mod tests {
         check(event(opened), &["a.md"], false);
         let lost = event(EventKind::Other).set_flag(Flag::Rescan);
         check(lost, &[".git/HEAD"], true);
+    }
+
+    #[test]
+    fn who_builds_for_hours_tidies_up_meanwhile() {
+        let shared = shared();
+        let mut state = shared.lock();
+        state.building = true;
+        state.rest = Some(Instant::now());
+        drop(state);
+        assert!(matches!(next(&shared), Some(Work::Rest)));
+        assert!(matches!(next(&shared), Some(Work::Build)));
     }
 }
