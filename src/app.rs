@@ -333,19 +333,11 @@ impl App {
     /// also where none of them is there: the next sync then takes them all for removed.
     ///
     /// # Errors
-    /// [`BadRequest`] for what is not a readable folder or is another one, [`StoreError::NoSource`].
+    /// [`BadRequest`] for what may not be a source, as with [`App::add_source`], or is another folder;
+    /// [`StoreError::NoSource`].
     pub fn move_source(&self, id: SourceId, path: &Path, force: bool) -> Result<Source, Failure> {
         let root = readable_folder(path)?;
-        let name = root.to_string_lossy();
-        let others = self.store.ledger().read(|snapshot| snapshot.sources())?;
-        if let Some(other) = others.iter().find(|s| s.id != id && s.path == root) {
-            return Err(BadRequest::new(
-                "nested_source",
-                format!("{} is source {} already", root.display(), other.id),
-                "remove that one first",
-            )
-            .into());
-        }
+        let name = self.fit_for_source(&root, Some(id))?;
         let ledger = self.store.ledger();
         let known = ledger.read(|snapshot| snapshot.known(id))?;
         let strange = !known.is_empty()
@@ -362,7 +354,7 @@ impl App {
                         known of them goes";
             return Err(BadRequest::new("wrong_folder", what, hint).into());
         }
-        ledger.write(|transaction| ledger::move_source(transaction, id, &name))?;
+        ledger.write(|transaction| ledger::move_source(transaction, id, name))?;
         Ok(ledger.read(|snapshot| crate::flow::ingest::source(snapshot, id))?)
     }
 
@@ -375,42 +367,15 @@ impl App {
         for pattern in rules.include.iter().chain(&rules.exclude) {
             scan::glob(pattern).map_err(crate::flow::ingest::IngestError::from)?;
         }
-        let Some(name) = root.to_str() else {
-            return Err(BadRequest::new(
-                "bad_path",
-                format!("the path {} is not valid UTF-8", root.display()),
-                "rename the folder",
-            )
-            .into());
-        };
-        let known = self.store.ledger().read(|snapshot| snapshot.sources())?;
-        for source in known {
-            if source.path == root {
-                return self.add_rules(source, rules);
-            }
-            let inside = root.starts_with(&source.path);
-            if inside || source.path.starts_with(&root) {
-                let how = if inside { "lies in" } else { "holds" };
-                return Err(BadRequest::new(
-                    "nested_source",
-                    format!(
-                        "{} {how} the source {}",
-                        root.display(),
-                        source.path.display()
-                    ),
-                    "a file belongs to one source: remove the other one first, or use globs",
-                )
-                .into());
-            }
+        let mut known = self
+            .store
+            .ledger()
+            .read(|snapshot| snapshot.sources())?
+            .into_iter();
+        if let Some(source) = known.find(|source| source.path == root) {
+            return self.add_rules(source, rules);
         }
-        if root.starts_with(&self.places.home) || self.places.home.starts_with(&root) {
-            return Err(BadRequest::new(
-                "data_folder",
-                format!("{} and coho's own data folder overlap", root.display()),
-                "set COHO_HOME to a folder outside your notes",
-            )
-            .into());
-        }
+        let name = self.fit_for_source(&root, None)?;
         let id = self
             .store
             .ledger()
@@ -419,6 +384,40 @@ impl App {
             .store
             .ledger()
             .read(|snapshot| crate::flow::ingest::source(snapshot, id))?)
+    }
+
+    /// The path of a folder, as the ledger keeps it, where the folder may be a source: a file belongs to
+    /// one source. `itself` is the source that moves there, where one does.
+    fn fit_for_source<'p>(
+        &self,
+        root: &'p Path,
+        itself: Option<SourceId>,
+    ) -> Result<&'p str, Failure> {
+        let refuse = |code, what: String, hint| Err(BadRequest::new(code, what, hint).into());
+        let shown = root.display();
+        let Some(name) = root.to_str() else {
+            let what = format!("the path {shown} is not valid UTF-8");
+            return refuse("bad_path", what, "rename the folder");
+        };
+        let known = self.store.ledger().read(|snapshot| snapshot.sources())?;
+        for other in known.iter().filter(|source| Some(source.id) != itself) {
+            let how = match (root.starts_with(&other.path), other.path.starts_with(root)) {
+                (true, true) => "is",
+                (true, false) => "lies in",
+                (false, true) => "holds",
+                (false, false) => continue,
+            };
+            let what = format!("{shown} {how} the source {}", other.path.display());
+            let hint = "a file belongs to one source: remove the other one first, or use globs";
+            return refuse("nested_source", what, hint);
+        }
+        let home = &self.places.home;
+        if root.starts_with(home) || home.starts_with(root) {
+            let what = format!("{shown} and coho's own data folder overlap");
+            let hint = "set COHO_HOME to a folder outside your notes";
+            return refuse("data_folder", what, hint);
+        }
+        Ok(name)
     }
 
     /// Adds what was said now to the rules of a source that is known.
@@ -670,7 +669,7 @@ fn space(
     Ok(Space {
         embedder,
         indexes,
-        cutter,
+        cutter: Arc::new(cutter),
     })
 }
 
@@ -806,34 +805,14 @@ impl Service {
         })
     }
 
-    /// Removes a source with all that came from it; its files are not touched.
+    /// Removes a source with all that came from it; its files are not touched. Blocks until the thread
+    /// that ingests has done so.
     ///
     /// # Errors
-    /// [`StoreError::NoSource`].
+    /// As [`Ingest::remove`].
     pub fn remove_source(&self, id: SourceId) -> Result<(), Failure> {
-        self.syncer.unwatch(id);
-        remove_source(&self.app, id)
+        self.syncer.remove(id).wait()?
     }
-}
-
-/// Removes a source from a knowledge base that no service watches.
-///
-/// # Errors
-/// [`StoreError::NoSource`].
-pub fn remove_source(app: &App, id: SourceId) -> Result<(), Failure> {
-    let removed = app
-        .store
-        .ledger()
-        .write(|transaction| ledger::remove_source(transaction, id))?;
-    if !removed {
-        return Err(StoreError::NoSource { id }.into());
-    }
-    let space = app.spaces.current();
-    app.store.collect_garbage(&space.indexes)?;
-    app.store.drop_removed_terms(&space.indexes)?;
-    app.drop_states()?;
-    // It was taken out; its text is not to be found in what is left free.
-    Ok(app.store.purge()?)
 }
 
 /// A source with what is known of it.

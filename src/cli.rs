@@ -761,7 +761,7 @@ fn remove(session: Session, source: &str) -> Result<ExitCode, Failure> {
     let id = match here_or_there(&places, opened)? {
         Writing::Here(app) => {
             let id = source_named(&app, source)?;
-            app::remove_source(&app, id)?;
+            app.ingest.remove(id)?;
             id.0
         }
         Writing::There(remote) => remote.remove_source(source)?,

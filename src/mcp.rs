@@ -133,30 +133,21 @@ struct Feedback {
     note: Option<String>,
 }
 
-/// A server for one caller, or for the caller that the HTTP edge found by a token.
+/// A server for one caller, or for whoever comes with a request.
 #[derive(Clone)]
-pub struct Tools {
-    caller: Option<Caller>,
+pub enum Tools {
+    /// For one.
+    Of(Caller),
+    /// For the one that an edge finds behind a request.
+    OfRequest(fn(&RequestContext<RoleServer>) -> Option<Caller>),
 }
 
 impl Tools {
-    /// Tools of one caller.
-    pub fn of(caller: Caller) -> Self {
-        let caller = Some(caller);
-        Self { caller }
-    }
-
-    /// Tools of whoever comes with a request.
-    pub fn of_request() -> Self {
-        Self { caller: None }
-    }
-
     fn caller(&self, context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> {
-        let of_request = || {
-            let parts = context.extensions.get::<axum::http::request::Parts>()?;
-            parts.extensions.get::<Caller>().cloned()
+        let caller = match self {
+            Self::Of(caller) => Some(caller.clone()),
+            Self::OfRequest(find) => find(context),
         };
-        let caller = self.caller.clone().or_else(of_request);
         caller.ok_or_else(|| ErrorData::internal_error("nobody asks", None))
     }
 }

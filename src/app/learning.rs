@@ -122,7 +122,16 @@ impl Presence {
     /// Notes that the owner asks something.
     pub fn here(&self) {
         self.asked_ms.store(now_ms(), Ordering::Relaxed);
-        self.wanted.store(true, Ordering::Relaxed);
+        self.wanted.store(true, Ordering::Release);
+    }
+
+    /// Does `work` if it is time for it, with a flag that tells it to make room. A question that comes
+    /// while that is looked at is heard, too: either it is seen there, or the flag is set.
+    fn unless_wanted(&self, is_time: impl FnOnce() -> bool, work: impl FnOnce(&AtomicBool)) {
+        self.wanted.swap(false, Ordering::Acquire);
+        if is_time() {
+            work(&self.wanted);
+        }
     }
 }
 
@@ -417,9 +426,8 @@ impl Background {
         let (ours, theirs) = (Arc::clone(&shared), Arc::clone(&app));
         let work = move || {
             while !wait(&ours, LOOK) {
-                if is_time(&theirs) {
-                    idle(&theirs, &ours);
-                }
+                let work = |stop: &AtomicBool| idle(&theirs, &ours, stop);
+                theirs.presence.unless_wanted(|| is_time(&theirs), work);
             }
         };
         let thread = std::thread::Builder::new().name("coho-writeback".into());
@@ -499,10 +507,8 @@ fn waiting(store: &Store, set: &Writeback) -> Result<bool, StoreError> {
 }
 
 /// Runs until it is done, somebody asks something, or the service ends.
-fn idle(app: &App, shared: &(Mutex<bool>, Condvar)) {
-    let stop = &app.presence.wanted;
-    stop.store(false, Ordering::Relaxed);
-    // An end that came before that is not forgotten.
+fn idle(app: &App, shared: &(Mutex<bool>, Condvar), stop: &AtomicBool) {
+    // An end that came before the flag was put down is not forgotten.
     if wait(shared, Duration::ZERO) {
         return;
     }
@@ -571,6 +577,26 @@ mod tests {
         put("AC", "type", "Mains\n");
         put("AC", "online", "1\n");
         assert!(!on_battery(folder.path()));
+    }
+
+    #[test]
+    fn a_question_that_comes_while_it_is_looked_whether_it_is_time_is_heard() {
+        let presence = Presence::default();
+        let heard = |asks: bool| {
+            let mut heard = None;
+            let is_time = || {
+                if asks {
+                    presence.here();
+                }
+                true
+            };
+            presence.unless_wanted(is_time, |stop| heard = Some(stop.load(Ordering::Relaxed)));
+            heard
+        };
+        assert_eq!(heard(true), Some(true));
+        // One from before is over.
+        assert_eq!(heard(false), Some(false));
+        presence.unless_wanted(|| false, |_| panic!("it is not time"));
     }
 
     #[test]

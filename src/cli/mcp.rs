@@ -152,7 +152,7 @@ fn here(caller: Caller, held: Option<Held>) -> Result<ExitCode, Failure> {
     let outcome = runtime.block_on(async {
         let messages = AsyncRwTransport::new(tokio::io::stdin(), tokio::io::stdout());
         let stdio = Stdio { messages, held };
-        match Tools::of(caller).serve(stdio).await {
+        match Tools::Of(caller).serve(stdio).await {
             Ok(serving) => serving
                 .waiting()
                 .await

@@ -6,14 +6,15 @@
 //! a run: it becomes a [`Problem`] with a reason.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::scan::{self, Found, ScanError};
 use super::space::{Space, Spaces};
+use super::writeback;
 use crate::domain::chunk::{self, ChunkId, TokenStarts};
 use crate::domain::language::Language;
 use crate::domain::source::{DocumentId, Kind, SourceId, shown_name};
@@ -166,13 +167,49 @@ impl Fault for IngestError {
     }
 }
 
-/// The pipeline.
+/// How a run goes on where a file is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// With the next one.
+    GoOn,
+    /// With the next one, once [`Turns::make_room`] has done what else waits for the thread.
+    MakeRoom,
+    /// Not at all; what was read is kept.
+    Stop,
+    /// Not at all, and what was read is not wanted any more.
+    Drop,
+}
+
+/// Who says how a run goes on. A flag alone stops it.
+pub trait Turns {
+    /// How it goes on now.
+    fn turn(&self) -> Turn;
+
+    /// Does what else waits for the thread. Nothing of the run is half written then.
+    fn make_room(&self) {}
+}
+
+impl Turns for AtomicBool {
+    fn turn(&self) -> Turn {
+        if self.load(Ordering::Relaxed) {
+            Turn::Stop
+        } else {
+            Turn::GoOn
+        }
+    }
+}
+
+/// The pipeline. All of it that writes runs on one thread: the indexes have one writer.
 pub struct Ingest {
     store: Arc<Store>,
     spaces: Arc<Spaces>,
     extractor: Extractor,
     options: IngestOptions,
     now_ms: fn() -> i64,
+    /// Chunks that the next embedding model has yet to embed, as far as they were looked for.
+    to_build: Mutex<Vec<ChunkId>>,
+    /// Did mending begin that has not ended?
+    ailing: AtomicBool,
 }
 
 /// What [`Ingest::heal`] mended.
@@ -200,6 +237,8 @@ impl Ingest {
             extractor: Extractor::new(options.worker.clone()),
             options,
             now_ms,
+            to_build: Mutex::default(),
+            ailing: AtomicBool::new(false),
         }
     }
 
@@ -207,7 +246,8 @@ impl Ingest {
     ///
     /// # Errors
     /// [`IngestError`].
-    pub fn heal(&self, stop: &AtomicBool) -> Result<Healed, IngestError> {
+    pub fn heal(&self, turns: &dyn Turns) -> Result<Healed, IngestError> {
+        self.ailing.store(true, Ordering::Relaxed);
         let space = self.spaces.current();
         let (vectors, terms) = self.store.drop_orphans(&space.indexes)?;
         let documents = self.store.heal_terms(&space.indexes)?;
@@ -218,26 +258,75 @@ impl Ingest {
         };
         let missing = self.store.missing_vectors(&space.indexes)?;
         for group in missing.chunks(GROUP_CHUNKS) {
-            if stop.load(Ordering::Relaxed) {
-                return Err(IngestError::Stopped);
+            match turns.turn() {
+                Turn::GoOn => {}
+                Turn::MakeRoom | Turn::Drop => turns.make_room(),
+                Turn::Stop => return Err(IngestError::Stopped),
             }
             self.embed_again(&space, group)?;
             healed.chunks += group.len();
         }
+        self.ailing.store(false, Ordering::Relaxed);
         Ok(healed)
     }
 
+    /// Makes the indexes anew that were deleted while they were in use, and goes on with mending that
+    /// has not ended.
+    ///
+    /// # Errors
+    /// [`IngestError`].
+    pub fn mend(&self, turns: &dyn Turns) -> Result<(), IngestError> {
+        let space = self.spaces.current();
+        if !space.indexes.are_there() {
+            let model = space.indexes.model();
+            tracing::error!(model, "the indexes are gone: they are made anew");
+            // One without the other is not of the same time.
+            self.store.discard_indexes(model)?;
+            self.ailing.store(true, Ordering::Relaxed);
+            self.spaces
+                .renew(self.store.indexes(space.indexes.space())?);
+        }
+        if self.ailing.load(Ordering::Relaxed) {
+            self.heal(turns)?;
+        }
+        Ok(())
+    }
+
     fn embed_again(&self, space: &Space, chunks: &[ChunkId]) -> Result<(), IngestError> {
-        let texts = self.store.ledger().read(|snapshot| {
-            let text = |id: &ChunkId| -> Result<String, StoreError> {
-                let found = snapshot.chunk_text(*id)?;
-                Ok(found.map_or_else(String::new, |(h, t)| chunk::embedded_text(&h, &t)))
-            };
-            chunks.iter().map(text).collect::<Result<Vec<_>, _>>()
+        let found = self.store.ledger().read(|snapshot| {
+            let mut found = Vec::with_capacity(chunks.len());
+            for id in chunks {
+                // What is gone since it was listed needs no vector.
+                if let Some((heading, text)) = snapshot.chunk_text(*id)? {
+                    found.push((*id, chunk::embedded_text(&heading, &text)));
+                }
+            }
+            Ok::<_, StoreError>(found)
         })?;
+        let (ids, texts): (Vec<ChunkId>, Vec<String>) = found.into_iter().unzip();
         let vectors = space.embedder.passages(texts, |_| {})?;
-        let rows: Vec<_> = chunks.iter().copied().zip(vectors).collect();
+        let rows: Vec<_> = ids.into_iter().zip(vectors).collect();
         Ok(self.store.heal_vectors(&space.indexes, &rows)?)
+    }
+
+    /// Takes a source out, with all that came from it; its files are not touched.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSource`], [`StoreError::StillRead`], or what the stores say.
+    pub fn remove(&self, id: SourceId) -> Result<(), StoreError> {
+        let ledger = self.store.ledger();
+        if !ledger.write(|transaction| ledger::remove_source(transaction, id))? {
+            return Err(StoreError::NoSource { id });
+        }
+        let space = self.spaces.current();
+        self.store.collect_garbage(&space.indexes)?;
+        self.store.drop_removed_terms(&space.indexes)?;
+        if let Some(next) = self.spaces.next() {
+            self.store.drop_orphans(&next.indexes)?;
+        }
+        writeback::drop_states(&self.store)?;
+        // It was taken out; its text is not to be found in what is left free.
+        self.store.purge()
     }
 
     /// Takes one step towards the embedding model that was chosen: embeds a group of chunks for
@@ -253,10 +342,16 @@ impl Ingest {
         let Some(next) = self.spaces.next() else {
             return Ok(None);
         };
-        let missing = self.store.missing_vectors(&next.indexes)?;
-        if let Some(group) = missing.chunks(GROUP_CHUNKS).next() {
-            self.embed_again(&next, group)?;
-            return Ok(Some(missing.len() - group.len() + 1));
+        let mut missing = self.to_build.lock().unwrap_or_else(PoisonError::into_inner);
+        if missing.is_empty() {
+            // Also what came since the last look.
+            *missing = self.store.missing_vectors(&next.indexes)?;
+        }
+        if !missing.is_empty() {
+            let left = missing.len().saturating_sub(GROUP_CHUNKS);
+            let group = missing.split_off(left);
+            self.embed_again(&next, &group)?;
+            return Ok(Some(left + 1));
         }
         self.store.heal_terms(&next.indexes)?;
         self.store.drop_orphans(&next.indexes)?;
@@ -294,8 +389,8 @@ impl Ingest {
         self.spaces.current().indexes.warm();
     }
 
-    /// Brings one source in line with its folder. `progress` hears of every step; `stop` ends the
-    /// run between two files.
+    /// Brings one source in line with its folder. `progress` hears of every step; `turns` says between
+    /// two files how it goes on.
     ///
     /// # Errors
     /// [`IngestError`].
@@ -303,9 +398,9 @@ impl Ingest {
         &self,
         source: &Source,
         progress: &dyn Fn(&Progress),
-        stop: &AtomicBool,
+        turns: &dyn Turns,
     ) -> Result<Report, IngestError> {
-        let outcome = self.sync_reachable(source, progress, stop);
+        let outcome = self.sync_reachable(source, progress, turns);
         if let Err(IngestError::Scan(error)) = &outcome {
             let reason = error.to_string();
             self.store
@@ -319,7 +414,7 @@ impl Ingest {
         &self,
         source: &Source,
         progress: &dyn Fn(&Progress),
-        stop: &AtomicBool,
+        turns: &dyn Turns,
     ) -> Result<Report, IngestError> {
         let started = Instant::now();
         let space = self.spaces.current();
@@ -365,10 +460,7 @@ impl Ingest {
         }
         progress(&run.progress);
         for (path, stat) in plan.read {
-            if stop.load(Ordering::Relaxed) {
-                run.flush()?;
-                return Err(IngestError::Stopped);
-            }
+            run.heed(turns)?;
             run.file(&path, stat)?;
         }
         run.remove_gone();
@@ -499,6 +591,24 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Goes on as it is told; an error ends the run.
+    fn heed(&mut self, turns: &dyn Turns) -> Result<(), IngestError> {
+        match turns.turn() {
+            Turn::GoOn => Ok(()),
+            Turn::MakeRoom => {
+                // What was read counts on chunks that other work may take away.
+                self.flush()?;
+                turns.make_room();
+                Ok(())
+            }
+            Turn::Stop => {
+                self.flush()?;
+                Err(IngestError::Stopped)
+            }
+            Turn::Drop => Err(IngestError::Stopped),
+        }
+    }
+
     fn file(&mut self, path: &str, stat: FileStat) -> Result<(), IngestError> {
         self.group_bytes += stat.size;
         self.progress.files_done += 1;
@@ -678,13 +788,6 @@ impl Run<'_> {
         let now = (self.ingest.now_ms)();
         let indexes = &self.space.indexes;
         self.ingest.store.commit(indexes, &self.change, now)?;
-        let written = self.change.documents.iter().flat_map(|d| &d.passages);
-        let written: Vec<ChunkId> = written.map(|passage| passage.id).collect();
-        // A source that was removed meanwhile may have taken along the vectors of what is in both.
-        let lacking = self.ingest.store.without_vectors(indexes, &written);
-        if !lacking.is_empty() {
-            self.ingest.embed_again(self.space, &lacking)?;
-        }
         self.change = Change::default();
         self.progress.bytes_done = before + self.group_bytes;
         self.group_bytes = 0;

@@ -135,9 +135,21 @@ pub fn root_id(path: &Path) -> RootId {
     RootId::default()
 }
 
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
 fn is_hidden_folder(entry: &ignore::DirEntry) -> bool {
-    let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-    hidden && entry.file_type().is_some_and(|t| t.is_dir())
+    is_hidden(entry.file_name()) && entry.file_type().is_some_and(|t| t.is_dir())
+}
+
+/// Is this a place at which no scan looks? That is so of all below a hidden folder, whatever the
+/// source's globs say, but for git's own list of what is ignored. A hidden folder itself may become
+/// another one; and what is not below the root is not known.
+pub fn is_out_of_sight(root: &Path, path: &Path) -> bool {
+    let below = path.strip_prefix(root).unwrap_or(Path::new(""));
+    let hidden: PathBuf = below.iter().skip_while(|name| !is_hidden(name)).collect();
+    hidden.iter().nth(1).is_some() && !Path::new(GIT_LIST).starts_with(hidden)
 }
 
 /// The rules of ignore files, read as everything below the root is: no link is followed, and nothing
@@ -153,11 +165,9 @@ type Rules = Result<Arc<[Gitignore; 3]>, String>;
 
 /// Names of ignore files, from the strongest word to the weakest: what one kind says anywhere above
 /// goes before what the next one says. Git's own list for one checkout is its weakest.
-const IGNORE_FILES: [&[&str]; 3] = [
-    &[".cohoignore"],
-    &[".ignore"],
-    &[".git/info/exclude", ".gitignore"],
-];
+const IGNORE_FILES: [&[&str]; 3] = [&[".cohoignore"], &[".ignore"], &[GIT_LIST, ".gitignore"]];
+
+const GIT_LIST: &str = ".git/info/exclude";
 
 /// Bytes of one that is read.
 const IGNORE_BYTES: u64 = 1 << 20;
@@ -520,5 +530,26 @@ mod tests {
         let found = hash(folder.path(), "long.md").unwrap();
         assert_eq!(found, *blake3::hash(&bytes).as_bytes());
         assert!(hash(folder.path(), "gone.md").is_err());
+    }
+
+    #[test]
+    fn below_hidden_folders_no_scan_looks() {
+        let check = |path: &str, expected: bool| {
+            let seen = is_out_of_sight(Path::new("/home/.vault/notes"), Path::new(path));
+            assert_eq!(seen, expected, "{path}");
+        };
+        check("/home/.vault/notes/.obsidian/workspace.json", true);
+        check("/home/.vault/notes/a/.git/objects/12/34", true);
+        check("/home/.vault/notes/.git/info/refs", true);
+        check("/home/.vault/notes/.a/.git/info/exclude", true);
+        // Ignore files, hidden files, which may be asked for by name, and hidden folders themselves.
+        check("/home/.vault/notes/a/.git/info/exclude", false);
+        check("/home/.vault/notes/.git/info", false);
+        check("/home/.vault/notes/a/.gitignore", false);
+        check("/home/.vault/notes/.env", false);
+        check("/home/.vault/notes/.obsidian", false);
+        check("/home/.vault/notes/a.md", false);
+        check("/home/.vault/notes", false);
+        check("/home/.vault/.trash/a.md", false);
     }
 }

@@ -1,6 +1,7 @@
 //! Search: a query taken apart, both lanes, one ranking, hits worth reading.
 //!
-//! Blocking. The text of hits comes from the ledger, in the snapshot that decided what is visible.
+//! Blocking. The text of hits comes from the ledger, in a snapshot that decides what is visible: the
+//! one in which they were found, or a later one where a model ranked anew in between.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -428,8 +429,22 @@ pub fn rank(searcher: &Searcher<'_>, query: &Query) -> Result<Ranking, Failure> 
     let embed_ms = millis(started);
     let ledger = store.ledger();
     let seek = vector.as_deref();
-    let ranked = ledger.read(|snapshot| Ok(rank_in(snapshot, searcher, query, &read, seek)))?;
-    let mut ranking = ranked?;
+    let finish = |snapshot: &Snapshot<'_>, draft| finish(snapshot, query, &read, draft);
+    let mut ranking = if seek.is_none() && read.prefixes.is_empty() {
+        ledger.read(|snapshot| list(store, space, snapshot, &read, query.k))?
+    } else if let Some(reranker) = searcher.reranker.filter(|_| query.rerank) {
+        let (mut draft, texts) = ledger.read(|snapshot| {
+            let draft = draft(snapshot, searcher, query, &read, seek)?;
+            let texts = texts_to_rerank(snapshot, &draft, query.k)?;
+            Ok::<_, StoreError>((draft, texts))
+        })?;
+        // The model takes seconds. Nobody who writes the ledger waits for that; what goes meanwhile
+        // is not shown.
+        rerank(reranker, &read.words, texts, &mut draft)?;
+        ledger.read(|snapshot| finish(snapshot, draft))?
+    } else {
+        ledger.read(|snapshot| finish(snapshot, draft(snapshot, searcher, query, &read, seek)?))?
+    };
     ranking.vector = vector;
     ranking.steps.embed_ms = embed_ms;
     ranking.words.clone_from(&read.words);
@@ -437,33 +452,53 @@ pub fn rank(searcher: &Searcher<'_>, query: &Query) -> Result<Ranking, Failure> 
     Ok(ranking)
 }
 
-fn rank_in(
+/// What was found, ordered, before its text is read.
+struct Draft {
+    found: Candidates,
+    fused: Vec<Fused>,
+    units: Vec<NearUnit>,
+    /// Which unit led to which chunk.
+    led: HashMap<ChunkId, Arc<Unit>>,
+    rerank_ms: f64,
+    /// Milliseconds that ordering took.
+    order_ms: f64,
+}
+
+fn draft(
     snapshot: &Snapshot<'_>,
     searcher: &Searcher<'_>,
     query: &Query,
     read: &query::Query,
     vector: Option<&[f32]>,
-) -> Result<Ranking, Failure> {
+) -> Result<Draft, StoreError> {
     let Searcher { store, space, .. } = *searcher;
-    if vector.is_none() && read.prefixes.is_empty() {
-        return Ok(list(store, space, snapshot, read, query.k)?);
-    }
     let mut found = propose(store, space, snapshot, read, vector)?;
     let started = Instant::now();
     let units = near_units(store, space, snapshot, query, vector)?;
     let leading = if query.merge.ranks() { &units[..] } else { &[] };
     let led = lead(snapshot, read, leading, query.k, &mut found)?;
     let judged: Vec<_> = found.judged.iter().map(|(judged, _)| *judged).collect();
-    let mut fused = fuse(&judged, &searcher.weights);
-    let mut rerank_ms = 0.0;
-    if let Some(reranker) = searcher.reranker.filter(|_| query.rerank) {
-        let started = Instant::now();
-        rerank(reranker, snapshot, &read.words, &found, &mut fused, query.k)?;
-        rerank_ms = millis(started);
-    }
-    let mut ranked = gather(snapshot, read, &found, &fused, query.k)?;
+    Ok(Draft {
+        fused: fuse(&judged, &searcher.weights),
+        found,
+        units,
+        led,
+        rerank_ms: 0.0,
+        order_ms: millis(started),
+    })
+}
+
+fn finish(
+    snapshot: &Snapshot<'_>,
+    query: &Query,
+    read: &query::Query,
+    draft: Draft,
+) -> Result<Ranking, StoreError> {
+    let started = Instant::now();
+    let found = draft.found;
+    let mut ranked = gather(snapshot, read, &found, &draft.fused, query.k)?;
     for ranked in &mut ranked {
-        if let Some(unit) = led.get(&ranked.fused.judged.chunk) {
+        if let Some(unit) = draft.led.get(&ranked.fused.judged.chunk) {
             ranked.hit.unit_id = Some(unit.id.clone());
             ranked.hit.sources = unit.chunks().map(|chunk| chunk.to_string()).collect();
         }
@@ -478,14 +513,14 @@ fn rank_in(
             lexical_ms: found.lexical_ms,
             dense_ms: found.dense_ms,
             judge_ms: found.judge_ms,
-            rerank_ms,
-            gather_ms: millis(started) - rerank_ms,
+            rerank_ms: draft.rerank_ms,
+            gather_ms: draft.order_ms + millis(started),
         },
         lanes: Lanes {
             dense: found.dense,
             lexical: found.lexical,
         },
-        units,
+        units: draft.units,
         ..Ranking::default()
     })
 }
@@ -626,30 +661,39 @@ fn list(
     })
 }
 
-/// Orders the best candidates by what the reranker says of them; the others stay behind them.
-fn rerank(
-    reranker: &RerankerHandle,
+/// Texts of the best candidates, in their order, as the reranker reads them.
+fn texts_to_rerank(
     snapshot: &Snapshot<'_>,
-    words: &str,
-    found: &Candidates,
-    fused: &mut [Fused],
+    draft: &Draft,
     k: usize,
-) -> Result<(), Failure> {
-    let editions: HashMap<ChunkId, Edition> = found
+) -> Result<Vec<String>, StoreError> {
+    let editions: HashMap<ChunkId, Edition> = draft
+        .found
         .judged
         .iter()
         .map(|(judged, editions)| (judged.chunk, editions[0]))
         .collect();
-    let count = fused.len().min(RERANKED.max(k));
-    let (best, rest) = fused.split_at_mut(count);
-    let mut texts = Vec::with_capacity(count);
-    for fused in best.iter() {
+    let best = draft.fused.iter().take(RERANKED.max(k));
+    let texts = best.map(|fused| {
         let chunk = fused.judged.chunk;
         let row = snapshot.row(chunk, editions[&chunk])?;
-        texts.push(row.map_or_else(String::new, |row| {
+        Ok(row.map_or_else(String::new, |row| {
             format!("{} {}\n{}", row.title, row.heading.join(" > "), row.text)
-        }));
-    }
+        }))
+    });
+    texts.collect()
+}
+
+/// Orders the best candidates, of which these are the texts, by what the reranker says of them; the
+/// others stay behind them.
+fn rerank(
+    reranker: &RerankerHandle,
+    words: &str,
+    texts: Vec<String>,
+    draft: &mut Draft,
+) -> Result<(), EngineError> {
+    let started = Instant::now();
+    let (best, rest) = draft.fused.split_at_mut(texts.len());
     let scores = reranker.score(words.to_owned(), texts)?;
     for (fused, score) in best.iter_mut().zip(scores) {
         fused.score = score;
@@ -659,6 +703,7 @@ fn rerank(
     };
     best.sort_by(order);
     rest.iter_mut().for_each(|fused| fused.score = 0.0);
+    draft.rerank_ms = millis(started);
     Ok(())
 }
 

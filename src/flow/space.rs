@@ -57,7 +57,7 @@ pub struct Space {
     /// Its indexes.
     pub indexes: Indexes,
     /// How documents are cut for it.
-    pub cutter: Cutter,
+    pub cutter: Arc<Cutter>,
 }
 
 /// The space in use, and the one that is being built to replace it.
@@ -85,6 +85,16 @@ impl Spaces {
     pub fn next(&self) -> Option<Arc<Space>> {
         let next = self.next.read().unwrap_or_else(PoisonError::into_inner);
         next.clone()
+    }
+
+    /// Gives the model in use other indexes of it.
+    pub fn renew(&self, indexes: Indexes) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(Space {
+            embedder: current.embedder.clone(),
+            indexes,
+            cutter: Arc::clone(&current.cutter),
+        });
     }
 
     /// Puts the space that was built in the place of the one in use.

@@ -4,11 +4,12 @@
 //! things have been quiet for a moment, lost events ask for a scan of everything, and a scan runs
 //! on a schedule and after the machine has slept. Requests coalesce: one runs, one waits. Owns the
 //! thread on which all ingestion of a service happens; in quiet moments it builds the indexes of a
-//! newly chosen embedding model and tidies up.
+//! newly chosen embedding model and tidies up. Sources are taken out on it, too: the indexes have one
+//! writer. A run makes room for that between two files, and ends there where it is over that source.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,12 +18,13 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use serde::Serialize;
 use tokio::sync::{broadcast, oneshot};
 
-use super::ingest::{Healed, Ingest, IngestError, Progress, Report};
+use super::ingest::{Healed, Ingest, IngestError, Progress, Report, Turn, Turns};
 use super::scan;
 use crate::domain::source::SourceId;
 use crate::error::Failure;
-use crate::store::Store;
+use crate::lane::{Reply, promise};
 use crate::store::ledger::{RootId, Source};
+use crate::store::{Store, StoreError};
 
 /// When to look.
 #[derive(Clone, Copy, Debug)]
@@ -79,9 +81,16 @@ struct Request {
     waiting: Vec<oneshot::Sender<Result<Report, Failure>>>,
 }
 
+/// A source that is to go, and who waits for that.
+struct Removal {
+    source: SourceId,
+    waiting: oneshot::Sender<Result<(), Failure>>,
+}
+
 #[derive(Default)]
 struct State {
     requests: HashMap<SourceId, Request>,
+    removals: Vec<Removal>,
     due: HashMap<SourceId, Instant>,
     watches: HashMap<SourceId, Watch>,
     /// When to tidy up, if nothing happens before.
@@ -108,7 +117,6 @@ struct Shared {
     wake: Condvar,
     options: WatchOptions,
     notices: broadcast::Sender<Notice>,
-    stop: AtomicBool,
 }
 
 impl Shared {
@@ -159,7 +167,6 @@ impl Syncer {
             wake: Condvar::new(),
             options,
             notices: broadcast::channel(256).0,
-            stop: AtomicBool::new(false),
         });
         let worker = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -199,15 +206,14 @@ impl Syncer {
         self.shared.wake.notify_all();
     }
 
-    /// Watches a source no longer.
-    pub fn unwatch(&self, source: SourceId) {
-        let mut state = self.shared.lock();
-        let watch = state.watches.remove(&source);
-        state.due.remove(&source);
-        state.requests.remove(&source);
-        drop(state);
-        // The watcher's own thread may be waiting for the lock.
-        drop(watch);
+    /// Takes a source out with all that came from it, and watches it no longer; the reply comes when
+    /// that is done. See [`Ingest::remove`].
+    pub fn remove(&self, source: SourceId) -> Reply<Result<(), Failure>> {
+        let (waiting, reply) = promise("coho-ingest");
+        let removal = Removal { source, waiting };
+        self.shared.lock().removals.push(removal);
+        self.shared.wake.notify_all();
+        reply
     }
 
     /// Why a source is polled instead of watched, where it is.
@@ -237,10 +243,10 @@ fn start(shared: &Arc<Shared>, source: &Source) -> Watch {
 }
 
 fn start_watcher(shared: &Arc<Shared>, source: &Source) -> Result<RecommendedWatcher, String> {
-    let id = source.id;
+    let (id, root) = (source.id, source.path.clone());
     let hearer = Arc::clone(shared);
     let config = notify::Config::default().with_follow_symlinks(false);
-    let told = move |event| hear(&hearer, id, event);
+    let told = move |event| hear(&hearer, (id, &root), event);
     let explain = |error: notify::Error| explain(&error);
     let mut watcher = RecommendedWatcher::new(told, config).map_err(explain)?;
     watcher
@@ -293,17 +299,22 @@ fn explain(error: &notify::Error) -> String {
     error.to_string()
 }
 
-fn hear(shared: &Shared, id: SourceId, event: notify::Result<notify::Event>) {
-    match event {
-        // Our own reading is no change.
-        Ok(event) if matches!(event.kind, EventKind::Access(_)) && !event.need_rescan() => {}
-        _ => shared.hint(id),
+fn hear(shared: &Shared, (id, root): (SourceId, &Path), event: notify::Result<notify::Event>) {
+    if event.is_err() || event.is_ok_and(|event| is_news(&event, root)) {
+        shared.hint(id);
     }
+}
+
+/// May a scan find something else than before? Our own reading is no change, and what programs keep in
+/// hidden folders changes all the time.
+fn is_news(event: &notify::Event, root: &Path) -> bool {
+    let mut paths = event.paths.iter();
+    let seen = event.paths.is_empty() || !paths.all(|path| scan::is_out_of_sight(root, path));
+    event.need_rescan() || seen && !matches!(event.kind, EventKind::Access(_))
 }
 
 impl Drop for Syncer {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
         let mut state = self.shared.lock();
         state.closed = true;
         let watches = std::mem::take(&mut state.watches);
@@ -331,6 +342,7 @@ const LONG_QUIET: Duration = Duration::from_mins(2);
 
 /// What the thread does next.
 enum Work {
+    Remove,
     Sync(SourceId, Request),
     Build,
     Rest,
@@ -338,7 +350,13 @@ enum Work {
 }
 
 fn work(shared: &Arc<Shared>, ingest: &Ingest, store: &Store) {
-    match ingest.heal(&shared.stop) {
+    let between = Between {
+        shared,
+        ingest,
+        store,
+        source: None,
+    };
+    match ingest.heal(&between) {
         Ok(healed) if healed == Healed::default() => {}
         Ok(healed) => tracing::info!(
             documents = healed.documents,
@@ -350,6 +368,7 @@ fn work(shared: &Arc<Shared>, ingest: &Ingest, store: &Store) {
     }
     while let Some(work) = next(shared) {
         match work {
+            Work::Remove => between.make_room(),
             Work::Sync(id, request) => sync(shared, ingest, store, id, request),
             Work::Build => build(shared, ingest),
             Work::Rest => {
@@ -365,6 +384,61 @@ fn work(shared: &Arc<Shared>, ingest: &Ingest, store: &Store) {
             }
         }
     }
+}
+
+/// What may come between two files of a run.
+struct Between<'a> {
+    shared: &'a Shared,
+    ingest: &'a Ingest,
+    store: &'a Store,
+    /// The source that the run is over, where it is over one.
+    source: Option<SourceId>,
+}
+
+impl Turns for Between<'_> {
+    fn turn(&self) -> Turn {
+        let state = self.shared.lock();
+        let ours = |removal: &Removal| Some(removal.source) == self.source;
+        if state.closed {
+            Turn::Stop
+        } else if state.removals.iter().any(ours) {
+            Turn::Drop
+        } else if state.removals.is_empty() {
+            Turn::GoOn
+        } else {
+            Turn::MakeRoom
+        }
+    }
+
+    /// Takes out the sources that are to go, but for the one that the run is over.
+    fn make_room(&self) {
+        let waiting = || {
+            let mut state = self.shared.lock();
+            let other = |removal: &Removal| Some(removal.source) != self.source;
+            let at = state.removals.iter().position(other)?;
+            Some(state.removals.remove(at))
+        };
+        while let Some(removal) = waiting() {
+            let id = removal.source;
+            let outcome = self.ingest.remove(id);
+            let left = self.store.ledger().read(|s| super::ingest::source(s, id));
+            if matches!(left, Err(StoreError::NoSource { .. })) {
+                forget(self.shared, id);
+            }
+            let _ = removal.waiting.send(outcome.map_err(Failure::from));
+        }
+    }
+}
+
+/// Watches a source no longer. Who waits for a run over it learns that it is not there.
+fn forget(shared: &Shared, source: SourceId) {
+    let mut state = shared.lock();
+    let watch = state.watches.remove(&source);
+    state.due.remove(&source);
+    state.requests.remove(&source);
+    drop(state);
+    // The watcher's own thread may be waiting for the lock.
+    drop(watch);
 }
 
 fn sync(shared: &Arc<Shared>, ingest: &Ingest, store: &Store, id: SourceId, request: Request) {
@@ -392,8 +466,12 @@ fn sync(shared: &Arc<Shared>, ingest: &Ingest, store: &Store, id: SourceId, requ
     let latest = *state.unrest.get_or_insert(now + MOST_UNREST);
     state.rest = Some((now + QUIET).min(latest));
     state.sleep.get_or_insert(now + LONG_QUIET);
+    let leaves = state.removals.iter().any(|removal| removal.source == id);
     drop(state);
-    tell(shared, id, outcome, request.waiting);
+    // That a run over what is to go has ended is no news; who waits for it learns that it is not there.
+    if outcome.is_ok() || !leaves {
+        tell(shared, id, outcome, request.waiting);
+    }
 }
 
 /// Takes a step towards the newly chosen embedding model.
@@ -402,6 +480,8 @@ fn build(shared: &Shared, ingest: &Ingest) {
     let mut state = shared.lock();
     match outcome {
         Ok(Some(left)) if left > 0 => {
+            // It may take hours.
+            state.rest.get_or_insert(Instant::now() + MOST_UNREST);
             let _ = shared.notices.send(Notice::Building { chunks_left: left });
         }
         Ok(_) => {
@@ -463,11 +543,21 @@ fn run(
     store: &Store,
     id: SourceId,
 ) -> Result<Report, IngestError> {
+    let between = |source| Between {
+        shared,
+        ingest,
+        store,
+        source,
+    };
+    // What of that fails is tried again by the next run; this one says by itself what it lacks.
+    if let Err(error) = ingest.mend(&between(None)) {
+        tracing::error!(%error, "the indexes could not be mended");
+    }
     let source = store.ledger().read(|s| super::ingest::source(s, id))?;
     let progress = |progress: &Progress| {
         let _ = shared.notices.send(Notice::Progress(progress.clone()));
     };
-    ingest.sync(&source, &progress, &shared.stop)
+    ingest.sync(&source, &progress, &between(Some(id)))
 }
 
 /// Waits for the next thing to do.
@@ -483,6 +573,9 @@ fn next(shared: &Shared) -> Option<Work> {
             state.due.values_mut().for_each(|at| *at = now);
         }
         looked_up = (now, SystemTime::now());
+        if !state.removals.is_empty() {
+            return Some(Work::Remove);
+        }
         let overdue = state.due.iter().find(|(_, at)| **at <= now);
         if let Some(id) = overdue.map(|(id, _)| *id) {
             state.due.remove(&id);
@@ -503,9 +596,6 @@ fn next(shared: &Shared) -> Option<Work> {
         {
             return Some(Work::Sync(id, state.requests.remove(&id)?));
         }
-        if state.building {
-            return Some(Work::Build);
-        }
         if state.rest.is_some_and(|at| at <= now) {
             (state.rest, state.unrest) = (None, None);
             return Some(Work::Rest);
@@ -513,6 +603,9 @@ fn next(shared: &Shared) -> Option<Work> {
         if state.sleep.is_some_and(|at| at <= now) {
             state.sleep = None;
             return Some(Work::Sleep);
+        }
+        if state.building {
+            return Some(Work::Build);
         }
         let next_due = state.due.values().min().copied();
         let ripe_at = soonest.map(|(at, _)| at);
@@ -532,4 +625,63 @@ fn has_slept((then, wall): (Instant, SystemTime)) -> bool {
     let slept = Duration::from_secs(30);
     let gone = SystemTime::now().duration_since(wall).unwrap_or_default();
     gone > then.elapsed() + slept
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{AccessKind, CreateKind, Flag, ModifyKind, RenameMode};
+
+    use super::*;
+
+    fn shared() -> Shared {
+        Shared {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            options: WatchOptions {
+                debounce: Duration::ZERO,
+                rescan: Duration::from_mins(10),
+                poll: Duration::from_mins(1),
+            },
+            notices: broadcast::channel(1).0,
+        }
+    }
+
+    #[test]
+    fn what_programs_keep_in_hidden_folders_is_no_news() {
+        let check = |event: notify::Event, paths: &[&str], expected: bool| {
+            let shared = shared();
+            let event = paths.iter().fold(event, |event, path| {
+                event.add_path(Path::new("/notes").join(path))
+            });
+            hear(&shared, (SourceId(1), Path::new("/notes")), Ok(event));
+            let asked = !shared.lock().requests.is_empty();
+            assert_eq!(asked, expected, "{paths:?}");
+        };
+        let event = notify::Event::new;
+        let made = EventKind::Create(CreateKind::File);
+        check(event(made), &["a.md"], true);
+        check(event(made), &[".obsidian/workspace.json"], false);
+        check(event(made), &[".git/index.lock"], false);
+        check(event(made), &[".git/info/exclude"], true);
+        check(event(made), &["a/.cohoignore"], true);
+        check(event(made), &[], true);
+        let renamed = EventKind::Modify(ModifyKind::Name(RenameMode::Both));
+        check(event(renamed), &[".trash/a.md", "a.md"], true);
+        check(event(renamed), &[".git/HEAD.lock", ".git/HEAD"], false);
+        let opened = EventKind::Access(AccessKind::Any);
+        check(event(opened), &["a.md"], false);
+        let lost = event(EventKind::Other).set_flag(Flag::Rescan);
+        check(lost, &[".git/HEAD"], true);
+    }
+
+    #[test]
+    fn who_builds_for_hours_tidies_up_meanwhile() {
+        let shared = shared();
+        let mut state = shared.lock();
+        state.building = true;
+        state.rest = Some(Instant::now());
+        drop(state);
+        assert!(matches!(next(&shared), Some(Work::Rest)));
+        assert!(matches!(next(&shared), Some(Work::Build)));
+    }
 }

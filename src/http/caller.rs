@@ -13,6 +13,8 @@ use aide::openapi::{Operation, Response, StatusCode};
 use aide::{OperationInput, OperationOutput};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use rmcp::RoleServer;
+use rmcp::service::RequestContext;
 use subtle::ConstantTimeEq;
 
 use super::failure::{Refusal, refusal};
@@ -71,6 +73,12 @@ impl Door {
         };
         Ok(Some(Caller::holder(app, grant)))
     }
+}
+
+/// Who comes with a message to an agent's tools.
+pub(super) fn of_mcp(message: &RequestContext<RoleServer>) -> Option<Caller> {
+    let parts = message.extensions.get::<Parts>()?;
+    parts.extensions.get().cloned()
 }
 
 /// A right, as a type.

@@ -161,7 +161,7 @@ fn router(context: Context) -> Router {
         // Who may ask, and from where, is decided by the guards of all routes.
         .disable_allowed_hosts();
     let mcp = StreamableHttpService::new(
-        || Ok(Tools::of_request()),
+        || Ok(Tools::OfRequest(caller::of_mcp)),
         Arc::new(LocalSessionManager::default()),
         config,
     );

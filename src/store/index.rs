@@ -94,6 +94,12 @@ impl Indexes {
         &self.space.model
     }
 
+    /// Are their folders where they were opened? Somebody may delete them while they are in use.
+    pub fn are_there(&self) -> bool {
+        let mut both = ["vectors", "terms"].into_iter();
+        both.all(|name| self.folder.join(name).is_dir())
+    }
+
     /// Their folder.
     pub(super) fn folder(&self) -> &Path {
         &self.folder

@@ -139,6 +139,9 @@ impl Asked {
     }
 }
 
+/// Merges that may get in the way of one, one after the other.
+const OTHER_MERGES: usize = 8;
+
 /// The lexical index.
 pub(super) struct Lexical {
     folder: PathBuf,
@@ -214,18 +217,26 @@ impl Lexical {
     }
 
     /// Writes segments anew that hold removed entries: those are only marked as such, and their words
-    /// could be read out of the files.
+    /// could be read out of the files. Where a merge that was under way ends first, what came of that is
+    /// written anew.
     pub(super) fn drop_removed(&self) -> Result<()> {
         let writer = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
         let mut writer = writer
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let outcome = (|| {
-            for segment in writer.index().searchable_segment_metas()? {
-                if segment.num_deleted_docs() > 0 {
-                    writer.merge(&[segment.id()]).wait()?;
+            let mut merged = Ok(());
+            for _ in 0..OTHER_MERGES {
+                let segments = writer.index().searchable_segment_metas()?.into_iter();
+                let marked = segments.filter(|segment| segment.num_deleted_docs() > 0);
+                merged = marked
+                    .map(|segment| writer.merge(&[segment.id()]).wait().map(drop))
+                    .fold(Ok(()), tantivy::Result::and);
+                if merged.is_ok() {
+                    break;
                 }
             }
+            merged?;
             self.reader.reload()?;
             writer.garbage_collect_files().wait().map(drop)
         })();

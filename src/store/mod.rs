@@ -742,12 +742,7 @@ impl Store {
     /// What the ledger says.
     pub fn missing_vectors(&self, indexes: &Indexes) -> Result<Vec<ChunkId>> {
         let visible = self.ledger.read(|snapshot| snapshot.chunk_ids())?;
-        Ok(self.without_vectors(indexes, &visible))
-    }
-
-    /// Those of these chunks that have no vector.
-    pub fn without_vectors(&self, indexes: &Indexes, chunks: &[ChunkId]) -> Vec<ChunkId> {
-        indexes.vectors.lacking(chunks)
+        Ok(indexes.vectors.lacking(&visible))
     }
 
     /// Writes the words of what is visible anew where removed ones stand beside them.

@@ -223,6 +223,22 @@ fn flare_searches_where_the_model_was_not_sure() {
 }
 
 #[test]
+fn flare_searches_with_the_words_that_a_long_question_has_room_for() {
+    let home = home_with(vec![
+        vec![
+            ("The shed is painted green", -0.1),
+            (" by Dragan", -3.0),
+            (".", -0.1),
+        ],
+        vec![("The shed is painted green.", -3.0)],
+    ]);
+    let question = format!("{:>9990}", "Who serviced the boiler?");
+    let flare = ["--strategy", "flare", "--k", "1"];
+    let answer = ask(&home, &question, &flare);
+    assert!(kinds(&answer).contains(&"search-again"), "{answer}");
+}
+
+#[test]
 fn flare_tells_what_it_wrote_where_nothing_more_is_found() {
     // All that there is was read already; and where no word is sure, there is nothing to look for.
     let check = |token: &'static str, steps: &[&str], expected: &str| {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kit::{Home, wait_for};
 
@@ -261,6 +261,61 @@ fn what_was_taken_out_stands_nowhere() {
 }
 
 #[test]
+fn what_is_taken_out_while_it_is_read_stands_nowhere() {
+    let home = filled();
+    let (long, short) = (home.path("long"), home.path("short"));
+    fs::create_dir(&long).unwrap();
+    fs::create_dir(&short).unwrap();
+    for n in 0..3000 {
+        let text = format!("The quixotic word {n} comes before the word {n}1. ").repeat(5);
+        fs::write(long.join(format!("n{n}.md")), text).unwrap();
+    }
+    fs::write(short.join("a.md"), "The wombat digs.\n").unwrap();
+    let service = home.serve();
+    let add = |folder: &Path| {
+        let (status, source) = service.post("/v1/sources", &json!({ "path": folder }));
+        assert_eq!(status, 201, "{source}");
+        format!("/v1/sources/{}", source["id"])
+    };
+    let sync = |source: &str| service.post(&format!("{source}/sync"), &Value::Null);
+    let short = add(&short);
+    assert_eq!(sync(&short).0, 200);
+    let long = add(&long);
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| sync(&long));
+        wait_for("a part of it is read", || {
+            service.get(&long).1["documents"].as_u64() > Some(0)
+        });
+        // Another one need not wait for the end of the run, which goes on.
+        assert_eq!(service.delete(&short).0, 204);
+        assert_eq!(service.get(&short).0, 404);
+        assert!(service.get(&long).1["synced_ms"].is_null());
+        assert!(holds(&home.path("home"), "quixotic"));
+        assert_eq!(service.delete(&long).0, 204);
+        assert_eq!(service.get(&long).0, 404);
+        let (status, said) = reading.join().unwrap();
+        assert_eq!((status, &said["code"]), (404, &"no_such_source".into()));
+    });
+    for word in ["quixotic", "wombat"] {
+        wait_for("its words stand nowhere", || {
+            !holds(&home.path("home"), word)
+        });
+    }
+    let notes = home.notes().canonicalize().unwrap();
+    home.write("new.md", "The ocelot sleeps.\n");
+    wait_for("the service goes on", || {
+        service.found(&notes, "ocelot").first() == Some(&"new.md".into())
+    });
+    assert_eq!(service.stop(), 0);
+    let verdict = home.verify();
+    assert_eq!(
+        (&verdict["ok"], &verdict["documents"]),
+        (&true.into(), &41.into()),
+        "{verdict:#}"
+    );
+}
+
+#[test]
 fn what_a_note_says_twice_is_whole_wherever_it_is_moved() {
     let home = Home::new();
     let twice = "# Left blank\n\nThis page was left blank.\n\n".repeat(2);
@@ -303,14 +358,15 @@ fn what_could_not_be_emptied_is_emptied_later() {
     assert!(!holds(&home.path("home"), "Waldemar"));
 }
 
-/// Does any file below a folder hold this?
+/// Does any file below a folder hold this? What goes while it is looked at does not.
 fn holds(folder: &Path, text: &str) -> bool {
-    fs::read_dir(folder).unwrap().flatten().any(|entry| {
+    let mut entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.any(|entry| {
         let path = entry.path();
         if path.is_dir() {
             return holds(&path, text);
         }
-        let bytes = fs::read(&path).unwrap();
+        let bytes = fs::read(&path).unwrap_or_default();
         bytes
             .windows(text.len())
             .any(|part| part == text.as_bytes())
@@ -469,6 +525,68 @@ fn a_source_is_moved_to_a_folder_without_its_documents_by_force_alone() {
     assert_eq!(home.found("kiln"), ["a.md"]);
     let moved = home.json(&["sources", "move", "1", other, "--force"]);
     assert_eq!(moved["report"]["added"], 1, "{moved:#}");
+}
+
+#[test]
+fn a_source_is_moved_to_no_place_where_none_may_be_added() {
+    let home = Home::new();
+    home.write("a/a.md", "# Kiln\n\nThe kiln reaches 1240 degrees.\n");
+    home.write("a/below/c.md", "# Mole\n\nThe mole digs.\n");
+    fs::create_dir(home.path("b")).unwrap();
+    fs::write(home.path("b/b.md"), "# Weir\n\nThe weir is low.\n").unwrap();
+    let path = |name: &str| home.path(name).to_str().unwrap().to_owned();
+    home.json(&["add", &path("notes/a"), "--never-leaves"]);
+    home.json(&["add", &path("b")]);
+    let refused = |to: &str, code: &str| {
+        let ran = home.run(&["sources", "move", "2", to, "--force", "--json"]);
+        assert_eq!((ran.code, &ran.json()["error"]["code"]), (1, &code.into()));
+    };
+    refused(&path("notes"), "nested_source");
+    refused(&path("notes/a"), "nested_source");
+    refused(&path("notes/a/below"), "nested_source");
+    fs::create_dir(home.path("home/own")).unwrap();
+    refused(&path("home/own"), "data_folder");
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let name = std::ffi::OsStr::from_bytes(b"gr\xfcn");
+        fs::create_dir(home.path("b").join(name)).unwrap();
+        let mut command = home.command();
+        command.args(["sources", "move", "2"]);
+        command.arg(home.path("b").join(name)).args(["--force"]);
+        let ran = crate::kit::ran(command.output().unwrap());
+        assert!(ran.stderr.contains("not valid UTF-8"), "{}", ran.stderr);
+    }
+    assert_eq!(home.json(&["status"])["documents"], 3);
+    // Within itself, and back around it.
+    fs::create_dir(home.path("b/inner")).unwrap();
+    home.json(&["sources", "move", "2", &path("b/inner"), "--force"]);
+    let moved = home.json(&["sources", "move", "2", &path("b"), "--force"]);
+    let canonical = home.path("b").canonicalize().unwrap();
+    assert_eq!(moved["source"]["path"], canonical.to_str().unwrap());
+    assert_eq!(moved["report"]["added"], 1, "{moved:#}");
+}
+
+#[test]
+fn indexes_that_are_deleted_below_a_service_are_made_anew_by_its_next_sync() {
+    let home = filled();
+    let service = home.serve();
+    let sync = || service.post("/v1/sources/1/sync", &Value::Null);
+    assert_eq!(sync().0, 200);
+    fs::remove_dir_all(home.path("home/index")).unwrap();
+    home.write("new.md", "The ocelot sleeps.\n");
+    let (status, report) = sync();
+    assert_eq!(status, 200, "{report}");
+    let notes = home.notes().canonicalize().unwrap();
+    assert_eq!(service.found(&notes, "ocelot")[0], "new.md");
+    assert_eq!(service.found(&notes, "w17x")[0], "n17.md");
+    drop(service);
+    let verdict = home.verify();
+    assert_eq!(
+        (&verdict["ok"], &verdict["documents"]),
+        (&true.into(), &41.into()),
+        "{verdict:#}"
+    );
 }
 
 #[test]

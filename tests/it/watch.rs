@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::kit::{Home, paths_below, wait_for};
+use crate::kit::{Home, paths_below, skipped, wait_for};
 
 fn problems(home: &Home) -> Vec<(String, String)> {
     let listed = home.json(&["status", "--problems"])["problems"].clone();
@@ -97,7 +97,7 @@ impl<'p> Mount<'p> {
         if mounted.is_ok_and(|m| m.status.success()) {
             return Some(Self(folder));
         }
-        eprintln!("SKIPPED: this needs the right to mount a file system");
+        skipped("this needs the right to mount a file system");
         None
     }
 
@@ -371,7 +371,7 @@ fn a_folder_without_permission_keeps_its_documents() {
     set(0o000);
     if fs::read_dir(&folder).is_ok() {
         set(0o755);
-        eprintln!("SKIPPED: this account may read everything");
+        skipped("this account may read everything");
         return;
     }
     home.json(&["sync"]);

@@ -413,10 +413,10 @@ impl<'a> Work<'a> {
     pub(super) fn search_again(&mut self, words: &str) -> Result<usize, Failure> {
         let begun = self.begin();
         // Words alone, so that none is read as a filter or an operator.
-        let words = context::content_words(words).join(" ");
+        let words = fitting(context::content_words(words), &self.ask.question);
         let query = Query {
             // The question comes last: its mark tells that it is one, and not a list of filters.
-            text: format!("{words} {}", self.ask.question),
+            text: format!("{words}{}", self.ask.question),
             ..self.ask.query()
         };
         let found = search::rank(&self.parts.searcher, &query)?;
@@ -430,7 +430,7 @@ impl<'a> Work<'a> {
         let count = anew.len();
         self.ranking.ranked.extend(anew);
         self.ranked = self.rank_sentences();
-        let outcome = format!("{count} more passages for “{words}”");
+        let outcome = format!("{count} more passages for “{}”", words.trim_end());
         self.end(&begun, StepKind::SearchAgain, outcome, Vec::new());
         Ok(count)
     }
@@ -1147,9 +1147,39 @@ fn place_of(text: &str, quoted: &str) -> Option<Range<usize>> {
     Some(begin.start..end.end)
 }
 
+/// Of some words as many as a query has room for before a question, each with a space behind it.
+fn fitting<W: AsRef<str>>(words: impl IntoIterator<Item = W>, question: &str) -> String {
+    let mut room = search::QUERY_CHARS.saturating_sub(question.chars().count());
+    let mut fitting = String::new();
+    for word in words {
+        let word = word.as_ref();
+        let Some(left) = room.checked_sub(word.chars().count() + 1) else {
+            break;
+        };
+        room = left;
+        fitting.push_str(word);
+        fitting.push(' ');
+    }
+    fitting
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_before_a_question_leave_room_for_it() {
+        let check = |length: usize, expected: &str| {
+            let question = "ä".repeat(length);
+            let words = fitting(["pear", "tree"], &question);
+            assert_eq!(words, expected, "{length}");
+            search::check(&Query::words(words + &question, 1)).unwrap();
+        };
+        check(20, "pear tree ");
+        check(search::QUERY_CHARS - 10, "pear tree ");
+        check(search::QUERY_CHARS - 9, "pear ");
+        check(search::QUERY_CHARS, "");
+    }
 
     #[test]
     fn quotes_stand_where_they_stand_alone() {
