@@ -280,7 +280,8 @@ fn ids_of(listed: &Value, only: Option<&str>) -> Vec<i64> {
     let leads = only.and_then(|name| Path::new(name).canonicalize().ok());
     let is_it = |source: &&Value, name: &str| {
         let path = source["path"].as_str().map(Path::new);
-        source["id"].to_string() == name
+        let number = name.parse().ok();
+        number.is_some() && source["id"].as_i64() == number
             || path.is_some() && (path == whole.as_deref() || path == leads.as_deref())
     };
     let sources = listed.as_array().into_iter().flatten();

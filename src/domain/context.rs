@@ -159,13 +159,19 @@ fn stem_key(word: &str) -> String {
 
 /// Do two sentences say the same in nearly the same words, figures aside? "The rent is 1,150 euros."
 pub fn is_variant(one: &str, other: &str) -> bool {
-    let worded = |text: &str| -> HashSet<String> {
-        let words = content_words(text).into_iter();
-        words.filter(|word| numbers(word).is_empty()).collect()
+    let worded = |text: &str| -> Vec<String> {
+        let counts: Vec<String> = number_words(text)
+            .into_iter()
+            .map(|(word, _)| word)
+            .collect();
+        let mut words = content_words(text);
+        words.retain(|word| numbers(word).is_empty() && !counts.contains(word));
+        words
     };
     let (one, other) = (worded(one), worded(other));
-    let same = one.intersection(&other).count();
-    same > 0 && 3 * one.len().max(other.len()) <= 5 * same
+    let is_there = |word: &&String| other.iter().any(|own| same_word(word, own));
+    let same = one.iter().filter(is_there).count();
+    same > 0 && one.len().max(other.len()) <= 2 * same
 }
 
 /// A passage that may serve as evidence.
@@ -410,7 +416,8 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
             } else {
                 reading.go_to(passage.text, &span);
             }
-            let names = reading.is_heading || is_table_header(passage.text, &span);
+            let names =
+                reading.is_heading && !is_task(sentence) || is_table_header(passage.text, &span);
             if !is_code && names {
                 found.extend(list(&mut reading, index, passage));
                 continue;
@@ -463,6 +470,13 @@ fn list(reading: &mut Reading<'_>, passage: usize, evidence: &Evidence<'_>) -> O
         key: None,
         span,
     })
+}
+
+/// "** TODO Move the boxes": a heading of org-mode that says what is to be done, or was.
+fn is_task(heading: &str) -> bool {
+    let text = heading.trim_start_matches(['*', ' ']);
+    let state = text.split_whitespace().next().unwrap_or("");
+    heading.starts_with('*') && ["TODO", "DONE", "NEXT", "WAITING"].contains(&state)
 }
 
 /// Does the sentence at `span` answer the question that stands before it? An item of a list answers

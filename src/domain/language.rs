@@ -181,7 +181,7 @@ impl Language {
 
 /// Does a word of a script without spaces only hold a sentence together, or ask?
 pub(super) fn is_unspaced_stop_word(word: &str) -> bool {
-    const ASKING: [&str; 24] = [
+    const ASKING: [&str; 36] = [
         "谁",
         "哪",
         "哪天",
@@ -201,6 +201,18 @@ pub(super) fn is_unspaced_stop_word(word: &str) -> bool {
         "有",
         "是",
         "いつ",
+        "いくら",
+        "いくつ",
+        "どれ",
+        "どう",
+        "どの",
+        "なに",
+        "なぜ",
+        "です",
+        "ます",
+        "ました",
+        "か",
+        "は",
         "どこ",
         "だれ",
         "誰",

@@ -440,7 +440,10 @@ pub fn tells(sentence: &str) -> bool {
     const YOU: [&str; 4] = ["you", "du", "sie", "ihr"];
     let words = spoken(sentence);
     let word = |at: usize| words.get(at).map_or("", |(_, word)| word.as_str());
-    (0..words.len().min(5)).any(|at| {
+    if QUESTION_WORDS.contains(&word(0)) {
+        return false;
+    }
+    (0..words.len().min(12)).any(|at| {
         let before = at > 0 && QUESTION_WORDS.contains(&word(at - 1));
         let wants = OPENERS.contains(&word(at)) && YOU.contains(&word(at + 1));
         let news = ASKS_AFTER.contains(&word(at))
@@ -481,6 +484,7 @@ mod tests {
         assert_eq!(degree("Und wie teuer war sie?").as_deref(), Some("teuer"));
         assert_eq!(degree("How do I get there?"), None);
         assert!(tells("Tom, can you pick up Ann at 5:15 on Saturday?"));
+        assert!(tells("Aunt Mei comes by train, can you fetch her at 5:35?"));
         assert!(tells("Did you know that Rob moved to Graz?"));
         assert!(!tells("Did you know?") && !tells("Can you swim?"));
         assert!(!tells("How can you open the gate without a key?"));

@@ -246,7 +246,8 @@ pub(super) fn remove(folder: &Path) -> Result<()> {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use crate::domain::source::Edition;

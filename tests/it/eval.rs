@@ -22,7 +22,8 @@ fn things(home: &Home, count: usize) -> String {
         let line = |value: Value| value.to_string() + "\n";
         corpus += &line(
             json!({"_id": format!("d{n}"), "title": format!("The {thing}"),
-            "text": format!("The {thing} stands by the river and is {} metres high.", 10 + n)}),
+            // Of different lengths, so that other questions have other figures.
+            "text": format!("The {thing} stands by the{} wide river and is {} metres high.", " very".repeat(n), 10 + n)}),
         );
         for (form, text) in [
             ("a", format!("How high is the {thing}?")),

@@ -149,7 +149,14 @@ fn a_damaged_ledger_is_restored_from_its_copy_with_what_is_newer() {
     let id = answer["id"].as_str().unwrap();
     home.run(&["feedback", id, "good", "--note", "kept?"])
         .done();
-    home.run(&["sources", "keep", "1"]).done();
+    let notes = home.notes();
+    home.run(&[
+        "add",
+        notes.to_str().unwrap(),
+        "--no-writeback",
+        "--no-sync",
+    ])
+    .done();
     let ledger = home.path("home/ledger.sqlite");
     let root_of_chunks: i64 = {
         let connection = rusqlite::Connection::open(&ledger).unwrap();
@@ -195,7 +202,7 @@ fn a_damaged_ledger_is_restored_from_its_copy_with_what_is_newer() {
     );
     let exported = home.run(&["export"]).ok().stdout;
     assert!(exported.contains("kept?"), "{exported}");
-    assert_eq!(home.json(&["sources"])["sources"][0]["never_leaves"], true);
+    assert_eq!(home.json(&["sources"])["sources"][0]["writeback"], false);
     // A service mends it by itself, and so does any writing command.
     let mut file = File::options().write(true).open(&ledger).unwrap();
     file.write_all(&[0; 512]).unwrap();

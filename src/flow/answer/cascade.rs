@@ -338,7 +338,8 @@ impl Work<'_> {
             return Stance::Open;
         }
         let text = &text[sentence.1.clone()];
-        doubt::stance(self.question(), text, &self.around(sentence))
+        let (around, above) = (self.around(sentence), self.above(sentence));
+        doubt::stance(self.question(), text, &around, &above)
     }
 
     /// The probability of a yes with the notes and without; `None` from a model that cannot say.

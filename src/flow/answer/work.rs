@@ -507,7 +507,7 @@ impl<'a> Work<'a> {
     }
 
     /// What a sentence stands under: what its note is called, and the headings above it.
-    fn above(&self, (hit, span): &Sentence) -> String {
+    pub(super) fn above(&self, (hit, span): &Sentence) -> String {
         let ranked = &self.hits()[*hit];
         let heading = ranked.heading_at(span.start).unwrap_or_default();
         format!("{} {heading}", ranked.about())
