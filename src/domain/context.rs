@@ -227,6 +227,9 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
     pool.retain(|statement| {
         let sentence = &passages[statement.passage].text[statement.span.clone()];
         let echoes = is_question(sentence) && !says_more(sentence, &asked);
+        if is_of_envelope(sentence) && !asked.iter().any(|word| is_of_mail(word)) {
+            return false;
+        }
         let mut keys = statement.key.iter();
         let is_asked = keys.all(|key| asked.iter().any(|word| key.has(word)));
         statement.items.is_empty() && !statement.leads && !echoes && is_asked
@@ -470,6 +473,53 @@ fn list(reading: &mut Reading<'_>, passage: usize, evidence: &Evidence<'_>) -> O
         key: None,
         span,
     })
+}
+
+/// What stands around the text of a mail: who sent it, to whom and when; and who wrote what follows.
+fn is_of_envelope(sentence: &str) -> bool {
+    const HEADS: [&str; 12] = [
+        "From: ",
+        "To: ",
+        "Cc: ",
+        "Bcc: ",
+        "Date: ",
+        "Sent: ",
+        "Subject: ",
+        "Von: ",
+        "An: ",
+        "Datum: ",
+        "Gesendet: ",
+        "Betreff: ",
+    ];
+    const WROTE: [&str; 4] = ["wrote:", "schrieb:", "a écrit :", "escribió:"];
+    let line = sentence.trim_start_matches(['>', ' ', '*']);
+    HEADS.iter().any(|head| line.starts_with(head))
+        || WROTE.iter().any(|wrote| line.ends_with(wrote)) && line.contains(',')
+}
+
+/// Does a word ask for that?
+fn is_of_mail(word: &str) -> bool {
+    [
+        "mail",
+        "email",
+        "e-mail",
+        "message",
+        "sender",
+        "send",
+        "sent",
+        "write",
+        "wrote",
+        "written",
+        "address",
+        "subject",
+        "mails",
+        "emails",
+        "adresse",
+        "betreff",
+        "geschrieben",
+        "schrieb",
+    ]
+    .contains(&word)
 }
 
 /// "** TODO Move the boxes": a heading of org-mode that says what is to be done, or was.

@@ -162,6 +162,9 @@ impl Stance {
     }
 }
 
+/// The same from which it counts what the clause stands under, too.
+const UNDER_TITLE: f32 = 0.5;
+
 /// What a sentence says to a question that wants a yes or a no; `around` and `about` as in [`doubts`].
 ///
 /// What is asked must stand within one clause: "Tom owns the shop; Lena owns the website" says
@@ -173,7 +176,15 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
     }
     let denied = is_denied(asked, sentence);
     let clauses = clauses(sentence);
-    let shares = clauses.iter().map(|clause| coverage(asked, &[clause]));
+    // What a clause stands under, it is about, unless it is about somebody else.
+    let held_by = |clause: &String| {
+        let held = coverage(asked, &[clause]);
+        if held < UNDER_TITLE || holds_new_name(asked, clause) {
+            return held;
+        }
+        coverage(asked, &[clause, about])
+    };
+    let shares = clauses.iter().map(held_by);
     let best = shares.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
     let Some((at, held)) = best else {
         return Stance::Open;
@@ -199,20 +210,21 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
     }
     // "The door is locked, but the window is not": what it is not stands in the other clause.
     let held = if denied && denies_briefly(asked, sentence) {
-        whole
+        held.max(whole)
     } else {
         held
     };
     let turned = !denied && denies_by_meaning(sentence) && !denies_by_meaning(question);
-    let other_case = counts_another(asked, clause)
-        || excludes_others(asked, clause)
-        || counts_some(asked, sentence)
-        || !denied && contrasts(asked, sentence);
-    if turned || other_case {
+    if turned || counts_another(asked, clause) || excludes_others(asked, clause) {
         return Stance::Unsettled;
     }
     if held >= STATES && !compares(question) {
-        return Stance::States(!denied);
+        let other_case = counts_some(asked, sentence) || !denied && contrasts(asked, sentence);
+        return if other_case {
+            Stance::Unsettled
+        } else {
+            Stance::States(!denied)
+        };
     }
     // Words that stand in clauses of different people say nothing together.
     let together = held >= STATES || whole < STATES || names(asked).is_empty();
@@ -1407,6 +1419,22 @@ mod tests {
         check("What is the monthly rent in 2025?", "Lease of 2024", true);
         check("What is the monthly rent in Q4?", "Costs > Q3", true);
         check("What is the monthly rent in Q4?", "Costs > House 4", false);
+        let pets = |sentence: &str, about: &str| {
+            let around = format!("{about} {sentence}");
+            stance("Are pets allowed in flat 12?", sentence, &around, about)
+        };
+        assert_eq!(
+            pets("Pets are not allowed.", "Lease flat 12"),
+            Stance::States(false)
+        );
+        assert_ne!(
+            pets("Pets are not allowed.", "Lease"),
+            Stance::States(false)
+        );
+        assert_ne!(
+            pets("Pets of Ruth are allowed.", "Lease flat 12"),
+            Stance::States(true)
+        );
         let sentence = "There was a loss of 14,900 euros.";
         let question = "Was there a loss in Q2?";
         let of = |about: &str| stance(question, sentence, &format!("{about} {sentence}"), about);
