@@ -436,18 +436,25 @@ const EMBEDDER_IN_USE: &str = "embedder";
 
 impl Store {
     /// Opens the store in the data folder `home`, creating what is missing. With
-    /// [`Access::Write`] the ledger is checked, and a damaged one replaced by its backup.
+    /// [`Access::Write`] the ledger is checked, and one that is damaged or gone replaced by its backup.
     ///
     /// # Errors
     /// [`StoreError::InUse`] when `access` is [`Access::Write`] and another process writes,
-    /// [`StoreError::NewerLedger`], or what the file system and SQLite say.
+    /// [`StoreError::NewerLedger`], [`StoreError::LedgerDamaged`], or what the file system and SQLite
+    /// say.
     pub fn open(home: &Path, access: Access) -> Result<Self> {
         create_private_folder(home)?;
         let lock = (access == Access::Write)
             .then(|| lock_home(home))
             .transpose()?;
+        if lock.is_some()
+            && let Err(error) = backup::remove_drafts(home)
+        {
+            tracing::warn!(%error, "what was left of a copy is still there");
+        }
         let path = ledger_path(home);
-        let opened = Ledger::open(&path).and_then(|ledger| {
+        let opened = backup::lost(home).map_or_else(|| Ledger::open(&path), Err);
+        let opened = opened.and_then(|ledger| {
             if access == Access::Write {
                 ledger.check()?;
             }
@@ -515,7 +522,7 @@ impl Store {
         backup::forget_damaged(&self.home)?;
         let emptied = self.ledger.vacuum();
         // The copy goes in any case: it is whole by itself.
-        backup::renew(&self.home, &self.ledger)?;
+        backup::renew_erased(&self.home, &self.ledger)?;
         emptied?;
         self.ledger
             .write(|t| ledger::put_memo(t, ledger::PURGE, ""))
