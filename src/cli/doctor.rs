@@ -1,5 +1,6 @@
 //! `coho doctor`: what is missing, and how to mend it.
 
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::process::ExitCode;
 
@@ -97,7 +98,12 @@ fn data_folder(session: &Session) -> Check {
         Ok(()) => Check::new("data folder", true, shown.to_string(), ""),
         Err(error) => {
             let detail = format!("{shown} cannot be written: {error}");
-            let hint = "give yourself write permission, or set COHO_HOME to another folder";
+            let hint = match error.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                    "free some space; nothing that was visible is lost"
+                }
+                _ => "give yourself write permission, or set COHO_HOME to another folder",
+            };
             Check::new("data folder", false, detail, hint)
         }
     }
