@@ -19,7 +19,8 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::index::{Indexes, VectorSpace};
-use super::ledger::{self, Ledger};
+use super::ledger::{self, Ledger, Snapshot};
+use super::unreadable::{is_readable, unreadable_values};
 use super::{Access, Result, Store, StoreError, create_private_folder, ledger_path, reach};
 use crate::domain::chunk::ChunkId;
 
@@ -153,7 +154,7 @@ pub(super) fn renew_erased(home: &Path, ledger: &Ledger) -> Result<()> {
     Ok(())
 }
 
-/// Copies the ledger, unless its copy holds what it has lost.
+/// Copies the ledger, unless its copy holds or may hold what it has lost.
 fn copy_kept(home: &Path, ledger: &Ledger) -> Result<()> {
     let kept = ["source", "answer"];
     // Of a copy that cannot be read, nothing is lost.
@@ -162,6 +163,14 @@ fn copy_kept(home: &Path, ledger: &Ledger) -> Result<()> {
         tracing::error!(
             "the ledger holds neither sources nor answers, but its copy does, and is kept; move \
              ledger.sqlite away to have it restored"
+        );
+        return Ok(());
+    }
+    let spoilt = |snapshot: &Snapshot<'_>| Ok(!unreadable_values(snapshot.0)?.is_empty());
+    if copied && ledger.read(spoilt)? {
+        tracing::error!(
+            "some answers or units cannot be read, and the last copy may have them: it is kept; \
+             `coho verify --repair` takes them from it"
         );
         return Ok(());
     }
@@ -174,14 +183,16 @@ fn copy_ledger(home: &Path, ledger: &Ledger) -> Result<()> {
     create_private_folder(&folder)?;
     let draft = draft_of(&copy);
     private_file(&draft)?;
-    ledger.copy_to(&draft)?;
-    // A copy of a damaged ledger must not take the place of a good one.
-    if let Err(error) = check_file(&draft) {
-        let _ = std::fs::remove_file(&draft);
-        return Err(error);
+    let copied = ledger.copy_to(&draft).and_then(|()| {
+        // A copy of a damaged ledger must not take the place of a good one.
+        check_file(&draft)?;
+        reach("backup", &copy)?;
+        publish(&draft, &copy)
+    });
+    if copied.is_err() {
+        discard(&draft);
     }
-    reach("backup", &copy)?;
-    publish(&draft, &copy)
+    copied
 }
 
 /// Looks for damage in a ledger that nobody uses.
@@ -248,7 +259,8 @@ pub(super) fn lost(home: &Path) -> Option<StoreError> {
     })
 }
 
-fn automatic_path(home: &Path) -> PathBuf {
+/// Where the automatic copy of the ledger is.
+pub(super) fn automatic_path(home: &Path) -> PathBuf {
     home.join("backup").join("ledger.sqlite")
 }
 
@@ -519,6 +531,10 @@ fn save_table(
     let mut saved = 0;
     let whole = each_row(from, table, &columns, |row| {
         see.execute(params_from_iter(at.iter().map(|at| &row[*at])))?;
+        let mut values = columns.iter().zip(&row);
+        if !values.all(|(column, value)| is_readable(table, column, value)) {
+            return Ok(());
+        }
         saved += put.execute(params_from_iter(row)).unwrap_or(0);
         Ok(())
     })?;
@@ -1079,13 +1095,8 @@ mod tests {
         };
         leave();
         Store::open(home.path(), Access::Write).map(drop).unwrap();
-        assert_eq!(
-            (left(home.path()), left(&backup)),
-            (
-                [alive].map(Into::into).into(),
-                [alive].map(Into::into).into()
-            )
-        );
+        assert_eq!(left(home.path()), [alive]);
+        assert_eq!(left(&backup), [alive]);
         leave();
         forget_damaged(home.path()).unwrap();
         assert_eq!(left(&backup), [alive]);
@@ -1147,6 +1158,18 @@ mod tests {
             rows(&newer, "unit_event").len() + 1,
             "events are written by triggers again"
         );
+    }
+
+    #[test]
+    fn what_is_nonsense_does_not_take_the_place_of_what_was_copied() {
+        let folder = tempfile::tempdir().unwrap();
+        let (copy, newer) = copy_and_ledger(folder.path());
+        let before = rows(&copy, "unit");
+        let connection = Connection::open(&newer).unwrap();
+        let spoilt = "UPDATE unit SET questions = '[' || char(0)";
+        connection.execute(spoilt, []).unwrap();
+        save_rows(&[newer.as_path()], &copy);
+        assert_eq!(rows(&copy, "unit"), before);
     }
 
     #[test]
