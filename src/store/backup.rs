@@ -391,10 +391,12 @@ fn put_aside(home: &Path, stamp: u64) -> Result<Option<PathBuf>> {
         return Ok(None);
     }
     let log = beside(&path, "-wal");
+    // Reading leaves an empty log behind.
+    let held = |path: &Path| hash_of(path).filter(|_| size(path) > 0);
     let is_same = |other: &PathBuf| {
         size(other) == size(&path)
-            && hash_of(other) == hash_of(&path)
-            && hash_of(&beside(other, "-wal")) == hash_of(&log)
+            && held(other) == held(&path)
+            && held(&beside(other, "-wal")) == held(&log)
     };
     let entries = std::fs::read_dir(home).map_err(|source| StoreError::io(home, source))?;
     let mut others = entries.flatten().map(|entry| entry.path());
@@ -1067,6 +1069,7 @@ mod tests {
         let home = copied_home();
         let path = ledger_path(home.path());
         let first = put_aside(home.path(), 1).unwrap();
+        save_rows(&[first.as_deref().unwrap()], &automatic_path(home.path()));
         assert_eq!(put_aside(home.path(), 2).unwrap(), first);
         overwrite(&path, 0, 1);
         let other = put_aside(home.path(), 3).unwrap();
