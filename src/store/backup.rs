@@ -19,8 +19,8 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::index::{Indexes, VectorSpace};
-use super::ledger::{self, Ledger, Snapshot};
-use super::unreadable::{is_readable, unreadable_values};
+use super::ledger::{self, Ledger};
+use super::unreadable::{fill_from, is_readable};
 use super::{Access, Result, Store, StoreError, create_private_folder, ledger_path, reach};
 use crate::domain::chunk::ChunkId;
 
@@ -154,7 +154,7 @@ pub(super) fn renew_erased(home: &Path, ledger: &Ledger) -> Result<()> {
     Ok(())
 }
 
-/// Copies the ledger, unless its copy holds or may hold what it has lost.
+/// Copies the ledger, unless its copy holds what it has lost.
 fn copy_kept(home: &Path, ledger: &Ledger) -> Result<()> {
     let kept = ["source", "answer"];
     // Of a copy that cannot be read, nothing is lost.
@@ -163,14 +163,6 @@ fn copy_kept(home: &Path, ledger: &Ledger) -> Result<()> {
         tracing::error!(
             "the ledger holds neither sources nor answers, but its copy does, and is kept; move \
              ledger.sqlite away to have it restored"
-        );
-        return Ok(());
-    }
-    let spoilt = |snapshot: &Snapshot<'_>| Ok(!unreadable_values(snapshot.0)?.is_empty());
-    if copied && ledger.read(spoilt)? {
-        tracing::error!(
-            "some answers or units cannot be read, and the last copy may have them: it is kept; \
-             `coho verify --repair` takes them from it"
         );
         return Ok(());
     }
@@ -186,6 +178,7 @@ fn copy_ledger(home: &Path, ledger: &Ledger) -> Result<()> {
     let copied = ledger.copy_to(&draft).and_then(|()| {
         // A copy of a damaged ledger must not take the place of a good one.
         check_file(&draft)?;
+        fill_from(&copy, &draft)?;
         reach("backup", &copy)?;
         publish(&draft, &copy)
     });

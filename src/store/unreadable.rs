@@ -5,6 +5,7 @@
 //! with word.
 
 use std::fmt;
+use std::path::Path;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, Row, Transaction, params};
@@ -39,6 +40,13 @@ impl Unreadable {
         let sql = format!("SELECT {column} FROM {table} WHERE id = ?1");
         let held = copy.query_row(&sql, [id], |row| Ok(readable(row, 0)));
         held.ok().flatten()
+    }
+
+    fn put(&self, ledger: &Connection, text: &str) -> Result<()> {
+        let Self { table, column, id } = self;
+        let sql = format!("UPDATE {table} SET {column} = ?2 WHERE id = ?1");
+        ledger.execute(&sql, params![id, text])?;
+        Ok(())
     }
 
     /// Removes the row with all that belongs to it. What happened to a unit stays told.
@@ -107,6 +115,27 @@ pub(super) fn unreadable_values(ledger: &Connection) -> Result<Vec<Unreadable>> 
     Ok(found)
 }
 
+/// Writes into the draft of a new copy what cannot be read of it and the last copy has: that is still
+/// to be had when somebody mends the ledger.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub(super) fn fill_from(copy: &Path, draft: &Path) -> Result<()> {
+    let mut draft = Connection::open(draft)?;
+    let found = unreadable_values(&draft)?;
+    let copy = Connection::open_with_flags(copy, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let Some(copy) = copy.ok().filter(|_| !found.is_empty()) else {
+        return Ok(());
+    };
+    let transaction = draft.transaction()?;
+    for value in &found {
+        if let Some(text) = value.whole_in(&copy) {
+            value.put(&transaction, &text)?;
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
 impl Store {
     /// Takes what cannot be read of answers and units from the automatic copy, and removes the rows
     /// of which that has nothing either; returns what was lost.
@@ -124,10 +153,8 @@ impl Store {
         self.ledger.write(|transaction| {
             let mut lost = Vec::new();
             for value in found {
-                let Unreadable { table, column, id } = &value;
                 if let Some(text) = copy.as_ref().and_then(|copy| value.whole_in(copy)) {
-                    let sql = format!("UPDATE {table} SET {column} = ?2 WHERE id = ?1");
-                    transaction.execute(&sql, params![id, text])?;
+                    value.put(transaction, &text)?;
                 } else {
                     value.give_up(transaction)?;
                     lost.push(value);
@@ -183,7 +210,7 @@ mod tests {
             shown(&found()),
             "answer a (body), answer c (body), unit u (questions)"
         );
-        // A copy of it does not take the place of a good one.
+        // A newer copy keeps what the last one had.
         copied();
         assert_eq!(shown(&store.mend_unreadable().unwrap()), "answer c (body)");
         assert_eq!(found(), []);
