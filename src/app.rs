@@ -61,10 +61,12 @@ pub struct App {
     pub places: Places,
     /// The installed models.
     pub models: Models,
-    /// The store.
-    pub store: Arc<Store>,
+    // Dropped before the store, which holds the data folder's lock: who gets that finds no writer of
+    // the indexes at work.
     /// The embedding model in use with its indexes, and the one that is being built.
     pub spaces: Arc<Spaces>,
+    /// The store.
+    pub store: Arc<Store>,
     /// The language model, where one is installed and wanted.
     pub generator: Option<GeneratorHandle>,
     /// The model that ranks anew, where one is chosen.

@@ -12,7 +12,7 @@ use crate::error::{BadRequest, Failure};
 use crate::flow::verify::{Verdict, verify};
 use crate::flow::writeback::training;
 use crate::store::erase::Erase;
-use crate::store::verify::Difference;
+use crate::store::verify::{Difference, without};
 use crate::store::{Access, Store, StoreError, VectorSpace, backup, ledger};
 
 /// `coho verify`: exit code 1 when something differs.
@@ -68,20 +68,7 @@ fn look(session: &Session) -> Result<Verdict, Failure> {
         if failure.code() != "ledger_damaged" {
             return Err(failure);
         }
-        Ok(Verdict {
-            ok: false,
-            documents: 0,
-            chunks: 0,
-            fingerprint: String::new(),
-            differences: Difference::of(
-                "ledger_damaged",
-                "the ledger cannot be read: `coho verify --repair` restores its last copy",
-                &[failure.whole()],
-            )
-            .into_iter()
-            .collect(),
-            repaired: Vec::new(),
-        })
+        Ok(not_read(&failure))
     };
     let opened = Store::open(&session.places.home, Access::Read).and_then(|store| {
         let in_use = store.embedder_in_use()?;
@@ -101,12 +88,35 @@ fn look(session: &Session) -> Result<Verdict, Failure> {
     verify(&store, indexes.as_ref().map_err(|error| error.again())).or_else(damaged)
 }
 
+/// What is said of a ledger that cannot be looked at.
+fn not_read(failure: &Failure) -> Verdict {
+    Verdict {
+        ok: false,
+        documents: 0,
+        chunks: 0,
+        fingerprint: String::new(),
+        differences: Difference::of(
+            "ledger_damaged",
+            "the ledger cannot be read: `coho verify --repair` restores its last copy",
+            &[failure.whole()],
+        )
+        .into_iter()
+        .collect(),
+        repaired: Vec::new(),
+    }
+}
+
 fn repaired(session: Session) -> Result<Verdict, Failure> {
-    let found = looked_at(&session)?;
+    // Opening for writing looks closer, and says what cannot be mended.
+    let found = looked_at(&session).unwrap_or_else(|failure| not_read(&failure));
     let app = session.open(Access::Write)?;
     let ledger = app.store.ledger();
     if found.differences.iter().any(|d| d.what == "ledger_damaged") {
         ledger.rebuild_own_indexes()?;
+    }
+    // Before the copy is made anew.
+    for lost in app.store.mend_unreadable()? {
+        eprintln!("{lost} cannot be read, and the last copy has nothing of it: it is gone");
     }
     let chunks = ledger.read(|snapshot| snapshot.damaged_chunks())?;
     ledger.write(|transaction| ledger::read_again(transaction, Some(&chunks)))?;
@@ -114,7 +124,7 @@ fn repaired(session: Session) -> Result<Verdict, Failure> {
     let app = reopened(app)?;
     let space = app.spaces.current();
     let mut verdict = verify(&app.store, Ok(&space.indexes))?;
-    verdict.repaired = found.differences;
+    verdict.repaired = without(found.differences, &verdict.differences);
     Ok(verdict)
 }
 
@@ -352,7 +362,15 @@ pub(super) fn export(
         Ok(())
     };
     match what {
-        Export::Everything => everything(&store, &mut write)?,
+        Export::Everything => {
+            let left_out = everything(&store, &mut write)?;
+            if left_out > 0 {
+                eprintln!(
+                    "{left_out} records are left out: they cannot be read; `coho verify --repair` \
+                     takes them from the last copy, where that has them"
+                );
+            }
+        }
         Export::Training => {
             let kept_here =
                 training::examples(&store, &mut |example| write(serde_json::to_value(example)?))?;
@@ -373,25 +391,40 @@ pub(super) fn export(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Hands every record of the ledger to `each`.
+/// Hands every record of the ledger to `each`; returns how many cannot be read.
 fn everything(
     store: &Store,
     each: &mut dyn FnMut(serde_json::Value) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
+) -> Result<usize, StoreError> {
     store.ledger().read(|snapshot| {
+        let mut left_out = 0;
         for (name, query) in EXPORTS {
-            snapshot.each_row(query, &mut |row| {
-                let mut line = serde_json::Map::new();
-                line.insert("type".into(), (*name).into());
-                for (key, value) in row {
-                    let nested = NESTED.contains(&key.as_str());
-                    let text = value.as_str().filter(|_| nested);
-                    let value = text.map_or(Ok(value.clone()), serde_json::from_str)?;
-                    line.insert(key, value);
+            snapshot.each_row(query, &mut |row| match record(name, row) {
+                Ok(record) => each(record),
+                Err(_) => {
+                    left_out += 1;
+                    Ok(())
                 }
-                each(serde_json::Value::Object(line))
             })?;
         }
-        Ok(())
+        Ok(left_out)
     })
+}
+
+/// A row as it is exported.
+fn record(
+    name: &str,
+    row: serde_json::Map<String, serde_json::Value>,
+) -> serde_json::Result<serde_json::Value> {
+    let mut line = serde_json::Map::new();
+    line.insert("type".into(), name.into());
+    for (key, value) in row {
+        let nested = value.as_str().filter(|_| NESTED.contains(&key.as_str()));
+        let value = match nested {
+            Some(text) => serde_json::from_str(text)?,
+            None => value,
+        };
+        line.insert(key, value);
+    }
+    Ok(serde_json::Value::Object(line))
 }

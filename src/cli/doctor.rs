@@ -1,5 +1,6 @@
 //! `coho doctor`: what is missing, and how to mend it.
 
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::process::ExitCode;
 
@@ -12,7 +13,7 @@ use crate::engine::install::Models;
 use crate::engine::onnx::OnnxEmbedder;
 use crate::error::{Failure, Fault};
 use crate::store::backup::RECOVERY;
-use crate::store::{create_private_folder, is_open_to_others, ledger::Ledger};
+use crate::store::{Access, Store, create_private_folder, is_open_to_others};
 
 impl Check {
     fn of<F: Fault>(name: &'static str, outcome: Result<String, F>) -> Self {
@@ -97,15 +98,21 @@ fn data_folder(session: &Session) -> Check {
         Ok(()) => Check::new("data folder", true, shown.to_string(), ""),
         Err(error) => {
             let detail = format!("{shown} cannot be written: {error}");
-            let hint = "give yourself write permission, or set COHO_HOME to another folder";
+            let hint = match error.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                    "free some space; nothing that was visible is lost"
+                }
+                _ => "give yourself write permission, or set COHO_HOME to another folder",
+            };
             Check::new("data folder", false, detail, hint)
         }
     }
 }
 
 fn ledger(session: &Session) -> Check {
-    let path = session.places.home.join("ledger.sqlite");
-    if !path.exists() {
+    let home = &session.places.home;
+    let files = ["ledger.sqlite", "backup/ledger.sqlite"];
+    if !files.iter().any(|name| home.join(name).exists()) {
         return Check::new(
             "ledger",
             true,
@@ -113,7 +120,8 @@ fn ledger(session: &Session) -> Check {
             "",
         );
     }
-    let counted = Ledger::open(&path).and_then(|ledger| ledger.read(|s| s.counts()));
+    let opened = Store::open(home, Access::Read);
+    let counted = opened.and_then(|store| store.ledger().read(|s| s.counts()));
     Check::of(
         "ledger",
         counted.map(|c| format!("{} documents", c.documents)),
@@ -122,9 +130,10 @@ fn ledger(session: &Session) -> Check {
 
 /// What was lost when a damaged ledger was replaced by its copy. Nothing is left to mend.
 fn recovery(session: &Session) -> Option<Check> {
-    let path = session.places.home.join("ledger.sqlite");
-    let ledger = path.exists().then(|| Ledger::open(&path))?.ok()?;
-    let said = ledger.read(|s| s.memo(RECOVERY)).ok()??;
+    let home = &session.places.home;
+    let there = home.join("ledger.sqlite").exists();
+    let store = there.then(|| Store::open(home, Access::Read))?.ok()?;
+    let said = store.ledger().read(|s| s.memo(RECOVERY)).ok()??;
     Some(Check::new("recovery", true, said, ""))
 }
 
@@ -179,11 +188,12 @@ fn port(session: &Session) -> Check {
 }
 
 fn sources(session: &Session) -> Vec<Check> {
-    let path = session.places.home.join("ledger.sqlite");
-    if !path.exists() {
+    let home = &session.places.home;
+    if !home.join("ledger.sqlite").exists() {
         return Vec::new();
     }
-    let sources = Ledger::open(&path).and_then(|ledger| ledger.read(|s| s.sources()));
+    let opened = Store::open(home, Access::Read);
+    let sources = opened.and_then(|store| store.ledger().read(|s| s.sources()));
     let sources = sources.unwrap_or_default().into_iter();
     let check = |source: crate::store::ledger::Source| {
         let shown = source.path.display().to_string();

@@ -201,8 +201,10 @@ impl Turns for AtomicBool {
 
 /// The pipeline. All of it that writes runs on one thread: the indexes have one writer.
 pub struct Ingest {
-    store: Arc<Store>,
+    // Before the store, which holds the data folder's lock: who gets that finds no writer of the
+    // indexes at work.
     spaces: Arc<Spaces>,
+    store: Arc<Store>,
     extractor: Extractor,
     options: IngestOptions,
     now_ms: fn() -> i64,

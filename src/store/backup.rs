@@ -2,12 +2,13 @@
 //!
 //! An archive is a zip file with the ledger as of one moment, the vectors of its chunks, and a
 //! description. Restoring checks everything before it writes, and never writes over a ledger.
-//! Recovery puts the automatic copy in the place of a damaged ledger and saves, row by row, what
-//! the damaged one still gives of what cannot be recreated: what the copy lacks, and what changed
-//! since it was made.
+//! Recovery puts the automatic copy in the place of a ledger that is damaged or gone and saves, row
+//! by row, what the damaged one still gives of what cannot be recreated: what the copy lacks, and what
+//! changed since it was made. A copy that is damaged itself is saved from in the same way. Nothing
+//! but erasing puts a ledger that holds nothing in the place of a copy that does.
 
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -19,6 +20,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::index::{Indexes, VectorSpace};
 use super::ledger::{self, Ledger};
+use super::unreadable::{fill_from, is_readable};
 use super::{Access, Result, Store, StoreError, create_private_folder, ledger_path, reach};
 use crate::domain::chunk::ChunkId;
 
@@ -133,15 +135,38 @@ pub(super) fn automatic(home: &Path, ledger: &Ledger, age: Duration) -> Result<(
             return Ok(());
         }
     }
-    copy_ledger(home, ledger)
+    copy_kept(home, ledger)
 }
 
-/// Makes the automatic copy anew, where there is one: something was erased.
+/// Makes the automatic copy anew, where there is one: something was taken back.
 pub(super) fn renew(home: &Path, ledger: &Ledger) -> Result<()> {
+    if automatic_path(home).exists() {
+        copy_kept(home, ledger)?;
+    }
+    Ok(())
+}
+
+/// Makes the automatic copy anew, where there is one, even if nothing is left: something was erased.
+pub(super) fn renew_erased(home: &Path, ledger: &Ledger) -> Result<()> {
     if automatic_path(home).exists() {
         copy_ledger(home, ledger)?;
     }
     Ok(())
+}
+
+/// Copies the ledger, unless its copy holds what it has lost.
+fn copy_kept(home: &Path, ledger: &Ledger) -> Result<()> {
+    let kept = ["source", "answer"];
+    // Of a copy that cannot be read, nothing is lost.
+    let copied = holds(&automatic_path(home), &kept).unwrap_or(false);
+    if copied && !holds(&ledger_path(home), &kept)? {
+        tracing::error!(
+            "the ledger holds neither sources nor answers, but its copy does, and is kept; move \
+             ledger.sqlite away to have it restored"
+        );
+        return Ok(());
+    }
+    copy_ledger(home, ledger)
 }
 
 fn copy_ledger(home: &Path, ledger: &Ledger) -> Result<()> {
@@ -150,14 +175,17 @@ fn copy_ledger(home: &Path, ledger: &Ledger) -> Result<()> {
     create_private_folder(&folder)?;
     let draft = draft_of(&copy);
     private_file(&draft)?;
-    ledger.copy_to(&draft)?;
-    // A copy of a damaged ledger must not take the place of a good one.
-    if let Err(error) = check_file(&draft) {
-        let _ = std::fs::remove_file(&draft);
-        return Err(error);
+    let copied = ledger.copy_to(&draft).and_then(|()| {
+        // A copy of a damaged ledger must not take the place of a good one.
+        check_file(&draft)?;
+        fill_from(&copy, &draft)?;
+        reach("backup", &copy)?;
+        publish(&draft, &copy)
+    });
+    if copied.is_err() {
+        discard(&draft);
     }
-    reach("backup", &copy)?;
-    publish(&draft, &copy)
+    copied
 }
 
 /// Looks for damage in a ledger that nobody uses.
@@ -173,7 +201,59 @@ fn check_file(path: &Path) -> Result<()> {
     })
 }
 
-fn automatic_path(home: &Path) -> PathBuf {
+/// The version of a ledger's schema; 0 where it has none.
+fn version_of(path: &Path) -> Result<i64> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+/// Tables whose rows somebody would miss.
+const MISSED: &[&str] = &[
+    "source", "answer", "token", "unit", "outbound", "spent", "batch",
+];
+
+/// Does a ledger hold a row of any of these tables?
+fn holds(path: &Path, tables: &[&str]) -> Result<bool> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    for table in tables {
+        // An older version knows fewer of them.
+        let known =
+            "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1)";
+        let any = format!("SELECT EXISTS (SELECT 1 FROM {table})");
+        if connection.query_row(known, [table], |row| row.get(0))?
+            && connection.query_row(&any, [], |row| row.get(0))?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Why the ledger is as good as damaged although SQLite would begin a new one: it is gone or empty,
+/// and its copy is not.
+pub(super) fn lost(home: &Path) -> Option<StoreError> {
+    let (path, copy) = (ledger_path(home), automatic_path(home));
+    if !copy.exists() {
+        return None;
+    }
+    let reason = match std::fs::metadata(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => "it is gone, and its copy is there",
+        Ok(meta) if meta.len() == 0 => "it is empty, and its copy is not",
+        Ok(_) if version_of(&path).is_ok_and(|version| version == 0) => {
+            "it has no tables of coho, and its copy has"
+        }
+        _ => return None,
+    };
+    // A copy that cannot be read may hold something.
+    let held = holds(&copy, MISSED).unwrap_or(true);
+    held.then(|| StoreError::LedgerDamaged {
+        path,
+        reason: reason.into(),
+    })
+}
+
+/// Where the automatic copy of the ledger is.
+pub(super) fn automatic_path(home: &Path) -> PathBuf {
     home.join("backup").join("ledger.sqlite")
 }
 
@@ -209,69 +289,162 @@ const SAVED: &[(&str, Saved)] = &[
     ("measurement", Saved::Once),
 ];
 
-/// Puts the automatic copy in the place of a damaged ledger, or a new ledger where there is none,
-/// and saves what can be read of the damaged one, which is kept beside it.
+/// Puts the automatic copy in the place of a damaged ledger, or a new ledger where there is no good
+/// one, and saves what can be read of the damaged ones, which are kept beside it.
 pub(super) fn recover(home: &Path, damage: &StoreError) -> Result<()> {
     let path = ledger_path(home);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let stamp = now.map_or(0, |d| d.as_secs());
-    let aside = home.join(format!("ledger.damaged-{stamp}.sqlite"));
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| StoreError::io(&path, source)
-    };
-    std::fs::copy(&path, &aside).map_err(io(&aside))?;
-    keep_private(&aside)?;
-    let wal = home.join("ledger.sqlite-wal");
-    if wal.exists() {
-        let beside = home.join(format!("ledger.damaged-{stamp}.sqlite-wal"));
-        std::fs::copy(&wal, &beside).map_err(io(&beside))?;
-    }
-    let copy = automatic_path(home);
     let draft = draft_of(&path);
-    let _ = std::fs::remove_file(&draft);
-    let made = std::fs::metadata(&copy).and_then(|m| m.modified()).ok();
-    if made.is_some() {
-        std::fs::copy(&copy, &draft).map_err(io(&draft))?;
+    let recovered = recover_into(&draft, home, damage).and_then(|said| {
+        for ending in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(beside(&path, ending));
+            let _ = std::fs::remove_file(beside(&draft, ending));
+        }
+        publish(&draft, &path)?;
+        Ok(said)
+    });
+    if recovered.is_err() {
+        discard(&draft);
     }
-    // Opening brings its schema up to date.
-    let restored = Ledger::open(&draft)?;
-    restored.check()?;
-    let saved = save_rows(&aside, &draft);
-    let since = made.and_then(|made| made.elapsed().ok());
-    let loss = match since {
-        Some(age) => format!(
-            "the copy of {} minutes ago was restored; saved of the damaged one: {saved}; what was \
-             written since and could not be read is lost",
-            age.as_secs() / 60
-        ),
-        None => format!("there was no copy; saved of the damaged one: {saved}; the rest is lost"),
-    };
-    let said = format!("{damage}; {loss}; the damaged file is {}", aside.display());
-    restored.write(|transaction| ledger::put_memo(transaction, RECOVERY, &said))?;
-    restored.checkpoint()?;
-    drop(restored);
-    for leftover in ["ledger.sqlite-wal", "ledger.sqlite-shm"] {
-        let _ = std::fs::remove_file(home.join(leftover));
+    let said = recovered?;
+    let copy = automatic_path(home);
+    if check_copy(&copy).is_err() {
+        // The next one is made soon then, and takes nothing away.
+        let aside = home.join(format!("ledger.damaged-{}.copy.sqlite", stamp()));
+        let _ = std::fs::rename(&copy, &aside);
     }
-    for ending in ["-wal", "-shm"] {
-        let mut name = draft.clone().into_os_string();
-        name.push(ending);
-        let _ = std::fs::remove_file(name);
-    }
-    publish(&draft, &path)?;
     tracing::error!("{said}");
     Ok(())
+}
+
+/// Makes the draft of the ledger that takes the place of the damaged one; says what became of what.
+fn recover_into(draft: &Path, home: &Path, damage: &StoreError) -> Result<String> {
+    let aside = put_aside(home, stamp())?;
+    let copy = automatic_path(home);
+    let made = std::fs::metadata(&copy).and_then(|m| m.modified()).ok();
+    let good = made.filter(|_| check_copy(&copy).is_ok());
+    discard(draft);
+    if good.is_some() {
+        std::fs::copy(&copy, draft).map_err(|source| StoreError::io(draft, source))?;
+    } else {
+        private_file(draft)?;
+        // Numbers begin anew, and would mean other things in the indexes.
+        super::index::remove(&home.join("index"))?;
+    }
+    // Opening brings its schema up to date.
+    let restored = Ledger::open(draft)?;
+    restored.check()?;
+    // The older one first: of what changed, the newer one counts.
+    let older = good.is_none().then_some(copy.as_path());
+    let damaged: Vec<&Path> = older.into_iter().chain(aside.as_deref()).collect();
+    let saved = save_rows(&damaged, draft);
+    let loss = match (good, made) {
+        (Some(made), _) => format!(
+            "the copy of {} minutes ago was restored; saved of the damaged one: {saved}; what was \
+             written since and could not be read is lost",
+            made.elapsed().unwrap_or_default().as_secs() / 60
+        ),
+        (None, Some(_)) => {
+            format!("its copy is damaged too; saved of both: {saved}; the rest is lost")
+        }
+        (None, None) => {
+            format!("there was no copy; saved of the damaged one: {saved}; the rest is lost")
+        }
+    };
+    let kept = aside.map(|aside| format!("; the damaged file is {}", aside.display()));
+    let said = format!("{damage}; {loss}{}", kept.unwrap_or_default());
+    restored.write(|transaction| ledger::put_memo(transaction, RECOVERY, &said))?;
+    restored.checkpoint()?;
+    Ok(said)
+}
+
+/// Seconds since 1970, for names.
+fn stamp() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.map_or(0, |d| d.as_secs())
+}
+
+/// Is this a whole copy of a ledger?
+fn check_copy(copy: &Path) -> Result<()> {
+    check_file(copy)?;
+    if version_of(copy)? > 0 {
+        return Ok(());
+    }
+    Err(StoreError::LedgerDamaged {
+        path: copy.to_owned(),
+        reason: "it is empty".into(),
+    })
+}
+
+/// Keeps a damaged ledger and its log under another name, once however often it is met; `None` where
+/// there is nothing to keep.
+fn put_aside(home: &Path, stamp: u64) -> Result<Option<PathBuf>> {
+    let path = ledger_path(home);
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
+    if size(&path) == 0 {
+        return Ok(None);
+    }
+    let log = beside(&path, "-wal");
+    // Reading leaves an empty log behind.
+    let held = |path: &Path| hash_of(path).filter(|_| size(path) > 0);
+    let is_same = |other: &PathBuf| {
+        size(other) == size(&path)
+            && held(other) == held(&path)
+            && held(&beside(other, "-wal")) == held(&log)
+    };
+    let entries = std::fs::read_dir(home).map_err(|source| StoreError::io(home, source))?;
+    let mut others = entries.flatten().map(|entry| entry.path());
+    if let Some(kept) = others.find(|other| is_put_aside(other) && is_same(other)) {
+        return Ok(Some(kept));
+    }
+    let aside = home.join(format!("ledger.damaged-{stamp}.sqlite"));
+    let kept = std::fs::copy(&path, &aside).and_then(|_| {
+        if log.exists() {
+            std::fs::copy(&log, beside(&aside, "-wal"))?;
+        }
+        Ok(())
+    });
+    if let Err(source) = kept {
+        discard(&aside);
+        return Err(StoreError::io(&aside, source));
+    }
+    keep_private(&aside)?;
+    Ok(Some(aside))
+}
+
+fn is_put_aside(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(b"ledger.damaged-")
+}
+
+/// BLAKE3 of a file, where it can be read.
+fn hash_of(path: &Path) -> Option<String> {
+    copy_hashed(&mut File::open(path).ok()?, &mut std::io::sink()).ok()
+}
+
+/// What SQLite keeps beside a file, by its ending.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Removes a file that came to nothing, with what SQLite keeps beside it.
+fn discard(path: &Path) {
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        let _ = std::fs::remove_file(beside(path, ending));
+    }
 }
 
 /// The memo that tells of the last recovery.
 pub const RECOVERY: &str = "recovery";
 
-/// Brings what can be read of a damaged ledger into the restored one; returns how many rows of each
-/// table that changed.
-fn save_rows(damaged: &Path, restored: &Path) -> String {
-    let from = Connection::open_with_flags(damaged, OpenFlags::SQLITE_OPEN_READ_ONLY);
-    let saved = from.and_then(|from| save_from(&from, &mut Connection::open(restored)?));
+/// Brings what can be read of damaged ledgers, oldest first, into the restored one; returns how many
+/// rows of each table that changed.
+fn save_rows(damaged: &[&Path], restored: &Path) -> String {
+    let open =
+        |path: &&Path| Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok();
+    let from: Vec<Connection> = damaged.iter().filter_map(open).collect();
+    let saved = Connection::open(restored).and_then(|mut into| save_from(&from, &mut into));
     let saved = saved.unwrap_or_default();
     if saved.is_empty() {
         "nothing".into()
@@ -280,7 +453,7 @@ fn save_rows(damaged: &Path, restored: &Path) -> String {
     }
 }
 
-fn save_from(from: &Connection, into: &mut Connection) -> rusqlite::Result<Vec<String>> {
+fn save_from(from: &[Connection], into: &mut Connection) -> rusqlite::Result<Vec<String>> {
     let transaction = into.transaction()?;
     // What happened to units is told by their events, not once more because they are brought here.
     let triggers: Vec<String> = transaction
@@ -290,7 +463,8 @@ fn save_from(from: &Connection, into: &mut Connection) -> rusqlite::Result<Vec<S
     transaction.execute_batch("DROP TRIGGER unit_made; DROP TRIGGER unit_moved")?;
     let mut saved = Vec::new();
     for (table, how) in SAVED {
-        let count = save_table(from, &transaction, table, *how).unwrap_or(0);
+        let save = |from| save_table(from, &transaction, table, *how).unwrap_or(0);
+        let count: usize = from.iter().map(save).sum();
         if count > 0 {
             saved.push(format!("{count} of table {table}"));
         }
@@ -305,10 +479,12 @@ fn save_from(from: &Connection, into: &mut Connection) -> rusqlite::Result<Vec<S
     )?;
     transaction.execute_batch(&triggers.join(";\n"))?;
     // Nothing gets a number that something else has in the indexes.
-    let next = "SELECT next_edition FROM counter";
-    if let Ok(next) = from.query_row(next, [], |row| row.get::<_, i64>(0)) {
-        let later = "UPDATE counter SET next_edition = max(next_edition, ?1)";
-        transaction.execute(later, [next])?;
+    for from in from {
+        let next = "SELECT next_edition FROM counter";
+        if let Ok(next) = from.query_row(next, [], |row| row.get::<_, i64>(0)) {
+            let later = "UPDATE counter SET next_edition = max(next_edition, ?1)";
+            transaction.execute(later, [next])?;
+        }
     }
     transaction.commit()?;
     Ok(saved)
@@ -350,6 +526,10 @@ fn save_table(
     let mut saved = 0;
     let whole = each_row(from, table, &columns, |row| {
         see.execute(params_from_iter(at.iter().map(|at| &row[*at])))?;
+        let mut values = columns.iter().zip(&row);
+        if !values.all(|(column, value)| is_readable(table, column, value)) {
+            return Ok(());
+        }
         saved += put.execute(params_from_iter(row)).unwrap_or(0);
         Ok(())
     })?;
@@ -509,7 +689,8 @@ fn copy_hashed(from: &mut impl Read, into: &mut impl Write) -> std::io::Result<S
 /// nothing is changed then.
 pub fn restore(home: &Path, archive: &Path) -> Result<Description> {
     let path = ledger_path(home);
-    if path.exists() && !is_unused(&path)? {
+    // One that is damaged may hold something.
+    if path.exists() && holds(&path, MISSED).unwrap_or(true) {
         return Err(failed(
             &path,
             "there is a ledger already, and restoring never writes over one; set COHO_HOME to \
@@ -524,7 +705,8 @@ pub fn restore(home: &Path, archive: &Path) -> Result<Description> {
     entry(&mut zip, DESCRIPTION, archive)?
         .read_to_string(&mut text)
         .map_err(io)?;
-    let description: Description = serde_json::from_str(&text)?;
+    let description: Description = serde_json::from_str(&text)
+        .map_err(|error| failed(archive, format!("it is damaged ({error})")))?;
     if description.format > FORMAT {
         return Err(failed(archive, "it was written by a newer coho"));
     }
@@ -555,28 +737,67 @@ pub fn restore(home: &Path, archive: &Path) -> Result<Description> {
     outcome.map(|()| description)
 }
 
-/// Removes damaged ledgers that a recovery put aside: they hold what was to be forgotten.
+/// Removes damaged ledgers that a recovery put aside, and what was left of copies: they hold what was
+/// to be forgotten.
 pub(super) fn forget_damaged(home: &Path) -> Result<()> {
-    let entries = std::fs::read_dir(home).map_err(|source| StoreError::io(home, source))?;
-    for entry in entries.flatten() {
-        if entry
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(b"ledger.damaged-")
+    remove_files(home, is_put_aside)?;
+    remove_drafts(home)
+}
+
+/// Removes drafts of ledgers that were left by processes that ended: no run would find them again.
+pub(super) fn remove_drafts(home: &Path) -> Result<()> {
+    remove_files(home, is_abandoned)?;
+    remove_files(&home.join("backup"), is_abandoned)
+}
+
+/// Removes those files of a folder that are meant.
+fn remove_files(folder: &Path, meant: impl Fn(&Path) -> bool) -> Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|source| StoreError::io(folder, source))?,
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if meant(&path)
+            && let Err(source) = std::fs::remove_file(&path)
+            && source.kind() != ErrorKind::NotFound
         {
-            let path = entry.path();
-            std::fs::remove_file(&path).map_err(|source| StoreError::io(&path, source))?;
+            return Err(StoreError::io(&path, source));
         }
     }
     Ok(())
 }
 
-/// Is there nothing in this ledger that anyone would miss? Looking around with `coho status`
-/// creates one.
-fn is_unused(path: &Path) -> Result<bool> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let rows = "SELECT (SELECT count(*) FROM source) + (SELECT count(*) FROM answer)";
-    Ok(connection.query_row(rows, [], |row| row.get::<_, i64>(0))? == 0)
+/// A draft that was not written to for so long is nobody's: its process's number went to another one.
+const ABANDONED: Duration = Duration::from_mins(10);
+
+/// Is this the draft of a ledger, or what SQLite keeps beside it, that no process is at work on? Not
+/// all that make one hold the data folder's lock.
+fn is_abandoned(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let rest = name.and_then(|name| name.strip_prefix("ledger.sqlite."));
+    let maker = rest.and_then(|rest| rest.split_once(".tmp"));
+    let Some(maker) = maker.and_then(|(pid, _)| pid.parse().ok()) else {
+        return false;
+    };
+    if maker == std::process::id() || !is_alive(maker) {
+        return true;
+    }
+    let written = std::fs::metadata(path).and_then(|meta| meta.modified());
+    let age = written.ok().and_then(|written| written.elapsed().ok());
+    age.is_some_and(|age| age > ABANDONED)
+}
+
+#[cfg(unix)]
+fn is_alive(pid: u32) -> bool {
+    use rustix::process::{Pid, test_kill_process};
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+/// The system does not tell.
+#[cfg(not(unix))]
+fn is_alive(_: u32) -> bool {
+    true
 }
 
 fn entry<'a>(
@@ -724,11 +945,191 @@ mod tests {
         rows
     }
 
+    /// A data folder with a ledger and its copy.
+    fn copied_home() -> tempfile::TempDir {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(home.path(), Access::Write).unwrap();
+        let filled = store.ledger.write(|t| Ok(t.execute_batch(COPIED)?));
+        filled.unwrap();
+        copy_ledger(home.path(), &store.ledger).unwrap();
+        drop(store);
+        home
+    }
+
+    /// Overwrites the first page of a table.
+    fn wipe(ledger: &Path, table: &str) {
+        let root = "SELECT rootpage FROM sqlite_master WHERE name = ?1";
+        let connection = Connection::open(ledger).unwrap();
+        let root: u64 = connection
+            .query_row(root, [table], |row| row.get(0))
+            .unwrap();
+        drop(connection);
+        overwrite(ledger, (root - 1) * 4096, 4096);
+    }
+
+    fn overwrite(file: &Path, at: u64, bytes: usize) {
+        let mut file = File::options().write(true).open(file).unwrap();
+        file.seek(SeekFrom::Start(at)).unwrap();
+        file.write_all(&vec![0xff; bytes]).unwrap();
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap().flatten();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn recovery(home: &Path) -> String {
+        let store = Store::open(home, Access::Read).unwrap();
+        let said = store.ledger.read(|snapshot| snapshot.memo(RECOVERY));
+        said.unwrap().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_ledger_that_is_gone_or_empty_is_restored_and_not_begun_anew() {
+        let remove = |path: &Path| std::fs::remove_file(path).unwrap();
+        let empty = |path: &Path| File::create(path).map(drop).unwrap();
+        let bare = |path: &Path| {
+            std::fs::remove_file(path).unwrap();
+            let other = Connection::open(path).unwrap();
+            other.execute_batch("CREATE TABLE other (n)").unwrap();
+        };
+        for lose in [&remove as &dyn Fn(&Path), &empty, &bare] {
+            let home = copied_home();
+            let path = ledger_path(home.path());
+            discard(&beside(&path, "-wal"));
+            lose(&path);
+            let refused = Store::open(home.path(), Access::Read).err().unwrap();
+            assert!(
+                matches!(refused, StoreError::LedgerDamaged { .. }),
+                "{refused:?}"
+            );
+            Store::open(home.path(), Access::Write).map(drop).unwrap();
+            assert!(recovery(home.path()).contains("was restored"));
+            for path in [path, automatic_path(home.path())] {
+                assert_eq!(rows(&path, "answer").len(), 1);
+            }
+        }
+        // Where nothing was copied, nothing is lost.
+        let home = tempfile::tempdir().unwrap();
+        Store::open(home.path(), Access::Write).map(drop).unwrap();
+        assert_eq!(recovery(home.path()), "");
+    }
+
+    #[test]
+    fn a_ledger_that_holds_nothing_replaces_its_copy_only_by_erasing() {
+        let home = copied_home();
+        let path = ledger_path(home.path());
+        discard(&path);
+        let ledger = Ledger::open(&path).unwrap();
+        let copied = || rows(&automatic_path(home.path()), "answer").len();
+        copy_kept(home.path(), &ledger).unwrap();
+        renew(home.path(), &ledger).unwrap();
+        assert_eq!(copied(), 1);
+        renew_erased(home.path(), &ledger).unwrap();
+        assert_eq!(copied(), 0);
+    }
+
+    #[test]
+    fn a_damaged_copy_is_not_restored_but_saved_from() {
+        let home = copied_home();
+        let copy = automatic_path(home.path());
+        wipe(&copy, "unit_event");
+        overwrite(&ledger_path(home.path()), 0, 100);
+        Store::open(home.path(), Access::Write).map(drop).unwrap();
+        let said = recovery(home.path());
+        assert!(
+            said.contains("damaged too") && said.contains("1 of table answer"),
+            "{said}"
+        );
+        assert_eq!(rows(&ledger_path(home.path()), "answer").len(), 1);
+        assert_eq!(names(&home.path().join("backup")), [""; 0]);
+        let drafts = names(home.path());
+        assert!(!drafts.iter().any(|n| n.contains(".tmp")), "{drafts:?}");
+        // Of two that give nothing, a new one is made; an empty copy is none.
+        let home = copied_home();
+        File::create(automatic_path(home.path())).unwrap();
+        overwrite(&ledger_path(home.path()), 0, 100);
+        Store::open(home.path(), Access::Write).map(drop).unwrap();
+        assert!(recovery(home.path()).contains("damaged too"));
+    }
+
+    #[test]
+    fn a_damaged_ledger_is_put_aside_once() {
+        let home = copied_home();
+        let path = ledger_path(home.path());
+        let first = put_aside(home.path(), 1).unwrap();
+        save_rows(&[first.as_deref().unwrap()], &automatic_path(home.path()));
+        assert_eq!(put_aside(home.path(), 2).unwrap(), first);
+        overwrite(&path, 0, 1);
+        let other = put_aside(home.path(), 3).unwrap();
+        assert_ne!(other, first);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(put_aside(home.path(), 4).unwrap(), None);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn drafts_of_processes_that_ended_are_removed() {
+        let home = copied_home();
+        let backup = home.path().join("backup");
+        // No process has such a number; the first one always runs.
+        let (dead, alive) = ("ledger.sqlite.2000000000.tmp", "ledger.sqlite.1.tmp");
+        let leave = || {
+            for folder in [home.path(), &backup] {
+                for name in [dead, alive, "ledger.sqlite.2000000000.tmp-journal"] {
+                    std::fs::write(folder.join(name), "said").unwrap();
+                }
+            }
+        };
+        let left = |folder: &Path| -> Vec<String> {
+            let names = names(folder).into_iter();
+            names.filter(|name| name.contains(".tmp")).collect()
+        };
+        leave();
+        Store::open(home.path(), Access::Write).map(drop).unwrap();
+        assert_eq!(left(home.path()), [alive]);
+        assert_eq!(left(&backup), [alive]);
+        leave();
+        forget_damaged(home.path()).unwrap();
+        assert_eq!(left(&backup), [alive]);
+        let old = SystemTime::now() - 2 * ABANDONED;
+        let draft = File::options().write(true).open(backup.join(alive));
+        draft.unwrap().set_modified(old).unwrap();
+        forget_damaged(home.path()).unwrap();
+        assert_eq!(left(&backup), [""; 0]);
+    }
+
+    #[test]
+    fn nothing_is_restored_over_what_would_be_missed() {
+        for table in [
+            "token (id, name, hash, rights, added_ms) VALUES ('t', 'editor', x'01', '[]', 1)",
+            "batch (id, started_ms, state) VALUES ('b', 1, 'running')",
+            "spent VALUES (1, 2.0, 3.0, 1)",
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let path = ledger_path(home.path());
+            let ledger = Ledger::open(&path).unwrap();
+            let missing = home.path().join("none.zip");
+            let refused = || restore(home.path(), &missing).unwrap_err();
+            assert!(matches!(refused(), StoreError::Io { .. }), "it is unused");
+            let sql = format!("INSERT INTO {table}");
+            ledger.write(|t| Ok(t.execute_batch(&sql)?)).unwrap();
+            drop(ledger);
+            assert!(refused().to_string().contains("never writes over"));
+            overwrite(&path, 0, 100);
+            assert!(refused().to_string().contains("move this one away"));
+        }
+    }
+
     #[test]
     fn what_changed_since_the_copy_is_saved() {
         let folder = tempfile::tempdir().unwrap();
         let (copy, newer) = copy_and_ledger(folder.path());
-        let said = save_rows(&newer, &copy);
+        let said = save_rows(&[newer.as_path()], &copy);
         for told in [
             "1 of table source",
             "2 of table unit,",
@@ -740,7 +1141,11 @@ mod tests {
         for table in tables.chain(["counter"]) {
             assert_eq!(rows(&copy, table), rows(&newer, table), "{table}");
         }
-        assert_eq!(save_rows(&newer, &copy), "nothing", "a second time");
+        assert_eq!(
+            save_rows(&[newer.as_path()], &copy),
+            "nothing",
+            "a second time"
+        );
         let restored = Connection::open(&copy).unwrap();
         let moved = "UPDATE unit SET state = 'retired' WHERE id = 'v'";
         restored.execute(moved, []).unwrap();
@@ -752,18 +1157,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_nonsense_does_not_take_the_place_of_what_was_copied() {
+        let folder = tempfile::tempdir().unwrap();
+        let (copy, newer) = copy_and_ledger(folder.path());
+        let before = rows(&copy, "unit");
+        let connection = Connection::open(&newer).unwrap();
+        let spoilt = "UPDATE unit SET questions = '[' || char(0)";
+        connection.execute(spoilt, []).unwrap();
+        save_rows(&[newer.as_path()], &copy);
+        assert_eq!(rows(&copy, "unit"), before);
+    }
+
+    #[test]
     fn a_unit_whose_events_cannot_be_read_is_saved_with_one() {
         let folder = tempfile::tempdir().unwrap();
         let (copy, newer) = copy_and_ledger(folder.path());
-        let root = "SELECT rootpage FROM sqlite_master WHERE name = 'unit_event'";
-        let connection = Connection::open(&newer).unwrap();
-        let root: u64 = connection.query_row(root, [], |row| row.get(0)).unwrap();
-        drop(connection);
-        let mut file = File::options().write(true).open(&newer).unwrap();
-        file.seek(SeekFrom::Start((root - 1) * 4096)).unwrap();
-        file.write_all(&[0xff; 4096]).unwrap();
-        drop(file);
-        save_rows(&newer, &copy);
+        wipe(&newer, "unit_event");
+        save_rows(&[newer.as_path()], &copy);
         let restored = Ledger::open(&copy).unwrap();
         let events = restored.read(|snapshot| snapshot.unit_events("u")).unwrap();
         let last = events.last().unwrap();

@@ -527,15 +527,12 @@ impl Ledger {
             None => self.take()?,
         };
         let narrow = self.view().is_some_and(|view| view.sources.is_some());
-        let result = {
-            let transaction = connection.transaction()?;
-            read(&Snapshot(&transaction, narrow))
-        };
+        let result = (|| read(&Snapshot(&connection.transaction()?, narrow)))();
         match &self.part {
             Some(part) => part.give(connection),
             None => self.give(connection),
         }
-        result
+        result.map_err(|error| told_of_room(&self.path, error))
     }
 
     /// Runs `write` in one immediate transaction, which is durable when this returns.
@@ -552,7 +549,7 @@ impl Ledger {
             Ok(value)
         })();
         self.give(connection);
-        result
+        result.map_err(|error| told_of_room(&self.path, error))
     }
 
     fn take(&self) -> Result<Connection> {
@@ -580,6 +577,35 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const CACHE_KIB: i64 = 2048;
 
 fn connect(path: &Path) -> Result<Connection> {
+    set_up(path).map_err(|error| told_of_room(path, error))
+}
+
+/// What failed for want of room says so: to SQLite, some of that is a failure of the disk.
+fn told_of_room(path: &Path, error: StoreError) -> StoreError {
+    use rusqlite::ffi::{SQLITE_IOERR_FSYNC, SQLITE_IOERR_WRITE};
+    let StoreError::Ledger(rusqlite::Error::SqliteFailure(failure, _)) = &error else {
+        return error;
+    };
+    let writes = [SQLITE_IOERR_FSYNC, SQLITE_IOERR_WRITE];
+    if writes.contains(&failure.extended_code) && is_full(path.parent().unwrap_or(path)) {
+        return StoreError::io(path, std::io::ErrorKind::StorageFull.into());
+    }
+    error
+}
+
+/// Has the disk that a folder is on no room left for us?
+#[cfg(unix)]
+fn is_full(folder: &Path) -> bool {
+    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail == 0)
+}
+
+/// The system is not asked.
+#[cfg(not(unix))]
+fn is_full(_: &Path) -> bool {
+    false
+}
+
+fn set_up(path: &Path) -> Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -1762,6 +1788,23 @@ mod tests {
         let new = plan(&ledger, &new.replace("?1", "0").replace("?2", "1"));
         assert!(new.contains("INDEX answer_asked"), "{new}");
         assert!(!new.contains("TEMP B-TREE"), "{new}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_write_that_fails_on_a_full_disk_fails_for_that() {
+        use crate::error::Fault;
+        use rusqlite::ffi::{Error, SQLITE_IOERR_READ, SQLITE_IOERR_WRITE};
+        let folder = tempfile::tempdir().unwrap();
+        let code = |folder: &Path, code| {
+            let error = rusqlite::Error::SqliteFailure(Error::new(code), None).into();
+            told_of_room(&folder.join("ledger.sqlite"), error).code()
+        };
+        // There is never room among what the kernel tells.
+        let full = Path::new("/proc");
+        assert_eq!(code(full, SQLITE_IOERR_WRITE), "disk_full");
+        assert_eq!(code(full, SQLITE_IOERR_READ), "store_failed");
+        assert_eq!(code(folder.path(), SQLITE_IOERR_WRITE), "store_failed");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! so they stand in texts of languages without a stemmer.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -158,28 +159,26 @@ impl Lexical {
     /// [`StoreError::Lexical`] when tantivy cannot read the folder or another process writes it.
     pub(super) fn open(folder: &Path, write: bool) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|source| StoreError::io(folder, source))?;
-        let at = |source: tantivy::TantivyError| StoreError::lexical(folder, source);
-        let (schema, fields) = schema();
-        let directory =
-            tantivy::directory::MmapDirectory::open(folder).map_err(|source| at(source.into()))?;
-        let index = Index::open_or_create(directory, schema).map_err(at)?;
-        index.tokenizers().register(TOKENIZER, Stemmed::default());
-        let reader = index
-            .reader_builder()
-            .reload_policy(ReloadPolicy::Manual)
-            .try_into()
-            .map_err(at)?;
-        let writer = write
-            .then(|| index.writer_with_num_threads(1, WRITER_BYTES))
-            .transpose()
-            .map_err(at)?
-            .map(Mutex::new);
-        Ok(Self {
-            folder: folder.to_owned(),
-            index,
-            reader,
-            writer,
-            fields,
+        guarded(folder, || {
+            let (schema, fields) = schema();
+            let directory = tantivy::directory::MmapDirectory::open(folder)?;
+            let index = Index::open_or_create(directory, schema)?;
+            index.tokenizers().register(TOKENIZER, Stemmed::default());
+            let reader = index
+                .reader_builder()
+                .reload_policy(ReloadPolicy::Manual)
+                .try_into()?;
+            let writer = write
+                .then(|| index.writer_with_num_threads(1, WRITER_BYTES))
+                .transpose()?
+                .map(Mutex::new);
+            Ok(Self {
+                folder: folder.to_owned(),
+                index,
+                reader,
+                writer,
+                fields,
+            })
         })
     }
 
@@ -262,7 +261,7 @@ impl Lexical {
     /// # Errors
     /// [`StoreError::Lexical`].
     pub(super) fn sizes(&self) -> Result<HashMap<Edition, u64>> {
-        let outcome = (|| -> tantivy::Result<HashMap<Edition, u64>> {
+        guarded(&self.folder, || {
             let mut sizes = HashMap::new();
             for segment in self.reader.searcher().segment_readers() {
                 let editions = segment.fast_fields().u64("edition")?;
@@ -273,8 +272,7 @@ impl Lexical {
                 }
             }
             Ok(sizes)
-        })();
-        outcome.map_err(|source| StoreError::lexical(&self.folder, source))
+        })
     }
 
     /// Is there nothing in it?
@@ -287,8 +285,7 @@ impl Lexical {
     /// # Errors
     /// [`StoreError::Lexical`].
     pub(super) fn damaged_files(&self) -> Result<Vec<PathBuf>> {
-        let found = self.index.validate_checksum();
-        let found = found.map_err(|source| StoreError::lexical(&self.folder, source))?;
+        let found = guarded(&self.folder, || self.index.validate_checksum())?;
         Ok(found.into_iter().collect())
     }
 
@@ -316,8 +313,7 @@ impl Lexical {
         only: Option<&Arc<Editions>>,
         as_whole: bool,
     ) -> Result<Asked> {
-        self.ask_searcher(query, only, as_whole)
-            .map_err(|source| StoreError::lexical(&self.folder, source))
+        guarded(&self.folder, || self.ask_searcher(query, only, as_whole))
     }
 
     fn ask_searcher(
@@ -549,7 +545,7 @@ impl Lexical {
             return Ok(Vec::new());
         }
         let query = self.query_of(asked);
-        let outcome = (|| -> tantivy::Result<Vec<Hit>> {
+        guarded(&self.folder, || {
             let collector = TopDocs::with_limit(limit).order_by_score();
             let statistics = Statistics::of(&asked.searcher, asked.part.as_ref());
             let top =
@@ -559,8 +555,7 @@ impl Lexical {
             let mut columns = Columns::default();
             let hit = |(score, address)| columns.hit(&asked.searcher, address, score);
             top.into_iter().map(hit).collect()
-        })();
-        outcome.map_err(|source| StoreError::lexical(&self.folder, source))
+        })
     }
 
     /// Every entry that fits what narrows the query.
@@ -577,15 +572,14 @@ impl Lexical {
     }
 
     fn all(&self, asked: &Asked, query: &BooleanQuery) -> Result<Vec<Hit>> {
-        let outcome = (|| -> tantivy::Result<Vec<Hit>> {
+        guarded(&self.folder, || {
             let found = asked.searcher.search(query, &DocSetCollector)?;
             let mut found: Vec<DocAddress> = found.into_iter().collect();
             found.sort_unstable();
             let mut columns = Columns::default();
             let hit = |address| columns.hit(&asked.searcher, address, 0.0);
             found.into_iter().map(hit).collect()
-        })();
-        outcome.map_err(|source| StoreError::lexical(&self.folder, source))
+        })
     }
 
     /// Every entry that holds one of the words left out.
@@ -611,7 +605,7 @@ impl Lexical {
     pub(super) fn entries_of(&self, asked: &Asked, chunks: &[ChunkId]) -> Result<Vec<Hit>> {
         let mut keys: Vec<(u64, ChunkId)> = chunks.iter().map(|c| (halves(*c).0, *c)).collect();
         keys.sort_unstable();
-        let outcome = (|| -> tantivy::Result<Vec<Hit>> {
+        guarded(&self.folder, || {
             let mut hits = Vec::with_capacity(chunks.len());
             let mut columns = Columns::default();
             for (ordinal, segment) in (0_u32..).zip(asked.searcher.segment_readers()) {
@@ -636,8 +630,7 @@ impl Lexical {
                 }
             }
             Ok(hits)
-        })();
-        outcome.map_err(|source| StoreError::lexical(&self.folder, source))
+        })
     }
 
     /// Where the words of a query occur in these entries, in the order in which they are given.
@@ -683,8 +676,9 @@ impl Lexical {
         let mut found = vec![blank; entries.len()];
         for some in order.chunk_by(|a, b| entries[*a].segment_ord == entries[*b].segment_ord) {
             let segment = asked.searcher.segment_reader(entries[some[0]].segment_ord);
-            self.occurrences_in(segment, groups, entries, some, &mut found)
-                .map_err(|source| StoreError::lexical(&self.folder, source))?;
+            guarded(&self.folder, || {
+                self.occurrences_in(segment, groups, entries, some, &mut found)
+            })?;
         }
         Ok(found)
     }
@@ -809,6 +803,16 @@ impl Lexical {
         entry.add_u64(fields.id_low, low);
         entry
     }
+}
+
+/// Reads the index in `folder`. tantivy panics on some damaged files.
+fn guarded<T>(folder: &Path, read: impl FnOnce() -> tantivy::Result<T>) -> Result<T> {
+    // What a panic leaves half done is not looked at again.
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        let said = "reading it ended in a panic".to_owned();
+        Err(tantivy::TantivyError::InternalError(said))
+    });
+    outcome.map_err(|source| StoreError::lexical(folder, source))
 }
 
 /// How many of these entries hold a word. One look at its postings: a search for each of the words
@@ -1069,4 +1073,19 @@ fn schema() -> (Schema, Fields) {
         id_low: builder.add_u64_field("id_low", FAST),
     };
     (builder.build(), fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Fault;
+
+    #[test]
+    fn a_panic_over_a_damaged_file_says_how_it_is_mended() {
+        let ended = guarded(Path::new("/t"), || -> tantivy::Result<()> {
+            panic!("range end index 9 out of range")
+        });
+        let hint = ended.unwrap_err().hint().unwrap_or_default();
+        assert!(hint.contains("verify --repair"), "{hint}");
+    }
 }

@@ -34,6 +34,7 @@ mod select;
 mod statistics;
 pub mod tokens;
 pub mod units;
+pub mod unreadable;
 mod vectors;
 pub mod verify;
 
@@ -233,7 +234,13 @@ impl StoreError {
     fn trouble(&self) -> Option<Trouble> {
         use rusqlite::ErrorCode;
         match self {
-            Self::LedgerDamaged { .. } => Some(Trouble::Damage),
+            Self::LedgerDamaged { .. } | Self::Value(_) => Some(Trouble::Damage),
+            // What the schema promises is not what stands there.
+            Self::Ledger(
+                rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::FromSqlConversionFailure(..),
+            ) => Some(Trouble::Damage),
+            Self::Ledger(error) if is_out_of_room(error) => Some(Trouble::DiskFull),
             Self::Ledger(error) => match error.sqlite_error_code()? {
                 ErrorCode::DiskFull => Some(Trouble::DiskFull),
                 ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
@@ -303,6 +310,13 @@ impl StoreError {
             _ => (Kind::Ours, "store_failed", None),
         }
     }
+}
+
+/// Is there no room for the file by which processes share the ledger's log? SQLite has no other name for
+/// that than a failure of the disk.
+fn is_out_of_room(error: &rusqlite::Error) -> bool {
+    let error = error.sqlite_error();
+    error.is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
 }
 
 /// The system's error that a text tells of, as the system and those who show its errors in Rust's own
@@ -436,18 +450,25 @@ const EMBEDDER_IN_USE: &str = "embedder";
 
 impl Store {
     /// Opens the store in the data folder `home`, creating what is missing. With
-    /// [`Access::Write`] the ledger is checked, and a damaged one replaced by its backup.
+    /// [`Access::Write`] the ledger is checked, and one that is damaged or gone replaced by its backup.
     ///
     /// # Errors
     /// [`StoreError::InUse`] when `access` is [`Access::Write`] and another process writes,
-    /// [`StoreError::NewerLedger`], or what the file system and SQLite say.
+    /// [`StoreError::NewerLedger`], [`StoreError::LedgerDamaged`], or what the file system and SQLite
+    /// say.
     pub fn open(home: &Path, access: Access) -> Result<Self> {
         create_private_folder(home)?;
         let lock = (access == Access::Write)
             .then(|| lock_home(home))
             .transpose()?;
+        if lock.is_some()
+            && let Err(error) = backup::remove_drafts(home)
+        {
+            tracing::warn!(%error, "what was left of a copy is still there");
+        }
         let path = ledger_path(home);
-        let opened = Ledger::open(&path).and_then(|ledger| {
+        let opened = backup::lost(home).map_or_else(|| Ledger::open(&path), Err);
+        let opened = opened.and_then(|ledger| {
             if access == Access::Write {
                 ledger.check()?;
             }
@@ -515,7 +536,7 @@ impl Store {
         backup::forget_damaged(&self.home)?;
         let emptied = self.ledger.vacuum();
         // The copy goes in any case: it is whole by itself.
-        backup::renew(&self.home, &self.ledger)?;
+        backup::renew_erased(&self.home, &self.ledger)?;
         emptied?;
         self.ledger
             .write(|t| ledger::put_memo(t, ledger::PURGE, ""))
@@ -971,6 +992,7 @@ mod tests {
     use super::*;
     use lancedb::Error as Lance;
     use rusqlite::ffi;
+    use rusqlite::types::Type;
     use std::io::Error;
     use tantivy::TantivyError;
     use tantivy::directory::error::{LockError, OpenReadError};
@@ -1001,7 +1023,18 @@ mod tests {
             (sqlite(ffi::SQLITE_BUSY), Kind::NotReady, "ledger_busy"),
             (sqlite(ffi::SQLITE_LOCKED), Kind::NotReady, "ledger_busy"),
             (sqlite(ffi::SQLITE_FULL), Kind::NotReady, "disk_full"),
+            (
+                sqlite(ffi::SQLITE_IOERR_SHMSIZE),
+                Kind::NotReady,
+                "disk_full",
+            ),
+            (sqlite(ffi::SQLITE_IOERR_READ), Kind::Ours, "store_failed"),
             (sqlite(ffi::SQLITE_NOTADB), Kind::Ours, "ledger_damaged"),
+            (
+                rusqlite::Error::InvalidColumnType(7, "recipe".into(), Type::Blob).into(),
+                Kind::Ours,
+                "ledger_damaged",
+            ),
             (sqlite(ffi::SQLITE_ERROR), Kind::Ours, "store_failed"),
             (vectors("x (os error 28)"), Kind::NotReady, "disk_full"),
             (

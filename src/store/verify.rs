@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
+use super::unreadable::unreadable_values;
 use super::{Indexes, Result, Snapshot, Store, StoreError};
 use crate::domain::chunk::ChunkId;
 
@@ -36,6 +37,19 @@ impl Difference {
     }
 }
 
+/// Those differences that were found and are not left.
+pub fn without(found: Vec<Difference>, left: &[Difference]) -> Vec<Difference> {
+    let gone = |mut difference: Difference| {
+        if let Some(left) = left.iter().find(|left| left.what == difference.what) {
+            difference.count = difference.count.saturating_sub(left.count);
+            let examples = &mut difference.examples;
+            examples.retain(|example| !left.examples.contains(example));
+        }
+        (difference.count > 0).then_some(difference)
+    };
+    found.into_iter().filter_map(gone).collect()
+}
+
 /// An index that cannot even be opened, as a difference.
 ///
 /// # Errors
@@ -56,7 +70,7 @@ pub fn unreadable(error: StoreError) -> Result<Difference> {
 
 impl Store {
     /// What is wrong within the ledger: pages, indexes, chunks whose text is not what their id was
-    /// made of.
+    /// made of, answers and units that cannot be read.
     ///
     /// # Errors
     /// What SQLite says.
@@ -74,6 +88,11 @@ impl Store {
                     "chunk_damaged",
                     "chunks whose text in the ledger is not the one that was read",
                     &snapshot.damaged_chunks()?,
+                ));
+                found.extend(Difference::of(
+                    "value_unreadable",
+                    "what cannot be read of answers and units in the ledger",
+                    &unreadable_values(snapshot.0)?,
                 ));
             }
             Ok(found)
@@ -164,4 +183,26 @@ fn term_differences(snapshot: &Snapshot<'_>, indexes: &Indexes) -> Result<Vec<Di
         ),
     ];
     Ok(found.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_still_differs_was_not_mended() {
+        let of = |what, found: &[&str]| Difference::of(what, "", found);
+        let found = [
+            of("new", &["a", "b", "c"]),
+            of("gone", &["d"]),
+            of("x", &["e"]),
+        ];
+        let left = [of("new", &["b"]), of("gone", &["d", "f"])];
+        let left: Vec<Difference> = left.into_iter().flatten().collect();
+        let mended = [of("new", &["a", "c"]), of("x", &["e"])];
+        assert_eq!(
+            without(found.into_iter().flatten().collect(), &left),
+            mended.into_iter().flatten().collect::<Vec<_>>()
+        );
+    }
 }

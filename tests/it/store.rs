@@ -219,6 +219,113 @@ fn a_damaged_ledger_is_restored_from_its_copy_with_what_is_newer() {
 }
 
 #[test]
+fn a_ledger_that_is_gone_is_no_new_knowledge_base() {
+    let home = filled();
+    home.json(&["ask", "What is the word of note 23?"]);
+    fs::remove_file(home.path("home/backup/ledger.sqlite")).unwrap();
+    home.json(&["sync"]);
+    let before = home.fingerprint();
+    let ledger = home.path("home/ledger.sqlite");
+    for command in [&["sync"][..], &["verify", "--repair"]] {
+        fs::remove_file(&ledger).unwrap();
+        if command.len() > 1 {
+            File::create(&ledger).unwrap();
+        }
+        let told = home.run(&["status"]);
+        assert_eq!(told.code, 2, "{}", told.stdout);
+        assert!(told.stderr.contains("verify --repair"), "{}", told.stderr);
+        let told = home.run(&["doctor"]).stdout;
+        assert!(told.contains("missing ledger:"), "{told}");
+        home.run(command).done();
+        assert_eq!(home.fingerprint(), before);
+        let exported = home.run(&["export"]).ok().stdout;
+        assert!(exported.contains("note 23"), "{exported}");
+    }
+}
+
+#[test]
+fn what_sqlite_takes_for_whole_is_mended_from_the_copy() {
+    let home = filled();
+    let ask = |question: &str| {
+        let answer = home.json(&["ask", question]);
+        answer["id"].as_str().unwrap().to_owned()
+    };
+    ask("What is the word of note 23?");
+    fs::remove_file(home.path("home/backup/ledger.sqlite")).unwrap();
+    home.json(&["sync"]);
+    let newer = ask("What is the word of note 5?");
+    let ledger = home.path("home/ledger.sqlite");
+    let connection = rusqlite::Connection::open(&ledger).unwrap();
+    let spoilt = "UPDATE answer SET body = substr(body, 1, 40) || char(0, 0, 0)";
+    assert_eq!(connection.execute(spoilt, []).unwrap(), 2);
+    drop(connection);
+    assert_eq!(differences(&home.verify()), ["value_unreadable"]);
+    let exported = home.run(&["export"]).ok();
+    assert!(exported.stderr.contains("2 records"), "{}", exported.stderr);
+    assert_eq!(exported.stdout.lines().count(), 2);
+    let mended = home.run(&["verify", "--repair"]).ok();
+    assert!(mended.stderr.contains(&newer), "{}", mended.stderr);
+    let exported = home.run(&["export"]).ok().stdout;
+    assert!(exported.contains("w23x") && !exported.contains(&newer));
+}
+
+#[test]
+fn a_document_whose_columns_are_none_is_mended() {
+    damaged_and_mended(
+        |home| {
+            let ledger = rusqlite::Connection::open(home.join("ledger.sqlite")).unwrap();
+            // Not what the schema says: a table that takes anything has its pages.
+            ledger
+                .execute_batch(
+                    "PRAGMA writable_schema = ON;
+                     UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '') WHERE name = 'document';
+                     PRAGMA writable_schema = RESET;
+                     UPDATE document SET recipe = CAST(recipe AS BLOB);
+                     PRAGMA writable_schema = ON;
+                     UPDATE sqlite_schema SET sql = sql || ' STRICT' WHERE name = 'document';
+                     PRAGMA writable_schema = RESET;",
+                )
+                .unwrap();
+        },
+        &["ledger_damaged"],
+    );
+}
+
+#[test]
+fn postings_that_are_nonsense_end_no_search_in_a_panic() {
+    let home = filled();
+    let all = files_below(&home.path("home/index"));
+    for path in all.iter().filter(|f| f.extension() == Some("idx".as_ref())) {
+        let mut bytes = fs::read(path).unwrap();
+        // What stands at the end says that it is a file of the index.
+        let end = bytes.len().saturating_sub(200);
+        bytes[..end].fill(0xff);
+        fs::write(path, bytes).unwrap();
+    }
+    let ran = home.run(&["search", "w17x"]);
+    assert_ne!(ran.code, 101, "{}", ran.stderr);
+    home.run(&["verify", "--repair"]).done();
+    assert_eq!(home.found("w17x")[0], "n17.md");
+}
+
+#[test]
+fn a_killed_copy_leaves_nothing_that_was_to_be_forgotten() {
+    let home = filled();
+    home.json(&["ask", "Where is the word w5x, Waldemar?"]);
+    let killed = home
+        .command()
+        .args(["sync"])
+        .env("COHO_FAIL", "backup=kill")
+        .env("COHO_WATCH_BACKUP_S", "0")
+        .output()
+        .unwrap();
+    assert!(!killed.status.success(), "{killed:?}");
+    assert!(holds(&home.path("home/backup"), "Waldemar"));
+    home.json(&["forget", "--all"]);
+    assert!(!holds(&home.path("home"), "Waldemar"));
+}
+
+#[test]
 fn an_archive_cannot_name_a_folder_of_others() {
     let home = Home::new();
     let victim = home.path("victim");
