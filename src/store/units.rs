@@ -248,7 +248,7 @@ impl Snapshot<'_> {
         let mut statement = self.0.prepare_cached(
             "SELECT verdict, count(*) FROM feedback
              WHERE answer_id = ?1 AND (giver IS NULL OR verdict = 'bad') GROUP BY verdict
-             UNION ALL SELECT kind, count(*) FROM signal WHERE answer_id = ?1 GROUP BY kind",
+             UNION ALL SELECT DISTINCT kind, 1 FROM signal WHERE answer_id = ?1",
         )?;
         let mut rows = statement.query([answer])?;
         let mut reception = Reception::default();
@@ -926,7 +926,8 @@ pub fn spend(transaction: &Transaction<'_>, spent: Spent, now_ms: i64) -> Result
     Ok(())
 }
 
-/// Keeps what was done about an answer, once; `false` when there is no such answer.
+/// Keeps what was done about an answer, once however often it is told; `false` when there is no such
+/// answer.
 ///
 /// # Errors
 /// [`StoreError::Ledger`](super::StoreError::Ledger).
@@ -942,7 +943,7 @@ pub fn put_signal(
     if known {
         transaction.execute(
             "INSERT INTO signal (answer_id, kind, at_ms) SELECT ?1, ?2, ?3 WHERE NOT EXISTS
-               (SELECT 1 FROM signal WHERE answer_id = ?1 AND kind = ?2 AND at_ms = ?3)",
+               (SELECT 1 FROM signal WHERE answer_id = ?1 AND kind = ?2)",
             params![answer, kind, now_ms],
         )?;
     }
@@ -1327,5 +1328,48 @@ impl Resident {
             *known = Some(Arc::clone(&loaded));
         }
         Ok(loaded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::StoreError;
+    use super::*;
+    use crate::store::ledger::Ledger;
+
+    fn with_ledger(filled: &str, check: impl FnOnce(&Ledger)) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).expect("a ledger");
+        let written = ledger.write(|t| t.execute_batch(filled).map_err(StoreError::from));
+        written.expect("what fits the schema");
+        check(&ledger);
+    }
+
+    const ANSWERS: &str = "INSERT INTO answer (id, question, body, asked_ms) VALUES
+        ('a', 'Who?', '{}', 5), ('b', 'Where?', '{}', 1);";
+
+    #[test]
+    fn what_is_told_again_and_again_was_done_once() {
+        with_ledger(ANSWERS, |ledger| {
+            for at_ms in 0..100 {
+                let told = ledger.write(|t| put_signal(t, "a", "opened", at_ms));
+                assert!(told.unwrap());
+            }
+            // An older version kept each.
+            let older = "INSERT INTO signal (answer_id, kind, at_ms) VALUES ('a', 'copied', 1),
+                ('a', 'copied', 2)";
+            let written = ledger.write(|t| t.execute(older, []).map_err(StoreError::from));
+            assert_eq!(written.unwrap(), 2);
+            let kept = "SELECT count(*) FROM signal WHERE kind = 'opened'";
+            let kept = ledger.read(|s| {
+                let count = s.0.query_row(kept, [], |row| row.get::<_, u32>(0));
+                count.map_err(StoreError::from)
+            });
+            assert_eq!(kept.unwrap(), 1);
+            let reception = ledger.read(|s| s.reception("a")).unwrap();
+            assert_eq!((reception.opened, reception.copied), (1, 1));
+            let other = ledger.read(|s| s.reception("b")).unwrap();
+            assert_eq!(other, Reception::default());
+        });
     }
 }
