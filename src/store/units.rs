@@ -56,6 +56,13 @@ impl Candidate {
     }
 }
 
+/// The answer that was written last; none by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Newest {
+    row: i64,
+    id: String,
+}
+
 /// What the owner said and did about an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reception {
@@ -221,6 +228,41 @@ impl Snapshot<'_> {
     /// Answers since then that were not considered yet, oldest first.
     pub(crate) fn unconsidered(&self, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
         self.candidates(&unconsidered(), since_ms, limit)
+    }
+
+    /// The newest answer, where none is left to be considered; `None` where one is. Nothing up to
+    /// `known`, which is what this said before, is looked at again: answers are numbered as they are
+    /// written, and what was considered stays so until it is erased.
+    pub(crate) fn all_considered(&self, known: &Newest) -> Result<Option<Newest>> {
+        // Where it is erased, its number may have been given again.
+        let stands = self
+            .0
+            .prepare_cached("SELECT 1 FROM answer WHERE rowid = ?1 AND id = ?2")?
+            .exists(params![known.row, known.id])?;
+        let left = if stands {
+            self.0
+                .prepare_cached(
+                    "SELECT 1 FROM answer WHERE rowid > ?1
+                     AND id NOT IN (SELECT answer_id FROM considered)",
+                )?
+                .exists([known.row])?
+        } else {
+            !self.unconsidered(0, 1)?.is_empty()
+        };
+        if left {
+            return Ok(None);
+        }
+        let newest = self
+            .0
+            .prepare_cached("SELECT rowid, id FROM answer ORDER BY rowid DESC LIMIT 1")?
+            .query_row([], |row| {
+                Ok(Newest {
+                    row: row.get(0)?,
+                    id: row.get(1)?,
+                })
+            })
+            .optional()?;
+        Ok(Some(newest.unwrap_or_default()))
     }
 
     /// Answers since then, oldest first.
@@ -1370,6 +1412,34 @@ mod tests {
             assert_eq!((reception.opened, reception.copied), (1, 1));
             let other = ledger.read(|s| s.reception("b")).unwrap();
             assert_eq!(other, Reception::default());
+        });
+    }
+
+    #[test]
+    fn what_was_considered_is_not_looked_at_again() {
+        with_ledger(ANSWERS, |ledger| {
+            let all = |known: &Newest| ledger.read(|s| s.all_considered(known)).unwrap();
+            let write = |sql: &str| {
+                let written = ledger.write(|t| t.execute(sql, []).map_err(StoreError::from));
+                assert!(written.unwrap() > 0);
+            };
+            let none = Newest::default();
+            assert_eq!(all(&none), None);
+            write("INSERT INTO considered VALUES ('a', 'x', NULL, '[]'), ('b', 'x', NULL, '[]')");
+            let newest = all(&none).unwrap();
+            assert_eq!(newest.id, "b");
+            assert_eq!(all(&newest), Some(newest.clone()));
+            // One that was asked before the others, and answered after them.
+            write("INSERT INTO answer (id, question, body, asked_ms) VALUES ('c', '', '{}', 0)");
+            assert_eq!(all(&newest), None);
+            write("INSERT INTO considered VALUES ('c', 'x', NULL, '[]')");
+            let newest = all(&newest).unwrap();
+            assert_eq!(newest.id, "c");
+            // The number of one that is erased is given again.
+            write("DELETE FROM considered WHERE answer_id = 'c'");
+            write("DELETE FROM answer WHERE id = 'c'");
+            write("INSERT INTO answer (id, question, body, asked_ms) VALUES ('d', '', '{}', 9)");
+            assert_eq!(all(&newest), None);
         });
     }
 }
