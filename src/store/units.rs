@@ -764,6 +764,31 @@ pub fn move_unit(
     Ok(true)
 }
 
+/// Says anew why a unit is in the state in which it is, which is an event of its own; `false` where it
+/// is not there or in another state.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn say_anew(
+    transaction: &Transaction<'_>,
+    unit: &str,
+    state: State,
+    reason: &str,
+) -> Result<bool> {
+    let values = params![unit, state.as_str(), reason];
+    let said = transaction
+        .prepare_cached("UPDATE unit SET reason = ?3 WHERE id = ?1 AND state = ?2")?
+        .execute(values)?;
+    if said > 0 {
+        transaction
+            .prepare_cached(
+                "INSERT INTO unit_event (unit_id, before, after, reason) VALUES (?1, ?2, ?2, ?3)",
+            )?
+            .execute(values)?;
+    }
+    Ok(said > 0)
+}
+
 /// Makes those units stale that rest on a chunk which is no longer visible.
 pub(super) fn make_stale(transaction: &Transaction<'_>, chunk: ChunkId) -> Result<()> {
     transaction

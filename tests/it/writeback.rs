@@ -887,6 +887,41 @@ fn an_approval_lasts_and_what_was_rejected_stays_out() {
 }
 
 #[test]
+fn what_the_owner_approves_in_use_is_written_down_once() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, PEAR);
+    run(&app);
+    ask(&app, PEAR_AGAIN);
+    let unit = run(&app).promoted.remove(0);
+    let told = || app.unit(&unit).unwrap().events;
+    let before = told();
+    for _ in 0..2 {
+        let approved = app.decide(&unit, Decision::Approve).unwrap();
+        assert_eq!(approved.state, State::Active);
+        assert!(approved.reason.starts_with(units::BY_OWNER));
+    }
+    assert_eq!(told().len(), before.len() + 1, "{:#?}", told());
+    // It is a decision like any other, and taken back like one.
+    let back = app.decide(&unit, Decision::Undo).unwrap();
+    assert_eq!(back.state, State::Active);
+    assert_eq!(Some(&back.reason), before.last().map(|event| &event.reason));
+    assert!(app.decide(&unit, Decision::Undo).is_err());
+    app.decide(&unit, Decision::Approve).unwrap();
+    home.write(
+        "garden.md",
+        "# Garden\n\nThe fence is new.\n\nThe pear tree was planted in 2004 by Anna.\n",
+    );
+    sync(&app);
+    run(&app);
+    let unit = app.unit(&unit).unwrap().unit;
+    assert_eq!(unit.state, State::Active);
+    assert!(unit.reason.starts_with(units::BY_OWNER), "{unit:#?}");
+}
+
+#[test]
 fn a_full_day_makes_no_units_and_looks_after_those_that_are_there() {
     let home = Home::new();
     garden(&home);
