@@ -801,6 +801,31 @@ pub(super) fn make_stale(transaction: &Transaction<'_>, chunk: ChunkId) -> Resul
     Ok(())
 }
 
+/// How the reason begins of a unit whose sentences were found nowhere any more.
+pub const GONE: &str = "what it says no longer stands";
+
+/// Why such a unit is looked at again.
+const BACK: &str = "what it rests on came back";
+
+/// Makes those units stale again that went because what they say no longer stood, once all that they
+/// rest on is visible: a file may only have been away for a while. They are looked at like others whose
+/// sources changed. What was contested before stays out, and so does what went for another reason.
+pub(super) fn came_back(transaction: &Transaction<'_>, chunk: ChunkId) -> Result<()> {
+    // The plus keeps SQLite from leafing through all that is retired.
+    transaction
+        .prepare_cached(
+            "UPDATE unit SET state = 'stale', reason = ?3
+             WHERE +state = 'retired' AND substr(reason, 1, length(?2)) = ?2
+             AND id IN (SELECT unit_id FROM unit_evidence WHERE chunk_id = ?1)
+             AND NOT EXISTS (SELECT 1 FROM unit_evidence e WHERE e.unit_id = unit.id
+                             AND e.chunk_id NOT IN (SELECT id FROM chunk))
+             AND (SELECT before FROM unit_event WHERE unit_id = unit.id AND after = 'stale'
+                  AND before <> 'retired' ORDER BY id DESC LIMIT 1) IN ('shadow', 'active')",
+        )?
+        .execute(params![chunk, GONE, BACK])?;
+    Ok(())
+}
+
 /// Makes those units stale that rest on a source whose rules changed.
 pub(super) fn make_stale_of(transaction: &Transaction<'_>, source: SourceId) -> Result<()> {
     transaction.execute(
@@ -1105,7 +1130,7 @@ pub fn undo(transaction: &Transaction<'_>, what: &Undo, reason: &str) -> Result<
     let made: Vec<String> = transaction
         .prepare_cached(&format!(
             "SELECT id FROM unit WHERE ?1 = ?1 AND {clause}
-             AND (state <> 'retired' OR reason LIKE '{}%')",
+             AND (state <> 'retired' OR reason LIKE '{}%' OR reason LIKE '{GONE}%')",
             part_of("")
         ))?
         .query_map(params![reason, value], |row| row.get(0))?
@@ -1136,6 +1161,10 @@ pub fn undo(transaction: &Transaction<'_>, what: &Undo, reason: &str) -> Result<
 }
 
 fn retire(transaction: &Transaction<'_>, unit: &str, reason: &str) -> Result<()> {
+    // One that is out already could come back for its former reason.
+    if say_anew(transaction, unit, State::Retired, reason)? {
+        return Ok(());
+    }
     transaction
         .prepare_cached("UPDATE unit SET state = 'retired', reason = ?2 WHERE id = ?1")?
         .execute([unit, reason])?;
@@ -1410,6 +1439,58 @@ mod tests {
         let written = ledger.write(|t| t.execute_batch(filled).map_err(StoreError::from));
         written.expect("what fits the schema");
         check(&ledger);
+    }
+
+    #[test]
+    fn what_went_only_for_its_sources_comes_back_with_all_of_them() {
+        let visible = ChunkId::of("", "here");
+        let away = ChunkId::of("", "away");
+        let check = |before: &str, why: &str, also: Option<ChunkId>, after: State| {
+            with_ledger("", |ledger| {
+                let unit = ledger.write(|t| {
+                    t.execute(
+                        "INSERT INTO chunk (id, heading, text, tokens) VALUES (?1, '[]', 'here', 1)",
+                        [visible],
+                    )?;
+                    t.execute(
+                        "INSERT INTO unit (id, state, title, text, questions, scores, batch, made_ms)
+                         VALUES ('u', ?1, 't', 'one', '[\"x\"]', '{}', 'b', 1)",
+                        [before],
+                    )?;
+                    for chunk in [Some(visible), also].into_iter().flatten() {
+                        let sql = "INSERT INTO unit_evidence (unit_id, chunk_id) VALUES ('u', ?1)";
+                        t.execute(sql, [chunk])?;
+                    }
+                    // Away twice: the second time it was looked at because it had come back.
+                    move_unit(t, "u", State::Stale, "what it rests on changed")?;
+                    move_unit(t, "u", State::Retired, GONE)?;
+                    t.execute("UPDATE unit SET state = 'stale', reason = ?1", [BACK])?;
+                    move_unit(t, "u", State::Retired, why)?;
+                    came_back(t, visible)?;
+                    unit(t, "u")
+                });
+                let unit = unit.unwrap().unwrap();
+                assert_eq!(unit.state, after, "{before}, {why}");
+                if after == State::Stale {
+                    assert_eq!(unit.reason, BACK);
+                }
+            });
+        };
+        let replaced = format!("{GONE}; unit v took its place");
+        check("active", GONE, None, State::Stale);
+        check("shadow", &replaced, None, State::Stale);
+        check("active", GONE, Some(away), State::Retired);
+        check("contested", GONE, None, State::Retired);
+        for why in [
+            REJECTED,
+            "the owner retired it",
+            "the owner undid it",
+            "replay: it led away from the evidence for “x”",
+            "an answer that it led to was called bad",
+            "near 30 questions and never of use",
+        ] {
+            check("active", why, None, State::Retired);
+        }
     }
 
     const ANSWERS: &str = "INSERT INTO answer (id, question, body, asked_ms) VALUES
