@@ -805,7 +805,7 @@ pub(super) fn make_stale(transaction: &Transaction<'_>, chunk: ChunkId) -> Resul
 pub const GONE: &str = "what it says no longer stands";
 
 /// Why such a unit is looked at again.
-const BACK: &str = "what it rests on came back";
+pub const BACK: &str = "what it rests on came back";
 
 /// Makes those units stale again that went because what they say no longer stood, once all that they
 /// rest on is visible: a file may only have been away for a while. They are looked at like others whose

@@ -152,8 +152,10 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
                     units::BY_OWNER
                 );
                 units::move_unit(transaction, &unit.id, State::Active, &why)?;
-                // Where it was out for a while, those that it is made of came back.
-                units::take_place(transaction, Some(&bench.batch), unit)?;
+                if unit.reason == units::BACK {
+                    // While it was out, those that it is made of were in its place.
+                    units::take_place(transaction, Some(&bench.batch), unit)?;
+                }
             }
             Ok::<_, StoreError>(())
         })?;
