@@ -23,7 +23,8 @@ use crate::flow::writeback::ranking::{self, Ranking};
 use crate::flow::writeback::{self, Decision, Finding, Report, Step, Task, WritebackOptions};
 use crate::settings::Writeback;
 use crate::store::erase::{Erase, Erased};
-use crate::store::units::{self, Batch, Spent, Undo, UnitEvent};
+use crate::store::ledger::Snapshot;
+use crate::store::units::{self, Batch, Newest, Spent, Undo, UnitEvent};
 use crate::store::{Store, StoreError};
 
 /// Units that are listed unless more are asked for.
@@ -116,6 +117,8 @@ pub struct Presence {
     /// Set by a question, so that a run in the background makes room.
     wanted: AtomicBool,
     running: Mutex<()>,
+    /// The newest answer when none was left to judge.
+    judged: Mutex<Newest>,
 }
 
 impl Presence {
@@ -132,6 +135,16 @@ impl Presence {
         if is_time() {
             work(&self.wanted);
         }
+    }
+
+    /// Are there answers that were not judged? Those that were are looked at once.
+    fn is_to_judge(&self, snapshot: &Snapshot<'_>) -> Result<bool, StoreError> {
+        let mut known = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(newest) = snapshot.all_considered(&known)? else {
+            return Ok(true);
+        };
+        *known = newest;
+        Ok(false)
     }
 }
 
@@ -465,7 +478,7 @@ fn is_time(app: &App) -> bool {
     if !set.automatic || quiet < idle_ms || on_battery(Path::new(SUPPLIES)) {
         return false;
     }
-    waiting(&app.store, set).unwrap_or_else(|error| {
+    waiting(&app.store, set, &app.presence).unwrap_or_else(|error| {
         tracing::warn!(%error, "writeback cannot read the ledger");
         false
     })
@@ -473,7 +486,7 @@ fn is_time(app: &App) -> bool {
 
 /// Are there answers that were not judged, verdicts that were not heeded, notes that units were not
 /// compared with, units that are stale or a batch that was cut off, and budget left for them?
-fn waiting(store: &Store, set: &Writeback) -> Result<bool, StoreError> {
+fn waiting(store: &Store, set: &Writeback, presence: &Presence) -> Result<bool, StoreError> {
     store.ledger().read(|snapshot| {
         let spent = snapshot.spent(now_ms())?;
         #[expect(clippy::cast_precision_loss, reason = "seconds of a day")]
@@ -502,7 +515,7 @@ fn waiting(store: &Store, set: &Writeback) -> Result<bool, StoreError> {
             return Ok(false);
         }
         let stale = snapshot.units(Some(State::Stale), 1)?;
-        Ok(!stale.is_empty() || !snapshot.unconsidered(0, 1)?.is_empty())
+        Ok(!stale.is_empty() || presence.is_to_judge(snapshot)?)
     })
 }
 

@@ -54,7 +54,8 @@ impl State {
     }
 
     /// Whether a unit may go from this state to that one. A stale unit has to be looked at before
-    /// anything else comes of it; a retired one comes back only as one in trial.
+    /// anything else comes of it; a retired one comes back only as one in trial, unless what it rests
+    /// on was away and the ledger has it looked at again.
     pub fn may_become(self, other: Self) -> bool {
         use State::{Active, Contested, Retired, Shadow, Stale};
         match self {

@@ -1401,7 +1401,8 @@ pub fn reserve_editions(transaction: &Transaction<'_>, count: usize) -> Result<E
     Ok(Edition(next))
 }
 
-/// Makes a document's new passages visible and its old ones invisible.
+/// Makes a document's new passages visible and its old ones invisible. Units that rest on the latter
+/// become stale, and so do those that went because what is visible again was gone.
 ///
 /// # Errors
 /// [`StoreError::Ledger`].
@@ -1464,6 +1465,11 @@ pub fn put_document(
     put_passages(transaction, id, document)?;
     select::put_marks(transaction, id, &document.path, &document.meta)?;
     forget_unused(transaction, id, &old)?;
+    let old: HashSet<ChunkId> = old.into_iter().collect();
+    let shown = document.passages.iter().map(|passage| passage.id);
+    for chunk in shown.filter(|chunk| !old.contains(chunk)) {
+        units::came_back(transaction, chunk)?;
+    }
     clear_problem(transaction, document.source, &document.path)
 }
 

@@ -56,6 +56,13 @@ impl Candidate {
     }
 }
 
+/// The answer that was written last; none by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Newest {
+    row: i64,
+    id: String,
+}
+
 /// What the owner said and did about an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reception {
@@ -223,6 +230,41 @@ impl Snapshot<'_> {
         self.candidates(&unconsidered(), since_ms, limit)
     }
 
+    /// The newest answer, where none is left to be considered; `None` where one is. Nothing up to
+    /// `known`, which is what this said before, is looked at again: answers are numbered as they are
+    /// written, and what was considered stays so until it is erased.
+    pub(crate) fn all_considered(&self, known: &Newest) -> Result<Option<Newest>> {
+        // Where it is erased, its number may have been given again.
+        let stands = self
+            .0
+            .prepare_cached("SELECT 1 FROM answer WHERE rowid = ?1 AND id = ?2")?
+            .exists(params![known.row, known.id])?;
+        let left = if stands {
+            self.0
+                .prepare_cached(
+                    "SELECT 1 FROM answer WHERE rowid > ?1
+                     AND id NOT IN (SELECT answer_id FROM considered)",
+                )?
+                .exists([known.row])?
+        } else {
+            !self.unconsidered(0, 1)?.is_empty()
+        };
+        if left {
+            return Ok(None);
+        }
+        let newest = self
+            .0
+            .prepare_cached("SELECT rowid, id FROM answer ORDER BY rowid DESC LIMIT 1")?
+            .query_row([], |row| {
+                Ok(Newest {
+                    row: row.get(0)?,
+                    id: row.get(1)?,
+                })
+            })
+            .optional()?;
+        Ok(Some(newest.unwrap_or_default()))
+    }
+
     /// Answers since then, oldest first.
     pub(crate) fn asked_since(&self, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
         self.candidates(&asked(""), since_ms, limit)
@@ -248,7 +290,7 @@ impl Snapshot<'_> {
         let mut statement = self.0.prepare_cached(
             "SELECT verdict, count(*) FROM feedback
              WHERE answer_id = ?1 AND (giver IS NULL OR verdict = 'bad') GROUP BY verdict
-             UNION ALL SELECT kind, count(*) FROM signal WHERE answer_id = ?1 GROUP BY kind",
+             UNION ALL SELECT DISTINCT kind, 1 FROM signal WHERE answer_id = ?1",
         )?;
         let mut rows = statement.query([answer])?;
         let mut reception = Reception::default();
@@ -722,6 +764,31 @@ pub fn move_unit(
     Ok(true)
 }
 
+/// Says anew why a unit is in the state in which it is, which is an event of its own; `false` where it
+/// is not there or in another state.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn say_anew(
+    transaction: &Transaction<'_>,
+    unit: &str,
+    state: State,
+    reason: &str,
+) -> Result<bool> {
+    let values = params![unit, state.as_str(), reason];
+    let said = transaction
+        .prepare_cached("UPDATE unit SET reason = ?3 WHERE id = ?1 AND state = ?2")?
+        .execute(values)?;
+    if said > 0 {
+        transaction
+            .prepare_cached(
+                "INSERT INTO unit_event (unit_id, before, after, reason) VALUES (?1, ?2, ?2, ?3)",
+            )?
+            .execute(values)?;
+    }
+    Ok(said > 0)
+}
+
 /// Makes those units stale that rest on a chunk which is no longer visible.
 pub(super) fn make_stale(transaction: &Transaction<'_>, chunk: ChunkId) -> Result<()> {
     transaction
@@ -731,6 +798,31 @@ pub(super) fn make_stale(transaction: &Transaction<'_>, chunk: ChunkId) -> Resul
              AND id IN (SELECT unit_id FROM unit_evidence WHERE chunk_id = ?1)",
         )?
         .execute([chunk])?;
+    Ok(())
+}
+
+/// How the reason begins of a unit whose sentences were found nowhere any more.
+pub const GONE: &str = "what it says no longer stands";
+
+/// Why such a unit is looked at again.
+pub const BACK: &str = "what it rests on came back";
+
+/// Makes those units stale again that went because what they say no longer stood, once all that they
+/// rest on is visible: a file may only have been away for a while. They are looked at like others whose
+/// sources changed. What was contested before stays out, and so does what went for another reason.
+pub(super) fn came_back(transaction: &Transaction<'_>, chunk: ChunkId) -> Result<()> {
+    // The plus keeps SQLite from leafing through all that is retired.
+    transaction
+        .prepare_cached(
+            "UPDATE unit SET state = 'stale', reason = ?3
+             WHERE +state = 'retired' AND substr(reason, 1, length(?2)) = ?2
+             AND id IN (SELECT unit_id FROM unit_evidence WHERE chunk_id = ?1)
+             AND NOT EXISTS (SELECT 1 FROM unit_evidence e WHERE e.unit_id = unit.id
+                             AND e.chunk_id NOT IN (SELECT id FROM chunk))
+             AND (SELECT before FROM unit_event WHERE unit_id = unit.id AND after = 'stale'
+                  AND before <> 'retired' ORDER BY id DESC LIMIT 1) IN ('shadow', 'active')",
+        )?
+        .execute(params![chunk, GONE, BACK])?;
     Ok(())
 }
 
@@ -926,7 +1018,8 @@ pub fn spend(transaction: &Transaction<'_>, spent: Spent, now_ms: i64) -> Result
     Ok(())
 }
 
-/// Keeps what was done about an answer, once; `false` when there is no such answer.
+/// Keeps what was done about an answer, once however often it is told; `false` when there is no such
+/// answer.
 ///
 /// # Errors
 /// [`StoreError::Ledger`](super::StoreError::Ledger).
@@ -942,7 +1035,7 @@ pub fn put_signal(
     if known {
         transaction.execute(
             "INSERT INTO signal (answer_id, kind, at_ms) SELECT ?1, ?2, ?3 WHERE NOT EXISTS
-               (SELECT 1 FROM signal WHERE answer_id = ?1 AND kind = ?2 AND at_ms = ?3)",
+               (SELECT 1 FROM signal WHERE answer_id = ?1 AND kind = ?2)",
             params![answer, kind, now_ms],
         )?;
     }
@@ -1037,7 +1130,7 @@ pub fn undo(transaction: &Transaction<'_>, what: &Undo, reason: &str) -> Result<
     let made: Vec<String> = transaction
         .prepare_cached(&format!(
             "SELECT id FROM unit WHERE ?1 = ?1 AND {clause}
-             AND (state <> 'retired' OR reason LIKE '{}%')",
+             AND (state <> 'retired' OR reason LIKE '{}%' OR reason LIKE '{GONE}%')",
             part_of("")
         ))?
         .query_map(params![reason, value], |row| row.get(0))?
@@ -1068,6 +1161,10 @@ pub fn undo(transaction: &Transaction<'_>, what: &Undo, reason: &str) -> Result<
 }
 
 fn retire(transaction: &Transaction<'_>, unit: &str, reason: &str) -> Result<()> {
+    // One that is out already could come back for its former reason.
+    if say_anew(transaction, unit, State::Retired, reason)? {
+        return Ok(());
+    }
     transaction
         .prepare_cached("UPDATE unit SET state = 'retired', reason = ?2 WHERE id = ?1")?
         .execute([unit, reason])?;
@@ -1327,5 +1424,128 @@ impl Resident {
             *known = Some(Arc::clone(&loaded));
         }
         Ok(loaded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::StoreError;
+    use super::*;
+    use crate::store::ledger::Ledger;
+
+    fn with_ledger(filled: &str, check: impl FnOnce(&Ledger)) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).expect("a ledger");
+        let written = ledger.write(|t| t.execute_batch(filled).map_err(StoreError::from));
+        written.expect("what fits the schema");
+        check(&ledger);
+    }
+
+    #[test]
+    fn what_went_only_for_its_sources_comes_back_with_all_of_them() {
+        let visible = ChunkId::of("", "here");
+        let away = ChunkId::of("", "away");
+        let check = |before: &str, why: &str, also: Option<ChunkId>, after: State| {
+            with_ledger("", |ledger| {
+                let unit = ledger.write(|t| {
+                    t.execute(
+                        "INSERT INTO chunk (id, heading, text, tokens) VALUES (?1, '[]', 'here', 1)",
+                        [visible],
+                    )?;
+                    t.execute(
+                        "INSERT INTO unit (id, state, title, text, questions, scores, batch, made_ms)
+                         VALUES ('u', ?1, 't', 'one', '[\"x\"]', '{}', 'b', 1)",
+                        [before],
+                    )?;
+                    for chunk in [Some(visible), also].into_iter().flatten() {
+                        let sql = "INSERT INTO unit_evidence (unit_id, chunk_id) VALUES ('u', ?1)";
+                        t.execute(sql, [chunk])?;
+                    }
+                    // Away twice: the second time it was looked at because it had come back.
+                    move_unit(t, "u", State::Stale, "what it rests on changed")?;
+                    move_unit(t, "u", State::Retired, GONE)?;
+                    t.execute("UPDATE unit SET state = 'stale', reason = ?1", [BACK])?;
+                    move_unit(t, "u", State::Retired, why)?;
+                    came_back(t, visible)?;
+                    unit(t, "u")
+                });
+                let unit = unit.unwrap().unwrap();
+                assert_eq!(unit.state, after, "{before}, {why}");
+                if after == State::Stale {
+                    assert_eq!(unit.reason, BACK);
+                }
+            });
+        };
+        let replaced = format!("{GONE}; unit v took its place");
+        check("active", GONE, None, State::Stale);
+        check("shadow", &replaced, None, State::Stale);
+        check("active", GONE, Some(away), State::Retired);
+        check("contested", GONE, None, State::Retired);
+        for why in [
+            REJECTED,
+            "the owner retired it",
+            "the owner undid it",
+            "replay: it led away from the evidence for “x”",
+            "an answer that it led to was called bad",
+            "near 30 questions and never of use",
+        ] {
+            check("active", why, None, State::Retired);
+        }
+    }
+
+    const ANSWERS: &str = "INSERT INTO answer (id, question, body, asked_ms) VALUES
+        ('a', 'Who?', '{}', 5), ('b', 'Where?', '{}', 1);";
+
+    #[test]
+    fn what_is_told_again_and_again_was_done_once() {
+        with_ledger(ANSWERS, |ledger| {
+            for at_ms in 0..100 {
+                let told = ledger.write(|t| put_signal(t, "a", "opened", at_ms));
+                assert!(told.unwrap());
+            }
+            // An older version kept each.
+            let older = "INSERT INTO signal (answer_id, kind, at_ms) VALUES ('a', 'copied', 1),
+                ('a', 'copied', 2)";
+            let written = ledger.write(|t| t.execute(older, []).map_err(StoreError::from));
+            assert_eq!(written.unwrap(), 2);
+            let kept = "SELECT count(*) FROM signal WHERE kind = 'opened'";
+            let kept = ledger.read(|s| {
+                let count = s.0.query_row(kept, [], |row| row.get::<_, u32>(0));
+                count.map_err(StoreError::from)
+            });
+            assert_eq!(kept.unwrap(), 1);
+            let reception = ledger.read(|s| s.reception("a")).unwrap();
+            assert_eq!((reception.opened, reception.copied), (1, 1));
+            let other = ledger.read(|s| s.reception("b")).unwrap();
+            assert_eq!(other, Reception::default());
+        });
+    }
+
+    #[test]
+    fn what_was_considered_is_not_looked_at_again() {
+        with_ledger(ANSWERS, |ledger| {
+            let all = |known: &Newest| ledger.read(|s| s.all_considered(known)).unwrap();
+            let write = |sql: &str| {
+                let written = ledger.write(|t| t.execute(sql, []).map_err(StoreError::from));
+                assert!(written.unwrap() > 0);
+            };
+            let none = Newest::default();
+            assert_eq!(all(&none), None);
+            write("INSERT INTO considered VALUES ('a', 'x', NULL, '[]'), ('b', 'x', NULL, '[]')");
+            let newest = all(&none).unwrap();
+            assert_eq!(newest.id, "b");
+            assert_eq!(all(&newest), Some(newest.clone()));
+            // One that was asked before the others, and answered after them.
+            write("INSERT INTO answer (id, question, body, asked_ms) VALUES ('c', '', '{}', 0)");
+            assert_eq!(all(&newest), None);
+            write("INSERT INTO considered VALUES ('c', 'x', NULL, '[]')");
+            let newest = all(&newest).unwrap();
+            assert_eq!(newest.id, "c");
+            // The number of one that is erased is given again.
+            write("DELETE FROM considered WHERE answer_id = 'c'");
+            write("DELETE FROM answer WHERE id = 'c'");
+            write("INSERT INTO answer (id, question, body, asked_ms) VALUES ('d', '', '{}', 9)");
+            assert_eq!(all(&newest), None);
+        });
     }
 }

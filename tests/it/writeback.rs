@@ -886,6 +886,133 @@ fn an_approval_lasts_and_what_was_rejected_stays_out() {
     assert_eq!(report.made, 0, "{report:#?}");
 }
 
+/// A unit of the garden that is in use, and what its file says.
+fn approved(home: &Home) -> (App, Unit, Vec<u8>) {
+    garden(home);
+    let app = open(home, |_| {});
+    add(&app, home);
+    ask(&app, PEAR);
+    run(&app);
+    let unit = app.units(None, 10).unwrap().units.remove(0);
+    let unit = app.decide(&unit.id, Decision::Approve).unwrap();
+    let text = std::fs::read(home.notes().join("garden.md")).unwrap();
+    (app, unit, text)
+}
+
+/// The note goes for so long that what was learned of it goes, too; something is done; it comes back,
+/// and what was learned is looked at.
+fn away_and_back(
+    home: &Home,
+    (app, unit, text): (&App, &Unit, &[u8]),
+    meanwhile: impl FnOnce(),
+) -> State {
+    let state = || app.unit(&unit.id).unwrap().unit.state;
+    std::fs::remove_file(home.notes().join("garden.md")).unwrap();
+    sync(app);
+    assert_eq!(state(), State::Stale);
+    assert_eq!(run(app).retired, std::slice::from_ref(&unit.id));
+    meanwhile();
+    home.write("garden.md", text);
+    sync(app);
+    assert!(!recalls(&asked(app, PEAR, false)), "it was not looked at");
+    run(app);
+    state()
+}
+
+#[test]
+fn what_was_away_for_a_while_is_known_again() {
+    let home = Home::new();
+    let (app, unit, text) = approved(&home);
+    let of = (&app, &unit, text.as_slice());
+    for _ in 0..2 {
+        let state = away_and_back(&home, of, || {});
+        let story = app.unit(&unit.id).unwrap();
+        assert_eq!(state, State::Active, "{story:#?}");
+        assert!(recalls(&asked(&app, PEAR, false)));
+    }
+    let story = app.unit(&unit.id).unwrap();
+    let back = story.events.iter().filter(|event| {
+        event.before == Some(State::Retired) && event.reason == "what it rests on came back"
+    });
+    assert_eq!(back.count(), 2, "{story:#?}");
+    // It comes into use by itself where it had: by what it was good for.
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    let answer = ask(&app, PEAR);
+    app.feedback(&answer.id, "good", (None, None)).unwrap();
+    assert_eq!(run(&app).promoted.len(), 1);
+    let unit = app.units(None, 10).unwrap().units.remove(0);
+    let state = away_and_back(&home, (&app, &unit, &text), || {});
+    assert_eq!(state, State::Active);
+}
+
+#[test]
+fn what_was_decided_while_it_was_away_stays_so() {
+    let check = |meanwhile: &dyn Fn(&App, &Unit)| {
+        let home = Home::new();
+        let (app, unit, text) = approved(&home);
+        let state = away_and_back(&home, (&app, &unit, &text), || meanwhile(&app, &unit));
+        let story = app.unit(&unit.id).unwrap();
+        assert_eq!(state, State::Retired, "{story:#?}");
+    };
+    for decision in [Decision::Reject, Decision::Retire] {
+        check(&|app, unit| {
+            let decided = app.decide(&unit.id, decision).unwrap();
+            assert!(decided.reason.starts_with(units::BY_OWNER));
+        });
+    }
+    check(&|app, unit| {
+        let undone = app.undo(&Undo::Batch(unit.batch.clone())).unwrap();
+        assert_eq!(undone.retired, 1);
+    });
+    check(&|app, unit| {
+        let undone = app.undo(&Undo::Unit(unit.id.clone())).unwrap();
+        assert_eq!(undone.retired, 1);
+    });
+    check(&|app, unit| {
+        let answer = app.unit(&unit.id).unwrap().answers.remove(0);
+        app.feedback(&answer, "bad", (None, None)).unwrap();
+        run(app);
+    });
+}
+
+#[test]
+fn what_the_owner_approves_in_use_is_written_down_once() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, PEAR);
+    run(&app);
+    ask(&app, PEAR_AGAIN);
+    let unit = run(&app).promoted.remove(0);
+    let told = || app.unit(&unit).unwrap().events;
+    let before = told();
+    for _ in 0..2 {
+        let approved = app.decide(&unit, Decision::Approve).unwrap();
+        assert_eq!(approved.state, State::Active);
+        assert!(approved.reason.starts_with(units::BY_OWNER));
+    }
+    assert_eq!(told().len(), before.len() + 1, "{:#?}", told());
+    // It is a decision like any other, and taken back like one.
+    let back = app.decide(&unit, Decision::Undo).unwrap();
+    assert_eq!(back.state, State::Active);
+    assert_eq!(Some(&back.reason), before.last().map(|event| &event.reason));
+    assert!(app.decide(&unit, Decision::Undo).is_err());
+    app.decide(&unit, Decision::Approve).unwrap();
+    home.write(
+        "garden.md",
+        "# Garden\n\nThe fence is new.\n\nThe pear tree was planted in 2004 by Anna.\n",
+    );
+    sync(&app);
+    run(&app);
+    let unit = app.unit(&unit).unwrap().unit;
+    assert_eq!(unit.state, State::Active);
+    assert!(unit.reason.starts_with(units::BY_OWNER), "{unit:#?}");
+}
+
 #[test]
 fn a_full_day_makes_no_units_and_looks_after_those_that_are_there() {
     let home = Home::new();

@@ -637,10 +637,18 @@ pub fn decide(store: &Store, unit: &Unit, decision: Decision) -> Result<State, F
         Decision::Retire => (State::Retired, "the owner retired it"),
         Decision::Undo => return take_back(store, unit),
     };
-    if unit.state == to {
+    let said = match decision {
+        Decision::Reject => unit.reason == why,
+        _ => unit.reason.starts_with(units::BY_OWNER),
+    };
+    if unit.state == to && said {
         return Ok(to);
     }
     let moved = store.ledger().write(|transaction| {
+        if unit.state == to {
+            // It is so already; that the owner wants it so counts from now on.
+            return units::say_anew(transaction, &unit.id, to, why);
+        }
         if to == State::Active && unit.state == State::Retired {
             if !units::rests_on_visible(transaction, &unit.id)? {
                 return Ok(false);
@@ -695,6 +703,9 @@ fn take_back(store: &Store, unit: &Unit) -> Result<State, Failure> {
     };
     let why = &events[other].reason;
     let moved = store.ledger().write(|transaction| {
+        if unit.state == before {
+            return units::say_anew(transaction, &unit.id, before, why);
+        }
         if unit.state == State::Retired && before != State::Shadow {
             if !units::rests_on_visible(transaction, &unit.id)? {
                 return Ok(false);

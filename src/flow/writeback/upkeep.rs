@@ -2,7 +2,8 @@
 //!
 //! A stale unit is verified again (its sentences still stand, perhaps in another chunk), distilled
 //! again (its question is asked anew), or retired. Nothing stale is ever shown meanwhile: the ledger
-//! saw to that in the transaction of the edit.
+//! saw to that in the transaction of the edit. Where all that a retired one rests on comes back, the
+//! ledger makes it stale once more: a file may have been away for a while.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -109,6 +110,12 @@ fn heed_one(
         bench.move_unit(transaction, id, State::Retired, why)?;
         return Ok(false);
     }
+    if unit.state == State::Retired && unit.reason.starts_with(units::GONE) {
+        // Nor does it come back with them.
+        units::note_before(transaction, &bench.batch, id)?;
+        units::say_anew(transaction, id, State::Retired, why)?;
+        return Ok(false);
+    }
     bench.move_unit(transaction, id, State::Contested, why)
 }
 
@@ -145,6 +152,10 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
                     units::BY_OWNER
                 );
                 units::move_unit(transaction, &unit.id, State::Active, &why)?;
+                if unit.reason == units::BACK {
+                    // While it was out, those that it is made of were in its place.
+                    units::take_place(transaction, Some(&bench.batch), unit)?;
+                }
             }
             Ok::<_, StoreError>(())
         })?;
@@ -162,11 +173,8 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
     }
     let anew = distilled_again(bench, unit)?;
     let why = match &anew.unit {
-        Some(new) => format!(
-            "what it says no longer stands; unit {} took its place",
-            new.id
-        ),
-        None => "what it says no longer stands".to_owned(),
+        Some(new) => format!("{}; unit {} took its place", units::GONE, new.id),
+        None => units::GONE.to_owned(),
     };
     let model = bench.parts.searcher.space.indexes.model();
     ledger.write(|transaction| {
@@ -251,12 +259,15 @@ fn of_first(sources: &[Quotes]) -> impl Iterator<Item = &Quotes> {
     sources.iter().filter(move |quotes| quotes.path == first)
 }
 
-/// Was the owner's approval the last that was decided of a unit, before what it rests on changed?
+/// Was the owner's approval the last that was decided of a unit, before what it rests on changed, or was
+/// gone for a while?
 fn was_approved(events: &[UnitEvent]) -> bool {
-    let before = events
-        .iter()
-        .rev()
-        .find(|event| event.after != State::Stale);
+    let away = |event: &UnitEvent| match event.after {
+        State::Stale => true,
+        State::Retired => event.reason.starts_with(units::GONE),
+        _ => false,
+    };
+    let before = events.iter().rev().find(|event| !away(event));
     before.is_some_and(|event| {
         event.after == State::Active && event.reason.starts_with(units::BY_OWNER)
     })
@@ -601,14 +612,33 @@ mod tests {
         assert_eq!(read("7 ~").unwrap().since, (0, 0));
     }
 
-    #[test]
-    fn what_the_owner_knew_is_settled() {
-        let event = |after: State, reason: &str| UnitEvent {
+    fn event(after: State, reason: &str) -> UnitEvent {
+        UnitEvent {
             before: None,
             after,
             reason: reason.into(),
             at_ms: 0,
+        }
+    }
+
+    #[test]
+    fn an_approval_counts_until_something_else_is_decided() {
+        let check = |since: &[(State, &str)], expected: bool| {
+            let mut events = vec![event(State::Active, "the owner approved it")];
+            events.extend(since.iter().map(|(after, why)| event(*after, why)));
+            assert_eq!(was_approved(&events), expected, "{since:?}");
         };
+        let stale = (State::Stale, "what it rests on changed");
+        check(&[], true);
+        check(&[stale], true);
+        check(&[stale, (State::Retired, units::GONE), stale], true);
+        check(&[stale, (State::Retired, units::REJECTED), stale], false);
+        check(&[(State::Shadow, "of no second source"), stale], false);
+        check(&[(State::Active, "its answer was called good")], false);
+    }
+
+    #[test]
+    fn what_the_owner_knew_is_settled() {
         let mut events = vec![
             event(State::Contested, "b.md: one says 4, the other 5"),
             event(State::Active, "the owner approved it"),
