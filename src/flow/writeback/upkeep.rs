@@ -429,6 +429,7 @@ fn distilled_again(bench: &Bench<'_>, unit: &Unit) -> Result<Judged, Failure> {
         kept: false,
         units: UseUnits::Off,
         remote: false,
+        asker: None,
         asked_ms: bench.now_ms,
         limits: answer::Limits::default(),
     };
