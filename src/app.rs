@@ -290,6 +290,7 @@ impl App {
             kept: true,
             units: UseUnits::Active,
             remote: false,
+            asker: None,
             asked_ms: now_ms(),
             limits: answer::Limits::default(),
         }

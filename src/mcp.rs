@@ -44,6 +44,10 @@ const PAGE: usize = 100;
 /// Documents whose names are compared at once.
 const LOOKED_THROUGH: usize = 1000;
 
+/// Who asks, writes and judges here, where no token has a name: an agent, whose token it may be. It
+/// speaks for itself and not for the owner.
+const AGENT: &str = "mcp";
+
 const DOCUMENT: &str = "coho://documents/";
 const UNIT: &str = "coho://units/";
 
@@ -289,7 +293,7 @@ fn call(
         "get_document" => document(app, &arguments(given)?),
         "list_sources" => list_sources(app, &arguments(given)?),
         "status" => status(app, &arguments(given)?),
-        "remember" => remember(app, &arguments(given)?),
+        "remember" => remember(caller, &arguments(given)?),
         _ => feedback(app, &arguments(given)?),
     };
     said.map(Some)
@@ -308,6 +312,7 @@ fn search(app: &App, wanted: Search) -> Result<Said, Failure> {
 fn ask(app: &App, wanted: Question, cancel: &Arc<AtomicBool>) -> Result<Said, Failure> {
     let source = app.source_meant(wanted.source.as_ref())?;
     let mut ask = app.question(wanted.query, wanted.strategy, wanted.k, source);
+    ask.asker = Some(AGENT.into());
     if wanted.no_units {
         ask.units = UseUnits::Off;
     }
@@ -397,9 +402,11 @@ fn versions(status: &Status) -> String {
     format!("coho {version}, embedding {embedder}, language model {generator}")
 }
 
-fn remember(app: &App, wanted: &Remember) -> Result<Said, Failure> {
-    let source = app.source_meant(wanted.source.as_ref())?;
-    let kept = app.remember(source, &wanted.title, &wanted.text)?;
+fn remember(caller: &Caller, wanted: &Remember) -> Result<Said, Failure> {
+    let source = caller.app.source_meant(wanted.source.as_ref())?;
+    let by = caller.name().unwrap_or(AGENT);
+    let note = (wanted.title.as_str(), wanted.text.as_str());
+    let kept = caller.app.remember(source, by, note)?;
     Ok(Said::new(
         format!("written to {}", kept.path.display()),
         &kept,
@@ -407,8 +414,7 @@ fn remember(app: &App, wanted: &Remember) -> Result<Said, Failure> {
 }
 
 fn feedback(app: &App, wanted: &Feedback) -> Result<Said, Failure> {
-    // Whose token it is or not: it is the agent that speaks.
-    let said = (wanted.note.as_deref(), Some("mcp"));
+    let said = (wanted.note.as_deref(), Some(AGENT));
     app.feedback(&wanted.answer, &wanted.verdict, said)?;
     Ok(Said::new("noted".into(), &json!({ "noted": true })))
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{App, NotFound, timestamp};
 use crate::app::now_ms;
-use crate::domain::source::{DocumentId, SourceId};
+use crate::domain::source::{DocumentId, REMEMBERED, SourceId};
 use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::store::StoreError;
 use crate::store::ledger::Source;
@@ -64,7 +64,8 @@ impl Fault for FolderAway {
 }
 
 impl App {
-    /// Writes a new note into a source that allows it; nothing is ever written over.
+    /// Writes a new note into a source that allows it; nothing is ever written over. Its front matter
+    /// says who wrote it, so that it is never taken for the owner's words.
     ///
     /// # Errors
     /// [`BadRequest`] for an empty or huge note and for a source that takes none, [`FolderAway`], or
@@ -72,8 +73,8 @@ impl App {
     pub fn remember(
         &self,
         source: Option<SourceId>,
-        title: &str,
-        text: &str,
+        by: &str,
+        (title, text): (&str, &str),
     ) -> Result<Remembered, Failure> {
         let (title, text) = (title.trim(), text.trim());
         if title.is_empty() || text.is_empty() {
@@ -89,7 +90,8 @@ impl App {
         let moment = timestamp(now_ms());
         let day = moment.get(..10).unwrap_or_default();
         let title = title.lines().collect::<Vec<_>>().join(" ");
-        let note = format!("---\ncreated: {moment}\n---\n\n# {title}\n\n{text}\n");
+        let head = format!("created: {moment}\n{REMEMBERED}: \"{by}\"");
+        let note = format!("---\n{head}\n---\n\n# {title}\n\n{text}\n");
         let name = format!("{day} {}", file_name(&title));
         if let Some(reason) = source.away {
             let path = source.path;

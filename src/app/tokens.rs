@@ -74,6 +74,11 @@ impl Caller {
         Self { app, grant }
     }
 
+    /// The name of the token; the owner's has none.
+    pub fn name(&self) -> Option<&str> {
+        self.grant.as_ref().map(|grant| grant.name.as_str())
+    }
+
     /// May they?
     pub fn has(&self, right: Right) -> bool {
         let grant = self.grant.as_ref();

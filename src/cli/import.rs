@@ -40,11 +40,8 @@ pub(super) fn run(
     if sources.iter().any(|s| whole.starts_with(&s.source.path)) {
         eprintln!("a running service reads them by itself; else: coho sync");
     } else {
-        // What others wrote must not be learned as if the owner had.
-        let others = !matches!(what, What::Kindle | What::Readwise | What::Git);
-        let how = if others { " --outside" } else { "" };
         eprintln!(
-            "coho does not read that folder yet: coho add {}{how}",
+            "coho does not read that folder yet: coho add {}",
             into.display()
         );
     }

@@ -216,7 +216,8 @@ impl Kind {
         known.expect("every kind is in the table").1
     }
 
-    /// Is it mostly written by others than the owner: mail, web pages, books?
+    /// Is it mostly written by others than the owner: mail, web pages, books? Of one document its front
+    /// matter may say so ([`is_by_others`]).
     pub fn is_from_others(self) -> bool {
         matches!(
             self,
@@ -243,6 +244,46 @@ impl Kind {
             Self::Epub => "section",
             _ => "page",
         }
+    }
+}
+
+/// The key of front matter under which a note says which agent wrote it through coho.
+pub const REMEMBERED: &str = "remembered-by";
+
+/// The one under which `coho import` says what a note was made of. All of that is taken for the words of
+/// others: mail, titles of pages, abstracts, and what was marked in books is; of a repository's history
+/// it is not known.
+const IMPORTED: &str = "imported-from";
+
+/// Keys under which web clippers and exports of note apps give the page that a note is a copy of.
+const CLIPPED: [&str; 4] = ["source", "url", "source_url", "source-url"];
+
+/// Does a document's front matter say that others than the owner wrote it?
+///
+/// It holds as well for what the owner added below, or wrote about a page whose address is given: what
+/// is learned of it waits for a second document, no more.
+pub fn is_by_others(properties: &serde_json::Value) -> bool {
+    let mut said = properties.as_object().into_iter().flatten();
+    said.any(|(key, value)| {
+        let key = key.to_lowercase();
+        key == IMPORTED || key == REMEMBERED || CLIPPED.contains(&&*key) && is_page(value)
+    })
+}
+
+/// Did an agent write it through coho? It may have written the same anywhere else, too.
+pub fn is_remembered(properties: &serde_json::Value) -> bool {
+    properties.get(REMEMBERED).is_some()
+}
+
+/// Is it the address of a web page, or a list of some?
+fn is_page(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::String(text) => {
+            let text = text.trim_start().to_ascii_lowercase();
+            text.starts_with("http://") || text.starts_with("https://")
+        }
+        serde_json::Value::Array(items) => items.iter().any(is_page),
+        _ => false,
     }
 }
 
@@ -392,6 +433,33 @@ mod tests {
             assert_eq!(kind.as_str(), *name);
         }
         assert!(Kind::unreadable("a.DOC").is_some_and(|r| r.contains("docx")));
+    }
+
+    #[test]
+    fn front_matter_says_whose_words_they_are() {
+        let check = |properties: serde_json::Value, expected: bool| {
+            assert_eq!(is_by_others(&properties), expected, "{properties}");
+        };
+        for from in ["mail", "bookmarks", "kindle", "readwise", "zotero", "git"] {
+            check(serde_json::json!({ "imported-from": from }), true);
+        }
+        check(serde_json::json!({ "remembered-by": null }), true);
+        check(
+            serde_json::json!({ "Source": "https://example.org/a" }),
+            true,
+        );
+        check(serde_json::json!({ "url": ["HTTP://example.org"] }), true);
+        check(
+            serde_json::json!({ "source": "my own notes of May" }),
+            false,
+        );
+        check(serde_json::json!({ "title": "https://example.org" }), false);
+        check(serde_json::Value::Null, false);
+        let by_agent = serde_json::json!({ "remembered-by": "mcp" });
+        assert!(is_remembered(&by_agent));
+        assert!(!is_remembered(
+            &serde_json::json!({ "imported-from": "mail" })
+        ));
     }
 
     #[test]

@@ -121,6 +121,14 @@ fn write(message: &Message<'_>, pen: &mut Pen) {
     }
 }
 
+/// The text of a message alone, as people see it.
+pub(crate) fn body(message: &Message<'_>) -> String {
+    let mut pen = Pen::new(usize::MAX);
+    bodies(message, &mut pen);
+    let found = pen.finish(Meta::default());
+    found.map_or_else(|_| String::new(), |found| found.outline.text)
+}
+
 fn bodies(message: &Message<'_>, pen: &mut Pen) {
     let says = |part: &&MessagePart<'_>| match &part.body {
         PartType::Text(text) | PartType::Html(text) => !text.trim().is_empty(),

@@ -23,6 +23,8 @@ mod text;
 pub mod worker;
 mod xml;
 
+pub(crate) use mail::body as body_of_mail;
+
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

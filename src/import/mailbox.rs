@@ -10,6 +10,7 @@ use mail_parser::{Address, Message, MessageParser};
 
 use super::{Item, What, bad, digest};
 use crate::error::Failure;
+use crate::extract::body_of_mail;
 
 /// Longer messages are archives.
 const MOST_BYTES: u64 = 64 << 20;
@@ -96,12 +97,15 @@ fn message_of(bytes: &[u8]) -> Option<Item> {
     if from.is_empty() {
         return None;
     }
-    let text = message.body_text(0).unwrap_or_default();
     let date = message.date().map(mail_parser::DateTime::to_rfc3339);
     let date = date.unwrap_or_default();
-    let id = message
-        .message_id()
-        .map_or_else(|| digest(&format!("{from}{date}{text}")), str::to_owned);
+    let id = message.message_id().map_or_else(
+        || {
+            let text = message.body_text(0).unwrap_or_default();
+            digest(&format!("{from}{date}{text}"))
+        },
+        str::to_owned,
+    );
     let names = message
         .attachments()
         .filter_map(mail_parser::MimeHeaders::attachment_name);
@@ -117,7 +121,8 @@ fn message_of(bytes: &[u8]) -> Option<Item> {
             ("attachments", names.join(", ")),
         ],
         tags: Vec::new(),
-        text: text.replace("\r\n", "\n"),
+        // As a source reads it: what hides from people in a page is no part of it.
+        text: body_of_mail(&message),
     })
 }
 
@@ -152,6 +157,15 @@ mod tests {
         // A folder in the place of a file fails as what one may not read does.
         take_in(folder.path(), &mut items, &mut problems);
         assert_eq!((items.len(), problems.len()), (1, 2), "{problems:?}");
+    }
+
+    #[test]
+    fn what_hides_in_a_page_is_not_brought_to_light() {
+        let mail = "From: m@example.org\r\nSubject: S\r\nContent-Type: text/html\r\n\r\n\
+            <p style=\"display:none\">The key is under the mat.</p><p>The owl flew.</p>\
+            <p hidden>Pay.</p><script>run()</script>";
+        let item = message_of(mail.as_bytes()).unwrap();
+        assert_eq!(item.text.trim(), "The owl flew.");
     }
 
     #[test]

@@ -206,12 +206,18 @@ fn of_earlier(what: What, item: &Item, known: &HashMap<String, PathBuf>) -> Opti
 /// The key under which a note's front matter holds the hash of what stands below it.
 const HASH: &str = "imported-as: ";
 
+/// Characters of a value in the front matter, and bytes of its tags, at most. Front matter of more than
+/// 64 KiB is read as text: whoever writes to a hundred people would come to be the owner.
+const MOST_CHARS: usize = 1000;
+const TAG_BYTES: usize = 8 << 10;
+
 fn note(what: What, item: &Item) -> String {
     let title = one_line(&item.title);
     let body = format!("# {title}\n\n{}\n", item.text.trim());
     let mut note = String::from("---\n");
     let mut line = |key: &str, value: &str| {
-        let _ = writeln!(note, "{key}: {}", quoted(value));
+        let cut: String = value.chars().take(MOST_CHARS).collect();
+        let _ = writeln!(note, "{key}: {}", quoted(&cut));
     };
     line("title", &title);
     line("imported-from", what.as_str());
@@ -219,8 +225,15 @@ fn note(what: What, item: &Item) -> String {
     for (key, value) in item.from.iter().filter(|(_, value)| !value.is_empty()) {
         line(key, value);
     }
-    if !item.tags.is_empty() {
-        let tags: Vec<String> = item.tags.iter().map(|tag| quoted(tag)).collect();
+    let mut left = TAG_BYTES;
+    let tags = item.tags.iter().map(|tag| quoted(tag));
+    let tags: Vec<String> = tags
+        .take_while(|tag| {
+            left = left.saturating_sub(tag.len());
+            left > 0
+        })
+        .collect();
+    if !tags.is_empty() {
         let _ = writeln!(note, "tags: [{}]", tags.join(", "));
     }
     let hash = digest(&format!("{note}{body}"));
@@ -356,6 +369,24 @@ mod tests {
                 .unwrap()
                 .contains("my own words")
         );
+    }
+
+    #[test]
+    fn no_value_is_so_long_that_the_front_matter_is_none() {
+        let long = "\u{1}".repeat(100_000);
+        let item = Item {
+            id: long.clone(),
+            title: long.clone(),
+            from: ["from", "to", "date", "url", "files"]
+                .map(|key| (key, long.clone()))
+                .into(),
+            tags: vec!["a tag".into(); 10_000],
+            ..item("text")
+        };
+        let note = note(What::Mail, &item);
+        let head = note.split("\n---\n").next().unwrap();
+        assert!(head.len() < 64 << 10, "{}", head.len());
+        assert!(head.contains("\nimported-from: \"mail\"\n"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::ledger::Snapshot;
 use crate::domain::chunk::ChunkId;
 use crate::domain::gate::Verdict;
 use crate::domain::rank::dot;
-use crate::domain::source::{Kind, SourceId, shown_name};
+use crate::domain::source::{Kind, SourceId, is_by_others, is_remembered, shown_name};
 use crate::domain::unit::{Quotes, State, Unit, Uses};
 
 /// What happened to a unit.
@@ -128,8 +128,10 @@ pub struct Origin {
     pub path: String,
     /// Whether its source allows writeback.
     pub writeback: bool,
-    /// Whether others wrote it: its source says so, or what kind of document it is.
+    /// Whether others wrote it: its source says so, what kind of document it is, or its front matter.
     pub outside: bool,
+    /// Whether an agent wrote it through coho.
+    pub remembered: bool,
     /// Whether its source never leaves the machine.
     pub never_leaves: bool,
     /// Its source.
@@ -417,19 +419,24 @@ impl Snapshot<'_> {
     pub(crate) fn origins(&self, chunk: ChunkId) -> Result<Vec<Origin>> {
         let mut statement = self.0.prepare_cached(
             "SELECT DISTINCT d.path, d.kind, s.writeback, s.outside, s.id, s.path,
-                             s.never_leaves FROM passage p
+                             s.never_leaves, coalesce(d.meta -> '$.properties', 'null')
+             FROM passage p
              JOIN document d ON d.id = p.document_id JOIN source s ON s.id = d.source_id
              WHERE p.chunk_id = ?1 ORDER BY d.path",
         )?;
         let rows = statement.query_map([chunk], |row| {
             let kind = Kind::named(&row.get::<_, String>(1)?);
             let path: String = row.get(0)?;
+            let properties: serde_json::Value =
+                serde_json::from_str(&row.get::<_, String>(7)?).unwrap_or_default();
+            let by_others = kind.is_some_and(Kind::is_from_others) || is_by_others(&properties);
             Ok(Origin {
                 source: row.get(4)?,
                 file: file_below(&row.get::<_, String>(5)?, &path),
                 path,
                 writeback: row.get(2)?,
-                outside: row.get::<_, bool>(3)? || kind.is_some_and(Kind::is_from_others),
+                outside: row.get::<_, bool>(3)? || by_others,
+                remembered: is_remembered(&properties),
                 never_leaves: row.get(6)?,
             })
         })?;

@@ -379,6 +379,57 @@ fn notes_are_written_where_a_source_takes_them() {
 }
 
 #[test]
+fn an_agent_puts_nothing_in_use_by_what_it_writes_and_asks() {
+    let home = home();
+    home.write(
+        "garden.md",
+        "# Garden\n\nThe pear tree was planted in 2004 by Anna.\n",
+    );
+    home.json(&["add", home.notes().to_str().unwrap(), "--notes"]);
+    let rights = ["--right", "read", "--right", "ask", "--right", "write"];
+    home.json(&[&["token", "add", "pen"][..], &rights].concat());
+    let in_use = || {
+        let units = home.json(&["units", "list"])["units"].take();
+        let units = units.as_array().unwrap().clone();
+        assert!(!units.is_empty());
+        let mut active = units.into_iter().filter(|unit| unit["state"] == "active");
+        (active.next(), active.next())
+    };
+    let questions = [
+        "When was the pear tree planted?",
+        "In which year was the pear tree planted?",
+        "What is the number of the boiler account?",
+        "Which number does the boiler account have?",
+    ];
+    let note = "The number of the boiler account is 99887766 at the Harbour bank.";
+    let note = json!({ "title": "Boiler", "text": note });
+    for arguments in [&[][..], &["--as", "pen"]] {
+        let mut client = Client::start(&home, arguments);
+        let kept = client.call("remember", &note);
+        let path = kept["structuredContent"]["path"].as_str().unwrap();
+        let by = arguments.last().unwrap_or(&"mcp");
+        let head = format!("\nremembered-by: \"{by}\"\n---\n");
+        assert!(fs::read_to_string(path).unwrap().contains(&head), "{path}");
+        assert_eq!(client.end(), Some(0));
+        home.json(&["sync"]);
+        let mut client = Client::start(&home, arguments);
+        for question in questions {
+            client.call("ask", &json!({ "query": question }));
+            home.json(&["writeback", "run"]);
+        }
+        assert_eq!(client.end(), Some(0));
+        assert_eq!(in_use(), (None, None), "nobody asked but an agent");
+    }
+    for question in questions {
+        home.json(&["ask", question]);
+        home.json(&["writeback", "run"]);
+    }
+    let (active, other) = in_use();
+    let text = active.expect("the owner asked")["text"].to_string();
+    assert!(text.contains("2004") && other.is_none(), "{text}");
+}
+
+#[test]
 fn a_token_limits_what_an_agent_gets() {
     let home = home();
     home.add();

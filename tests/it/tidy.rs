@@ -49,7 +49,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "memory",
         ],
     ),
-    ("import", &["error"]),
+    // What hides in mail from people is told in one place.
+    ("import", &["error", "extract"]),
     ("settings", &["domain", "error"]),
     (
         "app",

@@ -1086,6 +1086,99 @@ fn mail_is_what_others_wrote_wherever_it_lies() {
     assert!(unit.trust < 1.0 && unit.uses.helped == 1, "{unit:#?}");
 }
 
+/// The units after three questions of the owner's about the pear tree, with a run after each.
+fn after_three_questions(app: &App) -> Vec<Unit> {
+    for question in [PEAR, PEAR_AGAIN, "When was the pear tree planted by Anna?"] {
+        ask(app, question);
+        run(app);
+    }
+    app.units(None, 10).unwrap().units
+}
+
+#[test]
+fn a_note_whose_front_matter_names_others_is_what_others_wrote() {
+    let heads = [
+        ("imported-from: \"git\"", false),
+        ("source: https://example.org/trees", false),
+        ("remembered-by: \"mcp\"", false),
+        ("created: 2026-10-03", true),
+    ];
+    for (head, own) in heads {
+        let home = Home::new();
+        let note =
+            format!("---\n{head}\n---\n\n# Pear\n\nThe pear tree was planted in 2004 by Anna.\n");
+        home.write("pear.md", note);
+        let app = open(&home, |_| {});
+        add(&app, &home);
+        let units = after_three_questions(&app);
+        let expected = if own { State::Active } else { State::Shadow };
+        assert_eq!(units[0].state, expected, "{head}: {units:#?}");
+        assert_eq!(units[0].trust >= 1.0, own, "{head}");
+    }
+}
+
+#[test]
+fn imported_mail_is_what_others_wrote_and_what_hides_in_it_is_left_out() {
+    let home = Home::new();
+    let mail = home.path("mailbox");
+    let message = "From: Mallory <mallory@evil.example>\nSubject: Pear\nContent-Type: text/html\n\n\
+         <p>The pear tree was planted in 2004 by Anna.</p><p style=\"display:none\">hidden zzjhid</p>\n";
+    std::fs::write(&mail, message).unwrap();
+    let into = home.notes().join("mail");
+    let (mail, into) = (mail.to_str().unwrap(), into.to_str().unwrap());
+    home.add();
+    home.run(&["import", "mail", mail, "--into", into]).done();
+    let app = open(&home, |_| {});
+    sync(&app);
+    let units = after_three_questions(&app);
+    assert_eq!(units[0].state, State::Shadow, "{units:#?}");
+    let found = app.search(&app.query("zzjhid".into(), None, None)).unwrap();
+    let holds = |hit: &coho::flow::search::Hit| hit.text.contains("zzjhid");
+    assert!(!found.hits.iter().any(holds), "{found:#?}");
+}
+
+#[test]
+fn an_agent_is_no_second_source_wherever_it_writes() {
+    let home = Home::new();
+    let note = |text: &str| format!("---\nremembered-by: \"mcp\"\n---\n\n# Garden\n\n{text}\n");
+    home.write("garden.md", note("The pear tree was planted in 2004."));
+    let app = open(&home, |_| {});
+    add_others(&app, &home);
+    let other = note("In 2004 the pear tree was planted.");
+    std::fs::write(home.path("second/trees.md"), other).unwrap();
+    sync(&app);
+    let units = after_three_questions(&app);
+    let in_use = |unit: &Unit| unit.state == State::Active;
+    assert!(!units.is_empty() && !units.iter().any(in_use), "{units:#?}");
+}
+
+#[test]
+fn what_turns_out_to_be_of_others_loses_its_trust() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, PEAR);
+    run(&app);
+    ask(&app, PEAR_AGAIN);
+    let learned = run(&app).promoted;
+    assert_eq!(learned.len(), 1);
+    ask(&app, "Who serviced the boiler in May?");
+    run(&app);
+    let units = app.units(Some(State::Shadow), 10).unwrap().units;
+    app.decide(&units[0].id, Decision::Approve).unwrap();
+    // As if an earlier version had read them, to which it said nothing.
+    let ledger = rusqlite::Connection::open(home.path("home/ledger.sqlite")).unwrap();
+    let marked = "UPDATE document SET meta =
+        json_set(meta, '$.properties', json('{\"imported-from\": \"mail\"}'))";
+    ledger.execute(marked, []).unwrap();
+    run(&app);
+    let unit = app.unit(&learned[0]).unwrap().unit;
+    assert!(unit.state == State::Shadow && unit.trust < 1.0, "{unit:#?}");
+    let approved = app.unit(&units[0].id).unwrap().unit;
+    assert_eq!(approved.state, State::Active, "the owner has decided");
+}
+
 #[test]
 fn a_source_that_changes_while_it_is_judged_makes_a_stale_unit() {
     let home = Home::new();

@@ -60,6 +60,8 @@ pub struct Ask {
     pub units: UseUnits,
     /// Whether the remote model writes the answer.
     pub remote: bool,
+    /// Who asks, where it is not the owner; holders of named tokens are known without.
+    pub asker: Option<String>,
     /// When it was asked, milliseconds since 1970.
     pub asked_ms: i64,
     /// How much the model may write.
@@ -426,6 +428,7 @@ fn keep(
     answer: &Answer,
     near: &[(String, Vec<String>)],
 ) -> Result<(), StoreError> {
+    let holder = store.ledger().view().and_then(|view| view.asker.clone());
     let kept = ledger::KeptAnswer {
         id: answer.id.clone(),
         question: answer.question.clone(),
@@ -440,7 +443,7 @@ fn keep(
             prompt: answer.tokens.prompt as u64,
             generated: answer.tokens.generated as u64,
         },
-        asker: store.ledger().view().and_then(|view| view.asker.clone()),
+        asker: holder.or_else(|| ask.asker.clone()),
     };
     store.ledger().write(|transaction| {
         ledger::put_answer(transaction, &kept)?;

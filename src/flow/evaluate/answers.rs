@@ -141,6 +141,7 @@ pub fn put(
         kept: false,
         units,
         remote: false,
+        asker: None,
         asked_ms: 0,
         limits: answer::Limits::default(),
     };

@@ -203,6 +203,7 @@ fn ask_all(
                 kept: true,
                 units: UseUnits::Off,
                 remote: false,
+                asker: None,
                 asked_ms: i64::try_from(n).unwrap_or(0) * APART_MS,
                 limits: answer::Limits::default(),
             };

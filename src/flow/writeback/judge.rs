@@ -659,10 +659,12 @@ fn others(bench: &Bench<'_>, stated: &Stated<'_>, main: &str) -> Result<Vec<Othe
             if stated.origins.iter().any(|ours| ours.file == passage.path) {
                 continue;
             }
-            // The owner's own words count; those of others do from another source alone.
+            // The owner's own words count; those of others do from another source alone, and those of
+            // an agent never: it may have written both.
             let known = |origin: &Origin| stated.origins.iter().any(|o| o.source == origin.source);
             let mut origins = passage.origins.iter();
-            let independent = origins.any(|origin| !origin.outside || !known(origin));
+            let independent =
+                origins.any(|origin| !origin.outside || !(origin.remembered || known(origin)));
             for span in sentence::sentences(&passage.text) {
                 let sentence = &passage.text[span.clone()];
                 let held = held(stated.question, main, sentence);
@@ -912,6 +914,7 @@ mod tests {
                 writeback: true,
                 never_leaves: false,
                 outside,
+                remembered: false,
             }],
         };
         let check = |given: &[Cited], expected: &[&str]| {

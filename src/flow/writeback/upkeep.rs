@@ -40,6 +40,7 @@ pub(super) fn upkeep(
 ) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
     heed(bench, report)?;
+    lose_trust(bench)?;
     let stale = ledger.read(|snapshot| snapshot.units(Some(State::Stale), MOST_UNITS))?;
     for unit in stale {
         if stop.load(Ordering::Relaxed) || bench.over().is_some() {
@@ -117,6 +118,40 @@ fn heed_one(
         return Ok(false);
     }
     bench.move_unit(transaction, id, State::Contested, why)
+}
+
+/// Makes those stale that were made of the owner's words and rest on what others wrote, as is known now:
+/// a note says so later, or this version of coho sees what an earlier one did not. What the owner
+/// decided stays.
+fn lose_trust(bench: &Bench<'_>) -> Result<(), Failure> {
+    let ledger = bench.store().ledger();
+    let lost = ledger.read(|snapshot| {
+        let mut lost = Vec::new();
+        for state in [State::Active, State::Shadow] {
+            for unit in snapshot.units(Some(state), MOST_UNITS)? {
+                if unit.trust >= OWN && !is_decided(&unit) && rests_on_others(snapshot, &unit)? {
+                    lost.push(unit.id);
+                }
+            }
+        }
+        Ok::<_, StoreError>(lost)
+    })?;
+    for unit in lost {
+        let why = "what it rests on was written by others";
+        ledger.write(|transaction| bench.move_unit(transaction, &unit, State::Stale, why))?;
+    }
+    Ok(())
+}
+
+/// Does a sentence of a unit stand in no words of the owner?
+fn rests_on_others(snapshot: &Snapshot<'_>, unit: &Unit) -> Result<bool, StoreError> {
+    for chunk in unit.chunks() {
+        let origins = snapshot.origins(chunk)?;
+        if !origins.is_empty() && origins.iter().all(|origin| origin.outside) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Verifies a stale unit again, distils it again, or retires it.
@@ -405,6 +440,7 @@ fn distilled_again(bench: &Bench<'_>, unit: &Unit) -> Result<Judged, Failure> {
         kept: false,
         units: UseUnits::Off,
         remote: false,
+        asker: None,
         asked_ms: bench.now_ms,
         limits: answer::Limits::default(),
     };
