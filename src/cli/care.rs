@@ -399,12 +399,12 @@ fn everything(
     store.ledger().read(|snapshot| {
         let mut left_out = 0;
         for (name, query) in EXPORTS {
-            snapshot.each_row(query, &mut |row| match record(name, row) {
-                Ok(record) => each(record),
-                Err(_) => {
-                    left_out += 1;
-                    Ok(())
+            snapshot.each_row(query, &mut |row| {
+                if let Ok(record) = record(name, row) {
+                    return each(record);
                 }
+                left_out += 1;
+                Ok(())
             })?;
         }
         Ok(left_out)

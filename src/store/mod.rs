@@ -234,9 +234,10 @@ impl StoreError {
     fn trouble(&self) -> Option<Trouble> {
         use rusqlite::ErrorCode;
         match self {
-            Self::LedgerDamaged { .. } | Self::Value(_) => Some(Trouble::Damage),
             // What the schema promises is not what stands there.
-            Self::Ledger(
+            Self::LedgerDamaged { .. }
+            | Self::Value(_)
+            | Self::Ledger(
                 rusqlite::Error::InvalidColumnType(..)
                 | rusqlite::Error::FromSqlConversionFailure(..),
             ) => Some(Trouble::Damage),
