@@ -42,7 +42,7 @@ use crate::app::{self, App, Service};
 use crate::domain::source::SourceId;
 use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::flow::answer::{Ask, Event, Strategy};
-use crate::flow::ingest::Report;
+use crate::flow::ingest::{self, Report};
 use crate::settings::{self, Places, Settings};
 use crate::store::ledger::{Rules, Snapshot, Source};
 use crate::store::units::UseUnits;
@@ -758,22 +758,20 @@ fn remove(session: Session, source: &str) -> Result<ExitCode, Failure> {
     let json = session.json;
     let places = session.places.clone();
     let opened = session.open_records(Access::Write);
-    let id = match here_or_there(&places, opened)? {
+    let (id, path) = match here_or_there(&places, opened)? {
         Writing::Here(app) => {
             let id = source_named(&app, source)?;
+            let ledger = app.store.ledger();
+            let path = ledger.read(|snapshot| Ok(ingest::source(snapshot, id)?.path))?;
             app.ingest.remove(id)?;
-            id.0
+            (id.0, path)
         }
         Writing::There(remote) => remote.remove_source(source)?,
     };
     if json {
         show::json(&output::Removed { removed: id });
     } else {
-        let path = if source.parse::<i64>().is_ok() {
-            "PATH"
-        } else {
-            source
-        };
+        let path = show::typed(&path);
         out!("removed source {id}; its files are as they were");
         out!("answers that quote it stay: `coho forget --source {path}` erases them");
     }

@@ -90,6 +90,17 @@ pub(super) fn short(path: &Path) -> String {
     shown.replace(char::is_control, "\u{fffd}")
 }
 
+/// The path as a shell reads it.
+pub(super) fn typed(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:\\".contains(c);
+    if path.chars().all(plain) {
+        path
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    }
+}
+
 fn place(path: &Path, lines: Option<(u32, u32)>, page: Option<u32>) -> String {
     let path = short(path);
     match (lines, page) {
