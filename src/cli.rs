@@ -39,10 +39,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::app::{self, App, Service};
-use crate::domain::source::SourceId;
+use crate::domain::source::{SourceId, turns};
 use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::flow::answer::{Ask, Event, Strategy};
-use crate::flow::ingest::Report;
+use crate::flow::ingest::{self, Report};
 use crate::settings::{self, Places, Settings};
 use crate::store::ledger::{Rules, Snapshot, Source};
 use crate::store::units::UseUnits;
@@ -312,13 +312,30 @@ struct Session {
     json: bool,
 }
 
-/// Text for a terminal: control characters, which notes and names of files may hold, do nothing there.
+/// Text for a terminal: control characters, which notes and names of files may hold, do nothing there,
+/// and what turns the direction of writing does so to the end of its line at most.
 fn harmless(text: &str) -> Cow<'_, str> {
     let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if !text.contains(acts) {
+    if !text.contains(|c| acts(c) || turns(c)) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.replace(acts, "\u{fffd}"))
+    let mut shown = String::with_capacity(text.len());
+    // What ends the directions that are open, the outermost first.
+    let mut open: Vec<char> = Vec::new();
+    for c in text.chars() {
+        match c {
+            '\u{202a}' | '\u{202b}' | '\u{202d}' | '\u{202e}' => open.push('\u{202c}'),
+            '\u{2066}'..='\u{2068}' => open.push('\u{2069}'),
+            '\n' => shown.extend(open.drain(..).rev()),
+            _ if open.last() == Some(&c) => {
+                open.pop();
+            }
+            _ => {}
+        }
+        shown.push(if acts(c) { '\u{fffd}' } else { c });
+    }
+    shown.extend(open.into_iter().rev());
+    Cow::Owned(shown)
 }
 
 fn print_line(line: std::fmt::Arguments<'_>) {
@@ -758,22 +775,20 @@ fn remove(session: Session, source: &str) -> Result<ExitCode, Failure> {
     let json = session.json;
     let places = session.places.clone();
     let opened = session.open_records(Access::Write);
-    let id = match here_or_there(&places, opened)? {
+    let (id, path) = match here_or_there(&places, opened)? {
         Writing::Here(app) => {
             let id = source_named(&app, source)?;
+            let ledger = app.store.ledger();
+            let path = ledger.read(|snapshot| Ok(ingest::source(snapshot, id)?.path))?;
             app.ingest.remove(id)?;
-            id.0
+            (id.0, path)
         }
         Writing::There(remote) => remote.remove_source(source)?,
     };
     if json {
         show::json(&output::Removed { removed: id });
     } else {
-        let path = if source.parse::<i64>().is_ok() {
-            "PATH"
-        } else {
-            source
-        };
+        let path = show::typed(&path);
         out!("removed source {id}; its files are as they were");
         out!("answers that quote it stay: `coho forget --source {path}` erases them");
     }
@@ -1098,4 +1113,19 @@ fn status(session: Session, problems: bool) -> Result<ExitCode, Failure> {
         (false, false) => show::status(&app.status()?),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_turns_the_direction_ends_with_its_line() {
+        let check = |text: &str, expected: &str| assert_eq!(harmless(text), expected);
+        check("שלום\u{200f} b", "שלום\u{200f} b");
+        check("a \u{202e}b\nc", "a \u{202e}b\u{202c}\nc");
+        check("\u{2067}a\u{2069} b", "\u{2067}a\u{2069} b");
+        check("\u{2067}\u{202b}a", "\u{2067}\u{202b}a\u{202c}\u{2069}");
+        check("\u{1b}[2J\ta", "\u{fffd}[2J\ta");
+    }
 }

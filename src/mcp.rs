@@ -28,6 +28,7 @@ use crate::app::documents::WholeDocument;
 use crate::app::tokens::Caller;
 use crate::app::{App, Status};
 use crate::domain::access::Right;
+use crate::domain::image::without_images;
 use crate::domain::source::{DocumentId, SourceName, place};
 use crate::error::{BadRequest, Failure};
 use crate::flow::answer::{Answer, Strategy};
@@ -316,7 +317,8 @@ fn ask(app: &App, wanted: Question, cancel: &Arc<AtomicBool>) -> Result<Said, Fa
     if wanted.no_units {
         ask.units = UseUnits::Off;
     }
-    let answer = app.ask(&ask, cancel, &mut |_| ControlFlow::Continue(()))?;
+    let mut answer = app.ask(&ask, cancel, &mut |_| ControlFlow::Continue(()))?;
+    answer.answer = without_images(&answer.answer);
     Ok(Said::new(answered(&answer), &answer))
 }
 
@@ -429,9 +431,9 @@ fn hits(found: &Found) -> String {
         let path = hit.path.display();
         let _ = write!(text, "[{}] {path}{place}", hit.rank);
         if let Some(heading) = &hit.heading {
-            let _ = write!(text, " ({heading})");
+            let _ = write!(text, " ({})", without_images(heading));
         }
-        let _ = writeln!(text, "\n{}\n", hit.text);
+        let _ = writeln!(text, "\n{}\n", without_images(&hit.text));
     }
     text
 }
@@ -457,9 +459,9 @@ fn whole(document: &WholeDocument) -> String {
     for passage in &document.text {
         if passage.heading != above {
             above = &passage.heading;
-            let _ = write!(text, "\n# {}\n", above.join(" > "));
+            let _ = write!(text, "\n# {}\n", without_images(&above.join(" > ")));
         }
-        let _ = write!(text, "\n{}\n", passage.text);
+        let _ = write!(text, "\n{}\n", without_images(&passage.text));
     }
     text
 }
@@ -474,7 +476,7 @@ fn resource(caller: &Caller, uri: &str) -> Result<Option<String>, Failure> {
         caller.app.document(DocumentId(id)).map(|d| whole(&d))
     } else if let Some(id) = uri.strip_prefix(UNIT) {
         let story = caller.app.unit(id);
-        story.map(|story| format!("{}\n\n{}", story.unit.title, story.unit.text))
+        story.map(|story| without_images(&format!("{}\n\n{}", story.unit.title, story.unit.text)))
     } else {
         return Ok(None);
     };

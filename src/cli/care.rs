@@ -9,6 +9,7 @@ use super::{Session, output, show, source_named, sync_all};
 use crate::app::learning::moment;
 use crate::app::{App, now_ms};
 use crate::error::{BadRequest, Failure};
+use crate::flow::answer::kept::with_passages;
 use crate::flow::verify::{Verdict, verify};
 use crate::flow::writeback::training;
 use crate::store::erase::Erase;
@@ -276,9 +277,14 @@ fn folder_named(app: &App, name: &str) -> Result<PathBuf, Failure> {
             let source = ledger.read(|snapshot| crate::flow::ingest::source(snapshot, id))?;
             Ok(source.path)
         }
+        Err(failure) if name.parse::<i64>().is_ok() => Err(failure),
         // Of a folder that is none any more, the answers are still there.
-        Err(_) if Path::new(name).is_absolute() => Ok(PathBuf::from(name)),
-        Err(failure) => Err(failure),
+        Err(failure) => {
+            let leads = Path::new(name).canonicalize();
+            leads
+                .or_else(|_| std::path::absolute(name))
+                .map_err(|_| failure)
+        }
     }
 }
 
@@ -400,11 +406,14 @@ fn everything(
         let mut left_out = 0;
         for (name, query) in EXPORTS {
             snapshot.each_row(query, &mut |row| {
-                if let Ok(record) = record(name, row) {
-                    return each(record);
+                let Ok(mut record) = record(name, row) else {
+                    left_out += 1;
+                    return Ok(());
+                };
+                if let Some(body) = record.get_mut("body") {
+                    *body = with_passages(snapshot, body.take())?;
                 }
-                left_out += 1;
-                Ok(())
+                each(record)
             })?;
         }
         Ok(left_out)

@@ -1,7 +1,7 @@
 //! The service that holds the data folder, spoken to over its own HTTP API.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -265,11 +265,17 @@ impl Remote {
         Ok(ids)
     }
 
-    pub(super) fn remove_source(&self, name: &str) -> Result<i64, Failure> {
+    /// Removes the source with this number or path; says its number and where it was.
+    pub(super) fn remove_source(&self, name: &str) -> Result<(i64, PathBuf), Failure> {
         let ids = self.source_ids(Some(name))?;
         let id = ids.first().copied().unwrap_or_default();
+        let listed = self.call("GET", "/v1/sources", None)?;
+        let mut sources = listed["sources"].as_array().into_iter().flatten();
+        let source = sources.find(|source| source["id"] == id);
+        let path = source.and_then(|source| source["path"].as_str());
+        let path = PathBuf::from(path.unwrap_or(name));
         self.call("DELETE", &format!("/v1/sources/{id}"), None)?;
-        Ok(id)
+        Ok((id, path))
     }
 }
 

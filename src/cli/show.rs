@@ -15,7 +15,7 @@ use crate::app::outside::Left;
 use crate::app::{Problems, SourceStatus, Status};
 use crate::domain::excerpt::excerpt;
 use crate::domain::query;
-use crate::domain::source::Kind;
+use crate::domain::source::{Kind, acts, turns};
 use crate::engine::GeneratorHandle;
 use crate::engine::install::Step;
 use crate::error::Failure;
@@ -38,7 +38,7 @@ pub(super) fn json(value: &impl Serialize) {
 }
 
 fn escaped(json: &str) -> Cow<'_, str> {
-    let acts = |c: char| matches!(c, '\u{7f}'..='\u{9f}');
+    let acts = |c: char| matches!(c, '\u{7f}'..='\u{9f}') || turns(c);
     if !json.contains(acts) {
         return Cow::Borrowed(json);
     }
@@ -85,9 +85,24 @@ pub(super) fn short(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let below = here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
     let shown = below.unwrap_or_else(|| path.to_owned());
-    // A name may hold the end of a line, too.
-    let shown = shown.display().to_string();
-    shown.replace(char::is_control, "\u{fffd}")
+    label(&shown.display().to_string())
+}
+
+/// A name, a title or a heading, beside which other things stand: it may hold the end of a line, and
+/// what turns the direction of writing.
+pub(super) fn label(name: &str) -> String {
+    name.replace(acts, "\u{fffd}")
+}
+
+/// The path as a shell reads it.
+pub(super) fn typed(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:\\".contains(c);
+    if path.chars().all(plain) {
+        path
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    }
 }
 
 fn place(path: &Path, lines: Option<(u32, u32)>, page: Option<u32>) -> String {
@@ -118,7 +133,7 @@ pub(super) fn hits(found: &Found) {
         out!(
             "{:>2}. {place}  {}",
             hit.rank,
-            hit.heading.as_deref().unwrap_or(&hit.title)
+            label(hit.heading.as_deref().unwrap_or(&hit.title))
         );
         let shown = excerpt(&hit.text, &asked, EXCERPT_CHARS);
         match hit.lines {
@@ -210,7 +225,7 @@ pub(super) fn citations(answer: &Answer) {
             Some((a, b)) => format!("{}:{a}-{b}", short(&citation.path)),
             None => place(&citation.path, None, citation.page),
         };
-        let heading = citation.heading.as_deref().unwrap_or(&citation.title);
+        let heading = label(citation.heading.as_deref().unwrap_or(&citation.title));
         out!("[{}] {place}  {heading}", citation.n);
     }
     let mut unsupported = answer

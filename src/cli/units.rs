@@ -213,7 +213,12 @@ fn list(units: &[Unit]) {
         out!("no units yet: ask questions, then `coho writeback run`");
     }
     for unit in units {
-        out!("{}  {:<9}  {}", unit.id, unit.state.as_str(), unit.title);
+        out!(
+            "{}  {:<9}  {}",
+            unit.id,
+            unit.state.as_str(),
+            show::label(&unit.title)
+        );
         out!("    {}", unit.text);
         out!("    ({})", unit.reason);
     }
@@ -222,7 +227,12 @@ fn list(units: &[Unit]) {
 /// The story of a unit, to be read aloud.
 fn tell(story: &Story) {
     let unit = &story.unit;
-    out!("{}  {}  {}", unit.id, unit.state.as_str(), unit.title);
+    out!(
+        "{}  {}  {}",
+        unit.id,
+        unit.state.as_str(),
+        show::label(&unit.title)
+    );
     out!("{}", unit.text);
     out!("");
     out!("answers");
@@ -231,10 +241,11 @@ fn tell(story: &Story) {
     }
     out!("rests on");
     for stand in &story.evidence {
+        let path = show::label(&stand.path);
         match (&stand.text, stand.lines) {
-            (None, _) => out!("    {}  (gone)", stand.path),
-            (Some(_), Some((first, last))) => out!("    {}:{first}-{last}", stand.path),
-            (Some(_), None) => out!("    {}", stand.path),
+            (None, _) => out!("    {path}  (gone)"),
+            (Some(_), Some((first, last))) => out!("    {path}:{first}-{last}"),
+            (Some(_), None) => out!("    {path}"),
         }
         for sentence in &stand.sentences {
             let flat = sentence.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -166,6 +166,11 @@ fn is_left_out(c: char) -> bool {
         | '\u{200c}'..='\u{200f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}')
 }
 
+/// Is it nothing that people see, though it may stand within a word?
+pub(super) fn is_out_of_sight(c: char) -> bool {
+    is_unseen(c) || is_left_out(c)
+}
+
 /// Does a Latin word hold letters of another alphabet, so that it reads as one that it is not? Greek
 /// ones are symbols beside a few letters, or capitals: `µm`, `kΩ`, `λmax`, `TNFα`, `NFκB`.
 fn mixes_scripts(word: &str) -> bool {

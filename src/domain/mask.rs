@@ -3,18 +3,27 @@
 //! Hidden are mail addresses, links, secrets, numbers of three digits and more, names, and what the
 //! owner lists. Too much rather than too little: every word that is capitalised within a sentence
 //! counts as a name, and so does one at a sentence's head unless the same texts hold it in lower
-//! case; what stands behind "password:" is hidden to the end of its line or of its cell, because
+//! case and nothing else tells; digits are one number across all that people write between them; what
+//! stands behind "password:" is hidden to the end of its line or of its cell, because
 //! nobody can tell where a secret of several words ends; and what overlaps is hidden as a whole.
 //! Scripts without capitals have no names to be seen here: those belong on the owner's list, and are
 //! found there also where no space sets them apart. The same word has the same placeholder
 //! throughout, so that what is said about it stays readable.
 
-use std::collections::{HashMap, HashSet};
+mod address;
+mod listed;
+mod names;
+
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use super::language::Language;
-use super::words::is_unspaced;
+use unicode_normalization::char::is_combining_mark;
+
+use super::gate::is_out_of_sight;
+use address::{is_link, mail};
+use listed::Listed;
+use names::Names;
 
 /// Digits from which a number is private.
 const LEAST_DIGITS: usize = 3;
@@ -53,9 +62,6 @@ const SAYING: [&str; 3] = ["is", "ist", "lautet"];
 /// Words of a line up to which the whole line is the secret that the line before announced.
 const MOST_SECRET_WORDS: usize = 16;
 
-/// Words of ours, and of every language's questions, that are no names however they are written.
-const OURS: [&str; 4] = ["question", "answer", "notes", "i"];
-
 /// What is hidden, by the name of its placeholder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Hidden {
@@ -83,10 +89,8 @@ impl Hidden {
 /// What was hidden in some texts, and by what.
 #[derive(Clone, Debug)]
 pub struct Mask {
-    private: Vec<Vec<String>>,
-    /// Of the owner's list what is found within words, without white space.
-    within: Vec<String>,
-    names: HashMap<String, String>,
+    private: Listed,
+    names: Names,
     /// Behind the kind in every placeholder, so that none is in the texts already.
     mark: String,
     placeholders: HashMap<(Hidden, String), String>,
@@ -97,17 +101,6 @@ impl Mask {
     /// A mask for texts that leave together, and what is asked of them: which words are names is seen
     /// from all of them, but people ask for names in lower case. `private` is the owner's list.
     pub fn new(private: &[String], texts: &[&str], asked: &[&str]) -> Self {
-        let words = |phrase: &String| -> Vec<String> {
-            let words = parts_of(phrase).into_iter();
-            words.map(|word| phrase[word].to_lowercase()).collect()
-        };
-        let within = private.iter().filter(|phrase| phrase.contains(clings));
-        let within = within.map(|phrase| {
-            let letters = phrase.chars().filter(|c| !c.is_whitespace());
-            letters.flat_map(char::to_lowercase).collect()
-        });
-        let within = within.collect();
-        let private = private.iter().map(words).filter(|words| !words.is_empty());
         let mut mark = String::from("_");
         while texts
             .iter()
@@ -117,9 +110,8 @@ impl Mask {
             mark.insert(0, 'X');
         }
         Self {
-            private: private.collect(),
-            within,
-            names: names(texts, asked),
+            private: Listed::new(private),
+            names: Names::of(texts, asked),
             mark,
             placeholders: HashMap::new(),
             originals: HashMap::new(),
@@ -187,7 +179,7 @@ impl Mask {
             text.to_owned()
         };
         let known = self.placeholders.len() + 1;
-        let original = self.names.get(&key).cloned();
+        let original = self.names.original(&key).cloned();
         let entry = self.placeholders.entry((kind, key));
         let placeholder = entry.or_insert_with(|| {
             let mut name = String::from(kind.as_str());
@@ -203,40 +195,14 @@ impl Mask {
     /// What is private in a text, in order; no two overlap.
     fn spans(&self, text: &str) -> Vec<(Range<usize>, Hidden)> {
         let mut spans: Vec<(Range<usize>, Hidden)> = Vec::new();
-        self.listed(text, &mut spans);
+        let listed = self.private.spans(text).into_iter();
+        spans.extend(listed.map(|span| (span, Hidden::Private)));
         let pieces: Vec<Range<usize>> = pieces_of(text).collect();
         of_pieces(text, &pieces, &mut spans);
         of_lines(text, &mut spans);
-        let names = words_of(text).filter(|word| {
-            let word = text[word.clone()].to_lowercase();
-            self.names.contains_key(&word)
-        });
+        let names = words_of(text).filter(|word| self.names.hold(&text[word.clone()]));
         spans.extend(names.map(|word| (word, Hidden::Name)));
         united(spans)
-    }
-
-    fn listed(&self, text: &str, spans: &mut Vec<(Range<usize>, Hidden)>) {
-        let parts = parts_of(text);
-        for phrase in &self.private {
-            for window in parts.windows(phrase.len()) {
-                let said = window.iter().map(|word| text[word.clone()].to_lowercase());
-                if said.eq(phrase.iter().cloned()) {
-                    let whole = window[0].start..window[window.len() - 1].end;
-                    spans.push((whole, Hidden::Private));
-                }
-            }
-        }
-        for phrase in &self.within {
-            for (at, _) in text.char_indices() {
-                let Some(length) = at_head_of(&text[at..], phrase) else {
-                    continue;
-                };
-                let rest = &text[at + length..];
-                // A digit behind a placeholder would be read as one of it.
-                let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-                spans.push((at..at + length + digits, Hidden::Private));
-            }
-        }
     }
 }
 
@@ -261,33 +227,6 @@ fn united(mut spans: Vec<(Range<usize>, Hidden)>) -> Vec<(Range<usize>, Hidden)>
         }
     }
     whole
-}
-
-/// How long the beginning of a text is that says `phrase`, in whatever case and with whatever white
-/// space in between.
-fn at_head_of(text: &str, phrase: &str) -> Option<usize> {
-    let mut letters = phrase.chars();
-    let mut next = letters.next();
-    for (at, c) in text.char_indices() {
-        if c.is_whitespace() && at > 0 {
-            continue;
-        }
-        for lower in c.to_lowercase() {
-            if next != Some(lower) {
-                return None;
-            }
-            next = letters.next();
-        }
-        if next.is_none() {
-            return Some(at + c.len_utf8());
-        }
-    }
-    None
-}
-
-/// Do words of this script stand next to others without a space, or have endings that cling to them?
-fn clings(c: char) -> bool {
-    is_unspaced(c) || matches!(c, '\u{1100}'..='\u{11FF}' | '\u{3130}'..='\u{318F}' | '가'..='힣')
 }
 
 fn kinds() -> impl Iterator<Item = Hidden> {
@@ -334,28 +273,15 @@ impl Restoring {
     }
 }
 
-/// Runs of letters and digits.
+/// Runs of letters and digits, with accents of their own and what nobody sees in between.
 fn words_of(text: &str) -> impl Iterator<Item = Range<usize>> {
-    runs(text, char::is_alphanumeric)
-}
-
-/// Words, in parts where one script clings to another.
-fn parts_of(text: &str) -> Vec<Range<usize>> {
-    let mut parts = Vec::new();
-    for word in words_of(text) {
-        let mut start = word.start;
-        let mut before = None;
-        for (at, c) in text[word.clone()].char_indices() {
-            let at = word.start + at;
-            if before.is_some_and(|before| before != clings(c)) {
-                parts.push(start..at);
-                start = at;
-            }
-            before = Some(clings(c));
-        }
-        parts.push(start..word.end);
-    }
-    parts
+    let clings = |c: char| is_combining_mark(c) || is_out_of_sight(c);
+    let words = runs(text, move |c| c.is_alphanumeric() || clings(c));
+    words.filter_map(move |word| {
+        let said = &text[word.clone()];
+        let start = word.start + said.find(char::is_alphanumeric)?;
+        Some(start..word.end)
+    })
 }
 
 /// What stands between white space, without the marks around it.
@@ -385,41 +311,66 @@ fn of_pieces(text: &str, pieces: &[Range<usize>], spans: &mut Vec<(Range<usize>,
     while n < pieces.len() {
         let piece = pieces[n].clone();
         let said = &text[piece.clone()];
-        if is_mail(said) {
-            spans.push((piece, Hidden::Mail));
-        } else if said.contains("://") || said.starts_with("www.") {
+        if let Some(mail) = mail(text, pieces, n) {
+            spans.push((mail, Hidden::Mail));
+        } else if is_link(said) {
             spans.push((piece, Hidden::Link));
         } else if let Some(secret) = secret(text, pieces, n) {
             spans.push((secret, Hidden::Secret));
-        } else if is_number(said) {
-            // Groups of digits belong together: a number of a telephone, of an account.
-            let mut last = n;
-            while pieces.get(last + 1).is_some_and(|next| {
-                is_number(&text[next.clone()])
-                    && text[pieces[last].end..next.start].trim().is_empty()
-            }) {
-                last += 1;
-            }
+        } else {
+            // `+43 660 123`, `AT61 1904…`, `Z-4711`, `4711B`.
+            let last = if is_group(said) {
+                last_group(text, pieces, n)
+            } else {
+                n
+            };
             let whole = piece.start..pieces[last].end;
             let digits = text[whole.clone()].chars().filter(|c| c.is_numeric());
             if digits.count() >= LEAST_DIGITS {
                 spans.push((whole, Hidden::Number));
             }
             n = last;
-        } else {
-            // `AT61 1904…`, `Z-4711`, `4711B`.
-            let digits = said.chars().filter(|c| c.is_numeric()).count();
-            if digits >= LEAST_DIGITS {
-                spans.push((piece, Hidden::Number));
-            }
         }
         n += 1;
     }
 }
 
-fn is_mail(said: &str) -> bool {
-    said.split_once('@')
-        .is_some_and(|(name, host)| !name.is_empty() && host.contains('.'))
+/// Digits, or letters with digits: a part of the number of a telephone, of an account.
+fn is_group(said: &str) -> bool {
+    let mixed = said.chars().all(char::is_alphanumeric)
+        && said.contains(|c: char| c.is_ascii_digit())
+        && said.contains(char::is_alphabetic);
+    mixed || is_number(said)
+}
+
+/// What people write between the groups of a number, and how much of it at most.
+const JOINING: &str = "-‐‑‒–—−./(),·*";
+const MOST_JOINING: usize = 3;
+
+/// The last piece of the number that begins with piece `n`.
+fn last_group(text: &str, pieces: &[Range<usize>], n: usize) -> usize {
+    let head = &text[pieces[n].clone()];
+    let is_bank = |next: &str| {
+        let (country, check) = head.split_at_checked(2).unwrap_or_default();
+        let letters = |said: &str| said.bytes().all(|c| c.is_ascii_alphabetic());
+        letters(country) && check.len() == 2 && letters(next) && next.len() == 4
+    };
+    let mut last = n;
+    for (next, piece) in pieces.iter().enumerate().skip(n + 1) {
+        let between = &text[pieces[last].end..piece.start];
+        let said = &text[piece.clone()];
+        let joins = |c: char| JOINING.contains(c) || c.is_whitespace() && c != '\n';
+        let joined = between.chars().all(joins) && between.chars().count() <= MOST_JOINING;
+        if !joined && !between.trim().is_empty() {
+            break;
+        }
+        if is_group(said) || next == n + 1 && is_bank(said) {
+            last = next;
+        } else if !said.chars().all(joins) {
+            break;
+        }
+    }
+    last
 }
 
 fn is_number(said: &str) -> bool {
@@ -669,46 +620,6 @@ fn keys_of(text: &str) -> impl Iterator<Item = Range<usize>> {
         .filter(|word| text[word.clone()].contains(char::is_alphanumeric))
 }
 
-/// Words that are names, by their lower case, as they are to be put back. What is asked does not tell
-/// that a word is none.
-fn names(texts: &[&str], asked: &[&str]) -> HashMap<String, String> {
-    let language = Language::detect(&texts.join("\n"));
-    let is_common = |word: &str| {
-        let languages = [language, Language::named("en")];
-        languages.iter().flatten().any(|l| l.is_stop_word(word))
-    };
-    let mut lower: HashSet<&str> = HashSet::new();
-    let mut within: HashMap<String, String> = HashMap::new();
-    let mut ahead: HashMap<String, String> = HashMap::new();
-    let all = texts.iter().map(|text| (text, true));
-    for (text, notes) in all.chain(asked.iter().map(|text| (text, false))) {
-        let mut last = 0;
-        for span in words_of(text) {
-            let (word, before) = (&text[span.clone()], &text[last..span.start]);
-            let begins =
-                last == 0 || before.contains(['.', '!', '?', ':', '\n', '>', '•', '“', '"']);
-            last = span.end;
-            if !word.starts_with(char::is_uppercase) {
-                if notes {
-                    lower.insert(word);
-                }
-                continue;
-            }
-            let key = word.to_lowercase();
-            if OURS.contains(&&*key) || word.chars().count() < 2 {
-                continue;
-            }
-            let place = if begins { &mut ahead } else { &mut within };
-            place.entry(key).or_insert_with(|| word.to_owned());
-        }
-    }
-    ahead.retain(|key, _| !lower.contains(&**key) && !is_common(key));
-    for (key, word) in ahead {
-        within.entry(key).or_insert(word);
-    }
-    within
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -796,6 +707,74 @@ mod tests {
             "Huber called. The train leaves at 08:14 on 2 May 2024.",
             &["Huber", "08:14", "2024"],
         );
+    }
+
+    #[test]
+    fn a_number_is_one_whatever_stands_between_its_digits() {
+        for number in [
+            "06 - 12 - 34 - 56 - 78",
+            "06. 12. 34. 56. 78",
+            "06 / 13 / 35 / 57 / 79",
+            "06, 15, 37, 59, 81",
+            "12 – 34 – 56",
+            "06 · 12 · 34",
+            "at61 1904 3002 3457 3201",
+            "de89 37 04",
+            "gb29 nwbk 6016 1331",
+            "(06) 12 34 5",
+            "(06) (14) (36) (58) (80)",
+            "+43 (1) 58",
+        ] {
+            let said = hidden(&[], &format!("call {number} today"));
+            assert!(!said.contains(|c: char| "02345678".contains(c)), "{said}");
+            assert!(said.ends_with(" today"), "{said}");
+        }
+        for text in ["- 12 eggs\n- 34 figs", "12 m³ of gas", "b12 or b6"] {
+            assert_eq!(hidden(&[], text), text);
+        }
+    }
+
+    #[test]
+    fn names_that_are_words_are_hidden_at_the_head_of_a_sentence() {
+        let rest = "We hope that grace and hope will mark what may be frank.";
+        for (text, name) in [
+            ("**Mark** is the crew skipper.", "Mark"),
+            ("Grace is the crew cook.", "Grace"),
+            ("Hope Bill was late.", "Hope"),
+            ("**Will** pays.", "Will"),
+            ("May's boat leaks.", "May"),
+            ("- Frank: plumber, comes on Tuesdays", "Frank"),
+            ("Rose, who sails, is here.", "Rose"),
+        ] {
+            let said = hidden_names(&format!("{text}\n{rest}"));
+            assert!(!said.contains(name), "{said}");
+        }
+        // Words that are common are names only where they are capitalised.
+        let said = hidden_names("Will pays. They will see what may be.");
+        assert!(said.ends_with("They will see what may be."), "{said}");
+        for text in [
+            "Will they pay? They will.",
+            "May I see the note? You may.",
+            "Mark the buoy, then mark the rope.",
+            "The Quillon gate is the old gate.",
+        ] {
+            let first = text.split(' ').next().unwrap();
+            assert!(hidden_names(text).starts_with(first), "{text}");
+        }
+    }
+
+    /// As [`hidden`], where names come back as they were first seen.
+    fn hidden_names(text: &str) -> String {
+        let mut mask = Mask::new(&[], &[text], &[]);
+        let said = mask.hide(text);
+        assert_eq!(mask.restore(&said).to_lowercase(), text.to_lowercase());
+        said
+    }
+
+    #[test]
+    fn names_are_hidden_with_their_accents() {
+        let said = hidden(&[], "we met Mu\u{308}ller and Hu\u{ad}ber");
+        assert_eq!(said, "we met NAME_1 and NAME_2");
     }
 
     #[test]

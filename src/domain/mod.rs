@@ -14,6 +14,7 @@ mod forms;
 pub mod gate;
 pub mod gather;
 pub mod generator;
+pub mod image;
 pub mod language;
 pub mod link;
 pub mod mask;

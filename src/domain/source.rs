@@ -352,13 +352,29 @@ pub fn bytes_of_name(name: &str) -> Vec<u8> {
     bytes
 }
 
-/// A name for people: odd bytes and control characters as `\xE4`.
+/// Does it do something to what stands around it, instead of being seen? A mark of direction can make
+/// one name look like another.
+pub fn acts(c: char) -> bool {
+    c.is_control() || turns(c)
+}
+
+/// Is it a mark of the direction in which text is written?
+pub fn turns(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}')
+}
+
+/// A name for people: odd bytes and what [`acts`] as `\xE4`, byte by byte.
 pub fn shown_name(name: &str) -> String {
     let mut shown = String::with_capacity(name.len());
     for c in name.chars() {
         match u32::from(c).checked_sub(ODD_BYTES) {
             Some(byte) if byte < 256 => shown.push_str(&format!("\\x{byte:02X}")),
-            _ if c.is_control() => shown.push_str(&format!("\\x{:02X}", u32::from(c))),
+            _ if acts(c) => {
+                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                    shown.push_str(&format!("\\x{byte:02X}"));
+                }
+            }
             _ => shown.push(c),
         }
     }
@@ -495,6 +511,19 @@ mod tests {
         assert_ne!(a, b);
         assert_eq!(bytes_of_name(&b), "a\u{f7e4}.md".as_bytes());
         assert_eq!(shown_name(&a), "a\\xE4.md");
+    }
+
+    #[test]
+    fn names_that_would_look_otherwise_are_spelled() {
+        for (name, expected) in [
+            ("bidi\u{202e}gpj.md", "bidi\\xE2\\x80\\xAEgpj.md"),
+            ("a\u{2066}b\u{200f}", "a\\xE2\\x81\\xA6b\\xE2\\x80\\x8F"),
+            ("a\u{1b}\u{85}", "a\\x1B\\xC2\\x85"),
+            ("שלום.md", "שלום.md"),
+        ] {
+            assert_eq!(shown_name(name), expected);
+            assert_eq!(bytes_of_shown(expected), name.as_bytes());
+        }
     }
 
     #[test]

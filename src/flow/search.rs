@@ -889,7 +889,7 @@ pub(super) fn heading_of(row: &Row) -> Option<String> {
 }
 
 /// Neighbouring passages as one text, with as many lines between them as in the file.
-fn joined(rows: &[Row]) -> (String, Vec<(Range<usize>, ChunkId)>) {
+pub(super) fn joined(rows: &[Row]) -> (String, Vec<(Range<usize>, ChunkId)>) {
     let mut text = String::new();
     let mut parts = Vec::with_capacity(rows.len());
     let mut last: Option<&Row> = None;

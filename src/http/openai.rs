@@ -26,6 +26,7 @@ use super::failure::{Refusal, for_openai};
 use super::routes::{ById, CancelOnDrop, Listener, blocking, streamed};
 use super::wire::{At, Body, Problem};
 use crate::app::{App, NotFound};
+use crate::domain::image::{WithoutImages, without_images};
 use crate::domain::sentence::Code;
 use crate::domain::source::{bytes_of_shown, place};
 use crate::domain::{context, question};
@@ -362,14 +363,15 @@ pub(super) async fn chat(
         let options = body.stream_options.unwrap_or_default();
         let usage = options.include_usage.unwrap_or(false);
         let work = move |listener: &Listener| {
-            let telling = Telling {
+            let mut telling = Telling {
                 listener,
                 head,
                 structured,
+                inert: WithoutImages::default(),
             };
             let mut hear = |event| telling.hear(event);
             let answer = run(&app, &ask, schema.as_deref(), &flag, &mut hear)?;
-            telling.end(&answer, usage);
+            telling.end(answer, usage);
             Ok(())
         };
         return streamed(cancel, failed, work).await;
@@ -384,8 +386,11 @@ pub(super) async fn chat(
 }
 
 /// An answer that is told at once; `structured` says whether it has a form that was asked for.
-fn whole(head: Value, answer: Answer, structured: bool) -> Value {
+fn whole(head: Value, mut answer: Answer, structured: bool) -> Value {
     let finish_reason = finish_reason(&answer);
+    if !structured {
+        answer.answer = without_images(&answer.answer);
+    }
     // JSON has brackets of its own.
     let (annotations, notes) = if structured {
         (Vec::new(), String::new())
@@ -421,36 +426,52 @@ struct Telling<'a> {
     head: Value,
     /// Whether the answer has a given form.
     structured: bool,
+    /// What holds images back.
+    inert: WithoutImages,
 }
 
 impl Telling<'_> {
-    fn hear(&self, event: Event) -> ControlFlow<()> {
+    fn hear(&mut self, event: Event) -> ControlFlow<()> {
         match event {
             // That it began is told once there is something to answer from: the status is known then.
             Event::Retrieval(_) => self.delta(&json!({ "role": "assistant", "content": "" })),
             Event::Token(text) if self.structured && text == NOT_FOUND => {
                 self.delta(&json!({ "refusal": text }))
             }
-            Event::Token(text) => self.delta(&json!({ "content": text })),
+            Event::Token(text) if self.structured => self.delta(&json!({ "content": text })),
+            Event::Token(text) => {
+                let text = self.inert.take(&text);
+                self.content(&text)
+            }
             Event::Citation(_) | Event::Done(_) => ControlFlow::Continue(()),
         }
     }
 
-    /// Tells the notes, where there are to be some, and that this was all.
-    fn end(&self, answer: &Answer, usage: bool) {
+    /// Tells what was held back, the notes, where there are to be some, and that this was all.
+    fn end(&mut self, mut answer: Answer, usage: bool) {
+        let held = self.inert.end();
+        let _ = self.content(&held);
         let notes = footnotes(&answer.citations);
         if !self.structured && !notes.is_empty() {
-            let annotations = annotations(answer);
+            answer.answer = without_images(&answer.answer);
+            let annotations = annotations(&answer);
             let _ = self.delta(&json!({ "content": notes, "annotations": annotations }));
         }
         let _ = self.choices(
-            &json!([choice(&json!({}), Some(finish_reason(answer)))]),
+            &json!([choice(&json!({}), Some(finish_reason(&answer)))]),
             None,
         );
         if usage {
             let _ = self.choices(&json!([]), Some(usage_of(answer.tokens)));
         }
         let _ = self.listener.tell(done());
+    }
+
+    fn content(&self, text: &str) -> ControlFlow<()> {
+        if text.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        self.delta(&json!({ "content": text }))
     }
 
     fn delta(&self, delta: &Value) -> ControlFlow<()> {

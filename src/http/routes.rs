@@ -34,6 +34,7 @@ use crate::domain::access::{Grant, Right};
 use crate::domain::source::{DocumentId, SourceId};
 use crate::domain::unit::{self, Unit};
 use crate::error::{BadRequest, Failure};
+use crate::flow::answer::kept::with_passages;
 use crate::flow::answer::{Answer, Event};
 use crate::flow::ingest::Report;
 use crate::flow::search::Found;
@@ -305,7 +306,14 @@ pub(super) async fn answers(
 ) -> Outcome<Json<Answers>> {
     let app = Arc::clone(&caller.app);
     let limit = page.limit.unwrap_or(50).min(500);
-    let answers = blocking(move || Ok(app.store.ledger().read(|s| s.answers(limit))?)).await?;
+    let answers = blocking(move || {
+        Ok(app.store.ledger().read(|snapshot| {
+            let answers = snapshot.answers(limit)?.into_iter();
+            let shown = answers.map(|answer| with_passages(snapshot, answer));
+            shown.collect::<Result<Vec<Value>, StoreError>>()
+        })?)
+    })
+    .await?;
     Ok(Json(Answers { answers }))
 }
 
@@ -315,7 +323,15 @@ pub(super) async fn answer(
 ) -> Outcome<Json<Kept>> {
     let app = Arc::clone(&caller.app);
     let wanted = id.clone();
-    let found = blocking(move || Ok(app.store.ledger().read(|s| s.answer(&wanted))?)).await?;
+    let found = blocking(move || {
+        Ok(app.store.ledger().read(|snapshot| {
+            let found = snapshot.answer(&wanted)?;
+            found
+                .map(|answer| with_passages(snapshot, answer))
+                .transpose()
+        })?)
+    })
+    .await?;
     let missing = NotFound { what: "answer", id };
     let found = found.ok_or_else(|| Failure::from(missing))?;
     Ok(Json(Kept(found)))

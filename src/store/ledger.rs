@@ -34,6 +34,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("ledger_7.sql"),
     include_str!("ledger_8.sql"),
     include_str!("ledger_9.sql"),
+    include_str!("ledger_10.sql"),
 ];
 
 impl ToSql for ChunkId {
@@ -370,7 +371,7 @@ pub struct KeptAnswer {
     pub id: String,
     /// The question as asked.
     pub question: String,
-    /// The whole answer as its JSON was sent.
+    /// The answer as it is kept: JSON as it was sent, without the passages that were found.
     pub body: serde_json::Value,
     /// Chunks that it cites, in citation order.
     pub cited: Vec<String>,

@@ -412,6 +412,27 @@ fn an_answer_is_read_aloud_sentence_by_sentence() {
 }
 
 #[test]
+fn no_name_or_title_turns_a_line_around() {
+    let home = Home::new();
+    home.write(
+        "bidi\u{202e}gpj.md",
+        "# Bidi \u{202e}evil \u{2066}twin\n\nThe kiln reaches 1240 degrees.\n",
+    );
+    home.add();
+    let answer = [
+        "ask",
+        "What does the kiln reach?",
+        "--strategy",
+        "extractive",
+    ];
+    for command in [&["search", "kiln"][..], &answer[..]] {
+        let told = home.run(command).ok().stdout;
+        assert!(told.contains("bidi\\xE2\\x80\\xAEgpj.md"), "{told}");
+        assert!(!told.contains(['\u{202e}', '\u{2066}']), "{told:?}");
+    }
+}
+
+#[test]
 fn names_that_cannot_be_used_are_the_users_to_mend() {
     let home = Home::new();
     home.write("a.md", "# Well\n\nThe well is 14 metres deep.\n");

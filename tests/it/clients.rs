@@ -82,6 +82,43 @@ fn chat_completions_answer_from_the_notes() {
 }
 
 #[test]
+fn no_image_of_a_note_is_fetched_by_who_shows_the_answer() {
+    let home = Home::new();
+    home.write(
+        "gate.md",
+        "# Gate\n\nThe Quillon gate ![sign](https://evil.example/p.png?gate) opens at 7.\n",
+    );
+    home.add();
+    let service = home.serve();
+    let mut body = json!({
+        "model": "coho-extractive",
+        "messages": [user("When does the Quillon gate open?")],
+    });
+    let (_, whole) = service.post("/v1/chat/completions", &body);
+    body["stream"] = json!(true);
+    let streamed = text_of(&service, "/v1/chat/completions", &body);
+    let chunks = streamed
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok());
+    let said = chunks.filter_map(|chunk| {
+        let said = chunk["choices"][0]["delta"]["content"].as_str();
+        said.map(str::to_owned)
+    });
+    let message = &whole["choices"][0]["message"];
+    for told in [
+        message["content"].as_str().unwrap(),
+        &said.collect::<String>(),
+    ] {
+        assert!(told.contains("The Quillon gate sign opens at 7."), "{told}");
+        assert!(!told.contains("evil.example"), "{told}");
+    }
+    let place = &message["annotations"][0]["url_citation"]["start_index"];
+    let place = usize::try_from(place.as_u64().unwrap()).unwrap();
+    let marked = message["content"].as_str().unwrap().chars().skip(place);
+    assert_eq!(marked.take(3).collect::<String>(), "[1]");
+}
+
+#[test]
 fn chat_completions_stream_and_keep_to_a_schema() {
     let home = home();
     let service = home.serve();

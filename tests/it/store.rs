@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::kit::{Home, wait_for};
+use crate::kit::{Home, ran, wait_for};
 
 fn filled() -> Home {
     let home = Home::new();
@@ -430,6 +430,82 @@ fn what_is_taken_out_while_it_is_read_stands_nowhere() {
 }
 
 #[test]
+fn an_answer_keeps_what_it_quotes_and_no_other_passage() {
+    let home = Home::new();
+    home.write(
+        "g1/diary.md",
+        "# Diary zzhheadmark\n\nMy therapist says that I sleep badly, zzhdiarymark.\n",
+    );
+    home.write(
+        "g2/lamp.md",
+        "# Lamp\n\nThe lamp in the hall has 7 watts.\n",
+    );
+    for folder in ["g1", "g2"] {
+        home.json(&["add", home.notes().join(folder).to_str().unwrap()]);
+    }
+    let question = "How many watts has the lamp in the hall?";
+    let answer = home.json(&["ask", question]);
+    let exported = |home: &Home| {
+        let lines = home.run(&["export"]).ok().stdout;
+        let mut lines = lines
+            .lines()
+            .map(|l| serde_json::from_str::<Value>(l).unwrap());
+        lines.find(|l| l["type"] == "answer").unwrap()["body"].clone()
+    };
+    let shown = |answer: &Value| -> Vec<Value> {
+        let hits = answer["retrieval"]["hits"].as_array().unwrap().iter();
+        hits.map(|hit| json!([hit["title"], hit["heading"], hit["text"]]))
+            .collect()
+    };
+    assert_eq!(shown(&exported(&home)), shown(&answer), "as it was told");
+    let ledger = rusqlite::Connection::open(home.path("home/ledger.sqlite")).unwrap();
+    let kept: String = ledger
+        .query_row("SELECT body FROM answer", [], |row| row.get(0))
+        .unwrap();
+    assert!(kept.contains("7 watts") && !kept.contains("zzh"), "{kept}");
+    drop(ledger);
+    // The command that it prints leads to the folder that was.
+    fs::rename(home.notes().join("g1"), home.path("elsewhere")).unwrap();
+    let told = home.run(&["sources", "remove", "1"]).ok().stdout;
+    let command = told.split('`').nth(1).unwrap();
+    assert!(command.starts_with("coho forget --source /"), "{told}");
+    for mark in ["zzhdiarymark", "zzhheadmark"] {
+        assert!(!holds(&home.path("home"), mark), "{mark}");
+    }
+    let body = exported(&home);
+    assert_eq!(body["citations"], answer["citations"]);
+    let hits = body["retrieval"]["hits"].as_array().unwrap();
+    let gone: Vec<&Value> = hits.iter().filter(|hit| hit["text"] == "").collect();
+    assert_eq!(gone.len(), 1, "{body:#}");
+    assert!(gone[0]["path"].as_str().unwrap().ends_with("g1/diary.md"));
+    let arguments: Vec<&str> = command.split(' ').skip(1).collect();
+    assert_eq!(home.json(&arguments)["answers"], 1);
+}
+
+#[test]
+fn a_folder_that_was_a_source_is_named_from_where_one_stands() {
+    let home = Home::new();
+    home.write("g1/kiln.md", "# Kiln\n\nThe kiln reaches 1240 degrees.\n");
+    let run = |arguments: &[&str]| {
+        let mut command = home.command();
+        ran(command
+            .args(arguments)
+            .current_dir(home.path(""))
+            .output()
+            .unwrap())
+    };
+    run(&["add", "notes/g1"]).done();
+    run(&["ask", "What does the kiln reach?"]).done();
+    run(&["sources", "remove", "notes/g1"]).done();
+    let told = run(&["forget", "--source", "notes/g1", "--json"])
+        .ok()
+        .json();
+    assert_eq!(told["answers"], 1);
+    let unknown = run(&["forget", "--source", "7"]);
+    assert_eq!(unknown.code, 1, "{}", unknown.stdout);
+}
+
+#[test]
 fn what_a_note_says_twice_is_whole_wherever_it_is_moved() {
     let home = Home::new();
     let twice = "# Left blank\n\nThis page was left blank.\n\n".repeat(2);
@@ -757,7 +833,8 @@ fn a_ledger_of_every_older_version_is_brought_up_to_date() {
         .unwrap();
     ledger
         .execute_batch(
-            "INSERT INTO answer VALUES ('x', 'Old?', '{\"id\":\"x\"}', 5);
+            "INSERT INTO answer VALUES ('x', 'Old?', '{\"id\":\"x\",\"retrieval\":{\"hits\":[{\"path\":\"/p\",
+               \"title\":\"Old title\",\"heading\":null,\"text\":\"Old passage\"}]}}', 5);
              INSERT INTO feedback (answer_id, verdict, given_ms) VALUES ('x', 'good', 6);
              INSERT INTO document (source_id, path, kind, title, meta, size, mtime_ns, inode, hash,
                                    edition, ingested_ms)
@@ -775,6 +852,9 @@ fn a_ledger_of_every_older_version_is_brought_up_to_date() {
     assert_eq!(home.found("kiln"), ["a.md"]);
     home.fingerprint();
     assert_eq!(home.run(&["export"]).ok().stdout.lines().count(), 3);
+    for gone in ["Old passage", "Old title"] {
+        assert!(!holds(&home.path("home"), gone), "{gone} was kept");
+    }
     let ledger = rusqlite::Connection::open(home.path("home/ledger.sqlite")).unwrap();
     ledger.pragma_update(None, "user_version", 99).unwrap();
     let newer = home.run(&["status"]);

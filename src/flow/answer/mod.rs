@@ -10,6 +10,7 @@
 
 mod cascade;
 mod flare;
+pub mod kept;
 pub mod outside;
 mod passages;
 pub(super) mod prompt;
@@ -432,7 +433,7 @@ fn keep(
     let kept = ledger::KeptAnswer {
         id: answer.id.clone(),
         question: answer.question.clone(),
-        body: serde_json::to_value(answer)?,
+        body: kept::without_passages(serde_json::to_value(answer)?),
         cited: answer
             .citations
             .iter()
