@@ -63,7 +63,7 @@ impl WithoutImages {
             // Behind `<`, the text of an image could become the name of an element.
             let last = told.chars().next_back().or(self.last);
             let Some((said, length)) = told_as(rest, last == Some('<'), is_end) else {
-                self.held = rest.to_owned();
+                rest.clone_into(&mut self.held);
                 rest = "";
                 break;
             };
@@ -80,15 +80,15 @@ impl WithoutImages {
 /// depends on what follows.
 fn told_as(text: &str, parted: bool, is_end: bool) -> Option<(String, usize)> {
     let waits = !is_end && text.len() < MOST_HELD;
-    if text.starts_with('<') {
-        let name = text[1..].bytes().take(LONGEST + 1);
+    if let Some(behind) = text.strip_prefix('<') {
+        let name = behind.bytes().take(LONGEST + 1);
         let name = name.take_while(u8::is_ascii_alphabetic).count();
         if waits && name <= LONGEST && name + 1 == text.len() {
             return None;
         }
-        let element = text[1..=name].to_ascii_lowercase();
+        let element = behind[..name].to_ascii_lowercase();
         // `<source>` in a command has no address.
-        let names = text[1 + name..].starts_with('>') && !BY_CONTENT.contains(&&*element);
+        let names = behind[name..].starts_with('>') && !BY_CONTENT.contains(&&*element);
         let fetches = FETCHING.contains(&&*element) && !names;
         return Some((if fetches { "< " } else { "<" }.into(), 1));
     }
