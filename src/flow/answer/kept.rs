@@ -38,7 +38,12 @@ pub fn with_passages(snapshot: &Snapshot<'_>, mut body: Value) -> Result<Value, 
             .iter()
             .find(|row| row.chunk == best)
             .unwrap_or(&rows[0]);
-        put(hit, &shown.title, heading_of(shown), &joined(&rows).0);
+        put(
+            hit,
+            &shown.title,
+            heading_of(shown).as_deref(),
+            &joined(&rows).0,
+        );
     }
     Ok(body)
 }
@@ -49,7 +54,7 @@ fn hits_of(body: &mut Value) -> &mut [Value] {
         .map_or(&mut [], Vec::as_mut_slice)
 }
 
-fn put(hit: &mut Value, title: &str, heading: Option<String>, text: &str) {
+fn put(hit: &mut Value, title: &str, heading: Option<&str>, text: &str) {
     hit["title"] = json!(title);
     hit["heading"] = json!(heading);
     hit["text"] = json!(text);
