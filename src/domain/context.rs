@@ -36,8 +36,12 @@ pub fn content_words(text: &str) -> Vec<String> {
         if word.starts_with(is_unspaced) {
             let run = text[at..].find(|c| !is_unspaced(c));
             unspaced = at..run.map_or(text.len(), |run| at + run);
-            let pieces = pieces(&text[unspaced.clone()]).map(str::to_owned);
-            words.extend(pieces.filter(|word| !is_unspaced_stop_word(word)));
+            let run = &text[unspaced.clone()];
+            // What stands in hiragana between other signs holds them together, most often.
+            let mixed = !run.chars().all(is_hiragana);
+            let holds = |word: &&str| mixed && word.chars().all(is_hiragana);
+            let pieces = pieces(run).filter(|word| !holds(word) && !is_unspaced_stop_word(word));
+            words.extend(pieces.map(str::to_owned));
             continue;
         }
         let lower = word.to_lowercase();
@@ -46,6 +50,10 @@ pub fn content_words(text: &str) -> Vec<String> {
         }
     }
     words
+}
+
+fn is_hiragana(c: char) -> bool {
+    ('\u{3041}'..='\u{309f}').contains(&c)
 }
 
 /// Is a word, which begins at `at`, a letter that names something, as in "vitamin A"? One that opens
@@ -143,6 +151,21 @@ impl Words {
         };
         among(&word) || forms::base(&word).is_some_and(among)
     }
+
+    /// Is a word there that is made of this one, or that it is made of, as German makes words: the
+    /// Kaltmiete is a Miete?
+    fn has_compound(&self, word: &str) -> bool {
+        const LEAST: usize = 5;
+        let word = fold(word);
+        let length = |word: &str| word.chars().count();
+        let made_of = |whole: &str, part: &str| {
+            let ends = whole.ends_with(part);
+            let begins = whole.starts_with(part) && length(part) > LEAST;
+            length(part) >= LEAST && length(whole) >= length(part) + 3 && (ends || begins)
+        };
+        let mut others = self.0.values().flatten();
+        others.any(|other| made_of(other, &word) || made_of(&word, other))
+    }
 }
 
 /// Neighbours among the characters of scripts without spaces.
@@ -197,7 +220,8 @@ pub struct Chosen {
     pub score: f32,
 }
 
-/// What a word counts that stands in the question of the notes which a sentence answers.
+/// What a word counts that stands in the question of the notes which a sentence answers, or in a word
+/// that German makes of it.
 const ANSWERS: f32 = 0.8;
 
 /// What a date counts under which a sentence stands.
@@ -257,6 +281,7 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
     let total = total.max(f32::EPSILON);
     let wants_number = asks_for_number(question);
     let wants_name = asks_for_person(question);
+    let joins = is_german(question);
     let known: HashSet<String> = words_in_lower_case(question);
     let mut ranked: Vec<Chosen> = pool
         .into_iter()
@@ -265,7 +290,7 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
             let part = |word: &String| {
                 if statement.words.has(word) {
                     1.0
-                } else if statement.asked.has(word) {
+                } else if statement.asked.has(word) || joins && statement.words.has_compound(word) {
                     ANSWERS
                 } else if statement.around.has(word) {
                     0.5
@@ -604,8 +629,10 @@ fn held_and_missing(question: &str, texts: &[&str]) -> (Vec<String>, Vec<String>
     let asked: HashSet<String> = content_words(question).into_iter().collect();
     let words: Vec<Words> = texts.iter().map(|text| Words::of(text)).collect();
     let spellings = Spellings::of(question, texts);
+    let joins = is_german(question);
     asked.into_iter().partition(|word| {
-        let written = words.iter().any(|held| held.has(word));
+        let has = |held: &Words| held.has(word) || joins && held.has_compound(word);
+        let written = words.iter().any(has);
         written || spellings.has(word)
     })
 }

@@ -560,8 +560,9 @@ fn what_is_asked_in_other_forms_is_found() {
     );
     home.write(
         "miete.md",
-        "# Wohnung\n\nDie Kaution von 2.340 Euro wurde am 3. Mai überwiesen.\n",
+        "# Wohnung\n\nDie Kaltmiete sind 820 Euro.\n\nDie Kaution von 2.340 Euro wurde am 3. Mai überwiesen.\n",
     );
+    home.write("暮らし.md", "# 暮らし\n\n家賃は月八万五千円です。\n");
     home.write(
         "生活.md",
         "# 家\n\n空调的遥控器在抽屉里。\n\n奶奶每天早上吃一片药。\n",
@@ -604,7 +605,9 @@ fn what_is_asked_in_other_forms_is_found() {
     check("When must I pick up Tom?", "5:15", "");
     check("What is the rent of flat 12?", "1,150", "1,310");
     check("Wie hoch ist die Kaution?", "2.340 Euro", "");
+    check("Wie hoch ist die Miete?", "820 Euro", "");
     check("空调的遥控器在哪里?", "抽屉", "");
+    check("家賃はいくらですか?", "八万五千円", "");
     check("Do Austrians need a visa for Kenya?", "Austria", "");
     check("How long may Spaniards stay?", "90 days", "");
     check("Does cron start by itself?", "`cron` does not", "worker");
