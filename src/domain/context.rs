@@ -236,7 +236,8 @@ const NAMED: f32 = 0.2;
 /// A question's word weighs more the fewer sentences hold it (inverse document frequency over the
 /// sentences at hand). A word that stands only around a sentence (title, headings, the heading or
 /// table header above it) counts half. Headings and table headers are left out: they name things and
-/// state nothing; so are fields of the front matter that are not asked for. So are questions that the notes answer, and those that only ask
+/// state nothing; so are fields of the front matter that are not asked for, and the envelope of a mail
+/// where nothing of it is asked. So are questions that the notes answer, and those that only ask
 /// what is asked; the sentence behind a question answers it. A question for a number prefers
 /// sentences that hold one, and one for somebody those that name somebody else than it does, as far
 /// as [`names`] sees them: not at the beginning of a sentence, and not in German. A date counts as
@@ -522,29 +523,21 @@ fn is_of_envelope(sentence: &str) -> bool {
         || WROTE.iter().any(|wrote| line.ends_with(wrote)) && line.contains(',')
 }
 
-/// Does a word ask for that?
+/// Does a lower-case word ask for that?
 fn is_of_mail(word: &str) -> bool {
-    [
+    const OF_MAIL: [&str; 10] = [
         "mail",
         "email",
-        "e-mail",
         "message",
         "sender",
         "send",
-        "sent",
         "write",
-        "wrote",
-        "written",
         "address",
         "subject",
-        "mails",
-        "emails",
-        "adresse",
+        "schreiben",
         "betreff",
-        "geschrieben",
-        "schrieb",
-    ]
-    .contains(&word)
+    ];
+    OF_MAIL.iter().any(|own| same_word(own, word))
 }
 
 /// "** TODO Move the boxes": a heading of org-mode that says what is to be done, or was.

@@ -292,7 +292,7 @@ fn counts_some(question: &str, sentence: &str) -> bool {
         "todas",
         "tous",
     ];
-    const SOME: [&str; 24] = [
+    const SOME: [&str; 23] = [
         "most",
         "mostly",
         "some",
@@ -307,7 +307,6 @@ fn counts_some(question: &str, sentence: &str) -> bool {
         "sometimes",
         "part",
         "partly",
-        "%",
         "percent",
         "meisten",
         "manche",

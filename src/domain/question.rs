@@ -342,30 +342,31 @@ pub fn is_polar(question: &str) -> bool {
     }
 }
 
+/// What requests open with, and whom they are made of.
+const REQUESTING: [&str; 14] = [
+    "can",
+    "could",
+    "will",
+    "would",
+    "kannst",
+    "könntest",
+    "würdest",
+    "könnt",
+    "könntet",
+    "können",
+    "könnten",
+    "würden",
+    "magst",
+    "please",
+];
+const YOU: [&str; 4] = ["you", "du", "sie", "ihr"];
+
 /// "Could you compare the two leases?" wants that to be done, not a yes; "Can you swim?" wants one.
 fn is_request(question: &str) -> bool {
-    const OPENERS: [&str; 14] = [
-        "can",
-        "could",
-        "will",
-        "would",
-        "kannst",
-        "könntest",
-        "würdest",
-        "könnt",
-        "könntet",
-        "können",
-        "könnten",
-        "würden",
-        "magst",
-        "please",
-    ];
     let words = spoken(question);
     let mut words = words.iter().map(|(_, word)| word.as_str());
-    let asks = words.next().is_some_and(|word| OPENERS.contains(&word));
-    let of_us = words
-        .next()
-        .is_some_and(|word| ["you", "du", "sie", "ihr"].contains(&word));
+    let asks = words.next().is_some_and(|word| REQUESTING.contains(&word));
+    let of_us = words.next().is_some_and(|word| YOU.contains(&word));
     asks && of_us && words.count() > 1
 }
 
@@ -419,25 +420,10 @@ pub fn degree(question: &str) -> Option<String> {
 /// Does a sentence that ends with a question mark tell something, and ask for no answer that stands
 /// behind it? "Can you pick up Tom at 5:15?", "Did you know that Rob moved?"
 pub fn tells(sentence: &str) -> bool {
-    const OPENERS: [&str; 12] = [
-        "can",
-        "could",
-        "will",
-        "would",
-        "kannst",
-        "könntest",
-        "würdest",
-        "könnt",
-        "könntet",
-        "können",
-        "könnten",
-        "würden",
-    ];
     const ASKS_AFTER: [&str; 6] = ["did", "do", "have", "wusstest", "weißt", "hast"];
     const HEARD: [&str; 8] = [
         "know", "hear", "heard", "notice", "see", "remember", "gewusst", "gehört",
     ];
-    const YOU: [&str; 4] = ["you", "du", "sie", "ihr"];
     let words = spoken(sentence);
     let word = |at: usize| words.get(at).map_or("", |(_, word)| word.as_str());
     if QUESTION_WORDS.contains(&word(0)) {
@@ -445,7 +431,7 @@ pub fn tells(sentence: &str) -> bool {
     }
     (0..words.len().min(12)).any(|at| {
         let before = at > 0 && QUESTION_WORDS.contains(&word(at - 1));
-        let wants = OPENERS.contains(&word(at)) && YOU.contains(&word(at + 1));
+        let wants = REQUESTING.contains(&word(at)) && YOU.contains(&word(at + 1));
         let news = ASKS_AFTER.contains(&word(at))
             && YOU.contains(&word(at + 1))
             && (HEARD.contains(&word(at + 2)) || word(at) == "wusstest")
