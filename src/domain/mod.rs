@@ -28,5 +28,6 @@ pub mod sentence;
 pub mod source;
 pub mod strategy;
 pub mod surroundings;
+pub mod table;
 pub mod unit;
 pub mod words;

@@ -89,6 +89,11 @@ impl<'a> Surroundings<'a> {
         Some(self.lead.trim_matches(marks)).filter(|lead| !lead.is_empty())
     }
 
+    /// The head of the Markdown table that the sentence is a row of, as it is written.
+    pub fn table_header(&self) -> Option<&'a str> {
+        Some(self.lead).filter(|lead| lead.starts_with('|'))
+    }
+
     /// What the sentence stands under within its passage: its innermost heading, and its lead.
     pub fn within(&self) -> Option<String> {
         let heading = self.headings.last().map(|(_, heading)| *heading);

@@ -16,9 +16,10 @@ use crate::domain::context::{self, Chosen, Evidence, Portion, Support};
 use crate::domain::doubt::{self, Doubt};
 use crate::domain::language::Language;
 use crate::domain::sentence::{self, Code};
+use crate::domain::surroundings::Surroundings;
 use crate::domain::unit::{MOST_SHARE, Unit};
 use crate::domain::words::is_unspaced;
-use crate::domain::{gate, question, rank, surroundings};
+use crate::domain::{gate, question, rank, surroundings, table};
 use crate::energy::Meter;
 use crate::engine::generate::{Continuation, Finish, Generated, Message, Prompt, Scored};
 use crate::engine::{EngineError, GeneratorHandle};
@@ -918,10 +919,13 @@ impl<'a> Work<'a> {
         for (i, (hit, span)) in chosen.into_iter().enumerate() {
             let text = self.text_of(hit);
             let code = Code::of(text);
+            let written = &text[span.clone()];
+            let header = Surroundings::of(text, span.start).table_header();
+            let row = header.and_then(|header| table::with_headers(header, written));
             let quote = if code.is_fenced(span.start) {
-                told_code(&text[span.clone()], code.goes_on(span.end))
+                told_code(written, code.goes_on(span.end))
             } else {
-                format!("“{}”", told(&text[span.clone()]))
+                format!("“{}”", told(row.as_deref().unwrap_or(written)))
             };
             let n = self.cite(hit, span);
             // Code of several lines stands by itself.
