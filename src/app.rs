@@ -46,7 +46,8 @@ use crate::flow::space::{Cutter, Space, Spaces};
 use crate::flow::watch::{Syncer, WatchOptions};
 use crate::flow::writeback::ranking;
 use crate::settings::{Places, Settings};
-use crate::store::ledger::{self, Rules, Source};
+use crate::store::feedback;
+use crate::store::sources::{self, Rules, Source};
 use crate::store::units::UseUnits;
 use crate::store::{self, Access, Store, StoreError, VectorSpace};
 
@@ -357,7 +358,7 @@ impl App {
                         known of them goes";
             return Err(BadRequest::new("wrong_folder", what, hint).into());
         }
-        ledger.write(|transaction| ledger::move_source(transaction, id, name))?;
+        ledger.write(|transaction| sources::move_source(transaction, id, name))?;
         Ok(ledger.read(|snapshot| crate::flow::ingest::source(snapshot, id))?)
     }
 
@@ -382,7 +383,7 @@ impl App {
         let id = self
             .store
             .ledger()
-            .write(|transaction| ledger::add_source(transaction, name, rules, now_ms()))?;
+            .write(|transaction| sources::add_source(transaction, name, rules, now_ms()))?;
         Ok(self
             .store
             .ledger()
@@ -430,7 +431,7 @@ impl App {
         if rules == Rules::of(&source) {
             return Ok(source);
         }
-        ledger.write(|transaction| ledger::set_rules(transaction, &source, &rules))?;
+        ledger.write(|transaction| sources::set_rules(transaction, &source, &rules))?;
         Ok(ledger.read(|snapshot| crate::flow::ingest::source(snapshot, source.id))?)
     }
 
@@ -551,7 +552,7 @@ impl App {
         }
         self.seen_answer(answer)?;
         self.store.ledger().write(|transaction| {
-            ledger::put_feedback(transaction, answer, verdict, (note, giver), now_ms())
+            feedback::put_feedback(transaction, answer, verdict, (note, giver), now_ms())
         })?;
         Ok(())
     }

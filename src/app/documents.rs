@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{App, NotFound};
 use crate::domain::source::{DocumentId, SourceId, shown_name};
 use crate::error::Failure;
-use crate::store::ledger::Listed;
+use crate::store::documents::Listed;
 
 /// A visible document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

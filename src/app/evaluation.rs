@@ -30,7 +30,7 @@ use crate::flow::evaluate::{Asking, set::ingest_set};
 use crate::flow::ingest::Progress;
 use crate::flow::writeback::ranking;
 use crate::settings::{Places, Settings};
-use crate::store::ledger::Rules;
+use crate::store::sources::Rules;
 use crate::store::{Access, StoreError};
 
 /// What is asked of a run.

@@ -23,8 +23,11 @@ use crate::flow::writeback::ranking::{self, Ranking};
 use crate::flow::writeback::{self, Decision, Finding, Report, Step, Task, WritebackOptions};
 use crate::settings::Writeback;
 use crate::store::erase::{Erase, Erased};
+use crate::store::feedback;
 use crate::store::ledger::Snapshot;
-use crate::store::units::{self, Batch, Newest, Spent, Undo, UnitEvent};
+use crate::store::units::batches::{self, Batch, Spent, Undo};
+use crate::store::units::considered::Newest;
+use crate::store::units::life::UnitEvent;
 use crate::store::{Store, StoreError};
 
 /// Units that are listed unless more are asked for.
@@ -239,7 +242,7 @@ impl App {
                 ..Spent::default()
             };
             let ledger = self.store.ledger();
-            ledger.write(|t| units::spend(t, spent, now_ms()))?;
+            ledger.write(|t| batches::spend(t, spent, now_ms()))?;
         }
         Ok(report)
     }
@@ -400,7 +403,7 @@ impl App {
         }
         self.seen_answer(answer)?;
         let ledger = self.store.ledger();
-        ledger.write(|t| units::put_signal(t, answer, kind, now_ms()))?;
+        ledger.write(|t| feedback::put_signal(t, answer, kind, now_ms()))?;
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use super::outside::LeftSum;
 use crate::airgap;
 use crate::error::BadRequest;
 use crate::settings::Settings;
-use crate::store::ledger::TokenTotals;
+use crate::store::answers::TokenTotals;
 
 /// How far words can travel.
 #[derive(

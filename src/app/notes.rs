@@ -12,7 +12,7 @@ use crate::app::now_ms;
 use crate::domain::source::{DocumentId, REMEMBERED, SourceId};
 use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::store::StoreError;
-use crate::store::ledger::Source;
+use crate::store::sources::Source;
 use crate::umask;
 
 /// The folder of a source in which they are put.

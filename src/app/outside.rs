@@ -27,7 +27,7 @@ use crate::flow::answer::{self, Answer, Answerer, Ask, Event};
 use crate::flow::search::Hit;
 use crate::store::outbound::{Sent, Spending};
 use crate::store::units::UseUnits;
-use crate::store::{StoreError, ledger};
+use crate::store::{StoreError, sources};
 
 /// Requests that are listed at most.
 const LISTED: usize = 200;
@@ -99,7 +99,7 @@ impl App {
     /// [`StoreError::NoSource`].
     pub fn keep_here(&self, id: SourceId, never_leaves: bool) -> Result<(), Failure> {
         let ledger = self.store.ledger();
-        if ledger.write(|transaction| ledger::set_never_leaves(transaction, id, never_leaves))? {
+        if ledger.write(|transaction| sources::set_never_leaves(transaction, id, never_leaves))? {
             self.store.renew_copy()?;
             return Ok(());
         }
@@ -214,7 +214,7 @@ impl App {
         network::encrypted_where_far("remote.url", &remote.url)?;
         let sources = self.store.ledger().read(|snapshot| snapshot.sources())?;
         let staying =
-            |source: &&ledger::Source| source.never_leaves && Some(source.id) == ask.source;
+            |source: &&sources::Source| source.never_leaves && Some(source.id) == ask.source;
         if let Some(source) = sources.iter().find(staying) {
             return Err(BadRequest::new(
                 "source_never_leaves",

@@ -14,7 +14,7 @@ use crate::flow::verify::{Verdict, verify};
 use crate::flow::writeback::training;
 use crate::store::erase::Erase;
 use crate::store::verify::{Difference, without};
-use crate::store::{Access, Store, StoreError, VectorSpace, backup, ledger};
+use crate::store::{Access, Store, StoreError, VectorSpace, backup, documents};
 
 /// `coho verify`: exit code 1 when something differs.
 pub(super) fn run_verify(session: Session, repair: bool) -> Result<ExitCode, Failure> {
@@ -120,7 +120,7 @@ fn repaired(session: Session) -> Result<Verdict, Failure> {
         eprintln!("{lost} cannot be read, and the last copy has nothing of it: it is gone");
     }
     let chunks = ledger.read(|snapshot| snapshot.damaged_chunks())?;
-    ledger.write(|transaction| ledger::read_again(transaction, Some(&chunks)))?;
+    ledger.write(|transaction| documents::read_again(transaction, Some(&chunks)))?;
     sync_all(&app, None)?.complain();
     let app = reopened(app)?;
     let space = app.spaces.current();
@@ -141,7 +141,7 @@ pub(super) fn reindex(session: Session) -> Result<ExitCode, Failure> {
     let json = session.json;
     let app = session.open(Access::Write)?;
     let ledger = app.store.ledger();
-    ledger.write(|transaction| ledger::read_again(transaction, None))?;
+    ledger.write(|transaction| documents::read_again(transaction, None))?;
     let model = app.spaces.current().indexes.space().model.clone();
     let (settings, places) = (app.settings.clone(), app.places.clone());
     app.store.discard_indexes(&model)?;

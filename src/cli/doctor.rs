@@ -195,7 +195,7 @@ fn sources(session: &Session) -> Vec<Check> {
     let opened = Store::open(home, Access::Read);
     let sources = opened.and_then(|store| store.ledger().read(|s| s.sources()));
     let sources = sources.unwrap_or_default().into_iter();
-    let check = |source: crate::store::ledger::Source| {
+    let check = |source: crate::store::sources::Source| {
         let shown = source.path.display().to_string();
         match std::fs::read_dir(&source.path) {
             Ok(_) => Check::new("source", true, shown, ""),

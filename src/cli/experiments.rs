@@ -13,8 +13,8 @@ use crate::flow::evaluate::scale::{self, Sample};
 use crate::flow::evaluate::set::{self, EvaluationSet, Place};
 use crate::flow::evaluate::tune;
 use crate::flow::search::Searcher;
-use crate::store::ledger::Rules;
 use crate::store::nearest::VectorIndexKind;
+use crate::store::sources::Rules;
 use crate::store::{Access, StoreError};
 
 /// Which questions weights are looked for with.

@@ -16,7 +16,7 @@ use crate::flow::answer::Answer;
 use crate::flow::evaluate::result::{Comparison, RunResult, main_metric};
 use crate::flow::ingest::Report;
 use crate::flow::writeback::Finding;
-use crate::store::ledger::Source;
+use crate::store::sources::Source;
 
 /// `coho add`.
 #[derive(Serialize, JsonSchema)]

@@ -12,7 +12,7 @@ use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::flow::ingest::Report;
 use crate::flow::writeback;
 use crate::settings::{Places, write_private};
-use crate::store::ledger::{Rules, Source};
+use crate::store::sources::{Rules, Source};
 use crate::store::{StoreError, holder};
 
 const FILE: &str = "service.json";

@@ -26,7 +26,7 @@ use crate::flow::evaluate::tune::Trial;
 use crate::flow::ingest::{Progress, Report};
 use crate::flow::search::{Explanation, Found, QueryExplanation};
 use crate::flow::verify::Verdict;
-use crate::store::ledger::Source;
+use crate::store::sources::Source;
 
 /// Prints one JSON document.
 pub(super) fn json(value: &impl Serialize) {

@@ -11,7 +11,7 @@ use crate::domain::unit::{State, Unit};
 use crate::error::Failure;
 use crate::flow::writeback::{Decision, Report, Step};
 use crate::store::Access;
-use crate::store::units::Undo;
+use crate::store::units::batches::Undo;
 
 #[derive(Subcommand)]
 pub(super) enum UnitsAction {

@@ -21,9 +21,10 @@ use crate::domain::source::{DocumentId, Kind, SourceId, shown_name};
 use crate::engine::EngineError;
 use crate::error::Fault;
 use crate::extract::{Extractor, Skip, Unread, WorkerLimits};
-use crate::store::ledger::{
-    self, FileStat, Ingested, Known, KnownProblem, Problem, RootId, Snapshot, Source,
-};
+use crate::store::documents::{FileStat, Ingested, Known};
+use crate::store::ledger::Snapshot;
+use crate::store::problems::{KnownProblem, Problem};
+use crate::store::sources::{self, RootId, Source};
 use crate::store::{Change, Store, StoreError};
 
 /// A group is committed when it holds this many new chunks…
@@ -317,7 +318,7 @@ impl Ingest {
     /// [`StoreError::NoSource`], [`StoreError::StillRead`], or what the stores say.
     pub fn remove(&self, id: SourceId) -> Result<(), StoreError> {
         let ledger = self.store.ledger();
-        if !ledger.write(|transaction| ledger::remove_source(transaction, id))? {
+        if !ledger.write(|transaction| sources::remove_source(transaction, id))? {
             return Err(StoreError::NoSource { id });
         }
         let space = self.spaces.current();
@@ -407,7 +408,7 @@ impl Ingest {
             let reason = error.to_string();
             self.store
                 .ledger()
-                .write(|transaction| ledger::mark_away(transaction, source.id, &reason))?;
+                .write(|transaction| sources::mark_away(transaction, source.id, &reason))?;
         }
         outcome
     }
@@ -484,7 +485,7 @@ impl Ingest {
         mounts.dedup();
         let now = (self.now_ms)();
         self.store.ledger().write(|transaction| {
-            ledger::mark_synced(transaction, source.id, found.root, &mounts, now)
+            sources::mark_synced(transaction, source.id, found.root, &mounts, now)
         })
     }
 }

@@ -18,7 +18,8 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use ignore::{Match, WalkBuilder};
 
 use crate::domain::source::{Kind, bytes_of_name, is_private, name_of_bytes};
-use crate::store::ledger::{FileStat, RootId, Source};
+use crate::store::documents::FileStat;
+use crate::store::sources::{RootId, Source};
 
 /// What a scan found.
 #[derive(Debug, Default)]

@@ -29,8 +29,10 @@ use crate::engine::EngineError;
 use crate::engine::rerank::RerankerHandle;
 use crate::error::{BadRequest, Failure};
 use crate::store::candidates::{Candidates, Seek};
-use crate::store::ledger::{Row, Snapshot};
-use crate::store::units::{NearUnit, UseUnits};
+use crate::store::ledger::Snapshot;
+use crate::store::passages::Row;
+use crate::store::units::UseUnits;
+use crate::store::units::near::NearUnit;
 use crate::store::{Store, StoreError};
 
 /// Candidates asked of each lane.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::scan;
 use crate::domain::source::shown_name;
-use crate::store::ledger::Source;
+use crate::store::sources::Source;
 use crate::store::verify::Difference;
 use crate::store::{Indexes, Store, StoreError};
 

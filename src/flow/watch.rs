@@ -23,7 +23,7 @@ use super::scan;
 use crate::domain::source::SourceId;
 use crate::error::Failure;
 use crate::lane::{Reply, promise};
-use crate::store::ledger::{RootId, Source};
+use crate::store::sources::{RootId, Source};
 use crate::store::{Store, StoreError};
 
 /// When to look.

@@ -23,7 +23,7 @@ use super::{openai, routes};
 use crate::app::learning::Batches;
 use crate::app::tokens::NewToken;
 use crate::flow::answer::Answer;
-use crate::store::ledger::Source;
+use crate::store::sources::Source;
 
 impl<T: JsonSchema> OperationInput for Body<T> {
     fn operation_input(context: &mut GenContext, operation: &mut Operation) {

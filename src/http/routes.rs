@@ -41,7 +41,7 @@ use crate::flow::search::Found;
 use crate::flow::watch::Notice;
 use crate::flow::writeback;
 use crate::store::StoreError;
-use crate::store::ledger::{Rules, Source};
+use crate::store::sources::{Rules, Source};
 use crate::store::units::UseUnits;
 
 type Outcome<T> = Result<T, Refusal>;

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::editions::Editions;
-use super::ledger::{Row, Snapshot};
+use super::ledger::Snapshot;
 use super::lexical::{Asked, Hit};
+use super::passages::Row;
 use super::{Indexes, Result, Store};
 use crate::domain::chunk::ChunkId;
 use crate::domain::query::Query;
@@ -532,7 +533,8 @@ mod tests {
     use crate::domain::access::View;
     use crate::domain::chunk::Passage;
     use crate::domain::source::{Kind, Meta, SourceId};
-    use crate::store::ledger::{FileStat, Ingested, Rules, add_source};
+    use crate::store::documents::{FileStat, Ingested};
+    use crate::store::sources::{Rules, add_source};
     use crate::store::{Access, Change, VectorSpace};
 
     #[test]

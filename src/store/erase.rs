@@ -263,6 +263,7 @@ fn scrub_events(transaction: &Transaction<'_>, units: &[String], questions: &[&s
 mod tests {
     use super::*;
     use crate::store::ledger::Ledger;
+    use crate::store::units::batches;
 
     const FILLED: &str = r#"
         INSERT INTO answer (id, question, body, asked_ms) VALUES
@@ -279,7 +280,7 @@ mod tests {
         let written = ledger.write(|transaction| {
             transaction.execute_batch(FILLED)?;
             for unit in ["u", "v", "w"] {
-                units::note_before(transaction, "b", unit)?;
+                batches::note_before(transaction, "b", unit)?;
             }
             erase(transaction, &Erase::All)
         });

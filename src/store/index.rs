@@ -251,7 +251,7 @@ pub(super) fn remove(folder: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use crate::domain::source::Edition;
-    use crate::store::ledger::{TermsDocument, TermsRow};
+    use crate::store::passages::{TermsDocument, TermsRow};
 
     fn filled(folder: &Path) {
         let lexical = open_lexical(folder, Access::Write).unwrap();

@@ -30,7 +30,7 @@ use tantivy::{
 
 use super::StoreError;
 use super::editions::{EditionFilter, Editions};
-use super::ledger::TermsDocument;
+use super::passages::TermsDocument;
 use super::statistics::Statistics;
 use crate::domain::chunk::ChunkId;
 use crate::domain::language::Language;
@@ -769,7 +769,7 @@ impl Lexical {
     fn entry(
         &self,
         document: &TermsDocument,
-        row: &super::ledger::TermsRow,
+        row: &super::passages::TermsRow,
         stems: &mut Stems,
     ) -> TantivyDocument {
         let fields = self.fields;

@@ -3,8 +3,7 @@
 use rusqlite::params;
 
 use super::Result;
-use super::ledger::Snapshot;
-use super::units::Transaction;
+use super::ledger::{Snapshot, Transaction};
 
 /// Keeps a measurement; `body` is JSON.
 ///

@@ -18,19 +18,25 @@
 //! *Switch.* The indexes of another embedding model are built beside those in use
 //! ([`Store::indexes`] of another space) and put in their place by [`Store::switch_to`].
 
+pub mod answers;
 pub mod backup;
 pub mod candidates;
 mod codes;
+pub mod documents;
 mod editions;
 pub mod erase;
+pub mod feedback;
 mod index;
 pub mod ledger;
 mod lexical;
 pub mod measurements;
 pub mod nearest;
 pub mod outbound;
+pub mod passages;
+pub mod problems;
 mod resident;
 mod select;
+pub mod sources;
 mod statistics;
 pub mod tokens;
 pub mod units;
@@ -48,8 +54,11 @@ use crate::domain::access::View;
 use crate::domain::chunk::ChunkId;
 use crate::domain::source::{DocumentId, Edition, SourceId, title_or_stem};
 use crate::error::{Fault, Kind};
+use documents::{FileStat, Ingested};
 pub use index::{Indexes, VectorSpace};
-use ledger::{FileStat, Ingested, Ledger, Problem, Snapshot, TermsDocument, TermsRow};
+use ledger::{Ledger, Snapshot};
+use passages::{TermsDocument, TermsRow};
+use problems::Problem;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -428,7 +437,7 @@ pub struct Store {
     ledger: Ledger,
     access: Access,
     exact_rows: usize,
-    units: units::Resident,
+    units: units::near::Resident,
     /// Held while the store is open for writing.
     _lock: Option<File>,
 }
@@ -487,7 +496,7 @@ impl Store {
             ledger,
             access,
             exact_rows: EXACT_ROWS,
-            units: units::Resident::default(),
+            units: units::near::Resident::default(),
             _lock: lock,
         })
     }
@@ -506,7 +515,7 @@ impl Store {
             ledger: self.ledger.seen_by(view),
             access: Access::Read,
             exact_rows: self.exact_rows,
-            units: units::Resident::default(),
+            units: units::near::Resident::default(),
             _lock: None,
         }
     }
@@ -580,7 +589,7 @@ impl Store {
         allowed: &units::UseUnits,
         least: f32,
         limit: usize,
-    ) -> Result<Vec<units::NearUnit>> {
+    ) -> Result<Vec<units::near::NearUnit>> {
         let units = &self.units;
         units.near(snapshot, model, vector, allowed, least, limit)
     }
@@ -655,7 +664,7 @@ impl Store {
         let writes = change.documents.len() + change.moved.len();
         let first = self
             .ledger
-            .write(|transaction| ledger::reserve_editions(transaction, writes))?;
+            .write(|transaction| documents::reserve_editions(transaction, writes))?;
         reach("reserved", &self.home)?;
         indexes.vectors.add(&change.vectors)?;
         reach("vectors", &self.home)?;
@@ -666,25 +675,25 @@ impl Store {
             let mut editions = (first.0..).map(Edition);
             let mut next = || editions.next().expect("editions do not run out");
             for id in &change.removed {
-                ledger::remove_document(transaction, *id)?;
+                documents::remove_document(transaction, *id)?;
             }
             for document in &change.documents {
-                ledger::put_document(transaction, document, next(), now_ms)?;
+                documents::put_document(transaction, document, next(), now_ms)?;
             }
             for (id, path, stat) in &change.moved {
-                ledger::move_document(transaction, *id, path, *stat, next())?;
+                documents::move_document(transaction, *id, path, *stat, next())?;
             }
             for (id, stat) in &change.touched {
-                ledger::touch_document(transaction, *id, *stat)?;
+                documents::touch_document(transaction, *id, *stat)?;
             }
             for problem in &change.problems {
-                ledger::put_problem(transaction, problem, now_ms)?;
+                problems::put_problem(transaction, problem, now_ms)?;
             }
             for (source, path) in &change.solved {
-                ledger::clear_problem(transaction, *source, path)?;
+                problems::clear_problem(transaction, *source, path)?;
             }
             // Who waits for changes learns of them once they are visible, not before.
-            ledger::reserve_editions(transaction, 1)?;
+            documents::reserve_editions(transaction, 1)?;
             reach("ledger", &self.home)
         })?;
         reach("committed", &self.home)
@@ -725,7 +734,7 @@ impl Store {
         indexes.lexical.update(&[], &editions)?;
         reach("garbage-terms", &self.home)?;
         self.ledger
-            .write(|transaction| ledger::clear_garbage(transaction, &chunks, &editions))
+            .write(|transaction| documents::clear_garbage(transaction, &chunks, &editions))
     }
 
     /// Writes the terms of visible documents that the lexical index lacks or holds only in part;

@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Result;
-use super::ledger::Snapshot;
-use super::units::{DAY_MS, Transaction};
+use super::ledger::{Snapshot, Transaction};
+use super::units::batches::DAY_MS;
 
 /// A request that is to be sent.
 #[derive(Clone, Debug)]

@@ -8,7 +8,8 @@ use rusqlite::{Transaction, params, params_from_iter};
 
 use super::StoreError;
 use super::editions::Editions;
-use super::ledger::{Snapshot, Source};
+use super::ledger::Snapshot;
+use super::sources::Source;
 use crate::domain::link;
 use crate::domain::query::{Filter, Test};
 use crate::domain::source::{DocumentId, Meta, SourceId};
@@ -229,7 +230,8 @@ pub(super) fn clear_marks(transaction: &Transaction<'_>, id: DocumentId) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::ledger::{self, Ledger, Rules};
+    use crate::store::ledger::Ledger;
+    use crate::store::sources::{self, Rules};
 
     #[test]
     fn the_number_of_a_source_is_no_end_of_a_path() {
@@ -237,7 +239,7 @@ mod tests {
         let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
         let add = |path: &str| {
             ledger
-                .write(|t| ledger::add_source(t, path, &Rules::default(), 0))
+                .write(|t| sources::add_source(t, path, &Rules::default(), 0))
                 .unwrap()
         };
         let notes = add("/home/a/notes");

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use coho::app::App;
 use coho::settings::{Places, Settings};
-use coho::store::ledger::Rules;
+use coho::store::sources::Rules;
 use coho::store::{Access, StoreError};
 
 use crate::kit::{Dice, Home, disturb, models_folder};

@@ -13,8 +13,9 @@ use coho::flow::answer::{Answer, StepKind};
 use coho::flow::writeback::{Decision, Report};
 use coho::settings::{Places, Settings};
 use coho::store::erase::Erase;
-use coho::store::ledger::Rules;
-use coho::store::units::{self, Undo, UseUnits};
+use coho::store::sources::Rules;
+use coho::store::units::batches::Undo;
+use coho::store::units::{self, UseUnits, life, near};
 use coho::store::{Access, StoreError};
 use serde_json::{Value, json};
 
@@ -540,7 +541,7 @@ fn put(app: &App, unit: &Unit) {
     let vectors = embedder.few(unit.questions.clone()).unwrap();
     let put = app.store.ledger().write(|transaction| {
         units::put_unit(transaction, unit)?;
-        units::put_vectors(transaction, &unit.id, "all-minilm-l6-v2", &vectors)
+        near::put_vectors(transaction, &unit.id, "all-minilm-l6-v2", &vectors)
     });
     put.unwrap();
 }
@@ -549,8 +550,8 @@ fn put(app: &App, unit: &Unit) {
 fn in_trial_again(app: &App, unit: &Unit) {
     let ledger = app.store.ledger();
     let moved = ledger.write(|transaction| {
-        units::move_unit(transaction, &unit.id, State::Retired, "for the test")?;
-        units::move_unit(transaction, &unit.id, State::Shadow, "for the test")
+        life::move_unit(transaction, &unit.id, State::Retired, "for the test")?;
+        life::move_unit(transaction, &unit.id, State::Shadow, "for the test")
     });
     moved.unwrap();
 }
@@ -960,7 +961,7 @@ fn what_was_decided_while_it_was_away_stays_so() {
     for decision in [Decision::Reject, Decision::Retire] {
         check(&|app, unit| {
             let decided = app.decide(&unit.id, decision).unwrap();
-            assert!(decided.reason.starts_with(units::BY_OWNER));
+            assert!(decided.reason.starts_with(life::BY_OWNER));
         });
     }
     check(&|app, unit| {
@@ -993,7 +994,7 @@ fn what_the_owner_approves_in_use_is_written_down_once() {
     for _ in 0..2 {
         let approved = app.decide(&unit, Decision::Approve).unwrap();
         assert_eq!(approved.state, State::Active);
-        assert!(approved.reason.starts_with(units::BY_OWNER));
+        assert!(approved.reason.starts_with(life::BY_OWNER));
     }
     assert_eq!(told().len(), before.len() + 1, "{:#?}", told());
     // It is a decision like any other, and taken back like one.
@@ -1010,7 +1011,7 @@ fn what_the_owner_approves_in_use_is_written_down_once() {
     run(&app);
     let unit = app.unit(&unit).unwrap().unit;
     assert_eq!(unit.state, State::Active);
-    assert!(unit.reason.starts_with(units::BY_OWNER), "{unit:#?}");
+    assert!(unit.reason.starts_with(life::BY_OWNER), "{unit:#?}");
 }
 
 #[test]
@@ -1465,7 +1466,7 @@ fn no_reason_names_what_was_forgotten() {
     let why = format!("it moves the evidence of “{PEAR}” down");
     let ledger = app.store.ledger();
     ledger
-        .write(|t| units::move_unit(t, &boiler, State::Contested, &why))
+        .write(|t| life::move_unit(t, &boiler, State::Contested, &why))
         .unwrap();
     app.forget(&Erase::Answer(pear.id)).unwrap();
     let story = app.unit(&boiler).unwrap();

@@ -12,7 +12,8 @@ use super::super::search::{heading_of, joined};
 use crate::domain::chunk::ChunkId;
 use crate::domain::source::shown_name;
 use crate::store::StoreError;
-use crate::store::ledger::{Row, Snapshot};
+use crate::store::ledger::Snapshot;
+use crate::store::passages::Row;
 
 /// Copies of a passage that are looked through for the one that was found.
 const MOST_COPIES: usize = 1000;

@@ -36,7 +36,7 @@ use crate::energy::{Energy, Meter};
 use crate::engine::GeneratorHandle;
 use crate::error::{BadRequest, Failure};
 use crate::store::units::{self, Use, UseUnits};
-use crate::store::{Store, StoreError, ledger};
+use crate::store::{Store, StoreError, answers};
 use work::{Reader, Work};
 
 /// What an answer says when the notes do not hold one.
@@ -430,7 +430,7 @@ fn keep(
     near: &[(String, Vec<String>)],
 ) -> Result<(), StoreError> {
     let holder = store.ledger().view().and_then(|view| view.asker.clone());
-    let kept = ledger::KeptAnswer {
+    let kept = answers::KeptAnswer {
         id: answer.id.clone(),
         question: answer.question.clone(),
         body: kept::without_passages(serde_json::to_value(answer)?),
@@ -440,14 +440,14 @@ fn keep(
             .map(|c| c.chunk_id.clone())
             .collect(),
         asked_ms: ask.asked_ms,
-        tokens: ledger::TokenTotals {
+        tokens: answers::TokenTotals {
             prompt: answer.tokens.prompt as u64,
             generated: answer.tokens.generated as u64,
         },
         asker: holder.or_else(|| ask.asker.clone()),
     };
     store.ledger().write(|transaction| {
-        ledger::put_answer(transaction, &kept)?;
+        answers::put_answer(transaction, &kept)?;
         for (unit, chunks) in near {
             units::count_use(transaction, unit, Use::Retrieved)?;
             if chunks.iter().any(|chunk| kept.cited.contains(chunk)) {

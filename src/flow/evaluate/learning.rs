@@ -25,7 +25,7 @@ use crate::domain::sentence;
 use crate::domain::unit::{Quotes, Review, State, Unit};
 use crate::error::Failure;
 use crate::store::StoreError;
-use crate::store::units::{self, UseUnits};
+use crate::store::units::{self, UseUnits, batches, near};
 
 /// Which units are in use.
 #[derive(
@@ -280,11 +280,11 @@ impl<'a> Variants<'a> {
         let model = self.parts.searcher.space.indexes.model();
         let ledger = self.parts.searcher.store.ledger();
         ledger.write(|transaction| {
-            units::undo(transaction, &units::Undo::All, "another variant")?;
+            batches::undo(transaction, &batches::Undo::All, "another variant")?;
             for (unit, vectors) in &units {
                 units::put_unit(transaction, unit)?;
                 if !vectors.is_empty() {
-                    units::put_vectors(transaction, &unit.id, model, vectors)?;
+                    near::put_vectors(transaction, &unit.id, model, vectors)?;
                 }
             }
             Ok::<_, StoreError>(())

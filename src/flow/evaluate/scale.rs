@@ -17,8 +17,9 @@ use crate::domain::rank::{descending, dot};
 use crate::domain::source::{Kind, Meta};
 use crate::engine::{EngineError, resident_bytes};
 use crate::error::{BadRequest, Failure};
-use crate::store::ledger::{FileStat, Ingested, Source};
+use crate::store::documents::{FileStat, Ingested};
 use crate::store::nearest::VectorIndexKind;
+use crate::store::sources::Source;
 use crate::store::{Change, Indexes, Store, StoreError};
 
 /// Passages of a synthetic document.

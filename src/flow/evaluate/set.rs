@@ -22,7 +22,8 @@ use crate::domain::chunk::ChunkId;
 use crate::domain::measure::Gains;
 use crate::error::{BadRequest, Failure};
 use crate::store::StoreError;
-use crate::store::ledger::{Snapshot, Source};
+use crate::store::ledger::Snapshot;
+use crate::store::sources::Source;
 
 /// A document of a set.
 #[derive(Clone, Debug, Deserialize)]

@@ -25,7 +25,11 @@ use crate::engine::EngineError;
 use crate::engine::generate::Continuation;
 use crate::error::Failure;
 use crate::store::StoreError;
-use crate::store::units::{self, BY_OWNER, GOOD, Origin, Reception, Transaction};
+use crate::store::feedback::Reception;
+use crate::store::ledger::Transaction;
+use crate::store::units::evidence::Origin;
+use crate::store::units::life::BY_OWNER;
+use crate::store::units::{self, GOOD, batches, near};
 
 /// How much likelier the notes must make an answer (natural logarithm, mean of its tokens).
 const LEAST_GAIN: f32 = 0.01;
@@ -63,9 +67,9 @@ impl Judged {
         let Some(unit) = &self.unit else {
             return Ok(());
         };
-        units::note_before(transaction, batch, &unit.id)?;
+        batches::note_before(transaction, batch, &unit.id)?;
         units::put_unit(transaction, unit)?;
-        units::put_vectors(transaction, &unit.id, model, &self.vectors)
+        near::put_vectors(transaction, &unit.id, model, &self.vectors)
     }
 }
 

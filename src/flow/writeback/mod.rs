@@ -40,8 +40,11 @@ use crate::engine::llama::states;
 use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::{BadRequest, Failure};
 use crate::failpoint;
-use crate::store::units::{self, Candidate, DAY_MS, Spent, Transaction, Undo};
-use crate::store::{Store, StoreError};
+use crate::store::ledger::Transaction;
+use crate::store::units::batches::{self, DAY_MS, Spent, Undo};
+use crate::store::units::considered::{self, Candidate};
+use crate::store::units::{self, evidence, life};
+use crate::store::{Store, StoreError, feedback};
 
 /// How writeback works.
 #[derive(Clone, Debug)]
@@ -197,7 +200,7 @@ impl Bench<'_> {
             joules: now.joules - before.joules,
             units: made,
         };
-        units::spend(transaction, since, self.now_ms)?;
+        batches::spend(transaction, since, self.now_ms)?;
         self.spent.set(now);
         Ok(())
     }
@@ -210,8 +213,8 @@ impl Bench<'_> {
         to: State,
         why: &str,
     ) -> Result<bool, StoreError> {
-        units::note_before(transaction, &self.batch, unit)?;
-        units::move_unit(transaction, unit, to, why)
+        batches::note_before(transaction, &self.batch, unit)?;
+        life::move_unit(transaction, unit, to, why)
     }
 
     /// Notes processor time of the language model.
@@ -269,7 +272,7 @@ pub fn run(
         ..Report::default()
     };
     if !(task.dry || goes_on) {
-        ledger.write(|t| units::begin_batch(t, &bench.batch, task.now_ms))?;
+        ledger.write(|t| batches::begin_batch(t, &bench.batch, task.now_ms))?;
     }
     let outcome = work(&mut bench, task, &mut report, told, stop);
     if !task.dry {
@@ -288,10 +291,10 @@ pub fn run(
         // Weights that were learned are taken back with the batch that learned them.
         let learned = ranking::in_use(bench.store())?.is_some_and(|r| r.batch == bench.batch);
         let dropped = ledger.write(|t| {
-            if !learned && units::drop_empty_batch(t, &bench.batch)? {
+            if !learned && batches::drop_empty_batch(t, &bench.batch)? {
                 return Ok(true);
             }
-            units::end_batch(t, &bench.batch, published, &report.reason, &report, now)?;
+            batches::end_batch(t, &bench.batch, published, &report.reason, &report, now)?;
             Ok::<_, StoreError>(false)
         })?;
         if dropped {
@@ -396,7 +399,8 @@ fn consider_one(
     let Ok(answer) = serde_json::from_value::<Answer>(candidate.body.clone()) else {
         // Of another version; it cannot be judged, and is not asked about again.
         if !task.dry {
-            ledger.write(|t| units::put_considered(t, &candidate.id, &bench.batch, None, &[]))?;
+            ledger
+                .write(|t| considered::put_considered(t, &candidate.id, &bench.batch, None, &[]))?;
         }
         return Ok(Considered {
             answer: candidate.id,
@@ -429,7 +433,7 @@ fn consider_one(
             judged.keep(transaction, (&bench.batch, model))?;
             let id = id.as_deref();
             bench.spend(transaction, u32::from(new))?;
-            units::put_considered(transaction, &candidate.id, &bench.batch, id, &judged.gates)
+            considered::put_considered(transaction, &candidate.id, &bench.batch, id, &judged.gates)
         })?;
     }
     reach("writeback-kept")?;
@@ -504,9 +508,9 @@ fn asked_again(bench: &Bench<'_>, answers: &[Candidate]) -> Result<(), Failure> 
         let vectors = embedder.few(vec![first.question(), second.question()])?;
         if dot(&vectors[0], &vectors[1]) >= AGAIN {
             ledger.write(|transaction| {
-                units::put_signal(transaction, &first.id, "asked_again", second.asked_ms)?;
+                feedback::put_signal(transaction, &first.id, "asked_again", second.asked_ms)?;
                 // It may have been judged before the second question came.
-                if let Some(unit) = units::in_trial_of(transaction, &first.id)? {
+                if let Some(unit) = considered::in_trial_of(transaction, &first.id)? {
                     let why = "its question was asked again in other words, and answered elsewhere";
                     bench.move_unit(transaction, &unit, State::Contested, why)?;
                 }
@@ -559,7 +563,7 @@ fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
         let moved = ledger.write(|t| {
             let moved = bench.move_unit(t, &unit.id, State::Active, &why)?;
             if moved {
-                units::take_place(t, Some(&bench.batch), &unit)?;
+                life::take_place(t, Some(&bench.batch), &unit)?;
             }
             Ok::<_, StoreError>(moved)
         })?;
@@ -633,13 +637,13 @@ pub enum Decision {
 pub fn decide(store: &Store, unit: &Unit, decision: Decision) -> Result<State, Failure> {
     let (to, why) = match decision {
         Decision::Approve => (State::Active, "the owner approved it"),
-        Decision::Reject => (State::Retired, units::REJECTED),
+        Decision::Reject => (State::Retired, life::REJECTED),
         Decision::Retire => (State::Retired, "the owner retired it"),
         Decision::Undo => return take_back(store, unit),
     };
     let said = match decision {
         Decision::Reject => unit.reason == why,
-        _ => unit.reason.starts_with(units::BY_OWNER),
+        _ => unit.reason.starts_with(life::BY_OWNER),
     };
     if unit.state == to && said {
         return Ok(to);
@@ -647,19 +651,19 @@ pub fn decide(store: &Store, unit: &Unit, decision: Decision) -> Result<State, F
     let moved = store.ledger().write(|transaction| {
         if unit.state == to {
             // It is so already; that the owner wants it so counts from now on.
-            return units::say_anew(transaction, &unit.id, to, why);
+            return life::say_anew(transaction, &unit.id, to, why);
         }
         if to == State::Active && unit.state == State::Retired {
-            if !units::rests_on_visible(transaction, &unit.id)? {
+            if !evidence::rests_on_visible(transaction, &unit.id)? {
                 return Ok(false);
             }
-            units::move_unit(transaction, &unit.id, State::Shadow, why)?;
+            life::move_unit(transaction, &unit.id, State::Shadow, why)?;
         }
-        let moved = units::move_unit(transaction, &unit.id, to, why)?;
+        let moved = life::move_unit(transaction, &unit.id, to, why)?;
         if moved && to == State::Active {
-            units::take_place(transaction, None, unit)?;
+            life::take_place(transaction, None, unit)?;
         } else if moved {
-            units::bring_back(transaction, &unit.id)?;
+            life::bring_back(transaction, &unit.id)?;
         }
         Ok(moved)
     })?;
@@ -692,7 +696,7 @@ fn take_back(store: &Store, unit: &Unit) -> Result<State, Failure> {
     let other = events.iter().rposition(|event| event.reason != unit.reason);
     let before = events.get(other.map_or(0, |at| at + 1));
     let before = before.and_then(|event| event.before);
-    let decided = unit.reason.starts_with(units::BY_OWNER);
+    let decided = unit.reason.starts_with(life::BY_OWNER);
     let (Some(before), Some(other), true) = (before, other, decided) else {
         return Err(BadRequest::new(
             "nothing_to_undo",
@@ -704,16 +708,16 @@ fn take_back(store: &Store, unit: &Unit) -> Result<State, Failure> {
     let why = &events[other].reason;
     let moved = store.ledger().write(|transaction| {
         if unit.state == before {
-            return units::say_anew(transaction, &unit.id, before, why);
+            return life::say_anew(transaction, &unit.id, before, why);
         }
         if unit.state == State::Retired && before != State::Shadow {
-            if !units::rests_on_visible(transaction, &unit.id)? {
+            if !evidence::rests_on_visible(transaction, &unit.id)? {
                 return Ok(false);
             }
-            units::move_unit(transaction, &unit.id, State::Shadow, why)?;
+            life::move_unit(transaction, &unit.id, State::Shadow, why)?;
         }
-        let moved = units::move_unit(transaction, &unit.id, before, why)?;
-        units::bring_back(transaction, &unit.id)?;
+        let moved = life::move_unit(transaction, &unit.id, before, why)?;
+        life::bring_back(transaction, &unit.id)?;
         Ok(moved)
     })?;
     if moved {
@@ -739,7 +743,7 @@ pub fn undo(store: &Store, what: &Undo, reason: &str) -> Result<usize, StoreErro
         if with_it {
             ranking::forget(transaction)?;
         }
-        units::undo(transaction, what, reason)
+        batches::undo(transaction, what, reason)
     })
 }
 
@@ -773,7 +777,7 @@ pub fn without_gates(
     };
     let mut made = Vec::new();
     for answer in answers {
-        let judged = judge::judge(&bench, answer, units::Reception::default())?;
+        let judged = judge::judge(&bench, answer, feedback::Reception::default())?;
         made.extend(judged.unit.map(|unit| (unit, judged.vectors)));
     }
     Ok(made)

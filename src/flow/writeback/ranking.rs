@@ -16,7 +16,8 @@ use crate::domain::chunk::ChunkId;
 use crate::domain::measure::{bootstrap_interval, mean};
 use crate::domain::rank::{Judged, Weights, fuse};
 use crate::error::Failure;
-use crate::store::units::{Past, Transaction};
+use crate::store::ledger::Transaction;
+use crate::store::units::considered::Past;
 use crate::store::{Store, StoreError, ledger};
 
 /// Past questions below which nothing is learned.

@@ -22,7 +22,9 @@ use crate::domain::unit::{State, Unit};
 use crate::error::Failure;
 use crate::store::StoreError;
 use crate::store::ledger::Snapshot;
-use crate::store::units::{self, NearUnit, Past, UseUnits};
+use crate::store::units::considered::Past;
+use crate::store::units::near::NearUnit;
+use crate::store::units::{self, UseUnits, batches, life};
 
 /// Past questions that are asked again at most, the newest first.
 const MOST_PAST: usize = 400;
@@ -237,7 +239,7 @@ fn take_out(
             if bench.move_unit(transaction, unit, State::Retired, &why)? {
                 out.push(unit.clone());
             }
-            units::bring_back(transaction, unit)?;
+            life::bring_back(transaction, unit)?;
             units::count_use(transaction, unit, units::Use::Harmed)?;
         }
         Ok(out)
@@ -253,7 +255,7 @@ fn conclude(bench: &Bench<'_>, report: &mut Report, tried: &Tried) -> Result<(),
             "replay: {} questions lose {:.4} of their reciprocal rank",
             tried.asked, -report.change
         );
-        let undone = units::Undo::Batch(bench.batch.clone());
+        let undone = batches::Undo::Batch(bench.batch.clone());
         super::undo(bench.store(), &undone, &why)?;
         report.rolled_back = true;
         report.reason = why;

@@ -23,8 +23,12 @@ use crate::domain::sentence;
 use crate::domain::surroundings::Surroundings;
 use crate::domain::unit::{OWN, Quotes, State, Unit};
 use crate::error::Failure;
-use crate::store::ledger::{Row, Snapshot};
-use crate::store::units::{self, Origin, Reception, Transaction, UnitEvent, UseUnits};
+use crate::store::feedback::Reception;
+use crate::store::ledger::{Snapshot, Transaction};
+use crate::store::passages::Row;
+use crate::store::units::evidence::{self, Origin};
+use crate::store::units::life::{self, UnitEvent};
+use crate::store::units::{self, UseUnits, batches, near};
 use crate::store::{StoreError, ledger};
 
 /// Times that a unit may be near a question without its sources ever being cited.
@@ -56,7 +60,7 @@ pub(super) fn upkeep(
             let why = format!("near {} questions and never of use", unit.uses.retrieved);
             ledger.write(|t| {
                 bench.move_unit(t, &unit.id, State::Retired, &why)?;
-                units::bring_back(t, &unit.id)
+                life::bring_back(t, &unit.id)
             })?;
             report.retired.push(unit.id);
         }
@@ -98,7 +102,7 @@ fn heed_one(
         return Ok(false);
     };
     if good {
-        units::note_before(transaction, &bench.batch, id)?;
+        batches::note_before(transaction, &bench.batch, id)?;
         let mut scores = unit.scores;
         *scores.entry(units::GOOD.into()).or_default() += 1.0;
         units::set_scores(transaction, id, &scores)?;
@@ -111,10 +115,10 @@ fn heed_one(
         bench.move_unit(transaction, id, State::Retired, why)?;
         return Ok(false);
     }
-    if unit.state == State::Retired && unit.reason.starts_with(units::GONE) {
+    if unit.state == State::Retired && unit.reason.starts_with(life::GONE) {
         // Nor does it come back with them.
-        units::note_before(transaction, &bench.batch, id)?;
-        units::say_anew(transaction, id, State::Retired, why)?;
+        batches::note_before(transaction, &bench.batch, id)?;
+        life::say_anew(transaction, id, State::Retired, why)?;
         return Ok(false);
     }
     bench.move_unit(transaction, id, State::Contested, why)
@@ -168,28 +172,28 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
             Ok::<_, StoreError>(was_approved(&events))
         })?;
         ledger.write(|transaction| {
-            units::note_before(transaction, &bench.batch, &unit.id)?;
+            batches::note_before(transaction, &bench.batch, &unit.id)?;
             if let Some(why) = &refused {
-                units::move_unit(transaction, &unit.id, State::Retired, why)?;
-                return units::bring_back(transaction, &unit.id).map(drop);
+                life::move_unit(transaction, &unit.id, State::Retired, why)?;
+                return life::bring_back(transaction, &unit.id).map(drop);
             }
             units::set_scores(transaction, &unit.id, &scores)?;
-            units::put_evidence(transaction, &unit.id, &sources)?;
+            evidence::put_evidence(transaction, &unit.id, &sources)?;
             units::set_trust(transaction, &unit.id, judge::trust_of(&origins))?;
             let why = "its sentences still stand where they stood";
-            units::move_unit(transaction, &unit.id, State::Shadow, why)?;
-            units::stale_if_gone(transaction, &unit.id)?;
+            life::move_unit(transaction, &unit.id, State::Shadow, why)?;
+            life::stale_if_gone(transaction, &unit.id)?;
             if !verdict.passed {
-                units::move_unit(transaction, &unit.id, State::Contested, &verdict.reason)?;
-            } else if approved && units::rests_on_visible(transaction, &unit.id)? {
+                life::move_unit(transaction, &unit.id, State::Contested, &verdict.reason)?;
+            } else if approved && evidence::rests_on_visible(transaction, &unit.id)? {
                 let why = format!(
                     "{} approved it, and its sentences still stand",
-                    units::BY_OWNER
+                    life::BY_OWNER
                 );
-                units::move_unit(transaction, &unit.id, State::Active, &why)?;
-                if unit.reason == units::BACK {
+                life::move_unit(transaction, &unit.id, State::Active, &why)?;
+                if unit.reason == life::BACK {
                     // While it was out, those that it is made of were in its place.
-                    units::take_place(transaction, Some(&bench.batch), unit)?;
+                    life::take_place(transaction, Some(&bench.batch), unit)?;
                 }
             }
             Ok::<_, StoreError>(())
@@ -208,13 +212,13 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
     }
     let anew = distilled_again(bench, unit)?;
     let why = match &anew.unit {
-        Some(new) => format!("{}; unit {} took its place", units::GONE, new.id),
-        None => units::GONE.to_owned(),
+        Some(new) => format!("{}; unit {} took its place", life::GONE, new.id),
+        None => life::GONE.to_owned(),
     };
     let model = bench.parts.searcher.space.indexes.model();
     ledger.write(|transaction| {
         bench.move_unit(transaction, &unit.id, State::Retired, &why)?;
-        units::bring_back(transaction, &unit.id)?;
+        life::bring_back(transaction, &unit.id)?;
         anew.keep(transaction, (&bench.batch, model))?;
         bench.spend(transaction, u32::from(anew.unit.is_some()))
     })?;
@@ -299,19 +303,19 @@ fn of_first(sources: &[Quotes]) -> impl Iterator<Item = &Quotes> {
 fn was_approved(events: &[UnitEvent]) -> bool {
     let away = |event: &UnitEvent| match event.after {
         State::Stale => true,
-        State::Retired => event.reason.starts_with(units::GONE),
+        State::Retired => event.reason.starts_with(life::GONE),
         _ => false,
     };
     let before = events.iter().rev().find(|event| !away(event));
     before.is_some_and(|event| {
-        event.after == State::Active && event.reason.starts_with(units::BY_OWNER)
+        event.after == State::Active && event.reason.starts_with(life::BY_OWNER)
     })
 }
 
 /// What spoke against a unit before the owner approved it.
 fn settled(events: &[UnitEvent]) -> HashSet<String> {
     let approved = |event: &UnitEvent| {
-        event.after == State::Active && event.reason.starts_with(units::BY_OWNER)
+        event.after == State::Active && event.reason.starts_with(life::BY_OWNER)
     };
     let before = events.iter().rposition(approved).unwrap_or(0);
     let contested = events[..before].iter();
@@ -459,7 +463,7 @@ fn embed_again(bench: &Bench<'_>) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
     for unit in ledger.read(|snapshot| snapshot.without_vectors(model))? {
         let vectors = distil::vectors(bench, &unit)?;
-        ledger.write(|t| units::put_vectors(t, &unit.id, model, &vectors))?;
+        ledger.write(|t| near::put_vectors(t, &unit.id, model, &vectors))?;
     }
     Ok(())
 }
@@ -532,13 +536,13 @@ fn compared_again(
             bench.move_unit(t, &unit.id, State::Contested, &verdict.reason)?;
             report.contested.push(unit.id.clone());
         } else if alone {
-            units::note_before(t, &bench.batch, &unit.id)?;
+            batches::note_before(t, &bench.batch, &unit.id)?;
             let mut scores = unit.scores.clone();
             scores.insert(judge::SECOND_SOURCES.into(), second);
             units::set_scores(t, &unit.id, &scores)?;
             if unit.state == State::Active && !is_decided(unit) {
                 let why = "no second source says it any more";
-                units::move_unit(t, &unit.id, State::Shadow, why)?;
+                life::move_unit(t, &unit.id, State::Shadow, why)?;
             }
         }
         noted(t)
@@ -553,7 +557,7 @@ fn leans_on_another(unit: &Unit) -> bool {
 
 /// Is it in use because the owner says so?
 fn is_decided(unit: &Unit) -> bool {
-    unit.reason.starts_with(units::BY_OWNER) || score_of(unit, units::GOOD) > 0.0
+    unit.reason.starts_with(life::BY_OWNER) || score_of(unit, units::GOOD) > 0.0
 }
 
 fn score_of(unit: &Unit, name: &str) -> f32 {
@@ -667,8 +671,8 @@ mod tests {
         let stale = (State::Stale, "what it rests on changed");
         check(&[], true);
         check(&[stale], true);
-        check(&[stale, (State::Retired, units::GONE), stale], true);
-        check(&[stale, (State::Retired, units::REJECTED), stale], false);
+        check(&[stale, (State::Retired, life::GONE), stale], true);
+        check(&[stale, (State::Retired, life::REJECTED), stale], false);
         check(&[(State::Shadow, "of no second source"), stale], false);
         check(&[(State::Active, "its answer was called good")], false);
     }

@@ -1,0 +1,310 @@
+//! Batches: runs of writeback, what they spent and changed, and how that is taken back.
+//!
+//! What a unit was is noted before a batch changes it, so that a batch can be taken back although
+//! others came after it.
+
+use std::collections::HashSet;
+
+use rusqlite::{OptionalExtension, ToSql, Transaction, params};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::life::{BY_OWNER, GONE, bring_back, part_of, say_anew};
+use super::{GOOD, SECOND_SOURCES, put_unit, unit};
+use crate::domain::unit::{State, Unit};
+use crate::store::Result;
+use crate::store::ledger::Snapshot;
+
+/// A run of writeback.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Batch {
+    /// Its id.
+    pub id: String,
+    /// When it began, milliseconds since 1970.
+    pub started_ms: i64,
+    /// When it ended.
+    pub ended_ms: Option<i64>,
+    /// `running`, `published` or `rolled_back`.
+    pub state: String,
+    /// Why it is in that state.
+    pub reason: String,
+}
+
+/// What writeback spent on a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Spent {
+    /// Seconds.
+    pub seconds: f64,
+    /// Joules.
+    pub joules: f64,
+    /// Units made.
+    pub units: u32,
+}
+
+/// Takes units out of use: one, those of a batch, those made since a moment, or all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undo {
+    /// One unit.
+    Unit(String),
+    /// All of a batch.
+    Batch(String),
+    /// All made since then, milliseconds since 1970.
+    Since(i64),
+    /// All.
+    All,
+}
+
+/// Milliseconds of a day.
+pub(crate) const DAY_MS: i64 = 86_400_000;
+
+impl Snapshot<'_> {
+    /// What writeback spent on the day of this moment.
+    pub(crate) fn spent(&self, now_ms: i64) -> Result<Spent> {
+        let found = self
+            .0
+            .prepare_cached("SELECT seconds, joules, units FROM spent WHERE day = ?1")?
+            .query_row([now_ms.div_euclid(DAY_MS)], |row| {
+                Ok(Spent {
+                    seconds: row.get(0)?,
+                    joules: row.get(1)?,
+                    units: row.get(2)?,
+                })
+            })
+            .optional()?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The newest batches.
+    pub(crate) fn batches(&self, limit: usize) -> Result<Vec<Batch>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT id, started_ms, ended_ms, state, reason FROM batch
+             ORDER BY started_ms DESC, id DESC LIMIT ?1",
+        )?;
+        let rows = statement.query_map([limit], |row| {
+            Ok(Batch {
+                id: row.get(0)?,
+                started_ms: row.get(1)?,
+                ended_ms: row.get(2)?,
+                state: row.get(3)?,
+                reason: row.get(4)?,
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+/// Begins a batch.
+///
+/// # Errors
+/// [`StoreError::Ledger`](crate::store::StoreError::Ledger).
+pub fn begin_batch(transaction: &Transaction<'_>, batch: &str, now_ms: i64) -> Result<()> {
+    transaction.execute(
+        "INSERT INTO batch (id, started_ms, state) VALUES (?1, ?2, 'running')",
+        params![batch, now_ms],
+    )?;
+    Ok(())
+}
+
+/// Ends a batch: published, or rolled back. One that was taken back meanwhile stays so.
+///
+/// # Errors
+/// [`StoreError::Ledger`](crate::store::StoreError::Ledger).
+pub fn end_batch(
+    transaction: &Transaction<'_>,
+    batch: &str,
+    published: bool,
+    reason: &str,
+    report: &impl Serialize,
+    now_ms: i64,
+) -> Result<()> {
+    let state = if published {
+        "published"
+    } else {
+        "rolled_back"
+    };
+    transaction.execute(
+        "UPDATE batch SET state = ?2, reason = ?3, report = ?4, ended_ms = ?5
+         WHERE id = ?1 AND (state = 'running' OR state = ?2)",
+        params![batch, state, reason, serde_json::to_string(report)?, now_ms],
+    )?;
+    Ok(())
+}
+
+/// Forgets a batch in which nothing was judged and no unit changed; says whether it did.
+///
+/// # Errors
+/// [`StoreError::Ledger`](crate::store::StoreError::Ledger).
+pub fn drop_empty_batch(transaction: &Transaction<'_>, batch: &str) -> Result<bool> {
+    let dropped = transaction.execute(
+        "DELETE FROM batch WHERE id = ?1 AND state = 'running'
+         AND NOT EXISTS (SELECT 1 FROM considered WHERE batch = ?1)
+         AND NOT EXISTS (SELECT 1 FROM unit_change WHERE batch = ?1)",
+        [batch],
+    )?;
+    Ok(dropped > 0)
+}
+
+/// Adds to what writeback spent on the day of this moment.
+///
+/// # Errors
+/// [`StoreError::Ledger`](crate::store::StoreError::Ledger).
+pub fn spend(transaction: &Transaction<'_>, spent: Spent, now_ms: i64) -> Result<()> {
+    transaction.execute(
+        "INSERT INTO spent (day, seconds, joules, units) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (day) DO UPDATE SET seconds = seconds + excluded.seconds,
+           joules = joules + excluded.joules, units = units + excluded.units",
+        params![
+            now_ms.div_euclid(DAY_MS),
+            spent.seconds,
+            spent.joules,
+            spent.units
+        ],
+    )?;
+    Ok(())
+}
+
+/// Notes what a unit is before a batch changes it, the first time that it does.
+///
+/// # Errors
+/// [`StoreError::Ledger`](crate::store::StoreError::Ledger).
+pub fn note_before(transaction: &Transaction<'_>, batch: &str, unit: &str) -> Result<()> {
+    let before = self::unit(transaction, unit)?;
+    let before = before.as_ref().map(serde_json::to_string).transpose()?;
+    transaction.execute(
+        "INSERT INTO unit_change (batch, unit_id, before) VALUES (?1, ?2, ?3)
+         ON CONFLICT (batch, unit_id) DO NOTHING",
+        params![batch, unit, before],
+    )?;
+    Ok(())
+}
+
+/// Takes back what `what` names; returns how many units changed. What was made is retired. What was
+/// there before says and answers again what it did; where the batch had brought it forward or had
+/// put another unit in its place it goes back to its state, but what a gate has taken out of use
+/// stays out, and so does what the owner has decided.
+///
+/// # Errors
+/// [`StoreError::Ledger`](crate::store::StoreError::Ledger).
+pub fn undo(transaction: &Transaction<'_>, what: &Undo, reason: &str) -> Result<usize> {
+    let (clause, value): (_, &dyn ToSql) = match what {
+        Undo::Unit(id) => ("id = ?2", id),
+        Undo::Batch(id) => ("batch = ?2", id),
+        // A run that began before it made units after it.
+        Undo::Since(ms) => (
+            "(made_ms >= ?2 OR id IN (SELECT unit_id FROM unit_change
+                                      WHERE before IS NULL AND at_ms >= ?2))",
+            ms,
+        ),
+        Undo::All => ("?2 = 0", &0),
+    };
+    let made: Vec<String> = transaction
+        .prepare_cached(&format!(
+            "SELECT id FROM unit WHERE ?1 = ?1 AND {clause}
+             AND (state <> 'retired' OR reason LIKE '{}%' OR reason LIKE '{GONE}%')",
+            part_of("")
+        ))?
+        .query_map(params![reason, value], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for unit in &made {
+        retire(transaction, unit, reason)?;
+    }
+    let mut changed: HashSet<String> = made.into_iter().collect();
+    let mut touched = changed.clone();
+    for before in changes(transaction, what)? {
+        touched.insert(before.id.clone());
+        if put_back(transaction, &before, reason)? {
+            changed.insert(before.id);
+        }
+    }
+    if *what != Undo::All {
+        for unit in &touched {
+            changed.extend(bring_back(transaction, unit)?);
+        }
+    }
+    if let Undo::Batch(id) = what {
+        transaction.execute(
+            "UPDATE batch SET state = 'rolled_back', reason = ?2 WHERE id = ?1",
+            [id.as_str(), reason],
+        )?;
+    }
+    Ok(changed.len())
+}
+
+fn retire(transaction: &Transaction<'_>, unit: &str, reason: &str) -> Result<()> {
+    // One that is out already could come back for its former reason.
+    if say_anew(transaction, unit, State::Retired, reason)? {
+        return Ok(());
+    }
+    transaction
+        .prepare_cached("UPDATE unit SET state = 'retired', reason = ?2 WHERE id = ?1")?
+        .execute([unit, reason])?;
+    Ok(())
+}
+
+/// What units were before the batches in question, each as it was before the first of them.
+fn changes(transaction: &Transaction<'_>, what: &Undo) -> Result<Vec<Unit>> {
+    let (clause, value): (_, &dyn ToSql) = match what {
+        Undo::Unit(_) | Undo::All => return Ok(Vec::new()),
+        Undo::Batch(id) => ("batch = ?1", id),
+        Undo::Since(ms) => ("at_ms >= ?1", ms),
+    };
+    let sql = format!("SELECT unit_id, before FROM unit_change WHERE {clause} ORDER BY id");
+    let mut statement = transaction.prepare_cached(&sql)?;
+    let mut rows = statement.query([value])?;
+    let (mut seen, mut found) = (HashSet::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let first = seen.insert(row.get::<_, String>(0)?);
+        if let Some(before) = row.get::<_, Option<String>>(1)?.filter(|_| first) {
+            found.push(serde_json::from_str(&before)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Makes a unit again what it was; says whether that changed anything.
+fn put_back(transaction: &Transaction<'_>, before: &Unit, reason: &str) -> Result<bool> {
+    let Some(now) = unit(transaction, &before.id)? else {
+        return Ok(false);
+    };
+    // How far a unit has come; what is out of use stays out.
+    let rank = |state: State| match state {
+        State::Retired | State::Stale => 0,
+        State::Contested => 1,
+        State::Shadow => 2,
+        State::Active => 3,
+    };
+    let decided = now.reason.starts_with(BY_OWNER);
+    let forward = rank(now.state) > rank(before.state) && !decided;
+    let (state, reason) = if forward {
+        (before.state, reason)
+    } else {
+        (now.state, now.reason.as_str())
+    };
+    let mut anew = Unit {
+        state,
+        reason: reason.to_owned(),
+        uses: now.uses,
+        ..before.clone()
+    };
+    // What the owner said meanwhile was said.
+    if let Some(good) = now.scores.get(GOOD) {
+        anew.scores.insert(GOOD.into(), *good);
+    }
+    // Whoever said the same may have gone meanwhile.
+    anew.trust = anew.trust.min(now.trust);
+    if let Some(second) = anew.scores.get_mut(SECOND_SOURCES) {
+        *second = second.min(now.scores.get(SECOND_SOURCES).copied().unwrap_or(0.0));
+    }
+    if anew == now {
+        return Ok(false);
+    }
+    if anew.questions.len() < now.questions.len() {
+        // The vectors of the questions that came later; the last one is of what it says.
+        transaction.execute(
+            "DELETE FROM unit_vector WHERE unit_id = ?1 AND part >= ?2 AND part < ?3",
+            params![before.id, anew.questions.len(), now.questions.len()],
+        )?;
+    }
+    put_unit(transaction, &anew)?;
+    Ok(true)
+}

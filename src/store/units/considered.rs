@@ -1,0 +1,254 @@
+//! Answers as writeback takes them: those that it has not looked at, and what came of the others.
+//!
+//! What was considered stays so until it is erased.
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use crate::domain::chunk::ChunkId;
+use crate::domain::gate::Verdict;
+use crate::store::Result;
+use crate::store::feedback::Reception;
+use crate::store::ledger::Snapshot;
+
+/// An answer that writeback has not looked at.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Its id.
+    pub id: String,
+    /// The whole of it.
+    pub body: serde_json::Value,
+    /// When it was asked, milliseconds since 1970.
+    pub asked_ms: i64,
+    /// Who asked, where that was not the owner.
+    pub asker: Option<String>,
+}
+
+impl Candidate {
+    /// What was asked.
+    pub fn question(&self) -> String {
+        self.body["question"].as_str().unwrap_or("").to_owned()
+    }
+}
+
+/// The answer that was written last; none by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Newest {
+    row: i64,
+    id: String,
+}
+
+/// A question with known outcome.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// The answer.
+    pub answer: String,
+    /// The question.
+    pub question: String,
+    /// When it was asked, milliseconds since 1970.
+    pub asked_ms: i64,
+    /// Chunks that it cites, in citation order.
+    pub cited: Vec<ChunkId>,
+    /// Sentences that it cites, in that order.
+    pub sentences: Vec<String>,
+    /// What the owner said and did.
+    pub reception: Reception,
+}
+
+impl Snapshot<'_> {
+    /// Answers since then that were not considered yet, oldest first.
+    pub(crate) fn unconsidered(&self, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
+        self.candidates(&unconsidered(), since_ms, limit)
+    }
+
+    /// The newest answer, where none is left to be considered; `None` where one is. Nothing up to
+    /// `known`, which is what this said before, is looked at again: answers are numbered as they are
+    /// written, and what was considered stays so until it is erased.
+    pub(crate) fn all_considered(&self, known: &Newest) -> Result<Option<Newest>> {
+        // Where it is erased, its number may have been given again.
+        let stands = self
+            .0
+            .prepare_cached("SELECT 1 FROM answer WHERE rowid = ?1 AND id = ?2")?
+            .exists(params![known.row, known.id])?;
+        let left = if stands {
+            self.0
+                .prepare_cached(
+                    "SELECT 1 FROM answer WHERE rowid > ?1
+                     AND id NOT IN (SELECT answer_id FROM considered)",
+                )?
+                .exists([known.row])?
+        } else {
+            !self.unconsidered(0, 1)?.is_empty()
+        };
+        if left {
+            return Ok(None);
+        }
+        let newest = self
+            .0
+            .prepare_cached("SELECT rowid, id FROM answer ORDER BY rowid DESC LIMIT 1")?
+            .query_row([], |row| {
+                Ok(Newest {
+                    row: row.get(0)?,
+                    id: row.get(1)?,
+                })
+            })
+            .optional()?;
+        Ok(Some(newest.unwrap_or_default()))
+    }
+
+    /// Answers since then, oldest first.
+    pub(crate) fn asked_since(&self, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
+        self.candidates(&asked(""), since_ms, limit)
+    }
+
+    fn candidates(&self, sql: &str, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        let mut rows = statement.query(params![since_ms, limit])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(Candidate {
+                id: row.get(0)?,
+                body: serde_json::from_str(&row.get::<_, String>(1)?)?,
+                asked_ms: row.get(2)?,
+                asker: row.get(3)?,
+            });
+        }
+        Ok(found)
+    }
+
+    /// The owner's questions whose answers were considered and cite what is still visible, the newest
+    /// first. What units led to speaks for them alone where the owner called it good.
+    pub(crate) fn past(&self, limit: usize) -> Result<Vec<Past>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT a.id, a.question, a.asked_ms, a.body FROM answer a JOIN considered c ON c.answer_id = a.id
+             WHERE a.asker IS NULL AND EXISTS (SELECT 1 FROM citation WHERE answer_id = a.id)
+             AND NOT EXISTS (SELECT 1 FROM citation WHERE answer_id = a.id
+                             AND chunk_id NOT IN (SELECT id FROM chunk))
+             ORDER BY a.asked_ms DESC, a.id LIMIT ?1",
+        )?;
+        let mut cited = self
+            .0
+            .prepare_cached("SELECT chunk_id FROM citation WHERE answer_id = ?1 ORDER BY n")?;
+        let mut rows = statement.query([limit])?;
+        let mut past = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (answer, body): (String, String) = (row.get(0)?, row.get(3)?);
+            let body: serde_json::Value = serde_json::from_str(&body)?;
+            let reception = self.reception(&answer)?;
+            let citations = body["citations"].as_array();
+            let mut citations = citations.into_iter().flatten();
+            let led = citations.clone().any(|c| c["unit_id"].is_string());
+            if led && reception.good == 0 {
+                continue;
+            }
+            let chunks = cited.query_map([&answer], |row| row.get(0))?;
+            past.push(Past {
+                reception,
+                cited: chunks.collect::<rusqlite::Result<_>>()?,
+                sentences: citations
+                    .by_ref()
+                    .filter_map(|c| c["text"].as_str().map(str::to_owned))
+                    .collect(),
+                answer,
+                question: row.get(1)?,
+                asked_ms: row.get(2)?,
+            });
+        }
+        Ok(past)
+    }
+
+    /// The answers that led to a unit, with their questions.
+    pub(crate) fn answers_behind(&self, unit: &str) -> Result<Vec<(String, String)>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT c.answer_id, a.question FROM considered c JOIN answer a ON a.id = c.answer_id
+             WHERE c.unit_id = ?1 ORDER BY 1",
+        )?;
+        let rows = statement.query_map([unit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+/// The `?2` oldest answers since `?1` that a clause holds for.
+fn asked(clause: &str) -> String {
+    format!(
+        "SELECT id, body, asked_ms, asker FROM answer WHERE asked_ms >= ?1 {clause}
+         ORDER BY asked_ms, id LIMIT ?2"
+    )
+}
+
+/// Those that were not considered yet.
+pub(in crate::store) fn unconsidered() -> String {
+    asked("AND id NOT IN (SELECT answer_id FROM considered)")
+}
+
+/// Notes what the gates said of an answer.
+///
+/// # Errors
+/// [`StoreError::Ledger`](crate::store::StoreError::Ledger).
+pub fn put_considered(
+    transaction: &Transaction<'_>,
+    answer: &str,
+    batch: &str,
+    unit: Option<&str>,
+    gates: &[Verdict],
+) -> Result<()> {
+    transaction.execute(
+        "INSERT OR REPLACE INTO considered (answer_id, batch, unit_id, gates)
+         VALUES (?1, ?2, ?3, ?4)",
+        params![answer, batch, unit, serde_json::to_string(gates)?],
+    )?;
+    Ok(())
+}
+
+/// The unit in trial that was made of an answer, unless the owner called that answer good, or what it
+/// cites is not there any more: then it is answered from elsewhere in any case.
+///
+/// # Errors
+/// [`StoreError::Ledger`](crate::store::StoreError::Ledger).
+pub fn in_trial_of(transaction: &Transaction<'_>, answer: &str) -> Result<Option<String>> {
+    let found = transaction
+        .prepare_cached(
+            "SELECT u.id FROM considered c JOIN unit u ON u.id = c.unit_id AND u.state = 'shadow'
+             WHERE c.answer_id = ?1 AND NOT EXISTS (SELECT 1 FROM feedback f
+               WHERE f.answer_id = ?1 AND f.verdict = 'good' AND f.giver IS NULL)
+             AND NOT EXISTS (SELECT 1 FROM citation WHERE answer_id = ?1
+               AND chunk_id NOT IN (SELECT id FROM chunk))",
+        )?
+        .query_row([answer], |row| row.get(0))
+        .optional()?;
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreError;
+    use crate::store::ledger::tests::{ANSWERS, with_ledger};
+
+    #[test]
+    fn what_was_considered_is_not_looked_at_again() {
+        with_ledger(ANSWERS, |ledger| {
+            let all = |known: &Newest| ledger.read(|s| s.all_considered(known)).unwrap();
+            let write = |sql: &str| {
+                let written = ledger.write(|t| t.execute(sql, []).map_err(StoreError::from));
+                assert!(written.unwrap() > 0);
+            };
+            let none = Newest::default();
+            assert_eq!(all(&none), None);
+            write("INSERT INTO considered VALUES ('a', 'x', NULL, '[]'), ('b', 'x', NULL, '[]')");
+            let newest = all(&none).unwrap();
+            assert_eq!(newest.id, "b");
+            assert_eq!(all(&newest), Some(newest.clone()));
+            // One that was asked before the others, and answered after them.
+            write("INSERT INTO answer (id, question, body, asked_ms) VALUES ('c', '', '{}', 0)");
+            assert_eq!(all(&newest), None);
+            write("INSERT INTO considered VALUES ('c', 'x', NULL, '[]')");
+            let newest = all(&newest).unwrap();
+            assert_eq!(newest.id, "c");
+            // The number of one that is erased is given again.
+            write("DELETE FROM considered WHERE answer_id = 'c'");
+            write("DELETE FROM answer WHERE id = 'c'");
+            write("INSERT INTO answer (id, question, body, asked_ms) VALUES ('d', '', '{}', 9)");
+            assert_eq!(all(&newest), None);
+        });
+    }
+}
