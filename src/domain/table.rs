@@ -28,7 +28,7 @@ fn cells(row: &str) -> Vec<&str> {
     for (at, _) in row.match_indices('|') {
         let before = &row[..at];
         let slashes = before.len() - before.trim_end_matches('\\').len();
-        if slashes % 2 == 0 {
+        if slashes.is_multiple_of(2) {
             cells.push(row[begin..at].trim());
             begin = at + 1;
         }
