@@ -22,6 +22,7 @@ use super::language::{Language, STOP_WORDS, is_unspaced_stop_word};
 use super::question::{asks_for_number, asks_for_person, core, degree, tells};
 use super::sentence::{Code, is_capital, is_german, is_item, is_question, sentences};
 use super::surroundings::{Reading, fields, front_matter_end, is_table_header};
+use super::text::Text;
 use super::words::{fold, is_unspaced, pieces};
 
 /// The words of a text that carry meaning: lower case, without stop words. Where no spaces stand
@@ -201,7 +202,7 @@ pub fn is_variant(one: &str, other: &str) -> bool {
 #[derive(Clone, Debug)]
 pub struct Evidence<'a> {
     /// Its text.
-    pub text: &'a str,
+    pub text: Text<'a>,
     /// The words around it that help to understand it: title and headings.
     pub about: &'a str,
     /// The retrieval score, 0..1.
@@ -420,8 +421,9 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
     let mut found = Vec::new();
     for (index, passage) in passages.iter().enumerate() {
         let mut reading = Reading::default();
-        let matter = front_matter_end(passage.text);
-        let stated = fields(&passage.text[..matter]);
+        let text = passage.text.as_str();
+        let matter = front_matter_end(text);
+        let stated = fields(&text[..matter]);
         found.extend(stated.into_iter().map(|(span, key)| Statement {
             passage: index,
             words: Words::of(&format!("{key} {}", &passage.text[span.clone()])),
@@ -436,17 +438,16 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
             span,
         }));
         let code = Code::of(passage.text);
-        for span in sentences(&passage.text[matter..]) {
+        for span in sentences(passage.text.part(matter..text.len())) {
             let span = span.start + matter..span.end + matter;
             let is_code = code.is(&span);
-            let sentence = &passage.text[span.clone()];
+            let sentence = &text[span.clone()];
             if is_code {
                 reading.go_to_code(sentence, &span);
             } else {
-                reading.go_to(passage.text, &span);
+                reading.go_to(text, &span);
             }
-            let names =
-                reading.is_heading && !is_task(sentence) || is_table_header(passage.text, &span);
+            let names = reading.is_heading && !is_task(sentence) || is_table_header(text, &span);
             if !is_code && names {
                 found.extend(list(&mut reading, index, passage));
                 continue;
@@ -457,9 +458,9 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
             let mut asked = "";
             let before = found.last_mut().filter(|before| !before.is_code);
             if let Some(before) = before.filter(|before| before.passage == index) {
-                let answers = before.items.is_empty() && answers(passage.text, &before.span, &span);
+                let answers = before.items.is_empty() && answers(text, &before.span, &span);
                 if answers {
-                    asked = &passage.text[before.span.clone()];
+                    asked = &text[before.span.clone()];
                 }
                 before.leads |= answers || reading.is_led_in;
             }
@@ -542,9 +543,9 @@ fn is_of_mail(word: &str) -> bool {
 
 /// "** TODO Move the boxes": a heading of org-mode that says what is to be done, or was.
 fn is_task(heading: &str) -> bool {
-    let text = heading.trim_start_matches(['*', ' ']);
+    let text = heading.trim_start_matches(['*', '#', ' ']);
     let state = text.split_whitespace().next().unwrap_or("");
-    heading.starts_with('*') && ["TODO", "DONE", "NEXT", "WAITING"].contains(&state)
+    heading.starts_with(['*', '#']) && ["TODO", "DONE", "NEXT", "WAITING"].contains(&state)
 }
 
 /// Does the sentence at `span` answer the question that stands before it? An item of a list answers
@@ -1350,6 +1351,7 @@ pub fn supported_part<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::text::Readable;
 
     #[test]
     fn letters_that_name_something_are_words() {
@@ -1365,7 +1367,7 @@ mod tests {
 
     fn evidence<'a>(texts: &[&'a str]) -> Vec<Evidence<'a>> {
         let passage = |text: &&'a str| Evidence {
-            text,
+            text: (*text).into(),
             about: "",
             score: 1.0,
         };
@@ -1640,6 +1642,23 @@ mod tests {
         let found: Vec<&str> = chosen.iter().map(|best| &text[best.span.clone()]).collect();
         let first = ["To find the largest folders:", "du -sh * | sort -h"];
         assert_eq!(found[..2], first, "{found:?}");
+    }
+
+    #[test]
+    fn source_code_is_evidence_with_its_comments() {
+        let script = "#!/bin/sh\n\n# The barn backup runs at 02:15.\nrsync -a /barn /mnt\n";
+        let read = Readable::of(script, "backup.sh");
+        let passage = Evidence {
+            text: read.text(),
+            about: "backup",
+            score: 1.0,
+        };
+        let found = rank_sentences("When does the barn backup run?", &[passage]);
+        let best = &script[found[0].span.clone()];
+        assert_eq!(
+            best,
+            "# The barn backup runs at 02:15.\nrsync -a /barn /mnt"
+        );
     }
 
     #[test]

@@ -716,7 +716,7 @@ pub fn corroborates(question: &str, sentence: &str, other: &str) -> bool {
         return false;
     }
     let evidence = [context::Evidence {
-        text: other,
+        text: other.into(),
         about: "",
         score: 1.0,
     }];

@@ -29,5 +29,6 @@ pub mod source;
 pub mod strategy;
 pub mod surroundings;
 pub mod table;
+pub mod text;
 pub mod unit;
 pub mod words;

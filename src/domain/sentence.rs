@@ -10,6 +10,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::figure::is_calendar_word;
 use super::language::{Language, STOP_WORDS};
 use super::question::asks_what_in_german;
+use super::text::Text;
 use super::words::is_unspaced;
 
 /// Lines of code that are one sentence, at most.
@@ -21,7 +22,8 @@ const CODE_LINES: usize = 10;
 /// blank lines, and lines that nobody wrapped do. Code between fences is not cut as prose is: lines
 /// of it without a blank one between them are one sentence, with their indentation, ten at most. Its
 /// fences are of none. Nothing ends within `code` in a line, or within an address.
-pub fn sentences(text: &str) -> Vec<Range<usize>> {
+pub fn sentences<'a>(text: impl Into<Text<'a>>) -> Vec<Range<usize>> {
+    let text = text.into();
     let mut found = Vec::new();
     for segment in segments(text) {
         if segment.is_code {
@@ -42,11 +44,15 @@ pub fn sentences(text: &str) -> Vec<Range<usize>> {
             if numbers_item || goes_on(&flat, start..end) {
                 continue;
             }
-            push_trimmed(text, segment.start + first..segment.start + end, &mut found);
+            push_trimmed(
+                &text,
+                segment.start + first..segment.start + end,
+                &mut found,
+            );
             begin = None;
         }
         if let Some(first) = begin {
-            push_trimmed(text, segment.start + first..segment.end, &mut found);
+            push_trimmed(&text, segment.start + first..segment.end, &mut found);
         }
     }
     found
@@ -135,11 +141,18 @@ impl<'a> Code<'a> {
     /// The code of `text`.
     ///
     /// A passage may begin or end within a block: a fence without a partner ends what is before it
-    /// where a blank line, nothing or prose follows it, and otherwise begins what is behind it.
-    pub fn of(text: &'a str) -> Self {
+    /// where a blank line, nothing or prose follows it, and otherwise begins what is behind it. Of
+    /// source code all is code.
+    pub fn of(text: impl Into<Text<'a>>) -> Self {
+        let text = text.into();
+        let whole = 0..text.len();
         Self {
-            text,
-            blocks: blocks(text),
+            blocks: if text.is_code() {
+                vec![whole]
+            } else {
+                blocks(text.as_str())
+            },
+            text: text.as_str(),
         }
     }
 
@@ -289,7 +302,11 @@ fn fence(line: &str) -> Option<(&str, bool)> {
 
 /// What a sentence is to be read with: the line that leads into it, where it is code ("To list
 /// them:", "How do I list them?"), and the code that it leads into.
-pub fn partners(text: &str, span: &Range<usize>) -> (Option<Range<usize>>, Option<Range<usize>>) {
+pub fn partners<'a>(
+    text: impl Into<Text<'a>>,
+    span: &Range<usize>,
+) -> (Option<Range<usize>>, Option<Range<usize>>) {
+    let text = text.into();
     if !text.contains(['`', '~']) {
         return (None, None);
     }
@@ -413,7 +430,7 @@ struct Segment {
 
 /// Runs of lines that belong together: paragraphs, single list items, rows, headings, code. A
 /// paragraph of lines that nobody wrapped is one run a line.
-fn segments(text: &str) -> Vec<Segment> {
+fn segments(text: Text<'_>) -> Vec<Segment> {
     let code = Code::of(text);
     let mut runs: Vec<(bool, Vec<Range<usize>>)> = Vec::new();
     let mut position = 0;
@@ -446,7 +463,7 @@ fn segments(text: &str) -> Vec<Segment> {
             found.push(Segment { span, is_code });
             continue;
         }
-        let spans = unwrapped(text, &lines).into_iter();
+        let spans = unwrapped(&text, &lines).into_iter();
         found.extend(spans.map(|span| Segment { span, is_code }));
     }
     found
@@ -626,7 +643,8 @@ pub fn is_item(sentence: &str) -> bool {
 /// The lists of a text: the sentences of each, in order, and the line that leads into it where one
 /// does. An item may have several sentences. Code belongs to a list of steps, which are numbered;
 /// other lists end at code, which belongs to their last item alone.
-pub fn lists(text: &str) -> Vec<List> {
+pub fn lists<'a>(text: impl Into<Text<'a>>) -> Vec<List> {
+    let text = text.into();
     let mut lists: Vec<List> = Vec::new();
     let mut before: Option<Range<usize>> = None;
     let mut open = false;
@@ -639,7 +657,7 @@ pub fn lists(text: &str) -> Vec<List> {
         // Behind code, a fence stands between.
         let most = |last: &Range<usize>| 1 + usize::from(code.is_fenced(last.start));
         let follows = before.as_ref().is_some_and(|last| gap(last) <= most(last));
-        let is_step = is_code && lists.last().is_some_and(|list| list.is_numbered(text));
+        let is_step = is_code && lists.last().is_some_and(|list| list.is_numbered(&text));
         let other = is_heading(sentence) || sentence.starts_with('|');
         let is_more = !is_code && follows && !other;
         let goes_on = open && (item || is_step || is_more);
@@ -650,7 +668,7 @@ pub fn lists(text: &str) -> Vec<List> {
                     let line = &text[last.clone()];
                     let right_above = gap(last) <= 1 && !line.ends_with(['.', '!']);
                     let opens = line.ends_with(':') || is_question(line) || right_above;
-                    let other = heading_at(text, last).is_some() || line.starts_with('|');
+                    let other = heading_at(text.as_str(), last).is_some() || line.starts_with('|');
                     opens && !other && !is_heading(line) && !code.is(last)
                 };
                 lists.push(List {

@@ -10,6 +10,7 @@ use super::language::STOP_WORDS;
 use super::sentence::{
     Code, ends_with_stop, heading_at, is_heading, is_item, is_question, is_row, sentences,
 };
+use super::text::Text;
 
 /// What a sentence stands under within its passage.
 ///
@@ -28,13 +29,18 @@ pub struct Surroundings<'a> {
 
 impl<'a> Surroundings<'a> {
     /// Those of the sentence that holds the byte at `at` of a passage.
-    pub fn of(text: &'a str, at: usize) -> Self {
+    pub fn of(text: impl Into<Text<'a>>, at: usize) -> Self {
+        let read = text.into();
+        let text = read.as_str();
         let matter = front_matter_end(text);
-        let code = Code::of(text);
+        let code = Code::of(read);
         let mut reading = Reading::default();
         let mut found = Self::default();
         let mut first = None;
-        for (n, span) in sentences(&text[matter..]).into_iter().enumerate() {
+        for (n, span) in sentences(read.part(matter..text.len()))
+            .into_iter()
+            .enumerate()
+        {
             let span = span.start + matter..span.end + matter;
             if span.start > at {
                 break;
@@ -62,15 +68,17 @@ impl<'a> Surroundings<'a> {
     }
 
     /// Those of a sentence in every place where a passage holds it.
-    pub fn of_sentence(text: &'a str, sentence: &str) -> Vec<Self> {
-        let spans = sentences(text).into_iter();
+    pub fn of_sentence(text: impl Into<Text<'a>>, sentence: &str) -> Vec<Self> {
+        let read = text.into();
+        let text = read.as_str();
+        let spans = sentences(read).into_iter();
         let whole = spans.filter(|span| is_sentence(&text[span.clone()], sentence));
         let mut places: Vec<usize> = whole.map(|span| span.start).collect();
         if places.is_empty() {
             // Several sentences, or a part of one.
             places.extend(text.match_indices(sentence).map(|(at, _)| at));
         }
-        places.into_iter().map(|at| Self::of(text, at)).collect()
+        places.into_iter().map(|at| Self::of(read, at)).collect()
     }
 
     /// All headings above the sentence, outermost first; `above` stands above its passage.

@@ -23,6 +23,7 @@ pub use crate::domain::rank::MOST_HITS;
 use crate::domain::rank::{Candidate, Fused, Judged, Lexical, Weights, descending, fuse};
 use crate::domain::source::{DocumentId, Edition, SourceId, shown_name};
 use crate::domain::surroundings::Surroundings;
+use crate::domain::text::{Readable, Text};
 use crate::domain::unit::{Merge, Unit, most_places};
 use crate::domain::words::{holds_phrase, is_unspaced};
 use crate::engine::EngineError;
@@ -251,6 +252,8 @@ pub struct Ranked {
     headings: Vec<Option<String>>,
     /// What else the document is called: its file's name, and its aliases.
     names: Vec<String>,
+    /// Its text as it is read; places are those of the hit's.
+    readable: Readable<'static>,
 }
 
 impl Ranked {
@@ -270,6 +273,11 @@ impl Ranked {
         format!("{} {}", self.hit.about(), self.names.join(" "))
     }
 
+    /// Its text as it is read: sentences are cut by it.
+    pub fn text(&self) -> Text<'_> {
+        self.readable.text()
+    }
+
     /// The headings above the sentence that holds the byte at `offset` of the text, outermost first.
     pub fn heading_at(&self, offset: usize) -> Option<String> {
         self.surroundings_at(offset).heading(self.above(offset))
@@ -279,10 +287,8 @@ impl Ranked {
     pub fn surroundings_at(&self, offset: usize) -> Surroundings<'_> {
         let part = self.parts.get(self.part_at(offset));
         let part = part.map_or(0..self.hit.text.len(), |(part, _)| part.clone());
-        Surroundings::of(
-            &self.hit.text[part.clone()],
-            offset.saturating_sub(part.start),
-        )
+        let start = part.start;
+        Surroundings::of(self.text().part(part), offset.saturating_sub(start))
     }
 
     fn part_at(&self, offset: usize) -> usize {
@@ -876,6 +882,7 @@ impl Making {
             explain: None,
         };
         Ranked {
+            readable: Readable::of(hit.text.clone(), &hit.path.to_string_lossy()),
             hit,
             fused: self.fused,
             parts,

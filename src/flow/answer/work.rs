@@ -17,6 +17,7 @@ use crate::domain::doubt::{self, Doubt};
 use crate::domain::language::Language;
 use crate::domain::sentence::{self, Code};
 use crate::domain::surroundings::Surroundings;
+use crate::domain::text::Text;
 use crate::domain::unit::{MOST_SHARE, Unit};
 use crate::domain::words::is_unspaced;
 use crate::domain::{gate, question, rank, surroundings, table};
@@ -264,7 +265,7 @@ impl<'a> Work<'a> {
         let mut near = near.filter(|near| near.cosine >= READ_UNIT);
         let mut chosen = near.find_map(|near| self.sentences_of(&near.unit))?;
         let words = |(hit, span): &Sentence| {
-            let words = self.text_of(*hit)[span.clone()].split_whitespace();
+            let words = self.text_of(*hit).as_str()[span.clone()].split_whitespace();
             f32::from(u16::try_from(words.count()).unwrap_or(u16::MAX))
         };
         let of_unit: f32 = chosen.iter().map(words).sum();
@@ -459,7 +460,7 @@ impl<'a> Work<'a> {
     /// Of rows and items of one passage, does one hold what another one holds of the question, and
     /// more? Then the other is about something else.
     fn beats(&self, one: &Sentence, other: &Sentence) -> bool {
-        let text = |(hit, span): &Sentence| &self.text_of(*hit)[span.clone()];
+        let text = |(hit, span): &Sentence| &self.text_of(*hit).as_str()[span.clone()];
         let (ours, theirs) = (text(one), text(other));
         let rows = sentence::is_row(ours) && sentence::is_row(theirs);
         let items = sentence::is_item(ours) && sentence::is_item(theirs);
@@ -575,7 +576,7 @@ impl<'a> Work<'a> {
 
     fn rank_sentences(&self) -> Vec<Chosen> {
         let hits: Vec<usize> = (0..self.hits().len()).collect();
-        let texts: Vec<&str> = hits.iter().map(|n| self.text_of(*n)).collect();
+        let texts: Vec<Text<'_>> = hits.iter().map(|n| self.text_of(*n)).collect();
         self.with_evidence(&hits, &texts, |passages| {
             context::rank_sentences(self.asked(), passages)
         })
@@ -656,14 +657,15 @@ impl<'a> Work<'a> {
         shown
     }
 
-    pub(super) fn text_of(&self, hit: usize) -> &str {
-        &self.hits()[hit].hit.text
+    /// The text of a hit as it is read.
+    pub(super) fn text_of(&self, hit: usize) -> Text<'_> {
+        self.hits()[hit].text()
     }
 
     fn with_evidence<T>(
         &self,
         hits: &[usize],
-        texts: &[&str],
+        texts: &[Text<'_>],
         work: impl FnOnce(&[Evidence<'_>]) -> T,
     ) -> T {
         let about: Vec<String> = hits.iter().map(|n| self.hits()[*n].about()).collect();
@@ -671,7 +673,7 @@ impl<'a> Work<'a> {
             .iter()
             .zip(texts.iter().zip(&about))
             .map(|(hit, (text, about))| Evidence {
-                text,
+                text: *text,
                 about,
                 score: self.hits()[*hit].hit.score,
             })
@@ -683,7 +685,7 @@ impl<'a> Work<'a> {
 
     /// Finds the sentence that supports a claim best, among the passages that the model was shown.
     fn support(&self, claim: &str, hits: &[usize]) -> Option<(usize, Support)> {
-        let texts: Vec<&str> = hits.iter().map(|hit| self.text_of(*hit)).collect();
+        let texts: Vec<Text<'_>> = hits.iter().map(|hit| self.text_of(*hit)).collect();
         // Words of the question are given, not claimed.
         let asked = context::content_words(self.question());
         let support = self.with_evidence(hits, &texts, |passages| {
@@ -701,7 +703,7 @@ impl<'a> Work<'a> {
     ) -> Option<(&'c str, usize, Range<usize>)> {
         let asked = context::content_words(self.question());
         let hits: Vec<usize> = shown.iter().map(|(hit, _)| *hit).collect();
-        let texts: Vec<&str> = shown.iter().map(|(_, text)| text.as_str()).collect();
+        let texts: Vec<Text<'_>> = shown.iter().map(|(_, text)| text.into()).collect();
         let (part, support) = self.with_evidence(&hits, &texts, |passages| {
             context::supported_part(claim, passages, &asked)
         })?;
@@ -725,7 +727,7 @@ impl<'a> Work<'a> {
     pub(super) fn missing(&self, claim: &str, hits: &[usize]) -> Vec<String> {
         let texts: Vec<String> = hits
             .iter()
-            .map(|hit| self.hits()[*hit].about() + "\n" + self.text_of(*hit))
+            .map(|hit| self.hits()[*hit].about() + "\n" + &self.text_of(*hit))
             .collect();
         let mut texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         texts.push(self.question());
@@ -854,7 +856,7 @@ impl<'a> Work<'a> {
                     return None;
                 }
                 let first = places.first().copied().unwrap_or(0);
-                let part = sentence::part_of_list(text, &list, first, words);
+                let part = sentence::part_of_list(&text, &list, first, words);
                 if places.iter().any(|at| !part.contains(at)) {
                     return None;
                 }
@@ -1128,7 +1130,7 @@ fn chunks_of(ranked: &Ranked) -> Vec<ChunkId> {
 /// Where evidence stands in its passage; it is shown without its marks. A sentence that is nothing
 /// but what is quoted goes before one that only holds it: "Milk" is not "Milk chocolate". A list is
 /// where its first and its last line are.
-fn place_of(text: &str, quoted: &str) -> Option<Range<usize>> {
+fn place_of(text: Text<'_>, quoted: &str) -> Option<Range<usize>> {
     let spans = sentence::sentences(text);
     let shown = |span: &&Range<usize>| plain(&text[(*span).clone()]);
     let find = |quoted: &str, from: usize| {
@@ -1188,7 +1190,7 @@ mod tests {
     #[test]
     fn quotes_stand_where_they_stand_alone() {
         let check = |text: &str, quoted: &str, expected: Option<&str>| {
-            let found = place_of(text, quoted).map(|span| &text[span]);
+            let found = place_of(text.into(), quoted).map(|span| &text[span]);
             assert_eq!(found, expected, "{quoted}");
         };
         let list = "- Milk chocolate\n- Milk\n- **Bread** of rye\n";

@@ -13,6 +13,7 @@ use crate::domain::context::{self, Evidence};
 use crate::domain::gate;
 use crate::domain::sentence;
 use crate::domain::surroundings::opens_with_pronoun;
+use crate::domain::text::{Readable, Text};
 use crate::domain::unit::{Quotes, Unit};
 use crate::engine::EngineError;
 use crate::engine::generate::{Message, Prompt, Role};
@@ -86,7 +87,8 @@ pub(super) fn sentences(question: &str, cited: &[Cited]) -> Vec<Cited> {
 /// The line that leads into what is cited, where that is code, and the code that it leads into:
 /// neither says anything alone.
 fn partners(cited: &Cited) -> (Option<Cited>, Option<Cited>) {
-    let text = &cited.text;
+    let readable = Readable::of(&cited.text, &cited.path);
+    let text = readable.text();
     let spans = sentence::sentences(text);
     let is = |span: &&Range<usize>| gate::is_sentence(&text[(*span).clone()], &cited.sentence);
     let Some(span) = spans.iter().find(is) else {
@@ -102,14 +104,15 @@ fn partners(cited: &Cited) -> (Option<Cited>, Option<Cited>) {
 
 /// The sentence before one that says "it" or "he": by itself that one says nothing.
 fn opening(cited: &Cited) -> Option<Cited> {
-    opener(&cited.text, &cited.sentence).map(|sentence| Cited {
+    let readable = Readable::of(&cited.text, &cited.path);
+    opener(readable.text(), &cited.sentence).map(|sentence| Cited {
         sentence,
         ..cited.clone()
     })
 }
 
 /// The sentence of a text that a sentence of it points back to.
-pub(super) fn opener(text: &str, sentence: &str) -> Option<String> {
+pub(super) fn opener(text: Text<'_>, sentence: &str) -> Option<String> {
     if !opens_with_pronoun(sentence) {
         return None;
     }
@@ -178,7 +181,7 @@ pub(super) fn is_faithful(text: &str, sources: &[&str]) -> bool {
     let evidence: Vec<Evidence<'_>> = sources
         .iter()
         .map(|text| Evidence {
-            text,
+            text: (*text).into(),
             about: "",
             score: 1.0,
         })

@@ -20,6 +20,7 @@ use crate::domain::question;
 use crate::domain::rank::dot;
 use crate::domain::sentence;
 use crate::domain::surroundings::Surroundings;
+use crate::domain::text::Readable;
 use crate::domain::unit::{OUTSIDE, OWN, Quotes, State, Unit, Uses, VERBATIM};
 use crate::engine::EngineError;
 use crate::engine::generate::Continuation;
@@ -203,7 +204,8 @@ fn cited(bench: &Bench<'_>, answer: &Answer) -> Result<Vec<Cited>, Failure> {
             let origins = snapshot.origins(chunk)?;
             let path = origins.first().map(|o| o.path.clone()).unwrap_or_default();
             let above = (!above.is_empty()).then(|| above.join(" > "));
-            let places = Surroundings::of_sentence(&text, &citation.text);
+            let readable = Readable::of(&text, &path);
+            let places = Surroundings::of_sentence(readable.text(), &citation.text);
             // The same words may stand under several headings.
             let is_meant =
                 |around: &&Surroundings<'_>| around.heading(above.as_deref()) == citation.heading;
@@ -669,14 +671,16 @@ fn others(bench: &Bench<'_>, stated: &Stated<'_>, main: &str) -> Result<Vec<Othe
             let mut origins = passage.origins.iter();
             let independent =
                 origins.any(|origin| !origin.outside || !(origin.remembered || known(origin)));
-            for span in sentence::sentences(&passage.text) {
-                let sentence = &passage.text[span.clone()];
+            let readable = Readable::of(&passage.text, &passage.path.to_string_lossy());
+            let read = readable.text();
+            for span in sentence::sentences(read) {
+                let sentence = &read[span.clone()];
                 let held = held(stated.question, main, sentence);
                 if held >= LEAST_HELD && !others.iter().any(|known| known.sentence == sentence) {
                     others.push(Other {
                         held,
                         path: passage.path.to_string_lossy().into_owned(),
-                        about: match Surroundings::of(&passage.text, span.start).within() {
+                        about: match Surroundings::of(read, span.start).within() {
                             Some(within) => format!("{} > {within}", passage.about),
                             None => passage.about.clone(),
                         },

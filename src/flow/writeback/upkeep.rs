@@ -21,6 +21,7 @@ use crate::domain::chunk::ChunkId;
 use crate::domain::gate::{self, Verdict};
 use crate::domain::sentence;
 use crate::domain::surroundings::Surroundings;
+use crate::domain::text::{Readable, Text};
 use crate::domain::unit::{OWN, Quotes, State, Unit};
 use crate::error::Failure;
 use crate::store::feedback::Reception;
@@ -367,7 +368,8 @@ fn is_titled(snapshot: &Snapshot<'_>, unit: &Unit, sources: &[Quotes]) -> Result
         for sentence in &quotes.sentences[..looked_at] {
             let is_titled = |row: &Row| {
                 let above = search::heading_of(row);
-                let places = Surroundings::of_sentence(&row.text, sentence);
+                let readable = Readable::of(&row.text, &quotes.path);
+                let places = Surroundings::of_sentence(readable.text(), sentence);
                 let mut about = places
                     .iter()
                     .map(|around| about_sentence(&row.title, above.as_deref(), around));
@@ -401,7 +403,7 @@ fn places_of(
     for sentence in &quotes.sentences {
         let mut place = None;
         for (chunk, text) in &candidates {
-            if !stands(text, before, sentence) {
+            if !stands(Readable::of(text, &quotes.path).text(), before, sentence) {
                 continue;
             }
             let origins = snapshot.origins(*chunk)?;
@@ -426,7 +428,7 @@ fn places_of(
 
 /// Does a text hold a sentence as a whole, and, where that one points back to the sentence before it, that one
 /// before it?
-fn stands(text: &str, before: Option<&str>, sentence: &str) -> bool {
+fn stands(text: Text<'_>, before: Option<&str>, sentence: &str) -> bool {
     let led = |opener: String| before.is_some_and(|before| gate::is_sentence(&opener, before));
     let mut spans = sentence::sentences(text).into_iter();
     let whole = spans.any(|span| gate::is_sentence(&text[span], sentence));

@@ -1,0 +1,364 @@
+//! A document's text as it is read: what its kind writes in a way of its own, as Markdown has it.
+//!
+//! Sentences, lists and headings are told by the lines, and a star, a hash or a colon says another
+//! thing in org-mode, in source code and in Markdown. Here a text becomes one of the same length in
+//! which places are the same, byte by byte: headings have the marks of Markdown, and what no reader of
+//! the document sees (drawers, comments, ids of blocks) is blank. What is quoted is cut by it; what is
+//! shown and cited stays the document's own.
+
+use std::borrow::Cow;
+use std::ops::{Deref, Range};
+
+use super::sentence::Code;
+use super::source::Kind;
+
+/// A text as it is read, and whether all of it is source code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text<'a> {
+    text: &'a str,
+    is_code: bool,
+}
+
+impl<'a> Text<'a> {
+    /// All of it, as long as the text borrowed from lives.
+    pub fn as_str(self) -> &'a str {
+        self.text
+    }
+
+    /// Is all of it source code, without fences?
+    pub fn is_code(self) -> bool {
+        self.is_code
+    }
+
+    /// A part of it.
+    pub fn part(self, range: Range<usize>) -> Self {
+        Self {
+            text: &self.text[range],
+            ..self
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self {
+            text,
+            is_code: false,
+        }
+    }
+}
+
+impl<'a> From<&'a String> for Text<'a> {
+    fn from(text: &'a String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.text
+    }
+}
+
+/// A text made ready to be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readable<'a> {
+    text: Cow<'a, str>,
+    is_code: bool,
+}
+
+impl<'a> Readable<'a> {
+    /// A text of a file of this name.
+    pub fn of(text: impl Into<Cow<'a, str>>, path: &str) -> Self {
+        let text = text.into();
+        let hidden = match Kind::of_path(path) {
+            Some(Kind::Code) => {
+                return Self {
+                    text,
+                    is_code: true,
+                };
+            }
+            Some(Kind::Org) => org(&text),
+            Some(Kind::Markdown) => unseen_in_markdown(&text),
+            _ => Vec::new(),
+        };
+        Self {
+            text: rewritten(text, hidden),
+            is_code: false,
+        }
+    }
+
+    /// It.
+    pub fn text(&self) -> Text<'_> {
+        Text {
+            text: &self.text,
+            is_code: self.is_code,
+        }
+    }
+}
+
+/// Bytes of a text, in order, and what stands there when it is read: blanks behind it.
+type Change = (Range<usize>, &'static str);
+
+/// The text with these places changed; as long as it was, and with the same lines.
+fn rewritten<'a>(text: Cow<'a, str>, changes: Vec<Change>) -> Cow<'a, str> {
+    if changes.is_empty() {
+        return text;
+    }
+    let mut bytes = text.as_bytes().to_vec();
+    for (range, written) in changes {
+        for byte in &mut bytes[range.clone()] {
+            if !matches!(*byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+        let end = range.end.min(range.start + written.len());
+        bytes[range.start..end].copy_from_slice(&written.as_bytes()[..end - range.start]);
+    }
+    // Whole characters became blanks and marks.
+    String::from_utf8(bytes).map_or(text, Cow::Owned)
+}
+
+/// Lines of a text with where they stand, without their ends.
+fn lines(text: &str) -> impl Iterator<Item = (Range<usize>, &str)> {
+    let mut position = 0;
+    text.split_inclusive('\n').map(move |line| {
+        let start = position;
+        position += line.len();
+        let line = line.trim_end_matches(['\n', '\r']);
+        (start..start + line.len(), line)
+    })
+}
+
+/// Marks of headings, by their level.
+const HASHES: &str = "######";
+
+/// What org-mode writes in its own way: headings, code, and what it keeps for itself.
+fn org(text: &str) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let mut in_drawer = false;
+    let mut in_code = false;
+    for (range, line) in lines(text) {
+        let trimmed = line.trim();
+        let lower = trimmed.to_ascii_lowercase();
+        if in_code {
+            in_code = !lower.starts_with("#+end_");
+            if !in_code {
+                changes.push((range, "```"));
+            }
+            continue;
+        }
+        let stars = line.bytes().take_while(|byte| *byte == b'*').count();
+        let is_heading = stars > 0 && line[stars..].starts_with(' ');
+        if is_heading {
+            in_drawer = false;
+            let marks = stars.min(HASHES.len());
+            let behind = range.start + stars;
+            changes.push((range.start..behind, &HASHES[..marks]));
+            changes.extend(about_heading(&line[stars..]).map(|kept| {
+                let end = behind + kept;
+                (behind..end, "")
+            }));
+        } else if in_drawer {
+            in_drawer = lower != ":end:";
+            changes.push((range, ""));
+        } else if is_drawer(trimmed, &text[range.end..]) {
+            in_drawer = true;
+            changes.push((range, ""));
+        } else if lower.starts_with("#+begin_src") || lower.starts_with("#+begin_example") {
+            in_code = true;
+            changes.push((range, "```"));
+        } else if lower.starts_with("#+") || trimmed == "#" || trimmed.starts_with("# ") {
+            changes.push((range, ""));
+        } else if trimmed.starts_with("|-") {
+            let crossings = line.match_indices('+');
+            changes.extend(crossings.map(|(at, _)| (range.start + at..range.start + at + 1, "|")));
+        }
+    }
+    changes
+}
+
+/// The bytes at the head of an org heading that say how important it is or that it is kept back:
+/// "[#A] ", "COMMENT ". What is to be done stays told.
+fn about_heading(text: &str) -> Option<usize> {
+    let written = text.trim_start();
+    let blank = text.len() - written.len();
+    if let Some(rest) = written.strip_prefix("COMMENT ") {
+        return Some(text.len() - rest.len());
+    }
+    let priority = written.strip_prefix("[#")?.find(']')? + 3;
+    (priority <= 5).then_some(blank + priority)
+}
+
+/// ":PROPERTIES:", which begins what org-mode keeps of a heading: does it end before the next one? A
+/// passage may end within one of the names that org-mode gives itself.
+fn is_drawer(line: &str, behind: &str) -> bool {
+    let name = line
+        .strip_prefix(':')
+        .and_then(|rest| rest.strip_suffix(':'));
+    let Some(name) = name.map(str::to_ascii_lowercase) else {
+        return false;
+    };
+    let letters = |c: char| c.is_alphanumeric() || "-_".contains(c);
+    if name.is_empty() || name == "end" || !name.chars().all(letters) {
+        return false;
+    }
+    let ends = |line: &&str| line.trim().eq_ignore_ascii_case(":end:") || line.starts_with('*');
+    match behind.lines().find(ends) {
+        Some(line) => !line.starts_with('*'),
+        None => ["properties", "logbook"].contains(&name.as_str()),
+    }
+}
+
+/// What Markdown's readers do not show: comments of HTML and of Obsidian that are not within a line,
+/// the ids of blocks, what Logseq keeps of one.
+fn unseen_in_markdown(text: &str) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let may_hold = ["<!--", "%%", " ^", "\n^", ":: "]
+        .iter()
+        .any(|mark| text.contains(mark));
+    if !may_hold {
+        return changes;
+    }
+    let code = Code::of(text);
+    changes.extend(comments(text, &code, "<!--", "-->"));
+    changes.extend(comments(text, &code, "%%", "%%"));
+    for (range, line) in lines(text) {
+        if code.is_fenced(range.start) {
+            continue;
+        }
+        if is_kept_by_logseq(line) {
+            changes.push((range, ""));
+        } else if let Some(id) = block_id(line) {
+            changes.push((range.start + id..range.end, ""));
+        }
+    }
+    changes
+}
+
+/// Comments that begin a line or end one. Those with text before and behind them in one line stay: they
+/// are left out when it is told.
+fn comments(text: &str, code: &Code<'_>, opens: &str, closes: &str) -> Vec<Change> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(begin) = text[at..].find(opens).map(|begin| at + begin) {
+        let inner = begin + opens.len();
+        at = inner;
+        if code.holds(begin) {
+            continue;
+        }
+        let Some(end) = text[inner..]
+            .find(closes)
+            .map(|end| inner + end + closes.len())
+        else {
+            break;
+        };
+        at = end;
+        let is_blank = |text: &str| text.trim().is_empty();
+        let before = text[..begin].rsplit('\n').next().is_none_or(is_blank);
+        let behind = text[end..].split('\n').next().is_none_or(is_blank);
+        if before || behind || text[begin..end].contains('\n') {
+            found.push((begin..end, ""));
+        }
+    }
+    found
+}
+
+/// "id:: 64a1…", which is of the program and not of its reader.
+fn is_kept_by_logseq(line: &str) -> bool {
+    const KEYS: [&str; 8] = [
+        "id",
+        "collapsed",
+        "heading",
+        "background-color",
+        "logseq.order-list-type",
+        "query-table",
+        "query-properties",
+        "file-path",
+    ];
+    let line = line.trim_start().trim_start_matches("- ");
+    let key = line.split_once(":: ").map(|(key, _)| key);
+    key.is_some_and(|key| KEYS.contains(&key) || key.starts_with("card-") || key.starts_with("hl-"))
+}
+
+/// Where in a line the id of its block begins, by which others link to it: " ^fence1".
+fn block_id(line: &str) -> Option<usize> {
+    let written = line.trim_end();
+    let at = written.rfind('^')?;
+    let id = &written[at + 1..];
+    let is_id = !id.is_empty()
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let apart = at == 0 || written[..at].ends_with([' ', '\t']);
+    let is_number = id.bytes().all(|byte| byte.is_ascii_digit());
+    (is_id && !is_number && apart).then_some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(path: &str, text: &str, expected: &str) {
+        let read = Readable::of(text, path);
+        assert_eq!(read.text().as_str(), expected, "{text}");
+        assert_eq!(read.text().len(), text.len());
+    }
+
+    #[test]
+    fn org_is_read_as_markdown_with_the_same_places() {
+        let drawer = "* Boiler\n:PROPERTIES:\n:ID: 7\n:END:\nIt is old.\n";
+        let read = "# Boiler\n            \n      \n     \nIt is old.\n";
+        check("a.org", drawer, read);
+        check("a.md", "* Boiler", "* Boiler");
+        check("a.org", "** TODO [#A] Oil", "## TODO [#A] Oil");
+        check("a.org", "* [#A] Oil", "#      Oil");
+        check("a.org", "* COMMENT Old\ntext", "#         Old\ntext");
+        check("a.org", "******** deep", "######   deep");
+        check("a.org", "*bold* word", "*bold* word");
+        check("a.org", "#+TITLE: x\n# no\n#tag", "          \n    \n#tag");
+        check(
+            "a.org",
+            "#+begin_src sh\n* x\n#+end_src\n* y",
+            "```           \n* x\n```      \n# y",
+        );
+        check("a.org", "| a | b |\n|---+---|", "| a | b |\n|---|---|");
+        check("a.org", ":warm: tea", ":warm: tea");
+        check("a.org", ":tea:\nIt is warm.", ":tea:\nIt is warm.");
+        check("a.org", ":LOGBOOK:\n- a", "         \n   ");
+        check("a.org", ":LOGBOOK:\n* next", ":LOGBOOK:\n# next");
+    }
+
+    #[test]
+    fn what_markdown_does_not_show_is_blank() {
+        check(
+            "a.md",
+            "It is so.\n<!-- no\nmore -->\nEnd.",
+            "It is so.\n       \n        \nEnd.",
+        );
+        check("a.md", "It <!-- no --> is.", "It <!-- no --> is.");
+        check("a.md", "It is. <!-- no -->", "It is.            ");
+        check("a.md", "A\n%%\nold\n%%\nB", "A\n  \n   \n  \nB");
+        check("a.md", "100 %% 5", "100 %% 5");
+        check("a.md", "`<!-- x -->`", "`<!-- x -->`");
+        check("a.md", "```\n<!-- x -->\n```", "```\n<!-- x -->\n```");
+        check("a.md", "90 euros. ^fence1", "90 euros.        ");
+        check("a.md", "2 ^ 3 = 8", "2 ^ 3 = 8");
+        check("a.md", "It is x ^2", "It is x ^2");
+        check(
+            "a.md",
+            "- ewe\n  collapsed:: true\n  id:: 64a1",
+            "- ewe\n                  \n           ",
+        );
+        check("a.md", "place:: Graz", "place:: Graz");
+        check("a.txt", "<!-- x -->", "<!-- x -->");
+    }
+
+    #[test]
+    fn source_code_is_code() {
+        assert!(Readable::of("# note", "/a/b.sh").text().is_code());
+        assert!(!Readable::of("# note", "/a/b.md").text().is_code());
+    }
+}
