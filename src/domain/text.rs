@@ -81,6 +81,8 @@ impl<'a> Readable<'a> {
                 };
             }
             Some(Kind::Org) => org(&text),
+            Some(Kind::Rst) => grids(&text),
+            Some(Kind::Asciidoc) => cells_of_asciidoc(&text),
             Some(Kind::Markdown) => unseen_in_markdown(&text),
             _ => Vec::new(),
         };
@@ -110,7 +112,7 @@ fn rewritten<'a>(text: Cow<'a, str>, changes: Vec<Change>) -> Cow<'a, str> {
     let mut bytes = text.as_bytes().to_vec();
     for (range, written) in changes {
         for byte in &mut bytes[range.clone()] {
-            if !matches!(*byte, b'\n' | b'\r') {
+            if written == ROW_GOES_ON || !matches!(*byte, b'\n' | b'\r') {
                 *byte = b' ';
             }
         }
@@ -211,6 +213,67 @@ fn is_drawer(line: &str, behind: &str) -> bool {
         None => ["properties", "logbook"].contains(&name.as_str()),
     }
 }
+
+/// Tables of reStructuredText that are drawn with corners: the line below their head is as Markdown has
+/// it, the others between rows are blank.
+fn grids(text: &str) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for (range, line) in lines(text) {
+        let written = line.trim_end();
+        let is_drawn = |mark: char| {
+            written.starts_with(&format!("+{mark}"))
+                && written.chars().all(|c| c == '+' || c == mark)
+        };
+        if is_drawn('-') {
+            changes.push((range, ""));
+        } else if is_drawn('=') {
+            let marks = line.match_indices(['+', '=']);
+            changes.extend(marks.map(|(at, mark)| {
+                let at = range.start + at;
+                (at..at + 1, if mark == "+" { "|" } else { "-" })
+            }));
+        }
+    }
+    changes
+}
+
+/// Tables of `AsciiDoc` with a cell a line: as many as the first line has are one row.
+fn cells_of_asciidoc(text: &str) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let mut columns = None;
+    let mut in_table = false;
+    let mut held = 0;
+    let mut last_end = 0;
+    for (range, line) in lines(text) {
+        if line.trim() == "|===" {
+            in_table = !in_table;
+            (columns, held) = (None, 0);
+            changes.push((range, ""));
+            continue;
+        }
+        let cells = line.matches('|').count();
+        if !in_table || cells == 0 || !line.starts_with('|') {
+            continue;
+        }
+        let wanted = *columns.get_or_insert(cells);
+        if held > 0
+            && held < wanted
+            && text[last_end..range.start]
+                .trim_matches(['\r', '\n'])
+                .is_empty()
+        {
+            changes.push((last_end..range.start, ROW_GOES_ON));
+            held += cells;
+        } else {
+            held = cells;
+        }
+        last_end = range.end;
+    }
+    changes
+}
+
+/// Stands in the place of the end of a line that goes on in the next one.
+const ROW_GOES_ON: &str = " ";
 
 /// What Markdown's readers do not show: comments of HTML and of Obsidian that are not within a line,
 /// the ids of blocks, what Logseq keeps of one.
@@ -325,6 +388,16 @@ mod tests {
             "```           \n* x\n```      \n# y",
         );
         check("a.org", "| a | b |\n|---+---|", "| a | b |\n|---|---|");
+        check(
+            "a.rst",
+            "+---+---+\n| a | b |\n+===+===+\n| 1 | 2 |\n+---+---+",
+            "         \n| a | b |\n|---|---|\n| 1 | 2 |\n         ",
+        );
+        check(
+            "a.adoc",
+            "|===\n|a |b\n\n|1\n|2\n|3 |4\n|===",
+            "    \n|a |b\n\n|1 |2\n|3 |4\n    ",
+        );
         check("a.org", ":warm: tea", ":warm: tea");
         check("a.org", ":tea:\nIt is warm.", ":tea:\nIt is warm.");
         check("a.org", ":LOGBOOK:\n- a", "         \n   ");

@@ -119,13 +119,20 @@ fn keyword<'l>(line: &'l str, key: &str) -> Option<&'l str> {
     (head.eq_ignore_ascii_case(key) && !value.is_empty()).then_some(value)
 }
 
-/// The text of a heading without its state and its tags, and the tags.
+/// The text of a heading without its state, how important it is, and its tags, and the tags.
 fn org_heading(text: &str) -> (&str, Vec<String>) {
     let mut title = text;
     let first = title.split(' ').next().unwrap_or_default();
     if TODO_WORDS.contains(&first) {
         title = title[first.len()..].trim_start();
     }
+    let behind = |rest: &'_ str| rest.find("] ").filter(|at| *at <= 2);
+    if let Some(rest) = title.strip_prefix("[#")
+        && let Some(at) = behind(rest)
+    {
+        title = rest[at + 1..].trim_start();
+    }
+    title = title.strip_prefix("COMMENT ").unwrap_or(title);
     let mut tags = Vec::new();
     if let Some((before, last)) = title.rsplit_once([' ', '\t'])
         && last.len() > 2

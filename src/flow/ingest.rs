@@ -32,6 +32,9 @@ const GROUP_CHUNKS: usize = 256;
 /// …or this many documents.
 const GROUP_DOCUMENTS: usize = 128;
 
+/// Larger files are read behind the others: they may take minutes.
+const LARGE_BYTES: u64 = 256 << 10;
+
 /// Prose from which a document's language is told.
 const LANGUAGE_BYTES: usize = 8 << 10;
 
@@ -462,8 +465,12 @@ impl Ingest {
             run.problem(path, reason, None);
         }
         progress(&run.progress);
-        for (path, stat) in plan.read {
+        for (path, stat) in small_first(plan.read) {
             run.heed(turns)?;
+            if stat.size > LARGE_BYTES {
+                // Nobody waits for it who could have the others.
+                run.flush()?;
+            }
             run.file(&path, stat)?;
         }
         run.remove_gone();
@@ -566,6 +573,18 @@ impl Plan {
         plan.solved = failed.keys().filter(over).cloned().collect();
         plan
     }
+}
+
+/// Files in the order in which they are read: large ones behind the others, smallest first.
+fn small_first(mut files: Vec<(String, FileStat)>) -> Vec<(String, FileStat)> {
+    files.sort_by_key(|(_, stat)| {
+        if stat.size > LARGE_BYTES {
+            stat.size
+        } else {
+            0
+        }
+    });
+    files
 }
 
 /// What decides how a file is read: another ending may mean another format.

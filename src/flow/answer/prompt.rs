@@ -1,5 +1,7 @@
 //! What the language model is told, and how its words are read.
 
+use std::borrow::Cow;
+
 use super::super::search::about;
 use crate::domain::sentence;
 use crate::domain::surroundings::Surroundings;
@@ -66,7 +68,33 @@ pub(in crate::flow) fn plain(sentence: &str) -> String {
         .trim_start_matches("- ")
         .trim_start_matches("* ")
         .trim_start_matches("+ ");
-    without_marks(&without_comments(without_callout(flat)))
+    without_marks(&labels(&without_comments(without_callout(flat))))
+}
+
+/// A line in which links show what they are called: "[[file:inventory.org][the inventory]]" of
+/// org-mode, "[[Larch|larch wood]]" of Obsidian, whose bar stands behind a backslash in tables.
+fn labels(line: &str) -> Cow<'_, str> {
+    if !line.contains("[[") {
+        return line.into();
+    }
+    let code = sentence::inline_code(line);
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = 0;
+    for (at, _) in line.match_indices("[[") {
+        let end = line[at..].find("]]").map(|end| at + end);
+        let Some(end) = end.filter(|_| at >= rest && !code.iter().any(|c| c.contains(&at))) else {
+            continue;
+        };
+        let link = &line[at + 2..end];
+        let label = link.split_once("][").or_else(|| link.split_once('|'));
+        if let Some((_, label)) = label.filter(|(_, label)| !label.trim().is_empty()) {
+            shown.push_str(&line[rest..at]);
+            shown.push_str(label);
+            rest = end + 2;
+        }
+    }
+    shown.push_str(&line[rest..]);
+    shown.into()
 }
 
 /// A line without the marks of bold text and of links; in `code`, and where nothing stands between
@@ -237,6 +265,9 @@ mod tests {
         check("- [ ] call **Oskar**\n  today", "call Oskar today");
         check("## Heading", "Heading");
         check("see [[Target]]", "see Target");
+        check("see [[file:inv.org][the inventory]].", "see the inventory.");
+        check("| [[Larch\\|larch wood]] | 3 |", "| larch wood | 3 |");
+        check("`[[a|b]]` and [[a|b c]] [[d", "`[[a|b]]` and b c [[d");
         check("-5 degrees", "-5 degrees");
         check("> [!note]- Mind the gap.", "Mind the gap.");
         check("[!x] a", "a");
