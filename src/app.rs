@@ -300,7 +300,7 @@ impl App {
     /// The source with this number or whole path. A path may be gone, or lead there by a link.
     ///
     /// # Errors
-    /// [`BadRequest`] where there is none, or what the ledger says.
+    /// [`StoreError::NoSuchSource`], or what the ledger says.
     pub fn source_named(&self, name: &str) -> Result<SourceId, Failure> {
         let sources = self.sources()?;
         let path = PathBuf::from(name);
@@ -311,12 +311,8 @@ impl App {
                 || leads.as_ref() == Some(&source.path)
         };
         let found = sources.iter().map(|s| &s.source).find(|s| is_it(s));
-        let missing = || {
-            BadRequest::new(
-                "no_such_source",
-                format!("there is no source `{name}`"),
-                "`coho sources` lists them",
-            )
+        let missing = || StoreError::NoSuchSource {
+            name: name.to_owned(),
         };
         Ok(found.ok_or_else(missing)?.id)
     }
@@ -487,7 +483,7 @@ impl App {
             .is_none_or(|view| view.sources.is_none());
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").into(),
-            home: sees_all.then(|| self.places.home.clone()),
+            home: sees_all.then(|| told_path(&self.places.home)),
             documents: counts.documents,
             chunks: counts.chunks,
             units: UnitCounts {
@@ -502,7 +498,7 @@ impl App {
                 embedder: self.settings.models.embedder.clone(),
                 generator: self.generator.as_ref().map(|g| g.name().to_owned()),
                 loading_percent: self.generator.as_ref().and_then(percent_loaded),
-                folder: sees_all.then(|| self.places.models.clone()),
+                folder: sees_all.then(|| told_path(&self.places.models)),
             },
             disk: sees_all.then_some(disk),
             problems: counts.problems,
@@ -927,6 +923,11 @@ pub struct PerChunk {
     pub vectors: u64,
     /// In the lexical index.
     pub terms: u64,
+}
+
+/// A path as JSON can tell it, whatever its bytes.
+pub fn told_path(path: &Path) -> PathBuf {
+    PathBuf::from(path.to_string_lossy().into_owned())
 }
 
 fn per_chunk(bytes: u64, chunks: u64) -> u64 {

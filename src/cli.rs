@@ -400,6 +400,11 @@ fn log(service: bool) -> tracing_appender::non_blocking::WorkerGuard {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("COHO_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    // It logs whole messages of MCP, which hold questions and passages.
+    let filter = match "rmcp=warn".parse() {
+        Ok(quiet) => filter.add_directive(quiet),
+        Err(_) => filter,
+    };
     let (stderr, guard) = tracing_appender::non_blocking(std::io::stderr());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -866,8 +871,12 @@ fn sync(session: Session, only: Option<&str>) -> Result<ExitCode, Failure> {
         }
         Writing::There(remote) => {
             let mut synced = Synchronised::default();
-            for id in remote.source_ids(only)? {
-                synced.reports.push(remote.sync(id)?);
+            for source in remote.sources(only)? {
+                match remote.sync(source.id.0) {
+                    Ok(report) => synced.reports.push(report),
+                    Err(failure) if failure.code() == "service_silent" => return Err(failure),
+                    Err(failure) => synced.failures.push((source, failure)),
+                }
             }
             synced
         }
@@ -1104,8 +1113,13 @@ fn feedback(
     Ok(ExitCode::SUCCESS)
 }
 
-fn status(session: Session, problems: bool) -> Result<ExitCode, Failure> {
+fn status(mut session: Session, problems: bool) -> Result<ExitCode, Failure> {
     let json = session.json;
+    // What leaves is told as the running service was told to listen.
+    if let Some(remote) = Remote::find(&session.places) {
+        session.settings.serve.listen = remote.address();
+        session.settings.serve.air_gap |= remote.is_behind_gap().unwrap_or(false);
+    }
     let app = session.open_records(Access::Read)?;
     match (problems, json) {
         (true, true) => show::json(&app.problems()?),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{App, NotFound};
 use crate::domain::source::{DocumentId, SourceId, shown_name};
 use crate::error::Failure;
+use crate::store::StoreError;
 use crate::store::documents::Listed;
 
 /// A visible document.
@@ -89,7 +90,15 @@ impl App {
         limit: usize,
     ) -> Result<Documents, Failure> {
         let ledger = self.store.ledger();
-        let listed = ledger.read(|snapshot| snapshot.listed(source, after, limit + 1))?;
+        let listed = ledger.read(|snapshot| {
+            let is_there = |id: &SourceId| {
+                Ok::<bool, StoreError>(snapshot.sources()?.iter().any(|s| s.id == *id))
+            };
+            match source {
+                Some(id) if !is_there(&id)? => Err(StoreError::NoSource { id }),
+                _ => snapshot.listed(source, after, limit + 1),
+            }
+        })?;
         let mut documents: Vec<Document> = listed.into_iter().map(Document::from).collect();
         let more = documents.len() > limit;
         documents.truncate(limit);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Session, output, show, source_named, sync_all};
 use crate::app::learning::moment;
+use crate::app::told_path;
 use crate::app::{App, now_ms};
 use crate::error::{BadRequest, Failure};
 use crate::flow::answer::kept::with_passages;
@@ -348,7 +349,7 @@ pub(super) fn export(
         }
     };
     let mut exported = output::Exported {
-        file: target.map(Path::to_owned),
+        file: target.map(told_path),
         count: 0,
         records: Vec::new(),
     };

@@ -13,10 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rmcp::model::JsonRpcMessage;
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
-use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::{ErrorData, RoleServer, ServiceExt};
 use serde_json::{Value, json};
-use tokio::io::{Stdin, Stdout};
+use tokio::sync::mpsc;
 
 use super::remote::Remote;
 use super::{Session, app};
@@ -102,8 +101,76 @@ impl Held {
 
 /// Messages on stdin and stdout, for as long as the token is good that they come with.
 struct Stdio {
-    messages: AsyncRwTransport<RoleServer, Stdin, Stdout>,
+    lines: mpsc::Receiver<Vec<u8>>,
+    /// Messages of a line that are yet to be received, last first.
+    waiting: Vec<Value>,
+    has_begun: bool,
     held: Option<Held>,
+}
+
+/// What the protocol calls what is no JSON, and what is no message.
+const NO_JSON: i64 = -32700;
+const NO_MESSAGE: i64 = -32600;
+
+/// The messages of a line: one, or those of a batch; or what is to be said of what is none.
+fn messages_of(line: &[u8]) -> Result<Vec<Value>, Value> {
+    let refused = |code: i64, said: String| {
+        let error = json!({ "code": code, "message": said });
+        Err(json!({ "jsonrpc": "2.0", "id": null, "error": error }))
+    };
+    let message = match serde_json::from_slice(line) {
+        Ok(message) => message,
+        Err(error) => return refused(NO_JSON, format!("this is no JSON: {error}")),
+    };
+    let is_message = |message: &Value| {
+        let id = message.get("id");
+        let named = id.is_none_or(|id| id.is_string() || id.is_i64() || id.is_u64());
+        message.is_object() && named
+    };
+    let messages = match message {
+        Value::Array(messages) => messages,
+        message => vec![message],
+    };
+    if messages.is_empty() || !messages.iter().all(is_message) {
+        let said = "this is no message of JSON-RPC: an object with a `method` and, where an answer is wanted, an `id`";
+        return refused(NO_MESSAGE, said.into());
+    }
+    Ok(messages)
+}
+
+/// Lines of stdin, read by a thread: nothing else can wait for them and be ended.
+fn lines_of_stdin() -> std::io::Result<mpsc::Receiver<Vec<u8>>> {
+    let (send, lines) = mpsc::channel(16);
+    let read = move || {
+        let mut stdin = std::io::stdin().lock();
+        while let Some(line) = next_line(&mut stdin) {
+            if send.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("coho-stdin".into())
+        .spawn(read)?;
+    Ok(lines)
+}
+
+/// The next line that is not blank, whatever its bytes; none at the end of the input.
+fn next_line(stdin: &mut impl BufRead) -> Option<Vec<u8>> {
+    loop {
+        let mut line = Vec::new();
+        match stdin.read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return None,
+            Ok(_) if line.trim_ascii().is_empty() => {}
+            Ok(_) => return Some(line),
+        }
+    }
+}
+
+/// Writes one message. Whoever has left needs none.
+fn write_line(message: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{message}").and_then(|()| stdout.flush());
 }
 
 impl Transport<RoleServer> for Stdio {
@@ -113,13 +180,20 @@ impl Transport<RoleServer> for Stdio {
         &mut self,
         message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        self.messages.send(message)
+        let text = serde_json::to_string(&message);
+        async move {
+            // Who reads slowly is waited for, and nobody else meanwhile.
+            let text = text.map_err(std::io::Error::other)?;
+            tokio::task::spawn_blocking(move || write_line(&text))
+                .await
+                .map_err(std::io::Error::other)
+        }
     }
 
     /// Every message is looked at with the token as it is then; the first that comes too late is
     /// refused and ends the service, as the end of the input would.
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
-        let message = self.messages.receive().await?;
+        let message = self.next().await?;
         let Some(held) = &self.held else {
             return Some(message);
         };
@@ -130,14 +204,47 @@ impl Transport<RoleServer> for Stdio {
         *lock(&held.ended) = Some(failure);
         if let Some((_, id)) = message.into_request() {
             let refusal = JsonRpcMessage::error(refused, Some(id));
-            // Who has left needs no answer.
-            let _ = self.messages.send(refusal).await;
+            let _ = self.send(refusal).await;
         }
         None
     }
 
     async fn close(&mut self) -> Result<(), Self::Error> {
-        self.messages.close().await
+        self.lines.close();
+        Ok(())
+    }
+}
+
+impl Stdio {
+    /// The next message; what is none is answered here.
+    async fn next(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        loop {
+            let Some(message) = self.waiting.pop() else {
+                match messages_of(&self.lines.recv().await?) {
+                    Ok(messages) => self.waiting = messages.into_iter().rev().collect(),
+                    Err(refusal) => write_line(&refusal.to_string()),
+                }
+                continue;
+            };
+            let id = message.get("id").cloned();
+            // A note before the beginning would end the library that speaks the protocol.
+            if !self.has_begun && id.is_none() {
+                continue;
+            }
+            self.has_begun |= message["method"] == "initialize";
+            match serde_json::from_value(message) {
+                Ok(message) => return Some(message),
+                Err(error) => {
+                    // Notes that nobody knows need no answer.
+                    if let Some(id) = id {
+                        let said = format!("this is no message of MCP: {error}");
+                        let error = json!({ "code": NO_MESSAGE, "message": said });
+                        let refusal = json!({ "jsonrpc": "2.0", "id": id, "error": error });
+                        write_line(&refusal.to_string());
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -149,9 +256,14 @@ fn here(caller: Caller, held: Option<Held>) -> Result<ExitCode, Failure> {
         .enable_all()
         .build()
         .map_err(io)?;
+    let lines = lines_of_stdin().map_err(io)?;
     let outcome = runtime.block_on(async {
-        let messages = AsyncRwTransport::new(tokio::io::stdin(), tokio::io::stdout());
-        let stdio = Stdio { messages, held };
+        let stdio = Stdio {
+            lines,
+            waiting: Vec::new(),
+            has_begun: false,
+            held,
+        };
         match Tools::Of(caller).serve(stdio).await {
             Ok(serving) => serving
                 .waiting()
@@ -177,21 +289,35 @@ type UnderWay = Mutex<HashMap<String, Option<Remote>>>;
 /// Hands messages to the running service, several at once. The service is looked for anew for each:
 /// it may have begun again at another address, and whoever has its old one is told nothing.
 fn bridge(places: &Places) -> Result<ExitCode, Failure> {
-    let io = |source| StoreError::io(std::path::Path::new("stdin"), source);
-    let stdout = Mutex::new(std::io::stdout());
     let version: Mutex<Option<String>> = Mutex::default();
     let under_way = UnderWay::default();
     std::thread::scope(|scope| {
-        for line in std::io::stdin().lock().lines() {
-            let line = line.map_err(io)?;
-            if line.trim().is_empty() {
-                continue;
-            }
-            let say = |text: &str| {
-                let mut stdout = lock(&stdout);
-                let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+        let mut stdin = std::io::stdin().lock();
+        while let Some(line) = next_line(&mut stdin) {
+            let messages = match messages_of(&line) {
+                Ok(messages) => messages,
+                Err(refusal) => {
+                    write_line(&refusal.to_string());
+                    continue;
+                }
             };
-            let message: Value = serde_json::from_str(&line).unwrap_or_default();
+            let [message] = messages.as_slice() else {
+                let (version, under_way) = (&version, &under_way);
+                scope.spawn(move || {
+                    let replies = messages.iter().flat_map(|message| {
+                        let line = message.to_string();
+                        begun(message, under_way);
+                        passed(places, &line, message, version, under_way)
+                    });
+                    let replies: Vec<Value> = replies.collect();
+                    if !replies.is_empty() {
+                        write_line(&Value::from(replies).to_string());
+                    }
+                });
+                continue;
+            };
+            let message = message.clone();
+            let line = String::from_utf8_lossy(&line).into_owned();
             if message["method"] == "notifications/cancelled" {
                 // Its connection is closed: on that the service leaves it.
                 let id = message["params"]["requestId"].to_string();
@@ -200,14 +326,12 @@ fn bridge(places: &Places) -> Result<ExitCode, Failure> {
                 }
                 continue;
             }
-            if !message["id"].is_null() {
-                lock(&under_way).insert(message["id"].to_string(), None);
-            }
+            begun(&message, &under_way);
             let begins = message["method"] == "initialize" && lock(&version).is_none();
             let (version, under_way) = (&version, &under_way);
             let pass = move || {
                 for reply in passed(places, &line, &message, version, under_way) {
-                    say(&reply.to_string());
+                    write_line(&reply.to_string());
                 }
             };
             // What follows needs the version that this agrees on.
@@ -219,6 +343,13 @@ fn bridge(places: &Places) -> Result<ExitCode, Failure> {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Notes that an answer to a message is under way.
+fn begun(message: &Value, under_way: &UnderWay) {
+    if !message["id"].is_null() {
+        lock(under_way).insert(message["id"].to_string(), None);
+    }
 }
 
 /// What the service says to a message; nothing where that was cancelled.
@@ -262,4 +393,35 @@ fn passed(
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_message_or_several() {
+        let check = |line: &[u8], expected: Result<usize, i64>| {
+            let found = messages_of(line).map(|messages| messages.len());
+            let found = found.map_err(|refusal| refusal["error"]["code"].as_i64().unwrap());
+            assert_eq!(found, expected, "{}", String::from_utf8_lossy(line));
+        };
+        check(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, Ok(1));
+        check(br#"[{"id":1,"method":"ping"},{"method":"x"}]"#, Ok(2));
+        check(b"{bad", Err(NO_JSON));
+        check(b"\xff\xfe{}", Err(NO_JSON));
+        check(b"[]", Err(NO_MESSAGE));
+        check(b"\"x\"", Err(NO_MESSAGE));
+        check(br#"{"id":null,"method":"ping"}"#, Err(NO_MESSAGE));
+        check(br#"{"id":1.5,"method":"ping"}"#, Err(NO_MESSAGE));
+    }
+
+    #[test]
+    fn lines_are_read_whatever_their_bytes() {
+        let mut input: &[u8] = b"a\n\n \xff\nb";
+        assert_eq!(next_line(&mut input).unwrap(), b"a\n");
+        assert_eq!(next_line(&mut input).unwrap(), b" \xff\n");
+        assert_eq!(next_line(&mut input).unwrap(), b"b");
+        assert_eq!(next_line(&mut input), None);
+    }
 }

@@ -7,6 +7,7 @@ use clap::Subcommand;
 
 use super::output::{Chosen, InstalledModels, ModelList, ModelRow};
 use super::{Session, bench, show};
+use crate::app::told_path;
 use crate::app::{llama_options, this_program};
 use crate::engine::generate::{Generator, LlamaOptions};
 use crate::engine::install::Models;
@@ -134,7 +135,7 @@ fn install(session: &Session, models: &Models, name: Option<String>) -> Result<(
     if session.json {
         show::json(&InstalledModels {
             installed: done,
-            folder: models.folder().to_owned(),
+            folder: told_path(models.folder()),
         });
     }
     Ok(())

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 pub use super::unit::ServiceState;
 use crate::app::SourceStatus;
+use crate::app::told_path;
 use crate::domain::generator::Reading;
 use crate::domain::source::SourceId;
 use crate::engine::install::Installed;
@@ -98,7 +99,7 @@ impl Serving {
         Self {
             address: format!("http://{address}"),
             pid: std::process::id(),
-            token_file: home.join("token"),
+            token_file: told_path(&home.join("token")),
         }
     }
 }

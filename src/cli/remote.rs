@@ -59,6 +59,7 @@ enum RemoteError {
     #[error("{detail}")]
     Refused {
         status: u16,
+        code: &'static str,
         detail: String,
         hint: Option<String>,
     },
@@ -79,7 +80,7 @@ impl Fault for RemoteError {
     }
     fn code(&self) -> &'static str {
         match self {
-            Self::Refused { .. } => "service_refused",
+            Self::Refused { code, .. } => code,
             Self::Silent { .. } => "service_silent",
         }
     }
@@ -97,6 +98,12 @@ const MOST_BYTES: u64 = 256 << 20;
 fn text_of(mut response: ureq::http::Response<ureq::Body>) -> Result<String, ureq::Error> {
     let body = response.body_mut().with_config();
     body.limit(MOST_BYTES).lossy_utf8(true).read_to_string()
+}
+
+/// As the app says it where there is no service.
+fn not_utf8(path: &Path) -> Failure {
+    let what = format!("the path {} is not valid UTF-8", path.display());
+    BadRequest::new("bad_path", what, "rename the folder").into()
 }
 
 /// A service of another version may say something else than expected.
@@ -156,8 +163,13 @@ impl Remote {
         if status < 400 {
             return Ok(value);
         }
+        // What one run of a command is told is few, and lives as long as that.
+        let code = value["code"]
+            .as_str()
+            .map(|code| &*String::leak(code.into()));
         Err(RemoteError::Refused {
             status,
+            code: code.unwrap_or("service_refused"),
             detail: value["detail"]
                 .as_str()
                 .unwrap_or("the service refused")
@@ -210,6 +222,8 @@ impl Remote {
             }
         }
         let sent = request.send(text);
+        let refused = |response: &ureq::http::Response<_>| response.status().is_client_error();
+        let is_refused = sent.as_ref().is_ok_and(refused);
         let said = match sent.and_then(text_of) {
             Ok(text) if text.trim().is_empty() => return Vec::new(),
             Ok(text) => text,
@@ -227,11 +241,17 @@ impl Remote {
         if !replies.is_empty() || id.is_null() {
             return replies;
         }
-        let error = json!({ "code": -32603, "message": format!("the service says: {said}") });
+        let problem: Value = serde_json::from_str(&said).unwrap_or_default();
+        let detail = problem["detail"].as_str().unwrap_or(&said);
+        let error = match is_refused {
+            true => json!({ "code": -32600, "message": detail }),
+            false => json!({ "code": -32603, "message": format!("the service says: {detail}") }),
+        };
         vec![json!({ "jsonrpc": "2.0", "id": id, "error": error })]
     }
 
     pub(super) fn add_source(&self, path: &Path, rules: &Rules) -> Result<Source, Failure> {
+        let path = path.to_str().ok_or_else(|| not_utf8(path))?;
         let body = json!({
             "path": path,
             "include": rules.include,
@@ -252,8 +272,23 @@ impl Remote {
         read(self.call("POST", &format!("/v1/sources/{id}/sync"), None)?)
     }
 
+    /// All sources, or the one with this number or path.
+    pub(super) fn sources(&self, only: Option<&str>) -> Result<Vec<Source>, Failure> {
+        let listed = self.call("GET", "/v1/sources", None)?;
+        let ids = self.source_ids(only)?;
+        let sources = listed["sources"].as_array().into_iter().flatten();
+        let named =
+            sources.filter(|source| source["id"].as_i64().is_some_and(|id| ids.contains(&id)));
+        named.map(|source| read(source.clone())).collect()
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Numbers of all sources, or of the one with this number or path.
-    pub(super) fn source_ids(&self, only: Option<&str>) -> Result<Vec<i64>, Failure> {
+    fn source_ids(&self, only: Option<&str>) -> Result<Vec<i64>, Failure> {
         let listed = self.call("GET", "/v1/sources", None)?;
         let ids = ids_of(&listed["sources"], only);
         if let (Some(name), true) = (only, ids.is_empty()) {

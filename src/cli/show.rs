@@ -33,7 +33,17 @@ pub(super) fn json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {
         // What JSON lets stand and a terminal acts upon.
         Ok(text) => out!("{}", escaped(&text)),
-        Err(error) => tracing::error!(%error, "a result could not be printed"),
+        Err(error) => {
+            tracing::error!(%error, "a result could not be printed");
+            let message = error.to_string();
+            let code = "internal";
+            out!(
+                "{}",
+                serde_json::json!({ "error": { "code": code, "message": message, "causes": [], "hint": null } })
+            );
+            // What was asked for was done; who asked must not take it for told.
+            std::process::exit(2);
+        }
     }
 }
 

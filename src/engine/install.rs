@@ -269,7 +269,10 @@ impl Models {
     pub fn add(&self, path: &Path, name: Option<&str>) -> Result<Installed, EngineError> {
         let path = path
             .canonicalize()
-            .map_err(|source| EngineError::io(path, source))?;
+            .map_err(|source| EngineError::Unloadable {
+                path: path.to_owned(),
+                reason: source.to_string(),
+            })?;
         if path.is_dir() {
             return self.add_reranker(&path, name);
         }

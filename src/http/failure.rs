@@ -146,7 +146,12 @@ pub(super) async fn of_mcp(response: Response) -> Response {
     };
     let detail = Some(said).filter(|said| !said.trim().is_empty());
     let detail = detail.unwrap_or_else(|| "this is no message of MCP".into());
-    refusal(status, code, detail, Some(hint.into())).into_response()
+    let mut response = refusal(status, code, detail, Some(hint.into())).into_response();
+    if status == 405 {
+        let allowed = HeaderValue::from_static("POST");
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
 }
 
 /// A handler that panicked.

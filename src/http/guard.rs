@@ -122,6 +122,15 @@ fn is_ours(context: &Context, authority: &str) -> bool {
     })
 }
 
+tokio::task_local! {
+    static REQUEST: String;
+}
+
+/// The id of the request that this task answers.
+pub(super) fn current_request() -> Option<String> {
+    REQUEST.try_with(Clone::clone).ok()
+}
+
 /// Gives every request an id, which the response and every problem carry.
 pub(super) async fn request_id(
     State(context): State<Context>,
@@ -132,7 +141,7 @@ pub(super) async fn request_id(
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let started = std::time::Instant::now();
-    let mut response = next.run(request).await;
+    let mut response = REQUEST.scope(id.clone(), next.run(request)).await;
     let status = response.status();
     let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let status_code = status.as_u16();

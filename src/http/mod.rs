@@ -170,7 +170,7 @@ fn router(context: Context) -> Router {
         .layer(middleware::map_response(failure::of_mcp));
     let guarded = guarded
         .merge(mcp)
-        .route("/v1/{*rest}", any(routes::nothing_here))
+        .route("/v1/{*rest}", any(routes::no_such_route))
         .method_not_allowed_fallback(routes::wrong_method)
         .layer(middleware::from_fn_with_state(
             context.clone(),

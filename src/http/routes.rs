@@ -18,13 +18,13 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{BroadcastStream, UnboundedReceiverStream};
 
-use super::Context;
 use super::caller::{Admin, Ask, May, Read, Write, no_right};
-use super::failure::{Refusal, refusal};
+use super::failure::{Refusal, also_for_openai, refusal};
 use super::wire::{
     AskBody, At, Body, FeedbackBody, Parameters, Problem, SearchBody, SignalBody, SourceBody,
     UnitBody,
 };
+use super::{Context, guard};
 use crate::app::documents::{Documents, WholeDocument};
 use crate::app::learning::{Batches, LISTED, RunBody, Story, Units};
 use crate::app::outside::Left;
@@ -101,12 +101,17 @@ pub(super) async fn streamed(
     }
     let begun = stream::iter(begun.into_iter().map(Ok));
     let all = begun.chain(UnboundedReceiverStream::new(told));
+    let request = guard::current_request();
     let events = all.flat_map(move |told| {
         // The flag lives as long as the stream: a client that leaves sets it.
         let _ = &cancel;
         let events = match told {
             Ok(event) => vec![event],
-            Err(failure) => failed(&Refusal::from(failure).0),
+            Err(failure) => {
+                let Refusal(mut problem) = Refusal::from(failure);
+                problem.request_id.clone_from(&request);
+                failed(&problem)
+            }
         };
         stream::iter(events.into_iter().map(Ok::<_, Infallible>))
     });
@@ -172,6 +177,11 @@ pub(super) async fn nothing_here() -> Refusal {
     refusal(404, "no_such_route", "there is no such route", None)
 }
 
+/// As [`nothing_here`], below `/v1`, where a program made for OpenAI's API may look for more of it.
+pub(super) async fn no_such_route() -> Response {
+    also_for_openai(nothing_here().await.into_response()).await
+}
+
 pub(super) async fn wrong_method() -> Refusal {
     refusal(
         405,
@@ -207,7 +217,7 @@ pub(super) async fn ask(
     let accepts = headers
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok());
-    let wants_events = accepts.is_some_and(|types| types.contains("text/event-stream"));
+    let wants_events = accepts.is_some_and(accepts_events);
     let app = Arc::clone(&caller.app);
     let meant = Arc::clone(&app);
     let source = blocking(move || meant.source_meant(body.source.as_ref())).await?;
@@ -234,6 +244,18 @@ pub(super) async fn ask(
         app.ask(&ask, &flag, &mut tell).map(drop)
     })
     .await
+}
+
+/// Does an `Accept` header want events? A weight of nothing says that it does not.
+fn accepts_events(types: &str) -> bool {
+    types.split(',').any(|one| {
+        let mut parts = one.split(';').map(str::trim);
+        let is_events = parts
+            .next()
+            .is_some_and(|name| name.eq_ignore_ascii_case("text/event-stream"));
+        let weight = parts.find_map(|part| part.strip_prefix("q="));
+        is_events && weight.and_then(|q| q.parse::<f32>().ok()) != Some(0.0)
+    })
 }
 
 /// Sets its flag when the client leaves, and with it the future or stream that holds this.
@@ -441,7 +463,7 @@ pub(super) async fn documents(
     Parameters(page): Parameters<DocumentsPage>,
 ) -> Outcome<Json<Documents>> {
     let app = Arc::clone(&caller.app);
-    let limit = page.limit.unwrap_or(100).clamp(1, 1000);
+    let limit = page.limit.unwrap_or(100).min(1000);
     let source = page.source.map(SourceId);
     let after = DocumentId(page.after.unwrap_or(0));
     blocking(move || app.documents(source, after, limit))

@@ -217,14 +217,16 @@ impl<T: DeserializeOwned> FromRequest<Context> for Body<T> {
         {
             return Ok(Self(value));
         }
-        if !is_json(&parts.headers) {
+        let said_json = is_json(&parts.headers);
+        let not_json = || {
             let hint = "send `Content-Type: application/json`";
-            return Err(refusal(
-                415,
-                "not_json",
-                "the body is not said to be JSON",
-                Some(hint.into()),
-            ));
+            let detail = "the body is not said to be JSON";
+            refusal(415, "not_json", detail, Some(hint.into()))
+        };
+        // Of a body that comes in pieces nobody knows yet whether it is empty.
+        let in_pieces = parts.headers.contains_key(header::TRANSFER_ENCODING);
+        if !said_json && !in_pieces {
+            return Err(not_json());
         }
         let limit = context.service.app.settings.serve.max_body_kb * 1024;
         let bytes = match tokio::time::timeout(SLOWEST_BODY, read(body, limit)).await {
@@ -238,6 +240,14 @@ impl<T: DeserializeOwned> FromRequest<Context> for Body<T> {
                 ));
             }
         };
+        if bytes.is_empty()
+            && let Ok(value) = serde_json::from_str("{}")
+        {
+            return Ok(Self(value));
+        }
+        if !said_json {
+            return Err(not_json());
+        }
         // A list of values in the order of the fields would be taken too.
         if !bytes.trim_ascii_start().starts_with(b"{") {
             let hint = "send a JSON object; openapi.json says what is in it";

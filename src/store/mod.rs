@@ -152,6 +152,14 @@ pub enum StoreError {
         /// What was asked for.
         id: SourceId,
     },
+    /// Where a folder should be made is something else, or nothing can be made there.
+    #[error("cannot make the folder {}", path.display())]
+    NoFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A filter that names no source.
     #[error("there is no source `{name}`")]
     NoSuchSource {
@@ -315,6 +323,13 @@ impl StoreError {
                 Kind::Ours,
                 "store_failed",
                 Some("`coho verify --repair` makes it anew from the ledger"),
+            ),
+            (_, Self::NoFolder { .. }) => (
+                Kind::BadInput,
+                "no_folder",
+                Some(
+                    "name one that is a folder or can be made: COHO_HOME says where coho keeps its data",
+                ),
             ),
             (_, Self::Io { .. }) => (Kind::Ours, "store_io", None),
             _ => (Kind::Ours, "store_failed", None),
@@ -883,7 +898,7 @@ fn terms_of_ingested(document: &Ingested, edition: Edition) -> TermsDocument {
 /// ours to do so.
 ///
 /// # Errors
-/// [`StoreError::Io`].
+/// [`StoreError::NoFolder`], [`StoreError::Io`].
 pub fn create_private_folder(folder: &Path) -> Result<()> {
     if folder.is_dir() {
         close_to_others(folder);
@@ -896,9 +911,15 @@ pub fn create_private_folder(folder: &Path) -> Result<()> {
         use std::os::unix::fs::DirBuilderExt;
         builder.mode(0o700);
     }
-    builder
-        .create(folder)
-        .map_err(|source| StoreError::io(folder, source))
+    builder.create(folder).map_err(|source| {
+        let path = folder.to_owned();
+        match source.kind() {
+            ErrorKind::NotADirectory | ErrorKind::AlreadyExists | ErrorKind::NotFound => {
+                StoreError::NoFolder { path, source }
+            }
+            _ => StoreError::io(folder, source),
+        }
+    })
 }
 
 /// May others than its owner look into this folder?
