@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::scan::{self, Found, ScanError};
 use super::space::{Space, Spaces};
 use super::writeback;
-use crate::domain::chunk::{self, ChunkId, TokenStarts};
+use crate::domain::chunk::{self, ChunkId, Sections, TokenStarts};
 use crate::domain::language::Language;
 use crate::domain::source::{DocumentId, Kind, SourceId, shown_name};
 use crate::engine::EngineError;
@@ -674,6 +674,7 @@ impl Run<'_> {
                 let document = Ingested {
                     source: self.source.id,
                     path: path.to_owned(),
+                    Sections::of(kind),
                     stat,
                     hash,
                     kind,
