@@ -167,11 +167,9 @@ fn could_be_names(row: &Row, first: usize) -> bool {
 fn is_over_numbers(head: &[Row], at: usize) -> bool {
     filled(&head[at]).any(|(column, name)| {
         let year = begins_with_year(name);
-        let below = head[at + 1..].iter().filter_map(|row| row.1.get(column));
-        (year || !is_number(name))
-            && below
-                .into_iter()
-                .any(|cell| is_number(cell) && !(year && begins_with_year(cell)))
+        let tells = |cell: &String| is_number(cell) && !(year && begins_with_year(cell));
+        let mut below = head[at + 1..].iter().filter_map(|row| row.1.get(column));
+        (year || !is_number(name)) && below.any(tells)
     })
 }
 

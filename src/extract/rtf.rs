@@ -289,7 +289,7 @@ impl Reader {
                 }
             }
             "fonttbl" => (self.state.fonts, self.state.silent) = (true, true),
-            "info" => self.state.silent = true,
+            "info" | "nonesttables" => self.state.silent = true,
             "title" => (self.state.title, self.state.silent) = (true, false),
             "f" => self.state.font = number,
             "fcharset" if self.state.fonts => {
@@ -299,7 +299,6 @@ impl Reader {
                 }
             }
             "fldrslt" | "shptxt" | "footnote" | "annotation" | "nesttableprops" => {}
-            "nonesttables" => self.state.silent = true,
             _ if starred || SILENT.contains(&word) => self.state.silent = true,
             "par" | "sect" | "page" => self.end_paragraph(),
             "line" => self.text("\n"),

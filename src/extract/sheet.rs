@@ -345,16 +345,17 @@ pub(super) fn csv(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
         let position = record.position();
         // It is where the reader stopped before: ends of lines may still come.
         let at = position.map_or(0, |position| position.byte() as usize);
-        let ahead = text.get(at..).unwrap_or("").bytes();
-        let ends = ahead.take_while(|byte| matches!(byte, b'\r' | b'\n'));
-        let ends: Vec<u8> = ends.collect();
-        let lines = ends.iter().filter(|byte| **byte == b'\n').count();
+        let ahead = text.get(at..).unwrap_or("");
+        let ends = &ahead[..ahead
+            .find(|c| !matches!(c, '\r' | '\n'))
+            .unwrap_or(ahead.len())];
+        let lines = ends.matches('\n').count();
         let line = position.map_or(0, csv::Position::line);
         let line = usize::try_from(line).unwrap_or(usize::MAX);
         let number = line.saturating_add(lines);
         // The other half of the end of the line before is no empty line.
-        let half =
-            text.as_bytes()[..at.min(text.len())].ends_with(b"\r") && ends.starts_with(b"\n");
+        let before = text.get(..at).unwrap_or("");
+        let half = before.ends_with('\r') && ends.starts_with('\n');
         let gap = ends.len() > usize::from(half);
         let cells = record.iter().map(one_line).collect();
         let gap = gap.then(|| (number, Vec::new()));
