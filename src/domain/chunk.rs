@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use super::outline::{BlockKind, Outline};
+use super::source::Kind;
 
 /// The id of a chunk: the first 16 bytes of BLAKE3 over its heading context and text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -107,6 +108,26 @@ pub struct Limits {
     pub heading_tokens: usize,
 }
 
+/// How far the headings of a document reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sections {
+    /// Over pages: the chapter of a book is as long as it is.
+    RunOn,
+    /// To the end of their page: what stands on a slide, or in a message of a mailbox, is not under
+    /// the title of the one before.
+    EndWithPage,
+}
+
+impl Sections {
+    /// Those of documents of this kind.
+    pub fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Pptx | Kind::Mailbox => Self::EndWithPage,
+            _ => Self::RunOn,
+        }
+    }
+}
+
 /// Token starts of a text: sorted byte offsets, one per token of the embedding model.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenStarts<'a>(pub &'a [u32]);
@@ -134,13 +155,14 @@ pub fn chunk(
     outline: &Outline,
     starts: TokenStarts<'_>,
     limits: Limits,
+    sections: Sections,
     count_tokens: impl Fn(&str) -> usize,
 ) -> Vec<Passage> {
     // Text of which a reader made no blocks (link definitions alone) is text all the same.
     let plain = outline.blocks.is_empty();
     let plain = plain.then(|| Outline::of_plain_text(outline.text.clone()));
     let outline = plain.as_ref().unwrap_or(outline);
-    let tiles = tile(outline, starts, limits);
+    let tiles = tile(outline, starts, limits, sections);
     let lines = LineIndex::of(&outline.text);
     let mut passages = Vec::with_capacity(tiles.len());
     for tile in tiles {
@@ -193,7 +215,12 @@ struct Tile {
 
 /// Greedy packing of whole blocks; a block that does not fit alone is split, its heading goes with
 /// its first piece.
-fn tile(outline: &Outline, starts: TokenStarts<'_>, limits: Limits) -> Vec<Tile> {
+fn tile(
+    outline: &Outline,
+    starts: TokenStarts<'_>,
+    limits: Limits,
+    sections: Sections,
+) -> Vec<Tile> {
     let end = outline.text.len();
     let room = limits
         .max_tokens
@@ -203,7 +230,12 @@ fn tile(outline: &Outline, starts: TokenStarts<'_>, limits: Limits) -> Vec<Tile>
     let mut open: Option<Tile> = None;
     let mut path: Vec<(u8, String)> = Vec::new();
     let mut only_headings = true;
+    let mut page = None;
     for (index, block) in outline.blocks.iter().enumerate() {
+        if sections == Sections::EndWithPage && block.page != page {
+            path.clear();
+        }
+        page = block.page;
         let begin = if index == 0 { 0 } else { block.span.start };
         let next = outline.blocks.get(index + 1).map_or(end, |b| b.span.start);
         let span = begin..next;
@@ -427,12 +459,24 @@ mod tests {
 
     fn passages(outline: &Outline) -> Vec<Passage> {
         let starts = word_starts(&outline.text);
-        chunk(outline, TokenStarts(&starts), LIMITS, words)
+        chunk(
+            outline,
+            TokenStarts(&starts),
+            LIMITS,
+            Sections::RunOn,
+            words,
+        )
     }
 
     fn check_laws(outline: &Outline, limits: Limits) {
         let starts = word_starts(&outline.text);
-        let passages = chunk(outline, TokenStarts(&starts), limits, words);
+        let passages = chunk(
+            outline,
+            TokenStarts(&starts),
+            limits,
+            Sections::RunOn,
+            words,
+        );
         let tiled: String = passages
             .iter()
             .map(|p| &outline.text[p.span.clone()])
@@ -511,6 +555,37 @@ mod tests {
         assert!(found[1].text.starts_with("five six"));
         assert_eq!(found[1].heading, ["A", "B"]);
         check_laws(&outline, LIMITS);
+    }
+
+    #[test]
+    fn sections_of_slides_end_with_them() {
+        let text = "# Alps\none two three\nfour five\n";
+        let block = |span: Range<usize>, page, heading: Option<&str>| Block {
+            span,
+            kind: heading.map_or(BlockKind::Prose, |_| BlockKind::Heading(1)),
+            heading: heading.map(str::to_owned),
+            page: Some(page),
+        };
+        let outline = Outline {
+            text: text.into(),
+            blocks: vec![
+                block(0..6, 1, Some("Alps")),
+                block(7..20, 1, None),
+                block(21..30, 2, None),
+            ],
+        };
+        let check = |kind: Kind, expected: &[&str]| {
+            let starts = word_starts(text);
+            let sections = Sections::of(kind);
+            let found = chunk(&outline, TokenStarts(&starts), LIMITS, sections, words);
+            let last = found.last().unwrap();
+            assert_eq!(last.heading, expected, "{kind:?}");
+            assert_eq!((last.text.as_str(), last.page), ("four five", Some(2)));
+        };
+        check(Kind::Pptx, &[]);
+        check(Kind::Mailbox, &[]);
+        check(Kind::Epub, &["Alps"]);
+        check(Kind::Pdf, &["Alps"]);
     }
 
     #[test]

@@ -9,7 +9,6 @@ use tree_sitter::{Language, Node, Parser};
 
 use super::{Extracted, Skip, text};
 use crate::domain::outline::{Block, BlockKind, Outline};
-use crate::domain::source::Meta;
 
 /// Definitions deeper than this belong to the one around them.
 const DEEPEST: u8 = 3;
@@ -31,7 +30,7 @@ pub(super) fn extract(bytes: &[u8], name: &str) -> Result<Extracted, Skip> {
     let outline = Outline { text, blocks };
     Ok(Extracted {
         outline,
-        meta: Meta::default(),
+        ..Extracted::default()
     })
 }
 

@@ -41,6 +41,7 @@ pub(super) fn extract(text: String) -> Extracted {
     Extracted {
         outline: Outline { text, blocks },
         meta,
+        missing: None,
     }
 }
 

@@ -66,7 +66,11 @@ impl Blocks {
             text,
             blocks: self.done,
         };
-        Extracted { outline, meta }
+        Extracted {
+            outline,
+            meta,
+            missing: None,
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod notebook;
 mod office;
 mod pdf;
 mod pen;
+mod rows;
 mod rtf;
 mod sheet;
 mod text;
@@ -45,6 +46,9 @@ pub struct Extracted {
     pub outline: Outline,
     /// What it says about itself.
     pub meta: Meta,
+    /// Which part of it could not be read, and why, in words for its owner.
+    #[serde(default)]
+    pub missing: Option<String>,
 }
 
 /// Why a file is left out, in words for its owner.
@@ -140,7 +144,7 @@ fn read_here(kind: Kind, bytes: &[u8]) -> Option<Result<Extracted, Skip>> {
         Kind::Asciidoc => markup::asciidoc,
         Kind::Text => |text| Extracted {
             outline: Outline::of_plain_text(text),
-            meta: Meta::default(),
+            ..Extracted::default()
         },
         _ => return None,
     };

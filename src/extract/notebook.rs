@@ -48,10 +48,18 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     pen.finish(meta)
 }
 
+/// What an output shows: its text, the best of its forms, or what went wrong.
 fn output_text(output: &Value) -> String {
-    let text = joined(&output["text"]);
-    let plain = joined(&output["data"]["text/plain"]);
-    let mut shown = if text.is_empty() { plain } else { text };
+    let forms = [
+        &output["text"],
+        &output["data"]["text/markdown"],
+        &output["data"]["text/plain"],
+    ];
+    let mut shown = forms
+        .into_iter()
+        .map(joined)
+        .find(|form| !form.trim().is_empty())
+        .unwrap_or_else(|| error_text(output));
     if shown.len() > OUTPUT_BYTES {
         let cut = (0..=OUTPUT_BYTES)
             .rev()
@@ -59,6 +67,15 @@ fn output_text(output: &Value) -> String {
         shown.truncate(cut.unwrap_or(0));
     }
     shown
+}
+
+/// The name of an error and what it says. Where it happened is in the code above.
+fn error_text(output: &Value) -> String {
+    let name = joined(&output["ename"]);
+    let said = joined(&output["evalue"]);
+    let parts = [name.as_str(), said.as_str()].into_iter();
+    let parts: Vec<&str> = parts.filter(|part| !part.trim().is_empty()).collect();
+    parts.join(": ")
 }
 
 /// A text, or the lines of one.
@@ -73,6 +90,35 @@ fn joined(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn outputs_are_told_as_they_are_shown() {
+        let check = |output: Value, expected: &str| {
+            assert_eq!(output_text(&output), expected, "{output}");
+        };
+        check(serde_json::json!({ "text": ["3.7", " m"] }), "3.7 m");
+        check(
+            serde_json::json!({ "data": {
+                "text/plain": "<IPython.core.display.Markdown object>",
+                "text/markdown": ["The **spring tide**"],
+            } }),
+            "The **spring tide**",
+        );
+        check(
+            serde_json::json!({ "data": { "text/plain": ["2"], "text/html": "<b>2</b>" } }),
+            "2",
+        );
+        check(
+            serde_json::json!({ "ename": "ZeroDivisionError", "evalue": "division by zero",
+                "traceback": ["..."] }),
+            "ZeroDivisionError: division by zero",
+        );
+        check(
+            serde_json::json!({ "ename": "KeyboardInterrupt", "evalue": "" }),
+            "KeyboardInterrupt",
+        );
+        check(serde_json::json!({ "data": {} }), "");
+    }
 
     #[test]
     fn cells_are_pages() {

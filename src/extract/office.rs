@@ -1,8 +1,8 @@
 //! Office documents: docx, odt and pptx.
 //!
 //! All three are zip archives of XML in which text lies in paragraphs and tables. Read are what a
-//! reader of the document sees: not deleted text, field codes, headers, footers, or the second copy
-//! of a text box. Slides are pages.
+//! reader of the document sees: not deleted or hidden text, field codes, headers, footers, or the
+//! second copy of a text box. What stands raised is told from what it stands behind. Slides are pages.
 
 use std::collections::HashMap;
 
@@ -28,21 +28,21 @@ pub(super) fn docx(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     let mut archive = Archive::open(bytes, unpack_limit(limit))?;
     let main = main_part(&mut archive, "word/document.xml")?;
     let styles = archive.text(&resolve(&main, "styles.xml"))?;
-    let levels = styles.map_or(Ok(HashMap::new()), |xml| heading_styles(&xml))?;
+    let styles = styles.map_or(Ok(Styles::default()), |xml| docx_styles(&xml))?;
     let Some(document) = archive.text(&main)? else {
         return Err(Skip("broken: it holds no document".into()));
     };
     let mut pen = Pen::new(limit);
     let mut body = Paragraphs::default();
     walk(&document, |node| {
-        docx_node(node, &mut body, &levels, &mut pen);
+        docx_node(node, &mut body, &styles, &mut pen);
     })?;
     body.end(&mut pen);
     for notes in ["footnotes.xml", "endnotes.xml", "comments.xml"] {
         if let Some(xml) = archive.text(&resolve(&main, notes))? {
             let mut body = Paragraphs::default();
             walk(&xml, |node| {
-                docx_node(node, &mut body, &levels, &mut pen);
+                docx_node(node, &mut body, &styles, &mut pen);
             })?;
             body.end(&mut pen);
         }
@@ -86,9 +86,27 @@ fn relations(archive: &mut Archive<'_>, part: &str) -> Result<Vec<Relation>, Ski
     Ok(found)
 }
 
-/// Heading levels of paragraph styles; style ids are translated, style names are not.
-fn heading_styles(xml: &str) -> Result<HashMap<String, u8>, Skip> {
-    let mut levels = HashMap::new();
+/// What styles say of the text under them, by their ids.
+#[derive(Default)]
+struct Styles {
+    /// Levels of headings.
+    levels: HashMap<String, u8>,
+    /// How runs look.
+    looks: HashMap<String, Look>,
+}
+
+/// How a run of text looks, as far as that changes what it says.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Look {
+    /// It stands above the line.
+    raised: bool,
+    /// Nobody sees it.
+    hidden: bool,
+}
+
+/// The styles of a Word document; style ids are translated, style names are not.
+fn docx_styles(xml: &str) -> Result<Styles, Skip> {
+    let mut styles = Styles::default();
     let mut style = String::new();
     walk(xml, |node| {
         let Node::Open(name, attributes) = node else {
@@ -102,19 +120,35 @@ fn heading_styles(xml: &str) -> Result<HashMap<String, u8>, Skip> {
                     .strip_prefix("heading ")
                     .and_then(|n| n.parse::<u8>().ok());
                 if let Some(level) = level.or((name == "title").then_some(1)) {
-                    levels.insert(style.clone(), level);
+                    styles.levels.insert(style.clone(), level);
                 }
             }
             "outlineLvl" => {
                 let level = attributes.get("val").and_then(|v| v.parse::<u8>().ok());
                 if let Some(level) = level.filter(|level| *level < 9) {
+                    let levels = &mut styles.levels;
                     levels.entry(style.clone()).or_insert(level + 1);
                 }
+            }
+            "vertAlign" | "vanish" => {
+                let look = styles.looks.entry(style.clone()).or_default();
+                change_look(look, name, &attributes);
             }
             _ => {}
         }
     })?;
-    Ok(levels)
+    Ok(styles)
+}
+
+/// Takes in what a property of a run in a Word document says of its look.
+fn change_look(look: &mut Look, property: &str, attributes: &Attributes<'_>) {
+    let value = attributes.get("val");
+    let value = value.as_deref();
+    match property {
+        "vertAlign" => look.raised = value == Some("superscript"),
+        "vanish" => look.hidden = !matches!(value, Some("0" | "false" | "off")),
+        _ => {}
+    }
 }
 
 fn core_properties(archive: &mut Archive<'_>) -> Result<Meta, Skip> {
@@ -158,6 +192,10 @@ struct Paragraphs {
     rows: Vec<Vec<String>>,
     /// Elements around whose text is not read.
     silent: usize,
+    /// Comments around.
+    comments: usize,
+    /// The looks of the runs around.
+    looks: Vec<Look>,
     in_text: bool,
     list: usize,
 }
@@ -165,22 +203,98 @@ struct Paragraphs {
 #[derive(Default)]
 struct Paragraph {
     text: String,
+    /// What stands raised behind the text.
+    raised: String,
+    /// How many looks were there before it began.
+    looks: usize,
     level: Option<u8>,
     item: bool,
+}
+
+impl Paragraph {
+    /// Writes what stood raised.
+    fn lower(&mut self) {
+        if !self.raised.is_empty() {
+            push_raised(&mut self.text, &self.raised);
+            self.raised.clear();
+        }
+    }
+}
+
+/// Writes what stands raised behind a text so that it is no part of the number or the word before it:
+/// `10^6`, `m²`, `Novak¹`. A mark behind the end of a sentence is put into brackets, letters (`1st`)
+/// are written as they are.
+pub(super) fn push_raised(text: &mut String, raised: &str) {
+    /// Superscripts that Unicode has.
+    const SUPERSCRIPTS: [(char, char); 14] = [
+        ('0', '⁰'),
+        ('1', '¹'),
+        ('2', '²'),
+        ('3', '³'),
+        ('4', '⁴'),
+        ('5', '⁵'),
+        ('6', '⁶'),
+        ('7', '⁷'),
+        ('8', '⁸'),
+        ('9', '⁹'),
+        ('+', '⁺'),
+        ('-', '⁻'),
+        ('−', '⁻'),
+        ('n', 'ⁿ'),
+    ];
+    let mark = raised.trim();
+    if mark.is_empty() {
+        text.push_str(raised);
+        return;
+    }
+    let above = |c: char| SUPERSCRIPTS.iter().find(|(plain, _)| *plain == c);
+    let marks = mark.chars().map(|c| above(c).map(|(_, above)| *above));
+    let marks: Option<String> = marks.collect();
+    let (lead, rest) = raised.split_at(raised.len() - raised.trim_start().len());
+    let before = text.chars().next_back().filter(|_| lead.is_empty());
+    let digits = mark.starts_with(|c: char| c.is_ascii_digit());
+    let number = before.is_some_and(|c| c.is_numeric() || matches!(c, ')' | ']'));
+    text.push_str(lead);
+    match (marks, before) {
+        // Search takes the raised digits of Unicode for digits: `10⁶` would be 106 to it.
+        (marks, _) if number && (digits || marks.is_some()) => {
+            text.push('^');
+            text.push_str(&mark.replace('−', "-"));
+        }
+        (Some(marks), None) => text.push_str(&marks),
+        (Some(marks), Some(c)) if c.is_alphanumeric() || c.is_whitespace() => {
+            text.push_str(&marks);
+        }
+        (_, Some(c)) if digits && !c.is_whitespace() => text.push_str(&format!("[{mark}]")),
+        _ => text.push_str(mark),
+    }
+    text.push_str(&rest[mark.len()..]);
 }
 
 impl Paragraphs {
     fn begin_paragraph(&mut self) {
         self.open.push(Paragraph {
             item: self.list > 0,
+            looks: self.looks.len(),
             ..Paragraph::default()
         });
+        // A note or a text box does not look as the run that holds it.
+        self.looks.push(Look::default());
+    }
+
+    /// Ends a paragraph that is not to be shown.
+    fn drop_paragraph(&mut self) {
+        if let Some(paragraph) = self.open.pop() {
+            self.looks.truncate(paragraph.looks);
+        }
     }
 
     fn end_paragraph(&mut self, pen: &mut Pen) {
-        let Some(paragraph) = self.open.pop() else {
+        let Some(mut paragraph) = self.open.pop() else {
             return;
         };
+        paragraph.lower();
+        self.looks.truncate(paragraph.looks);
         if let Some(cell) = self.rows.last_mut().and_then(|row| row.last_mut()) {
             if !cell.is_empty() {
                 cell.push(' ');
@@ -196,11 +310,29 @@ impl Paragraphs {
     }
 
     fn push(&mut self, text: &str) {
-        if self.silent > 0 {
+        let look = self.looks.last().copied().unwrap_or_default();
+        if self.silent > 0 || look.hidden {
             return;
         }
-        if let Some(paragraph) = self.open.last_mut() {
+        let Some(paragraph) = self.open.last_mut() else {
+            return;
+        };
+        if look.raised {
+            paragraph.raised.push_str(text);
+        } else {
+            paragraph.lower();
             paragraph.text.push_str(text);
+        }
+    }
+
+    fn begin_run(&mut self) {
+        self.looks.push(Look::default());
+    }
+
+    fn end_run(&mut self) {
+        let least = self.open.last().map_or(0, |paragraph| paragraph.looks + 1);
+        if self.looks.len() > least {
+            self.looks.pop();
         }
     }
 
@@ -231,18 +363,41 @@ impl Paragraphs {
     }
 }
 
-fn docx_node(node: Node<'_>, body: &mut Paragraphs, levels: &HashMap<String, u8>, pen: &mut Pen) {
+fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut Pen) {
     match node {
-        Node::Open("del" | "moveFrom" | "Fallback", _) => body.silent += 1,
-        Node::Close("del" | "moveFrom" | "Fallback") => {
+        // How a run or a paragraph was before somebody changed it is of no concern, either.
+        Node::Open("del" | "moveFrom" | "Fallback" | "rPrChange" | "pPrChange", _) => {
+            body.silent += 1;
+        }
+        Node::Close("del" | "moveFrom" | "Fallback" | "rPrChange" | "pPrChange") => {
             body.silent = body.silent.saturating_sub(1);
         }
         _ if body.silent > 0 => {}
         Node::Open("p", _) => body.begin_paragraph(),
         Node::Close("p") => body.end_paragraph(pen),
+        Node::Open("r", _) => body.begin_run(),
+        Node::Close("r") => body.end_run(),
+        Node::Open("rStyle", attributes) => {
+            let style = attributes.get("val").unwrap_or_default();
+            if let (Some(look), Some(run)) = (styles.looks.get(&style), body.looks.last_mut()) {
+                *run = *look;
+            }
+        }
+        Node::Open(name @ ("vertAlign" | "vanish"), attributes) => {
+            if let Some(look) = body.looks.last_mut() {
+                change_look(look, name, &attributes);
+            }
+        }
+        // A mark that the author typed is text, and may stand behind a number.
+        Node::Open("footnoteReference" | "endnoteReference", _) => {
+            if let Some(look) = body.looks.last_mut() {
+                look.raised = true;
+            }
+        }
         Node::Open("pStyle", attributes) => {
             let style = attributes.get("val").unwrap_or_default();
-            if let (Some(level), Some(paragraph)) = (levels.get(&style), body.open.last_mut()) {
+            let level = styles.levels.get(&style);
+            if let (Some(level), Some(paragraph)) = (level, body.open.last_mut()) {
                 paragraph.level = Some(*level);
             }
         }
@@ -295,25 +450,65 @@ fn odt_content(xml: &str, meta: Meta, limit: usize) -> Result<Extracted, Skip> {
     let mut pen = Pen::new(limit);
     let mut body = Paragraphs::default();
     let mut inside = false;
+    let mut looks = HashMap::new();
+    let mut style = String::new();
     walk(xml, |node| match node {
         Node::Open("body", _) => inside = true,
         Node::Close("body") => inside = false,
-        _ if inside => odt_node(node, &mut body, &mut pen),
+        _ if inside => odt_node(node, &mut body, &looks, &mut pen),
+        Node::Open("style", attributes) => style = attributes.get("name").unwrap_or_default(),
+        Node::Open("text-properties", attributes) => {
+            let look = odt_look(&attributes);
+            if look != Look::default() {
+                looks.insert(style.clone(), look);
+            }
+        }
         _ => {}
     })?;
     body.end(&mut pen);
     pen.finish(meta)
 }
 
-fn odt_node(node: Node<'_>, body: &mut Paragraphs, pen: &mut Pen) {
+/// How the text of a style looks: its position is `super 58%` or `33% 58%`.
+fn odt_look(properties: &Attributes<'_>) -> Look {
+    let position = properties.get("text-position").unwrap_or_default();
+    let position = position.split_whitespace().next().unwrap_or("");
+    let height = position.trim_end_matches('%').parse::<f32>();
+    Look {
+        raised: position == "super" || height.is_ok_and(|height| height > 0.0),
+        hidden: properties.get("display").as_deref() == Some("none"),
+    }
+}
+
+/// Elements of an `OpenDocument` text that no reader sees, or sees as text: what was deleted, numbers
+/// of notes, what is said of a picture or a comment, and pictures themselves.
+fn is_silent_in_odt(name: &str, attributes: &Attributes<'_>, in_comment: bool) -> bool {
+    match name {
+        "tracked-changes" | "note-citation" | "binary-data" => true,
+        "creator" | "date" | "date-string" | "creator-initials" | "sender-initials" => in_comment,
+        // The title of the document, where a text shows it, is `text:title`.
+        "title" | "desc" => attributes.prefix().as_deref() == Some("svg"),
+        _ => false,
+    }
+}
+
+fn odt_node(node: Node<'_>, body: &mut Paragraphs, looks: &HashMap<String, Look>, pen: &mut Pen) {
     match node {
-        Node::Open("tracked-changes" | "note-citation" | "creator" | "date", _) => {
-            body.silent += 1;
-        }
-        Node::Close("tracked-changes" | "note-citation" | "creator" | "date") => {
-            body.silent = body.silent.saturating_sub(1);
-        }
+        Node::Open(..) if body.silent > 0 => body.silent += 1,
+        Node::Close(_) if body.silent > 0 => body.silent -= 1,
         _ if body.silent > 0 => {}
+        Node::Open(name, attributes) if is_silent_in_odt(name, &attributes, body.comments > 0) => {
+            body.silent = 1;
+        }
+        Node::Open("annotation", _) => body.comments += 1,
+        Node::Close("annotation") => body.comments = body.comments.saturating_sub(1),
+        Node::Open("span", attributes) => {
+            let style = attributes.get("style-name").unwrap_or_default();
+            let around = body.looks.last().copied().unwrap_or_default();
+            body.looks
+                .push(looks.get(&style).copied().unwrap_or(around));
+        }
+        Node::Close("span") => body.end_run(),
         Node::Open("p", _) => body.begin_paragraph(),
         Node::Open("h", attributes) => {
             body.begin_paragraph();
@@ -410,7 +605,7 @@ fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<(), Skip> {
         }
         Node::Close("p") => {
             if matches!(kind.as_str(), "sldNum" | "dt" | "ftr" | "hdr") {
-                body.open.pop();
+                body.drop_paragraph();
             } else {
                 body.end_paragraph(pen);
             }
@@ -420,6 +615,17 @@ fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<(), Skip> {
         Node::Open("tc", _) => {
             if let Some(row) = body.rows.last_mut() {
                 row.push(String::new());
+            }
+        }
+        Node::Open("r", _) => body.begin_run(),
+        Node::Close("r") => body.end_run(),
+        Node::Open("rPr", attributes) => {
+            let height = attributes.get("baseline").unwrap_or_default();
+            if let Some(look) = body.looks.last_mut() {
+                look.raised = height
+                    .trim_end_matches('%')
+                    .parse()
+                    .is_ok_and(|h: f32| h > 0.0);
             }
         }
         Node::Open("t", _) => body.in_text = true,
@@ -435,6 +641,107 @@ fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<(), Skip> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The text of what stands in the body of a Word document.
+    fn read_docx(body: &str, styles: &str) -> String {
+        let styles = docx_styles(&format!("<styles>{styles}</styles>")).unwrap();
+        let mut pen = Pen::new(1 << 20);
+        let mut paragraphs = Paragraphs::default();
+        walk(&format!("<body>{body}</body>"), |node| {
+            docx_node(node, &mut paragraphs, &styles, &mut pen);
+        })
+        .unwrap();
+        paragraphs.end(&mut pen);
+        pen.finish(Meta::default()).unwrap().outline.text
+    }
+
+    #[test]
+    fn what_stands_raised_is_no_part_of_what_is_before_it() {
+        let check = |before: &str, raised: &str, expected: &str| {
+            let mut text = before.to_owned();
+            push_raised(&mut text, raised);
+            assert_eq!(text, expected, "{before}{raised}");
+        };
+        check("10", "6", "10^6");
+        check("10", "−6", "10^-6");
+        check("(a+b)", "2", "(a+b)^2");
+        check("40 m", "3", "40 m³");
+        check("10 s", "-1 ", "10 s⁻¹ ");
+        check("", "14", "¹⁴");
+        check("1", "st", "1st");
+        check("Coho", "TM", "CohoTM");
+        // Marks of notes.
+        check("in 2031", "1", "in 2031^1");
+        check("in 2031", "1,2", "in 2031^1,2");
+        check("Novak", "1", "Novak¹");
+        check("Novak", "1,2", "Novak[1,2]");
+        check("in 2031.", "1", "in 2031.[1]");
+        check("a", " ", "a ");
+        check("by Novak", " 1", "by Novak ¹");
+    }
+
+    #[test]
+    fn runs_are_read_as_they_look() {
+        let check = |body: &str, expected: &str| {
+            let styles = "<style styleId='Note'><rPr><vertAlign val='superscript'/></rPr></style>\
+                          <style styleId='Gone'><rPr><vanish/></rPr></style>";
+            assert_eq!(read_docx(body, styles), expected, "{body}");
+        };
+        check(
+            "<p><r><t>10</t></r><r><rPr><vertAlign val='superscript'/></rPr><t>-</t></r><r><rPr>\
+             <vertAlign val='superscript'/></rPr><t>6</t></r><r><t> l of CO</t></r><r><rPr>\
+             <vertAlign val='subscript'/></rPr><t>2</t></r></p>",
+            "10^-6 l of CO2\n",
+        );
+        check(
+            "<p><r><t>Open. </t></r><r><rPr><vanish/></rPr><t>7719</t></r><r><rPr>\
+             <vanish val='0'/></rPr><t>Seen.</t></r><r><rPr><rStyle val='Gone'/></rPr><t>8</t></r></p>",
+            "Open. Seen.\n",
+        );
+        check(
+            "<p><pPr><rPr><vanish/></rPr></pPr><r><rPr><rPrChange><rPr><vanish/></rPr></rPrChange>\
+             </rPr><t>in 2031</t></r><r><rPr><rStyle val='Note'/></rPr><t>1</t></r></p>",
+            "in 2031^1\n",
+        );
+        check(
+            "<p><r><rPr><vanish/></rPr><t>x</t><txbxContent><p><r><t>boxed</t></r></p>\
+             </txbxContent><t>y</t></r></p><p><r><t>end</t></r></p>",
+            "boxed\n\nend\n",
+        );
+    }
+
+    #[test]
+    fn open_documents_show_fields_and_no_words_of_pictures() {
+        let check = |styles: &str, body: &str, expected: &str| {
+            let xml = format!("<o:d>{styles}<o:body>{body}</o:body></o:d>");
+            let found = odt_content(&xml, Meta::default(), 1 << 20).unwrap();
+            assert_eq!(found.outline.text, expected, "{body}");
+        };
+        check(
+            "",
+            "<t:p>Graz, <t:date>3 May 2026</t:date>, by <t:creator>Novak</t:creator></t:p>",
+            "Graz, 3 May 2026, by Novak\n",
+        );
+        check(
+            "",
+            "<t:p>a<o:annotation><dc:creator>Zoe</dc:creator><dc:date>2026</dc:date>\
+             <meta:creator-initials>Z</meta:creator-initials><t:p>check</t:p></o:annotation>b</t:p>",
+            "check\n\nab\n",
+        );
+        check(
+            "",
+            "<t:p><d:frame><d:image><o:binary-data>QUJD</o:binary-data></d:image>\
+             <svg:title>T</svg:title><svg:desc>D<x/></svg:desc></d:frame>of <t:title>Mills</t:title></t:p>",
+            "of Mills\n",
+        );
+        check(
+            "<s:style s:name='T1'><s:text-properties s:text-position='super 58%'/></s:style>\
+             <s:style s:name='T2'><s:text-properties t:display='none'/></s:style>",
+            "<t:p>10<t:span t:style-name='T1'>6</t:span> l<t:span t:style-name='T2'>hid</t:span>, \
+             <t:span t:style-name='T1'><t:note><t:p>a note 7</t:p></t:note></t:span>end</t:p>",
+            "a note 7\n\n10^6 l, end\n",
+        );
+    }
 
     #[test]
     fn keywords_are_told_once() {

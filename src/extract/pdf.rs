@@ -2,15 +2,16 @@
 //!
 //! A file whose cross-reference table is broken is tried again with a table made from the objects
 //! that are in it, as viewers do. Text that no reader can have meant, because the file does not say
-//! which letters its glyphs are, counts as no text.
+//! which letters its glyphs are, counts as no text. Words that were cut at the end of a line are put
+//! together again.
 
+use std::collections::HashSet;
 use std::panic::catch_unwind;
 
 use unicode_normalization::UnicodeNormalization;
 
 use super::{Extracted, Skip};
 use crate::domain::outline::Outline;
-use crate::domain::source::Meta;
 
 /// The text of a PDF, page by page; `limit` is in bytes.
 ///
@@ -49,7 +50,7 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     }
     Ok(Extracted {
         outline: Outline::of_pages(&pages),
-        meta: Meta::default(),
+        ..Extracted::default()
     })
 }
 
@@ -157,28 +158,129 @@ fn object_before(bytes: &[u8], end: usize) -> Option<(u32, u32, usize)> {
 }
 
 /// Drops trailing spaces, runs of blank lines and characters that no text holds; spells out
-/// ligatures and presentation forms.
+/// ligatures and presentation forms; puts words together that the ends of lines cut.
 fn tidy(page: &str) -> String {
+    let lines: Vec<String> = page.lines().map(tidy_line).collect();
     let mut tidy = String::with_capacity(page.len());
     let mut blank = true;
-    for line in page.lines() {
-        let line: String = line
-            .chars()
-            .filter(|c| !c.is_control() || *c == '\t')
-            .collect();
-        let line = line.trim_end();
-        if line.trim().is_empty() {
+    for line in joined(&lines) {
+        if line.is_empty() {
             if !blank {
                 tidy.push('\n');
             }
             blank = true;
         } else {
-            tidy.push_str(&in_reading_order(line));
+            tidy.push_str(&line);
             tidy.push('\n');
             blank = false;
         }
     }
     tidy
+}
+
+fn tidy_line(line: &str) -> String {
+    let line = line.chars().filter(|c| !c.is_control() || *c == '\t');
+    // Many fonts say of their hyphen that it is one that may not show.
+    let line: String = line.map(|c| if c == SOFT { '-' } else { c }).collect();
+    in_reading_order(line.trim_end())
+}
+
+const SOFT: char = '\u{ad}';
+const HYPHENS: [char; 2] = ['-', '\u{2010}'];
+
+/// A word that is cut more often than this is none.
+const CUTS: usize = 8;
+
+/// Lines of which those that end within a word have the rest of it; what follows it stays below.
+fn joined(lines: &[String]) -> Vec<String> {
+    let cut = lines.iter().any(|line| line.ends_with(HYPHENS));
+    let compounds = if cut {
+        compounds(lines)
+    } else {
+        HashSet::new()
+    };
+    let mut lines = lines.iter();
+    let mut joined: Vec<String> = Vec::with_capacity(lines.len());
+    let mut left: Option<String> = None;
+    while let Some(mut line) = left.take().or_else(|| lines.next().cloned()) {
+        for _ in 0..CUTS {
+            // A paragraph does not end with half a word, whatever room there is between its lines.
+            let mut ahead = lines.clone();
+            let next = ahead.next();
+            let next = match next {
+                Some(blank) if blank.is_empty() => ahead.next(),
+                next => next,
+            };
+            let Some((whole, rest)) = next.and_then(|next| put_together(&line, next, &compounds))
+            else {
+                break;
+            };
+            (line, lines) = (whole, ahead);
+            if !rest.is_empty() {
+                left = Some(rest.to_owned());
+                break;
+            }
+        }
+        joined.push(line);
+    }
+    joined
+}
+
+/// A line with the rest of its last word, which `next` begins with, and what is left of `next`.
+fn put_together<'a>(
+    line: &str,
+    next: &'a str,
+    compounds: &HashSet<String>,
+) -> Option<(String, &'a str)> {
+    let begun = line.strip_suffix(HYPHENS)?;
+    let next = next.trim_start();
+    let cut = next.find(char::is_whitespace).unwrap_or(next.len());
+    let (rest, below) = next.split_at(cut);
+    let word = last_word(begun);
+    let letters = rest.find(|c: char| !c.is_alphabetic());
+    let tail = &rest[..letters.unwrap_or(rest.len())];
+    let cut_off = word.ends_with(char::is_alphabetic) && tail.starts_with(char::is_lowercase);
+    if !cut_off || AND.contains(&tail) {
+        return None;
+    }
+    let compound = format!("{word}-{tail}").to_lowercase();
+    let capitals = !word.contains(char::is_lowercase);
+    let keeps = word.contains(HYPHENS)
+        || word.contains(char::is_numeric)
+        || capitals
+        || word.chars().nth(1).is_none()
+        || WHOLE.contains(&word.to_lowercase().as_str())
+        || compounds.contains(&compound);
+    let hyphen = if keeps { "-" } else { "" };
+    Some((format!("{begun}{hyphen}{rest}"), below.trim_start()))
+}
+
+/// Words before a hyphen that are hardly ever the beginning of a longer one.
+const WHOLE: [&str; 13] = [
+    "non", "self", "well", "ex", "quasi", "half", "high", "low", "long", "short", "full", "year",
+    "two",
+];
+
+/// Words behind a hyphen that stands for what is said later: "Vor- und Nachteile", "pre- and post-".
+const AND: [&str; 16] = [
+    "und", "oder", "bzw", "sowie", "bis", "and", "or", "to", "et", "ou", "y", "o", "e", "en", "of",
+    "och",
+];
+
+/// The last word of a line, with its hyphens but without the marks around it.
+fn last_word(line: &str) -> &str {
+    let word = line.rsplit(char::is_whitespace).next().unwrap_or("");
+    word.trim_matches(|c: char| !c.is_alphanumeric())
+}
+
+/// The words with a hyphen in them that stand within the lines of a page, in lower case.
+fn compounds(lines: &[String]) -> HashSet<String> {
+    let words = lines.iter().flat_map(|line| line.split_whitespace());
+    let words = words.map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()));
+    let compounds = words.filter(|word| word.contains(HYPHENS));
+    compounds
+        .map(|word| word.replace(HYPHENS, "-").to_lowercase())
+        .collect()
 }
 
 /// Latin ligatures.
@@ -277,6 +379,38 @@ mod tests {
         let locked = file.replace("/Root", "/Encrypt 8 0 R /Root");
         let reason = extract(locked.as_bytes(), 9).unwrap_err().0;
         assert!(reason.starts_with("encrypted"), "{reason}");
+    }
+
+    #[test]
+    fn words_that_lines_cut_are_put_together() {
+        let check = |page: &str, expected: &str| assert_eq!(tidy(page), expected, "{page}");
+        check(
+            "The inter-\nnational trade\ngrew.\n",
+            "The international\ntrade\ngrew.\n",
+        );
+        check(
+            "an inter- \n\n  national, vast\n",
+            "an international,\nvast\n",
+        );
+        check(
+            "an inter\u{ad}\nna\u{2010}\ntional\n\nend",
+            "an international\n\nend\n",
+        );
+        // Compounds keep their hyphen.
+        check(
+            "a non-\nlinear state-of-the-\nart X-\nray",
+            "a non-linear\nstate-of-the-art\nX-ray\n",
+        );
+        check("EU-\nwide and 40mm-\nthick", "EU-wide\nand 40mm-thick\n");
+        check("wind-\nblown, (Wind-blown)", "wind-blown,\n(Wind-blown)\n");
+        // What is no cut word stays.
+        check("Vor-\nund Nachteile", "Vor-\nund Nachteile\n");
+        check(
+            "Graz-\nWien\n2019-\n2020\na -\nb",
+            "Graz-\nWien\n2019-\n2020\na -\nb\n",
+        );
+        check("ends with a-", "ends with a-\n");
+        check("ends-\n\n\nfar below", "ends-\n\nfar below\n");
     }
 
     #[test]

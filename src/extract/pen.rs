@@ -148,7 +148,11 @@ impl Pen {
             text: self.text,
             blocks: self.blocks,
         };
-        Ok(Extracted { outline, meta })
+        Ok(Extracted {
+            outline,
+            meta,
+            missing: None,
+        })
     }
 }
 

@@ -2,18 +2,23 @@
 //!
 //! A small reader of our own: the crates of the registry drop line breaks and text in code pages
 //! other than the Western one. It knows groups, destinations, code pages (of the document and of
-//! fonts), `\u` with its fallback, and nothing of layout.
+//! fonts), `\u` with its fallback, tables within tables, what is hidden, deleted or raised, and nothing
+//! else of layout.
 
 use std::collections::HashMap;
 
 use encoding_rs::{Encoding, WINDOWS_1252};
 
+use super::office::push_raised;
 use super::pen::{Pen, one_line};
 use super::{Extracted, Skip};
 use crate::domain::source::Meta;
 
 /// Groups that are deeper are an attack, not a document.
 const DEEPEST: usize = 10_000;
+
+/// Tables that are deeper are written into the one around.
+const DEEPEST_TABLE: usize = 32;
 
 /// Destinations whose text is not the document's.
 const SILENT: &[&str] = &[
@@ -67,8 +72,31 @@ struct State {
     fonts: bool,
     title: bool,
     font: Option<i32>,
+    /// Does the text stand above the line?
+    raised: bool,
+    /// Does nobody see it?
+    hidden: bool,
+    deleted: bool,
+    /// Is the paragraph in a table?
+    in_table: bool,
+    /// How many tables is it in, where that is told.
+    tables: usize,
     /// Characters that follow a `\u` for readers that don't know it.
     fallback: usize,
+}
+
+impl State {
+    /// Takes in what a word says of how the text looks; a zero switches off.
+    fn change_look(&mut self, word: &str, number: Option<i32>) {
+        let on = number != Some(0);
+        match word {
+            "v" => self.hidden = on,
+            "deleted" => self.deleted = on,
+            "super" | "up" => self.raised = on,
+            "sub" | "dn" | "nosupersub" => self.raised = false,
+            _ => (self.raised, self.hidden, self.deleted) = (false, false, false),
+        }
+    }
 }
 
 struct Reader {
@@ -82,9 +110,42 @@ struct Reader {
     skip: usize,
     starred: bool,
     line: String,
+    /// What stands raised behind the line.
+    raised: String,
     title: String,
-    row: Vec<String>,
+    /// The rows under way, that of the outermost table first.
+    rows: Vec<Row>,
     pen: Pen,
+}
+
+/// A row of a table.
+#[derive(Default)]
+struct Row {
+    cells: Vec<String>,
+    /// What was read of the cell that is not ended yet.
+    cell: String,
+}
+
+impl Row {
+    fn push(&mut self, text: &str) {
+        let text = one_line(text);
+        if !self.cell.is_empty() && !text.is_empty() {
+            self.cell.push(' ');
+        }
+        self.cell.push_str(&text);
+    }
+
+    fn end_cell(&mut self) {
+        self.cells.push(std::mem::take(&mut self.cell));
+    }
+
+    /// The row as a line; a cell that was begun and not ended is one.
+    fn into_line(mut self) -> String {
+        if !self.cell.is_empty() {
+            self.end_cell();
+        }
+        self.cells.join(" | ")
+    }
 }
 
 /// The text of a document.
@@ -101,6 +162,11 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
             fonts: false,
             title: false,
             font: None,
+            raised: false,
+            hidden: false,
+            deleted: false,
+            in_table: false,
+            tables: 0,
             fallback: 1,
         },
         stack: Vec::new(),
@@ -111,12 +177,13 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
         skip: 0,
         starred: false,
         line: String::new(),
+        raised: String::new(),
         title: String::new(),
-        row: Vec::new(),
+        rows: Vec::new(),
         pen: Pen::new(limit),
     };
     reader.read(bytes)?;
-    reader.end_paragraph();
+    reader.end();
     let title = one_line(&reader.title);
     let meta = Meta {
         title: (!title.is_empty()).then_some(title),
@@ -207,6 +274,9 @@ impl Reader {
         }
         let starred = std::mem::take(&mut self.starred);
         match word {
+            "v" | "deleted" | "super" | "up" | "sub" | "dn" | "nosupersub" | "plain" => {
+                self.state.change_look(word, number);
+            }
             "u" => {
                 let unit = number.unwrap_or(0).rem_euclid(0x1_0000);
                 self.unicode(u16::try_from(unit).unwrap_or(0xfffd));
@@ -219,7 +289,7 @@ impl Reader {
                 }
             }
             "fonttbl" => (self.state.fonts, self.state.silent) = (true, true),
-            "info" => self.state.silent = true,
+            "info" | "nonesttables" => self.state.silent = true,
             "title" => (self.state.title, self.state.silent) = (true, false),
             "f" => self.state.font = number,
             "fcharset" if self.state.fonts => {
@@ -228,13 +298,18 @@ impl Reader {
                     self.fonts.insert(font, page);
                 }
             }
-            "fldrslt" | "shptxt" | "footnote" | "annotation" => {}
+            "fldrslt" | "shptxt" | "footnote" | "annotation" | "nesttableprops" => {}
             _ if starred || SILENT.contains(&word) => self.state.silent = true,
             "par" | "sect" | "page" => self.end_paragraph(),
             "line" => self.text("\n"),
             "tab" => self.text("\t"),
-            "cell" => self.end_cell(),
-            "row" => self.end_row(),
+            "cell" => self.end_cell(1),
+            "row" => self.end_rows(0),
+            "nestcell" => self.end_cell(self.state.tables.max(2)),
+            "nestrow" => self.end_rows(self.state.tables.max(2) - 1),
+            "intbl" => self.state.in_table = true,
+            "itap" => self.state.tables = depth(number),
+            "pard" => (self.state.in_table, self.state.tables) = (false, 0),
             "emdash" => self.text("\u{2014}"),
             "endash" => self.text("\u{2013}"),
             "bullet" => self.text("\u{2022}"),
@@ -300,30 +375,86 @@ impl Reader {
     fn text_now(&mut self, text: &str) {
         if self.state.title {
             self.title.push_str(text);
-        } else if !self.state.silent {
+            return;
+        }
+        if self.state.silent || self.state.hidden || self.state.deleted {
+            return;
+        }
+        if self.state.raised {
+            self.raised.push_str(text);
+        } else {
+            self.lower();
             self.line.push_str(text);
         }
     }
 
-    fn end_paragraph(&mut self) {
+    /// Writes what stood raised.
+    fn lower(&mut self) {
+        if !self.raised.is_empty() {
+            push_raised(&mut self.line, &self.raised);
+            self.raised.clear();
+        }
+    }
+
+    fn take_line(&mut self) -> String {
         self.settle();
-        if !self.row.is_empty() {
-            self.line.push(' ');
+        self.lower();
+        std::mem::take(&mut self.line)
+    }
+
+    fn end_paragraph(&mut self) {
+        let line = self.take_line();
+        let begun = self.rows.first().is_some_and(|row| !row.cells.is_empty());
+        if self.state.in_table || self.state.tables > 0 || begun {
+            self.row(self.state.tables.max(1)).push(&line);
             return;
         }
-        let line = std::mem::take(&mut self.line);
+        // Text that was said to be in a table which did not come.
+        self.end_rows(0);
         self.pen.paragraph(&line);
     }
 
-    fn end_cell(&mut self) {
-        let cell = one_line(&std::mem::take(&mut self.line));
-        self.row.push(cell);
+    /// The row under way of the table that is so deep, 1 for the outermost.
+    fn row(&mut self, depth: usize) -> &mut Row {
+        if self.rows.len() < depth {
+            self.rows.resize_with(depth, Row::default);
+        }
+        &mut self.rows[depth - 1]
     }
 
-    fn end_row(&mut self) {
-        let row = std::mem::take(&mut self.row);
-        self.pen.row(&row.join(" | "));
+    fn end_cell(&mut self, depth: usize) {
+        let line = self.take_line();
+        // Rows of tables in this cell that were not ended are of it all the same.
+        self.end_rows(depth);
+        let row = self.row(depth);
+        row.push(&line);
+        row.end_cell();
     }
+
+    /// Ends the rows of all tables that are deeper than this.
+    fn end_rows(&mut self, depth: usize) {
+        while self.rows.len() > depth {
+            let line = self.rows.pop().map_or_else(String::new, Row::into_line);
+            match self.rows.last_mut() {
+                Some(around) => around.push(&line),
+                None => self.pen.row(&line),
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.state.in_table = false;
+        self.state.tables = 0;
+        let line = self.take_line();
+        self.end_rows(0);
+        self.pen.paragraph(&line);
+    }
+}
+
+/// How many tables are around, as `\itap` says it.
+fn depth(number: Option<i32>) -> usize {
+    let depth = usize::try_from(number.unwrap_or(1)).unwrap_or(0);
+    depth.min(DEEPEST_TABLE)
 }
 
 fn code_page(number: i32) -> Option<&'static Encoding> {
@@ -384,6 +515,48 @@ mod tests {
         );
         let double = read(b"{\\rtf1\\ansi\\ansicpg932 \\'93\\'fa\\'96{\\b }\\'7b}");
         assert!(double.starts_with('\u{65e5}'), "{double}");
+    }
+
+    #[test]
+    fn what_is_hidden_or_raised_is_told_apart() {
+        let check = |body: &str, expected: &str| {
+            let rtf = format!("{{\\rtf1 {body}\\par}}");
+            assert_eq!(read(rtf.as_bytes()), expected, "{body}");
+        };
+        check(r"10{\super 6} bees, H{\sub 2}O", "10^6 bees, H2O\n");
+        check(
+            r"40 m\super 3\nosupersub , 1{\super st}",
+            "40 m\u{b3}, 1st\n",
+        );
+        check(r"10{\up6 \u8722?}{\super 6}", "10^-6\n");
+        check(r"a{\v HID}b\v x\v0 c{\deleted y}\v z\plain d", "abcd\n");
+        check(
+            r"see\super\chftn{\footnote\pard\plain\super\chftn\plain  The note}.",
+            "see The note.\n",
+        );
+    }
+
+    #[test]
+    fn tables_are_read_in_tables() {
+        let check = |body: &str, expected: &str| {
+            let rtf = format!("{{\\rtf1 {body}}}");
+            assert_eq!(read(rtf.as_bytes()), expected, "{body}");
+        };
+        check(
+            r"\trowd\intbl one\par two\cell 2024\cell\row\trowd\intbl c\cell d\cell\row\pard end\par",
+            "one two | 2024\nc | d\n\nend\n",
+        );
+        check(
+            concat!(
+                r"\trowd\intbl before\par\itap2 A\nestcell B\nestcell{\*\nesttableprops\trowd\nestrow}",
+                r"{\nonesttables\par}\itap1 outer\cell right\cell\row\pard",
+            ),
+            "before A | B outer | right\n",
+        );
+        // Tables without their ends, and text that only says that it is in one.
+        check(r"\intbl\itap3 x\nestcell\itap1 y\cell z", "x y\n\nz\n");
+        check(r"\intbl lost\par\pard kept\par", "lost\n\nkept\n");
+        check(r"\intbl\itap99999999 x\nestcell y", "x\n\ny\n");
     }
 
     #[test]

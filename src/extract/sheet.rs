@@ -1,46 +1,135 @@
 //! Tables: workbooks (xlsx, xls, ods…) and separated values, row by row with their headers.
 //!
 //! Each row becomes one line, `row 7 | Name: Ann | Age: 7`, so that a row found alone still says
-//! what its numbers mean. Sheets are pages.
+//! what its numbers mean. Sheets are pages; hidden ones are left out. Values are written as the sheet
+//! shows them as far as the reader tells how: shares, times, durations and zeros in front of numbers,
+//! the latter and the first of xlsx only.
 
 use std::io::Cursor;
 
-use calamine::{Data, DataType, Ods, Reader, Sheets, Xls, Xlsb, Xlsx};
+use calamine::{
+    Cell, CellType, Data, DataType, ExcelDateTime, Ods, Range, Reader, SheetType, SheetVisible,
+    Sheets, Style, Xls, Xlsb, Xlsx, XlsxError,
+};
 
 use super::archive::{Archive, OLE};
 use super::office::unpack_limit;
 use super::pen::{Pen, one_line};
-use super::{Extracted, Skip, text};
+use super::{Extracted, Skip, rows, text};
 use crate::domain::source::Meta;
 
-/// The cells of a workbook.
+type Book<'a> = Sheets<Cursor<&'a [u8]>>;
+
+/// The cells of a workbook. A sheet that cannot be read does not keep the others from being read.
 ///
 /// # Errors
 /// [`Skip`].
 pub(super) fn workbook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
-    let mut sheets = open(bytes, limit)?;
+    let mut book = open(bytes, limit)?;
     let mut pen = Pen::new(limit);
-    for (index, name) in sheets.sheet_names().iter().enumerate() {
-        let Ok(range) = sheets.worksheet_range(name) else {
+    let mut broken: Vec<String> = Vec::new();
+    for (index, sheet) in book.sheets_metadata().to_vec().iter().enumerate() {
+        if sheet.visible != SheetVisible::Visible {
             continue;
-        };
+        }
         pen.page(index + 1);
-        pen.heading(1, name);
-        let first = range.start().map_or(0, |(row, _)| row as usize);
-        let rows = range
-            .rows()
-            .enumerate()
-            .map(|(i, row)| (first + i + 1, row.iter().map(cell).collect()));
-        write_rows(rows, &mut pen);
+        let read = write_sheet(&mut book, &sheet.name, &mut pen);
+        // Charts and macros are no cells that somebody misses.
+        if let Err(error) = read
+            && sheet.typ == SheetType::WorkSheet
+        {
+            let shown: String = sheet.name.chars().take(NAME_CHARS).collect();
+            let said = format!("the sheet \"{}\" ({error})", one_line(&shown));
+            broken.push(said.replace(char::is_control, ""));
+        }
         if pen.is_full() {
             break;
         }
     }
-    pen.finish(Meta::default())
+    let mut found = pen.finish(Meta::default())?;
+    if let Some(broken) = listed(&broken) {
+        if found.outline.text.is_empty() {
+            return Err(Skip(format!("broken: {broken}")));
+        }
+        found.missing = Some(format!("read in part: {broken}"));
+    }
+    Ok(found)
+}
+
+/// Writes a sheet, or what can be read of it.
+fn write_sheet(book: &mut Book<'_>, name: &str, pen: &mut Pen) -> Result<(), String> {
+    if let Sheets::Xlsx(book) = book {
+        let (range, read) = xlsx_cells(book, name);
+        if read.is_ok() || !range.is_empty() {
+            pen.heading(1, name);
+            write_range(&range, String::clone, pen);
+        }
+        return read;
+    }
+    let range = book.worksheet_range(name).map_err(|e| e.to_string())?;
+    pen.heading(1, name);
+    write_range(&range, |value| shown(value, Format::Plain), pen);
+    Ok(())
+}
+
+/// Of longer names of sheets, the beginning is told.
+const NAME_CHARS: usize = 60;
+
+/// Sheets that are named as broken; of the others it is told how many they are.
+const NAMED: usize = 3;
+
+/// Broken sheets as their owner is told of them.
+fn listed(broken: &[String]) -> Option<String> {
+    let named: Vec<&str> = broken.iter().take(NAMED).map(String::as_str).collect();
+    let named = named.join(", ");
+    match broken.len() {
+        0 => None,
+        count if count > NAMED => Some(format!(
+            "{named} and {} others cannot be read",
+            count - NAMED
+        )),
+        _ => Some(format!("{named} cannot be read")),
+    }
+}
+
+fn write_range<T: CellType>(range: &Range<T>, show: impl Fn(&T) -> String, pen: &mut Pen) {
+    let first = range.start().map_or(0, |(row, _)| row as usize);
+    let rows = range.rows().enumerate();
+    let rows = rows.map(|(i, row)| (first + i + 1, row.iter().map(&show).collect()));
+    rows::write(rows, pen);
+}
+
+/// The cells of a sheet as they are shown, and what keeps the rest from being read.
+fn xlsx_cells(book: &mut Xlsx<Cursor<&[u8]>>, name: &str) -> (Range<String>, Result<(), String>) {
+    let mut cells = Vec::new();
+    let read = read_xlsx_cells(book, name, &mut cells);
+    let read = match read {
+        // Charts on sheets of their own.
+        Err(XlsxError::NotAWorksheet(_)) => Ok(()),
+        read => read.map_err(|error| error.to_string()),
+    };
+    (Range::from_sparse(cells), read)
+}
+
+fn read_xlsx_cells(
+    book: &mut Xlsx<Cursor<&[u8]>>,
+    name: &str,
+    cells: &mut Vec<Cell<String>>,
+) -> Result<(), XlsxError> {
+    let mut reader = book.worksheet_cells_reader(name)?;
+    let formats: Vec<Format> = reader.styles().iter().map(Format::of).collect();
+    while let Some((cell, style)) = reader.next_cell_with_style_id()? {
+        let format = formats.get(style).copied().unwrap_or(Format::Plain);
+        let text = shown(&cell.get_value().clone().into(), format);
+        if !text.is_empty() {
+            cells.push(Cell::new(cell.get_position(), text));
+        }
+    }
+    Ok(())
 }
 
 /// The reader that the content asks for, whatever the file is called.
-fn open(bytes: &[u8], limit: usize) -> Result<Sheets<Cursor<&[u8]>>, Skip> {
+fn open(bytes: &[u8], limit: usize) -> Result<Book<'_>, Skip> {
     let source = Cursor::new(bytes);
     let broken = |error: &dyn std::fmt::Display| {
         let said = error.to_string().to_lowercase();
@@ -71,25 +160,178 @@ fn open(bytes: &[u8], limit: usize) -> Result<Sheets<Cursor<&[u8]>>, Skip> {
     })
 }
 
-fn cell(value: &Data) -> String {
-    match value {
-        Data::DateTime(time) if time.is_datetime() => {
-            let (year, month, day, hour, minute, second, _) = time.to_ymd_hms_milli();
-            let date = format!("{year:04}-{month:02}-{day:02}");
-            match (hour, minute, second) {
-                (0, 0, 0) => date,
-                _ => format!("{date} {hour:02}:{minute:02}:{second:02}"),
+/// How a cell shows its number, as far as that changes what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Plain,
+    /// A share of a hundred, with so many decimals.
+    Percent(usize),
+    /// With so many digits.
+    Zeros(usize),
+    /// A time without its day.
+    Time,
+}
+
+/// More digits are no number that anybody reads.
+const DIGITS: usize = 32;
+
+impl Format {
+    fn of(style: &Style) -> Self {
+        let format = style.number_format.as_ref();
+        format.map_or(Self::Plain, |format| Self::of_code(&format.format_code))
+    }
+
+    /// What the first section of a code such as `0.0%` or `[$-409]hh:mm "h";@` says.
+    fn of_code(code: &str) -> Self {
+        let mut marks = String::new();
+        let (mut quoted, mut bracketed) = (false, false);
+        let mut chars = code.chars();
+        while let Some(c) = chars.next() {
+            match c {
+                '"' => quoted = !quoted,
+                _ if quoted => {}
+                // What follows these is no mark: a sign, a space as wide as it, what fills the cell.
+                '\\' | '_' | '*' => {
+                    chars.next();
+                }
+                '[' => bracketed = true,
+                ']' => bracketed = false,
+                _ if bracketed => {}
+                ';' => break,
+                c => marks.extend(c.to_lowercase()),
             }
         }
-        Data::Float(number) => {
+        let zeros = marks.bytes().all(|byte| byte == b'0');
+        if marks.contains('%') {
+            let decimals = marks.split_once('.').map_or("", |(_, decimals)| decimals);
+            Self::Percent(decimals.matches(['0', '#', '?']).count())
+        } else if zeros && (2..=DIGITS).contains(&marks.len()) {
+            Self::Zeros(marks.len())
+        } else if marks.contains(['h', 's']) && !marks.contains(['y', 'd']) {
+            Self::Time
+        } else {
+            Self::Plain
+        }
+    }
+}
+
+/// A value as its cell shows it; times without seconds where there are none.
+fn shown(value: &Data, format: Format) -> String {
+    match (value, format) {
+        (Data::DateTime(time), _) if time.is_duration() => clock(time.as_f64()),
+        (Data::DateTime(time), _) => moment(*time, format == Format::Time),
+        (Data::DateTimeIso(time), _) => iso_moment(time),
+        (Data::DurationIso(duration), _) => {
+            iso_days(duration).map_or_else(|| duration.clone(), clock)
+        }
+        (Data::Float(number), Format::Percent(decimals)) => percent(*number, decimals),
+        (Data::Float(number), Format::Zeros(digits))
+            if number.fract() == 0.0 && (0.0..1e15).contains(number) =>
+        {
+            format!("{number:0digits$.0}")
+        }
+        (Data::Float(number), _) => {
             // What a spreadsheet shows of 0.1 + 0.2: fifteen digits.
             let rounded = format!("{number:.14e}").parse().unwrap_or(*number);
             rounded.to_string()
         }
-        Data::Error(_) => String::new(),
-        other => one_line(&other.as_string().unwrap_or_else(|| other.to_string())),
+        (Data::Error(_), _) => String::new(),
+        (other, _) => one_line(&other.as_string().unwrap_or_else(|| other.to_string())),
     }
 }
+
+/// `0.125` as `12.5 %`: two decimals tell what a rounded cell hides.
+fn percent(number: f64, decimals: usize) -> String {
+    let decimals = decimals.clamp(2, 9);
+    let text = format!("{:.decimals$}", number * 100.0);
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    let text = if text == "-0" { "0" } else { text };
+    format!("{text} %")
+}
+
+/// Days as hours and minutes, `07:45`; with seconds where there are some.
+fn clock(days: f64) -> String {
+    if !days.is_finite() {
+        return String::new();
+    }
+    let sign = if days < 0.0 { "-" } else { "" };
+    let total = (days.abs() * 86_400.0).round();
+    let hours = (total / 3600.0).floor();
+    let minutes = ((total % 3600.0) / 60.0).floor();
+    let seconds = total % 60.0;
+    let text = format!("{sign}{hours:02.0}:{minutes:02.0}");
+    if seconds < 1.0 {
+        return text;
+    }
+    format!("{text}:{seconds:02.0}")
+}
+
+/// The last day whose times spreadsheets count as a year that nobody means.
+const FIRST_YEAR: f64 = 366.0;
+
+/// A day, a time, or both. A time without its day is a part of one.
+fn moment(time: ExcelDateTime, no_day: bool) -> String {
+    let days = time.as_f64();
+    if (0.0..1.0).contains(&days) || no_day && (0.0..FIRST_YEAR).contains(&days) {
+        return clock(days.fract());
+    }
+    let (year, month, day, hour, minute, second, _) = time.to_ymd_hms_milli();
+    let date = format!("{year:04}-{month:02}-{day:02}");
+    match (hour, minute, second) {
+        (0, 0, 0) => date,
+        (_, _, 0) => format!("{date} {hour:02}:{minute:02}"),
+        _ => format!("{date} {hour:02}:{minute:02}:{second:02}"),
+    }
+}
+
+/// `2026-03-14T09:15:00` as `2026-03-14 09:15`.
+fn iso_moment(time: &str) -> String {
+    let Some((date, time)) = time.split_once('T') else {
+        return one_line(time);
+    };
+    let time = match time.strip_suffix(":00") {
+        Some(short) if short.len() == 5 => short,
+        _ => time,
+    };
+    if time == "00:00" {
+        return one_line(date);
+    }
+    one_line(&format!("{date} {time}"))
+}
+
+/// `PT07H45M00S` in days; nothing where it counts months or years.
+fn iso_days(duration: &str) -> Option<f64> {
+    let (sign, rest) = match duration.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, duration),
+    };
+    let rest = rest.strip_prefix('P')?;
+    let (days, times) = rest.split_once('T').unwrap_or((rest, ""));
+    let mut total = 0.0;
+    for (part, units) in [(days, &[('D', 1.0)][..]), (times, &UNITS[..])] {
+        let mut number = String::new();
+        for c in part.chars() {
+            if c.is_ascii_digit() || c == '.' {
+                number.push(c);
+                continue;
+            }
+            let (_, days) = units.iter().find(|(unit, _)| *unit == c)?;
+            total += number.parse::<f64>().ok()? * days;
+            number.clear();
+        }
+        if !number.is_empty() {
+            return None;
+        }
+    }
+    Some(sign * total)
+}
+
+/// Parts of a day.
+const UNITS: [(char, f64); 3] = [
+    ('H', 1.0 / 24.0),
+    ('M', 1.0 / 1440.0),
+    ('S', 1.0 / 86_400.0),
+];
 
 /// Comma, semicolon or tab separated values.
 ///
@@ -99,19 +341,27 @@ pub(super) fn csv(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     let text = text::decode(bytes)?;
     let mut reader = reader(&text, delimiter(&text));
     let mut pen = Pen::new(limit);
-    let rows = reader.records().flatten().map(|record| {
+    let rows = reader.records().flatten().flat_map(|record| {
         let position = record.position();
         // It is where the reader stopped before: ends of lines may still come.
-        let ahead = position.map_or("", |at| text.get(at.byte() as usize..).unwrap_or(""));
-        let ends = ahead
-            .bytes()
-            .take_while(|byte| matches!(byte, b'\r' | b'\n'));
-        let ends = ends.filter(|byte| *byte == b'\n').count() as u64;
-        let line = position.map_or(0, csv::Position::line) + ends;
+        let at = position.map_or(0, |position| position.byte() as usize);
+        let ahead = text.get(at..).unwrap_or("");
+        let ends = &ahead[..ahead
+            .find(|c| !matches!(c, '\r' | '\n'))
+            .unwrap_or(ahead.len())];
+        let lines = ends.matches('\n').count();
+        let line = position.map_or(0, csv::Position::line);
+        let line = usize::try_from(line).unwrap_or(usize::MAX);
+        let number = line.saturating_add(lines);
+        // The other half of the end of the line before is no empty line.
+        let before = text.get(..at).unwrap_or("");
+        let half = before.ends_with('\r') && ends.starts_with('\n');
+        let gap = ends.len() > usize::from(half);
         let cells = record.iter().map(one_line).collect();
-        (usize::try_from(line).unwrap_or(usize::MAX), cells)
+        let gap = gap.then(|| (number, Vec::new()));
+        gap.into_iter().chain([(number, cells)])
     });
-    write_rows(rows, &mut pen);
+    rows::write(rows, &mut pen);
     pen.finish(Meta::default())
 }
 
@@ -135,54 +385,6 @@ fn delimiter(text: &str) -> u8 {
     best.unwrap_or(b',')
 }
 
-/// Writes rows, each with its number; the first row that is all words and years names the columns.
-fn write_rows(rows: impl Iterator<Item = (usize, Vec<String>)>, pen: &mut Pen) {
-    let mut names: Option<Vec<String>> = None;
-    for (number, cells) in rows {
-        if cells.iter().all(|cell| cell.is_empty()) {
-            continue;
-        }
-        let filled = cells.iter().filter(|cell| !cell.is_empty()).count();
-        if names.is_none() {
-            // Years are the names of columns as often as numbers in them.
-            let word = |cell: &String| cell.parse::<f64>().is_err();
-            let year = |cell: &String| {
-                let year = cell.parse::<u16>();
-                cell.len() == 4 && year.is_ok_and(|year| (1800..2100).contains(&year))
-            };
-            let heads = filled * 2 > cells.len()
-                && cells.first().is_none_or(word)
-                && cells.iter().all(|cell| word(cell) || year(cell));
-            names = Some(if heads { cells.clone() } else { Vec::new() });
-            let row = cells.iter().filter(|c| !c.is_empty());
-            let row: Vec<&str> = row.map(String::as_str).collect();
-            pen.row(&format!("row {number} | {}", row.join(" | ")));
-            // A title above the table is no header.
-            if !heads && filled == 1 {
-                names = None;
-            }
-            continue;
-        }
-        let name = |column: usize| {
-            let name = names.as_ref().and_then(|names| names.get(column));
-            name.filter(|name| !name.is_empty())
-        };
-        let mut line = format!("row {number}");
-        for (column, cell) in cells.iter().enumerate().filter(|(_, c)| !c.is_empty()) {
-            line.push_str(" | ");
-            if let Some(name) = name(column) {
-                line.push_str(name);
-                line.push_str(": ");
-            }
-            line.push_str(cell);
-        }
-        pen.row(&line);
-        if pen.is_full() {
-            break;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,11 +395,147 @@ mod tests {
 
     #[test]
     fn numbers_are_shown_as_spreadsheets_show_them() {
-        let check = |number: f64, expected: &str| assert_eq!(cell(&Data::Float(number)), expected);
+        let check = |number: f64, expected: &str| {
+            assert_eq!(shown(&Data::Float(number), Format::Plain), expected);
+        };
         check(0.1 + 0.2, "0.3");
         check(7.0, "7");
         check(6.674e-11, "0.00000000006674");
         check(1_234_567.891, "1234567.891");
+    }
+
+    #[test]
+    fn values_are_shown_as_their_cells_show_them() {
+        let check = |value: Data, code: &str, expected: &str| {
+            assert_eq!(
+                shown(&value, Format::of_code(code)),
+                expected,
+                "{value:?} {code}"
+            );
+        };
+        let time = |days: f64| {
+            let kind = calamine::ExcelDateTimeType::DateTime;
+            Data::DateTime(ExcelDateTime::new(days, kind, false))
+        };
+        let span = |days: f64| {
+            let kind = calamine::ExcelDateTimeType::TimeDelta;
+            Data::DateTime(ExcelDateTime::new(days, kind, false))
+        };
+        check(time(0.3125), "hh:mm", "07:30");
+        check(time(0.75), "[$-409]h:mm AM/PM;@", "18:00");
+        check(time(0.0), "General", "00:00");
+        check(time(1.25), "h:mm", "06:00");
+        check(time(46_146.0), "yyyy\\-mm\\-dd", "2026-05-04");
+        check(time(46_146.5), "General", "2026-05-04 12:00");
+        check(span(1.253_472_222_222_222), "[h]:mm", "30:05");
+        check(span(-0.5), "[h]:mm", "-12:00");
+        check(span(f64::INFINITY), "[h]:mm", "");
+        check(Data::Float(0.05), "0%", "5 %");
+        check(Data::Float(0.125), "0%", "12.5 %");
+        check(Data::Float(1.0 / 3.0), "0.0%;[Red]-0.0%", "33.33 %");
+        check(Data::Float(-2.0), "0.00%", "-200 %");
+        check(Data::Float(0.05), "0\" % of all\"", "0.05");
+        check(Data::Float(1234.0), "00000", "01234");
+        check(Data::Float(12.5), "00000", "12.5");
+        check(Data::Float(7.0), "0", "7");
+        check(Data::Float(7.0), "General", "7");
+        check(Data::String("01234".into()), "@", "01234");
+        check(Data::DurationIso("PT07H45M00S".into()), "", "07:45");
+        check(Data::DurationIso("-P1DT2H00M30.4S".into()), "", "-26:00:30");
+        check(Data::DurationIso("P1M".into()), "", "P1M");
+        check(
+            Data::DateTimeIso("2026-03-14T09:15:00".into()),
+            "",
+            "2026-03-14 09:15",
+        );
+        check(
+            Data::DateTimeIso("2026-03-14T00:00:00".into()),
+            "",
+            "2026-03-14",
+        );
+        check(Data::DateTimeIso("2026-03-14".into()), "", "2026-03-14");
+    }
+
+    /// A workbook of sheets, each with its name, its state and its XML.
+    fn xlsx(sheets: &[(&str, &str, &str)]) -> Vec<u8> {
+        use std::io::Write;
+        let office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
+        let package = "http://schemas.openxmlformats.org/package/2006/relationships";
+        let main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
+        let mut list = String::new();
+        let mut relations = String::new();
+        let mut parts = Vec::new();
+        for (n, (name, state, data)) in sheets.iter().enumerate() {
+            list += &format!("<sheet name='{name}' sheetId='{n}' state='{state}' r:id='r{n}'/>");
+            relations += &format!(
+                "<Relationship Id='r{n}' Type='{office}/worksheet' Target='worksheets/{n}.xml'/>"
+            );
+            let sheet = format!("<worksheet xmlns='{main}'><sheetData>{data}");
+            parts.push((format!("xl/worksheets/{n}.xml"), sheet));
+        }
+        let styles = "<cellXfs><xf numFmtId='0'/><xf numFmtId='9'/><xf numFmtId='20'/></cellXfs>";
+        parts.extend([
+            ("[Content_Types].xml".into(), "<Types/>".into()),
+            (
+                "_rels/.rels".into(),
+                format!(
+                    "<Relationships xmlns='{package}'><Relationship Id='r' \
+                     Type='{office}/officeDocument' Target='xl/workbook.xml'/></Relationships>"
+                ),
+            ),
+            (
+                "xl/workbook.xml".into(),
+                format!(
+                    "<workbook xmlns='{main}' xmlns:r='{office}'><sheets>{list}</sheets></workbook>"
+                ),
+            ),
+            (
+                "xl/_rels/workbook.xml.rels".into(),
+                format!("<Relationships xmlns='{package}'>{relations}</Relationships>"),
+            ),
+            (
+                "xl/styles.xml".into(),
+                format!("<styleSheet xmlns='{main}'>{styles}</styleSheet>"),
+            ),
+        ]);
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, text) in parts {
+            let options = zip::write::SimpleFileOptions::default();
+            zip.start_file(name, options).unwrap();
+            zip.write_all(text.as_bytes()).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn sheets_that_are_hidden_or_broken_are_left_out() {
+        let rows = "<row r='1'><c r='A1' t='inlineStr'><is><t>Item</t></is></c>\
+                    <c r='B1' t='inlineStr'><is><t>Share</t></is></c>\
+                    <c r='C1' t='inlineStr'><is><t>Hour</t></is></c></row>\
+                    <row r='2'><c r='A2' t='inlineStr'><is><t>Fence</t></is></c>\
+                    <c r='B2' s='1'><v>0.05</v></c><c r='C2' s='2'><v>0.3125</v></c></row>";
+        let whole = format!("{rows}</sheetData></worksheet>");
+        let book = xlsx(&[
+            ("Good", "visible", &whole),
+            ("Secret", "hidden", &whole),
+            ("Bad", "visible", "<row r='1'><c r='A1'"),
+        ]);
+        let found = workbook(&book, 1 << 20).unwrap();
+        assert_eq!(
+            found.outline.text,
+            "# Good\n\nrow 1 | Item | Share | Hour\n\
+             row 2 | Item: Fence | Share: 5 % | Hour: 07:30\n"
+        );
+        let missing = found.missing.unwrap();
+        assert!(
+            missing.starts_with("read in part: the sheet \"Bad\""),
+            "{missing}"
+        );
+        let book = xlsx(&[("Bad", "visible", "<row r='1'><c r='A1'")]);
+        let reason = workbook(&book, 1 << 20).unwrap_err().0;
+        assert!(reason.contains("the sheet \"Bad\""), "{reason}");
+        let whole = workbook(&xlsx(&[("Good", "visible", &whole)]), 1 << 20);
+        assert_eq!(whole.unwrap().missing, None);
     }
 
     #[test]

@@ -19,6 +19,12 @@ pub(super) enum Node<'a> {
 pub(super) struct Attributes<'a>(&'a BytesStart<'a>);
 
 impl Attributes<'_> {
+    /// The prefix of the element's name, as it is written.
+    pub(super) fn prefix(&self) -> Option<String> {
+        let name = self.0.name();
+        name.prefix().map(|prefix| prefix.as_ref().to_owned())
+    }
+
     /// The value of the first attribute with this local name.
     pub(super) fn get(&self, name: &str) -> Option<String> {
         self.all(name).into_iter().next()

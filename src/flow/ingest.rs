@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::scan::{self, Found, ScanError};
 use super::space::{Space, Spaces};
 use super::writeback;
-use crate::domain::chunk::{self, ChunkId, TokenStarts};
+use crate::domain::chunk::{self, ChunkId, Sections, TokenStarts};
 use crate::domain::language::Language;
 use crate::domain::source::{DocumentId, Kind, SourceId, shown_name};
 use crate::engine::EngineError;
@@ -546,11 +546,16 @@ impl Plan {
             unchanged: 0,
         };
         for (path, stat) in &found.files {
-            match (known.get(path), failed.get(path)) {
-                (Some(k), None) if stat.is_as(&k.stat) && k.recipe == recipe => plan.unchanged += 1,
-                (None, Some(problem))
-                    if problem.recipe == reading
-                        && problem.stat.is_some_and(|then| stat.is_as(&then)) => {}
+            let read = known.get(path);
+            let read = read.map(|k| stat.is_as(&k.stat) && k.recipe == recipe);
+            let tried = failed.get(path).map(|problem| {
+                let same = problem.stat.is_some_and(|then| stat.is_as(&then));
+                same && problem.recipe == reading
+            });
+            match (read, tried) {
+                // A document with a problem was read in part.
+                (Some(true), None | Some(true)) => plan.unchanged += 1,
+                (None, Some(true)) => {}
                 _ => plan.read.push((path.clone(), *stat)),
             }
         }
@@ -662,6 +667,7 @@ impl Run<'_> {
         {
             self.change.touched.push((known.id, stat));
             self.report.unchanged += 1;
+            self.still_partial(path, stat);
             return Ok(());
         }
         if !self.known.contains_key(path)
@@ -687,9 +693,13 @@ impl Run<'_> {
                     &extracted.outline,
                     TokenStarts(&starts),
                     cutter.limits,
+                    Sections::of(kind),
                     |text| tokens.count(text),
                 );
                 let prose = extracted.outline.prose(LANGUAGE_BYTES);
+                if let Some(missing) = extracted.missing {
+                    self.problem(path.to_owned(), missing, Some(stat));
+                }
                 let document = Ingested {
                     source: self.source.id,
                     path: path.to_owned(),
@@ -705,6 +715,16 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What was missing of a document is missing as long as its bytes are the same.
+    fn still_partial(&mut self, path: &str, stat: FileStat) {
+        let failed = self.failed.get(path);
+        // Without the state of the file, it was the file that could not be had.
+        if let Some(partial) = failed.filter(|problem| problem.stat.is_some()) {
+            let reason = partial.reason.clone();
+            self.problem(path.to_owned(), reason, Some(stat));
+        }
     }
 
     /// The state of a file that was read just now: one that changed a moment ago may change again
@@ -728,7 +748,9 @@ impl Run<'_> {
         let recipe = &self.space.cutter.recipe;
         let fits = |old: &str| {
             let known = self.known.get(old);
-            ending(old) == ending(path) && known.is_some_and(|k| k.recipe == *recipe)
+            // What is missing of a document that was read in part is told again where it is read.
+            let whole = !self.failed.contains_key(old);
+            whole && ending(old) == ending(path) && known.is_some_and(|k| k.recipe == *recipe)
         };
         let at = same.iter().position(|(old, _)| fits(old))?;
         Some(same.swap_remove(at).1)

@@ -72,7 +72,8 @@ fn pptx() -> Vec<u8> {
     ])
 }
 
-fn xlsx() -> Vec<u8> {
+/// A workbook of a whole sheet, and of a second one with this XML.
+fn xlsx(second: Option<&str>) -> Vec<u8> {
     let cell = |place: &str, text: &str| {
         format!("<c r='{place}' t='inlineStr'><is><t>{text}</t></is></c>")
     };
@@ -85,6 +86,7 @@ fn xlsx() -> Vec<u8> {
     );
     let office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
     let main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
+    let also = second.map_or("", |_| "<sheet name='Second' sheetId='2' r:id='rId2'/>");
     archive(&[
         ("[Content_Types].xml", "<Types/>"),
         (
@@ -99,7 +101,7 @@ fn xlsx() -> Vec<u8> {
             "xl/workbook.xml",
             &format!(
                 "<workbook xmlns='{main}' xmlns:r='{office}'><sheets><sheet name='Inventory' sheetId='1' \
-                 r:id='rId1'/></sheets></workbook>"
+                 r:id='rId1'/>{also}</sheets></workbook>"
             ),
         ),
         (
@@ -107,13 +109,15 @@ fn xlsx() -> Vec<u8> {
             &format!(
                 "<Relationships xmlns='http://schemas.openxmlformats.org/package/2006/relationships'>\
                  <Relationship Id='rId1' Type='{office}/worksheet' \
-                 Target='worksheets/sheet1.xml'/></Relationships>"
+                 Target='worksheets/sheet1.xml'/><Relationship Id='rId2' \
+                 Type='{office}/worksheet' Target='worksheets/sheet2.xml'/></Relationships>"
             ),
         ),
         (
             "xl/worksheets/sheet1.xml",
             &format!("<worksheet xmlns='{main}'><sheetData>{rows}</sheetData></worksheet>"),
         ),
+        ("xl/worksheets/sheet2.xml", second.unwrap_or("<worksheet/>")),
     ])
 }
 
@@ -174,7 +178,7 @@ fn every_kind_is_found_where_it_stands() {
     home.write("lease.docx", docx());
     home.write("cellar.odt", odt());
     home.write("harbour.pptx", pptx());
-    home.write("things.xlsx", xlsx());
+    home.write("things.xlsx", xlsx(None));
     home.write("book.epub", epub());
     home.write("people.csv", "Name,Role\nOdalys,falconer\nPiet,baker\n");
     home.write(
@@ -238,6 +242,37 @@ fn every_kind_is_found_where_it_stands() {
         let hits = home.json(&["search", silent])["hits"].clone();
         assert!(!hits.to_string().contains(silent), "{silent}: {hits:#}");
     }
+}
+
+#[test]
+fn a_broken_sheet_is_told_as_long_as_it_is_there() {
+    let home = Home::new();
+    let broken = "<worksheet><sheetData><row r='1'><c r='A1'";
+    let file = home.write("things.xlsx", xlsx(Some(broken)));
+    home.add();
+    let check = |count: usize| {
+        assert_eq!(home.found("sextant"), ["things.xlsx"]);
+        let problems = home.json(&["status", "--problems"])["problems"].clone();
+        let problems = problems.as_array().unwrap();
+        assert_eq!(problems.len(), count, "{problems:?}");
+        for problem in problems {
+            let reason = problem["reason"].as_str().unwrap();
+            assert!(
+                reason.starts_with("read in part: the sheet \"Second\""),
+                "{reason}"
+            );
+        }
+    };
+    check(1);
+    home.run(&["sync"]).done();
+    check(1);
+    // The same bytes again are broken as before.
+    std::fs::write(file, xlsx(Some(broken))).unwrap();
+    home.run(&["sync"]).done();
+    check(1);
+    home.write("things.xlsx", xlsx(None));
+    home.run(&["sync"]).done();
+    check(0);
 }
 
 #[test]

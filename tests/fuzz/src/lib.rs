@@ -11,7 +11,7 @@ pub mod extract;
 #[path = "../../../src/settings.rs"]
 pub mod settings;
 
-use domain::chunk::{Limits, TokenStarts, chunk};
+use domain::chunk::{Limits, Sections, TokenStarts, chunk};
 use domain::outline::Outline;
 
 /// Reads bytes as a file of this kind, without a worker, and cuts what comes out; the laws of
@@ -43,7 +43,13 @@ pub fn cut(outline: &Outline) {
         heading_tokens: 8,
     };
     let count = |text: &str| text.split_whitespace().count();
-    let passages = chunk(outline, TokenStarts(&starts), limits, count);
+    let passages = chunk(
+        outline,
+        TokenStarts(&starts),
+        limits,
+        Sections::EndWithPage,
+        count,
+    );
     let tiled: String = passages
         .iter()
         .map(|p| &outline.text[p.span.clone()])
