@@ -4,8 +4,8 @@
 //! are told as a whole and in parts, so that either finds them. Scripts without spaces (Chinese,
 //! Japanese, Thai, Lao, Khmer, Burmese) are cut by ICU's dictionaries; words of several Chinese
 //! characters or kana are told by character too. Korean, whose endings cling to its words, is told
-//! in pairs of syllables. Nobody sees soft hyphens and joiners: they end no word. Words are lower-cased, stemmed, and stripped of accents, in this order,
-//! because stemmers want the accents.
+//! in pairs of syllables. Nobody sees soft hyphens and joiners: they end no word. Words are
+//! lower-cased, stemmed, and stripped of accents, in this order, because stemmers want the accents.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
