@@ -23,11 +23,12 @@ use super::question::{asks_for_number, asks_for_person, core, degree, tells};
 use super::sentence::{Code, is_capital, is_german, is_item, is_question, sentences};
 use super::surroundings::{Reading, fields, front_matter_end, is_table_header};
 use super::text::Text;
-use super::words::{fold, is_unspaced, pieces};
+use super::words::{as_read, fold, is_unspaced, pieces};
 
 /// The words of a text that carry meaning: lower case, without stop words. Where no spaces stand
 /// between words, those that a dictionary knows.
 pub fn content_words(text: &str) -> Vec<String> {
+    let text = &*as_read(text);
     let mut words = Vec::new();
     let mut unspaced = 0..0;
     for (at, word) in text.unicode_word_indices() {
@@ -349,7 +350,10 @@ fn dated(dates: &Dates, statement: &Statement, passage: &Evidence<'_>) -> f32 {
 }
 
 fn words_in_lower_case(text: &str) -> HashSet<String> {
-    text.unicode_words().map(str::to_lowercase).collect()
+    as_read(text)
+        .unicode_words()
+        .map(str::to_lowercase)
+        .collect()
 }
 
 /// Does a text hold all words of a question that another one holds, and more?
@@ -987,7 +991,7 @@ fn is_inflected(text: &str) -> bool {
 }
 
 fn name_key(word: &str) -> String {
-    let lower = fold(&word.to_lowercase().replace('’', "'"));
+    let lower = fold(&as_read(word).to_lowercase().replace('’', "'"));
     let lower = lower.replace(['-', '‐', '‑'], "");
     let bare = lower.strip_suffix("'s").unwrap_or(&lower);
     let long = bare.chars().count() > 3;
@@ -1363,6 +1367,7 @@ mod tests {
         check("A shed. A door.", &["shed", "door"]);
         check("- A shed", &["shed"]);
         check("Anna and I have a shed", &["anna", "shed"]);
+        check("Kessel\u{ad}druck", &["kesseldruck"]);
     }
 
     fn evidence<'a>(texts: &[&'a str]) -> Vec<Evidence<'a>> {

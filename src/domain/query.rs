@@ -16,6 +16,7 @@ use jiff::{Span, Zoned};
 use super::language::Language;
 use super::link;
 use super::source::{Kind, SourceId};
+use super::words::as_read;
 
 /// A query, taken apart.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -175,7 +176,7 @@ fn read(text: &str, sentence: bool, now: &Zoned) -> Result<Query, BadQuery> {
                 words.push(piece.text);
             }
             (false, false) => {
-                let prefix = piece.text.strip_suffix('*');
+                let prefix = piece.text.strip_suffix('*').map(as_read);
                 let prefix = prefix.filter(|p| p.chars().all(char::is_alphanumeric));
                 if let Some(prefix) = prefix.filter(|prefix| !prefix.is_empty()) {
                     let prefix = prefix.to_lowercase();

@@ -4,9 +4,10 @@
 //! are told as a whole and in parts, so that either finds them. Scripts without spaces (Chinese,
 //! Japanese, Thai, Lao, Khmer, Burmese) are cut by ICU's dictionaries; words of several Chinese
 //! characters or kana are told by character too. Korean, whose endings cling to its words, is told
-//! in pairs of syllables. Words are lower-cased, stemmed, and stripped of accents, in this order,
-//! because stemmers want the accents.
+//! in pairs of syllables. Nobody sees soft hyphens and joiners: they end no word. Words are
+//! lower-cased, stemmed, and stripped of accents, in this order, because stemmers want the accents.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
@@ -70,6 +71,32 @@ fn is_ideograph(c: char) -> bool {
     is_unspaced(c) && u32::from(c) >= 0x3040
 }
 
+/// Soft hyphens, joiners and marks of direction: what nobody sees, though it may stand within a word.
+fn is_within_words(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200c}'
+            ..='\u{200f}' | '\u{2060}' | '\u{feff}'
+    )
+}
+
+/// A text as it is read: without what stands unseen within its words. Persian writes a non-joiner for
+/// the space within a compound, which others leave, so there it parts them.
+pub(super) fn as_read(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() || !text.contains(is_within_words) {
+        return Cow::Borrowed(text);
+    }
+    let mut read = String::with_capacity(text.len());
+    for c in text.chars() {
+        if !is_within_words(c) {
+            read.push(c);
+        } else if c == '\u{200c}' && read.ends_with(|c| ('\u{620}'..='\u{6ff}').contains(&c)) {
+            read.push(' ');
+        }
+    }
+    Cow::Owned(read)
+}
+
 fn segmenter() -> &'static WordSegmenterBorrowed<'static> {
     static SEGMENTER: OnceLock<WordSegmenterBorrowed<'static>> = OnceLock::new();
     SEGMENTER.get_or_init(|| WordSegmenter::new_dictionary(WordBreakInvariantOptions::default()))
@@ -77,6 +104,7 @@ fn segmenter() -> &'static WordSegmenterBorrowed<'static> {
 
 /// The words of a text, in order.
 pub fn words(text: &str) -> Vec<Word> {
+    let text = &*as_read(text);
     let chars: Vec<(usize, char)> = text.char_indices().collect();
     let offset = |index: usize| chars.get(index).map_or(text.len(), |(at, _)| *at);
     let script_at = |index: usize| chars.get(index).map_or(Script::None, |(_, c)| script(*c));
@@ -316,6 +344,7 @@ pub fn holds_phrase(text: &str, phrase: &str) -> bool {
 
 /// Does a text hold the words of a phrase that begin or end with a sign, with their signs?
 fn holds_signs(text: &str, phrase: &str) -> bool {
+    let (text, phrase) = (as_read(text), as_read(phrase));
     let mut signed = phrase.split_whitespace().filter_map(signed).peekable();
     if signed.peek().is_none() {
         return true;
@@ -344,7 +373,7 @@ fn stands_in(text: &str, word: &str) -> bool {
 
 /// Does a word of a text begin so, but for case and accents?
 pub fn holds_beginning(text: &str, beginning: &str) -> bool {
-    let beginning = fold(&beginning.to_lowercase());
+    let beginning = fold(&as_read(beginning).to_lowercase());
     let mut words = words(text).into_iter();
     words.any(|word| fold(&word.text).starts_with(&beginning))
 }
@@ -416,6 +445,22 @@ mod tests {
             &[(0, "v1.2"), (0, "v"), (1, "1.2"), (2, "at"), (3, "3.14")],
         );
         check("🦀 …", &[]);
+    }
+
+    #[test]
+    fn what_nobody_sees_ends_no_word() {
+        check(
+            "Donau\u{ad}dampf\u{ad}schiff fährt",
+            &[(0, "donaudampfschiff"), (1, "fährt")],
+        );
+        check("auf\u{200c}lage\u{2060}n", &[(0, "auflagen")]);
+        check("1\u{ad}250 m", &[(0, "1250"), (1, "m")]);
+        check("می\u{200c}خواهم", &[(0, "می"), (1, "خواهم")]);
+        assert!(holds_phrase(
+            "die Kessel\u{ad}druck\u{ad}anzeige",
+            "kesseldruckanzeige"
+        ));
+        assert!(holds_beginning("Kessel\u{ad}druck", "kesseldr"));
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! Mail: single messages, mailboxes, and Outlook's own format.
 //!
 //! A message is its headers that people read (subject, from, to, date) and its text; a message that
-//! is only HTML gives the text of that. What it quotes is told from what it says, and so is its
-//! signature. Attachments are named, not read. Messages of a mailbox are pages.
+//! is only HTML gives the text of that, and so does one whose plain text says no more than that.
+//! What it quotes is told from what it says, and so is its signature. Attachments are named, not
+//! read, but for messages that are forwarded. Messages of a mailbox are pages.
 
+use std::borrow::Cow;
 use std::io::{Cursor, Read};
 
+use encoding_rs::{UTF_8, WINDOWS_1252};
 use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 
 use super::pen::{Pen, one_line};
@@ -17,19 +20,19 @@ use crate::domain::source::Meta;
 /// # Errors
 /// [`Skip`].
 pub(super) fn message(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
+    let bytes = with_line_feeds(bytes);
     // Some programs save a message with the line that separates messages in a mailbox.
-    let bytes = without_separator(bytes);
+    let bytes = without_separator(&bytes);
     let parsed = MessageParser::default().parse(bytes);
     let Some(message) = parsed.filter(|m| !m.headers().is_empty()) else {
         return Err(Skip("broken: it is no e-mail message".into()));
     };
     let mut pen = Pen::new(limit);
-    write(&message, &mut pen);
-    let meta = Meta {
-        title: message.subject().map(one_line).filter(|s| !s.is_empty()),
+    let title = write(&message, &mut pen);
+    pen.finish(Meta {
+        title,
         ..Meta::default()
-    };
-    pen.finish(meta)
+    })
 }
 
 /// All messages of a mailbox.
@@ -37,6 +40,8 @@ pub(super) fn message(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
 /// # Errors
 /// [`Skip`].
 pub(super) fn mailbox(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
+    let bytes = with_line_feeds(bytes);
+    let bytes = bytes.trim_ascii_start();
     if !bytes.starts_with(b"From ") {
         return Err(Skip("broken: it is no mailbox".into()));
     }
@@ -53,13 +58,26 @@ pub(super) fn mailbox(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     pen.finish(Meta::default())
 }
 
-/// The messages of a mailbox: each begins with a line `From ` after an empty line, and such lines
-/// within a message are quoted with `>`.
+/// The bytes with line feeds, where all lines end with carriage returns alone.
+fn with_line_feeds(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if bytes.contains(&b'\n') || !bytes.contains(&b'\r') {
+        return Cow::Borrowed(bytes);
+    }
+    let feed = |byte: &u8| if *byte == b'\r' { b'\n' } else { *byte };
+    Cow::Owned(bytes.iter().map(feed).collect())
+}
+
+/// The messages of a mailbox: each begins with a line `From ` after an empty line. Such lines within a
+/// message are quoted with `>`; those that programs forgot to quote are told by what they say, as
+/// they would cut the message in two.
 fn messages(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut found: Vec<Vec<u8>> = Vec::new();
     let mut after_blank = true;
-    for line in bytes.split_inclusive(|b| *b == b'\n') {
-        if after_blank && line.starts_with(b"From ") {
+    let mut lines = bytes.split_inclusive(|b| *b == b'\n').peekable();
+    while let Some(line) = lines.next() {
+        let next = lines.peek().copied().unwrap_or_default();
+        let parts = after_blank && (found.is_empty() || is_separator(line, next));
+        if parts && line.starts_with(b"From ") {
             found.push(Vec::new());
         } else if let Some(message) = found.last_mut() {
             let quoted = line.iter().position(|b| *b != b'>').unwrap_or(0);
@@ -71,6 +89,89 @@ fn messages(bytes: &[u8]) -> Vec<Vec<u8>> {
     found
 }
 
+/// Bytes of a line that tell whether it separates messages.
+const SEPARATOR_BYTES: usize = 512;
+
+/// Does a line separate messages? It names a sender and the time of arrival, and headers follow it:
+/// "From what I remember the pegs number 24." does not.
+fn is_separator(line: &[u8], next: &[u8]) -> bool {
+    let Some(said) = line.strip_prefix(b"From ") else {
+        return false;
+    };
+    let said = String::from_utf8_lossy(&said[..said.len().min(SEPARATOR_BYTES)]);
+    let words: Vec<&str> = said.split_whitespace().collect();
+    let sender = words.first().copied().unwrap_or("");
+    let dated = words.iter().any(|word| is_time(word)) && words.iter().any(|word| is_year(word));
+    let begins_date = |pair: &[&str]| WEEKDAYS.contains(&pair[0]) && MONTHS.contains(&pair[1]);
+    let at = words.windows(2).position(begins_date);
+    let header = header_name(next);
+    let known = header.is_some_and(is_known_header);
+    if !dated {
+        // Some programs write no date.
+        return known && words.len() <= 2 && !sender.ends_with(':');
+    }
+    match at {
+        Some(1) if sender.contains('@') || ["-", "MAILER-DAEMON"].contains(&sender) => true,
+        Some(_) => header.is_some(),
+        None => known,
+    }
+}
+
+const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
+/// "10:00" and "10:00:00".
+fn is_time(word: &str) -> bool {
+    let digits = |part: &str| (1..=2).contains(&part.len()) && is_number(part);
+    (1..=2).contains(&word.matches(':').count()) && word.split(':').all(digits)
+}
+
+fn is_year(word: &str) -> bool {
+    word.len() == 4 && is_number(word) && (word.starts_with("19") || word.starts_with("20"))
+}
+
+fn is_number(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The name of the header that a line is.
+fn header_name(line: &[u8]) -> Option<&str> {
+    let end = line.iter().position(|byte| *byte == b':')?;
+    let name = std::str::from_utf8(&line[..end]).ok()?;
+    (!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())).then_some(name)
+}
+
+/// Is it a header that messages begin with, and a word that nobody begins a line with otherwise?
+fn is_known_header(name: &str) -> bool {
+    const KNOWN: [&str; 19] = [
+        "from",
+        "to",
+        "cc",
+        "subject",
+        "date",
+        "sender",
+        "reply-to",
+        "return-path",
+        "received",
+        "message-id",
+        "mime-version",
+        "content-type",
+        "delivered-to",
+        "envelope-to",
+        "status",
+        "in-reply-to",
+        "references",
+        "dkim-signature",
+        "authentication-results",
+    ];
+    let lower = name.to_ascii_lowercase();
+    let prefixes = ["x-", "arc-", "list-", "resent-"];
+    KNOWN.contains(&lower.as_str()) || prefixes.iter().any(|prefix| lower.starts_with(prefix))
+}
+
 fn without_separator(bytes: &[u8]) -> &[u8] {
     if !bytes.starts_with(b"From ") {
         return bytes;
@@ -79,28 +180,37 @@ fn without_separator(bytes: &[u8]) -> &[u8] {
     end.map_or(bytes, |end| &bytes[end + 1..])
 }
 
-fn write(message: &Message<'_>, pen: &mut Pen) {
-    let subject = message.subject().map(one_line).unwrap_or_default();
-    pen.heading(
-        1,
-        if subject.is_empty() {
-            "(no subject)"
-        } else {
-            &subject
-        },
-    );
+/// Writes a message, and returns its subject.
+fn write(message: &Message<'_>, pen: &mut Pen) -> Option<String> {
+    let mended = mended_headers(message);
+    let headers = mended.as_ref().unwrap_or(message);
+    let subject = subject(headers);
+    pen.heading(1, subject.as_deref().unwrap_or("(no subject)"));
+    pen.paragraph(&head(headers, message).join("\n"));
+    bodies(message, pen);
+    forwarded(message, 1, pen);
+    subject
+}
+
+fn subject(headers: &Message<'_>) -> Option<String> {
+    let subject = headers.subject().map(one_line);
+    subject.filter(|subject| !subject.is_empty())
+}
+
+/// The headers that people read, and the names of what is attached, one a line.
+fn head(headers: &Message<'_>, message: &Message<'_>) -> Vec<String> {
     let mut head = Vec::new();
     for (name, address) in [
-        ("From", message.from()),
-        ("To", message.to()),
-        ("Cc", message.cc()),
+        ("From", headers.from()),
+        ("To", headers.to()),
+        ("Cc", headers.cc()),
     ] {
         let people = address.map(people).unwrap_or_default();
         if !people.is_empty() {
             head.push(format!("{name}: {people}"));
         }
     }
-    if let Some(date) = message.date() {
+    if let Some(date) = headers.date() {
         head.push(format!("Date: {}", date.to_rfc3339()));
     }
     let names: Vec<&str> = message
@@ -110,21 +220,60 @@ fn write(message: &Message<'_>, pen: &mut Pen) {
     if !names.is_empty() {
         head.push(format!("Attachments: {}", names.join(", ")));
     }
-    pen.paragraph(&head.join("\n"));
-    bodies(message, pen);
+    head
+}
+
+/// The headers of a message again, where they hold bytes that are no UTF-8: programs that know no
+/// encoded words write them as they write the text.
+fn mended_headers(message: &Message<'_>) -> Option<Message<'static>> {
+    let root = message.parts.first()?;
+    let raw = root.offset_header as usize..root.offset_body as usize;
+    let raw = message.raw_message.get(raw)?;
+    if std::str::from_utf8(raw).is_ok() {
+        return None;
+    }
+    let named = html::declared(raw).filter(|named| *named != UTF_8 && named.is_ascii_compatible());
+    let encoding = named.unwrap_or(WINDOWS_1252);
+    let mut mended = String::with_capacity(raw.len() * 2);
+    for line in raw.split_inclusive(|byte| *byte == b'\n') {
+        match std::str::from_utf8(line) {
+            Ok(line) => mended.push_str(line),
+            Err(_) => mended.push_str(&encoding.decode_without_bom_handling(line).0),
+        }
+    }
+    let parsed = MessageParser::default().parse_headers(mended.as_bytes())?;
+    Some(parsed.into_owned())
+}
+
+/// Messages that are forwarded within others are read so deep.
+const DEEPEST: usize = 5;
+
+/// Writes the messages that a message forwards as they are, and those that they forward.
+fn forwarded(message: &Message<'_>, depth: usize, pen: &mut Pen) {
     for part in message.attachments() {
-        if let PartType::Message(inner) = &part.body {
-            let subject = inner.subject().map(one_line).unwrap_or_default();
-            pen.paragraph(&format!("Forwarded: {subject}"));
-            bodies(inner, pen);
+        let PartType::Message(inner) = &part.body else {
+            continue;
+        };
+        let mended = mended_headers(inner);
+        let headers = mended.as_ref().unwrap_or(inner);
+        let mut lines = vec![format!(
+            "Forwarded: {}",
+            subject(headers).unwrap_or_default()
+        )];
+        lines.extend(head(headers, inner));
+        pen.paragraph(&lines.join("\n"));
+        bodies(inner, pen);
+        if depth < DEEPEST && !pen.is_full() {
+            forwarded(inner, depth + 1, pen);
         }
     }
 }
 
-/// The text of a message alone, as people see it.
+/// The text of a message alone, as people see it, with the messages that it forwards.
 pub(crate) fn body(message: &Message<'_>) -> String {
     let mut pen = Pen::new(usize::MAX);
     bodies(message, &mut pen);
+    forwarded(message, 1, &mut pen);
     let found = pen.finish(Meta::default());
     found.map_or_else(|_| String::new(), |found| found.outline.text)
 }
@@ -134,18 +283,114 @@ fn bodies(message: &Message<'_>, pen: &mut Pen) {
         PartType::Text(text) | PartType::Html(text) => !text.trim().is_empty(),
         _ => false,
     };
-    let mut parts: Vec<_> = message.text_bodies().filter(says).collect();
-    if parts.is_empty() {
-        // Some programs leave the plain one of the alternatives empty.
-        parts = message.html_bodies().filter(says).collect();
-    }
-    for part in parts {
+    let plain: Vec<_> = message.text_bodies().filter(says).collect();
+    let pages: Vec<_> = message.html_bodies().filter(says).collect();
+    // Some programs leave the plain one of the alternatives empty, or say there that it is.
+    let of_pages = plain.is_empty() || is_stub(&plain, &pages);
+    for part in if of_pages { pages } else { plain } {
         match &part.body {
+            PartType::Text(text) if loses_spaces(part) => paragraphs(&unwrapped(text), pen),
             PartType::Text(text) => paragraphs(text, pen),
             PartType::Html(page) => drop(html::write_all(page, pen)),
             _ => {}
         }
     }
+}
+
+/// A plain text of so many signs at most may only say that it is none.
+const LONGEST_EXCUSE: usize = 400;
+
+/// A plain text is no more than a hint at its page where that says so many times as much.
+const FULLER: usize = 5;
+
+/// Do the plain parts, of the alternatives that a message offers, only stand for its pages?
+fn is_stub(plain: &[&MessagePart<'_>], pages: &[&MessagePart<'_>]) -> bool {
+    let text = |part: &MessagePart<'_>| match &part.body {
+        PartType::Text(text) | PartType::Html(text) => text.to_string(),
+        _ => String::new(),
+    };
+    // What stands in both is there whichever is taken.
+    let only = |these: &[&MessagePart<'_>], those: &[&MessagePart<'_>]| -> String {
+        let differs = |part: &&&MessagePart<'_>| !those.iter().any(|o| std::ptr::eq(**part, *o));
+        these
+            .iter()
+            .filter(differs)
+            .map(|part| text(part))
+            .collect()
+    };
+    let (said, page) = (only(plain, pages), only(pages, plain));
+    let signs = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
+    let spoken = signs(&said);
+    let excuse = is_excuse(&said);
+    if spoken == 0 || page.is_empty() || !excuse && page.len() <= spoken * FULLER {
+        return false;
+    }
+    let mut pen = Pen::new(usize::MAX);
+    html::write_all(&page, &mut pen);
+    let shown = pen.finish(Meta::default());
+    let shown = shown.map_or(0, |found| signs(&found.outline.text));
+    shown > if excuse { 0 } else { spoken * FULLER }
+}
+
+/// "Your mail program does not show HTML."
+fn is_excuse(text: &str) -> bool {
+    const SHOWING: [&str; 14] = [
+        "view",
+        "show",
+        "display",
+        "support",
+        "enable",
+        "client",
+        "program",
+        "reader",
+        "browser",
+        "anzeig",
+        "darstell",
+        "unterstütz",
+        "affich",
+        "visuali",
+    ];
+    let lower = || text.to_lowercase();
+    text.len() <= LONGEST_EXCUSE
+        && lower().contains("html")
+        && SHOWING.iter().any(|word| lower().contains(word))
+}
+
+/// Is a text wrapped with spaces that are none of it (RFC 3676)?
+fn loses_spaces(part: &MessagePart<'_>) -> bool {
+    let says = |name: &str, value: &str| {
+        let said = part.content_type().and_then(|kind| kind.attribute(name));
+        said.is_some_and(|said| said.eq_ignore_ascii_case(value))
+    };
+    says("format", "flowed") && says("delsp", "yes")
+}
+
+/// Such a text with its lines as they were before they were wrapped: one that ends with a space goes on
+/// in the next of as many quotes.
+fn unwrapped(text: &str) -> String {
+    let mut whole = String::with_capacity(text.len());
+    let mut open = None;
+    for line in text.lines() {
+        let (level, said) = unquoted(line);
+        // A space is put before what would be taken for something else.
+        let said = if level == 0 {
+            said.strip_prefix(' ').unwrap_or(said)
+        } else {
+            said
+        };
+        let is_signature = said.trim_end() == SIGNATURE;
+        if open != Some(level) || is_signature {
+            whole.push('\n');
+            whole.push_str(&">".repeat(level));
+            if level > 0 {
+                whole.push(' ');
+            }
+        }
+        let wrapped = said.strip_suffix(' ').filter(|_| !is_signature);
+        whole.push_str(wrapped.unwrap_or(said));
+        open = wrapped.map(|_| level);
+    }
+    whole
 }
 
 /// The line above a signature; some programs drop the space behind the dashes.
@@ -307,6 +552,151 @@ mod tests {
             assert!(text.contains(expected), "{text}");
             assert_eq!(text.contains("owl"), expected.contains("owl"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_plain_text_that_says_nothing_hides_no_page() {
+        let head = "From: a@example.org\nContent-Type: multipart/alternative; boundary=x\n\n";
+        let page = "<p>The ferry leaves at 07:40 from the pier.</p>";
+        let check = |plain: &str, expected: bool| {
+            let mail = format!(
+                "{head}--x\nContent-Type: text/plain\n\n{plain}\n\
+                 --x\nContent-Type: text/html\n\n{page}\n--x--\n"
+            );
+            let text = message(mail.as_bytes(), 1 << 20).unwrap().outline.text;
+            assert_eq!(text.contains("07:40"), expected, "{text}");
+        };
+        check(
+            "This message is in HTML; your program cannot show it.",
+            true,
+        );
+        check("Hi.", true);
+        check("It leaves in the morning.", false);
+        check("We learn HTML.", false);
+    }
+
+    #[test]
+    fn forwarded_messages_are_read_with_those_that_they_forward() {
+        let mail = |name: &str, inner: &str| {
+            format!(
+                "From: {name} <{name}@example.org>\nSubject: Of {name}\n\
+                 Date: Mon, 2 Feb 2026 08:00:00 +0100\n\
+                 Content-Type: multipart/mixed; boundary={name}\n\n\
+                 --{name}\nContent-Type: text/plain\n\nSo says {name}.\n{inner}--{name}--\n"
+            )
+        };
+        let attached =
+            |name: &str, mail: &str| format!("--{name}\nContent-Type: message/rfc822\n\n{mail}\n");
+        let middle = mail("mid", &attached("mid", &mail("deep", "")));
+        let whole = mail("ann", &attached("ann", &middle));
+        let text = message(whole.as_bytes(), 1 << 20).unwrap().outline.text;
+        for name in ["mid", "deep"] {
+            let expected = format!(
+                "Forwarded: Of {name}\nFrom: {name} <{name}@example.org>\n\
+                 Date: 2026-02-02T08:00:00+01:00\n\nSo says {name}.\n"
+            );
+            assert!(text.contains(&expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn headers_that_are_not_encoded_are_read() {
+        let check = |charset: &str, text: &str| {
+            let encoding = encoding_rs::Encoding::for_label(charset.as_bytes()).unwrap();
+            let mail = format!(
+                "From: {text} <j@example.org>\r\nSubject: {text}\r\n\
+                 Content-Type: text/plain; charset={charset}\r\n\r\n{text}.\r\n"
+            );
+            let found = message(&encoding.encode(&mail).0, 1 << 20).unwrap();
+            assert_eq!(found.meta.title.as_deref(), Some(text));
+            let expected = format!("# {text}\n\nFrom: {text} <j@example.org>\n\n{text}.\n");
+            assert_eq!(found.outline.text, expected);
+        };
+        check("iso-8859-1", "Grüße aus Köln");
+        check("windows-1251", "Привет из Твери");
+        check("utf-8", "Grüße aus Köln");
+    }
+
+    #[test]
+    fn lines_go_on_behind_spaces_that_are_none() {
+        let check = |text: &str, expected: &str| assert_eq!(unwrapped(text), expected);
+        check(
+            "neigh \r\nbour named \r\nAnn\r\nnext",
+            "\nneighbour namedAnn\nnext",
+        );
+        check("> a  \n> b\n>> c \n> d", "\n> a b\n>> c\n> d");
+        check("end \n-- \nAnn", "\nend\n-- \nAnn");
+        let mail = "From: f@example.org\r\nSubject: F\r\n\
+            Content-Type: text/plain; format=flowed; delsp=yes\r\n\r\n\
+            Lent to the neigh \r\nbour named Pavel.\r\n";
+        let text = message(mail.as_bytes(), 1 << 20).unwrap().outline.text;
+        assert!(
+            text.ends_with("\n\nLent to the neighbour named Pavel.\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn separators_are_told_from_what_is_said() {
+        let check = |line: &str, next: &str, expected: bool| {
+            let found = is_separator(line.as_bytes(), next.as_bytes());
+            assert_eq!(found, expected, "{line}");
+        };
+        let date = "Mon Jan  5 10:00:00 2026";
+        check(
+            &format!("From ann@example.org {date}\r\n"),
+            "From: Ann",
+            true,
+        );
+        check(&format!("From ann@example.org {date}\n"), "", true);
+        check(&format!("From - {date}"), "X-Mozilla-Status: 0001", true);
+        check(
+            &format!("From ann at example.org  {date}"),
+            "From: Ann",
+            true,
+        );
+        check(
+            "From 1@xxx Mon Jan 5 10:00:00 +0000 2026",
+            "X-GM-THRID: 1",
+            true,
+        );
+        check("From b", "Subject: Two", true);
+        check(
+            "From what I remember the pegs number 24.",
+            "They lie there.",
+            false,
+        );
+        check(
+            "From Monday on: it opens at 05:30.",
+            "Note: bring 7 crates.",
+            false,
+        );
+        check("From 10:30 on in 2026", "Note: bring 7 crates.", false);
+        check("From Ann:", "Subject: the boat", false);
+        check(
+            &format!("From the ship's log {date}"),
+            "we sailed on",
+            false,
+        );
+        check(">From b", "Subject: Two", false);
+    }
+
+    #[test]
+    fn what_is_not_quoted_in_a_mailbox_stays_in_its_message() {
+        let all = "\n\nFrom a@b.org Mon Jan  5 10:00:00 2026\nSubject: One\n\nRed.\n\n\
+            From what I know, it is 24.\nSo.\n\n>From here.\n\n\
+            From b@b.org Tue Jan  6 10:00:00 2026\nSubject: Two\n\nBlue.\n";
+        let check = |all: &str| {
+            let found = mailbox(all.as_bytes(), 1 << 20).unwrap().outline;
+            assert_eq!(
+                found.text,
+                "# One\n\nRed.\n\nFrom what I know, it is 24.\nSo.\n\nFrom here.\n\n# Two\n\nBlue.\n"
+            );
+            assert_eq!(found.blocks.last().and_then(|block| block.page), Some(2));
+        };
+        check(all);
+        check(&all.replace('\n', "\r\n"));
+        check(&all.replace('\n', "\r"));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{Event, HeadingLevel, LinkType, Options, Parser, Tag, TagEnd};
 
 use super::{Extracted, push_new};
 use crate::domain::outline::{Block, BlockKind, Outline};
@@ -330,8 +330,20 @@ impl<'a> Scan<'a> {
             Tag::Heading { level, .. } if self.depth == 0 => {
                 self.heading = Some((level_of(*level), range, String::new()));
             }
-            Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => {
-                push_new(&mut self.links, dest_url);
+            Tag::Link {
+                link_type,
+                dest_url,
+                ..
+            }
+            | Tag::Image {
+                link_type,
+                dest_url,
+                ..
+            } => {
+                // In a table, the bar before the text is escaped: `[[Larch\|larch wood]]`.
+                let is_wiki = matches!(link_type, LinkType::WikiLink { .. });
+                let target = dest_url.strip_suffix('\\').filter(|_| is_wiki);
+                push_new(&mut self.links, target.unwrap_or(dest_url));
                 self.opaque.push(self.whole(range));
             }
             Tag::Item if self.depth == 1 => self.push(range, BlockKind::Prose),
@@ -487,6 +499,16 @@ mod tests {
         assert_eq!(found.meta.aliases, ["Other"]);
         assert_eq!(found.meta.links, ["Target", "pic.png"]);
         assert_eq!(found.meta.properties["due"], "2024-01-02");
+    }
+
+    #[test]
+    fn links_in_tables_lead_where_others_do() {
+        let found = extract(
+            "| Tree | Wood |\n|---|---|\n| [[Larch\\|larch wood]] | ![[Oak.png\\|90]] |\n\n\
+             [[Larch|it]]\n"
+                .into(),
+        );
+        assert_eq!(found.meta.links, ["Larch", "Oak.png"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! heading, a list or a table ends. Owns the limit on how much may be written, which is what stops
 //! archives that unpack to gigabytes.
 
-use super::{Extracted, Skip};
+use super::{Extracted, Skip, text};
 use crate::domain::outline::{Block, BlockKind, Outline};
 use crate::domain::source::Meta;
 
@@ -110,6 +110,7 @@ impl Pen {
     }
 
     fn put(&mut self, text: &str, piece: Piece, kind: BlockKind, heading: Option<String>) {
+        let text = shown(text, kind);
         if text.is_empty() || self.full {
             return;
         }
@@ -121,12 +122,11 @@ impl Pen {
             self.text.push('\n');
         }
         let start = self.text.len();
-        let printable = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
-        self.text.extend(text.chars().filter(printable));
+        self.text.push_str(&text);
         self.blocks.push(Block {
             span: start..self.text.len(),
             kind,
-            heading,
+            heading: heading.map(|heading| shown(&heading, kind)),
             page: self.page,
         });
         self.text.push('\n');
@@ -156,7 +156,46 @@ impl Pen {
     }
 }
 
-/// Runs of white space become one space.
+/// Where a word may be parted at the end of a line; it is seen there alone.
+const SOFT_HYPHEN: char = '\u{ad}';
+
+/// What people see of a text: no control characters, and outside code no soft hyphens.
+fn shown(text: &str, kind: BlockKind) -> String {
+    let seen = |c: &char| match *c {
+        '\n' | '\t' => true,
+        SOFT_HYPHEN => kind == BlockKind::Code,
+        c => !c.is_control(),
+    };
+    text::without_escapes(text).chars().filter(seen).collect()
+}
+
+/// Runs of white space become one space; soft hyphens are left out.
 pub(super) fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.contains(SOFT_HYPHEN) {
+        return line.replace(SOFT_HYPHEN, "");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_sees_is_not_written() {
+        let mut pen = Pen::new(1 << 20);
+        pen.heading(2, "Donau\u{ad}dampf");
+        pen.paragraph("\u{ad}");
+        pen.paragraph("Kessel\u{ad}druck\x07 \x1b[1mhoch\x1b[0m");
+        pen.code("a\u{ad}b");
+        let found = pen.finish(Meta::default()).unwrap().outline;
+        assert_eq!(
+            found.text,
+            "## Donaudampf\n\nKesseldruck hoch\n\na\u{ad}b\n"
+        );
+        assert_eq!(found.blocks[0].heading.as_deref(), Some("Donaudampf"));
+        assert_eq!(found.blocks.len(), 3);
+        assert_eq!(one_line(" Kessel\u{ad}druck \n hoch"), "Kesseldruck hoch");
+    }
 }

@@ -1,4 +1,6 @@
-//! Text in any encoding.
+//! Text in any encoding, with one kind of line end and without what only steers a terminal.
+
+use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 
@@ -72,7 +74,8 @@ fn utf_16_without_mark(bytes: &[u8]) -> Option<&'static Encoding> {
     }
 }
 
-/// Refuses what decodes to something that nobody reads.
+/// Refuses what decodes to something that nobody reads; every line of the rest ends as others do, and
+/// terminals are told nothing. Lines stay as many as editors count.
 ///
 /// # Errors
 /// [`Skip`].
@@ -80,6 +83,10 @@ pub(super) fn checked(text: String) -> Result<String, Skip> {
     if text.contains('\0') {
         return Err(Skip("binary: it holds NUL bytes, text does not".into()));
     }
+    let bare = text
+        .contains('\x1b')
+        .then(|| without_escapes(&text).into_owned());
+    let text = with_line_feeds(bare.unwrap_or(text));
     let sample: Vec<char> = text.chars().take(4096).collect();
     let odd = |c: &&char| {
         (c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\x0c' | '\x1b'))
@@ -93,9 +100,119 @@ pub(super) fn checked(text: String) -> Result<String, Skip> {
     Ok(text)
 }
 
+/// Carriage returns that end a line alone, as on old Macs and in what some programs export, become line
+/// feeds. Those before a line feed stay, however many: there is one line end.
+fn with_line_feeds(text: String) -> String {
+    if !text.contains('\r') {
+        return text;
+    }
+    let mut bytes = text.into_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let run = bytes[at..]
+            .iter()
+            .take_while(|byte| **byte == b'\r')
+            .count();
+        if run > 0 && bytes.get(at + run) != Some(&b'\n') {
+            bytes[at..at + run].fill(b'\n');
+        }
+        at += run + 1;
+    }
+    // One byte of ASCII stands in the place of another.
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// The text without what tells a terminal to colour it, to move in it, or to name its window (ECMA-48).
+/// What ends with its line without being whole stays.
+pub(super) fn without_escapes(text: &str) -> Cow<'_, str> {
+    if !text.contains('\x1b') {
+        return Cow::Borrowed(text);
+    }
+    let mut bare = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\x1b') {
+        let behind = &rest[at + 1..];
+        let told = escape_bytes(behind.as_bytes());
+        // An escape that tells nothing stays.
+        bare.push_str(&rest[..at + usize::from(told == 0)]);
+        rest = &behind[told..];
+    }
+    bare.push_str(rest);
+    Cow::Owned(bare)
+}
+
+/// Longer strings are no title of a window and no address.
+const LONGEST_STRING: usize = 4096;
+
+/// Bytes behind an escape that belong to it: all ASCII at their ends. 0 where nothing known begins.
+fn escape_bytes(behind: &[u8]) -> usize {
+    let Some(first) = behind.first() else {
+        return 0;
+    };
+    match first {
+        b'[' => {
+            let of = |from: usize, range: std::ops::RangeInclusive<u8>| {
+                let bytes = behind[from..].iter().take(32);
+                from + bytes.take_while(|byte| range.contains(byte)).count()
+            };
+            let end = of(of(1, b'0'..=b'?'), b' '..=b'/');
+            let closes = |byte: &u8| byte.is_ascii_alphabetic() || b"@`~".contains(byte);
+            if behind.get(end).is_some_and(closes) {
+                end + 1
+            } else {
+                0
+            }
+        }
+        b']' | b'P' | b'_' | b'^' => {
+            let within = &behind[..behind.len().min(LONGEST_STRING)];
+            let end = within
+                .iter()
+                .position(|byte| matches!(byte, b'\x07' | b'\x1b' | b'\n'));
+            match end.map(|end| (end, behind[end], behind.get(end + 1))) {
+                Some((end, b'\x07', _)) => end + 1,
+                Some((end, b'\x1b', Some(b'\\'))) => end + 2,
+                _ => 0,
+            }
+        }
+        b'(' | b')' if matches!(behind.get(1), Some(b'0' | b'A' | b'B')) => 2,
+        b'7' | b'8' | b'=' | b'>' => 1,
+        _ => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_line_ends_with_a_line_feed() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(decode(text.as_bytes()).unwrap(), expected, "{text:?}");
+        };
+        check("a\rb\r\rc\r", "a\nb\n\nc\n");
+        check("a\r\nb\r\n", "a\r\nb\r\n");
+        check("a\r\r\nb", "a\r\r\nb");
+        check("# M\r\nü\rc\n\nd", "# M\r\nü\nc\n\nd");
+        check("\r", "\n");
+    }
+
+    #[test]
+    fn terminals_are_told_nothing() {
+        let check = |text: &str, expected: &str| assert_eq!(without_escapes(text), expected);
+        check("\x1b[31mERROR\x1b[0m disk\n", "ERROR disk\n");
+        check("\x1b[1;38;5;208mü\x1b[m\x1b[K!", "ü!");
+        check(
+            "\x1b]8;;https://a.org/ü\x1b\\link\x1b]8;;\x07 \x1b(B",
+            "link ",
+        );
+        check("\x1b[2 qx\x1b7", "x");
+        // What is none stays.
+        check("\x1b[[Larch]] \x1b", "\x1b[[Larch]] \x1b");
+        check("\x1b]0;cut\nnext", "\x1b]0;cut\nnext");
+        check("\x1b[ 12 apples \x1bnot", "\x1b[ 12 apples \x1bnot");
+        check("[31m", "[31m");
+    }
 
     #[test]
     fn encodings_are_told_apart() {
