@@ -379,9 +379,17 @@ pub(super) fn export(
             }
         }
         Export::Training => {
-            let kept_here =
+            let left_out =
                 training::examples(&store, &mut |example| write(serde_json::to_value(example)?))?;
-            if kept_here > 0 {
+            if left_out.unreadable > 0 {
+                eprintln!(
+                    "{} units and answers are left out: they cannot be read; `coho verify --repair` \
+                     takes them from the last copy, where that has them",
+                    left_out.unreadable
+                );
+            }
+            if left_out.kept_here > 0 {
+                let kept_here = left_out.kept_here;
                 eprintln!(
                     "{kept_here} examples are left out: their folders never leave this machine; \
                      `coho sources keep PATH --may-leave` lets them"

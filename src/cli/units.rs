@@ -219,7 +219,7 @@ fn list(units: &[Unit]) {
             unit.state.as_str(),
             show::label(&unit.title)
         );
-        out!("    {}", unit.text);
+        out!("    {}", unit.text.replace('\n', "\n    "));
         out!("    ({})", unit.reason);
     }
 }

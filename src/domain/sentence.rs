@@ -469,11 +469,11 @@ fn segments(text: Text<'_>) -> Vec<Segment> {
     found
 }
 
-/// A line across the page, or below a heading.
+/// A line across the page, below a heading, or around front matter.
 fn is_rule(line: &str) -> bool {
     let marks = line.trim_end();
     let one = |mark: char| marks.len() >= 3 && marks.chars().all(|c| c == mark);
-    ['-', '*', '_', '=', '~', '^'].into_iter().any(one)
+    ['-', '*', '_', '=', '~', '^', '+'].into_iter().any(one)
 }
 
 /// Level and text of a heading: `## A` of Markdown, `== A` of `AsciiDoc`, `** A` of org-mode, or a line

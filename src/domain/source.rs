@@ -256,7 +256,15 @@ pub const REMEMBERED: &str = "remembered-by";
 const IMPORTED: &str = "imported-from";
 
 /// Keys under which web clippers and exports of note apps give the page that a note is a copy of.
-const CLIPPED: [&str; 4] = ["source", "url", "source_url", "source-url"];
+const CLIPPED: [&str; 6] = [
+    "source",
+    "url",
+    "source_url",
+    "source-url",
+    // org-roam, now and before.
+    "roam_refs",
+    "roam_key",
+];
 
 /// Does a document's front matter say that others than the owner wrote it?
 ///
@@ -465,6 +473,8 @@ mod tests {
             true,
         );
         check(serde_json::json!({ "url": ["HTTP://example.org"] }), true);
+        check(serde_json::json!({ "roam_refs": "https://a.org" }), true);
+        check(serde_json::json!({ "roam_refs": "@key2020" }), false);
         check(
             serde_json::json!({ "source": "my own notes of May" }),
             false,

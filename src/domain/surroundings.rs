@@ -269,17 +269,30 @@ fn named_first(sentence: &str) -> &str {
     name.map_or("", |name| &sentence[name])
 }
 
-/// Where the front matter of a passage ends: lines of `key: value` between two lines of dashes.
+/// Where the front matter of a passage ends: lines of `key: value` between two lines of dashes, or of
+/// `key = value` between two of pluses.
 pub(super) fn front_matter_end(text: &str) -> usize {
+    let fence = text.lines().next().unwrap_or("").trim_end();
+    let mark = match fence {
+        "---" => ':',
+        "+++" => '=',
+        _ => return 0,
+    };
     let mut position = 0;
+    let mut quoted = None;
     for (n, line) in text.split_inclusive('\n').enumerate() {
         position += line.len();
-        let dashes = matches!(line.trim_end(), "---" | "...");
+        let ends = line.trim_end() == fence || mark == ':' && line.trim_end() == "...";
+        let in_quotes = quoted.is_some();
+        if mark == '=' {
+            quoted = quoted_behind(line, quoted);
+        }
         match n {
-            0 if line.trim_end() != "---" => return 0,
             0 => {}
-            _ if dashes => return position,
-            _ if key_of(line).is_some() || is_below_key(line) => {}
+            _ if in_quotes => {}
+            _ if ends => return position,
+            _ if key_of(line, mark).is_some() || is_below_key(line) => {}
+            _ if mark == '=' && line.starts_with(['[', '"', '\'']) => {}
             // Text between two rules.
             _ => return 0,
         }
@@ -287,12 +300,35 @@ pub(super) fn front_matter_end(text: &str) -> usize {
     0
 }
 
-/// The key of a line of front matter.
-fn key_of(line: &str) -> Option<&str> {
-    let (key, value) = line.split_once(':')?;
+/// The three quotes that text of several lines is left open with behind a line of TOML, `open` before
+/// it.
+fn quoted_behind(line: &str, mut open: Option<&'static str>) -> Option<&'static str> {
+    let mut rest = line;
+    loop {
+        let next = match open {
+            Some(quotes) => rest.find(quotes),
+            None => ["\"\"\"", "'''"].iter().filter_map(|q| rest.find(q)).min(),
+        };
+        let Some(at) = next else {
+            return open;
+        };
+        open = match open {
+            Some(_) => None,
+            None if rest[at..].starts_with('"') => Some("\"\"\""),
+            None => Some("'''"),
+        };
+        rest = &rest[at + 3..];
+    }
+}
+
+/// The key of a line of front matter, which `mark` parts from its value.
+fn key_of(line: &str, mark: char) -> Option<&str> {
+    let (key, value) = line.split_once(mark)?;
+    let key = if mark == '=' { key.trim_end() } else { key };
     let is_name = |c: char| c.is_alphanumeric() || " -_./".contains(c);
     let named = key.starts_with(char::is_alphabetic) && key.chars().all(is_name);
-    (named && (value.is_empty() || value.starts_with(char::is_whitespace))).then_some(key)
+    let apart = mark == '=' || value.is_empty() || value.starts_with(char::is_whitespace);
+    (named && apart).then_some(key)
 }
 
 /// Does a line of front matter belong to the key above it, or say nothing?
@@ -319,23 +355,30 @@ pub(super) fn fields(matter: &str) -> Vec<(Range<usize>, String)> {
         "draft",
         "kind",
     ];
+    let (fence, mark) = if matter.starts_with("+++") {
+        ("+++", '=')
+    } else {
+        ("---", ':')
+    };
     let mut found: Vec<(Range<usize>, String)> = Vec::new();
     let mut position = 0;
     for line in matter.split_inclusive('\n') {
         let start = position;
         position += line.len();
         let end = start + line.trim_end().len();
-        if let Some(key) = key_of(line) {
+        let is_table = mark == '=' && line.starts_with('[');
+        if let Some(key) = key_of(line, mark) {
             found.push((start..end, key.replace(['-', '_', '.', '/'], " ")));
         } else if end > start
-            && line.trim_end() != "---"
+            && !is_table
+            && line.trim_end() != fence
             && let Some((span, _)) = found.last_mut()
         {
             span.end = end;
         }
     }
     found.retain(|(span, key)| {
-        let says = matter[span.clone()].split_once(':');
+        let says = matter[span.clone()].split_once(mark);
         let says = says.is_some_and(|(_, value)| value.contains(char::is_alphanumeric));
         says && !OF_NOTES.contains(&key.to_lowercase().as_str())
     });
@@ -376,6 +419,39 @@ mod tests {
         ] {
             check(whole, whole);
         }
+    }
+
+    #[test]
+    fn front_matter_of_toml_is_told_from_text_between_pluses() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(&text[front_matter_end(text)..], expected, "{text}");
+        };
+        check("+++\ntitle = \"A\"\n+++\nb", "b");
+        check("+++\r\na=1\r\n# no\r\n[x]\r\nb = 2\r\n+++\r\nc", "c");
+        check("+++\na = [\n  \"x\",\n]\n+++\nb", "b");
+        check("+++\na = \"\"\"\nFree text.\n+++\n\"\"\"\n+++\nb", "b");
+        check("+++\na = '''x'''\n+++\nb", "b");
+        for whole in [
+            "+++\nThe code is 5521.\n+++\nb",
+            "+++\na = 1\n",
+            "+++\na = 1\n---\nb",
+            "++++\na = 1\n+++\n",
+        ] {
+            check(whole, whole);
+        }
+        let matter = "+++\ntitle = \"Rose\"\nflowers_in = \"June\"\n[extra]\nheight = 90\n+++\n";
+        let found = fields(matter);
+        let told: Vec<(&str, &str)> = found
+            .iter()
+            .map(|(span, key)| (key.as_str(), &matter[span.clone()]))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("flowers in", "flowers_in = \"June\""),
+                ("height", "height = 90")
+            ]
+        );
     }
 
     #[test]

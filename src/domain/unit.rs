@@ -161,14 +161,34 @@ impl Unit {
 
     /// What the sentences of its sources say, one after the other.
     pub fn text_of(sources: &[Quotes]) -> String {
+        Self::text_with_code(sources, |_| false)
+    }
+
+    /// As [`Unit::text_of`], with those sentences that are code, where they have several lines, as
+    /// [`fenced`] writes them: in one line they would be another program.
+    pub fn text_with_code(sources: &[Quotes], is_code: impl Fn(&str) -> bool) -> String {
         let sentences = sources.iter().flat_map(|quotes| &quotes.sentences);
-        let flat = sentences.map(|s| s.split_whitespace().collect::<Vec<_>>().join(" "));
-        flat.collect::<Vec<_>>().join(" ")
+        joined(sentences.map(|sentence| {
+            let code = fenced(sentence).filter(|_| is_code(sentence));
+            code.unwrap_or_else(|| sentence.split_whitespace().collect::<Vec<_>>().join(" "))
+        }))
+    }
+
+    /// A sentence between fences, where what it says holds it so. Older versions wrote all in one
+    /// line.
+    pub fn fenced(&self, sentence: &str) -> Option<String> {
+        fenced(sentence).filter(|code| self.text.contains(code.as_str()))
+    }
+
+    /// Do these sources say what it says?
+    pub fn is_of(&self, sources: &[Quotes]) -> bool {
+        let is_code = |sentence: &str| self.fenced(sentence).is_some();
+        self.text == Self::text_with_code(sources, is_code)
     }
 
     /// Does every sentence of it stand in a source?
     pub fn is_verbatim(&self) -> bool {
-        self.text == Self::text_of(&self.sources)
+        self.is_of(&self.sources)
     }
 
     /// What it says under its innermost heading, which is a part of that; a document's title and the
@@ -183,6 +203,36 @@ impl Unit {
     pub fn chunks(&self) -> impl Iterator<Item = ChunkId> + '_ {
         self.sources.iter().map(|quotes| quotes.chunk)
     }
+}
+
+/// Parts of a text, those of several lines on lines of their own.
+pub fn joined(parts: impl IntoIterator<Item = String>) -> String {
+    let mut text = String::new();
+    let mut was_block = false;
+    for part in parts {
+        let is_block = part.contains('\n');
+        if !text.is_empty() {
+            text.push(if is_block || was_block { '\n' } else { ' ' });
+        }
+        text.push_str(&part);
+        was_block = is_block;
+    }
+    text
+}
+
+/// Code of several lines between fences, as Markdown has it; `None` for what has one line.
+pub fn fenced(code: &str) -> Option<String> {
+    let lines = lines_of_code(code);
+    let ticks = if code.contains("```") { "````" } else { "```" };
+    (lines.len() > 1).then(|| format!("{ticks}\n{}\n{ticks}", lines.join("\n")))
+}
+
+/// The lines of code that hold something, without the indentation that all of them share.
+pub fn lines_of_code(code: &str) -> Vec<&str> {
+    let indent = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
+    let lines = || code.lines().filter(|line| !line.trim().is_empty());
+    let shared = lines().map(indent).min().unwrap_or(0);
+    lines().map(|line| line[shared..].trim_end()).collect()
 }
 
 /// Who puts units in use.
@@ -258,6 +308,59 @@ mod tests {
         check(3, 1);
         check(5, 2);
         check(100, 40);
+    }
+
+    #[test]
+    fn code_of_several_lines_keeps_them() {
+        let sources = [Quotes {
+            chunk: ChunkId::of("", "a"),
+            path: "a.md".into(),
+            sentences: vec![
+                "To restart\nit, run:".into(),
+                "  # stop first\n  stop relay\n    start".into(),
+                "It takes a minute.".into(),
+            ],
+        }];
+        let text = Unit::text_with_code(&sources, |sentence| sentence.contains('#'));
+        assert_eq!(
+            text,
+            "To restart it, run:\n```\n# stop first\nstop relay\n  start\n```\nIt takes a minute."
+        );
+        let flat = "To restart it, run: # stop first stop relay start It takes a minute.";
+        assert_eq!(Unit::text_of(&sources), flat);
+        let unit = |text: &str| Unit {
+            id: String::new(),
+            state: State::Shadow,
+            title: String::new(),
+            text: text.into(),
+            questions: Vec::new(),
+            sources: sources.to_vec(),
+            scores: BTreeMap::new(),
+            gates: Vec::new(),
+            batch: String::new(),
+            trust: OWN,
+            recipe: VERBATIM.into(),
+            reason: String::new(),
+            made_ms: 0,
+            uses: Uses::default(),
+            replaces: Vec::new(),
+        };
+        assert!(unit(&text).is_verbatim());
+        // As older versions wrote it.
+        assert!(unit(flat).is_verbatim());
+        assert_eq!(unit(flat).fenced(&sources[0].sentences[1]), None);
+        assert!(!unit("To restart it, run: start").is_verbatim());
+    }
+
+    #[test]
+    fn code_of_one_line_needs_no_fence() {
+        let check = |code: &str, expected: Option<&str>| {
+            assert_eq!(fenced(code).as_deref(), expected);
+        };
+        check("ls", None);
+        check("ls\n\n", None);
+        check("\ta\n\t\tb", Some("```\na\n\tb\n```"));
+        check("a\n```\nb", Some("````\na\n```\nb\n````"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Markdown: CommonMark with the extensions that note apps share.
 //!
-//! Front matter (YAML), headings, code fences, wikilinks, tags, and Logseq's `key:: value`
+//! Front matter (YAML or TOML), headings, code fences, wikilinks, tags, and Logseq's `key:: value`
 //! properties and `((block))` references. The text is kept as it is; blocks only point into it.
 //! Code is a block of its own wherever it stands, list items are blocks.
 
@@ -20,7 +20,7 @@ pub(super) fn extract(text: String) -> Extracted {
     let body = front.as_ref().map_or(0, |f| f.end);
     let mut meta = Meta::default();
     if let Some(front) = &front {
-        read_properties(&text[front.yaml.clone()], &mut meta);
+        read_properties(front.properties(&text), &mut meta);
     }
     let scan = Scan::of(&text[body..], body);
     let mut blocks = Vec::new();
@@ -60,23 +60,43 @@ fn in_order(blocks: Vec<Block>) -> Vec<Block> {
 }
 
 struct FrontMatter {
-    yaml: Range<usize>,
+    fields: Range<usize>,
     end: usize,
+    is_toml: bool,
+}
+
+impl FrontMatter {
+    fn properties(&self, text: &str) -> serde_json::Value {
+        let fields = &text[self.fields.clone()];
+        if self.is_toml {
+            toml_properties(fields)
+        } else {
+            properties(fields)
+        }
+    }
 }
 
 fn front_matter(text: &str) -> Option<FrontMatter> {
     let mut lines = text.split_inclusive('\n');
     let first = lines.next()?;
-    if first.trim_end() != "---" || !first.ends_with('\n') {
+    let is_toml = first.trim_end() == "+++";
+    if !(is_toml || first.trim_end() == "---") || !first.ends_with('\n') {
         return None;
     }
     let start = first.len();
     let mut position = start;
     for line in lines {
         let end = position + line.len();
-        if matches!(line.trim_end(), "---" | "...") {
-            let yaml = start..position;
-            return Some(FrontMatter { yaml, end });
+        let mark = line.trim_end();
+        if mark == first.trim_end() || mark == "..." && !is_toml {
+            let front = FrontMatter {
+                fields: start..position,
+                end,
+                is_toml,
+            };
+            // Few write rules of pluses, but then they are no front matter.
+            let is_none = is_toml && front.properties(text).is_null();
+            return (!is_none).then_some(front);
         }
         if end > FRONT_MATTER_BYTES {
             return None;
@@ -84,6 +104,67 @@ fn front_matter(text: &str) -> Option<FrontMatter> {
         position = end;
     }
     None
+}
+
+/// Front matter as TOML, which Hugo and Zola write. What is none is read line by line.
+fn toml_properties(fields: &str) -> serde_json::Value {
+    let parsed = toml::from_str::<toml::Table>(fields).ok();
+    let parsed = parsed.map(|table| json_of(toml::Value::Table(table)));
+    let mut found = match parsed {
+        Some(serde_json::Value::Object(found)) => found,
+        _ => toml_lines(fields),
+    };
+    // What both programs leave to the author stands in tables of its own.
+    for table in ["taxonomies", "extra", "params"] {
+        let inner = found.get(table).and_then(serde_json::Value::as_object);
+        for (key, value) in inner.cloned().unwrap_or_default() {
+            found.entry(key).or_insert(value);
+        }
+    }
+    if found.is_empty() {
+        serde_json::Value::Null
+    } else {
+        found.into()
+    }
+}
+
+fn json_of(value: toml::Value) -> serde_json::Value {
+    match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => number.into(),
+        toml::Value::Boolean(is) => is.into(),
+        toml::Value::Datetime(when) => when.to_string().into(),
+        toml::Value::Array(items) => items.into_iter().map(json_of).collect(),
+        toml::Value::Table(table) => {
+            let fields = table.into_iter().map(|(key, value)| (key, json_of(value)));
+            serde_json::Value::Object(fields.collect())
+        }
+    }
+}
+
+/// `key = value` lines.
+fn toml_lines(fields: &str) -> serde_json::Map<String, serde_json::Value> {
+    let plain = |text: &str| text.trim().trim_matches(['"', '\'']).to_owned();
+    let mut found = serde_json::Map::new();
+    for line in fields.lines() {
+        let Some((key, value)) = line.split_once('=') else {
+            continue;
+        };
+        let key = plain(key);
+        let is_name = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+        if key.is_empty() || !key.chars().all(is_name) {
+            continue;
+        }
+        let value = value.trim();
+        let list = value.strip_prefix('[').and_then(|v| v.strip_suffix(']'));
+        let value = match list {
+            Some(items) => items.split(',').map(plain).collect::<Vec<_>>().into(),
+            None => plain(value).into(),
+        };
+        found.insert(key, value);
+    }
+    found
 }
 
 /// Aliases (`*name`) that are expanded: each may stand for all that is there already.
@@ -141,8 +222,7 @@ fn lines_of(yaml: &str) -> serde_json::Map<String, serde_json::Value> {
     found
 }
 
-fn read_properties(yaml: &str, meta: &mut Meta) {
-    let properties = properties(yaml);
+fn read_properties(properties: serde_json::Value, meta: &mut Meta) {
     let words = |key: &str| -> Vec<String> {
         match properties.get(key) {
             Some(serde_json::Value::Array(items)) => items.iter().map(plain).collect(),
@@ -478,6 +558,7 @@ fn merged(ranges: &[Range<usize>]) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::source::is_by_others;
 
     fn blocks(text: &str) -> Vec<(BlockKind, String)> {
         let found = extract(text.to_owned());
@@ -509,6 +590,33 @@ mod tests {
                 .into(),
         );
         assert_eq!(found.meta.links, ["Larch", "Oak.png"]);
+    }
+
+    #[test]
+    fn front_matter_of_toml_is_read_as_yaml_is() {
+        let found = extract(
+            "+++\ntitle = \"Roses\"\ntags = [\"a\", \"#b\"]\naliases = [\"Other\"]\ndate = 2024-01-02\n\
+             source = \"https://example.org\"\n+++\nThe rose with #c.\n"
+                .into(),
+        );
+        assert_eq!(found.meta.title.as_deref(), Some("Roses"));
+        assert_eq!(found.meta.tags, ["a", "b", "c"]);
+        assert_eq!(found.meta.aliases, ["Other"]);
+        assert_eq!(found.meta.properties["date"], "2024-01-02");
+        assert!(is_by_others(&found.meta.properties));
+        let blocks = &found.outline.blocks;
+        assert!(found.outline.text[blocks[1].span.clone()].starts_with("The rose"));
+        let check = |text: &str, key: &str, expected: &str| {
+            let found = extract(text.to_owned());
+            assert_eq!(found.meta.properties[key], expected, "{text}");
+        };
+        check("+++\n[extra]\nurl = 'x'\n+++\n", "url", "x");
+        check("+++\r\na = \"b\"\r\n+++\r\nc", "a", "b");
+        // No TOML, as people write it.
+        check("+++\ntitle = \"A \"b\" c\"\nurl = \"x\"\n+++\n", "url", "x");
+        let rules = extract("+++\nOne.\n+++\nTwo.\n".into());
+        assert_eq!(rules.meta, Meta::default());
+        assert!(front_matter("+++\na = 1\n---\n").is_none());
     }
 
     #[test]

@@ -81,6 +81,7 @@ pub(super) fn org(text: String) -> Extracted {
     let mut blocks = Blocks::default();
     let mut meta = Meta::default();
     let mut code = false;
+    let mut in_head = true;
     for (range, line) in lines(&text) {
         let lower = line.trim_start().to_ascii_lowercase();
         let stars = line.bytes().take_while(|b| *b == b'*').count();
@@ -95,6 +96,7 @@ pub(super) fn org(text: String) -> Extracted {
             blocks.close();
             blocks.extend(range, BlockKind::Code);
         } else if stars > 0 && line[stars..].starts_with(' ') {
+            in_head = false;
             let (title, tags) = org_heading(line[stars..].trim());
             tags.iter().for_each(|tag| push_new(&mut meta.tags, tag));
             blocks.heading(range, stars, title);
@@ -103,6 +105,9 @@ pub(super) fn org(text: String) -> Extracted {
         } else {
             if let Some(title) = keyword(line, "#+title:") {
                 meta.title = Some(title.to_owned());
+            }
+            if in_head && let Some((key, value)) = origin(line.trim_start()) {
+                put_property(&mut meta, key, value);
             }
             for tag in keyword(line, "#+filetags:").unwrap_or("").split(':') {
                 push_new(&mut meta.tags, tag.trim());
@@ -115,6 +120,33 @@ pub(super) fn org(text: String) -> Extracted {
         }
     }
     blocks.into_extracted(text, meta)
+}
+
+/// Keys under which the head of an org file says of which page it is a copy, as `#+KEY:` or in its
+/// drawer.
+const ORIGINS: [&str; 5] = ["source", "url", "source_url", "roam_refs", "roam_key"];
+
+/// Such a key, and the address that it gives, or what stands there.
+fn origin(line: &str) -> Option<(&'static str, &str)> {
+    let rest = line.strip_prefix("#+").or(line.strip_prefix(':'))?;
+    let (key, value) = rest.split_once(':')?;
+    let key = ORIGINS
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(key))?;
+    let marks = |c: char| c.is_whitespace() || "[]<>\"".contains(c);
+    let is_page = |part: &&str| part.to_ascii_lowercase().starts_with("http");
+    let page = value.split(marks).find(is_page);
+    let value = page.unwrap_or(value.trim());
+    (!value.is_empty()).then_some((key, value))
+}
+
+fn put_property(meta: &mut Meta, key: &str, value: &str) {
+    if meta.properties.is_null() {
+        meta.properties = serde_json::json!({});
+    }
+    if let Some(properties) = meta.properties.as_object_mut() {
+        properties.insert(key.to_owned(), value.into());
+    }
 }
 
 fn keyword<'l>(line: &'l str, key: &str) -> Option<&'l str> {
@@ -267,6 +299,7 @@ fn adornment(line: &str) -> Option<char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::source::is_by_others;
 
     fn shape(found: &Extracted) -> Vec<(BlockKind, Option<&str>)> {
         let blocks = found.outline.blocks.iter();
@@ -301,6 +334,28 @@ mod tests {
                 PROSE
             ]
         );
+    }
+
+    #[test]
+    fn the_head_of_an_org_file_says_of_which_page_it_is() {
+        let check = |text: &str, expected: bool| {
+            let found = org(text.to_owned());
+            assert_eq!(is_by_others(&found.meta.properties), expected, "{text}");
+        };
+        let page = "https://example.org/a";
+        check(&format!("#+TITLE: A\n#+SOURCE: {page}\n\ntext\n"), true);
+        check(&format!("#+url: [[{page}][A page]]\n"), true);
+        let drawer = format!(":PROPERTIES:\n:ROAM_REFS: @key \"{page}\"\n:END:\n");
+        check(&drawer, true);
+        check(&format!("text\n* Link\n:URL: {page}\n"), false);
+        check("#+SOURCE: my own notes of May\n", false);
+        check(
+            &format!("#+BEGIN_SRC sh\n#+SOURCE: {page}\n#+END_SRC\n"),
+            false,
+        );
+        check("#+URL:\n", false);
+        let found = org("#+url: <https://example.org/a>\n".into());
+        assert_eq!(found.meta.properties["url"], page);
     }
 
     #[test]

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::ledger::Snapshot;
+use super::units::life::GONE;
+use crate::domain::gate::{asks_for_another, is_sentence, same_subject};
+use crate::domain::scoring::normalised;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -34,8 +37,10 @@ pub struct OwnersWord {
     pub number: i64,
     /// Whether the answer was called good.
     pub good: bool,
-    /// Units that the answer became, or through which it was found.
+    /// Units that the answer became, through which it was found, or that say what it says first.
     pub units: Vec<String>,
+    /// When it was said, milliseconds since 1970.
+    pub given_ms: i64,
 }
 
 impl Snapshot<'_> {
@@ -66,27 +71,67 @@ impl Snapshot<'_> {
     /// units that it is about.
     pub(crate) fn owners_words(&self, after: i64) -> Result<Vec<OwnersWord>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT f.id, f.verdict = 'good', a.body, c.unit_id FROM feedback f
+            "SELECT f.id, f.verdict = 'good', a.body, c.unit_id, f.given_ms, a.question
+             FROM feedback f
              JOIN answer a ON a.id = f.answer_id LEFT JOIN considered c ON c.answer_id = a.id
              WHERE f.id > ?1 AND f.giver IS NULL ORDER BY f.id",
         )?;
         let mut rows = statement.query([after])?;
-        let mut words = Vec::new();
+        let (mut words, mut said) = (Vec::new(), Vec::new());
         while let Some(row) = rows.next()? {
-            let body: serde_json::Value = serde_json::from_str(&row.get::<_, String>(2)?)?;
+            // One that cannot be read says nothing but that it was judged.
+            let body: serde_json::Value =
+                serde_json::from_str(&row.get::<_, String>(2)?).unwrap_or_default();
             let citations = body["citations"].as_array().into_iter().flatten();
             let through = citations.filter_map(|c| c["unit_id"].as_str().map(str::to_owned));
             let mut units: Vec<String> = row.get::<_, Option<String>>(3)?.into_iter().collect();
             units.extend(through);
-            units.sort();
-            units.dedup();
+            said.push(Said::read(&row.get::<_, String>(5)?, &body));
             words.push(OwnersWord {
                 number: row.get(0)?,
                 good: row.get(1)?,
                 units,
+                given_ms: row.get(4)?,
             });
         }
+        self.add_units_saying(&said, &mut words)?;
+        for word in &mut words {
+            word.units.sort();
+            word.units.dedup();
+        }
         Ok(words)
+    }
+
+    /// Adds the units that say what an answer says. One that was not made of it, as another answer to
+    /// the same question was, is named by it nowhere.
+    fn add_units_saying(&self, said: &[Option<Said>], words: &mut [OwnersWord]) -> Result<()> {
+        if said.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let mut statement = self.0.prepare_cached(
+            "SELECT u.id, u.questions, e.quotes FROM unit u JOIN unit_evidence e ON e.unit_id = u.id
+             WHERE u.state <> 'retired' OR substr(u.reason, 1, length(?1)) = ?1
+             ORDER BY u.id, e.place",
+        )?;
+        let mut rows = statement.query([GONE])?;
+        let mut unit = Saying::default();
+        while let Some(row) = rows.next()? {
+            let id: String = row.get(0)?;
+            let list = |column: usize| -> Result<Vec<String>> {
+                Ok(serde_json::from_str(&row.get::<_, String>(column)?).unwrap_or_default())
+            };
+            if id != unit.id {
+                unit.tell(said, words);
+                unit = Saying {
+                    id,
+                    questions: list(1)?,
+                    sentences: Vec::new(),
+                };
+            }
+            unit.sentences.extend(list(2)?);
+        }
+        unit.tell(said, words);
+        Ok(())
     }
 
     /// The number of the newest verdict with the owner's word; 0 where there is none.
@@ -97,18 +142,83 @@ impl Snapshot<'_> {
         Ok(statement.query_row([], |row| row.get(0))?)
     }
 
-    /// Answers that the owner called good (`true`) or bad, in the order in which that was said.
-    pub(crate) fn called(&self) -> Result<Vec<(serde_json::Value, bool)>> {
+    /// Answers that the owner called good (`true`) or bad, in the order in which that was said; `None`
+    /// for those that cannot be read.
+    pub(crate) fn called(&self) -> Result<Vec<Option<(serde_json::Value, bool)>>> {
         let mut statement = self.0.prepare_cached(
             "SELECT a.body, f.verdict = 'good' FROM feedback f JOIN answer a ON a.id = f.answer_id
              WHERE f.giver IS NULL ORDER BY f.id",
         )?;
-        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
-        rows.map(|row| {
-            let (body, good) = row?;
-            Ok((serde_json::from_str(&body)?, good))
+        let rows = statement.query_map([], |row| {
+            let body = row.get::<_, String>(0).ok();
+            let body = body.and_then(|body| serde_json::from_str(&body).ok());
+            let good: bool = row.get(1)?;
+            Ok(body.map(|body| (body, good)))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+/// What an answer says, as far as units may say it.
+struct Said {
+    question: String,
+    /// What it quotes, the first of it first.
+    quotes: Vec<String>,
+}
+
+impl Said {
+    /// `None` of one that quotes nothing.
+    fn read(question: &str, body: &serde_json::Value) -> Option<Self> {
+        let citations = body["citations"].as_array().into_iter().flatten();
+        let quotes = citations.filter_map(|c| c["text"].as_str().map(str::to_owned));
+        let quotes: Vec<String> = quotes.collect();
+        (!quotes.is_empty()).then(|| Self {
+            question: question.to_owned(),
+            quotes,
         })
-        .collect()
+    }
+
+    /// Is it what a unit says? The first quote is of it, and so is the question; or all of the unit is
+    /// quoted for a question about the same. What is quoted by the way says nothing of it.
+    fn is_of(&self, unit: &Saying) -> bool {
+        let is = |quote: &str, sentence: &String| is_sentence(quote, sentence);
+        let first = &self.quotes[0];
+        if !unit.sentences.iter().any(|sentence| is(first, sentence)) {
+            return false;
+        }
+        let asked = normalised(&self.question);
+        if unit
+            .questions
+            .iter()
+            .any(|known| normalised(known) == asked)
+        {
+            return true;
+        }
+        let quoted = |sentence: &String| self.quotes.iter().any(|quote| is(quote, sentence));
+        let says = unit.sentences.join(" ");
+        let is_same = |known: &String| {
+            same_subject(&self.question, known) && !asks_for_another(&self.question, known, &says)
+        };
+        unit.sentences.iter().all(quoted) && unit.questions.iter().any(is_same)
+    }
+}
+
+/// What a unit says, and to which questions.
+#[derive(Default)]
+struct Saying {
+    id: String,
+    questions: Vec<String>,
+    sentences: Vec<String>,
+}
+
+impl Saying {
+    /// Adds the unit to the verdicts on answers that say the same.
+    fn tell(&self, said: &[Option<Said>], words: &mut [OwnersWord]) {
+        for (said, word) in said.iter().zip(words) {
+            if said.as_ref().is_some_and(|said| said.is_of(self)) {
+                word.units.push(self.id.clone());
+            }
+        }
     }
 }
 
@@ -165,6 +275,46 @@ pub fn put_signal(
 mod tests {
     use super::*;
     use crate::store::ledger::tests::{ANSWERS, with_ledger};
+
+    #[test]
+    fn a_verdict_is_about_units_that_say_what_the_answer_says() {
+        let unit = Saying {
+            id: "u".into(),
+            questions: vec!["Who carved the sundial of Ratekau?".into()],
+            sentences: vec![
+                "The sundial of Ratekau is old.".into(),
+                "It was carved by Anna.".into(),
+            ],
+        };
+        let check = |question: &str, quotes: &[&str], expected: bool| {
+            let citations: Vec<_> = quotes
+                .iter()
+                .map(|text| serde_json::json!({ "text": text }))
+                .collect();
+            let body = serde_json::json!({ "citations": citations });
+            let is_of = Said::read(question, &body).is_some_and(|said| said.is_of(&unit));
+            assert_eq!(is_of, expected, "{question} {quotes:?}");
+        };
+        let (old, anna) = (unit.sentences[0].as_str(), "It was carved\nby Anna.");
+        let shed = "The shed is green.";
+        let asked = "who carved the sundial of Ratekau";
+        check(asked, &[anna], true);
+        check(asked, &[old, anna], true);
+        check(asked, &[anna, shed], true);
+        // Quoted by the way.
+        check(asked, &[shed, anna], false);
+        check(asked, &[shed], false);
+        check(asked, &[], false);
+        // Asked in other words, or about something else.
+        check(
+            "Which hands carved the sundial of Ratekau?",
+            &[old, anna],
+            true,
+        );
+        check("Which hands carved the sundial of Ratekau?", &[anna], false);
+        check("Who carved the sundial of Lund?", &[old, anna], false);
+        check("How heavy is the mill?", &[old, anna], false);
+    }
 
     #[test]
     fn what_is_told_again_and_again_was_done_once() {

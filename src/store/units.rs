@@ -80,6 +80,15 @@ impl Snapshot<'_> {
         self.units_by(&sql, rusqlite::params_from_iter(values))
     }
 
+    /// Ids of the units in a state, in the order of [`Snapshot::units`].
+    pub(crate) fn unit_ids(&self, state: State) -> Result<Vec<String>> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT id FROM unit WHERE state = ?1 ORDER BY made_ms DESC, id")?;
+        let rows = statement.query_map([state.as_str()], |row| row.get(0))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// The unit that says this, in whatever state; one that is not retired before one that is.
     pub(crate) fn unit_saying(&self, text: &str) -> Result<Option<Unit>> {
         let sql =
@@ -187,6 +196,7 @@ pub fn put_unit(transaction: &Transaction<'_>, unit: &Unit) -> Result<()> {
                 gates, reason, replaces)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
          ON CONFLICT (id) DO UPDATE SET state = excluded.state, title = excluded.title,
+           text = excluded.text,
            questions = excluded.questions, scores = excluded.scores, gates = excluded.gates,
            trust = excluded.trust, recipe = excluded.recipe, reason = excluded.reason,
            replaces = excluded.replaces",

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::super::search::about;
 use crate::domain::sentence;
 use crate::domain::surroundings::Surroundings;
-use crate::domain::unit::Unit;
+use crate::domain::unit::{Unit, lines_of_code};
 use crate::engine::generate::{Message, Prompt, Role};
 
 /// What every strategy tells the model first; the same words, so that their state is shared.
@@ -33,15 +33,20 @@ pub(in crate::flow) fn conversation(passages: &[(String, String)], task: &str) -
 /// A question to what a unit took from the notes. The state behind the unit is kept on disk, so that
 /// only the question is left to be read.
 pub(in crate::flow) fn unit_prompt(unit: &Unit, task: &str, max_tokens: usize) -> Prompt {
-    let sentences = unit.sources.iter().flat_map(|quotes| &quotes.sentences);
-    let text: Vec<String> = sentences.map(|sentence| plain(sentence)).collect();
-    let evidence = [(unit.title.clone(), text.join("\n\n"))];
+    let evidence = [(unit.title.clone(), parts_of(unit).join("\n\n"))];
     Prompt {
         lasting_parts: 1 + evidence.len(),
         lasting_with: Some(unit.id.clone()),
         stop: STOP.map(str::to_owned).to_vec(),
         ..Prompt::new(conversation(&evidence, task), max_tokens)
     }
+}
+
+/// What a unit took from the notes, sentence by sentence; code of several lines as it is written.
+pub(in crate::flow) fn parts_of(unit: &Unit) -> Vec<String> {
+    let sentences = unit.sources.iter().flat_map(|quotes| &quotes.sentences);
+    let part = |sentence: &String| unit.fenced(sentence).unwrap_or_else(|| plain(sentence));
+    sentences.map(part).collect()
 }
 
 /// As [`about`], of a sentence whose passage stands under `above`: also with the headings within the
@@ -187,10 +192,7 @@ pub(super) fn told(sentence: &str) -> String {
 /// Code as Markdown tells it, without the indentation that all its lines share. `goes_on` says that
 /// there is more of it.
 pub(super) fn told_code(code: &str, goes_on: bool) -> String {
-    let indent = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
-    let lines = || code.lines().filter(|line| !line.trim().is_empty());
-    let shared = lines().map(indent).min().unwrap_or(0);
-    let told = lines().map(|line| line[shared..].trim_end());
+    let told = lines_of_code(code).into_iter();
     let told: Vec<&str> = told.chain(goes_on.then_some("…")).collect();
     match told.as_slice() {
         [line] if !line.contains('`') => format!("`{line}`"),

@@ -11,7 +11,7 @@ use super::Bench;
 use super::judge::Cited;
 use crate::domain::context::{self, Evidence};
 use crate::domain::gate;
-use crate::domain::sentence;
+use crate::domain::sentence::{self, Code};
 use crate::domain::surroundings::opens_with_pronoun;
 use crate::domain::text::{Readable, Text};
 use crate::domain::unit::{Quotes, Unit};
@@ -72,12 +72,20 @@ pub(super) fn sentences(question: &str, cited: &[Cited]) -> Vec<Cited> {
     let mut out: Vec<Cited> = Vec::new();
     for cited in taken {
         let (leading, code) = partners(cited);
-        let before = opening(cited).or(leading);
+        let mut before = opening(cited);
+        if before.is_empty() {
+            before.extend(leading);
+        }
+        // Right behind what it points back to, so that no other sentence comes between.
+        let mut place = out.len();
         for cited in before.into_iter().chain([cited.clone()]).chain(code) {
             let known =
                 |other: &Cited| (other.chunk, &other.sentence) == (cited.chunk, &cited.sentence);
-            if !out.iter().any(known) {
-                out.push(cited);
+            if let Some(at) = out.iter().position(known) {
+                place = at + 1;
+            } else {
+                out.insert(place, cited);
+                place += 1;
             }
         }
     }
@@ -102,29 +110,53 @@ fn partners(cited: &Cited) -> (Option<Cited>, Option<Cited>) {
     (before.map(cite), behind.map(cite))
 }
 
-/// The sentence before one that says "it" or "he": by itself that one says nothing.
-fn opening(cited: &Cited) -> Option<Cited> {
+/// Is what is cited code that stands between fences, or in a file of source code?
+pub(super) fn is_code(cited: &Cited) -> bool {
     let readable = Readable::of(&cited.text, &cited.path);
-    opener(readable.text(), &cited.sentence).map(|sentence| Cited {
-        sentence,
-        ..cited.clone()
-    })
+    let text = readable.text();
+    let code = Code::of(text);
+    let is = |span: &Range<usize>| gate::is_sentence(&text[span.clone()], &cited.sentence);
+    let mut spans = sentence::sentences(text).into_iter();
+    spans.any(|span| is(&span) && code.is_fenced(span.start))
 }
 
-/// The sentence of a text that a sentence of it points back to.
-pub(super) fn opener(text: Text<'_>, sentence: &str) -> Option<String> {
+/// The sentences before one that says "it" or "he": by itself that one says nothing.
+fn opening(cited: &Cited) -> Vec<Cited> {
+    let readable = Readable::of(&cited.text, &cited.path);
+    let openers = openers(readable.text(), &cited.sentence).into_iter();
+    let cite = |sentence: String| Cited {
+        sentence,
+        ..cited.clone()
+    };
+    openers.map(cite).collect()
+}
+
+/// Sentences that are gone back, until one names whom the others mean.
+pub(super) const MOST_OPENERS: usize = 4;
+
+/// The sentences of a text that a sentence of it points back to, in their order: one that points back
+/// itself comes with the one before it.
+pub(super) fn openers(text: Text<'_>, sentence: &str) -> Vec<String> {
     if !opens_with_pronoun(sentence) {
-        return None;
+        return Vec::new();
     }
     let spans = sentence::sentences(text);
     let is = |span: &Range<usize>| gate::is_sentence(&text[span.clone()], sentence);
-    let at = spans.iter().position(is)?;
-    let before = spans.get(at.checked_sub(1)?)?.clone();
-    // Only within a paragraph.
-    let between = &text[before.end..spans[at].start];
-    let opener = &text[before];
-    let fits = !between.contains("\n\n") && !opener.starts_with(['#', '|', '-']);
-    fits.then(|| opener.to_owned())
+    let mut found = Vec::new();
+    let mut at = spans.iter().position(is).unwrap_or(0);
+    while at > 0 && found.len() < MOST_OPENERS && opens_with_pronoun(&text[spans[at].clone()]) {
+        let opener = &text[spans[at - 1].clone()];
+        // Only within a paragraph.
+        let between = &text[spans[at - 1].end..spans[at].start];
+        let apart = between.matches('\n').count() > 1;
+        if apart || opener.starts_with(['#', '|', '-']) {
+            break;
+        }
+        found.push(opener.to_owned());
+        at -= 1;
+    }
+    found.reverse();
+    found
 }
 
 /// The same facts in fewer words, from a model that reads well; `None` where there is none, or what
@@ -137,6 +169,10 @@ pub(super) fn rewrite(
     let Some(generator) = bench.generator.filter(|_| bench.parts.options.drafts) else {
         return Ok(None);
     };
+    // In other words it is another program.
+    if kept.iter().any(is_code) {
+        return Ok(None);
+    }
     let note = |c: &Cited| format!("{}:\n{}\n\n", c.about, plain(&c.sentence));
     let mut parts: Vec<String> = kept.iter().map(note).collect();
     parts.push(format!(
@@ -234,7 +270,13 @@ pub(super) fn union<'a>(ours: &[Quotes], others: impl Iterator<Item = &'a Quotes
 /// Vectors of a unit's questions, then of what it says under its title.
 pub(super) fn vectors(bench: &Bench<'_>, unit: &Unit) -> Result<Vec<Vec<f32>>, Failure> {
     let mut texts = unit.questions.clone();
-    texts.push(format!("{}: {}", unit.title, unit.text));
+    // Fences say nothing.
+    let said = if unit.is_verbatim() {
+        Unit::text_of(&unit.sources)
+    } else {
+        unit.text.clone()
+    };
+    texts.push(format!("{}: {said}", unit.title));
     Ok(bench.parts.searcher.space.embedder.few(texts)?)
 }
 
@@ -281,6 +323,72 @@ mod tests {
                 "It was planted in 2004."
             ]
         );
+    }
+
+    #[test]
+    fn who_is_meant_is_named_however_far_that_is() {
+        let check = |text: &str, sentence: &str, expected: &[&str]| {
+            let found = openers(Text::from(text), sentence);
+            assert_eq!(found, expected, "{sentence}");
+        };
+        let text = "Bello came in May. He was vaccinated by Dr. Kern. He weighs 31 kilograms.\n\n\
+                    It is cold.";
+        check(
+            text,
+            "He weighs 31 kilograms.",
+            &["Bello came in May.", "He was vaccinated by Dr. Kern."],
+        );
+        check(
+            text,
+            "He was vaccinated by Dr. Kern.",
+            &["Bello came in May."],
+        );
+        check(text, "Bello came in May.", &[]);
+        check(text, "It is cold.", &[]);
+        check(text, "He is not there.", &[]);
+        check("# Bello\nHe is old.", "He is old.", &[]);
+        check("Bo ran.\r\n\r\nHe is old.", "He is old.", &[]);
+        check("Bo ran.\r\nHe is old.", "He is old.", &["Bo ran."]);
+        let long = "Bo ran. He sat. He ate. He lay. He slept. He woke.";
+        check(
+            long,
+            "He woke.",
+            &["He sat.", "He ate.", "He lay.", "He slept."],
+        );
+    }
+
+    #[test]
+    fn a_sentence_stands_right_behind_what_it_points_back_to() {
+        let text = "Bello came in May. He was vaccinated in June. He weighs 31 kilograms.";
+        let other = "Mia came in July. She was vaccinated in August.";
+        let all = [
+            cited(text, "He was vaccinated in June."),
+            cited(other, "She was vaccinated in August."),
+            cited(text, "He weighs 31 kilograms."),
+        ];
+        let taken = sentences("?", &all);
+        let taken: Vec<&str> = taken.iter().map(|c| c.sentence.as_str()).collect();
+        assert_eq!(
+            taken,
+            [
+                "Bello came in May.",
+                "He was vaccinated in June.",
+                "He weighs 31 kilograms.",
+                "Mia came in July.",
+                "She was vaccinated in August.",
+            ]
+        );
+    }
+
+    #[test]
+    fn code_is_told_from_prose_by_where_it_stands() {
+        let text = "Stop it first:\n\n```sh\n# now\nstop relay\n```\n\nIt takes\na minute.\n";
+        let check = |sentence: &str, expected: bool| {
+            assert_eq!(is_code(&cited(text, sentence)), expected, "{sentence}");
+        };
+        check("# now\nstop relay", true);
+        check("It takes\na minute.", false);
+        check("Stop it first:", false);
     }
 
     #[test]

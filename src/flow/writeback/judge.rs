@@ -27,7 +27,7 @@ use crate::engine::generate::Continuation;
 use crate::error::Failure;
 use crate::store::StoreError;
 use crate::store::feedback::Reception;
-use crate::store::ledger::Transaction;
+use crate::store::ledger::{Snapshot, Transaction};
 use crate::store::units::evidence::Origin;
 use crate::store::units::life::BY_OWNER;
 use crate::store::units::{self, GOOD, batches, near};
@@ -202,7 +202,10 @@ fn cited(bench: &Bench<'_>, answer: &Answer) -> Result<Vec<Cited>, Failure> {
                 continue;
             };
             let origins = snapshot.origins(chunk)?;
-            let path = origins.first().map(|o| o.path.clone()).unwrap_or_default();
+            // A copy that others hold is not where the owner wrote it.
+            let own = origins.iter().find(|origin| !origin.outside);
+            let path = own.or(origins.first()).map(|origin| origin.path.clone());
+            let path = path.unwrap_or_default();
             let above = (!above.is_empty()).then(|| above.join(" > "));
             let readable = Readable::of(&text, &path);
             let places = Surroundings::of_sentence(readable.text(), &citation.text);
@@ -465,14 +468,19 @@ fn made(bench: &Bench<'_>, answer: &Answer, kept: &[Cited]) -> Result<(Unit, Ver
             }),
         }
     }
-    let verbatim = Unit::text_of(&sources);
+    let code: HashSet<&str> = kept
+        .iter()
+        .filter(|cited| distil::is_code(cited))
+        .map(|cited| cited.sentence.as_str())
+        .collect();
+    let verbatim = Unit::text_with_code(&sources, |sentence| code.contains(sentence));
     let rewritten = distil::rewrite(bench, &answer.question, kept)?;
     let recipe = match (&rewritten, bench.generator) {
         (Some(_), Some(generator)) => format!("{} {}", distil::REWRITE, generator.name()),
         _ => VERBATIM.to_owned(),
     };
     let text = rewritten.unwrap_or(verbatim);
-    let origins = kept.iter().flat_map(|c| &c.origins);
+    let trust = kept.iter().map(|c| trust_of(&c.origins));
     let title = kept.first().map(|c| c.about.clone());
     let unit = Unit {
         id: Unit::id_of(&text, &sources),
@@ -480,7 +488,7 @@ fn made(bench: &Bench<'_>, answer: &Answer, kept: &[Cited]) -> Result<(Unit, Ver
         title: title.unwrap_or_default(),
         text,
         questions: vec![answer.question.trim().to_owned()],
-        trust: trust_of(origins),
+        trust: trust.fold(OWN, f32::min),
         sources,
         scores: BTreeMap::new(),
         gates: Vec::new(),
@@ -501,10 +509,16 @@ fn made(bench: &Bench<'_>, answer: &Answer, kept: &[Cited]) -> Result<(Unit, Ver
     Ok((unit, verdict))
 }
 
-/// The lowest trust of where something stands.
+/// The trust of a chunk by where it stands. What the owner wrote stays the owner's word where others
+/// have a copy of it.
 pub(super) fn trust_of<'a>(origins: impl IntoIterator<Item = &'a Origin>) -> f32 {
-    let trusted = |origin: &Origin| if origin.outside { OUTSIDE } else { OWN };
-    origins.into_iter().map(trusted).fold(OWN, f32::min)
+    let mut origins = origins.into_iter().peekable();
+    let is_known = origins.peek().is_some();
+    if is_known && origins.all(|origin| origin.outside) {
+        OUTSIDE
+    } else {
+        OWN
+    }
 }
 
 /// Nothing that the sources do not say; and the unit alone makes the answer likelier.
@@ -568,6 +582,7 @@ fn uncontested(
         sentences: ours().map(|c| c.sentence.as_str()).collect(),
         origins: ours().flat_map(|c| &c.origins).collect(),
         settled: HashSet::new(),
+        least_trust: 0.0,
     };
     compare(bench, &stated)
 }
@@ -582,6 +597,8 @@ pub(super) struct Stated<'a> {
     pub origins: Vec<&'a Origin>,
     /// Contradictions that the owner knew of and decided about.
     pub settled: HashSet<String>,
+    /// The trust below which nothing speaks against it.
+    pub least_trust: f32,
 }
 
 /// A sentence of another document.
@@ -593,6 +610,7 @@ struct Other {
     sentence: String,
     /// Whether it speaks for what is compared: others say many things, and often twice.
     independent: bool,
+    trust: f32,
 }
 
 /// Sentences of other documents that are compared.
@@ -637,6 +655,7 @@ pub(super) fn compare(bench: &Bench<'_>, stated: &Stated<'_>) -> Result<(Verdict
             Some((format!("{}: {why}", other.path), near))
         });
         if let Some((why, near)) = differs
+            && other.trust >= stated.least_trust
             && !stated.settled.contains(&why)
         {
             return Ok((Verdict::refused(gate, Some(near), why), 0.0));
@@ -676,7 +695,11 @@ fn others(bench: &Bench<'_>, stated: &Stated<'_>, main: &str) -> Result<Vec<Othe
             for span in sentence::sentences(read) {
                 let sentence = &read[span.clone()];
                 let held = held(stated.question, main, sentence);
-                if held >= LEAST_HELD && !others.iter().any(|known| known.sentence == sentence) {
+                let trust = trust_of(&passage.origins);
+                let mut known = others.iter_mut();
+                if let Some(known) = known.find(|known| known.sentence == sentence) {
+                    known.trust = known.trust.max(trust);
+                } else if held >= LEAST_HELD {
                     others.push(Other {
                         held,
                         path: passage.path.to_string_lossy().into_owned(),
@@ -686,6 +709,7 @@ fn others(bench: &Bench<'_>, stated: &Stated<'_>, main: &str) -> Result<Vec<Othe
                         },
                         sentence: sentence.to_owned(),
                         independent,
+                        trust,
                     });
                 }
             }
@@ -761,7 +785,7 @@ fn novel(bench: &Bench<'_>, mut unit: Unit) -> Result<(Verdict, Option<Made>), F
     let (known, near, rejected) = ledger.read(|snapshot| {
         let store = bench.store();
         let near = store.near_units(snapshot, model, &vector, &everything, SAME, 3)?;
-        let known = snapshot.unit_saying(&unit.text)?;
+        let known = said_already(snapshot, &unit)?;
         Ok::<_, StoreError>((known, near, snapshot.rejected_sentences()?))
     })?;
     // Broken into other lines it is the same sentence.
@@ -787,7 +811,7 @@ fn novel(bench: &Bench<'_>, mut unit: Unit) -> Result<(Verdict, Option<Made>), F
         .find(|near| near.question_cosine >= SAME && gate::same_subject(&question, &near.question));
     if let Some(merged) = same.and_then(|near| merged(&unit, &near.unit)) {
         // The union may be what one of them says already.
-        if let Some(known) = ledger.read(|snapshot| snapshot.unit_saying(&merged.text))? {
+        if let Some(known) = ledger.read(|snapshot| said_already(snapshot, &merged))? {
             return widened(bench, merged, &known);
         }
         verdict.reason = format!(
@@ -800,6 +824,15 @@ fn novel(bench: &Bench<'_>, mut unit: Unit) -> Result<(Verdict, Option<Made>), F
     Ok((verdict, Some((unit, vectors))))
 }
 
+/// The unit that says what this one says. Older versions wrote code in one line.
+fn said_already(snapshot: &Snapshot<'_>, unit: &Unit) -> Result<Option<Unit>, StoreError> {
+    let known = snapshot.unit_saying(&unit.text)?;
+    if known.is_some() || !unit.is_verbatim() {
+        return Ok(known);
+    }
+    snapshot.unit_saying(&Unit::text_of(&unit.sources))
+}
+
 /// One unit of the sources of two, which takes the place of the known one once it is in use; `None`
 /// where that would be long.
 fn merged(unit: &Unit, known: &Unit) -> Option<Unit> {
@@ -809,7 +842,8 @@ fn merged(unit: &Unit, known: &Unit) -> Option<Unit> {
         return None;
     }
     let sources = distil::union(&unit.sources, known.sources.iter());
-    let text = Unit::text_of(&sources);
+    let is_code = |sentence: &str| [unit, known].iter().any(|u| u.fenced(sentence).is_some());
+    let text = Unit::text_with_code(&sources, is_code);
     let fits = sources.len() <= distil::MOST_SOURCES
         && text.split_whitespace().count() <= distil::MOST_WORDS;
     let question = &unit.questions[0];
@@ -842,7 +876,14 @@ fn widened(
     }
     let back = matches!(known.state, State::Retired | State::Stale);
     let mut questions = known.questions.clone();
-    if !back && (questions.contains(&question) || questions.len() >= MOST_QUESTIONS) {
+    // What an older version wrote in one line gets its lines.
+    let with_lines = Unit {
+        text: unit.text.clone(),
+        ..known.clone()
+    };
+    let told_anew = known.text != unit.text && with_lines.is_verbatim();
+    if !(back || told_anew) && (questions.contains(&question) || questions.len() >= MOST_QUESTIONS)
+    {
         let why = format!("unit {} answers it", known.id);
         return Ok((Verdict::refused(gate, Some(1.0), why), None));
     }
@@ -888,7 +929,7 @@ fn widened(
             questions,
             scores,
             reason,
-            ..known.clone()
+            ..if told_anew { with_lines } else { known.clone() }
         }
     };
     let vectors = distil::vectors(bench, &merged)?;
@@ -940,5 +981,28 @@ mod tests {
         );
         check(&[mail.clone(), own, second], &[&mail.sentence]);
         check(&[], &[]);
+    }
+
+    #[test]
+    fn a_copy_that_others_hold_takes_no_trust_away() {
+        let origin = |outside: bool| Origin {
+            source: SourceId(1),
+            file: "a.md".into(),
+            path: "a.md".into(),
+            writeback: true,
+            never_leaves: false,
+            outside,
+            remembered: false,
+        };
+        let check = |outside: &[bool], expected: f32| {
+            let origins: Vec<Origin> = outside.iter().map(|outside| origin(*outside)).collect();
+            let trust = trust_of(&origins);
+            assert!((trust - expected).abs() < 1e-6, "{outside:?}: {trust}");
+        };
+        check(&[false], OWN);
+        check(&[true], OUTSIDE);
+        check(&[false, true], OWN);
+        check(&[true, false], OWN);
+        check(&[true, true], OUTSIDE);
     }
 }

@@ -152,6 +152,8 @@ pub(super) struct Bench<'a> {
     now_ms: i64,
     /// Units in trial.
     trial: HashSet<String>,
+    /// When the newest of the past questions was asked that each of them helped.
+    helped_ms: RefCell<HashMap<String, i64>>,
     cpu: RefCell<(Duration, usize)>,
     started: Instant,
     meter: Meter,
@@ -256,6 +258,7 @@ pub fn run(
         batch,
         now_ms: task.now_ms,
         trial: HashSet::new(),
+        helped_ms: RefCell::default(),
         cpu: RefCell::default(),
         started: Instant::now(),
         meter: Meter::start(),
@@ -312,11 +315,15 @@ fn work(
     told: &dyn Fn(Step),
     stop: &AtomicBool,
 ) -> Result<bool, Failure> {
+    let heard = bench.store().ledger().read(upkeep::heard)?;
     if !task.dry {
         upkeep::upkeep(bench, report, stop)?;
     }
     bench.trial = in_trial(bench.store())?;
     let early = consider(bench, task, report, told, stop)?;
+    if !task.dry {
+        upkeep::heed_for_new(bench, report, heard)?;
+    }
     report.reason = early.unwrap_or_default();
     Ok(!task.dry && publish(bench, report, stop)?)
 }
@@ -469,7 +476,12 @@ fn crowded(bench: &Bench<'_>, unit: &Unit) -> Result<Option<String>, StoreError>
                 let most = bench.options.per_document;
                 return Ok(Some(format!("{} has {most} units already", quotes.path)));
             }
-            for origin in snapshot.origins(quotes.chunk)? {
+            let origins = snapshot.origins(quotes.chunk)?;
+            if judge::trust_of(&origins) >= OWN {
+                // Others have a copy of it.
+                continue;
+            }
+            for origin in origins {
                 if origin.outside && snapshot.units_of(origin.source, today, &unit.id)? >= most {
                     let why = format!("the source of {} gave {most} units today", quotes.path);
                     return Ok(Some(why));
@@ -555,6 +567,9 @@ fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
         if unit.uses.harmed > 0 || !trusted || !(helped || approved) {
             continue;
         }
+        if was_undone(bench, &unit)? {
+            continue;
+        }
         let why = match (approved, unit.uses.helped) {
             (true, _) => "its answer was called good".to_owned(),
             (false, 1) => "another question is answered with what it says".to_owned(),
@@ -572,6 +587,15 @@ fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Did the owner take a unit out of use that nothing has helped since? What spoke for it then, the owner
+/// knew.
+fn was_undone(bench: &Bench<'_>, unit: &Unit) -> Result<bool, StoreError> {
+    let ledger = bench.store().ledger();
+    let events = ledger.read(|snapshot| snapshot.unit_events(&unit.id))?;
+    let helped = bench.helped_ms.borrow().get(&unit.id).copied();
+    Ok(upkeep::undone_ms(&events).is_some_and(|undone| helped.is_none_or(|ms| ms <= undone)))
 }
 
 /// Lets the language model read what was put in use, so that its state is on disk when it is asked
@@ -769,6 +793,7 @@ pub fn without_gates(
         batch: "comparison".into(),
         now_ms: 0,
         trial: HashSet::new(),
+        helped_ms: RefCell::default(),
         cpu: RefCell::default(),
         started: Instant::now(),
         meter: Meter::start(),

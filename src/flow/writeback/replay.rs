@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::super::evaluate::set::NotesQuestion;
 use super::super::search::{self, Query, Ranked, Ranking};
 use super::{Bench, Report};
+use crate::domain::gate;
 use crate::domain::scoring::{normalised, score};
 use crate::domain::unit::{State, Unit};
 use crate::error::Failure;
@@ -62,6 +63,14 @@ impl Case<'_> {
         }
     }
 
+    /// When it was asked, milliseconds since 1970; those of the set were not.
+    fn asked_ms(&self) -> i64 {
+        match self {
+            Self::Past(past) => past.asked_ms,
+            Self::Set(_) => i64::MIN,
+        }
+    }
+
     /// Is its evidence good? What the owner rejected is evidence against what it cites.
     fn good(&self) -> bool {
         match self {
@@ -96,15 +105,38 @@ impl Case<'_> {
             || said.any(|sentence| past.sentences.contains(sentence))
     }
 
-    /// Does this unit rest on what the answer rests on?
+    /// Does this unit rest on what the answer rests on, or say what it says in the same words? Those may
+    /// stand in another passage since.
     fn leads(&self, unit: &Unit) -> bool {
         match self {
-            Self::Past(past) => unit.chunks().any(|chunk| past.cited.contains(&chunk)),
+            Self::Past(past) => {
+                unit.chunks().any(|chunk| past.cited.contains(&chunk)) || says(unit, past)
+            }
             Self::Set(asked) => unit.sources.iter().any(|quotes| {
                 asked.is_about(quotes.path.as_ref())
                     && quotes.sentences.iter().any(|s| holds(asked, s))
             }),
         }
+    }
+}
+
+/// Are all sentences of a unit among those of an answer? Of a question that it answers one is enough:
+/// others may only open it.
+fn says(unit: &Unit, past: &Past) -> bool {
+    let asked = normalised(&past.question);
+    let answers = unit
+        .questions
+        .iter()
+        .any(|known| normalised(known) == asked);
+    let is_quoted = |sentence: &String| {
+        let mut quoted = past.sentences.iter();
+        quoted.any(|other| gate::is_sentence(other, sentence))
+    };
+    let mut said = unit.sources.iter().flat_map(|quotes| &quotes.sentences);
+    if answers {
+        said.any(is_quoted)
+    } else {
+        !unit.sources.is_empty() && said.all(is_quoted)
     }
 }
 
@@ -119,6 +151,8 @@ fn holds(asked: &NotesQuestion, text: &str) -> bool {
 #[derive(Default)]
 struct Tried {
     helped: HashMap<String, u32>,
+    /// When the newest question was asked that each of those helped.
+    helped_ms: HashMap<String, i64>,
     /// Units that harmed, with a question that they did it to.
     harmed: HashMap<String, String>,
     /// Questions that lost.
@@ -261,6 +295,7 @@ fn conclude(bench: &Bench<'_>, report: &mut Report, tried: &Tried) -> Result<(),
         report.reason = why;
         return Ok(());
     }
+    bench.helped_ms.borrow_mut().clone_from(&tried.helped_ms);
     bench.store().ledger().write(|transaction| {
         for (unit, count) in &tried.helped {
             units::set_helped(transaction, unit, *count)?;
@@ -318,6 +353,8 @@ impl Tried {
             let counts = case.is_helped_by(near) && !own.asks(case, unit);
             if good && leads && counts && change >= 0.0 && near.cosine >= LEADS {
                 *self.helped.entry(unit.clone()).or_default() += 1;
+                let newest = self.helped_ms.entry(unit.clone()).or_insert(i64::MIN);
+                *newest = case.asked_ms().max(*newest);
             }
             let mut hits = with.ranked.iter();
             let moved = hits.any(|r| r.hit.unit_id.as_deref() == Some(unit));
@@ -352,4 +389,56 @@ fn rank(bench: &Bench<'_>, question: &str, units: UseUnits) -> Result<Ranking, F
         ..Query::words(question, K)
     };
     search::rank(&bench.parts.searcher, &query)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::chunk::ChunkId;
+    use crate::domain::unit::{OWN, Quotes, Uses, VERBATIM};
+    use crate::store::feedback::Reception;
+
+    #[test]
+    fn what_stands_in_another_passage_now_is_what_was_cited() {
+        let unit = Unit {
+            id: "u".into(),
+            state: State::Shadow,
+            title: "Boiler".into(),
+            text: "The boiler is old. It holds 1.5 bar.".into(),
+            questions: vec!["What pressure does the boiler hold?".into()],
+            sources: vec![Quotes {
+                chunk: ChunkId::of("", "new"),
+                path: "boiler.md".into(),
+                sentences: vec!["The boiler is old.".into(), "It holds 1.5 bar.".into()],
+            }],
+            scores: BTreeMap::new(),
+            gates: Vec::new(),
+            batch: String::new(),
+            trust: OWN,
+            recipe: VERBATIM.into(),
+            reason: String::new(),
+            made_ms: 0,
+            uses: Uses::default(),
+            replaces: Vec::new(),
+        };
+        let check = |question: &str, sentences: &[&str], expected: bool| {
+            let past = Past {
+                answer: "a".into(),
+                question: question.into(),
+                asked_ms: 0,
+                cited: vec![ChunkId::of("", "old")],
+                sentences: sentences.iter().map(|s| (*s).to_owned()).collect(),
+                reception: Reception::default(),
+            };
+            assert_eq!(Case::Past(&past).leads(&unit), expected, "{question}");
+        };
+        let asked = "what pressure does the boiler hold";
+        check(asked, &["It holds\n1.5 bar."], true);
+        check(asked, &["It holds 2 bar."], false);
+        check("How is it?", &["It holds 1.5 bar."], false);
+        let both = ["The boiler is old.", "It holds 1.5 bar.", "So it is."];
+        check("How is it?", &both, true);
+    }
 }

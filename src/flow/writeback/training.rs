@@ -10,11 +10,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::answer::Answer;
-use super::super::answer::prompt::{conversation, plain};
+use super::super::answer::prompt::{conversation, parts_of, plain};
 use super::super::evaluate::answers::said;
 use super::super::search::about;
 use crate::domain::chunk::ChunkId;
-use crate::domain::unit::{OWN, State, Unit};
+use crate::domain::unit::{OWN, State, Unit, fenced, joined};
 use crate::engine::generate::Message;
 use crate::store::ledger::Snapshot;
 use crate::store::units::{GOOD, SECOND_SOURCES};
@@ -53,66 +53,98 @@ pub enum Example {
     },
 }
 
+/// What is left out of an export.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Examples of a source that never leaves the machine: such a file is made to be taken to where
+    /// models are trained.
+    pub kept_here: usize,
+    /// Units and answers that cannot be read.
+    pub unreadable: usize,
+}
+
 /// Hands every example to `each`; ends with the first error that it returns. Returns how many were
-/// left out because of a source that never leaves the machine: such a file is made to be taken to
-/// where models are trained.
+/// left out.
 ///
 /// # Errors
 /// What the ledger says, and what `each` returns.
 pub fn examples(
     store: &Store,
     each: &mut dyn FnMut(&Example) -> Result<(), StoreError>,
-) -> Result<usize, StoreError> {
+) -> Result<LeftOut, StoreError> {
     store.ledger().read(|snapshot| {
-        let mut kept_here = 0;
+        let mut left_out = LeftOut::default();
         for state in [State::Active, State::Shadow] {
-            for unit in snapshot.units(Some(state), super::MOST_UNITS)? {
-                let chunks: Vec<ChunkId> = unit.chunks().collect();
-                if !is_vouched_for(&unit) {
-                    continue;
-                }
-                match allowance(snapshot, &chunks)? {
-                    Allowance::Free => {}
-                    Allowance::KeptHere => {
-                        kept_here += unit.questions.len();
-                        continue;
+            for id in snapshot.unit_ids(state)? {
+                match of_unit(snapshot, &id) {
+                    Ok((Allowance::Free, chats)) => chats.iter().try_for_each(&mut *each)?,
+                    Ok((Allowance::KeptHere, chats)) => left_out.kept_here += chats.len(),
+                    Ok((Allowance::Closed, _)) => {}
+                    Err(error) => {
+                        tracing::warn!("unit {id} cannot be read: {error}");
+                        left_out.unreadable += 1;
                     }
-                    Allowance::Closed => continue,
-                }
-                for question in &unit.questions {
-                    each(&chat(&unit, question))?;
                 }
             }
         }
-        let mut judged: HashMap<String, [Option<Answer>; 2]> = HashMap::new();
-        for (body, good) in snapshot.called()? {
-            let Ok(answer) = serde_json::from_value::<Answer>(body) else {
-                continue;
-            };
-            let pair = judged
-                .entry(answer.question.trim().to_lowercase())
-                .or_default();
-            // Of two verdicts on one answer the later counts.
-            let other = &mut pair[usize::from(!good)];
-            if other.as_ref().is_some_and(|known| known.id == answer.id) {
-                *other = None;
-            }
-            pair[usize::from(good)] = Some(answer);
-        }
-        let mut pairs: Vec<_> = judged.into_values().collect();
-        pairs.sort_by(|a, b| id_of(a).cmp(&id_of(b)));
-        for pair in pairs {
-            let [Some(bad), Some(good)] = pair else {
-                continue;
-            };
-            match allowance(snapshot, &cited(&bad))?.max(allowance(snapshot, &cited(&good))?) {
-                Allowance::Free => each(&preference(&bad, &good))?,
-                Allowance::KeptHere => kept_here += 1,
-                Allowance::Closed => {}
+        let (pairs, unreadable) = pairs(snapshot)?;
+        left_out.unreadable += unreadable;
+        for (bad, good) in pairs {
+            let allowed = allowance(snapshot, &cited(&bad))
+                .and_then(|of_bad| Ok(of_bad.max(allowance(snapshot, &cited(&good))?)));
+            match allowed {
+                Ok(Allowance::Free) => each(&preference(&bad, &good))?,
+                Ok(Allowance::KeptHere) => left_out.kept_here += 1,
+                Ok(Allowance::Closed) => {}
+                Err(error) => {
+                    tracing::warn!("what answer {} cites cannot be read: {error}", bad.id);
+                    left_out.unreadable += 1;
+                }
             }
         }
-        Ok(kept_here)
+        Ok(left_out)
     })
+}
+
+/// The examples that a unit is, and what may be made of them; none where nobody vouches for it.
+fn of_unit(snapshot: &Snapshot<'_>, id: &str) -> Result<(Allowance, Vec<Example>), StoreError> {
+    let unit = snapshot.unit_beginning(id)?;
+    let Some(unit) = unit.filter(is_vouched_for) else {
+        return Ok((Allowance::Closed, Vec::new()));
+    };
+    let chunks: Vec<ChunkId> = unit.chunks().collect();
+    let chats = unit.questions.iter().map(|question| chat(&unit, question));
+    Ok((allowance(snapshot, &chunks)?, chats.collect()))
+}
+
+/// Answers to one question of which the owner called one bad and one good, and how many that were
+/// judged cannot be read.
+fn pairs(snapshot: &Snapshot<'_>) -> Result<(Vec<(Answer, Answer)>, usize), StoreError> {
+    let mut judged: HashMap<String, [Option<Answer>; 2]> = HashMap::new();
+    let mut unreadable = 0;
+    for called in snapshot.called()? {
+        let Some((body, good)) = called else {
+            unreadable += 1;
+            continue;
+        };
+        // Of another version.
+        let Ok(answer) = serde_json::from_value::<Answer>(body) else {
+            continue;
+        };
+        let pair = judged
+            .entry(answer.question.trim().to_lowercase())
+            .or_default();
+        // Of two verdicts on one answer the later counts.
+        let other = &mut pair[usize::from(!good)];
+        if other.as_ref().is_some_and(|known| known.id == answer.id) {
+            *other = None;
+        }
+        pair[usize::from(good)] = Some(answer);
+    }
+    let pairs = judged.into_values().filter_map(|[bad, good]| bad.zip(good));
+    let mut pairs: Vec<(Answer, Answer)> = pairs.collect();
+    pairs.sort_by(|a, b| a.0.id.cmp(&b.0.id));
+    Ok((pairs, unreadable))
 }
 
 /// Is it in use, or of the owner's own words, or does anybody say the same?
@@ -158,13 +190,6 @@ fn allowance(snapshot: &Snapshot<'_>, chunks: &[ChunkId]) -> Result<Allowance, S
     Ok(allowance)
 }
 
-fn id_of(pair: &[Option<Answer>; 2]) -> Option<&str> {
-    pair.iter()
-        .flatten()
-        .next()
-        .map(|answer| answer.id.as_str())
-}
-
 fn turns(evidence: &[(String, String)], question: &str) -> Vec<Turn> {
     let messages = conversation(evidence, &format!("Question: {}", question.trim()));
     let turn = |message: Message| Turn {
@@ -175,14 +200,18 @@ fn turns(evidence: &[(String, String)], question: &str) -> Vec<Turn> {
 }
 
 fn chat(unit: &Unit, question: &str) -> Example {
-    let sentences = unit.sources.iter().flat_map(|quotes| &quotes.sentences);
-    let sentences: Vec<String> = sentences.map(|sentence| plain(sentence)).collect();
+    let parts = parts_of(unit);
     // As a unit is read: in one piece.
-    let evidence = [(unit.title.clone(), sentences.join("\n\n"))];
+    let evidence = [(unit.title.clone(), parts.join("\n\n"))];
     let mut messages = turns(&evidence, question);
     messages.push(Turn {
         role: "assistant".into(),
-        content: plain(&unit.text),
+        // Code is no code in one line.
+        content: if unit.text.contains('\n') {
+            joined(parts)
+        } else {
+            plain(&unit.text)
+        },
     });
     Example::Chat {
         messages,
@@ -194,7 +223,9 @@ fn chat(unit: &Unit, question: &str) -> Example {
 fn preference(bad: &Answer, good: &Answer) -> Example {
     let evidence = good.citations.iter().map(|citation| {
         let about = about(&citation.title, citation.heading.as_deref());
-        (about, plain(&citation.text))
+        // The answer tells code of several lines as it is written.
+        let code = fenced(&citation.text).filter(|code| good.answer.contains(code.as_str()));
+        (about, code.unwrap_or_else(|| plain(&citation.text)))
     });
     Example::Preference {
         messages: turns(&evidence.collect::<Vec<_>>(), &good.question),

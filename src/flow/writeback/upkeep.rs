@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,7 +52,11 @@ pub(super) fn upkeep(
         if stop.load(Ordering::Relaxed) || bench.over().is_some() {
             return Ok(());
         }
-        renew(bench, &unit, report)?;
+        // Another one that was renewed may have been found to say the same.
+        let unit = ledger.read(|snapshot| snapshot.unit_beginning(&unit.id))?;
+        if let Some(unit) = unit.filter(|unit| unit.state == State::Stale) {
+            renew(bench, &unit, report)?;
+        }
     }
     embed_again(bench)?;
     contradicted(bench, report, stop)?;
@@ -73,18 +78,59 @@ pub(super) fn upkeep(
 /// one that led to a good one has the owner's word.
 fn heed(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
-    let words = ledger.read(|snapshot| {
-        let heard = snapshot.memo(HEARD)?.and_then(|number| number.parse().ok());
-        snapshot.owners_words(heard.unwrap_or(0))
-    })?;
+    let words = ledger.read(|snapshot| snapshot.owners_words(heard(snapshot)?))?;
     for word in words {
+        let mut lifted = HashSet::new();
+        for unit in word.units.iter().filter(|_| word.good) {
+            let events = ledger.read(|snapshot| snapshot.unit_events(unit))?;
+            if undone_ms(&events).is_some_and(|undone| undone < word.given_ms) {
+                lifted.insert(unit);
+            }
+        }
         ledger.write(|transaction| {
             for unit in &word.units {
                 let contested = heed_one(bench, transaction, unit, word.good)?;
                 report.contested.extend(contested.then(|| unit.clone()));
+                if lifted.contains(unit) {
+                    // It may be put in use again.
+                    let why = "an answer with what it says was called good";
+                    life::say_anew(transaction, unit, State::Shadow, why)?;
+                }
             }
             ledger::put_memo(transaction, HEARD, &word.number.to_string())
         })?;
+    }
+    Ok(())
+}
+
+/// The number of the last verdict that was heeded.
+pub(super) fn heard(snapshot: &Snapshot<'_>) -> Result<i64, StoreError> {
+    let number = snapshot.memo(HEARD)?.and_then(|number| number.parse().ok());
+    Ok(number.unwrap_or(0))
+}
+
+/// Contests what was made in this run of one answer where the owner called another one bad that quotes
+/// the same for the question. Of verdicts since this number: when they were heeded, it was not there.
+pub(super) fn heed_for_new(
+    bench: &Bench<'_>,
+    report: &mut Report,
+    since: i64,
+) -> Result<(), Failure> {
+    let ledger = bench.store().ledger();
+    let words = ledger.read(|snapshot| snapshot.owners_words(since))?;
+    for id in words
+        .into_iter()
+        .filter(|word| !word.good)
+        .flat_map(|word| word.units)
+    {
+        let contested = ledger.write(|transaction| {
+            let unit = units::unit(transaction, &id)?;
+            let is_meant = unit.is_some_and(|unit| {
+                unit.batch == bench.batch && score_of(&unit, units::GOOD) <= 0.0
+            });
+            Ok::<_, StoreError>(is_meant && heed_one(bench, transaction, &id, false)?)
+        })?;
+        report.contested.extend(contested.then_some(id));
     }
     Ok(())
 }
@@ -110,7 +156,7 @@ fn heed_one(
         return Ok(false);
     }
     units::count_use(transaction, id, units::Use::Harmed)?;
-    let why = "an answer that it led to was called bad";
+    let why = "an answer with what it says was called bad";
     if unit.state == State::Stale {
         // What still stands in its sources would be taken for good again.
         bench.move_unit(transaction, id, State::Retired, why)?;
@@ -161,66 +207,32 @@ fn rests_on_others(snapshot: &Snapshot<'_>, unit: &Unit) -> Result<bool, StoreEr
 
 /// Verifies a stale unit again, distils it again, or retires it.
 fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Failure> {
-    let ledger = bench.store().ledger();
     if let Some(sources) = found_again(bench, unit)? {
-        let origins = origins_of(bench, &sources)?;
-        let refused = unfit(bench, &sources, &origins)?;
-        let (verdict, second) = still_uncontested(bench, unit, &sources)?;
-        let mut scores = unit.scores.clone();
-        scores.insert(judge::SECOND_SOURCES.into(), second);
-        let approved = ledger.read(|snapshot| {
-            let events = snapshot.unit_events(&unit.id)?;
-            Ok::<_, StoreError>(was_approved(&events))
-        })?;
-        ledger.write(|transaction| {
-            batches::note_before(transaction, &bench.batch, &unit.id)?;
-            if let Some(why) = &refused {
-                life::move_unit(transaction, &unit.id, State::Retired, why)?;
-                return life::bring_back(transaction, &unit.id).map(drop);
-            }
-            units::set_scores(transaction, &unit.id, &scores)?;
-            evidence::put_evidence(transaction, &unit.id, &sources)?;
-            units::set_trust(transaction, &unit.id, judge::trust_of(&origins))?;
-            let why = "its sentences still stand where they stood";
-            life::move_unit(transaction, &unit.id, State::Shadow, why)?;
-            life::stale_if_gone(transaction, &unit.id)?;
-            if !verdict.passed {
-                life::move_unit(transaction, &unit.id, State::Contested, &verdict.reason)?;
-            } else if approved && evidence::rests_on_visible(transaction, &unit.id)? {
-                let why = format!(
-                    "{} approved it, and its sentences still stand",
-                    life::BY_OWNER
-                );
-                life::move_unit(transaction, &unit.id, State::Active, &why)?;
-                if unit.reason == life::BACK {
-                    // While it was out, those that it is made of were in its place.
-                    life::take_place(transaction, Some(&bench.batch), unit)?;
-                }
-            }
-            Ok::<_, StoreError>(())
-        })?;
-        let outcome = if refused.is_some() {
-            &mut report.retired
-        } else {
-            &mut report.verified
-        };
-        outcome.push(unit.id.clone());
-        return Ok(());
+        return verified(bench, unit, sources, report);
     }
     if bench.full().is_some() {
         // It stays out of use until something may take its place.
         return Ok(());
     }
     let anew = distilled_again(bench, unit)?;
+    if let Some(new) = anew.unit.as_ref().filter(|new| new.id == unit.id) {
+        return said_again(bench, unit, (new, &anew), report);
+    }
+    let ledger = bench.store().ledger();
     let why = match &anew.unit {
         Some(new) => format!("{}; unit {} took its place", life::GONE, new.id),
         None => life::GONE.to_owned(),
     };
     let model = bench.parts.searcher.space.indexes.model();
+    let events = ledger.read(|snapshot| snapshot.unit_events(&unit.id))?;
     ledger.write(|transaction| {
         bench.move_unit(transaction, &unit.id, State::Retired, &why)?;
         life::bring_back(transaction, &unit.id)?;
         anew.keep(transaction, (&bench.batch, model))?;
+        if let Some(new) = &anew.unit {
+            let approved = new.state == State::Shadow && keeps_approval(new, unit, &events);
+            approve_again(bench, transaction, new, approved)?;
+        }
         bench.spend(transaction, u32::from(anew.unit.is_some()))
     })?;
     report.made += usize::from(anew.unit.is_some());
@@ -228,13 +240,119 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
     Ok(())
 }
 
-fn origins_of(bench: &Bench<'_>, sources: &[Quotes]) -> Result<Vec<Origin>, StoreError> {
-    bench.store().ledger().read(|snapshot| {
-        let mut origins = Vec::new();
-        for quotes in sources {
-            origins.extend(snapshot.origins(quotes.chunk)?);
+/// Puts a stale unit in trial whose sentences stand in these places now, or as it was before where the
+/// owner had approved it.
+fn verified(
+    bench: &Bench<'_>,
+    unit: &Unit,
+    sources: Vec<Quotes>,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let ledger = bench.store().ledger();
+    let origins = origins_of(bench, &sources)?;
+    let refused = unfit(bench, &sources, &origins.concat())?;
+    let (verdict, second) = still_uncontested(bench, unit, &sources)?;
+    let mut scores = unit.scores.clone();
+    scores.insert(judge::SECOND_SOURCES.into(), second);
+    let events = ledger.read(|snapshot| snapshot.unit_events(&unit.id))?;
+    let trust = origins.iter().map(judge::trust_of).fold(OWN, f32::min);
+    ledger.write(|transaction| {
+        batches::note_before(transaction, &bench.batch, &unit.id)?;
+        if let Some(why) = &refused {
+            life::move_unit(transaction, &unit.id, State::Retired, why)?;
+            return life::bring_back(transaction, &unit.id).map(drop);
         }
-        Ok(origins)
+        units::set_scores(transaction, &unit.id, &scores)?;
+        evidence::put_evidence(transaction, &unit.id, &sources)?;
+        units::set_trust(transaction, &unit.id, trust)?;
+        // What the owner undid does not come into use for having been looked at.
+        let why = match undone(&events) {
+            Some(undone) => format!("{}; {STANDS}", decision(&undone.reason)),
+            None => STANDS.to_owned(),
+        };
+        life::move_unit(transaction, &unit.id, State::Shadow, &why)?;
+        life::stale_if_gone(transaction, &unit.id)?;
+        if verdict.passed {
+            approve_again(bench, transaction, unit, was_approved(&events))
+        } else {
+            life::move_unit(transaction, &unit.id, State::Contested, &verdict.reason).map(drop)
+        }
+    })?;
+    let outcome = if refused.is_some() {
+        &mut report.retired
+    } else {
+        &mut report.verified
+    };
+    outcome.push(unit.id.clone());
+    Ok(())
+}
+
+/// Why a unit is in trial again whose sentences were found.
+const STANDS: &str = "its sentences still stand where they stood";
+
+/// Puts a unit in use again that is in trial, where the owner approved of what it says.
+fn approve_again(
+    bench: &Bench<'_>,
+    transaction: &Transaction<'_>,
+    unit: &Unit,
+    approved: bool,
+) -> Result<(), StoreError> {
+    if !(approved && evidence::rests_on_visible(transaction, &unit.id)?) {
+        return Ok(());
+    }
+    let why = format!(
+        "{} approved it, and its sentences still stand",
+        life::BY_OWNER
+    );
+    life::move_unit(transaction, &unit.id, State::Active, &why)?;
+    if unit.reason == life::BACK {
+        // While it was out, those that it is made of were in its place.
+        life::take_place(transaction, Some(&bench.batch), unit)?;
+    }
+    Ok(())
+}
+
+/// A stale unit whose question was asked anew, and whose answer says the same in the same words: it
+/// stays, with what it rests on now, and is approved as it was if that is trusted no less.
+fn said_again(
+    bench: &Bench<'_>,
+    unit: &Unit,
+    (new, anew): (&Unit, &Judged),
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let ledger = bench.store().ledger();
+    let (verdict, _) = still_uncontested(bench, unit, &new.sources)?;
+    let events = ledger.read(|snapshot| snapshot.unit_events(&unit.id))?;
+    let approved = verdict.passed && keeps_approval(new, unit, &events);
+    let model = bench.parts.searcher.space.indexes.model();
+    ledger.write(|transaction| {
+        anew.keep(transaction, (&bench.batch, model))?;
+        if approved {
+            life::move_unit(transaction, &unit.id, State::Shadow, STANDS)?;
+            life::stale_if_gone(transaction, &unit.id)?;
+            approve_again(bench, transaction, unit, true)?;
+        } else if let Some(undone) = undone(&events) {
+            let why = format!("{}; {STANDS}", decision(&undone.reason));
+            life::say_anew(transaction, &unit.id, State::Shadow, &why)?;
+        }
+        bench.spend(transaction, 0)
+    })?;
+    report.verified.push(unit.id.clone());
+    Ok(())
+}
+
+/// Does the owner's approval of a unit hold for one that was made in its place: which says the same, and
+/// is trusted no less?
+fn keeps_approval(new: &Unit, unit: &Unit, events: &[UnitEvent]) -> bool {
+    let flat = || new.is_verbatim() && Unit::text_of(&new.sources) == unit.text;
+    was_approved(events) && new.trust >= unit.trust && (new.text == unit.text || flat())
+}
+
+/// Where each of some chunks stands.
+fn origins_of(bench: &Bench<'_>, sources: &[Quotes]) -> Result<Vec<Vec<Origin>>, StoreError> {
+    bench.store().ledger().read(|snapshot| {
+        let origins = sources.iter().map(|quotes| snapshot.origins(quotes.chunk));
+        origins.collect()
     })
 }
 
@@ -267,16 +385,19 @@ fn still_uncontested(
     unit: &Unit,
     sources: &[Quotes],
 ) -> Result<(Verdict, f32), Failure> {
-    let (origins, settled) = bench.store().ledger().read(|snapshot| {
+    let (origins, events) = bench.store().ledger().read(|snapshot| {
         let mut origins = Vec::new();
         for quotes in of_first(sources) {
             origins.extend(snapshot.origins(quotes.chunk)?);
         }
-        Ok::<_, StoreError>((origins, settled(&snapshot.unit_events(&unit.id)?)))
+        Ok::<_, StoreError>((origins, snapshot.unit_events(&unit.id)?))
     })?;
+    // What others wrote does not unseat the owner's word.
+    let decided = is_decided(unit) || was_approved(without_comparisons(&events));
     let stated = Stated {
         origins: origins.iter().collect(),
-        settled,
+        settled: settled(&events),
+        least_trust: if decided { unit.trust } else { 0.0 },
         ..stated(unit, sources)
     };
     compare(bench, &stated)
@@ -290,6 +411,7 @@ fn stated<'a>(unit: &'a Unit, sources: &'a [Quotes]) -> Stated<'a> {
         sentences: sentences.map(String::as_str).collect(),
         origins: Vec::new(),
         settled: HashSet::new(),
+        least_trust: 0.0,
     }
 }
 
@@ -302,16 +424,55 @@ fn of_first(sources: &[Quotes]) -> impl Iterator<Item = &Quotes> {
 /// Was the owner's approval the last that was decided of a unit, before what it rests on changed, or was
 /// gone for a while?
 fn was_approved(events: &[UnitEvent]) -> bool {
+    decided_last(events).is_some_and(|event| event.after == State::Active)
+}
+
+/// The event by which the owner took a unit out of use and back into trial, where nothing else came of
+/// it since.
+fn undone(events: &[UnitEvent]) -> Option<&UnitEvent> {
+    decided_last(events).filter(|event| event.after == State::Shadow)
+}
+
+/// When the owner did that.
+pub(super) fn undone_ms(events: &[UnitEvent]) -> Option<i64> {
+    let last = undone(events)?;
+    let is_it = |event: &&UnitEvent| event.reason == decision(&last.reason);
+    Some(events.iter().rev().find(is_it).unwrap_or(last).at_ms)
+}
+
+/// What the owner decided, where that was the last that came of a unit, but for what happened to its
+/// sources.
+fn decided_last(events: &[UnitEvent]) -> Option<&UnitEvent> {
     let away = |event: &UnitEvent| match event.after {
         State::Stale => true,
         State::Retired => event.reason.starts_with(life::GONE),
+        State::Shadow => event.reason == STANDS,
         _ => false,
     };
-    let before = events.iter().rev().find(|event| !away(event));
-    before.is_some_and(|event| {
-        event.after == State::Active && event.reason.starts_with(life::BY_OWNER)
-    })
+    let last = events.iter().rev().find(|event| !away(event));
+    last.filter(|event| event.reason.starts_with(life::BY_OWNER))
 }
+
+/// What was decided, of a reason that goes on with what happened since.
+fn decision(reason: &str) -> &str {
+    reason.split("; ").next().unwrap_or(reason)
+}
+
+/// The events before the comparisons that contested a unit last.
+fn without_comparisons(events: &[UnitEvent]) -> &[UnitEvent] {
+    let is_comparison =
+        |event: &UnitEvent| event.after == State::Contested && is_comparison(&event.reason);
+    let last = events.iter().rposition(|event| !is_comparison(event));
+    &events[..last.map_or(0, |last| last + 1)]
+}
+
+/// Is it a file that contradicts a unit?
+fn is_comparison(reason: &str) -> bool {
+    Path::new(reason).is_absolute()
+}
+
+/// Why a unit is not contested any more.
+const FREED: &str = "nothing contradicts it any more";
 
 /// What spoke against a unit before the owner approved it.
 fn settled(events: &[UnitEvent]) -> HashSet<String> {
@@ -349,7 +510,7 @@ fn found_again(bench: &Bench<'_>, unit: &Unit) -> Result<Option<Vec<Quotes>>, St
             }
         }
         // The order of its sentences is part of what it says, and so is what they stand under.
-        let same = Unit::text_of(&sources) == unit.text;
+        let same = unit.is_of(&sources);
         Ok((same && is_titled(snapshot, unit, &sources)?).then_some(sources))
     })
 }
@@ -399,11 +560,14 @@ fn places_of(
     }
     candidates.extend(snapshot.chunks_at(&quotes.path)?);
     let mut places = Vec::new();
-    let mut before: Option<&str> = None;
-    for sentence in &quotes.sentences {
+    for (n, sentence) in quotes.sentences.iter().enumerate() {
         let mut place = None;
         for (chunk, text) in &candidates {
-            if !stands(Readable::of(text, &quotes.path).text(), before, sentence) {
+            if !stands(
+                Readable::of(text, &quotes.path).text(),
+                &quotes.sentences,
+                n,
+            ) {
                 continue;
             }
             let origins = snapshot.origins(*chunk)?;
@@ -421,18 +585,31 @@ fn places_of(
             return Ok(None);
         };
         places.push(place);
-        before = Some(sentence);
     }
     Ok(Some(places))
 }
 
-/// Does a text hold a sentence as a whole, and, where that one points back to the sentence before it, that one
-/// before it?
-fn stands(text: Text<'_>, before: Option<&str>, sentence: &str) -> bool {
-    let led = |opener: String| before.is_some_and(|before| gate::is_sentence(&opener, before));
+/// Does a text hold one of some sentences as a whole, and, where that one points back to the sentence
+/// before it, that one before it? The first of as many as are gone back points to what is not known.
+fn stands(text: Text<'_>, sentences: &[String], n: usize) -> bool {
+    let sentence = &sentences[n];
     let mut spans = sentence::sentences(text).into_iter();
-    let whole = spans.any(|span| gate::is_sentence(&text[span], sentence));
-    whole && distil::opener(text, sentence).is_none_or(led)
+    if !spans.any(|span| gate::is_sentence(&text[span], sentence)) {
+        return false;
+    }
+    let before = n.checked_sub(1).map(|n| &sentences[n]);
+    let led = |opener: &String| before.is_some_and(|before| gate::is_sentence(opener, before));
+    let is_first = || {
+        let last = sentences.get(n + distil::MOST_OPENERS);
+        let openers = last
+            .map(|last| distil::openers(text, last))
+            .unwrap_or_default();
+        let first = openers
+            .first()
+            .filter(|_| openers.len() == distil::MOST_OPENERS);
+        first.is_some_and(|first| gate::is_sentence(first, sentence))
+    };
+    distil::openers(text, sentence).last().is_none_or(led) || is_first()
 }
 
 /// Asks the unit's question anew, of the notes as they are now, and judges the answer like any other.
@@ -486,6 +663,9 @@ fn contradicted(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Re
         };
         let mut units = snapshot.units(Some(State::Active), MOST_UNITS)?;
         units.extend(snapshot.units(Some(State::Shadow), MOST_UNITS)?);
+        let mut contested = snapshot.units(Some(State::Contested), MOST_UNITS)?;
+        contested.retain(|unit| is_comparison(&unit.reason));
+        units.append(&mut contested);
         let texts = snapshot.texts_since(round.since.0, FEW + 1)?;
         let came = snapshot.came_since(round.since.1)?;
         Ok::<_, StoreError>(Some((round, units, texts, came)))
@@ -507,7 +687,11 @@ fn contradicted(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Re
         }
         // Those that were not there when the last round began, and those that lean on a second source,
         // which may be what has gone, are compared in any case.
-        let left_out = few && !came.contains(&unit.id) && !leans_on_another(unit);
+        let moved = || match unit.state {
+            State::Contested => ledger.read(|s| s.is_news(&unit.reason, round.since.0)),
+            _ => Ok(leans_on_another(unit)),
+        };
+        let left_out = few && !came.contains(&unit.id) && !moved()?;
         let stated = stated(unit, &unit.sources);
         if left_out && !sentences.iter().any(|said| judge::is_about(&stated, said)) {
             continue;
@@ -532,6 +716,9 @@ fn compared_again(
     noted: impl FnOnce(&Transaction<'_>) -> Result<(), StoreError>,
 ) -> Result<(), Failure> {
     let (verdict, second) = still_uncontested(bench, unit, &unit.sources)?;
+    if unit.state == State::Contested {
+        return contested_again(bench, unit, (&verdict, second), report, noted);
+    }
     let alone = second < 1.0 && leans_on_another(unit);
     bench.store().ledger().write(|t| {
         if !verdict.passed {
@@ -552,6 +739,60 @@ fn compared_again(
     Ok(())
 }
 
+/// Lets a contested unit be again what it was before, where nothing contradicts it any more, or says
+/// what contradicts it now.
+fn contested_again(
+    bench: &Bench<'_>,
+    unit: &Unit,
+    (verdict, second): (&Verdict, f32),
+    report: &mut Report,
+    noted: impl FnOnce(&Transaction<'_>) -> Result<(), StoreError>,
+) -> Result<(), Failure> {
+    let ledger = bench.store().ledger();
+    let events = ledger.read(|snapshot| snapshot.unit_events(&unit.id))?;
+    let (mut state, mut why) = before_contested(without_comparisons(&events));
+    if unit.trust < OWN && second < 1.0 && !why.starts_with(life::BY_OWNER) {
+        (state, why) = (State::Shadow, FREED.to_owned());
+    }
+    ledger.write(|t| {
+        if verdict.passed {
+            batches::note_before(t, &bench.batch, &unit.id)?;
+            let mut scores = unit.scores.clone();
+            scores.insert(judge::SECOND_SOURCES.into(), second);
+            units::set_scores(t, &unit.id, &scores)?;
+            life::move_unit(t, &unit.id, state, &why)?;
+        } else if verdict.reason != unit.reason {
+            batches::note_before(t, &bench.batch, &unit.id)?;
+            life::say_anew(t, &unit.id, State::Contested, &verdict.reason)?;
+        }
+        noted(t)
+    })?;
+    if verdict.passed {
+        let outcome = if state == State::Active {
+            &mut report.promoted
+        } else {
+            &mut report.verified
+        };
+        outcome.push(unit.id.clone());
+    }
+    Ok(())
+}
+
+/// The state that a unit goes back to after these events, and why: what the owner decided goes on.
+fn before_contested(events: &[UnitEvent]) -> (State, String) {
+    let last = events.last().map_or(State::Shadow, |event| event.after);
+    let decided = decided_last(events);
+    let state = match decided.map_or(last, |event| event.after) {
+        State::Active => State::Active,
+        _ => State::Shadow,
+    };
+    let why = match decided {
+        Some(event) => format!("{}; {FREED}", decision(&event.reason)),
+        None => FREED.to_owned(),
+    };
+    (state, why)
+}
+
 /// Does a second source say what others wrote in it, as far as is known?
 fn leans_on_another(unit: &Unit) -> bool {
     unit.trust < OWN && score_of(unit, judge::SECOND_SOURCES) > 0.0
@@ -559,7 +800,8 @@ fn leans_on_another(unit: &Unit) -> bool {
 
 /// Is it in use because the owner says so?
 fn is_decided(unit: &Unit) -> bool {
-    unit.reason.starts_with(life::BY_OWNER) || score_of(unit, units::GOOD) > 0.0
+    let approved = unit.state == State::Active && unit.reason.starts_with(life::BY_OWNER);
+    approved || score_of(unit, units::GOOD) > 0.0
 }
 
 fn score_of(unit: &Unit, name: &str) -> f32 {
@@ -577,7 +819,7 @@ pub(crate) fn is_to_compare(snapshot: &Snapshot<'_>) -> Result<bool, StoreError>
         return Ok(false);
     }
     let any = |state| Ok::<_, StoreError>(!snapshot.units(Some(state), 1)?.is_empty());
-    Ok(any(State::Active)? || any(State::Shadow)?)
+    Ok(any(State::Active)? || any(State::Shadow)? || any(State::Contested)?)
 }
 
 /// How far contradictions were looked for.
@@ -677,6 +919,76 @@ mod tests {
         check(&[stale, (State::Retired, life::REJECTED), stale], false);
         check(&[(State::Shadow, "of no second source"), stale], false);
         check(&[(State::Active, "its answer was called good")], false);
+    }
+
+    #[test]
+    fn what_the_owner_undid_stays_so_until_something_else_comes_of_it() {
+        let check = |since: &[(State, &str)], expected: Option<i64>| {
+            let mut events = vec![event(State::Shadow, "the owner undid it")];
+            events[0].at_ms = 7;
+            events.extend(since.iter().map(|(after, why)| event(*after, why)));
+            assert_eq!(undone_ms(&events), expected, "{since:?}");
+        };
+        let stale = (State::Stale, "what it rests on changed");
+        let lie = (State::Contested, "/notes/b.md: one says 4, the other 5");
+        let stands = "the owner undid it; its sentences still stand where they stood";
+        let freed = "the owner undid it; nothing contradicts it any more";
+        check(&[], Some(7));
+        check(&[stale], Some(7));
+        check(&[stale, (State::Shadow, stands)], Some(7));
+        check(&[lie, (State::Shadow, freed)], Some(7));
+        check(&[(State::Active, "the owner approved it")], None);
+        check(&[(State::Shadow, "its answer was called good")], None);
+    }
+
+    #[test]
+    fn what_nothing_contradicts_any_more_is_what_it_was() {
+        let approved = (State::Active, "the owner approved it");
+        let used = (
+            State::Active,
+            "another question is answered with what it says",
+        );
+        let undone = (State::Shadow, "the owner undid it");
+        let lie = (State::Contested, "/notes/b.md: one says 4, the other 5");
+        let other = (State::Contested, "/notes/c.md: one says 4, the other 6");
+        let stale = (State::Stale, "what it rests on changed");
+        let check = |events: &[(State, &str)], state: State, why: &str| {
+            let events: Vec<UnitEvent> = events.iter().map(|(s, why)| event(*s, why)).collect();
+            let found = before_contested(without_comparisons(&events));
+            assert_eq!(found, (state, why.to_owned()), "{events:?}");
+        };
+        let (active, shadow) = (State::Active, State::Shadow);
+        check(&[lie], shadow, FREED);
+        check(&[used, lie], active, FREED);
+        check(&[used, lie, other], active, FREED);
+        let freed = "the owner approved it; nothing contradicts it any more";
+        check(&[approved, lie], active, freed);
+        check(&[approved, lie, (active, freed), other], active, freed);
+        check(&[approved, stale, (shadow, STANDS), lie], active, freed);
+        check(&[used, stale, (shadow, STANDS), lie], shadow, FREED);
+        let undid = "the owner undid it; nothing contradicts it any more";
+        check(&[used, undone, lie], shadow, undid);
+    }
+
+    #[test]
+    fn the_first_sentence_of_a_long_story_points_to_what_is_not_known() {
+        let text = "Bo ran. He sat. He ate. He lay. He slept. He woke. He left.";
+        let check = |sentences: &[&str], n: usize, expected: bool| {
+            let owned: Vec<String> = sentences.iter().map(|s| (*s).to_owned()).collect();
+            assert_eq!(
+                stands(Text::from(text), &owned, n),
+                expected,
+                "{owned:?} {n}"
+            );
+        };
+        let all = ["He sat.", "He ate.", "He lay.", "He slept.", "He woke."];
+        for n in 0..all.len() {
+            check(&all, n, true);
+        }
+        check(&["Bo ran.", "He sat."], 1, true);
+        check(&["He sat.", "He ate."], 0, false);
+        check(&["Bo ran.", "He ate."], 1, false);
+        check(&["He came."], 0, false);
     }
 
     #[test]

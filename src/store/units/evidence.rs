@@ -63,6 +63,17 @@ impl Snapshot<'_> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// Is the file that a reason begins with gone, or is it in an edition as new as this one?
+    pub(crate) fn is_news(&self, reason: &str, edition: i64) -> Result<bool> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT NOT EXISTS (
+               SELECT 1 FROM document d JOIN source s ON s.id = d.source_id WHERE d.edition < ?2
+               AND substr(?1, 1, length(s.path) + length(d.path) + 3)
+                 = s.path || '/' || d.path || ': ')",
+        )?;
+        Ok(statement.query_row(params![reason, edition], |row| row.get(0))?)
+    }
+
     /// How many units, other than this one and retired ones, rest on a file that shows this chunk: the
     /// most of any.
     pub(crate) fn units_at(&self, chunk: ChunkId, other_than: &str) -> Result<usize> {
