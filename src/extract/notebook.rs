@@ -37,7 +37,7 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
                 pen.outline(&found.outline);
             }
             Some("code") => {
-                pen.code(&source);
+                pen.code(&fenced(&source));
                 for output in cell["outputs"].as_array().into_iter().flatten() {
                     pen.paragraph(&output_text(output));
                 }
@@ -46,6 +46,15 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
         }
     }
     pen.finish(meta)
+}
+
+/// Code between fences, so that its comments are no headings.
+fn fenced(code: &str) -> String {
+    if code.trim().is_empty() {
+        return String::new();
+    }
+    let ticks = if code.contains("```") { "````" } else { "```" };
+    format!("{ticks}\n{}\n{ticks}", code.trim_matches('\n'))
 }
 
 /// What an output shows: its text, the best of its forms, or what went wrong.
@@ -128,7 +137,10 @@ mod tests {
               "outputs": [{ "data": { "text/plain": ["2"] } }] },
         ]});
         let found = extract(notebook.to_string().as_bytes(), 1 << 20).unwrap();
-        assert_eq!(found.outline.text, "# Title\n\nintro\n\n1+1\n\n2\n");
+        assert_eq!(
+            found.outline.text,
+            "# Title\n\nintro\n\n```\n1+1\n```\n\n2\n"
+        );
         assert_eq!(found.meta.title.as_deref(), Some("Title"));
         assert_eq!(found.outline.blocks.last().unwrap().page, Some(2));
         let cell = serde_json::json!({ "cell_type": "markdown", "source": "See [[Tides]]. #sea" });
