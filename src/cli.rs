@@ -12,6 +12,7 @@ macro_rules! out {
 
 mod bench;
 mod care;
+mod completions;
 mod doctor;
 mod eval;
 mod experiments;
@@ -36,7 +37,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::app::{self, App, Service};
 use crate::domain::source::{SourceId, turns};
@@ -451,7 +452,7 @@ fn session(arguments: &Arguments) -> Result<Session, Failure> {
 
 fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     if let Command::Completions { shell } = arguments.command {
-        return completions(shell, arguments.json);
+        return completions::print(shell, arguments.json);
     }
     let session = session(&arguments)?;
     gap::keep(&session, &arguments.command)?;
@@ -520,25 +521,6 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Models { action } => models::run(session, action.unwrap_or_default()),
         Command::Doctor => Ok(doctor::run(&session)),
         Command::Completions { .. } => unreachable!("handled above"),
-    }
-}
-
-fn completions(shell: clap_complete::Shell, json: bool) -> Result<ExitCode, Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "coho", &mut script);
-    if json {
-        show::json(&output::Completions {
-            shell: shell.to_string(),
-            script: String::from_utf8_lossy(&script).into_owned(),
-        });
-        return Ok(ExitCode::SUCCESS);
-    }
-    match std::io::stdout().lock().write_all(&script) {
-        // A reader that has gone away (`| head`) has read enough.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(StoreError::io(std::path::Path::new("stdout"), error).into())
-        }
-        _ => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -856,9 +838,11 @@ fn move_source(
 /// The source with this number or path, which may be relative to where the command runs.
 fn source_named(app: &App, name: &str) -> Result<SourceId, Failure> {
     let whole = std::path::absolute(name).map(|path| path.to_string_lossy().into_owned());
-    match app.source_named(name) {
-        Err(missing) => whole.map_or(Err(missing), |path| app.source_named(&path)),
-        found => found,
+    let named = app.source_named(name);
+    match (named, whole) {
+        // What is missing is told as it was typed.
+        (Err(missing), Ok(path)) => app.source_named(&path).map_err(|_| missing),
+        (named, _) => named,
     }
 }
 
@@ -1030,9 +1014,13 @@ fn both_ways(session: Session, arguments: &AskArguments) -> Result<ExitCode, Fai
     if json {
         show::json(&both);
     } else {
-        for (name, answer) in [("without units", &both.without), ("with units", &both.with)] {
+        let shown = [
+            ("without units", &both.without, None),
+            ("with units", &both.with, Some(both.with.id.as_str())),
+        ];
+        for (name, answer, kept_as) in shown {
             out!("{name}\n{}", answer.answer);
-            show::citations(answer);
+            show::citations(answer, kept_as);
             out!("");
         }
     }
@@ -1081,7 +1069,7 @@ fn ask(session: Session, arguments: &AskArguments) -> Result<ExitCode, Failure> 
     if json {
         show::json(&answer);
     } else {
-        show::citations(&answer);
+        show::citations(&answer, Some(&answer.id));
     }
     let spoken = speaker.map_or(Ok(()), |speaker| speaker.end());
     // The answer is told already: on stdout nothing more is said.

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use crate::app::documents::WholeDocument;
 use crate::app::tokens::Caller;
-use crate::app::{App, Status};
+use crate::app::{App, Problems, Status};
 use crate::domain::access::Right;
 use crate::domain::image::without_images;
 use crate::domain::source::{DocumentId, SourceName, place};
@@ -108,10 +108,19 @@ struct Which {
     skip: usize,
 }
 
-/// Arguments of `list_sources` and `status`.
+/// Arguments of `list_sources`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
+
+/// Arguments of `status`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Health {
+    /// Name the files that could not be read, and say why
+    #[serde(default)]
+    problems: bool,
+}
 
 /// Arguments of `remember`.
 #[derive(Deserialize, JsonSchema)]
@@ -220,11 +229,11 @@ fn tools(caller: &Caller) -> Result<Vec<Tool>, Failure> {
             .with_annotations(reads()),
         );
         tools.push(
-            tool::<Nothing>(
+            tool::<Health>(
                 "status",
                 "How coho fares",
                 "Tell the version, the models, how many notes and knowledge units there are, and \
-                 how many files could not be read.",
+                 how many files could not be read; or which files, and why.",
             )
             .with_annotations(reads()),
         );
@@ -265,16 +274,133 @@ impl Said {
     }
 }
 
-/// The arguments of a tool. Models say `null` for what they do not mean: as good as nothing.
-fn arguments<T: DeserializeOwned>(mut given: Value) -> Result<T, Failure> {
+/// The arguments of a tool. Models say `null` for what they do not mean: as good as nothing; and they
+/// write numbers and truth as texts, or whole numbers as 2.0: read where the schema wants no text.
+fn arguments<T: DeserializeOwned + JsonSchema>(mut given: Value) -> Result<T, Failure> {
     if let Value::Object(said) = &mut given {
         said.retain(|_, value| !value.is_null());
+        let schema = serde_json::to_value(schemars::schema_for!(T)).unwrap_or_default();
+        for (name, value) in said {
+            let takes = Takes::of(&schema["properties"][name.as_str()], &schema);
+            *value = takes.read(name, value.take())?;
+        }
     }
-    let bad = |error: serde_json::Error| {
-        let hint = "the tool's input schema says what it takes";
-        Failure::from(BadRequest::new("bad_arguments", error.to_string(), hint))
+    serde_json::from_value(given).map_err(|error| bad_arguments(error.to_string()))
+}
+
+fn bad_arguments(what: String) -> Failure {
+    let hint = "the tool's input schema says what it takes";
+    BadRequest::new("bad_arguments", what, hint).into()
+}
+
+/// Characters of a value that are told where it is refused.
+const TOLD_CHARS: usize = 60;
+
+/// What an argument may be, as its schema says; nothing for one that the tool does not have.
+#[derive(Default)]
+struct Takes {
+    whole: bool,
+    least: Option<i64>,
+    truth: bool,
+    text: bool,
+}
+
+impl Takes {
+    fn of(schema: &Value, root: &Value) -> Self {
+        let mut takes = Self::default();
+        takes.add(schema, root);
+        takes
+    }
+
+    fn add(&mut self, schema: &Value, root: &Value) {
+        let place = schema["$ref"]
+            .as_str()
+            .map(|name| name.trim_start_matches('#'));
+        if let Some(meant) = place.and_then(|place| root.pointer(place)) {
+            self.add(meant, root);
+        }
+        for list in ["anyOf", "oneOf"] {
+            for one in schema[list].as_array().into_iter().flatten() {
+                self.add(one, root);
+            }
+        }
+        let kinds = match &schema["type"] {
+            Value::Array(kinds) => kinds.as_slice(),
+            kind => std::slice::from_ref(kind),
+        };
+        for kind in kinds {
+            match kind.as_str() {
+                Some("integer") => {
+                    self.whole = true;
+                    self.least = schema["minimum"].as_i64();
+                }
+                Some("boolean") => self.truth = true,
+                Some("string") => self.text = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// The value of this name as the tool takes it.
+    fn read(&self, name: &str, value: Value) -> Result<Value, Failure> {
+        if !(self.whole || self.truth || self.text) {
+            return Ok(value);
+        }
+        let read = match &value {
+            Value::Number(number) if self.whole => whole_number(number.as_i64(), number.as_f64()),
+            Value::Bool(_) if self.truth => return Ok(value),
+            Value::String(_) if self.text => return Ok(value),
+            Value::String(text) => self.read_text(text.trim()),
+            _ => None,
+        };
+        let fits = |read: &Value| {
+            read.as_i64()
+                .is_none_or(|n| self.least.is_none_or(|l| n >= l))
+        };
+        read.filter(fits).ok_or_else(|| {
+            let told: String = value.to_string().chars().take(TOLD_CHARS).collect();
+            bad_arguments(format!("`{name}` takes {}, not {told}", self.wanted()))
+        })
+    }
+
+    fn read_text(&self, text: &str) -> Option<Value> {
+        let number = || whole_number(text.parse().ok(), text.parse().ok());
+        if self.truth && text.eq_ignore_ascii_case("true") {
+            Some(true.into())
+        } else if self.truth && text.eq_ignore_ascii_case("false") {
+            Some(false.into())
+        } else if self.whole {
+            number()
+        } else {
+            None
+        }
+    }
+
+    fn wanted(&self) -> String {
+        let number = match self.least {
+            Some(least) => format!("a whole number from {least}"),
+            None => "a whole number".into(),
+        };
+        let kinds = [
+            (self.whole, number.as_str()),
+            (self.truth, "true or false"),
+            (self.text, "a text"),
+        ];
+        let kinds = kinds.iter().filter(|(takes, _)| *takes);
+        let kinds: Vec<&str> = kinds.map(|(_, kind)| *kind).collect();
+        kinds.join(" or ")
+    }
+}
+
+/// A whole number, also one that is written with a fraction of nothing; not beyond what a fraction
+/// tells exactly.
+fn whole_number(exact: Option<i64>, written: Option<f64>) -> Option<Value> {
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    let rounded = || {
+        let number = written.filter(|number| number.fract() == 0.0 && number.abs() <= MOST);
+        number.map(|number| number as i64)
     };
-    serde_json::from_value(given).map_err(bad)
+    exact.or_else(rounded).map(Value::from)
 }
 
 /// Calls a tool; `None` when there is no such tool for this caller. Blocks.
@@ -385,7 +511,11 @@ fn list_sources(app: &App, _: &Nothing) -> Result<Said, Failure> {
     Ok(Said::new(text, &sources))
 }
 
-fn status(app: &App, _: &Nothing) -> Result<Said, Failure> {
+fn status(app: &App, wanted: &Health) -> Result<Said, Failure> {
+    if wanted.problems {
+        let problems = app.problems()?;
+        return Ok(Said::new(unread(&problems), &problems));
+    }
     let status = app.status()?;
     let text = format!(
         "{} documents, {} passages, {} knowledge units in use, {} files that could not be read\n{}",
@@ -396,6 +526,23 @@ fn status(app: &App, _: &Nothing) -> Result<Said, Failure> {
         versions(&status)
     );
     Ok(Said::new(text, &status))
+}
+
+/// The files that could not be read; a program finds those beyond the first in the JSON.
+fn unread(problems: &Problems) -> String {
+    if problems.problems.is_empty() {
+        return "Every file could be read.".into();
+    }
+    let mut text = String::new();
+    for problem in problems.problems.iter().take(PAGE) {
+        let path = problem.path.display();
+        let _ = writeln!(text, "{path}: {} (since {})", problem.reason, problem.since);
+    }
+    let more = problems.problems.len().saturating_sub(PAGE);
+    if more > 0 {
+        let _ = writeln!(text, "and {more} more");
+    }
+    text
 }
 
 fn versions(status: &Status) -> String {
@@ -422,10 +569,13 @@ fn feedback(app: &App, wanted: &Feedback) -> Result<Said, Failure> {
 }
 
 fn hits(found: &Found) -> String {
-    if found.hits.is_empty() {
-        return "Nothing was found.".into();
-    }
     let mut text = String::new();
+    if found.hits.is_empty() {
+        text.push_str("Nothing was found.");
+        if found.explain.is_some() {
+            text.push_str("\n\n");
+        }
+    }
     for hit in &found.hits {
         let place = place(hit.lines, hit.page);
         let path = hit.path.display();
@@ -433,7 +583,14 @@ fn hits(found: &Found) -> String {
         if let Some(heading) = &hit.heading {
             let _ = write!(text, " ({})", without_images(heading));
         }
-        let _ = writeln!(text, "\n{}\n", without_images(&hit.text));
+        let _ = writeln!(text, "\n{}", without_images(&hit.text));
+        if let Some(how) = &hit.explain {
+            let _ = writeln!(text, "{}", how.told(hit.score).join("\n"));
+        }
+        text.push('\n');
+    }
+    if let Some(how) = &found.explain {
+        text.push_str(&how.told().join("\n"));
     }
     text
 }
@@ -678,6 +835,7 @@ impl ServerHandler for Tools {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::ProblemStatus;
 
     #[test]
     fn null_is_as_good_as_nothing() {
@@ -693,5 +851,90 @@ mod tests {
         assert_eq!(which.skip, 0);
         let refused = arguments::<Search>(json!({ "query": null })).err().unwrap();
         assert!(refused.to_string().contains("missing field `query`"));
+    }
+
+    #[test]
+    fn numbers_and_truth_are_read_as_models_write_them() {
+        let check = |k: Value, literal: Value, expected: (usize, bool)| {
+            let given = json!({ "query": "x", "k": k, "literal": literal });
+            let search: Search = arguments(given).unwrap();
+            assert_eq!((search.k.unwrap(), search.literal), expected);
+        };
+        check(json!(2), json!(true), (2, true));
+        check(json!(2.0), json!("true"), (2, true));
+        check(json!("2"), json!("False"), (2, false));
+        check(json!(" 2.0 "), json!(false), (2, false));
+        let which: Which = arguments(json!({ "id": "-3", "skip": 1e2 })).unwrap();
+        assert_eq!((which.id, which.skip), (Some(-3), 100));
+        // A text stays one where a text is wanted, or may be.
+        let search: Search = arguments(json!({ "query": "2", "source": "7" })).unwrap();
+        assert_eq!(search.query, "2");
+        assert!(matches!(search.source, Some(SourceName::Text(name)) if name == "7"));
+        let search: Search = arguments(json!({ "query": "true", "source": 7.0 })).unwrap();
+        assert_eq!(search.query, "true");
+        assert!(matches!(search.source, Some(SourceName::Number(_))));
+        let question: Question = arguments(json!({ "question": "2", "no_units": "true" })).unwrap();
+        assert!(question.query == "2" && question.no_units);
+    }
+
+    #[test]
+    fn what_an_argument_takes_is_said_in_words() {
+        let check = |given: Value, expected: &str| {
+            let refused = arguments::<Search>(given).err().unwrap().to_string();
+            assert!(refused.starts_with(expected), "{refused}");
+        };
+        let number = |k: Value| json!({ "query": "x", "k": k });
+        check(
+            number(json!("two")),
+            "`k` takes a whole number from 0, not \"two\"",
+        );
+        check(
+            number(json!(2.5)),
+            "`k` takes a whole number from 0, not 2.5",
+        );
+        check(
+            number(json!("2.5")),
+            "`k` takes a whole number from 0, not \"2.5\"",
+        );
+        check(number(json!(-1)), "`k` takes a whole number from 0, not -1");
+        check(
+            number(json!("nan")),
+            "`k` takes a whole number from 0, not \"nan\"",
+        );
+        check(
+            number(json!(u64::MAX)),
+            "`k` takes a whole number from 0, not 18446744073709551615",
+        );
+        check(
+            number(json!(1e300)),
+            "`k` takes a whole number from 0, not 1e",
+        );
+        check(json!({ "query": 2 }), "`query` takes a text, not 2");
+        check(
+            json!({ "query": ["x"] }),
+            "`query` takes a text, not [\"x\"]",
+        );
+        let literal = json!({ "query": "x", "literal": 1 });
+        check(literal, "`literal` takes true or false, not 1");
+        let source = json!({ "query": "x", "source": true });
+        check(source, "`source` takes a whole number or a text, not true");
+        check(json!({ "query": "x", "kk": 1 }), "unknown field `kk`");
+    }
+
+    #[test]
+    fn files_that_could_not_be_read_are_named() {
+        let problem = |n: usize| ProblemStatus {
+            path: format!("/notes/{n}.pdf").into(),
+            reason: "it is locked".into(),
+            since: "2026-11-26".into(),
+        };
+        let check = |count: usize, expected: &str| {
+            let problems = (0..count).map(problem).collect();
+            let text = unread(&Problems { problems });
+            assert!(text.ends_with(expected), "{text}");
+        };
+        check(0, "Every file could be read.");
+        check(1, "/notes/0.pdf: it is locked (since 2026-11-26)\n");
+        check(PAGE + 2, "and 2 more\n");
     }
 }

@@ -213,6 +213,38 @@ await slow[0].continue();
 await (await overtaken).finished();
 await rough.evaluate("new Promise((done) => setTimeout(done, 100))");
 if ((await rough.textContent("#hits")) !== newer) wrong.push("an older search overtakes a newer one");
+// Nor does it say that it failed, over what the newer one found.
+const failing = [];
+await rough.unroute("**/v1/search");
+await rough.route("**/v1/search", (route) => (failing.length ? route.continue() : failing.push(route)));
+for (const query of ["source:nowhere x", "float voltage"]) {
+  await rough.fill("#query", query);
+  await rough.press("#query", "Enter");
+}
+await rough.waitForResponse("**/v1/search");
+const failed = rough.waitForResponse((response) => response.request() === failing[0].request());
+await failing[0].continue();
+await (await failed).finished();
+await rough.evaluate("new Promise((done) => setTimeout(done, 100))");
+if (await rough.textContent("#message")) wrong.push(`an older search says “${await rough.textContent("#message")}”`);
+await rough.unroute("**/v1/search");
+// What was learned is that of the state which is chosen, whichever is told first.
+await rough.click("nav button[data-view=units]");
+await rough.waitForSelector("#unit-list[aria-busy=false]");
+let late;
+await rough.route("**/v1/units?*state=active*", (route) => (late = route));
+const chosen = rough.waitForRequest("**/v1/units?*state=active*");
+await rough.selectOption("#state", "active");
+await chosen;
+await rough.selectOption("#state", "stale");
+await rough.getByText("None.", { exact: true }).waitFor();
+const told = rough.waitForResponse((response) => response.request() === late.request());
+await late.continue();
+await (await told).finished();
+await rough.evaluate("new Promise((done) => setTimeout(done, 500))");
+if ((await rough.textContent("#unit-list")) !== "None.") wrong.push("units of another state are shown");
+await rough.unroute("**/v1/units?*state=active*");
+await rough.click("nav button[data-view=search]");
 // A unit that is gone is left out, and what is not shown is counted.
 const [unit] = await rough.evaluate("read('/v1/units?state=active').then((listed) => listed.units)");
 const listed = [{ ...unit, id: "gone" }, ...Array(26).fill(unit)];
@@ -235,6 +267,24 @@ await rough.check("#keys");
 await rough.evaluate("document.activeElement.blur()");
 await rough.keyboard.press("1");
 await rough.waitForSelector("#ask:not([hidden])");
+// Where storage is blocked the page goes on without; a token that may only ask is let in by the form.
+const bare = await browser.newPage();
+bare.on("pageerror", (error) => wrong.push(`without storage: ${error}`));
+await bare.addInitScript(() => {
+  const blocked = () => {
+    throw new DOMException("Access is denied for this document.", "SecurityError");
+  };
+  for (const name of ["sessionStorage", "localStorage"]) Object.defineProperty(window, name, { get: blocked });
+});
+const forbidden = { status: 403, contentType: "application/problem+json", body: '{"detail": "this token may not read"}' };
+await bare.route("**/v1/status", (route) => route.fulfill(forbidden));
+await bare.goto(base);
+await bare.fill("#token", token);
+await bare.press("#token", "Enter");
+await bare.waitForSelector("#ask:not([hidden])").catch(() => wrong.push("a token that may only ask is not let in"));
+await bare.fill("#question", question);
+await bare.press("#question", "Enter");
+await bare.waitForSelector("#after:not([hidden])").catch(() => wrong.push("without storage nothing is answered"));
 await browser.close();
 if (wrong.length) {
   console.error(wrong.join("\n"));

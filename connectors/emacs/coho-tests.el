@@ -3,7 +3,9 @@
 ;; Run in batch by tests/connectors.py; COHO_HOME leads to the service, COHO_LEFT to data folders
 ;; whose announcement outlived theirs.
 
+(require 'cl-lib)
 (require 'ert)
+(require 'org)
 (require 'coho)
 
 (defvar coho-tests--said nil)
@@ -38,13 +40,12 @@
    (with-current-buffer "*coho*"
      (goto-char (point-max))
      (should (re-search-backward "^- \\[1\\] " nil t))
-     (search-forward "[[")
      (let ((call (symbol-function 'coho--call)) told)
        (cl-letf (((symbol-function 'coho--call)
                   (lambda (&rest all)
                     (setq told (cons (alist-get 'kind (nth 2 all)) (nth 1 all)))
                     (apply call all))))
-         (org-open-at-point))
+         (call-interactively (key-binding (kbd "RET"))))
        (should (equal told (cons "opened" (format "/v1/answers/%s/signals"
                                                   (gethash "id" coho--answer)))))))
    (with-selected-window (get-buffer-window "balcony-solar.md")
@@ -82,6 +83,8 @@
    (let ((coho-address "http://127.0.0.1:9"))
      (coho-search "x")
      (should (coho-tests--heard "start `coho serve'")))
+   (let (exec-path)
+     (should (string-match-p "install curl" (cadr (should-error (coho-search "x") :type 'user-error)))))
    (let ((coho-home "/nowhere"))
      (should-error (coho-search "x") :type 'user-error)
      (coho--write "What?" "That." nil nil)
@@ -178,18 +181,99 @@
     (should (string-suffix-p "That.\nMore." (buffer-string))))
   (should-not (eq (lookup-key org-mode-map (kbd "C-c C-b")) #'coho-bad)))
 
-(ert-deftest coho-makes-nothing-live-of-what-notes-say ()
-  (let ((text (concat "* A heading\n#+begin_src elisp\n(error \"run\")\n#+end_src\n"
-                      "[[elisp:(error)][x]] [[[shell:ls]]] elisp:(error) src_elisp{(error)}\n")))
-    (dolist (write (list (lambda () (coho--write text text nil nil))
-                         (lambda ()
-                           (coho--write "What?" "" nil nil)
-                           (seq-doseq (piece text) (coho--append (string piece))))))
-      (funcall write)
-      (with-current-buffer "*coho*"
-        (let ((tree (org-element-parse-buffer)))
-          (should (= 1 (length (org-element-map tree 'headline #'identity))))
-          (should-not (org-element-map tree '(link keyword src-block inline-src-block) #'identity)))))))
+(defconst coho-tests--hostile
+  (concat "* A heading\n"
+          "| ='(coho-tests--ran) | x |\n| :='(coho-tests--ran) | $2='(coho-tests--ran) |\n"
+          "| 1 | 2 |\n#+TBLFM: $1='(coho-tests--ran)::@2$2='(coho-tests--ran)\n\n"
+          "#+begin_src elisp\n(coho-tests--ran)\n#+end_src\n"
+          "#+call: run()\n#+name: run\n#+begin_src elisp :var x=(coho-tests--ran)\nx\n#+end_src\n"
+          "src_elisp{(coho-tests--ran)} call_run() {{{run}}}\n#+macro: run (eval (coho-tests--ran))\n"
+          "[[elisp:(coho-tests--ran)][x]] [[[shell:true]]] elisp:(coho-tests--ran) <elisp:(coho-tests--ran)>\n"
+          "#+begin: tests-ran\n#+end:\n%%(coho-tests--ran)\n- [1] (coho-tests--ran)\n(coho-tests--ran)\n"
+          "# Local Variables:\n# eval: (coho-tests--ran)\n# End:\n")
+  "What a note may hold to have a key run it.")
+
+(defun org-dblock-write:tests-ran (_parameters)
+  (funcall 'coho-tests--ran))
+
+(defun coho-tests--press-everywhere (keys write)
+  "Press each of KEYS in each line of what WRITE writes: at its start, inside, and at its end."
+  (dolist (key keys)
+    (dotimes (line (length (split-string coho-tests--hostile "\n")))
+      (dolist (place (list #'ignore (lambda () (search-forward "=" (line-end-position) t)) #'end-of-line))
+        (funcall write)
+        (with-current-buffer "*coho*"
+          (goto-char (point-min))
+          (forward-line (+ 2 line))
+          (funcall place)
+          (let ((bound (key-binding (kbd key) t))
+                (last-command-event (aref (kbd key) (1- (length (kbd key))))))
+            (when (commandp bound)
+              (condition-case nil (call-interactively bound) (error nil) (quit nil)))))))))
+
+(ert-deftest coho-runs-nothing-of-what-notes-say ()
+  (let ((ran 0) (org-confirm-babel-evaluate nil) (org-confirm-elisp-link-function nil)
+        (org-link-elisp-confirm-function nil) (enable-local-eval t) (enable-local-variables :all)
+        (coho--answer (json-parse-string "{\"id\": \"x\", \"citations\": []}"))
+        ;; Whoever uses Org's tables everywhere is not open to this either.
+        (text-mode-hook '(orgtbl-mode)) (inhibit-message t))
+    (cl-letf (((symbol-function 'coho-tests--ran) (lambda () (setq ran (1+ ran)) "ran"))
+              ((symbol-function 'coho--open) #'ignore)
+              ((symbol-function 'coho--call) #'ignore)
+              ((symbol-function 'read-string) (lambda (&rest _) ""))
+              ((symbol-function 'yes-or-no-p) (lambda (&rest _) t))
+              ((symbol-function 'y-or-n-p) (lambda (&rest _) t)))
+      (dolist (write (list (lambda ()
+                             (coho--write "What?" coho-tests--hostile nil nil))
+                           (lambda ()
+                             (coho--write "What?" "" nil nil)
+                             ;; As it is streamed, what is live may come in two pieces.
+                             (seq-doseq (piece coho-tests--hostile) (coho--append (string piece))))
+                           (lambda ()
+                             (kill-buffer (coho--buffer))
+                             (coho--append (concat "\n\n" coho-tests--hostile)))))
+        (funcall write)
+        (should (string-match-p (regexp-quote (string-trim coho-tests--hostile)) (coho-tests--text)))
+        (with-current-buffer "*coho*"
+          (should-not (derived-mode-p 'org-mode 'text-mode)))
+        (coho-tests--press-everywhere
+         '("TAB" "<backtab>" "RET" "C-j" "C-c C-c" "C-c C-o" "C-c *" "C-c C-v C-e" "C-c C-x C-u"
+           "C-x C-e" "C-M-x" "SPC")
+         write)
+        (should (= ran 0))))))
+
+(ert-deftest coho-asks-with-what-is-no-text ()
+  (dolist (case (list (cons "caf\303\251" "café")
+                      (cons (string ?a (unibyte-char-to-multibyte #xe9) ?b) "a\ufffdb")
+                      (cons "a\351b" "a\ufffdb")
+                      (cons "a\0b" "a\ufffdb")
+                      (cons (string ?a #xd800) "a\ufffd")
+                      (cons "a ]-^é\U0010ffff" "a ]-^é\U0010ffff")))
+    (should (equal (coho--clean (car case)) (cdr case))))
+  (coho-tests--hearing
+   (dolist (odd (list "\0" (string (unibyte-char-to-multibyte #xe9))))
+     (coho-ask (concat "What float voltage is the " odd " charge controller set to?"))
+     (should (coho-tests--wait (lambda () coho--answer)))
+     (should (string-match-p "13\\.6" (coho-tests--text))))))
+
+(ert-deftest coho-opens-outside-what-has-no-lines ()
+  (let* ((file (make-temp-file "coho$HOME" nil ".pdf"))
+         (citation (json-parse-string (format "{\"n\": 1, \"path\": %S, \"lines\": null, \"page\": 7}" file)
+                                      :null-object nil))
+         (coho--answer (make-hash-table :test 'equal))
+         (org-file-apps '((t . (lambda (path _link) (setq coho-tests--said path))))))
+    (puthash "id" "x" coho--answer)
+    (puthash "citations" (vector citation) coho--answer)
+    (coho--write "What?" "That. [1]" (vector citation) nil)
+    (with-current-buffer "*coho*"
+      (should (string-suffix-p ".pdf page 7\n" (buffer-string)))
+      (goto-char (point-min))
+      (should-error (call-interactively (key-binding (kbd "RET"))) :type 'user-error)
+      (call-interactively (key-binding (kbd "TAB")))
+      (cl-letf (((symbol-function 'coho--call) #'ignore))
+        (call-interactively (key-binding (kbd "RET")))))
+    (should (equal coho-tests--said file))
+    (delete-file file)))
 
 (ert-deftest coho-says-what-notes-do-not-support ()
   (let ((claims (json-parse-string

@@ -12,16 +12,21 @@
 ;; Speaks to a running `coho serve' on this machine, by curl, and to nothing else.  It finds the
 ;; address and the token where coho writes them.  Nothing blocks: answers come as they are written.
 ;;
-;; `coho-ask' writes an answer into an Org buffer, with citations as links to file and line.
+;; `coho-ask' writes an answer into a buffer, with citations as links to file and line.  No mode that
+;; runs what it shows has a hand in that buffer: notes are data.
 ;; `coho-search' offers hits for completion and opens the one that is chosen.
 ;; `coho-related' does so for the paragraph at point.
 ;; `coho-good' and `coho-bad' say what the last answer was worth; coho learns from it.
 
 ;;; Code:
 
-(require 'org)
+(require 'button)
 (require 'seq)
 (require 'subr-x)
+
+(declare-function org-open-file "org" (path &optional in-emacs line search))
+(declare-function org-fold-show-context "org-fold" (&optional key))
+(declare-function org-show-context "org" (&optional key))
 
 (defgroup coho nil
   "Ask and search your own notes."
@@ -100,6 +105,8 @@ address is not to be told the token."
 An error says what to do to have one."
   (unless (fboundp 'json-parse-string)
     (user-error "This Emacs was built without jansson, and cannot read what coho says"))
+  (unless (executable-find "curl")
+    (user-error "There is no curl on this machine's `exec-path': install curl, which coho speaks by"))
   (let* ((default-directory temporary-file-directory) ; Not on the host of a remote buffer.
          (home (coho--home))
          (said (coho--read (expand-file-name "service.json" home)))
@@ -133,6 +140,12 @@ An error says what to do to have one."
            text t t)
           "\""))
 
+(defun coho--clean (text)
+  "TEXT as JSON and curl take it: what is no text is told as U+FFFD."
+  (let ((decoded (if (multibyte-string-p text) text (decode-coding-string text 'utf-8 t))))
+    ;; Bytes alone, halves of pairs, what is beyond Unicode, and what ends a string of C.
+    (replace-regexp-in-string "[\0\x3fff80-\x3fffff\xd800-\xdfff\x110000-\x3fff7f]" "\ufffd" decoded t t)))
+
 (defun coho--why (body status)
   "What the problem in BODY of an answer with STATUS says, for a person."
   (let* ((problem (ignore-errors (json-parse-string body :null-object nil)))
@@ -151,7 +164,12 @@ DONE is called once, with an error (a string, or nil) and the answer.
 EVENT is called before that with name and data of each event of a stream.
 Returns the process."
   (let* ((service (coho--service))
-         (sent (and body (json-serialize body)))
+         (sent (and body (json-serialize
+                          (mapcar (lambda (pair)
+                                    (if (stringp (cdr pair))
+                                        (cons (car pair) (coho--clean (cdr pair)))
+                                      pair))
+                                  body))))
          (rest "") (name "") lines status)
     (when (and sent (> (string-bytes sent) coho--most-bytes))
       (user-error "That is too much for one question (%d KiB): select less"
@@ -239,50 +257,85 @@ Returns the process."
   (let ((lines (gethash "lines" thing)))
     (and (vectorp lines) (aref lines 0))))
 
-(defun coho--link (citation)
-  "An Org link to CITATION."
-  (let ((path (gethash "path" citation))
-        (line (coho--line citation)))
-    (org-link-make-string (concat "file:" path (and line (format "::%d" line)))
-                          (concat (file-name-nondirectory path) (and line (format ":%d" line))))))
-
 (defvar coho-answer-mode-map
   (let ((map (make-sparse-keymap)))
     (define-key map (kbd "C-c C-g") #'coho-good)
     (define-key map (kbd "C-c C-b") #'coho-bad)
+    (define-key map (kbd "RET") #'coho-follow)
+    (define-key map (kbd "C-c C-o") #'coho-follow)
+    (define-key map (kbd "TAB") #'forward-button)
+    (define-key map (kbd "<backtab>") #'backward-button)
+    ;; What stands before point is a note's, not a program's.
+    (dolist (runs '(eval-last-sexp eval-print-last-sexp eval-defun eval-region eval-buffer))
+      (define-key map (vector 'remap runs) #'undefined))
     map)
-  "Keys in the buffer of answers; other Org buffers keep theirs.")
+  "Keys in the buffer of answers.")
 
-(define-minor-mode coho-answer-mode
-  "Keys that say what an answer of coho was worth."
-  :lighter nil
-  (add-hook 'org-open-at-point-functions #'coho--follow nil t))
+(defconst coho--faces
+  '(("\\`\\* .*" . 'bold)
+    ("^#+ .*" . 'bold)
+    ("\\[\\(?:[0-9]+\\|\\?\\)\\]" . 'font-lock-constant-face))
+  "How an answer looks: its question, headings, and marks.")
 
-(defun coho--follow ()
-  "Open the citation on this line, and tell coho that it was.
-Nil where there is none; one without lines is left to Org, which asks
-the system for a program."
+;; None of Org's, nor of `text-mode', whose hook may switch Org's tables on: a formula in a note would
+;; be run by TAB.
+(define-derived-mode coho-answer-mode special-mode "coho"
+  "An answer of coho, to be read.
+It is shown as it is; no key runs what stands in it."
+  (setq font-lock-defaults '(coho--faces t)
+        truncate-lines nil
+        word-wrap t)
+  (setq-local enable-local-variables nil))
+
+(defun coho--cited-here ()
+  "The citation on this line, or nil."
   (when-let* ((n (save-excursion
                    (beginning-of-line)
-                   (and (looking-at "- \\[\\([0-9]+\\)\\] ") (string-to-number (match-string 1)))))
-              (answer coho--answer)
-              (citation (seq-find (lambda (one) (equal (gethash "n" one) n))
-                                  (gethash "citations" answer))))
-    (prog1 (when (coho--line citation)
-             (coho--open citation #'find-file-other-window)
-             t)
-      (ignore-errors
-        (coho--call "POST" (format "/v1/answers/%s/signals" (gethash "id" answer))
-                    '((kind . "opened")) #'ignore)))))
+                   (and (looking-at "- \\[\\([0-9]+\\)\\] ") (string-to-number (match-string 1))))))
+    (and coho--answer
+         (get-text-property (line-beginning-position) 'coho-citation)
+         (seq-find (lambda (one) (equal (gethash "n" one) n)) (gethash "citations" coho--answer)))))
 
-(defun coho--as-text (text)
-  "TEXT in which Org sees no heading, keyword, link or code.
-Notes are data: what stands in them is not to be run by a key."
-  (dolist (live '(("^\\(\\*+ \\|[ \t]*#\\+\\)" . "\u200b\\1")
-                  ("\\[\\[+" . (lambda (found) (mapconcat #'string found "\u200b")))
-                  ("\\(elisp\\|shell\\|src\\|call\\)\\([:_]\\)" . "\\1\u200b\\2"))
-                text)
-    (setq text (replace-regexp-in-string (car live) (cdr live) text))))
+(defun coho-follow ()
+  "Open the citation on this line, and tell coho that it was.
+One without lines is opened by the program that `org-file-apps' or the
+system has for it."
+  (interactive)
+  (let ((citation (coho--cited-here))
+        (id (and coho--answer (gethash "id" coho--answer))))
+    (unless citation
+      (user-error "There is no citation on this line"))
+    (if (coho--line citation)
+        (coho--open citation #'find-file-other-window)
+      (coho--open-outside citation))
+    (ignore-errors
+      (coho--call "POST" (format "/v1/answers/%s/signals" id) '((kind . "opened")) #'ignore))))
+
+(defun coho--open-outside (citation)
+  "Open the file of CITATION by the program for it; Emacs would show its bytes."
+  (let ((path (coho--on-disk (gethash "path" citation))))
+    (coho--is-there path citation)
+    (require 'org)
+    ;; It reads variables of the environment in a name.
+    (org-open-file (replace-regexp-in-string "\\$" "$$" path t t))))
+
+(defun coho--insert-citation (citation)
+  "Insert a line that leads to CITATION."
+  (let* ((path (gethash "path" citation))
+         (line (coho--line citation))
+         (page (gethash "page" citation))
+         (start (point)))
+    (insert (format "- [%d] " (gethash "n" citation)))
+    (insert-text-button (concat (file-name-nondirectory path)
+                                (cond (line (format ":%d" line))
+                                      (page (format " page %d" page))
+                                      (t "")))
+                        ;; A mouse moves no point.
+                        'action (lambda (button) (goto-char (button-start button)) (coho-follow))
+                        'follow-link t
+                        'help-echo path)
+    (insert "\n")
+    (put-text-property start (1- (point)) 'coho-citation t)))
 
 (defun coho--doubt (claims)
   "What [?] in an answer means; nil where all of CLAIMS are supported."
@@ -292,34 +345,35 @@ Notes are data: what stands in them is not to be run by a key."
       (concat "[?] your notes do not support this"
               (and missing (concat ": they do not hold " (string-join missing ", ")))))))
 
+(defun coho--buffer ()
+  "The buffer of answers; one that was killed, or is of another mode, is made anew."
+  (with-current-buffer (get-buffer-create "*coho*")
+    (unless (derived-mode-p 'coho-answer-mode)
+      (coho-answer-mode))
+    (current-buffer)))
+
 (defun coho--write (question text citations claims)
   "Show QUESTION, the TEXT of its answer, links to its CITATIONS.
 What is not supported of its CLAIMS is said below."
-  (with-current-buffer (get-buffer-create "*coho*")
-    (unless (derived-mode-p 'org-mode)
-      (org-mode))
-    (coho-answer-mode)
+  (with-current-buffer (coho--buffer)
     (let ((inhibit-read-only t))
       (erase-buffer)
-      (insert "* " (coho--as-text (replace-regexp-in-string "[ \t\n]+" " " question)) "\n\n"
-              (coho--as-text text) "\n")
+      (insert "* " (replace-regexp-in-string "[ \t\n]+" " " question) "\n\n" text "\n")
       (when citations (insert "\n"))
       (seq-doseq (citation citations)
-        (insert (format "- [%d] %s\n" (gethash "n" citation) (coho--link citation))))
+        (coho--insert-citation citation))
       (let ((doubt (coho--doubt claims)))
-        (when doubt (insert "\n" (coho--as-text doubt) "\n")))
+        (when doubt (insert "\n" doubt "\n")))
       (goto-char (point-min)))
     (current-buffer)))
 
 (defun coho--append (text)
   "Write TEXT at the end of the answer; whoever reads in it stays where they are."
-  (with-current-buffer (get-buffer-create "*coho*")
+  (with-current-buffer (coho--buffer)
     (let ((inhibit-read-only t))
       (save-excursion
         (goto-char (point-max))
-        ;; What Org would see may come in two pieces.
-        (let ((line (delete-and-extract-region (line-beginning-position) (point))))
-          (insert (coho--as-text (concat line text))))))))
+        (insert text)))))
 
 ;;;###autoload
 (defun coho-ask (question)
@@ -381,11 +435,15 @@ What is not supported of its CLAIMS is said below."
 
 ;;; Searching
 
+(defun coho--is-there (path hit)
+  "Signal what to do where no file is at PATH, that of HIT."
+  (unless (file-readable-p path)
+    (user-error "%s is not there any more: search for what it said" (gethash "path" hit))))
+
 (defun coho--open (hit &optional visit)
   "Visit the file of HIT at its line, by VISIT or `find-file'."
   (let ((path (coho--on-disk (gethash "path" hit))))
-    (unless (file-readable-p path)
-      (user-error "%s is not there any more: search for what it said" (gethash "path" hit)))
+    (coho--is-there path hit)
     (funcall (or visit #'find-file) path)
     (push-mark nil t)
     ;; Lines are those of the whole file.

@@ -24,7 +24,7 @@ use crate::flow::evaluate::chunking::CutRow;
 use crate::flow::evaluate::scale::Size;
 use crate::flow::evaluate::tune::Trial;
 use crate::flow::ingest::{Progress, Report};
-use crate::flow::search::{Explanation, Found, QueryExplanation};
+use crate::flow::search::Found;
 use crate::flow::verify::Verdict;
 use crate::store::sources::Source;
 
@@ -159,11 +159,16 @@ pub(super) fn hits(found: &Found) {
             out!("    also in {}", also.join(", "));
         }
         if let Some(explanation) = &hit.explain {
-            explain(hit.score, explanation);
+            for line in explanation.told(hit.score) {
+                out!("    {line}");
+            }
         }
     }
     if let Some(explanation) = &found.explain {
-        explain_query(explanation);
+        out!("");
+        for line in explanation.told() {
+            out!("{line}");
+        }
     }
     eprintln!("{} hits in {:.0} ms", found.hits.len(), found.took_ms);
 }
@@ -172,59 +177,9 @@ fn place_of(path: &Path, lines: Option<(u32, u32)>) -> String {
     place(path, lines, None)
 }
 
-fn explain(score: f32, how: &Explanation) {
-    let rank = |rank: Option<usize>| rank.map_or("not proposed".into(), |n| format!("rank {n}"));
-    let words = how.words;
-    out!(
-        "    score {score:.3} = {:.2} x {:.3} (vectors: {}, cosine {:.3}) + {:.2} x {:.3} (words: {})",
-        how.dense_weight,
-        how.dense,
-        rank(how.dense_rank),
-        how.cosine.unwrap_or(0.0),
-        1.0 - how.dense_weight,
-        how.lexical,
-        rank(how.lexical_rank),
-    );
-    out!(
-        "    words: text {:.2}, pairs {:.2}, window {:.2}, head {:.2}, coverage {:.2}, labels {:.2}",
-        words.words,
-        words.pairs,
-        words.window,
-        words.head,
-        words.coverage,
-        words.labels
-    );
-}
-
-fn explain_query(how: &QueryExplanation) {
-    out!("");
-    out!("read as: {}", how.words);
-    let quoted = |name: &str, list: &[String]| {
-        if !list.is_empty() {
-            out!("{name}: {}", list.join(", "));
-        }
-    };
-    quoted("phrases", &how.phrases);
-    quoted("beginning with", &how.prefixes);
-    quoted("without", &how.without);
-    if how.filters > 0 {
-        out!("filters: {}", how.filters);
-    }
-    let steps = how.steps;
-    out!(
-        "embedding {:.1} ms, words {:.1} ms, vectors {:.1} ms, judging {:.1} ms, ranking anew {:.1} \
-         ms, reading {:.1} ms",
-        steps.embed_ms,
-        steps.lexical_ms,
-        steps.dense_ms,
-        steps.judge_ms,
-        steps.rerank_ms,
-        steps.gather_ms
-    );
-}
-
-/// What stands below an answer that was streamed.
-pub(super) fn citations(answer: &Answer) {
+/// What stands below an answer that was streamed. One that is not kept has no id by which it could be
+/// judged.
+pub(super) fn citations(answer: &Answer, kept_as: Option<&str>) {
     out!("");
     if !answer.citations.is_empty() || answer.claims.iter().any(|claim| !claim.supported) {
         out!("");
@@ -255,10 +210,8 @@ pub(super) fn citations(answer: &Answer) {
         out!("[?] your notes do not support this{what}");
     }
     let by = answer.model.as_deref().unwrap_or("no language model");
-    eprintln!(
-        "\n{:.0} ms, {by}, answer {}",
-        answer.timing.total_ms, answer.id
-    );
+    let id = kept_as.map_or_else(String::new, |id| format!(", answer {id}"));
+    eprintln!("\n{:.0} ms, {by}{id}", answer.timing.total_ms);
 }
 
 /// One choice of weights.

@@ -121,7 +121,7 @@ pub(super) fn run(session: Session, action: UnitsAction) -> Result<ExitCode, Fai
             if json {
                 show::json(&units);
             } else {
-                list(&units.units);
+                list(&units.units, state);
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -208,9 +208,9 @@ fn decide(app: &App, json: bool, ids: &[String], decision: Decision) -> Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(units: &[Unit]) {
+fn list(units: &[Unit], state: Option<State>) {
     if units.is_empty() {
-        out!("no units yet: ask questions, then `coho writeback run`");
+        out!("{}", none(state));
     }
     for unit in units {
         out!(
@@ -222,6 +222,17 @@ fn list(units: &[Unit]) {
         out!("    {}", unit.text.replace('\n', "\n    "));
         out!("    ({})", unit.reason);
     }
+}
+
+/// What is said where no unit is listed.
+fn none(state: Option<State>) -> String {
+    state.map_or_else(
+        || "no units yet: ask questions, then `coho writeback run`".into(),
+        |state| {
+            let state = state.as_str();
+            format!("no unit is {state}: `coho units list` lists those in other states")
+        },
+    )
 }
 
 /// The story of a unit, to be read aloud.
@@ -399,4 +410,18 @@ fn summary(report: &Report, explain: bool) {
         report.joules,
         report.model_calls
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_no_unit_is_listed_it_is_said_of_which() {
+        let check = |state, expected: &str| assert_eq!(none(state), expected);
+        let all = "no units yet: ask questions, then `coho writeback run`";
+        check(None, all);
+        let stale = "no unit is stale: `coho units list` lists those in other states";
+        check(Some(State::Stale), stale);
+    }
 }

@@ -191,6 +191,31 @@ pub struct Explanation {
     pub dense_weight: f32,
 }
 
+impl Explanation {
+    /// How a hit came to this score, a line each.
+    pub fn told(&self, score: f32) -> [String; 2] {
+        let rank =
+            |rank: Option<usize>| rank.map_or("not proposed".into(), |n| format!("rank {n}"));
+        let words = self.words;
+        [
+            format!(
+                "score {score:.3} = {:.2} x {:.3} (vectors: {}, cosine {:.3}) + {:.2} x {:.3} (words: {})",
+                self.dense_weight,
+                self.dense,
+                rank(self.dense_rank),
+                self.cosine.unwrap_or(0.0),
+                1.0 - self.dense_weight,
+                self.lexical,
+                rank(self.lexical_rank),
+            ),
+            format!(
+                "words: text {:.2}, pairs {:.2}, window {:.2}, head {:.2}, coverage {:.2}, labels {:.2}",
+                words.words, words.pairs, words.window, words.head, words.coverage, words.labels
+            ),
+        ]
+    }
+}
+
 /// The result of a search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Found {
@@ -220,6 +245,37 @@ pub struct QueryExplanation {
     pub filters: usize,
     /// Milliseconds of each step.
     pub steps: Steps,
+}
+
+impl QueryExplanation {
+    /// How a query was read, and what it took, a line each.
+    pub fn told(&self) -> Vec<String> {
+        let mut lines = vec![format!("read as: {}", self.words)];
+        for (name, list) in [
+            ("phrases", &self.phrases),
+            ("beginning with", &self.prefixes),
+            ("without", &self.without),
+        ] {
+            if !list.is_empty() {
+                lines.push(format!("{name}: {}", list.join(", ")));
+            }
+        }
+        if self.filters > 0 {
+            lines.push(format!("filters: {}", self.filters));
+        }
+        let steps = self.steps;
+        lines.push(format!(
+            "embedding {:.1} ms, words {:.1} ms, vectors {:.1} ms, judging {:.1} ms, ranking anew \
+             {:.1} ms, reading {:.1} ms",
+            steps.embed_ms,
+            steps.lexical_ms,
+            steps.dense_ms,
+            steps.judge_ms,
+            steps.rerank_ms,
+            steps.gather_ms
+        ));
+        lines
+    }
 }
 
 /// Milliseconds of each step of a search.
@@ -974,6 +1030,41 @@ pub fn millis(started: Instant) -> f64 {
 mod tests {
     use super::*;
     use crate::domain::source::Kind;
+
+    #[test]
+    fn how_a_hit_and_a_query_came_about_is_told() {
+        let how = Explanation {
+            dense_rank: Some(2),
+            lexical_rank: None,
+            cosine: Some(0.5),
+            words: Lexical::default(),
+            dense: 1.0,
+            lexical: 0.25,
+            dense_weight: 0.75,
+        };
+        let expected = "score 0.813 = 0.75 x 1.000 (vectors: rank 2, cosine 0.500) + 0.25 x 0.250 \
+                        (words: not proposed)";
+        assert_eq!(how.told(0.8126)[0], expected);
+        let how = QueryExplanation {
+            words: "night train".into(),
+            phrases: vec!["night train".into()],
+            prefixes: Vec::new(),
+            without: vec!["boat".into(), "car".into()],
+            filters: 1,
+            steps: Steps::default(),
+        };
+        let told = how.told();
+        assert_eq!(
+            told[..4],
+            [
+                "read as: night train",
+                "phrases: night train",
+                "without: boat, car",
+                "filters: 1"
+            ]
+        );
+        assert!(told[4].starts_with("embedding 0.0 ms, words 0.0 ms, "));
+    }
 
     fn row(ordinal: u32, heading: &str, text: &str) -> Row {
         Row {

@@ -112,6 +112,91 @@ check("nothing is said to be nothing", wait(function()
   return last() == "coho: nothing was found"
 end), told)
 
+-- Of two searches the newer counts, whichever is answered first; of the older nothing is told.
+local call, answers = require("coho.service").call, {}
+require("coho.service").call = function(_, _, body, done)
+  answers[body.query] = done
+  return function() end
+end
+for _, older in ipairs({ { nil, { hits = {} } }, { "it failed" } }) do
+  vim.fn.setqflist({})
+  vim.cmd("CohoSearch older")
+  vim.cmd("CohoSearch newer")
+  answers.newer(nil, { hits = { { path = notes .. "/todo.md", lines = { 2, 2 }, text = "newer" } } })
+  local said = #told
+  answers.older(older[1], older[2])
+  check("an older search does not overtake a newer one", vim.fn.getqflist({ title = 0 }).title == "coho: newer", told)
+  check("nor say that it failed", #told == said, told)
+end
+require("coho.service").call = call
+vim.cmd("cclose")
+
+-- Bytes that are no text.
+for given, wanted in pairs({
+  ["café 日本 \240\159\152\128"] = "café 日本 \240\159\152\128",
+  ["caf\233 x"] = "caf\239\191\189 x",
+  ["\195"] = "\239\191\189",
+  ["\237\160\128"] = ("\239\191\189"):rep(3),
+  ["\192\128\244\144\128\128"] = ("\239\191\189"):rep(6),
+}) do
+  local cleaned = require("coho.service").clean(given)
+  check("a byte that is no text is told as such", cleaned == wanted, { given, cleaned })
+end
+vim.cmd("enew")
+vim.api.nvim_buf_set_lines(0, 0, -1, false, { "What float voltage is the caf\233 charge controller set to?" })
+vim.cmd("1CohoAsk")
+check("and can be asked about", wait(function()
+  return answer():find("\n%[1%] ") ~= nil or last():find("body", 1, true)
+end) and answer():find("13.6", 1, true), { answer(), told })
+
+-- Where the answer's is the only window, a file gets one that looks as windows do.
+local function follow_alone()
+  vim.api.nvim_set_current_win(vim.fn.bufwinid("coho://answer"))
+  vim.fn.search("^\\[1\\] ")
+  coho.follow()
+end
+local function listed_without_name()
+  return #vim.tbl_filter(function(one)
+    return vim.bo[one].buflisted and vim.api.nvim_buf_get_name(one) == ""
+  end, vim.api.nvim_list_bufs())
+end
+vim.cmd("silent! only! | edit! " .. notes .. "/todo.md")
+-- A buffer keeps the looks that it had when it was seen last.
+vim.cmd("set nowrap nolinebreak | silent! bwipeout! balcony-solar.md")
+vim.cmd("CohoAsk What float voltage is the charge controller set to?")
+wait(function()
+  return answer():find("\n%[1%] ") ~= nil
+end)
+local global = { scope = "global" }
+check("other windows keep their looks", not vim.wo.wrap and not vim.api.nvim_get_option_value("wrap", global))
+vim.api.nvim_set_current_win(vim.fn.bufwinid("coho://answer"))
+check("the answer's wraps", vim.wo.wrap and vim.wo.linebreak)
+vim.cmd("only")
+local nameless = listed_without_name()
+follow_alone()
+check("a new window looks as others", vim.fn.winnr("$") == 2 and not vim.wo.wrap and not vim.wo.linebreak, vim.fn.winlayout())
+check("and leaves no empty buffer behind", listed_without_name() == nameless)
+check("that of the answer wraps still", vim.wo[vim.fn.bufwinid("coho://answer")].wrap)
+
+-- Windows that are bound to their buffers, since Neovim 0.10.
+if vim.fn.exists("+winfixbuf") == 1 then
+  vim.cmd("silent! only! | edit! " .. notes .. "/todo.md")
+  local bound = vim.api.nvim_get_current_win()
+  vim.cmd("setlocal winfixbuf")
+  local asked, why = pcall(vim.cmd, "CohoAsk What float voltage is the charge controller set to?")
+  check("a question is asked from a bound window", asked and wait(function()
+    return answer():find("\n%[1%] ") ~= nil
+  end) and vim.fn.bufwinid("coho://answer") ~= -1, why)
+  follow_alone()
+  check("which keeps its buffer", vim.api.nvim_buf_get_name(vim.api.nvim_win_get_buf(bound)) == notes .. "/todo.md")
+  check("the file has another", vim.api.nvim_get_current_win() ~= bound and vim.fn.winnr("$") == 3, vim.fn.winlayout())
+  vim.api.nvim_set_current_win(vim.fn.bufwinid("coho://answer"))
+  vim.cmd("only | setlocal winfixbuf")
+  follow_alone()
+  check("so it is beside a bound answer", vim.api.nvim_buf_get_name(0):find("balcony-solar.md", 1, true) ~= nil, told)
+end
+vim.cmd("silent! only! | enew | set wrap")
+
 -- What can go wrong.
 vim.cmd("CohoSearch source:nowhere x")
 check("an error says what to do", wait(function()

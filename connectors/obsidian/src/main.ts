@@ -18,6 +18,11 @@ interface Set {
   token: string;
 }
 
+/** The end of a link that leads to a page; nothing where the file has none. */
+function pageOf(file: TFile, page: number | null | undefined): string {
+  return page && /\.pdf$/i.test(file.path) ? `#page=${page}` : "";
+}
+
 class PanelView extends ItemView {
   panel: Panel | undefined;
 
@@ -42,6 +47,8 @@ class PanelView extends ItemView {
   }
 
   async onClose(): Promise<void> {
+    // Nobody would see the answer that is being written.
+    this.panel?.stop();
     this.contentEl.empty();
   }
 }
@@ -83,7 +90,7 @@ export default class CohoPlugin extends Plugin {
     return {
       call: (method, route, body) => client.call(options(), method, route, body),
       ask: (question, heard, signal) => client.ask(options(), { question }, heard, signal),
-      open: (file, line) => void this.open(file, line),
+      open: (file, line, page) => void this.open(file, line, page),
       insert: (citation) => this.insert(citation),
     };
   }
@@ -98,13 +105,14 @@ export default class CohoPlugin extends Plugin {
     return found instanceof TFile ? found : undefined;
   }
 
-  private async open(file: string, line: number): Promise<void> {
+  private async open(file: string, line: number, page?: number | null): Promise<void> {
     const note = this.inVault(file);
     if (!note) {
       new Notice(`coho: ${file} is not in this vault, or not there any more`);
       return;
     }
-    await this.app.workspace.getLeaf(false).openFile(note, { eState: { line: line - 1 } });
+    const subpath = pageOf(note, page);
+    await this.app.workspace.getLeaf(false).openFile(note, { eState: subpath ? { subpath } : { line: line - 1 } });
   }
 
   /** Puts a wikilink where the cursor is, in the note that was open last. */
@@ -116,12 +124,23 @@ export default class CohoPlugin extends Plugin {
       new Notice(note ? "coho: open a note to put the link into" : "coho: that is not in this vault");
       return;
     }
-    const heading = citation.heading?.split(" > ").pop()?.replace(/[[\]|#^]/g, " ").trim();
+    const heading = this.heading(note, citation)?.replace(/[[\]|#^]/g, " ").trim();
     const from = view.file?.path ?? "";
-    const subpath = heading && heading !== note.basename && heading !== citation.title ? `#${heading}` : "";
+    const named = heading && heading !== note.basename && heading !== citation.title ? `#${heading}` : "";
+    const subpath = pageOf(note, citation.page) || named;
     // What is selected stays: it may be what was asked about.
     const link = this.app.fileManager.generateMarkdownLink(note, from, subpath);
     view.editor.replaceRange(link, view.editor.getCursor("to"));
+  }
+
+  /** The heading that a citation stands under, of those that are told as "One > Two". */
+  private heading(note: TFile, citation: Citation): string | undefined {
+    const told = citation.heading;
+    if (!told) return undefined;
+    // A heading may hold " > " itself: the note says which it has.
+    const known = (this.app.metadataCache.getFileCache(note)?.headings ?? []).map((one) => one.heading.trim());
+    const matching = known.filter((one) => one && (told === one || told.endsWith(` > ${one}`)));
+    return matching.sort((a, b) => b.length - a.length)[0] ?? told.split(" > ").pop();
   }
 
   private async shown(): Promise<Panel | undefined> {

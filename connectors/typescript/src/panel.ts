@@ -20,7 +20,8 @@ interface Claim {
 export interface Host {
   call(method: string, route: string, body?: unknown): Promise<any>;
   ask(question: string, heard: (name: string, value: any) => void, signal: AbortSignal): Promise<void>;
-  open(path: string, line: number): void;
+  /** `page` is that of a PDF, which has no lines. */
+  open(path: string, line: number, page?: number | null): void;
   /** Puts a link to a citation into the note that is open. */
   insert?(citation: Citation): void;
 }
@@ -30,6 +31,8 @@ export interface Panel {
   search(query: string): Promise<void>;
   related(text: string, path: string): Promise<void>;
   show(view: View): void;
+  /** Stops the answer that is being written; what is there stays. */
+  stop(): void;
 }
 
 export type View = "ask" | "search" | "related" | "learned";
@@ -137,21 +140,29 @@ export function mount(root: HTMLElement, host: Host): Panel {
     return { made, input };
   }
 
-  // Ask.
+  // Ask. What stands in the box may be another question by now, or one that nobody answered.
+  const asked = make("p", { class: "coho-soft", hidden: "" });
   const answer = make("div", { class: "coho-answer", "aria-live": "polite" });
   const doubt = make("p", { class: "coho-soft", hidden: "" });
   const citations = make("ol", { class: "coho-list" });
-  const stop = button("Stop", () => running?.abort(), { hidden: "" });
+  const stop = button("Stop", () => halt(), { hidden: "" });
   const after = make("div", { class: "coho-row" });
   const question = form("Ask your notes", ask);
-  views.get("ask")?.append(question.made, answer, doubt, citations, stop, after);
+  views.get("ask")?.append(question.made, asked, answer, doubt, citations, stop, after);
   let running: AbortController | undefined;
 
+  const halt = () => running?.abort();
+
+  const visit = (cited: Citation) => host.open(cited.path, cited.lines?.[0] ?? 1, cited.page);
+
+  /** Opens a citation of an answer, and tells coho that it was looked at. */
+  function follow(id: string, citation: Citation) {
+    visit(citation);
+    void host.call("POST", `/v1/answers/${id}/signals`, { kind: "opened" }).catch(() => {});
+  }
+
   function cite(id: string, citation: Citation): HTMLLIElement {
-    const open = () => {
-      host.open(citation.path, citation.lines?.[0] ?? 1);
-      void host.call("POST", `/v1/answers/${id}/signals`, { kind: "opened" }).catch(() => {});
-    };
+    const open = () => follow(id, citation);
     const insert = host.insert && button("Link", () => host.insert?.(citation), { title: "Put a link into the note" });
     return make(
       "li",
@@ -169,6 +180,8 @@ export function mount(root: HTMLElement, host: Host): Panel {
     question.input.value = text;
     say("");
     stop.hidden = false;
+    // The answer that is there is no answer to this question: nobody judges it meanwhile.
+    after.hidden = true;
     let begun = false;
     try {
       await host.ask(
@@ -179,6 +192,8 @@ export function mount(root: HTMLElement, host: Host): Panel {
           if (!begun) {
             for (const old of [answer, citations, after]) old.replaceChildren();
             doubt.hidden = true;
+            asked.textContent = text;
+            asked.hidden = false;
           }
           begun = true;
           if (name === "token") answer.append(value.text);
@@ -187,7 +202,10 @@ export function mount(root: HTMLElement, host: Host): Panel {
         mine.signal,
       );
     } finally {
-      if (running === mine) stop.hidden = true;
+      if (running === mine) {
+        stop.hidden = true;
+        after.hidden = false;
+      }
     }
   }
 
@@ -198,7 +216,7 @@ export function mount(root: HTMLElement, host: Host): Panel {
         const n = /^\[(\d+)\]$/.exec(piece)?.[1];
         const citation = whole.citations.find((c) => String(c.n) === n);
         if (!citation) return document.createTextNode(piece);
-        return button(piece, () => host.open(citation.path, citation.lines?.[0] ?? 1), { class: "coho-link" });
+        return button(piece, () => follow(whole.id, citation), { class: "coho-link" });
       }),
     );
     citations.replaceChildren(...whole.citations.map((citation) => cite(whole.id, citation)));
@@ -226,7 +244,7 @@ export function mount(root: HTMLElement, host: Host): Panel {
   views.get("related")?.append(make("p", { class: "coho-soft" }, "What other notes say about where you are."), near);
 
   function hit(found: Citation): HTMLLIElement {
-    const open = () => host.open(found.path, found.lines?.[0] ?? 1);
+    const open = () => visit(found);
     const insert = host.insert && button("Link", () => host.insert?.(found), { title: "Put a link into the note" });
     const about = [found.title, found.heading].filter(Boolean).join(" > ");
     return make(
@@ -246,8 +264,11 @@ export function mount(root: HTMLElement, host: Host): Panel {
     show("search");
     searching.input.value = query;
     say("");
-    const found = await host.call("POST", "/v1/search", { query });
-    if (mine !== searched) return;
+    const newest = () => mine === searched;
+    const found = await host.call("POST", "/v1/search", { query }).catch((error) => {
+      if (newest()) throw error;
+    });
+    if (!newest()) return;
     hits.replaceChildren(...found.hits.map(hit));
     if (!found.hits.length) say("nothing was found");
   }
@@ -282,6 +303,7 @@ export function mount(root: HTMLElement, host: Host): Panel {
       near.replaceChildren(...others.map(hit));
       if (seen()) say("");
     } catch (error) {
+      if (mine !== lookedFor) return;
       wanted ??= [text, path];
       if (seen()) failed(error);
     }
@@ -292,12 +314,18 @@ export function mount(root: HTMLElement, host: Host): Panel {
   const more = make("p", { class: "coho-soft" });
   views.get("learned")?.append(button("Look again", () => units().catch(failed)), queue, more);
 
+  let listings = 0;
+
   async function units(): Promise<void> {
+    listings += 1;
+    const mine = listings;
     say("");
     const list = (state: string) => host.call("GET", `/v1/units?state=${state}&limit=1000`);
     const waiting = (await Promise.all(["contested", "shadow"].map(list))).flatMap((listed) => listed.units);
     // One may be gone by now.
     const cards = await Promise.allSettled(waiting.slice(0, MOST_UNITS).map(unit));
+    // A listing that is older may show what was decided since.
+    if (mine !== listings) return;
     const made = cards.flatMap((card) => (card.status === "fulfilled" ? [card.value] : []));
     queue.replaceChildren(...(made.length ? made : ["Nothing waits for you."]));
     more.textContent = waiting.length > MOST_UNITS ? `and ${waiting.length - MOST_UNITS} more` : "";
@@ -333,5 +361,5 @@ export function mount(root: HTMLElement, host: Host): Panel {
   }
 
   show("ask");
-  return { ask: (text) => ask(text).catch(failed), search: (text) => search(text).catch(failed), related, show };
+  return { ask: (text) => ask(text).catch(failed), search: (text) => search(text).catch(failed), related, show, stop: halt };
 }

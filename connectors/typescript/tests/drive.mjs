@@ -413,18 +413,22 @@ async function obsidian(browser) {
     registerEvent = () => {};
     register = () => {};
   }
-  const leaf = { view: new Markdown(), openFile: async (file, state) => (seen.opened = [file.path, state.eState.line]) };
+  const leaf = { view: new Markdown(), openFile: async (file, state) => (seen.opened = [file.path, state.eState.line ?? state.eState.subpath]) };
   const app = {
     vault: { adapter: new Adapter(), getAbstractFileByPath: (below) => new File(below) },
     workspace: {
       on: (name, run) => (seen[name] = run), getLeaf: () => leaf, getMostRecentLeaf: () => leaf,
       getLeavesOfType: () => [seen.leaf], getActiveViewOfType: () => leaf.view,
     },
+    metadataCache: { getFileCache: () => ({ headings: (seen.headings ?? []).map((heading) => ({ heading })) }) },
     fileManager: { generateMarkdownLink: (file, from, sub) => `[[${file.basename}${sub}]]` },
   };
   const none = class {};
+  const ItemView = class {
+    contentEl = { empty() {} };
+  };
   const standIn = {
-    FileSystemAdapter: Adapter, ItemView: none, MarkdownView: Markdown, Plugin, PluginSettingTab: none, Setting: none,
+    FileSystemAdapter: Adapter, ItemView, MarkdownView: Markdown, Plugin, PluginSettingTab: none, Setting: none,
     TFile: File, normalizePath: (below) => below.split(path.sep).join("/"),
     Notice: class { constructor(text) { seen.notice = text; } },
   };
@@ -484,6 +488,38 @@ async function obsidian(browser) {
     await later();
     assert.deepEqual(asked, [["of trains", path.join(notes, "todo.md")]]);
   });
+  await check("Obsidian: a PDF opens at its page, and a link leads there", async () => {
+    const leaflet = { path: path.join(notes, "reference/heat-pump-leaflet.pdf"), heading: null, title: "x", page: 7 };
+    host.open(leaflet.path, 1, leaflet.page);
+    await until(() => seen.opened?.[0].endsWith(".pdf"), "a PDF");
+    assert.equal(seen.opened[1], "#page=7");
+    host.insert(leaflet);
+    assert.match(seen.inserted, /#page=7\]\]$/);
+    host.open(path.join(notes, "todo.md"), 3, 7);
+    await until(() => seen.opened?.[0].endsWith(".md"), "a note");
+    assert.equal(seen.opened[1], 2);
+  });
+  await check("Obsidian: a link names the heading, though it holds what stands between headings", () => {
+    const cases = [
+      [["Intro", "Size > 5 GB", "5 GB"], "Intro > Size > 5 GB", "Size > 5 GB"],
+      [["A", "B"], "A > B", "B"],
+      [["Size > 5 GB"], "Size > 5 GB", "Size > 5 GB"],
+      [[], "A > B", "B"],
+      [["other"], "A > B [x]", "B  x"],
+    ];
+    for (const [headings, heading, wanted] of cases) {
+      seen.headings = headings;
+      host.insert({ path: path.join(notes, "projects/balcony-solar.md"), heading, title: "x", page: null });
+      assert.equal(seen.inserted, `[[balcony-solar#${wanted}]]`);
+    }
+  });
+  await check("Obsidian: a view that is closed stops its question", async () => {
+    const view = seen.view({});
+    let stopped = 0;
+    view.panel = { stop: () => (stopped += 1) };
+    await view.onClose();
+    assert.equal(stopped, 1);
+  });
   await check("Obsidian: what lies outside the vault is told", async () => {
     host.open("/etc/hostname", 1);
     assert.match(seen.notice, /not in this vault/);
@@ -502,18 +538,27 @@ async function panel(browser) {
     const call = async (method, route, body) => {
       if (route.startsWith("/v1/units?")) return { units: route.includes("contested") ? units.slice(0, 1) : units.slice(1) };
       if (route === "/v1/units/3") throw new Error("unit 3 is gone");
+      if (route.startsWith("/v1/answers/")) return (window.signals = [...(window.signals ?? []), [route, body]]);
       if (method === "PATCH") units.splice(units.findIndex((unit) => route.endsWith(`/${unit.id}`)), 1);
       if (route !== "/v1/search") return { evidence: [] };
       window.searched = [...(window.searched ?? []), body.query];
-      await new Promise((done) => setTimeout(done, body.query === "slow" ? 200 : 0));
+      await new Promise((done) => setTimeout(done, body.query.startsWith("slow") ? 200 : 0));
+      if (body.query === "slow and wrong") throw new Error("that search failed");
       return { hits: [{ path: body.query, lines: null, title: "", text: "" }] };
     };
-    const ask = async (question, heard) => {
+    const ask = async (question, heard, signal) => {
       if (question === "down") throw new Error("nobody answers");
+      if (question === "wait") {
+        await new Promise((_, stopped) => signal.addEventListener("abort", () => stopped(signal.reason)));
+      }
+      if (question === "cited") {
+        const citation = { n: 1, path: "/n/a.pdf", title: "a", heading: null, lines: null, page: 7, text: "so" };
+        return heard("done", { id: "2", answer: "It is so. [1]", citations: [citation], claims: [] });
+      }
       const claims = [{ supported: true, missing: [] }, { supported: false, missing: ["2031"] }];
       heard("done", { id: "1", answer: "It is red. [?]", citations: [], claims });
     };
-    window.panel = coho.mount(document.getElementById("panel"), { call, ask, open() {} });
+    window.panel = coho.mount(document.getElementById("panel"), { call, ask, open: (...all) => (window.opened = all) });
   });
   const message = page.locator(".coho-message");
   await check("panel: what is not supported is explained, and stays where nobody answers", async () => {
@@ -524,6 +569,26 @@ async function panel(browser) {
     assert.equal(await message.textContent(), "nobody answers");
     assert.equal(await page.textContent(".coho-answer"), "It is red. [?]");
     assert.ok(!(await page.isVisible("text=Stop")) && (await page.isVisible("text=Good")));
+  });
+  await check("panel: an answer stands below its own question, and is not judged while another is asked", async () => {
+    const asked = page.locator("#coho-ask > .coho-soft").first();
+    assert.equal(await asked.textContent(), "What?");
+    await page.evaluate(() => void window.panel.ask("wait"));
+    assert.equal(await page.inputValue("#coho-ask textarea"), "wait");
+    assert.equal(await asked.textContent(), "What?");
+    assert.ok((await page.isVisible("text=Stop")) && !(await page.isVisible("text=Good")));
+    await page.evaluate(() => window.panel.stop());
+    await page.waitForSelector("#coho-ask >> text=Stop", { state: "hidden" });
+    assert.ok(await page.isVisible("text=Good"));
+  });
+  await check("panel: a mark opens its passage and tells of it, as its line does", async () => {
+    await page.evaluate(() => window.panel.ask("cited"));
+    for (const link of [".coho-answer .coho-link", "#coho-ask .coho-list .coho-link"]) {
+      await page.evaluate(() => (window.signals = []));
+      await page.click(link);
+      assert.deepEqual(await page.evaluate(() => window.opened), ["/n/a.pdf", 1, 7]);
+      assert.deepEqual(await page.evaluate(() => window.signals), [["/v1/answers/2/signals", { kind: "opened" }]]);
+    }
   });
   await check("panel: contested units come first, one that is gone is left out, the rest is counted", async () => {
     await page.click("#coho-learned-tab");
@@ -555,6 +620,8 @@ async function panel(browser) {
   await check("panel: an older search does not overtake a newer one", async () => {
     await page.evaluate(() => Promise.all([window.panel.search("slow"), window.panel.search("fast")]));
     assert.equal(await page.textContent("#coho-search .coho-link"), "fast");
+    await page.evaluate(() => Promise.all([window.panel.search("slow and wrong"), window.panel.search("fast")]));
+    assert.deepEqual([await page.textContent("#coho-search .coho-link"), await message.textContent()], ["fast", ""]);
   });
   await page.close();
 }

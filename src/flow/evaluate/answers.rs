@@ -32,19 +32,19 @@ use crate::store::units::UseUnits;
 pub enum Method {
     /// The language model without any notes.
     ClosedBook,
-    /// As [`Strategy::Extractive`].
+    /// The best sentences, quoted.
     Extractive,
-    /// As [`Strategy::Naive`].
+    /// Whole passages in one prompt.
     Naive,
-    /// As [`Strategy::Replug`].
+    /// A prompt for each passage; all have a say in every word.
     Replug,
-    /// As [`Strategy::Flare`].
+    /// Passages, and more of them where the model is not sure of its words.
     Flare,
-    /// As [`Strategy::SelfRag`].
+    /// An answer from each passage; the model's own opinion of them decides.
     SelfRag,
-    /// As [`Strategy::Cascade`].
+    /// The cheapest thing that holds up.
     Cascade,
-    /// The same, with the model writing however well it reads.
+    /// As `cascade`, with the model writing however well it reads.
     CascadeDrafts,
     /// The model writes from the best sentence.
     Sentence,

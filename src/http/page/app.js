@@ -9,6 +9,7 @@ let answer = null;
 let running = null;
 let watching = null;
 let searched = 0;
+let listings = 0;
 // What the answers of this tab came to; of those that a model wrote, also how fast it wrote.
 const spent = { answers: 0, joules: 0, method: "", tokens: 0, ms: 0 };
 
@@ -17,6 +18,24 @@ function element(name, text, attributes = {}) {
   if (text !== undefined) made.textContent = text;
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   return made;
+}
+
+// A browser that blocks cookies has no storage, and says so by an error: then nothing is remembered.
+function remembered(storage, key) {
+  try {
+    return window[storage].getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+function remember(storage, key, value) {
+  try {
+    if (value === null) window[storage].removeItem(key);
+    else window[storage].setItem(key, value);
+  } catch {
+    // This page goes on without.
+  }
 }
 
 function say(text) {
@@ -51,7 +70,7 @@ async function call(method, path, body, more = {}) {
 const read = async (path) => (await call("GET", path)).json();
 
 function enter() {
-  sessionStorage.removeItem("token");
+  remember("sessionStorage", "token", null);
   for (const view of views) $(view).hidden = true;
   $("enter").hidden = false;
   $("token").focus();
@@ -227,9 +246,14 @@ async function copy() {
 async function search(query, explain) {
   searched += 1;
   const mine = searched;
-  const found = await (await call("POST", "/v1/search", { query, explain })).json();
-  // Somebody searched again meanwhile.
-  if (mine !== searched) return;
+  // Whoever searched again meanwhile hears nothing more of this one.
+  const newest = () => mine === searched;
+  const found = await call("POST", "/v1/search", { query, explain })
+    .then((response) => response.json())
+    .catch((error) => {
+      if (newest()) throw error;
+    });
+  if (!newest()) return;
   $("hits").replaceChildren(
     ...found.hits.map((hit) => {
       const item = element("li");
@@ -255,6 +279,8 @@ async function search(query, explain) {
 }
 
 async function units() {
+  listings += 1;
+  const mine = listings;
   const list = $("unit-list");
   list.setAttribute("aria-busy", "true");
   try {
@@ -262,11 +288,15 @@ async function units() {
     const asked = listed.units.slice(0, 25).map((unit) => read(`/v1/units/${unit.id}`));
     // One may be gone by now.
     const stories = (await Promise.allSettled(asked)).flatMap((one) => one.value ?? []);
+    // Another state was chosen meanwhile.
+    if (mine !== listings) return;
     list.replaceChildren(...stories.map(unitCard));
     if (!stories.length) list.append(element("p", "None."));
     if (listed.units.length > 25) list.append(element("p", `and ${listed.units.length - 25} more`, { class: "place" }));
+  } catch (error) {
+    if (mine === listings) throw error;
   } finally {
-    list.setAttribute("aria-busy", "false");
+    if (mine === listings) list.setAttribute("aria-busy", "false");
   }
 }
 
@@ -464,9 +494,9 @@ for (const button of document.querySelectorAll("nav button"))
 function keys(wanted) {
   $("keys").checked = wanted;
   document.body.classList.toggle("keyless", !wanted);
-  localStorage.setItem("keys", wanted ? "on" : "off");
+  remember("localStorage", "keys", wanted ? "on" : "off");
 }
-keys(localStorage.getItem("keys") !== "off");
+keys(remembered("localStorage", "keys") !== "off");
 $("keys").addEventListener("change", () => keys($("keys").checked));
 document.addEventListener("keydown", (event) => {
   const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
@@ -487,11 +517,13 @@ async function begin(given) {
   token = given;
   let away = "";
   await read("/v1/status").catch((error) => {
+    // A token that may only ask is told nothing of the whole.
+    if (error.status === 403) return;
     if (error.status < 500) throw error;
     // It is only not there yet: `watch` comes back.
     away = error.message;
   });
-  sessionStorage.setItem("token", token);
+  remember("sessionStorage", "token", token);
   show("ask");
   say(away);
   watch();
@@ -500,6 +532,6 @@ async function begin(given) {
 // A token in the fragment never reaches a server or a log.
 const given = new URLSearchParams(location.hash.slice(1)).get("token");
 if (given) history.replaceState(null, "", location.pathname);
-const known = given || sessionStorage.getItem("token");
+const known = given || remembered("sessionStorage", "token");
 if (known) begin(known).catch((error) => say(error.message));
 else enter();

@@ -32,6 +32,35 @@ end
 -- The answer at hand: its buffer, its id, its citations, and what stops it.
 local at_hand = {}
 
+-- What the window of answers has of its own.
+local LOOKS = { wrap = true, linebreak = true }
+
+-- Sets an option of one window; others, and those that come, keep theirs.
+local function set_here(window, name, value)
+  vim.api.nvim_win_call(window, function()
+    vim.api.nvim_set_option_value(name, value, { scope = "local" })
+  end)
+end
+
+-- Is this window bound to the buffer that it shows? None is before Neovim 0.10.
+local function is_bound(window)
+  return vim.fn.exists("+winfixbuf") == 1 and vim.wo[window].winfixbuf
+end
+
+local function unbind(window)
+  if is_bound(window) then
+    set_here(window, "winfixbuf", false)
+  end
+end
+
+-- Has a window look as windows do: one that is split off that of answers looks like it.
+local function as_others(window)
+  unbind(window)
+  for name in pairs(LOOKS) do
+    set_here(window, name, vim.api.nvim_get_option_value(name, { scope = "global" }))
+  end
+end
+
 local function buffer()
   if at_hand.buffer and vim.api.nvim_buf_is_loaded(at_hand.buffer) then
     return at_hand.buffer
@@ -56,6 +85,7 @@ local function buffer()
     -- The last window cannot be closed.
     if not pcall(vim.cmd, "close") then
       vim.cmd("enew")
+      as_others(vim.api.nvim_get_current_win())
     end
   end)
   key("<C-c>", M.stop)
@@ -71,9 +101,12 @@ local function window()
   local before = vim.api.nvim_get_current_win()
   vim.cmd("botright vertical " .. M.options.width .. "split")
   local made = vim.api.nvim_get_current_win()
+  -- It was split off another.
+  unbind(made)
   vim.api.nvim_win_set_buf(made, buffer())
-  vim.wo[made].wrap = true
-  vim.wo[made].linebreak = true
+  for name, value in pairs(LOOKS) do
+    set_here(made, name, value)
+  end
   vim.api.nvim_set_current_win(before)
   return made
 end
@@ -262,19 +295,22 @@ local function open_outside(path)
   return vim.fn.jobstart({ opener, path }, { detach = true }) > 0
 end
 
--- Goes to a window that shows a file, no answer, list, file tree or terminal: this one, the one
--- before, any, a new one.
+-- Goes to a window that shows a file and may show another, no answer, list, file tree or terminal:
+-- this one, the one before, any, a new one.
 local function to_files()
   local windows = { vim.api.nvim_get_current_win(), vim.fn.win_getid(vim.fn.winnr("#")) }
   vim.list_extend(windows, vim.api.nvim_tabpage_list_wins(0))
   for _, one in ipairs(windows) do
     local shown = one ~= 0 and vim.api.nvim_win_get_buf(one)
-    if shown and vim.bo[shown].buftype == "" and vim.api.nvim_win_get_config(one).relative == "" then
+    local takes_files = shown and vim.bo[shown].buftype == "" and not is_bound(one)
+    if takes_files and vim.api.nvim_win_get_config(one).relative == "" then
       vim.api.nvim_set_current_win(one)
       return
     end
   end
-  vim.cmd("leftabove vnew")
+  -- No new buffer: nobody would need it.
+  vim.cmd("leftabove vsplit")
+  as_others(vim.api.nvim_get_current_win())
 end
 
 -- Opens a file at a line; one that has no lines, outside.
@@ -376,6 +412,22 @@ function M.find(body, found)
   end)
 end
 
+-- Only the last search is told of: one before it is stopped, whose hits would stand over the newer ones.
+local searches = { count = 0 }
+
+local function find_last(body, found)
+  searches.count = searches.count + 1
+  local mine = searches.count
+  if searches.stop then
+    searches.stop()
+  end
+  searches.stop = M.find(body, function(failed, items)
+    if mine == searches.count then
+      found(failed, items)
+    end
+  end)
+end
+
 --- Searches, with words, "phrases", -without and filters such as tag:work.
 function M.search(given)
   local query = vim.trim(given.args or "")
@@ -387,7 +439,7 @@ function M.search(given)
     end)
     return
   end
-  M.find({ query = query }, function(failed, items)
+  find_last({ query = query }, function(failed, items)
     if failed then
       tell(failed)
     else
@@ -414,7 +466,7 @@ function M.related()
   end
   local own = vim.loop.fs_realpath(vim.api.nvim_buf_get_name(0))
   local query = vim.fn.strcharpart(text, 0, 2000)
-  M.find({ query = query, literal = true }, function(failed, items)
+  find_last({ query = query, literal = true }, function(failed, items)
     if failed then
       tell(failed)
       return

@@ -82,6 +82,39 @@ function M.find()
   return { address = address:gsub("/+$", ""), token = vim.trim(token) }
 end
 
+-- The characters of UTF-8 that are no ASCII, as the Unicode standard lists them (table 3-7).
+local CHARACTERS = {
+  "^[\194-\223][\128-\191]",
+  "^\224[\160-\191][\128-\191]",
+  "^[\225-\236\238\239][\128-\191][\128-\191]",
+  "^\237[\128-\159][\128-\191]",
+  "^\240[\144-\191][\128-\191][\128-\191]",
+  "^[\241-\243][\128-\191][\128-\191][\128-\191]",
+  "^\244[\128-\143][\128-\191][\128-\191]",
+}
+
+local function character_at(bytes, at)
+  for _, pattern in ipairs(CHARACTERS) do
+    local _, last = bytes:find(pattern, at)
+    if last then
+      return bytes:sub(at, last)
+    end
+  end
+end
+
+--- Text as JSON takes it: a byte that is no text, as a buffer may hold one, is told as U+FFFD.
+function M.clean(text)
+  return (text:gsub("[\128-\255]+", function(bytes)
+    local kept, at = {}, 1
+    while at <= #bytes do
+      local character = character_at(bytes, at)
+      table.insert(kept, character or "\239\191\189")
+      at = at + (character and #character or 1)
+    end
+    return table.concat(kept)
+  end))
+end
+
 -- A string as curl's config files want it.
 local function quoted(text)
   local escapes = { ["\\"] = "\\\\", ['"'] = '\\"', ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
@@ -117,7 +150,9 @@ function M.call(method, path, body, done, event)
     end)
     return function() end
   end
-  local sent = body and vim.json.encode(body)
+  local sent = body and vim.json.encode(vim.tbl_map(function(value)
+    return type(value) == "string" and M.clean(value) or value
+  end, body))
   if sent and #sent > MOST_BYTES then
     vim.schedule(function()
       done("that is too much for one question (" .. math.floor(#sent / 1024) .. " KiB): select less")
