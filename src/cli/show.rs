@@ -498,7 +498,7 @@ pub(super) fn report(report: &Report) {
     );
     if !report.problems.is_empty() {
         let count = report.problems.len();
-        out!("{count} files were left out: `coho status --problems` says why");
+        out!("{count} files were left out, or read in part: `coho status --problems` says why");
     }
     if !report.not_read.is_empty() {
         let mut kinds: Vec<(&String, &usize)> = report.not_read.iter().collect();

@@ -736,7 +736,7 @@ impl<'p> Writer<'p> {
                 if std::mem::take(&mut self.broken) {
                     self.pen.paragraph(row.trim_matches([' ', '|']));
                 } else {
-                    self.pen.row(&row);
+                    self.pen.table_row(&row);
                 }
                 self.cells = 0;
                 self.entry = Entry::None;

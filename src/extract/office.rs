@@ -349,7 +349,7 @@ impl Paragraphs {
                 cell.push(' ');
                 cell.push_str(&line);
             }
-            None => pen.row(&line),
+            None => pen.table_row(&line),
         }
     }
 

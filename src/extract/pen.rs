@@ -39,6 +39,20 @@ pub(super) struct Pen {
     page: Option<u32>,
     limit: usize,
     full: bool,
+    /// Does the table that is written have a row that names its columns?
+    has_header: bool,
+}
+
+/// Does a row name the columns of its table? Three or more, all with words and without figures: of two,
+/// the first row is as often a pair like the others.
+fn names_columns(row: &str) -> bool {
+    const FEWEST: usize = 3;
+    let is_name = |cell: &str| {
+        let words = cell.split_whitespace().count();
+        let figures = cell.bytes().any(|byte| byte.is_ascii_digit());
+        (1..=4).contains(&words) && !figures && cell.chars().any(char::is_alphabetic)
+    };
+    row.split('|').count() >= FEWEST && row.split('|').all(is_name)
 }
 
 impl Pen {
@@ -51,6 +65,7 @@ impl Pen {
             page: None,
             limit,
             full: false,
+            has_header: false,
         }
     }
 
@@ -86,9 +101,28 @@ impl Pen {
         self.put(text.trim(), Piece::OfItem, BlockKind::Prose, None);
     }
 
-    /// A row of a table.
+    /// A row, which says itself what its cells are.
     pub(super) fn row(&mut self, text: &str) {
         self.put(text.trim_end(), Piece::Row, BlockKind::Prose, None);
+    }
+
+    /// A row of a table, its cells apart by bars. Where the first one names the columns, the table is
+    /// written as Markdown has it: who quotes a row tells it with its headers.
+    pub(super) fn table_row(&mut self, text: &str) {
+        let begins = !matches!(self.last, Piece::Row);
+        if begins {
+            self.has_header = names_columns(text);
+        }
+        if !self.has_header {
+            return self.row(text);
+        }
+        let mut row = format!("| {} |", text.trim());
+        if begins {
+            row.push('\n');
+            row.push_str(&"|---".repeat(text.split('|').count()));
+            row.push('|');
+        }
+        self.row(&row);
     }
 
     /// Code, kept as it is.
@@ -181,6 +215,26 @@ pub(super) fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_with_headers_are_those_of_markdown() {
+        let check = |rows: &[&str], expected: &str| {
+            let mut pen = Pen::new(1 << 20);
+            rows.iter().for_each(|row| pen.table_row(row));
+            let found = pen.finish(Meta::default()).unwrap().outline;
+            assert_eq!(found.text, expected);
+        };
+        check(
+            &["Device | Voltage | Current", "Lathe | 400 V | 16 A"],
+            "| Device | Voltage | Current |\n|---|---|---|\n| Lathe | 400 V | 16 A |\n",
+        );
+        check(
+            &["Name | Pension Edelweiss", "Rooms | 14"],
+            "Name | Pension Edelweiss\nRooms | 14\n",
+        );
+        check(&["East | 1 | 2", "a | b | c"], "East | 1 | 2\na | b | c\n");
+        check(&["a | | c", "1 | 2 | 3"], "a | | c\n1 | 2 | 3\n");
+    }
 
     #[test]
     fn what_nobody_sees_is_not_written() {

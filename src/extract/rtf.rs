@@ -437,7 +437,7 @@ impl Reader {
             let line = self.rows.pop().map_or_else(String::new, Row::into_line);
             match self.rows.last_mut() {
                 Some(around) => around.push(&line),
-                None => self.pen.row(&line),
+                None => self.pen.table_row(&line),
             }
         }
     }
