@@ -935,48 +935,60 @@ fn widened(
         (_, State::Contested) => (State::Contested, unit.reason.clone()),
         (_, state) => (state, "found again".to_owned()),
     };
-    // What it rests on, and what was found out about that, stays while it stands.
-    let merged = if back {
-        let mut merged = Unit {
-            id: known.id.clone(),
-            questions,
-            batch: known.batch.clone(),
-            made_ms: known.made_ms,
-            state,
-            reason,
-            replaces: known.replaces.clone(),
-            ..unit
-        };
-        if let Some(good) = known.scores.get(GOOD) {
-            merged.scores.insert(GOOD.into(), *good);
-        }
-        merged
-    } else {
-        let mut scores = known.scores.clone();
-        // Who vouched for it once may be gone.
-        if let (Some(then), Some(now)) = (
-            scores.get_mut(SECOND_SOURCES),
-            unit.scores.get(SECOND_SOURCES),
-        ) {
-            *then = then.min(*now);
-        }
-        Unit {
-            state,
-            questions,
-            scores,
-            reason,
-            ..known.clone()
+    let merged = Unit {
+        questions,
+        state,
+        reason,
+        ..if back {
+            brought_back(unit, known)
+        } else {
+            vouched_anew(known, &unit)
         }
     };
     let vectors = distil::vectors(bench, &merged)?;
-    let why = format!(
-        "unit {} says the same and answers this question, too",
-        merged.id
-    );
+    let why = if contradicted && another {
+        format!("unit {} says the same, and is contested with it", merged.id)
+    } else {
+        format!(
+            "unit {} says the same and answers this question, too",
+            merged.id
+        )
+    };
     Ok((
         Verdict::passed(gate, Some(1.0), why),
         Some((merged, vectors)),
     ))
+}
+
+/// A unit in the place of one that is out of use and says the same.
+fn brought_back(unit: Unit, known: &Unit) -> Unit {
+    let mut back = Unit {
+        id: known.id.clone(),
+        batch: known.batch.clone(),
+        made_ms: known.made_ms,
+        replaces: known.replaces.clone(),
+        ..unit
+    };
+    if let Some(good) = known.scores.get(GOOD) {
+        back.scores.insert(GOOD.into(), *good);
+    }
+    back
+}
+
+/// A known unit: what it rests on, and what was found out about that, stays while it stands.
+fn vouched_anew(known: &Unit, unit: &Unit) -> Unit {
+    let mut scores = known.scores.clone();
+    // Who vouched for it once may be gone.
+    if let (Some(then), Some(now)) = (
+        scores.get_mut(SECOND_SOURCES),
+        unit.scores.get(SECOND_SOURCES),
+    ) {
+        *then = then.min(*now);
+    }
+    Unit {
+        scores,
+        ..known.clone()
+    }
 }
 
 #[cfg(test)]
