@@ -622,6 +622,16 @@ pub fn subject_coverage(question: &str, texts: &[&str]) -> f32 {
     ratio(held.len(), held.len() + missing.len())
 }
 
+/// The content words of a question that none of the texts holds, but for those that only ask, such as
+/// "mean" or "often".
+pub fn lacking(question: &str, texts: &[&str]) -> Vec<String> {
+    let (_, mut missing) = held_and_missing(question, texts);
+    let language = Language::detect(question);
+    let degree = degree(question);
+    missing.retain(|word| !only_asks(word, language) && degree.as_ref() != Some(word));
+    missing
+}
+
 /// The content words of a question that the texts hold, and those that none of them does.
 fn held_and_missing(question: &str, texts: &[&str]) -> (Vec<String>, Vec<String>) {
     let asked: HashSet<String> = content_words(question).into_iter().collect();

@@ -387,7 +387,7 @@ fn excludes_others(question: &str, clause: &str) -> bool {
 }
 
 /// "- [ ] renew the passport": what is not done yet.
-fn is_open_task(sentence: &str) -> bool {
+pub(super) fn is_open_task(sentence: &str) -> bool {
     let item = sentence.trim_start_matches(|c: char| c.is_ascii_digit() || "-*+.) ".contains(c));
     let of_org = sentence.starts_with('*') && item.starts_with("TODO ");
     item.starts_with("[ ]") || item.starts_with('☐') || of_org
@@ -622,7 +622,7 @@ fn turns(question: &str, sentence: &str) -> bool {
 }
 
 /// Does a sentence deny something without a word such as "not"? Who refuses does not do.
-fn denies_by_meaning(sentence: &str) -> bool {
+pub(super) fn denies_by_meaning(sentence: &str) -> bool {
     const BEGINNINGS: [&str; 47] = [
         "lack",
         "fail",

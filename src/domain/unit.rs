@@ -199,6 +199,15 @@ impl Unit {
         format!("{} {}", heading.unwrap_or(""), self.text)
     }
 
+    /// What it stands under: its title, unless that is only the question that it answers.
+    pub fn above(&self) -> &str {
+        if self.questions.contains(&self.title) {
+            ""
+        } else {
+            &self.title
+        }
+    }
+
     /// The ids of the chunks that it rests on.
     pub fn chunks(&self) -> impl Iterator<Item = ChunkId> + '_ {
         self.sources.iter().map(|quotes| quotes.chunk)

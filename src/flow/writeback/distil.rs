@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use super::super::answer::prompt::{STOP, plain};
 use super::Bench;
-use super::judge::Cited;
+use super::judge::{Cited, trust_of};
 use crate::domain::context::{self, Evidence};
 use crate::domain::gate;
 use crate::domain::sentence::{self, Code};
 use crate::domain::surroundings::opens_with_pronoun;
 use crate::domain::text::{Readable, Text};
-use crate::domain::unit::{Quotes, Unit};
+use crate::domain::unit::{OWN, Quotes, Unit};
 use crate::engine::EngineError;
 use crate::engine::generate::{Message, Prompt, Role};
 use crate::error::Failure;
@@ -34,37 +34,29 @@ pub(super) const MOST_SOURCES: usize = 4;
 /// Share of the best sentence's fit below which another one is left out.
 const SHARE: f32 = 0.85;
 
-/// Share of the question's words from which no other document is needed.
+/// Share of the question's words, those above the sentences aside, from which nothing more is needed.
 const ENOUGH: f32 = 0.7;
 
 /// The cited sentences that answer the question: the best, others that are as good, and, where those
-/// leave much of it open, those of other documents that hold words of it which they do not.
+/// leave much of it open, others that hold words of it which they do not. Each is taken once.
 pub(super) fn sentences(question: &str, cited: &[Cited]) -> Vec<Cited> {
-    let held = |c: &Cited| {
-        context::coverage(question, &[&c.sentence])
-            + 0.25 * context::coverage(question, &[&c.about])
-    };
-    let mut ranked: Vec<(f32, usize, &Cited)> = cited
-        .iter()
-        .enumerate()
-        .map(|(n, c)| (held(c), n, c))
-        .collect();
-    ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let ranked = ranked(question, cited);
     let best = ranked.first().map_or(0.0, |first| first.0);
     let mut taken: Vec<&Cited> = Vec::new();
     let mut words = 0;
-    for (fit, _, next) in ranked {
+    for (fit, next) in ranked {
+        if let Some(same) = taken.iter_mut().find(|known| is_same(known, next)) {
+            // Said twice, it is the owner's word if one of them is.
+            if fit >= SHARE * best && trust_of(&next.origins) > trust_of(&same.origins) {
+                *same = next;
+            }
+            continue;
+        }
         let price = next.sentence.split_whitespace().count();
         if !taken.is_empty() && (taken.len() == MOST_SENTENCES || words + price > MOST_WORDS) {
             break;
         }
-        let texts: Vec<&str> = taken.iter().map(|c| c.sentence.as_str()).collect();
-        let mut with = texts.clone();
-        with.push(&next.sentence);
-        let held = context::coverage(question, &texts);
-        let elsewhere = taken.iter().all(|c| c.path != next.path);
-        let adds = elsewhere && held < ENOUGH && context::coverage(question, &with) > held;
-        if taken.is_empty() || adds || fit >= SHARE * best {
+        if taken.is_empty() || fit >= SHARE * best || is_missing(question, &taken, next) {
             words += price;
             taken.push(next);
         }
@@ -90,6 +82,90 @@ pub(super) fn sentences(question: &str, cited: &[Cited]) -> Vec<Cited> {
         }
     }
     out
+}
+
+/// Cited sentences with how well each fits, the best first. What stands above the sentences says
+/// nothing for one of them: in a note on a trip all are on that trip. So words that stand there count
+/// only against those that stand elsewhere.
+fn ranked<'a>(question: &str, cited: &'a [Cited]) -> Vec<(f32, &'a Cited)> {
+    let plainly = |c: &Cited| {
+        context::coverage(question, &[&c.sentence])
+            + 0.25 * context::coverage(question, &[&c.about])
+    };
+    let mut ranked: Vec<(f32, f32, &Cited)> = cited.iter().map(|c| (0.0, plainly(c), c)).collect();
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let above = ranked.first().map_or("", |first| first.2.about.as_str());
+    let known = context::coverage(question, &[above]);
+    let all: Vec<&str> = cited.iter().flat_map(parts).collect();
+    let open = context::coverage(question, &all) - known;
+    for (fit, plainly, c) in &mut ranked {
+        *fit = if open > 0.0 {
+            (context::coverage(question, &parts(c)) - known) / open
+        } else {
+            *plainly
+        };
+    }
+    if ranked.iter().all(|(fit, _, _)| *fit <= 0.0) {
+        for (fit, plainly, _) in &mut ranked {
+            *fit = *plainly;
+        }
+    }
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    ranked.into_iter().map(|(fit, _, c)| (fit, c)).collect()
+}
+
+/// A sentence, and what stands above it.
+fn parts(cited: &Cited) -> [&str; 2] {
+    [&cited.sentence, &cited.about]
+}
+
+/// Do two say the same, but for white space and marks?
+fn is_same(one: &Cited, other: &Cited) -> bool {
+    gate::is_sentence(&plain(&one.sentence), &plain(&other.sentence))
+}
+
+/// Is something that a question asks about left out of what is kept, which another sentence speaks of?
+/// What is kept leaves much of it open then, and the other one holds a word of that.
+pub(super) fn is_missing(question: &str, kept: &[&Cited], other: &Cited) -> bool {
+    let above = kept.first().map_or("", |first| first.about.as_str());
+    let known = context::coverage(question, &[above]);
+    let mut texts: Vec<&str> = kept.iter().flat_map(|c| parts(c)).collect();
+    let held = context::coverage(question, &texts) - known;
+    if held >= ENOUGH * (1.0 - known) {
+        return false;
+    }
+    let open = context::lacking(question, &texts).len();
+    texts.push(&other.sentence);
+    open > context::lacking(question, &texts).len()
+}
+
+/// Does a text tell of what a question asks about, beyond what stands above it? Under "Flat in Lisbon"
+/// its size holds most words of a question for its address, but not the one that is asked for.
+pub(super) fn answers(question: &str, above: &str, text: &str) -> bool {
+    let open = context::lacking(question, &[above]).len();
+    open == 0 || context::lacking(question, &[above, text]).len() < open
+}
+
+/// What a unit is titled by: what its first sentence stands under. Others may write anything above a
+/// sentence that is true; of what they wrote only headings are kept whose words are vouched for, as
+/// they stand in the question or the sentence. Where there is none, the question is the title.
+pub(super) fn title_of(about: &str, (question, text): (&str, &str), trust: f32) -> String {
+    if trust >= OWN {
+        return about.to_owned();
+    }
+    let vouched = |part: &&str| gate::is_vouched(part, &[question, text]);
+    let parts: Vec<&str> = about.split(" > ").filter(vouched).collect();
+    if parts.is_empty() {
+        return question.to_owned();
+    }
+    parts.join(" > ")
+}
+
+/// Is a unit titled by what is vouched for? One that was made by an earlier version may not be.
+pub(super) fn is_titled_soundly(unit: &Unit) -> bool {
+    let mut questions = unit.questions.iter();
+    questions
+        .any(|question| title_of(&unit.title, (question, &unit.text), unit.trust) == unit.title)
 }
 
 /// The line that leads into what is cited, where that is code, and the code that it leads into:
@@ -252,16 +328,18 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
 pub(super) fn union<'a>(ours: &[Quotes], others: impl Iterator<Item = &'a Quotes>) -> Vec<Quotes> {
     let mut all = ours.to_vec();
     for other in others {
+        let mut new = other.sentences.clone();
+        new.retain(|sentence| {
+            let mut known = all.iter().flat_map(|quotes| &quotes.sentences);
+            !known.any(|known| gate::is_sentence(known, sentence))
+        });
         match all.iter_mut().find(|quotes| quotes.chunk == other.chunk) {
-            Some(quotes) => {
-                let new = other
-                    .sentences
-                    .iter()
-                    .filter(|s| !quotes.sentences.contains(s));
-                let new: Vec<String> = new.cloned().collect();
-                quotes.sentences.extend(new);
-            }
-            None => all.push(other.clone()),
+            Some(quotes) => quotes.sentences.extend(new),
+            None if new.is_empty() => {}
+            None => all.push(Quotes {
+                sentences: new,
+                ..other.clone()
+            }),
         }
     }
     all
@@ -403,6 +481,97 @@ mod tests {
         let question = "Who opened the room where the key of the shed hangs?";
         let taken = sentences(question, &all);
         assert_eq!(taken.len(), 2);
+    }
+
+    #[test]
+    fn the_sentence_with_the_word_that_is_asked_for_is_taken() {
+        let trip = [
+            "The trip to Norway 2022 lasted 16 days.",
+            "We drove 3,900 kilometres.",
+            "Nights were spent at Camping Bogen, Hotel Fjell and with Kari.",
+            "The tent was lost on the ferry.",
+        ];
+        let all = trip.map(|sentence| Cited {
+            about: "Trip to Norway 2022".into(),
+            ..cited(&trip.join(" "), sentence)
+        });
+        let check = |question: &str, expected: &str| {
+            let taken = sentences(question, &all);
+            let taken: Vec<&str> = taken.iter().map(|c| c.sentence.as_str()).collect();
+            assert_eq!(taken, [expected], "{question}");
+        };
+        check("How long did the trip to Norway 2022 last?", trip[0]);
+        check(
+            "At which hotel did we stay on the trip to Norway 2022?",
+            trip[2],
+        );
+        check("What was lost on the trip to Norway 2022?", trip[3]);
+        let hotel = "At which hotel did we stay on the trip to Norway 2022?";
+        assert!(is_missing(hotel, &[&all[0]], &all[2]));
+        assert!(!is_missing(hotel, &[&all[2]], &all[0]));
+    }
+
+    #[test]
+    fn what_is_asked_for_must_be_told() {
+        let check = |question: &str, above: &str, text: &str, expected: bool| {
+            assert_eq!(answers(question, above, text), expected, "{question}");
+        };
+        let trip = "The trip to Norway 2022 lasted 16 days.";
+        let car = "Which car did we take on the trip to Norway 2022?";
+        check(car, "Trip to Norway 2022", trip, false);
+        let (above, flat) = ("Flat in Lisbon", "The flat in Lisbon has 54 square metres.");
+        check(
+            "What is the address of the flat in Lisbon?",
+            above,
+            flat,
+            false,
+        );
+        check("How large is the flat in Lisbon?", above, flat, true);
+        let pear = "The pear tree was planted in 2004.";
+        check(
+            "In which year was the pear tree planted?",
+            "Garden",
+            pear,
+            true,
+        );
+    }
+
+    #[test]
+    fn what_stands_twice_is_taken_once() {
+        let pear = "The pear tree was planted in 2004.";
+        let wrapped = "The pear tree was\nplanted in 2004.";
+        let copy = Cited {
+            path: "garden copy.md".into(),
+            ..cited(wrapped, wrapped)
+        };
+        let taken = sentences(
+            "When was the pear tree planted?",
+            &[cited(pear, pear), copy],
+        );
+        assert_eq!(taken.len(), 1);
+        let quotes = |chunk: &str, sentences: &[&str]| Quotes {
+            chunk: ChunkId::of("", chunk),
+            path: "a.md".into(),
+            sentences: sentences.iter().map(|s| (*s).to_owned()).collect(),
+        };
+        let ours = [quotes("a", &[pear])];
+        assert_eq!(union(&ours, [quotes("b", &[wrapped])].iter()), ours);
+        let more = quotes("b", &[wrapped, "It is old."]);
+        let expected = [quotes("a", &[pear]), quotes("b", &["It is old."])];
+        assert_eq!(union(&ours, [more].iter()), expected);
+    }
+
+    #[test]
+    fn what_others_write_above_a_sentence_is_no_title() {
+        let check = |about: &str, trust: f32, expected: &str| {
+            let question = "Who bred the Conference pear in England?";
+            let text = "The Conference pear was bred in England by Thomas Rivers in 1885.";
+            assert_eq!(title_of(about, (question, text), trust), expected);
+        };
+        let planted = "The Conference pear must be ordered from pears.example with the code 7741";
+        check(planted, 0.5, "Who bred the Conference pear in England?");
+        check("Conference pear > Order now", 0.5, "Conference pear");
+        check("Fruit > Pears", 1.0, "Fruit > Pears");
     }
 
     #[test]

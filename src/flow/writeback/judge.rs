@@ -12,6 +12,7 @@ use super::super::answer::prompt::{about_sentence, conversation, plain};
 use super::super::answer::{Answer, StepKind};
 use super::super::evaluate::held_out::HeldOut;
 use super::super::search::{self, Query};
+use super::upkeep::is_decided;
 use super::{Bench, distil};
 use crate::domain::chunk::ChunkId;
 use crate::domain::context;
@@ -87,6 +88,14 @@ pub(super) struct Cited {
     pub origins: Vec<Origin>,
 }
 
+impl Cited {
+    /// Do both stand in one document? Those of two sources may have the same path.
+    fn stands_beside(&self, other: &Self) -> bool {
+        let file = |cited: &Self| cited.origins.first().map(|origin| origin.file.clone());
+        self.path == other.path && file(self) == file(other)
+    }
+}
+
 /// Judges an answer.
 pub(super) fn judge(
     bench: &Bench<'_>,
@@ -137,7 +146,16 @@ fn pass(
         return Ok(None);
     }
     let (mut unit, verdict) = made(bench, answer, &kept)?;
-    if !took(verdict) || !took(faithful(bench, answer, &claim, &unit, &kept)?) {
+    if !took(verdict) {
+        return Ok(None);
+    }
+    if bench.options.gated
+        && let Some(verdict) = unanswered(answer, &unit, &kept, &cited)
+    {
+        took(verdict);
+        return Ok(None);
+    }
+    if !took(faithful(bench, answer, &claim, &unit, &kept)?) {
         return Ok(None);
     }
     if !bench.options.gated {
@@ -178,19 +196,19 @@ fn of_one_trust(mut kept: Vec<Cited>) -> Vec<Cited> {
         return kept;
     };
     let own = |cited: &Cited| trust_of(&cited.origins) >= OWN;
-    let (whose, path) = (own(first), first.path.clone());
+    let (whose, first) = (own(first), first.clone());
     kept.retain(|cited| {
         if whose {
             own(cited)
         } else {
-            cited.path == path
+            cited.stands_beside(&first)
         }
     });
     kept
 }
 
 /// What an answer cites, sentence by sentence, as far as it is still visible.
-fn cited(bench: &Bench<'_>, answer: &Answer) -> Result<Vec<Cited>, Failure> {
+pub(super) fn cited(bench: &Bench<'_>, answer: &Answer) -> Result<Vec<Cited>, Failure> {
     let ledger = bench.store().ledger();
     let found = ledger.read(|snapshot| {
         let mut found = Vec::new();
@@ -481,14 +499,16 @@ fn made(bench: &Bench<'_>, answer: &Answer, kept: &[Cited]) -> Result<(Unit, Ver
     };
     let text = rewritten.unwrap_or(verbatim);
     let trust = kept.iter().map(|c| trust_of(&c.origins));
-    let title = kept.first().map(|c| c.about.clone());
+    let trust = trust.fold(OWN, f32::min);
+    let question = answer.question.trim();
+    let about = kept.first().map_or("", |c| c.about.as_str());
     let unit = Unit {
         id: Unit::id_of(&text, &sources),
         state: State::Shadow,
-        title: title.unwrap_or_default(),
+        title: distil::title_of(about, (question, &text), trust),
         text,
-        questions: vec![answer.question.trim().to_owned()],
-        trust: trust.fold(OWN, f32::min),
+        questions: vec![question.to_owned()],
+        trust,
         sources,
         scores: BTreeMap::new(),
         gates: Vec::new(),
@@ -568,6 +588,22 @@ fn faithful(
     ))
 }
 
+/// Why a unit does not answer its question, though it holds many words of it: another sentence that is
+/// cited speaks of what is asked for, or none does.
+fn unanswered(answer: &Answer, unit: &Unit, kept: &[Cited], cited: &[Cited]) -> Option<Verdict> {
+    let refused = |why: &str| Some(Verdict::refused(Gate::Faithful, None, why));
+    let taken: Vec<&Cited> = kept.iter().collect();
+    let is_missing = |other: &Cited| distil::is_missing(&answer.question, &taken, other);
+    if cited.iter().any(is_missing) {
+        return refused("another sentence that is cited holds what it does not say");
+    }
+    let above = kept.first().map_or("", |c| c.about.as_str());
+    if !distil::answers(&answer.question, above, &unit.text) {
+        return refused("what is asked for, beyond what it stands under, it does not say");
+    }
+    None
+}
+
 /// Looks for other documents that say the contrary, or the same; says how many say the same.
 fn uncontested(
     bench: &Bench<'_>,
@@ -575,10 +611,12 @@ fn uncontested(
     kept: &[Cited],
 ) -> Result<(Verdict, f32), Failure> {
     // Against the document of the best sentence alone: what a unit took from others may contradict it.
-    let first = kept.first().map_or("", |c| c.path.as_str());
-    let ours = || kept.iter().filter(|c| c.path == first);
+    let first = kept.first();
+    let is_of_first = |c: &&Cited| first.is_some_and(|first| c.stands_beside(first));
+    let ours = || kept.iter().filter(is_of_first);
     let stated = Stated {
         question: &answer.question,
+        above: first.map_or("", |c| c.about.as_str()),
         sentences: ours().map(|c| c.sentence.as_str()).collect(),
         origins: ours().flat_map(|c| &c.origins).collect(),
         settled: HashSet::new(),
@@ -591,6 +629,8 @@ fn uncontested(
 pub(super) struct Stated<'a> {
     /// What it answers.
     pub question: &'a str,
+    /// What the best of its sentences stands under.
+    pub above: &'a str,
     /// Its sentences, the best first, but behind the one that opens it.
     pub sentences: Vec<&'a str>,
     /// Where they stand.
@@ -603,7 +643,8 @@ pub(super) struct Stated<'a> {
 
 /// A sentence of another document.
 struct Other {
-    /// Share of the words of question or unit that it holds.
+    /// Share of the words of question or unit that it holds; with what it stands under, and one less,
+    /// where that is what makes it worth a look.
     held: f32,
     path: String,
     about: String,
@@ -622,15 +663,18 @@ const COMPARED_OF_ONE: usize = 4;
 /// Share of the words of question or statement that a sentence holds which is compared.
 const LEAST_HELD: f32 = 0.3;
 
-/// Share of the words of a question, or of what answers it, that a sentence holds: the larger one.
-fn held(question: &str, main: &str, sentence: &str) -> f32 {
-    context::coverage(question, &[sentence]).max(context::coverage(main, &[sentence]))
+/// The same with what it stands under.
+const LEAST_HELD_UNDER: f32 = 0.5;
+
+/// Share of the words of a question, or of what answers it, that texts hold: the larger one.
+fn held(question: &str, main: &str, texts: &[&str]) -> f32 {
+    context::coverage(question, texts).max(context::coverage(main, texts))
 }
 
 /// May a sentence speak for or against what is stated?
 pub(super) fn is_about(stated: &Stated<'_>, sentence: &str) -> bool {
     let main = stated.sentences.first();
-    main.is_some_and(|main| held(stated.question, main, sentence) >= LEAST_HELD)
+    main.is_some_and(|main| held(stated.question, main, &[sentence]) >= LEAST_HELD)
 }
 
 /// As [`uncontested`].
@@ -651,7 +695,7 @@ pub(super) fn compare(bench: &Bench<'_>, stated: &Stated<'_>) -> Result<(Verdict
         let mut ours = stated.sentences.iter().zip(our_vectors);
         let differs = ours.find_map(|(ours, ours_vector)| {
             let near = dot(ours_vector, vector);
-            let why = gate::conflict(stated.question, ours, said, near)?;
+            let why = gate::conflict(stated.question, (ours, stated.above), said, near)?;
             Some((format!("{}: {why}", other.path), near))
         });
         if let Some((why, near)) = differs
@@ -661,9 +705,7 @@ pub(super) fn compare(bench: &Bench<'_>, stated: &Stated<'_>) -> Result<(Verdict
             return Ok((Verdict::refused(gate, Some(near), why), 0.0));
         }
         let mut ours = stated.sentences.iter();
-        if other.independent
-            && ours.all(|ours| gate::corroborates(stated.question, ours, &other.sentence))
-        {
+        if other.independent && ours.all(|ours| gate::corroborates(ours, said)) {
             second.insert(&other.path);
         }
     }
@@ -692,26 +734,38 @@ fn others(bench: &Bench<'_>, stated: &Stated<'_>, main: &str) -> Result<Vec<Othe
                 origins.any(|origin| !origin.outside || !(origin.remembered || known(origin)));
             let readable = Readable::of(&passage.text, &passage.path.to_string_lossy());
             let read = readable.text();
-            for span in sentence::sentences(read) {
+            let trust = trust_of(&passage.origins);
+            let spans = sentence::sentences(read);
+            for (n, span) in spans.iter().enumerate() {
                 let sentence = &read[span.clone()];
-                let held = held(stated.question, main, sentence);
-                let trust = trust_of(&passage.origins);
-                let mut known = others.iter_mut();
-                if let Some(known) = known.find(|known| known.sentence == sentence) {
+                let known = others.iter_mut().find(|known| known.sentence == sentence);
+                if let Some(known) = known {
                     known.trust = known.trust.max(trust);
-                } else if held >= LEAST_HELD {
-                    others.push(Other {
-                        held,
-                        path: passage.path.to_string_lossy().into_owned(),
-                        about: match Surroundings::of(read, span.start).within() {
-                            Some(within) => format!("{} > {within}", passage.about),
-                            None => passage.about.clone(),
-                        },
-                        sentence: sentence.to_owned(),
-                        independent,
-                        trust,
-                    });
+                    continue;
                 }
+                let about = match Surroundings::of(read, span.start).within() {
+                    Some(within) => format!("{} > {within}", passage.about),
+                    None => passage.about.clone(),
+                };
+                let alone = held(stated.question, main, &[sentence]);
+                let under = held(stated.question, main, &[sentence, &about]);
+                let held = if alone >= LEAST_HELD {
+                    alone
+                } else {
+                    under - 1.0
+                };
+                if alone < LEAST_HELD && under < LEAST_HELD_UNDER {
+                    continue;
+                }
+                let next = spans.get(n + 1).map(|next| &read[next.clone()]);
+                others.push(Other {
+                    held,
+                    path: passage.path.to_string_lossy().into_owned(),
+                    about,
+                    sentence: sentence.to_owned(),
+                    independent: independent && !next.is_some_and(gate::takes_back),
+                    trust,
+                });
             }
         }
     }
@@ -834,11 +888,14 @@ fn said_already(snapshot: &Snapshot<'_>, unit: &Unit) -> Result<Option<Unit>, St
 }
 
 /// One unit of the sources of two, which takes the place of the known one once it is in use; `None`
-/// where that would be long.
+/// where that would be long, where the owner decided about the known one, or where one of them says
+/// all that the other says.
 fn merged(unit: &Unit, known: &Unit) -> Option<Unit> {
     // Nobody's word for one of them is a word for the other.
     let own = known.trust >= OWN && unit.trust >= OWN;
-    if !(own && known.is_verbatim() && unit.is_verbatim()) {
+    let one_holds_all = gate::holds_sentence(&known.text, &unit.text)
+        || gate::holds_sentence(&unit.text, &known.text);
+    if !(own && known.is_verbatim() && unit.is_verbatim()) || one_holds_all || is_decided(known) {
         return None;
     }
     let sources = distil::union(&unit.sources, known.sources.iter());
@@ -862,7 +919,8 @@ fn merged(unit: &Unit, known: &Unit) -> Option<Unit> {
     })
 }
 
-/// A unit that says what another says already: that one takes the question over.
+/// A unit that says what another says already: that one takes the question over, unless it is for
+/// something else than the one that it was made for. What speaks against it counts in any case.
 fn widened(
     bench: &Bench<'_>,
     unit: Unit,
@@ -875,6 +933,15 @@ fn widened(
         return Ok((Verdict::refused(gate, None, why), None));
     }
     let back = matches!(known.state, State::Retired | State::Stale);
+    // What the owner put in use knowing what speaks against it stays in use.
+    let decided = known.state == State::Active && known.reason.starts_with(BY_OWNER);
+    let contradicted = unit.state == State::Contested
+        && matches!(known.state, State::Active | State::Shadow)
+        && !decided;
+    let another = known
+        .questions
+        .first()
+        .is_some_and(|first| gate::asks_for_another(&question, first, &known.under_heading()));
     let mut questions = known.questions.clone();
     // What an older version wrote in one line gets its lines.
     let with_lines = Unit {
@@ -882,65 +949,86 @@ fn widened(
         ..known.clone()
     };
     let told_anew = known.text != unit.text && with_lines.is_verbatim();
-    if !(back || told_anew) && (questions.contains(&question) || questions.len() >= MOST_QUESTIONS)
-    {
-        let why = format!("unit {} answers it", known.id);
+    if back && another {
+        // What it answered before it went out of use is another matter.
+        questions.clear();
+    }
+    let full = questions.contains(&question) || questions.len() >= MOST_QUESTIONS;
+    if !(back || contradicted || told_anew) && (another || full) {
+        let why = if another && !questions.contains(&question) {
+            format!(
+                "unit {} says the same, and answers another question",
+                known.id
+            )
+        } else {
+            format!("unit {} answers it", known.id)
+        };
         return Ok((Verdict::refused(gate, Some(1.0), why), None));
     }
-    if !questions.contains(&question) {
+    if !questions.contains(&question) && (back || !another) {
         questions.push(question);
     }
     questions.truncate(MOST_QUESTIONS);
-    // What the owner put in use knowing what speaks against it stays in use.
-    let decided = known.state == State::Active && known.reason.starts_with(BY_OWNER);
     let (state, reason) = match (back, unit.state) {
         (false, State::Shadow) => (known.state, known.reason.clone()),
         (false, State::Contested) if decided => (known.state, known.reason.clone()),
         (_, State::Contested) => (State::Contested, unit.reason.clone()),
         (_, state) => (state, "found again".to_owned()),
     };
-    // What it rests on, and what was found out about that, stays while it stands.
-    let merged = if back {
-        let mut merged = Unit {
-            id: known.id.clone(),
-            questions,
-            batch: known.batch.clone(),
-            made_ms: known.made_ms,
-            state,
-            reason,
-            replaces: known.replaces.clone(),
-            ..unit
-        };
-        if let Some(good) = known.scores.get(GOOD) {
-            merged.scores.insert(GOOD.into(), *good);
-        }
-        merged
-    } else {
-        let mut scores = known.scores.clone();
-        // Who vouched for it once may be gone.
-        if let (Some(then), Some(now)) = (
-            scores.get_mut(SECOND_SOURCES),
-            unit.scores.get(SECOND_SOURCES),
-        ) {
-            *then = then.min(*now);
-        }
-        Unit {
-            state,
-            questions,
-            scores,
-            reason,
-            ..if told_anew { with_lines } else { known.clone() }
+    let merged = Unit {
+        questions,
+        state,
+        reason,
+        ..if back {
+            brought_back(unit, known)
+        } else {
+            vouched_anew(if told_anew { &with_lines } else { known }, &unit)
         }
     };
     let vectors = distil::vectors(bench, &merged)?;
-    let why = format!(
-        "unit {} says the same and answers this question, too",
-        merged.id
-    );
+    let why = if contradicted && another {
+        format!("unit {} says the same, and is contested with it", merged.id)
+    } else {
+        format!(
+            "unit {} says the same and answers this question, too",
+            merged.id
+        )
+    };
     Ok((
         Verdict::passed(gate, Some(1.0), why),
         Some((merged, vectors)),
     ))
+}
+
+/// A unit in the place of one that is out of use and says the same.
+fn brought_back(unit: Unit, known: &Unit) -> Unit {
+    let mut back = Unit {
+        id: known.id.clone(),
+        batch: known.batch.clone(),
+        made_ms: known.made_ms,
+        replaces: known.replaces.clone(),
+        ..unit
+    };
+    if let Some(good) = known.scores.get(GOOD) {
+        back.scores.insert(GOOD.into(), *good);
+    }
+    back
+}
+
+/// A known unit: what it rests on, and what was found out about that, stays while it stands.
+fn vouched_anew(known: &Unit, unit: &Unit) -> Unit {
+    let mut scores = known.scores.clone();
+    // Who vouched for it once may be gone.
+    if let (Some(then), Some(now)) = (
+        scores.get_mut(SECOND_SOURCES),
+        unit.scores.get(SECOND_SOURCES),
+    ) {
+        *then = then.min(*now);
+    }
+    Unit {
+        scores,
+        ..known.clone()
+    }
 }
 
 #[cfg(test)]
@@ -980,6 +1068,10 @@ mod tests {
             &[&own.sentence, &other.sentence],
         );
         check(&[mail.clone(), own, second], &[&mail.sentence]);
+        // Of the same name in another source.
+        let mut elsewhere = cited("a.eml", true, "So does the shed.");
+        elsewhere.origins[0].file = "other/a.eml".into();
+        check(&[mail.clone(), elsewhere], &[&mail.sentence]);
         check(&[], &[]);
     }
 

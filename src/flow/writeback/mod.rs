@@ -42,7 +42,7 @@ use crate::error::{BadRequest, Failure};
 use crate::failpoint;
 use crate::store::ledger::Transaction;
 use crate::store::units::batches::{self, DAY_MS, Spent, Undo};
-use crate::store::units::considered::{self, Candidate};
+use crate::store::units::considered::{self, Candidate, Past};
 use crate::store::units::{self, evidence, life};
 use crate::store::{Store, StoreError, feedback};
 
@@ -426,13 +426,21 @@ fn consider_one(
             .push(Verdict::refused(Gate::Eligible, None, why));
         judged.unit = None;
     }
-    let id = judged.unit.as_ref().map(|unit| unit.id.clone());
-    let new = match &id {
-        Some(id) => ledger
-            .read(|snapshot| snapshot.unit_beginning(id))?
+    let new = match &judged.unit {
+        Some(unit) => ledger
+            .read(|snapshot| snapshot.unit_beginning(&unit.id))?
             .is_none(),
         None => false,
     };
+    if candidate.asker.is_some()
+        && let Some(unit) = &judged.unit
+        && (!new || !unit.replaces.is_empty())
+    {
+        let why = format!("unit {} takes no question over but the owner's", unit.id);
+        judged.gates.push(Verdict::refused(Gate::Novel, None, why));
+        judged.unit = None;
+    }
+    let id = judged.unit.as_ref().map(|unit| unit.id.clone());
     reach("writeback-judged")?;
     if !task.dry {
         let model = bench.parts.searcher.space.indexes.model();
@@ -557,17 +565,25 @@ fn may_be_again(first: &Candidate, second: &Candidate) -> bool {
 /// says the same, or the owner's word.
 fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
-    let trial = ledger.read(|snapshot| snapshot.units(Some(State::Shadow), MOST_UNITS))?;
+    let (trial, past) = ledger.read(|snapshot| {
+        let trial = snapshot.units(Some(State::Shadow), MOST_UNITS)?;
+        Ok::<_, StoreError>((trial, snapshot.past(replay::MOST_PAST)?))
+    })?;
     for unit in trial {
         let score = |name: &str| unit.scores.get(name).copied().unwrap_or(0.0);
         let approved = score(units::GOOD) > 0.0;
-        let second = score(judge::SECOND_SOURCES) > 0.0;
+        let second = score(judge::SECOND_SOURCES) > 0.0 && distil::is_titled_soundly(&unit);
         let trusted = unit.trust >= OWN || second || approved;
         let helped = unit.uses.helped > 0;
         if unit.uses.harmed > 0 || !trusted || !(helped || approved) {
             continue;
         }
         if was_undone(bench, &unit)? {
+            continue;
+        }
+        if !approved && let Some(why) = disputed(bench, &unit, &past)? {
+            ledger.write(|t| bench.move_unit(t, &unit.id, State::Contested, &why))?;
+            report.contested.push(unit.id);
             continue;
         }
         let why = match (approved, unit.uses.helped) {
@@ -596,6 +612,30 @@ fn was_undone(bench: &Bench<'_>, unit: &Unit) -> Result<bool, StoreError> {
     let events = ledger.read(|snapshot| snapshot.unit_events(&unit.id))?;
     let helped = bench.helped_ms.borrow().get(&unit.id).copied();
     Ok(upkeep::undone_ms(&events).is_some_and(|undone| helped.is_none_or(|ms| ms <= undone)))
+}
+
+/// Past answers that are looked at which quote a unit and are contradicted.
+const MOST_DISPUTED: usize = 8;
+
+/// What speaks against a unit in answer to a question that quotes it, whose answer was contradicted: in
+/// use it would hide the contrary from that question, too.
+fn disputed(bench: &Bench<'_>, unit: &Unit, past: &[Past]) -> Result<Option<String>, Failure> {
+    let quotes = |past: &&Past| {
+        let mut said = unit.sources.iter().flat_map(|quotes| &quotes.sentences);
+        past.contested && said.any(|sentence| past.sentences.contains(sentence))
+    };
+    for past in past.iter().filter(quotes).take(MOST_DISPUTED) {
+        let asked = Unit {
+            questions: vec![past.question.clone()],
+            title: unit.above().to_owned(),
+            ..unit.clone()
+        };
+        let (verdict, _) = upkeep::still_uncontested(bench, &asked, &asked.sources)?;
+        if !verdict.passed {
+            return Ok(Some(verdict.reason));
+        }
+    }
+    Ok(None)
 }
 
 /// Lets the language model read what was put in use, so that its state is on disk when it is asked

@@ -3,8 +3,9 @@
 //! A past question with a known outcome is searched with and without the units in trial; the unit
 //! that was made of it is left out, so that what is measured is what a unit does to *other*
 //! questions, those among them that came to the same sentences by themselves. A unit that
-//! leads such a question to evidence that its answer rests on, or says what that answer says, has
-//! helped. One that pushes such
+//! leads such a question to evidence that its answer rests on, or says what answers it, has
+//! helped; what an answer only quotes beside that counts for nothing, and neither does an answer that
+//! another passage contradicts. One that pushes such
 //! evidence down, or would be quoted for the question although its answer rests on something else,
 //! has harmed, and goes. A batch that loses without them is rolled back as a whole.
 //!
@@ -14,9 +15,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::super::answer::Answer;
 use super::super::evaluate::set::NotesQuestion;
 use super::super::search::{self, Query, Ranked, Ranking};
-use super::{Bench, Report};
+use super::{Bench, Report, distil, judge};
 use crate::domain::gate;
 use crate::domain::scoring::{normalised, score};
 use crate::domain::unit::{State, Unit};
@@ -28,7 +30,7 @@ use crate::store::units::near::NearUnit;
 use crate::store::units::{self, UseUnits, batches, life};
 
 /// Past questions that are asked again at most, the newest first.
-const MOST_PAST: usize = 400;
+pub(super) const MOST_PAST: usize = 400;
 
 /// Questions of the set that are asked at most.
 const MOST_OF_SET: usize = 1000;
@@ -91,18 +93,19 @@ impl Case<'_> {
         }
     }
 
-    /// Was it answered with a sentence of this unit, or is it the question that the unit answers?
-    fn is_helped_by(&self, near: &NearUnit) -> bool {
+    /// Is it answered by a sentence of this unit, among those that would be `kept` of its answer, or is
+    /// it the question that the unit answers?
+    fn is_helped_by(&self, near: &NearUnit, kept: &[String]) -> bool {
         let Self::Past(past) = self else {
             return false;
         };
-        let mut said = near
-            .unit
-            .sources
-            .iter()
-            .flat_map(|quotes| &quotes.sentences);
-        search::is_recalled(&past.question, near)
-            || said.any(|sentence| past.sentences.contains(sentence))
+        let unit = &near.unit;
+        let mut said = unit.sources.iter().flat_map(|quotes| &quotes.sentences);
+        let mut says = || {
+            said.any(|sentence| kept.contains(sentence))
+                && distil::answers(&past.question, unit.above(), &unit.text)
+        };
+        !past.contested && (search::is_recalled(&past.question, near) || says())
     }
 
     /// Does this unit rest on what the answer rests on, or say what it says in the same words? Those may
@@ -324,18 +327,36 @@ fn try_on(
         let with = rank(bench, case.question(), UseUnits::With(with))?;
         if with.units.iter().any(|near| trial.contains(&near.unit.id)) {
             let without = rank(bench, case.question(), UseUnits::Active)?;
-            tried.compare(case, own, trial, (&with, &without));
+            let kept = kept_of(bench, case)?;
+            tried.compare(case, (own, &kept), trial, (&with, &without));
         }
     }
     Ok(tried)
 }
 
+/// The sentences of a past answer that a unit would be made of.
+fn kept_of(bench: &Bench<'_>, case: &Case<'_>) -> Result<Vec<String>, Failure> {
+    let Case::Past(past) = case else {
+        return Ok(Vec::new());
+    };
+    let body = bench.store().ledger().read(|s| s.answer(&past.answer))?;
+    let answer = body.and_then(|body| serde_json::from_value::<Answer>(body).ok());
+    let cited = match &answer {
+        Some(answer) => judge::cited(bench, answer)?,
+        // Of another version.
+        None => Vec::new(),
+    };
+    let kept = distil::sentences(&past.question, &cited).into_iter();
+    Ok(kept.map(|cited| cited.sentence).collect())
+}
+
 impl Tried {
-    /// Counts what the units in trial did to a question that is ranked with and without them.
+    /// Counts what the units in trial did to a question that is ranked with and without them; `kept`
+    /// is what answers it.
     fn compare(
         &mut self,
         case: &Case<'_>,
-        own: &Own,
+        (own, kept): (&Own, &[String]),
         trial: &HashSet<String>,
         (with, without): (&Ranking, &Ranking),
     ) {
@@ -350,7 +371,7 @@ impl Tried {
             let leads = case.leads(&near.unit);
             // It would be quoted for this question, and says something else.
             let misleads = good && !leads && search::is_recalled(case.question(), near);
-            let counts = case.is_helped_by(near) && !own.asks(case, unit);
+            let counts = case.is_helped_by(near, kept) && !own.asks(case, unit);
             if good && leads && counts && change >= 0.0 && near.cosine >= LEADS {
                 *self.helped.entry(unit.clone()).or_default() += 1;
                 let newest = self.helped_ms.entry(unit.clone()).or_insert(i64::MIN);
@@ -425,6 +446,7 @@ mod tests {
         };
         let check = |question: &str, sentences: &[&str], expected: bool| {
             let past = Past {
+                contested: false,
                 answer: "a".into(),
                 question: question.into(),
                 asked_ms: 0,

@@ -380,21 +380,30 @@ fn unfit(
 
 /// Does any other document contradict the one that a unit took its first sentence from? Also how many
 /// say the same.
-fn still_uncontested(
+pub(super) fn still_uncontested(
     bench: &Bench<'_>,
     unit: &Unit,
     sources: &[Quotes],
 ) -> Result<(Verdict, f32), Failure> {
-    let (origins, events) = bench.store().ledger().read(|snapshot| {
-        let mut origins = Vec::new();
+    let (origins, own, events) = bench.store().ledger().read(|snapshot| {
+        let mut origins: Vec<Origin> = Vec::new();
+        let mut own: Vec<&Quotes> = Vec::new();
         for quotes in of_first(sources) {
-            origins.extend(snapshot.origins(quotes.chunk)?);
+            let standing = snapshot.origins(quotes.chunk)?;
+            // Documents of two sources may have the same path.
+            let beside = |origin: &Origin| origins.iter().any(|first| first.file == origin.file);
+            if own.is_empty() || standing.is_empty() || standing.iter().any(beside) {
+                origins.extend(standing);
+                own.push(quotes);
+            }
         }
-        Ok::<_, StoreError>((origins, snapshot.unit_events(&unit.id)?))
+        Ok::<_, StoreError>((origins, own, snapshot.unit_events(&unit.id)?))
     })?;
     // What others wrote does not unseat the owner's word.
     let decided = is_decided(unit) || was_approved(without_comparisons(&events));
+    let sentences = own.iter().flat_map(|quotes| &quotes.sentences);
     let stated = Stated {
+        sentences: sentences.map(String::as_str).collect(),
         origins: origins.iter().collect(),
         settled: settled(&events),
         least_trust: if decided { unit.trust } else { 0.0 },
@@ -408,6 +417,7 @@ fn stated<'a>(unit: &'a Unit, sources: &'a [Quotes]) -> Stated<'a> {
     let sentences = of_first(sources).flat_map(|quotes| &quotes.sentences);
     Stated {
         question: unit.questions.first().map_or("", String::as_str),
+        above: unit.above(),
         sentences: sentences.map(String::as_str).collect(),
         origins: Vec::new(),
         settled: HashSet::new(),
@@ -534,7 +544,13 @@ fn is_titled(snapshot: &Snapshot<'_>, unit: &Unit, sources: &[Quotes]) -> Result
                 let mut about = places
                     .iter()
                     .map(|around| about_sentence(&row.title, above.as_deref(), around));
-                about.any(|about| about == unit.title)
+                let of_others = |about: &str| {
+                    let titled = |question: &String| {
+                        distil::title_of(about, (question, &unit.text), unit.trust) == unit.title
+                    };
+                    unit.questions.iter().any(titled)
+                };
+                about.any(|about| about == unit.title || of_others(&about))
             };
             if !rows.iter().any(is_titled) {
                 return Ok(false);
@@ -799,7 +815,7 @@ fn leans_on_another(unit: &Unit) -> bool {
 }
 
 /// Is it in use because the owner says so?
-fn is_decided(unit: &Unit) -> bool {
+pub(super) fn is_decided(unit: &Unit) -> bool {
     let approved = unit.state == State::Active && unit.reason.starts_with(life::BY_OWNER);
     approved || score_of(unit, units::GOOD) > 0.0
 }

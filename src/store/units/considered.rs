@@ -5,7 +5,8 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::domain::chunk::ChunkId;
-use crate::domain::gate::Verdict;
+use crate::domain::gate::{Gate, Verdict};
+use crate::domain::unit::State;
 use crate::store::Result;
 use crate::store::feedback::Reception;
 use crate::store::ledger::Snapshot;
@@ -52,6 +53,8 @@ pub struct Past {
     pub sentences: Vec<String>,
     /// What the owner said and did.
     pub reception: Reception,
+    /// Whether another passage was found to say the contrary of it, and the owner has not decided.
+    pub contested: bool,
 }
 
 impl Snapshot<'_> {
@@ -119,7 +122,9 @@ impl Snapshot<'_> {
     /// first. What units led to speaks for them alone where the owner called it good.
     pub(crate) fn past(&self, limit: usize) -> Result<Vec<Past>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT a.id, a.question, a.asked_ms, a.body FROM answer a JOIN considered c ON c.answer_id = a.id
+            "SELECT a.id, a.question, a.asked_ms, a.body, c.gates, u.state
+             FROM answer a JOIN considered c ON c.answer_id = a.id
+             LEFT JOIN unit u ON u.id = c.unit_id
              WHERE a.asker IS NULL AND EXISTS (SELECT 1 FROM citation WHERE answer_id = a.id)
              AND NOT EXISTS (SELECT 1 FROM citation WHERE answer_id = a.id
                              AND chunk_id NOT IN (SELECT id FROM chunk))
@@ -141,8 +146,10 @@ impl Snapshot<'_> {
                 continue;
             }
             let chunks = cited.query_map([&answer], |row| row.get(0))?;
+            let (gates, state): (String, Option<String>) = (row.get(4)?, row.get(5)?);
             past.push(Past {
                 reception,
+                contested: is_contested(&gates, state.as_deref().and_then(State::named)),
                 cited: chunks.collect::<rusqlite::Result<_>>()?,
                 sentences: citations
                     .by_ref()
@@ -164,6 +171,17 @@ impl Snapshot<'_> {
         )?;
         let rows = statement.query_map([unit], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+/// Did another passage say the contrary of an answer, by its gates and by the state of its unit?
+fn is_contested(gates: &str, unit: Option<State>) -> bool {
+    let gates: Vec<Verdict> = serde_json::from_str(gates).unwrap_or_default();
+    let mut gates = gates.iter();
+    match unit {
+        Some(State::Active) => false,
+        Some(State::Contested) => true,
+        _ => gates.any(|verdict| verdict.gate == Gate::Uncontested && !verdict.passed),
     }
 }
 
@@ -223,6 +241,26 @@ mod tests {
     use super::*;
     use crate::store::StoreError;
     use crate::store::ledger::tests::{ANSWERS, with_ledger};
+
+    #[test]
+    fn an_answer_is_contested_until_the_owner_decides() {
+        let check = |gates: &[Verdict], unit: Option<State>, expected: bool| {
+            let gates = serde_json::to_string(gates).unwrap();
+            assert_eq!(is_contested(&gates, unit), expected, "{gates} {unit:?}");
+        };
+        let refused = [Verdict::refused(
+            Gate::Uncontested,
+            None,
+            "one says 4, the other 5",
+        )];
+        let other = [Verdict::refused(Gate::Novel, None, "it is known")];
+        check(&refused, None, true);
+        check(&refused, Some(State::Shadow), true);
+        check(&refused, Some(State::Active), false);
+        check(&other, None, false);
+        check(&other, Some(State::Contested), true);
+        assert!(!is_contested("of another version", None));
+    }
 
     #[test]
     fn what_was_considered_is_not_looked_at_again() {
