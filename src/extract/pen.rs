@@ -39,8 +39,17 @@ pub(super) struct Pen {
     page: Option<u32>,
     limit: usize,
     full: bool,
-    /// Does the table that is written have a row that names its columns?
-    has_header: bool,
+    /// What is known of the head of the table that is written.
+    header: Header,
+}
+
+/// Whether the first row of a table names its columns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Header {
+    None,
+    /// It does, where a second row follows.
+    Waits,
+    Written,
 }
 
 /// Does a row name the columns of its table? Three or more, all with words and without figures: of two,
@@ -65,7 +74,7 @@ impl Pen {
             page: None,
             limit,
             full: false,
-            has_header: false,
+            header: Header::None,
         }
     }
 
@@ -109,20 +118,25 @@ impl Pen {
     /// A row of a table, its cells apart by bars. Where the first one names the columns, the table is
     /// written as Markdown has it: who quotes a row tells it with its headers.
     pub(super) fn table_row(&mut self, text: &str) {
-        let begins = !matches!(self.last, Piece::Row);
-        if begins {
-            self.has_header = names_columns(text);
+        if !matches!(self.last, Piece::Row) {
+            self.header = match names_columns(text) {
+                true => Header::Waits,
+                false => Header::None,
+            };
+        } else if self.header == Header::Waits
+            && let Some(first) = self.blocks.pop()
+        {
+            // It names the columns of something.
+            let names = self.text.split_off(first.span.start);
+            let names = names.trim_end();
+            let rule = "|---".repeat(names.split('|').count());
+            self.row(&format!("| {names} |\n{rule}|"));
+            self.header = Header::Written;
         }
-        if !self.has_header {
-            return self.row(text);
+        match self.header {
+            Header::Written => self.row(&format!("| {} |", text.trim())),
+            _ => self.row(text),
         }
-        let mut row = format!("| {} |", text.trim());
-        if begins {
-            row.push('\n');
-            row.push_str(&"|---".repeat(text.split('|').count()));
-            row.push('|');
-        }
-        self.row(&row);
     }
 
     /// Code, kept as it is.
@@ -232,6 +246,7 @@ mod tests {
             &["Name | Pension Edelweiss", "Rooms | 14"],
             "Name | Pension Edelweiss\nRooms | 14\n",
         );
+        check(&["Bed | kale; leek | May"], "Bed | kale; leek | May\n");
         check(&["East | 1 | 2", "a | b | c"], "East | 1 | 2\na | b | c\n");
         check(&["a | | c", "1 | 2 | 3"], "a | | c\n1 | 2 | 3\n");
     }
