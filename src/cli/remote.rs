@@ -243,9 +243,10 @@ impl Remote {
         }
         let problem: Value = serde_json::from_str(&said).unwrap_or_default();
         let detail = problem["detail"].as_str().unwrap_or(&said);
-        let error = match is_refused {
-            true => json!({ "code": -32600, "message": detail }),
-            false => json!({ "code": -32603, "message": format!("the service says: {detail}") }),
+        let error = if is_refused {
+            json!({ "code": -32600, "message": detail })
+        } else {
+            json!({ "code": -32603, "message": format!("the service says: {detail}") })
         };
         vec![json!({ "jsonrpc": "2.0", "id": id, "error": error })]
     }

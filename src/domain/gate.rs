@@ -845,9 +845,8 @@ fn vouches(sentence: &str, (other, about): (&str, &str)) -> bool {
     // Struck out, quoted from somebody, or still to be done.
     let is_marked = other.contains("~~") || other.starts_with('>') || is_open_task(other);
     let under_denial = is_denial(about) && !is_denial(sentence);
-    !(asks || is_marked || turns || denies(other) || under_denial)
-        && !doubts(other)
-        && !doubts(about)
+    let speaks_against = asks || is_marked || turns || denies(other) || under_denial;
+    !(speaks_against || doubts(other) || doubts(about))
 }
 
 /// Does a sentence take back what the one before it says: "That is a scam."?

@@ -31,6 +31,7 @@ impl<'a> Text<'a> {
     }
 
     /// A part of it.
+    #[must_use]
     pub fn part(self, range: Range<usize>) -> Self {
         Self {
             text: &self.text[range],
@@ -105,7 +106,7 @@ impl<'a> Readable<'a> {
 type Change = (Range<usize>, &'static str);
 
 /// The text with these places changed; as long as it was, and with the same lines.
-fn rewritten<'a>(text: Cow<'a, str>, changes: Vec<Change>) -> Cow<'a, str> {
+fn rewritten(text: Cow<'_, str>, changes: Vec<Change>) -> Cow<'_, str> {
     if changes.is_empty() {
         return text;
     }
@@ -329,7 +330,7 @@ fn comments(text: &str, code: &Code<'_>, opens: &str, closes: &str) -> Vec<Chang
     found
 }
 
-/// "id:: 64a1…", which is of the program and not of its reader.
+/// `id:: 64a1…`, which is of the program and not of its reader.
 fn is_kept_by_logseq(line: &str) -> bool {
     const KEYS: [&str; 8] = [
         "id",

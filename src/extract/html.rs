@@ -645,14 +645,13 @@ impl<'p> Writer<'p> {
             return;
         };
         match &*name {
-            "pre" if self.in_row => self.text(" "),
+            "pre" | "li" if self.in_row => self.text(" "),
             "pre" => {
                 let code = std::mem::take(&mut self.line);
                 self.pen.code(code.trim_matches('\n'));
                 self.verbatim = self.verbatim.saturating_sub(1);
             }
             name @ ("table" | "tr" | "td" | "th") => self.leave_table(name),
-            "li" if self.in_row => self.text(" "),
             "li" => {
                 self.flush();
                 self.items = self.items.saturating_sub(1);

@@ -119,9 +119,10 @@ impl Pen {
     /// written as Markdown has it: who quotes a row tells it with its headers.
     pub(super) fn table_row(&mut self, text: &str) {
         if !matches!(self.last, Piece::Row) {
-            self.header = match names_columns(text) {
-                true => Header::Waits,
-                false => Header::None,
+            self.header = if names_columns(text) {
+                Header::Waits
+            } else {
+                Header::None
             };
         } else if self.header == Header::Waits
             && let Some(first) = self.blocks.pop()

@@ -76,8 +76,8 @@ pub(in crate::flow) fn plain(sentence: &str) -> String {
     without_marks(&labels(&without_comments(without_callout(flat))))
 }
 
-/// A line in which links show what they are called: "[[file:inventory.org][the inventory]]" of
-/// org-mode, "[[Larch|larch wood]]" of Obsidian, whose bar stands behind a backslash in tables.
+/// A line in which links show what they are called: `[[inventory.org][the inventory]]` of
+/// org-mode, `[[Larch|larch wood]]` of Obsidian, whose bar stands behind a backslash in tables.
 fn labels(line: &str) -> Cow<'_, str> {
     if !line.contains("[[") {
         return line.into();

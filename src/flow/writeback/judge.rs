@@ -976,8 +976,8 @@ fn widened(
         (_, state) => (state, "found again".to_owned()),
     };
     let merged = Unit {
-        questions,
         state,
+        questions,
         reason,
         ..if back {
             brought_back(unit, known)

@@ -341,9 +341,12 @@ fn said_again(
     Ok(())
 }
 
-/// Does the owner's approval of a unit hold for one that was made in its place: which says the same, and
-/// is trusted no less?
+/// Does the owner's approval of a unit hold for one that was made in its place: which says the same under
+/// the same headings, and is trusted no less?
 fn keeps_approval(new: &Unit, unit: &Unit, events: &[UnitEvent]) -> bool {
+    if new.title != unit.title {
+        return false;
+    }
     let flat = || new.is_verbatim() && Unit::text_of(&new.sources) == unit.text;
     was_approved(events) && new.trust >= unit.trust && (new.text == unit.text || flat())
 }
