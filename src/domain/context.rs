@@ -14,8 +14,8 @@ pub use super::denial::is_denial;
 use super::denial::{denies, is_said_of_another, oppose};
 pub use super::figure::numbers;
 use super::figure::{
-    Dates, Figure, calendar_words, figures, held_numbers, is_date, is_unit, is_year, number_words,
-    same_unit,
+    Dates, Figure, calendar_words, figures, held_numbers, is_calendar_word, is_date, is_unit,
+    is_year, number_words, same_unit,
 };
 use super::forms;
 use super::language::{Language, STOP_WORDS, is_unspaced_stop_word};
@@ -630,6 +630,39 @@ pub fn lacking(question: &str, texts: &[&str]) -> Vec<String> {
     let degree = degree(question);
     missing.retain(|word| !only_asks(word, language) && degree.as_ref() != Some(word));
     missing
+}
+
+/// Is what a question asks for by name said in none of the texts? "What is the landline of the flat?" asks
+/// for a landline; for a year or a price a number is enough.
+pub fn lacks_what_is_asked(question: &str, texts: &[&str]) -> bool {
+    const COUNTED: [&str; 28] = [
+        "time", "year", "month", "day", "date", "hour", "price", "cost", "costs", "number", "size",
+        "age", "amount", "total", "weight", "height", "length", "width", "jahr", "monat", "tag",
+        "datum", "uhrzeit", "preis", "nummer", "größe", "alter", "gewicht",
+    ];
+    let Some(asked) = asked_for(question) else {
+        return false;
+    };
+    let counted = COUNTED.contains(&asked.as_str());
+    let told = |text: &&str| tells_number(text) || text.unicode_words().any(is_calendar_word);
+    lacking(question, texts).contains(&asked) && !(counted && texts.iter().any(told))
+}
+
+/// The first word of content behind "what" or "which".
+fn asked_for(question: &str) -> Option<String> {
+    const ASKS: [&str; 11] = [
+        "what", "what's", "whats", "which", "welche", "welcher", "welches", "welchem", "welchen",
+        "was", "whose",
+    ];
+    let mut words = question.unicode_word_indices().take(3);
+    let german = is_german(question);
+    let (at, word) = words.find(|(_, word)| {
+        let word = word.to_lowercase().replace('’', "'");
+        ASKS.contains(&word.as_str()) && (word != "was" || german)
+    })?;
+    content_words(&question[at + word.len()..])
+        .into_iter()
+        .next()
 }
 
 /// The content words of a question that the texts hold, and those that none of them does.
@@ -1674,6 +1707,43 @@ mod tests {
             best,
             "# The barn backup runs at 02:15.\nrsync -a /barn /mnt"
         );
+    }
+
+    #[test]
+    fn what_is_asked_for_by_name_is_missed() {
+        let check = |question: &str, text: &str, expected: bool| {
+            assert_eq!(
+                lacks_what_is_asked(question, &[text]),
+                expected,
+                "{question}"
+            );
+        };
+        let flat = "The flat in Lisbon has 54 square metres.";
+        check("What is the landline of the flat in Lisbon?", flat, true);
+        check("What is the size of the flat in Lisbon?", flat, false);
+        check("How large is the flat in Lisbon?", flat, false);
+        check("Which flat has 54 square metres?", flat, false);
+        check(
+            "At which hotel did we stay?",
+            "We stayed at Hotel Fjell.",
+            false,
+        );
+        check(
+            "At which hotel did we stay?",
+            "The trip lasted 16 days.",
+            true,
+        );
+        check(
+            "In which month does it ripen?",
+            "It ripens in September.",
+            false,
+        );
+        check(
+            "What was lost on the ferry?",
+            "The tent was lost on the ferry.",
+            false,
+        );
+        check("Was kostet der Zaun?", "Der Zaun kostet 80 Euro.", false);
     }
 
     #[test]

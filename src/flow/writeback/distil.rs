@@ -140,8 +140,12 @@ pub(super) fn is_missing(question: &str, kept: &[&Cited], other: &Cited) -> bool
 }
 
 /// Does a text tell of what a question asks about, beyond what stands above it? Under "Flat in Lisbon"
-/// its size holds most words of a question for its address, but not the one that is asked for.
+/// its size holds most words of a question for its address, but not the one that is asked for. A unit
+/// that says it in other words is lost by that; one that does not say it would be worse.
 pub(super) fn answers(question: &str, above: &str, text: &str) -> bool {
+    if context::lacks_what_is_asked(question, &[above, text]) {
+        return false;
+    }
     let open = context::lacking(question, &[above]).len();
     open == 0 || context::lacking(question, &[above, text]).len() < open
 }
