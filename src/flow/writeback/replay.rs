@@ -81,14 +81,18 @@ impl Case<'_> {
         }
     }
 
-    /// Does this hit show what the answer rests on most?
+    /// Does this hit show what the answer rests on most, or another passage that says the same words?
     fn shown_by(&self, ranked: &Ranked) -> bool {
         match self {
-            Self::Past(past) => past.cited.first().is_some_and(|first| {
-                let folded = &ranked.hit.folded;
-                ranked.parts.iter().any(|(_, chunk)| chunk == first)
-                    || folded.iter().any(|f| f.chunk_id == first.to_string())
-            }),
+            Self::Past(past) => {
+                let is_cited = past.cited.first().is_some_and(|first| {
+                    let folded = &ranked.hit.folded;
+                    ranked.parts.iter().any(|(_, chunk)| chunk == first)
+                        || folded.iter().any(|f| f.chunk_id == first.to_string())
+                });
+                let mut said = past.sentences.iter().take(1);
+                is_cited || said.any(|first| gate::holds_sentence(&ranked.hit.text, first))
+            }
             Self::Set(asked) => asked.is_about(&ranked.hit.path) && holds(asked, &ranked.hit.text),
         }
     }
