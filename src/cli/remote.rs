@@ -276,11 +276,15 @@ impl Remote {
     /// All sources, or the one with this number or path.
     pub(super) fn sources(&self, only: Option<&str>) -> Result<Vec<Source>, Failure> {
         let listed = self.call("GET", "/v1/sources", None)?;
-        let ids = self.source_ids(only)?;
+        let ids = ids_of(&listed["sources"], only);
+        if let (Some(name), true) = (only, ids.is_empty()) {
+            let name = name.to_owned();
+            return Err(StoreError::NoSuchSource { name }.into());
+        }
         let sources = listed["sources"].as_array().into_iter().flatten();
-        let named =
-            sources.filter(|source| source["id"].as_i64().is_some_and(|id| ids.contains(&id)));
-        named.map(|source| read(source.clone())).collect()
+        let is_meant = |source: &&Value| source["id"].as_i64().is_some_and(|id| ids.contains(&id));
+        let meant = sources.filter(is_meant);
+        meant.map(|source| read(source.clone())).collect()
     }
 
     /// Where it listens.
@@ -288,30 +292,15 @@ impl Remote {
         self.address
     }
 
-    /// Numbers of all sources, or of the one with this number or path.
-    fn source_ids(&self, only: Option<&str>) -> Result<Vec<i64>, Failure> {
-        let listed = self.call("GET", "/v1/sources", None)?;
-        let ids = ids_of(&listed["sources"], only);
-        if let (Some(name), true) = (only, ids.is_empty()) {
-            let what = format!("there is no source `{name}`");
-            return Err(
-                BadRequest::new("no_such_source", what, "`coho sources` lists them").into(),
-            );
-        }
-        Ok(ids)
-    }
-
     /// Removes the source with this number or path; says its number and where it was.
     pub(super) fn remove_source(&self, name: &str) -> Result<(i64, PathBuf), Failure> {
-        let ids = self.source_ids(Some(name))?;
-        let id = ids.first().copied().unwrap_or_default();
-        let listed = self.call("GET", "/v1/sources", None)?;
-        let mut sources = listed["sources"].as_array().into_iter().flatten();
-        let source = sources.find(|source| source["id"] == id);
-        let path = source.and_then(|source| source["path"].as_str());
-        let path = PathBuf::from(path.unwrap_or(name));
+        let named = self.sources(Some(name))?.into_iter().next();
+        let source = named.ok_or_else(|| StoreError::NoSuchSource {
+            name: name.to_owned(),
+        })?;
+        let id = source.id.0;
         self.call("DELETE", &format!("/v1/sources/{id}"), None)?;
-        Ok((id, path))
+        Ok((id, source.path))
     }
 }
 

@@ -162,9 +162,8 @@ fn org_heading(text: &str) -> (&str, Vec<String>) {
     if TODO_WORDS.contains(&first) {
         title = title[first.len()..].trim_start();
     }
-    let behind = |rest: &'_ str| rest.find("] ").filter(|at| *at <= 2);
     if let Some(rest) = title.strip_prefix("[#")
-        && let Some(at) = behind(rest)
+        && let Some(at) = rest.find("] ").filter(|at| *at <= 2)
     {
         title = rest[at + 1..].trim_start();
     }
