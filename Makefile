@@ -54,7 +54,7 @@ retrieval: models ## compare words, vectors, RRF and coho on the sets of COHO_EV
 	$(EVAL) run retrieval --resume --out eval/results/retrieval.json
 
 answers: models ## compare the strategies on the sets with answers (COHO_EVAL_DATA; hours, goes on where it stopped)
-	$(EVAL) run answers --resume --out eval/results/answers.json
+	$(EVAL) run answers --resume --log eval/results/answers.jsonl.zst --out eval/results/answers.json
 
 quotes: models ## what `cascade` answers without a model's words, on six sets, after a change (COHO_EVAL_DATA; a quarter of an hour)
 	$(EVAL) run eval/suites/quotes.toml --out eval/results/quotes.json

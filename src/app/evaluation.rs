@@ -41,6 +41,8 @@ pub struct Run<'a> {
     pub data: Option<PathBuf>,
     /// Whether to go on with what was asked before.
     pub resume: bool,
+    /// A file that keeps outcomes from machine to machine.
+    pub log: Option<PathBuf>,
     /// The command that runs it again.
     pub command: String,
     /// Hears what is done, and how far it is.
@@ -89,6 +91,11 @@ pub fn run(settings: &Settings, places: &Places, run: &Run<'_>) -> Result<RunRes
     };
     let (build, commit) = (by.builds.concat(), by.commit.clone());
     let mut log = Log::open(&places.home.join("eval/runs"), terms, run.resume)?;
+    if let Some(kept) = &run.log {
+        log.take(kept)?;
+        // A place that cannot be written is told before the first question.
+        log.keep(kept)?;
+    }
     let path = results_folder(places).join(format!("{}.json", log.terms().run));
     let earlier = run.resume.then(|| RunResult::read(&path).ok()).flatten();
     let mut table = Table::new(run, by, earlier);
@@ -116,6 +123,9 @@ pub fn run(settings: &Settings, places: &Places, run: &Run<'_>) -> Result<RunRes
         table.take(found, &split, harness);
         let so_far = table.so_far(&log, n + 1 == sets.len());
         so_far.write(&path)?;
+        if let Some(kept) = &run.log {
+            log.keep(kept)?;
+        }
         result = Some(so_far);
     }
     result.ok_or_else(|| {

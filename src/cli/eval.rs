@@ -148,6 +148,9 @@ pub(super) struct Wanted {
     /// Questions that units are learned from at most
     #[arg(long)]
     learn: Option<usize>,
+    /// Questions that units were learned from, asked again, at most
+    #[arg(long)]
+    again: Option<usize>,
     /// Passages looked at
     #[arg(long)]
     k: Option<usize>,
@@ -157,6 +160,11 @@ pub(super) struct Wanted {
     /// Go on with the newest run of the suite under the same settings and models
     #[arg(long)]
     resume: bool,
+    /// With `--resume`, go on with what this file keeps, too, and keep there what each question
+    /// scores, without what was said: for a run that moves from machine to machine (`.jsonl` or
+    /// `.jsonl.zst`)
+    #[arg(long, value_name = "FILE", requires = "resume")]
+    log: Option<PathBuf>,
     /// Folder of sets; by default `eval` below `COHO_EVAL_DATA`
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
@@ -253,6 +261,7 @@ impl Wanted {
             ("limit", self.limit, &mut suite.limit),
             ("limit-model", self.limit_model, &mut suite.limit_model),
             ("learn", self.learn, &mut suite.learn),
+            ("again", self.again, &mut suite.again),
         ] {
             if let Some(value) = value {
                 *place = Some(value);
@@ -283,6 +292,7 @@ fn run_suite(session: &Session, wanted: Wanted) -> Result<ExitCode, Failure> {
         suite,
         data: wanted.data.or_else(evaluation_data),
         resume: wanted.resume,
+        log: wanted.log,
         command,
         told: &told,
         synced: &synced,

@@ -194,6 +194,35 @@ fn a_run_goes_on_and_gives_the_same_twice() {
 }
 
 #[test]
+fn a_run_goes_on_on_another_machine() {
+    let home = Home::new();
+    let set = things(&home, 12);
+    let log = home.path("kept.jsonl.zst");
+    let log = log.to_str().unwrap();
+    let alone = home.run(&["eval", "run", &set, "--log", log]);
+    assert_eq!(alone.code, 1, "{}", alone.stderr);
+    let few = run(&home, &set, &["--limit", "5", "--resume", "--log", log]);
+    let there = Home::new();
+    let set = things(&there, 12);
+    let all = run(&there, &set, &["--resume", "--log", log]);
+    assert_eq!(all["harness"]["asked"], 2 * 19);
+    let known = ["--limit", "5", "--resume", "--log", log];
+    assert_eq!(figures(&run(&there, &set, &known)), figures(&few));
+    let here = run(&home, &set, &["--resume", "--log", log]);
+    assert_eq!(here["harness"]["asked"], 0);
+    assert_eq!(figures(&here), figures(&all));
+    let packed = std::fs::read(log).unwrap();
+    let kept = String::from_utf8(zstd::decode_all(&packed[..]).unwrap()).unwrap();
+    assert!(!kept.contains("metres"), "what was said stays here");
+    let before = home.json(&["eval", "list"])["runs"].clone();
+    let other = ["--resume", "--log", log, "--seed", "9", "--json"];
+    let other = home.run(&[&["eval", "run", &set][..], &other].concat());
+    assert_eq!(other.json()["error"]["code"], "of_another_run");
+    assert_eq!(std::fs::read(log).unwrap(), packed);
+    assert_eq!(home.json(&["eval", "list"])["runs"], before);
+}
+
+#[test]
 fn what_was_learned_from_is_not_asked_and_what_was_asked_is_not_learned_from() {
     let home = Home::new();
     let set = things(&home, 30);
@@ -237,6 +266,12 @@ fn what_was_learned_from_is_not_asked_and_what_was_asked_is_not_learned_from() {
             "{id} was learned from and asked"
         );
     }
+    // Unless it is asked for, under a name of its own.
+    let more = ["--writeback", "on", "--resume", "--again", "3"];
+    let more = run(&home, &set, &more);
+    let rows = more["rows"].as_array().unwrap();
+    let again = rows.iter().find(|row| row["group"] == "again");
+    assert_eq!(again.unwrap()["questions"], 3, "{rows:#?}");
     // It goes on without learning again.
     let again = run(&home, &set, &["--writeback", "controls", "--resume"]);
     assert_eq!(again["harness"]["asked"], 0);

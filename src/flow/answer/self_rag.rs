@@ -33,14 +33,13 @@ impl Work<'_> {
             let question = self.question().trim().to_owned();
             let said = draft.text.trim();
             wrote |= !said.is_empty();
+            // Each begins as the one before it: what they have in common is read once.
+            let asked = format!("Question: {question}");
+            let answered = format!("{asked}\nAnswer: {said}");
             let opinions = [
-                format!(
-                    "Question: {question}\nIs the note relevant to the question? Say yes or no."
-                ),
-                format!("Claim: {said}\nDoes the note support the claim? Say yes or no."),
-                format!(
-                    "Question: {question}\nAnswer: {said}\nIs the answer useful? Say yes or no."
-                ),
+                format!("{asked}\nIs the note relevant to the question? Say yes or no."),
+                format!("{answered}\nDoes the note support the answer? Say yes or no."),
+                format!("{answered}\nIs the answer useful? Say yes or no."),
             ];
             let mut score = draft.mean_log_prob().exp();
             let mut yes = [0.0; 3];

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
+use super::write_whole;
 use crate::domain::scoring::normalised;
 use crate::store::StoreError;
 
@@ -51,14 +52,9 @@ impl HeldOut {
         if known.len() == before {
             return Ok(());
         }
-        let path = path(home);
-        let io = |source| StoreError::io(&path, source);
-        std::fs::create_dir_all(home.join("eval")).map_err(io)?;
         let sorted: BTreeSet<String> = known.into_iter().collect();
         let text: String = sorted.into_iter().map(|hash| hash + "\n").collect();
-        let anew = path.with_extension("tmp");
-        std::fs::write(&anew, text).map_err(io)?;
-        std::fs::rename(&anew, &path).map_err(io)
+        write_whole(&path(home), text.as_bytes())
     }
 
     /// Is this one of them?

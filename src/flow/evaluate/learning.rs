@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -18,6 +18,7 @@ use super::super::answer::{self, Answer, Answerer, Ask, Strategy};
 use super::super::writeback::{self, Task, WritebackOptions};
 use super::answers;
 use super::set::{EvaluationSet, SetQuestion};
+use super::write_whole;
 use crate::domain::chunk::ChunkId;
 use crate::domain::measure::mean;
 use crate::domain::scoring::score;
@@ -151,14 +152,8 @@ pub fn learn(
             count(usize::try_from(grown).unwrap_or(0)),
         ],
     };
-    let io = |source| StoreError::io(kept, source);
-    let anew: PathBuf = kept.with_extension("tmp");
-    std::fs::write(
-        &anew,
-        serde_json::to_vec(&learned).map_err(StoreError::from)?,
-    )
-    .map_err(io)?;
-    std::fs::rename(&anew, kept).map_err(io)?;
+    let bytes = serde_json::to_vec(&learned).map_err(StoreError::from)?;
+    write_whole(kept, &bytes)?;
     Ok(learned)
 }
 

@@ -22,6 +22,7 @@ pub mod split;
 pub mod suite;
 pub mod tune;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use self::answers::Method;
@@ -33,7 +34,21 @@ use self::split::{ALL, Chosen, UNANSWERABLE};
 use self::suite::Suite;
 use super::answer::Answerer;
 use crate::error::Failure;
+use crate::store::StoreError;
 use crate::store::units::UseUnits;
+
+/// Writes a file beside what was there before, and puts it in its place when it is whole: hours of
+/// work may be in it.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let io = |source| StoreError::io(path, source);
+    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(io)?;
+    }
+    let mut anew = path.as_os_str().to_owned();
+    anew.push(".tmp");
+    std::fs::write(&anew, bytes).map_err(io)?;
+    std::fs::rename(&anew, path).map_err(io)
+}
 
 /// A set that is being asked.
 pub struct Asking<'a> {
@@ -194,11 +209,12 @@ fn named(way: &str, units: Option<Variant>) -> String {
 }
 
 /// The groups in the order in which tables show them.
-pub const GROUPS: [&str; 6] = [
+pub const GROUPS: [&str; 7] = [
     ALL,
     split::TEST,
     split::NEAR,
     split::FAR,
     split::UNTOUCHED,
+    split::AGAIN,
     UNANSWERABLE,
 ];

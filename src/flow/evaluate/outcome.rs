@@ -1,13 +1,14 @@
 //! What came of each question, written down as it comes: a run of hours goes on where it was
-//! interrupted, and two runs are compared question by question.
+//! interrupted, on this machine or on another one, and two runs are compared question by question.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::write_whole;
 use crate::error::{Failure, Fault, Kind};
 use crate::store::StoreError;
 
@@ -72,6 +73,26 @@ impl Fault for UnderWay {
     }
 }
 
+/// A file keeps the outcomes of something else.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} does not keep outcomes of {suite} under these settings and models")]
+pub struct OfAnotherRun {
+    path: String,
+    suite: String,
+}
+
+impl Fault for OfAnotherRun {
+    fn kind(&self) -> Kind {
+        Kind::Conflict
+    }
+    fn code(&self) -> &'static str {
+        "of_another_run"
+    }
+    fn hint(&self) -> Option<String> {
+        Some("name another file with --log: this one stays as it is".into())
+    }
+}
+
 /// Outcomes of a run, in a file of JSON lines under its terms.
 pub struct Log {
     file: File,
@@ -82,6 +103,20 @@ pub struct Log {
     known: HashMap<(String, String, String), Outcome>,
     /// In the order in which they came.
     order: Vec<(String, String, String)>,
+}
+
+impl Terms {
+    /// Are outcomes under the others like those under these?
+    fn go_with(&self, other: &Self) -> bool {
+        self.suite == other.suite && self.conditions == other.conditions
+    }
+}
+
+/// How hard outcomes that are handed on are packed: seconds, for what hours went into.
+const PACKED: i32 = 19;
+
+fn is_packed(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "zst")
 }
 
 fn key(outcome: &Outcome) -> (String, String, String) {
@@ -160,6 +195,65 @@ impl Log {
         Ok(())
     }
 
+    /// Takes in what [`Self::keep`] wrote, on another machine maybe: outcomes that are not known
+    /// here. A file that is not there keeps none.
+    ///
+    /// # Errors
+    /// [`OfAnotherRun`] where the file is of another suite, settings or models; [`StoreError::Io`].
+    pub fn take(&mut self, path: &Path) -> Result<(), Failure> {
+        let io = |source| StoreError::io(path, source);
+        let file = match File::open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            opened => opened.map_err(io)?,
+        };
+        let read: Box<dyn Read> = if is_packed(path) {
+            Box::new(zstd::Decoder::new(file).map_err(io)?)
+        } else {
+            Box::new(file)
+        };
+        let mut lines = BufReader::new(read).lines();
+        let head = lines.next().transpose().map_err(io)?.unwrap_or_default();
+        let same = serde_json::from_str(&head).is_ok_and(|terms| self.terms.go_with(&terms));
+        if !same {
+            let other = OfAnotherRun {
+                path: path.display().to_string(),
+                suite: self.terms.suite.clone(),
+            };
+            return Err(other.into());
+        }
+        for line in lines {
+            let outcome: Outcome =
+                serde_json::from_str(&line.map_err(io)?).map_err(StoreError::from)?;
+            if !self.known.contains_key(&key(&outcome)) {
+                self.push(outcome)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all outcomes to a file that may be handed on: what each question scored, without what
+    /// was said. Packed with zstd where its name ends with `.zst`.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn keep(&self, path: &Path) -> Result<(), StoreError> {
+        let mut text = serde_json::to_string(&self.terms)? + "\n";
+        for outcome in self.outcomes() {
+            let said = String::new();
+            let outcome = Outcome {
+                said,
+                ..outcome.clone()
+            };
+            text += &(serde_json::to_string(&outcome)? + "\n");
+        }
+        let mut bytes = text.into_bytes();
+        if is_packed(path) {
+            let packed = zstd::encode_all(bytes.as_slice(), PACKED);
+            bytes = packed.map_err(|source| StoreError::io(path, source))?;
+        }
+        write_whole(path, &bytes)
+    }
+
     /// All of them, in the order in which they came.
     pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
         self.order.iter().map(|key| &self.known[key])
@@ -181,7 +275,7 @@ fn unused(folder: &Path, mut terms: Terms) -> Terms {
 fn head(path: &Path) -> Option<Terms> {
     let file = File::open(path).ok()?;
     let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(file), &mut line).ok()?;
+    BufReader::new(file).read_line(&mut line).ok()?;
     serde_json::from_str(&line).ok()
 }
 
@@ -191,7 +285,7 @@ fn newest(folder: &Path, terms: &Terms) -> Option<Terms> {
         .filter(|entry| entry.path().extension().is_some_and(|end| end == "jsonl"))
         .filter_map(|entry| head(&entry.path()));
     heads
-        .filter(|other| other.suite == terms.suite && other.conditions == terms.conditions)
+        .filter(|other| terms.go_with(other))
         .max_by(|a, b| a.started.cmp(&b.started))
 }
 
@@ -254,5 +348,41 @@ mod tests {
             (anew.terms().run.as_str(), anew.outcomes().count()),
             ("a-2", 0)
         );
+    }
+    #[test]
+    fn a_run_goes_on_on_another_machine() {
+        let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let [here, there] = &folders;
+        for name in ["kept.jsonl", "kept.jsonl.zst"] {
+            let kept = here.path().join(name);
+            let mut log = Log::open(here.path(), terms("a", "x"), false).unwrap();
+            log.take(&kept).unwrap();
+            let said = "from the notes".to_owned();
+            log.push(Outcome {
+                said,
+                ..outcome("naive", "1")
+            })
+            .unwrap();
+            log.keep(&kept).unwrap();
+            let mut log = Log::open(there.path(), terms("bb", "x"), false).unwrap();
+            let asked_again = Outcome {
+                build: "newer".into(),
+                ..outcome("naive", "1")
+            };
+            log.push(asked_again.clone()).unwrap();
+            log.push(outcome("naive", "2")).unwrap();
+            log.take(&kept).unwrap();
+            let all: Vec<&Outcome> = log.outcomes().collect();
+            assert_eq!(all, [&asked_again, &outcome("naive", "2")], "{name}");
+            let mut empty = Log::open(there.path(), terms("ccc", "x"), false).unwrap();
+            empty.take(&kept).unwrap();
+            let all: Vec<&Outcome> = empty.outcomes().collect();
+            assert_eq!(all, [&outcome("naive", "1")], "{name}");
+            // Of other settings: neither taken nor written over.
+            let mut other = Log::open(there.path(), terms("dddd", "y"), false).unwrap();
+            let refused = other.take(&kept).err().unwrap();
+            assert_eq!(refused.code(), "of_another_run");
+            assert_eq!(other.outcomes().count(), 0);
+        }
     }
 }

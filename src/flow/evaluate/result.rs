@@ -12,6 +12,7 @@ use super::learning::Yield;
 use super::outcome::Outcome;
 use super::retrieval::COHO;
 use super::split::UNANSWERABLE;
+use super::write_whole;
 use crate::domain::measure::{
     bootstrap_interval, holm, mcnemar, mean, quantile, questions_needed, randomisation,
 };
@@ -538,15 +539,8 @@ impl RunResult {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), StoreError> {
-        let io = |source| StoreError::io(path, source);
-        if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(io)?;
-        }
-        let mut text = serde_json::to_string_pretty(self)?;
-        text.push('\n');
-        let anew = path.with_extension("tmp");
-        std::fs::write(&anew, text).map_err(io)?;
-        std::fs::rename(&anew, path).map_err(io)
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        write_whole(path, text.as_bytes())
     }
 
     /// Reads one.

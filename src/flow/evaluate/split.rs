@@ -3,7 +3,8 @@
 //! All by hashes: the same seed chooses the same questions, and fewer of them are the first of
 //! more, so that a run can be widened. For writeback the questions of a set are split by the hash of
 //! their ids into those that are learned from and those that are asked afterwards, both about the
-//! same documents; a fifth of the documents is kept out of the first part, to see harm.
+//! same documents; a fifth of the documents is kept out of the first part, to see harm. Some
+//! of those that were learned from may be asked again, as a group of their own.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,6 +22,8 @@ pub const UNANSWERABLE: &str = "unanswerable";
 pub const TEST: &str = "test";
 /// Questions about other documents.
 pub const UNTOUCHED: &str = "untouched";
+/// Questions that were learned from, asked again.
+pub const AGAIN: &str = "again";
 /// Of `test`: in words much like a question that was learned from.
 pub const NEAR: &str = "test-near";
 /// Of `test`: all others.
@@ -80,6 +83,8 @@ pub fn split<'a>(set: &'a EvaluationSet, suite: &Suite) -> Split<'a> {
         let near = |q: &SetQuestion| vec![TEST, if like.holds(q) { NEAR } else { FAR }];
         ask(test, &near);
         ask(untouched, &|_| vec![UNTOUCHED]);
+        let again = train.iter().take(suite.again.unwrap_or(0));
+        ask(again.copied().collect(), &|_| vec![AGAIN]);
     }
     ask(set.unanswerable.iter().collect(), &|_| vec![UNANSWERABLE]);
     Split { train, asked }
@@ -231,6 +236,16 @@ mod tests {
         let learned = documents(&train.iter().copied().collect::<Vec<_>>());
         assert!(untouched.is_disjoint(&learned));
         assert!(!documents(&ids(&split.asked, TEST)).is_disjoint(&learned));
+    }
+
+    #[test]
+    fn what_was_learned_from_is_asked_again_where_that_is_wanted() {
+        let set = set(200);
+        let of = "ranking = true\nunits = [\"writeback\"]\nagain = 7";
+        let split = split(&set, &suite(of));
+        let train: Vec<&str> = split.train.iter().map(|q| q.id.as_str()).collect();
+        assert_eq!(ids(&split.asked, AGAIN), train[..7]);
+        assert!(ids(&split.asked, TEST).iter().all(|id| !train.contains(id)));
     }
 
     #[test]

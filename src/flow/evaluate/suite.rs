@@ -49,6 +49,10 @@ pub struct Suite {
     /// Questions that units are learned from at most.
     #[serde(default)]
     pub learn: Option<usize>,
+    /// Questions that units were learned from and that are asked again, word by word, at most; none
+    /// unless it is told.
+    #[serde(default)]
+    pub again: Option<usize>,
     /// Only questions of this split, in sets that have it.
     #[serde(default)]
     pub split: Option<String>,
@@ -160,6 +164,7 @@ impl Suite {
             limit: None,
             limit_model: None,
             learn: None,
+            again: None,
             split: None,
             k: five(),
             seed: 0,
