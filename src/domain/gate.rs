@@ -854,6 +854,74 @@ pub fn takes_back(sentence: &str) -> bool {
     opens_with_pronoun(sentence) && !doubting(sentence).is_empty()
 }
 
+/// Does a sentence say that the one before it is wrong: "That was wrong."? One that only doubts it may go
+/// on about something else ("It should be oiled each year").
+pub fn corrects(sentence: &str) -> bool {
+    let says_so = |word: &str| WRONG.iter().any(|begin| word.starts_with(begin));
+    opens_with_pronoun(sentence)
+        && sentence
+            .unicode_words()
+            .any(|word| says_so(&word.to_lowercase()))
+}
+
+/// Beginnings of words for what is wrong.
+const WRONG: [&str; 17] = [
+    "wrong",
+    "false",
+    "incorrect",
+    "mistak",
+    "untrue",
+    "outdated",
+    "obsolete",
+    "erroneous",
+    "error",
+    "hoax",
+    "scam",
+    "falsch",
+    "veraltet",
+    "überholt",
+    "irrtum",
+    "equivocad",
+    "faux",
+];
+
+/// Does a sentence say of itself that it tells of a change: "Update: it is set to 14.2 volts now"?
+pub fn revises(sentence: &str) -> bool {
+    let says_so = |word: &str| {
+        let word = word.to_lowercase();
+        CHANGED.contains(&word.as_str())
+            || CHANGE_BEGINS.iter().any(|begin| word.starts_with(begin))
+    };
+    sentence.unicode_words().any(says_so)
+}
+
+/// Words that tell of a change.
+const CHANGED: [&str; 12] = [
+    "now",
+    "nowadays",
+    "instead",
+    "meanwhile",
+    "jetzt",
+    "nun",
+    "inzwischen",
+    "mittlerweile",
+    "stattdessen",
+    "neuerdings",
+    "ahora",
+    "désormais",
+];
+
+/// Beginnings of such words.
+const CHANGE_BEGINS: [&str; 7] = [
+    "updat",
+    "correction",
+    "corrected",
+    "korrektur",
+    "korrigiert",
+    "geändert",
+    "änderung",
+];
+
 /// Words of a text, in lower case, by which it supposes something, doubts it, or tells that others say
 /// it or that it was so.
 fn doubting(text: &str) -> HashSet<String> {
@@ -1168,6 +1236,9 @@ mod tests {
         let rest = "Sourdough should rest for 8 hours.";
         check(rest, (rest, "Bread"), true);
         assert!(takes_back("That is a scam.") && !takes_back("That is the new one."));
+        assert!(corrects("That was wrong.") && !corrects("It should be oiled each year."));
+        assert!(revises("Update in June: it is 14.2 volts.") && revises("It is now 14.2 volts."));
+        assert!(!revises("It is known to be 14.2 volts."));
     }
 
     #[test]

@@ -191,12 +191,14 @@ impl Unit {
         self.is_of(&self.sources)
     }
 
-    /// What it says under its innermost heading, which is a part of that; a document's title and the
-    /// head of a table are not.
-    pub fn under_heading(&self) -> String {
-        let parts = self.title.split(" > ").skip(1);
-        let heading = parts.filter(|part| !part.contains('|')).last();
-        format!("{} {}", heading.unwrap_or(""), self.text)
+    /// What it says, and under which title, which is a part of that; the head of a table is not.
+    pub fn under_title(&self) -> String {
+        let parts = self.above().split(" > ");
+        let parts = parts.filter(|part| !part.contains('|'));
+        parts
+            .chain([self.text.as_str()])
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// What it stands under: its title, unless that is only the question that it answers.
@@ -208,10 +210,44 @@ impl Unit {
         }
     }
 
+    /// What each of its documents is titled by, the first one first; see [`titled`]. One whose own
+    /// title holds such a mark is in parts that are no titles.
+    pub fn titles(&self) -> impl Iterator<Item = &str> {
+        let first = self.sources.first().map(|quotes| &quotes.path);
+        let several = self
+            .sources
+            .iter()
+            .any(|quotes| Some(&quotes.path) != first);
+        let mark = if several { BETWEEN_TITLES } else { "\0" };
+        self.above().split(mark)
+    }
+
+    /// Does it rest on a document that the other one rests on, or on a copy of it?
+    pub fn shares_document(&self, other: &Self) -> bool {
+        let is_same =
+            |ours: &Quotes, other: &Quotes| ours.chunk == other.chunk || ours.path == other.path;
+        let mut sources = self.sources.iter();
+        sources.any(|ours| other.sources.iter().any(|other| is_same(ours, other)))
+    }
+
     /// The ids of the chunks that it rests on.
     pub fn chunks(&self) -> impl Iterator<Item = ChunkId> + '_ {
         self.sources.iter().map(|quotes| quotes.chunk)
     }
+}
+
+/// Between the titles of two documents.
+const BETWEEN_TITLES: &str = "; ";
+
+/// The title of what was taken from several documents: what each of them stands under, once.
+pub fn titled<'a>(titles: impl IntoIterator<Item = &'a str>) -> String {
+    let mut seen: Vec<&str> = Vec::new();
+    for title in titles {
+        if !(title.is_empty() || seen.contains(&title)) {
+            seen.push(title);
+        }
+    }
+    seen.join(BETWEEN_TITLES)
 }
 
 /// Parts of a text, those of several lines on lines of their own.
@@ -370,6 +406,49 @@ mod tests {
         check("ls\n\n", None);
         check("\ta\n\t\tb", Some("```\na\n\tb\n```"));
         check("a\n```\nb", Some("````\na\n```\nb\n````"));
+    }
+
+    fn of(title: &str, paths: &[&str]) -> Unit {
+        let quotes = |path: &&str| Quotes {
+            chunk: ChunkId::of("", path),
+            path: (*path).into(),
+            sentences: vec!["It rests for a day.".into()],
+        };
+        Unit {
+            id: String::new(),
+            state: State::Shadow,
+            title: title.into(),
+            text: "It rests for a day.".into(),
+            questions: vec!["How long does it rest?".into()],
+            sources: paths.iter().map(quotes).collect(),
+            scores: BTreeMap::new(),
+            gates: Vec::new(),
+            batch: String::new(),
+            trust: OWN,
+            recipe: VERBATIM.into(),
+            reason: String::new(),
+            made_ms: 0,
+            uses: Uses::default(),
+            replaces: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_document_of_a_unit_has_its_title() {
+        assert_eq!(
+            titled(["Bread > Dough", "", "Pizza", "Bread > Dough"]),
+            "Bread > Dough; Pizza"
+        );
+        let check = |unit: &Unit, expected: &[&str]| {
+            assert_eq!(unit.titles().collect::<Vec<_>>(), expected);
+        };
+        check(&of("Bread; Pizza", &["a.md", "b.md"]), &["Bread", "Pizza"]);
+        check(&of("Bread; Pizza", &["a.md"]), &["Bread; Pizza"]);
+        check(&of("How long does it rest?", &["a.md", "b.md"]), &[""]);
+        let bread = of("Bread > a | b > Dough", &["a.md"]);
+        assert_eq!(bread.under_title(), "Bread Dough It rests for a day.");
+        assert!(bread.shares_document(&of("", &["b.md", "a.md"])));
+        assert!(!bread.shares_document(&of("", &["b.md"])));
     }
 
     #[test]

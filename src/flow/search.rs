@@ -664,7 +664,7 @@ const SAME_QUESTION: f32 = 0.85;
 pub(super) fn is_recalled(question: &str, near: &NearUnit) -> bool {
     near.question_cosine >= SAME_QUESTION
         && gate::same_subject(question, &near.question)
-        && !gate::asks_for_another(question, &near.question, &near.unit.under_heading())
+        && !gate::asks_for_another(question, &near.question, &near.unit.under_title())
 }
 
 /// What both lanes propose, judged by both.

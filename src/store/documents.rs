@@ -302,15 +302,19 @@ pub fn put_document(
     edition: Edition,
     now_ms: i64,
 ) -> Result<()> {
-    let known: Option<(DocumentId, Edition)> = transaction
-        .prepare_cached("SELECT id, edition FROM document WHERE source_id = ?1 AND path = ?2")?
+    let known: Option<(DocumentId, Edition, String)> = transaction
+        .prepare_cached(
+            "SELECT id, edition, title FROM document WHERE source_id = ?1 AND path = ?2",
+        )?
         .query_row(params![document.source, document.path], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
+    let title = crate::domain::source::title_or_stem(&document.meta, &document.path);
     let old = match known {
-        Some((id, old_edition)) => {
+        Some((id, old_edition, old_title)) => {
             retire_edition(transaction, old_edition)?;
+            retitled(transaction, id, &old_title, &title)?;
             passages_of_document(transaction, id)?
         }
         None => Vec::new(),
@@ -335,7 +339,7 @@ pub fn put_document(
                 document.source,
                 document.path,
                 document.kind.as_str(),
-                crate::domain::source::title_or_stem(&document.meta, &document.path),
+                title,
                 serde_json::to_string(&document.meta)?,
                 stat.size.cast_signed(),
                 stat.mtime_ns,
@@ -405,11 +409,13 @@ pub fn move_document(
     stat: FileStat,
     edition: Edition,
 ) -> Result<()> {
-    let (old, meta): (Edition, String) = transaction
-        .prepare_cached("SELECT edition, meta FROM document WHERE id = ?1")?
-        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (old, meta, old_title): (Edition, String, String) = transaction
+        .prepare_cached("SELECT edition, meta, title FROM document WHERE id = ?1")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     retire_edition(transaction, old)?;
     let meta: Meta = serde_json::from_str(&meta)?;
+    let title = crate::domain::source::title_or_stem(&meta, path);
+    retitled(transaction, id, &old_title, &title)?;
     transaction.execute(
         "UPDATE document SET path = ?2, title = ?3, size = ?4, mtime_ns = ?5, inode = ?6,
                 edition = ?7, ctime_ns = ?8
@@ -417,7 +423,7 @@ pub fn move_document(
         params![
             id,
             path,
-            crate::domain::source::title_or_stem(&meta, path),
+            title,
             stat.size.cast_signed(),
             stat.mtime_ns,
             stat.inode.cast_signed(),
@@ -427,6 +433,16 @@ pub fn move_document(
     )?;
     select::put_marks(transaction, id, path, &meta)?;
     clear_problem_of(transaction, id)
+}
+
+/// Units that rest on a document which is called something else now are to be looked at again: a title
+/// is a part of what a sentence says.
+fn retitled(transaction: &Transaction<'_>, id: DocumentId, old: &str, new: &str) -> Result<()> {
+    if old == new {
+        return Ok(());
+    }
+    let mut chunks = passages_of_document(transaction, id)?.into_iter();
+    chunks.try_for_each(|chunk| life::make_stale(transaction, chunk))
 }
 
 /// Notes that a file was touched but its bytes are the same.

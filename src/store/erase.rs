@@ -142,9 +142,14 @@ fn forget_questions(
             transaction.execute(&format!("DELETE FROM {table} WHERE unit_id = ?1"), [&id])?;
         }
         if !left.is_empty() {
+            // The question may be what it is titled by.
+            let title = match questions.contains(&normalised(&unit.title)) {
+                true => &left[0],
+                false => &unit.title,
+            };
             transaction.execute(
-                "UPDATE unit SET questions = ?2 WHERE id = ?1",
-                params![id, serde_json::to_string(&left)?],
+                "UPDATE unit SET questions = ?2, title = ?3 WHERE id = ?1",
+                params![id, serde_json::to_string(&left)?, title],
             )?;
             continue;
         }
@@ -170,6 +175,9 @@ fn forget_before(transaction: &Transaction<'_>, questions: &HashSet<String>) -> 
         if unit.questions.is_empty() && count > 0 {
             transaction.execute("DELETE FROM unit_change WHERE id = ?1", [id])?;
         } else if unit.questions.len() < count {
+            if questions.contains(&normalised(&unit.title)) {
+                unit.title.clone_from(&unit.questions[0]);
+            }
             transaction.execute(
                 "UPDATE unit_change SET before = ?2 WHERE id = ?1",
                 params![id, serde_json::to_string(&unit)?],

@@ -291,14 +291,26 @@ impl Snapshot<'_> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Texts of the chunks of documents that changed since an edition, `most` of them at most.
-    pub(crate) fn texts_since(&self, edition: i64, most: usize) -> Result<Vec<String>> {
+    /// Of documents that changed since an edition, what each chunk stands under, and its text; `most`
+    /// of them at most.
+    pub(crate) fn texts_since(&self, edition: i64, most: usize) -> Result<Vec<(String, String)>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT c.text FROM chunk c WHERE c.id IN (SELECT p.chunk_id FROM document d
-               JOIN passage p ON p.document_id = d.id WHERE d.edition >= ?1) LIMIT ?2",
+            "SELECT DISTINCT d.title, c.heading, c.text FROM document d
+               JOIN passage p ON p.document_id = d.id JOIN chunk c ON c.id = p.chunk_id
+               WHERE d.edition >= ?1 LIMIT ?2",
         )?;
-        let rows = statement.query_map(params![edition, most], |row| row.get(0))?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        let rows = statement.query_map(params![edition, most], |row| {
+            let title: String = row.get(0)?;
+            let headings: String = row.get(1)?;
+            Ok((title, headings, row.get(2)?))
+        })?;
+        rows.map(|row| {
+            let (title, headings, text) = row?;
+            let headings: Vec<String> = serde_json::from_str(&headings)?;
+            let above = std::iter::once(title).chain(headings);
+            Ok((above.collect::<Vec<_>>().join(" > "), text))
+        })
+        .collect()
     }
 
     /// Chunks whose text is not the one that their id was made of.

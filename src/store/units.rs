@@ -89,11 +89,10 @@ impl Snapshot<'_> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// The unit that says this, in whatever state; one that is not retired before one that is.
-    pub(crate) fn unit_saying(&self, text: &str) -> Result<Option<Unit>> {
-        let sql =
-            format!("{UNIT} WHERE text = ?1 ORDER BY state = 'retired', made_ms DESC LIMIT 1");
-        Ok(self.units_by(&sql, [text])?.pop())
+    /// The units that say this, in whatever state; those that are not retired before those that are.
+    pub(crate) fn units_saying(&self, text: &str) -> Result<Vec<Unit>> {
+        let sql = format!("{UNIT} WHERE text = ?1 ORDER BY state = 'retired', made_ms DESC");
+        self.units_by(&sql, [text])
     }
 
     /// The unit of this id, or whose id begins so; `None` where there is none, or more than one.

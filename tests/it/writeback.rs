@@ -346,6 +346,70 @@ fn what_contradicts_a_unit_later_contests_it() {
 }
 
 #[test]
+fn a_note_that_corrects_itself_contests_what_was_learned_of_it() {
+    let planted = "The pear tree was planted in";
+    for (more, why) in [
+        (format!("Update in June: {planted} 2005."), "2005"),
+        (format!("That was wrong. {planted} 2005."), "takes it back"),
+    ] {
+        let home = Home::new();
+        garden(&home);
+        let note = format!("# Garden\n\n{planted} 2004 by Anna.\n\nThe fence is new.\n");
+        home.write("garden.md", &note);
+        let app = open(&home, |_| {});
+        add(&app, &home);
+        ask(&app, PEAR);
+        run(&app);
+        ask(&app, PEAR_AGAIN);
+        assert_eq!(run(&app).promoted.len(), 1);
+        home.write(
+            "garden.md",
+            note.replace("Anna.\n", &format!("Anna.\n\n{more}\n")),
+        );
+        sync(&app);
+        run(&app);
+        let known = app.units(Some(State::Contested), 10).unwrap().units;
+        assert_eq!(known.len(), 1, "{more}");
+        assert!(known[0].reason.contains(why), "{}", known[0].reason);
+        assert!(!recalls(&ask(&app, PEAR)), "{more}");
+    }
+}
+
+#[test]
+fn what_two_notes_say_in_the_same_words_is_known_of_each() {
+    let home = Home::new();
+    garden(&home);
+    let backups = |server: &str, time: &str| {
+        let text = format!("# {server} server\n\nBackups run every night at {time}.\n");
+        home.write(&format!("{server}.md"), text);
+    };
+    backups("Web", "03:00");
+    backups("Mail", "03:00");
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, "When do the backups run on the web server?");
+    ask(&app, "When do the backups of the web server run?");
+    ask(&app, "When do the backups run on the mail server?");
+    run(&app);
+    let units = app.units(None, 10).unwrap().units;
+    assert_eq!(units.len(), 2, "{units:#?}");
+    for unit in &units {
+        let title = &unit.title;
+        let named = |question: &String| question.contains(&title.to_lowercase());
+        assert!(unit.questions.iter().all(named), "{units:#?}");
+        app.decide(&unit.id, Decision::Approve).unwrap();
+    }
+    backups("Mail", "04:30");
+    sync(&app);
+    let mail = ask(&app, "When do the backups run on the mail server?");
+    assert!(
+        !recalls(&mail) && mail.answer.contains("04:30"),
+        "{mail:#?}"
+    );
+    assert!(!mail.answer.contains("03:00"), "{mail:#?}");
+}
+
+#[test]
 fn what_two_notes_say_differently_waits_for_the_owner() {
     let home = Home::new();
     let mill = |town: &str| {
@@ -861,6 +925,30 @@ fn what_a_sentence_means_is_verified_with_it() {
     run(&app);
     let unit = app.unit(&unit.id).unwrap().unit;
     assert_eq!(unit.state, State::Retired, "{unit:#?}");
+}
+
+#[test]
+fn what_a_document_is_called_is_verified_with_it() {
+    let home = Home::new();
+    garden(&home);
+    home.write(
+        "winter tyres.md",
+        "The tyres lie in the cellar behind the freezer.\n",
+    );
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, "Where do the winter tyres lie in the cellar?");
+    run(&app);
+    let unit = app.units(None, 10).unwrap().units.remove(0);
+    assert_eq!(unit.title, "winter tyres");
+    app.decide(&unit.id, Decision::Approve).unwrap();
+    let notes = home.notes();
+    std::fs::rename(notes.join("winter tyres.md"), notes.join("summer tyres.md")).unwrap();
+    sync(&app);
+    assert_eq!(app.unit(&unit.id).unwrap().unit.state, State::Stale);
+    run(&app);
+    let unit = app.unit(&unit.id).unwrap().unit;
+    assert_ne!(unit.state, State::Active, "{unit:#?}");
 }
 
 #[test]
@@ -1449,6 +1537,23 @@ fn what_is_forgotten_is_gone() {
         }
     }
     assert!(home.json(&["verify"])["ok"].as_bool().unwrap());
+}
+
+#[test]
+fn no_title_is_a_question_that_was_forgotten() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add_others(&app, &home);
+    let asked = ask(&app, "When was the pear tree planted by Anna?");
+    run(&app);
+    ask(&app, "In which year was the pear tree planted by Anna?");
+    run(&app);
+    let unit = app.units(None, 10).unwrap().units.remove(0);
+    assert_eq!((&unit.title, unit.questions.len()), (&asked.question, 2));
+    app.forget(&Erase::Answer(asked.id)).unwrap();
+    let unit = app.unit(&unit.id).unwrap().unit;
+    assert_eq!(unit.questions, [unit.title]);
 }
 
 #[test]

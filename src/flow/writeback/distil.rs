@@ -14,7 +14,7 @@ use crate::domain::gate;
 use crate::domain::sentence::{self, Code};
 use crate::domain::surroundings::opens_with_pronoun;
 use crate::domain::text::{Readable, Text};
-use crate::domain::unit::{OWN, Quotes, Unit};
+use crate::domain::unit::{self, OWN, Quotes, Unit};
 use crate::engine::EngineError;
 use crate::engine::generate::{Message, Prompt, Role};
 use crate::error::Failure;
@@ -37,8 +37,9 @@ const SHARE: f32 = 0.85;
 /// Share of the question's words, those above the sentences aside, from which nothing more is needed.
 const ENOUGH: f32 = 0.7;
 
-/// The cited sentences that answer the question: the best, others that are as good, and, where those
-/// leave much of it open, others that hold words of it which they do not. Each is taken once.
+/// The cited sentences that answer the question: the best, others of its document that are as good,
+/// and, where those leave much of it open, others that hold words of it which they do not. Each is
+/// taken once.
 pub(super) fn sentences(question: &str, cited: &[Cited]) -> Vec<Cited> {
     let ranked = ranked(question, cited);
     let best = ranked.first().map_or(0.0, |first| first.0);
@@ -56,7 +57,9 @@ pub(super) fn sentences(question: &str, cited: &[Cited]) -> Vec<Cited> {
         if !taken.is_empty() && (taken.len() == MOST_SENTENCES || words + price > MOST_WORDS) {
             break;
         }
-        if taken.is_empty() || fit >= SHARE * best || is_missing(question, &taken, next) {
+        // How long one dough rests says nothing of another, though both sentences say "the dough".
+        let is_as_good = |first: &&Cited| fit >= SHARE * best && next.stands_beside(first);
+        if taken.first().is_none_or(is_as_good) || is_missing(question, &taken, next) {
             words += price;
             taken.push(next);
         }
@@ -150,8 +153,23 @@ pub(super) fn answers(question: &str, above: &str, text: &str) -> bool {
     open == 0 || context::lacking(question, &[above, text]).len() < open
 }
 
-/// What a unit is titled by: what its first sentence stands under. Others may write anything above a
-/// sentence that is true; of what they wrote only headings are kept whose words are vouched for, as
+/// What a unit is titled by: what the first of its sentences stands under, and the first of each
+/// further document.
+pub(super) fn title_of_all(kept: &[Cited], said: (&str, &str), trust: f32) -> String {
+    let mut documents: Vec<&Cited> = Vec::new();
+    for cited in kept {
+        if !documents.iter().any(|known| cited.stands_beside(known)) {
+            documents.push(cited);
+        }
+    }
+    let titles = documents
+        .iter()
+        .map(|cited| title_of(&cited.about, said, trust));
+    unit::titled(titles.collect::<Vec<_>>().iter().map(String::as_str))
+}
+
+/// What sentences of one document are titled by: what they stand under. Others may write anything above
+/// a sentence that is true; of what they wrote only headings are kept whose words are vouched for, as
 /// they stand in the question or the sentence. Where there is none, the question is the title.
 pub(super) fn title_of(about: &str, (question, text): (&str, &str), trust: f32) -> String {
     if trust >= OWN {

@@ -4,6 +4,7 @@
 //! can be checked holds. Gates go from cheap to dear; the first that refuses ends it. What each one
 //! measured is kept with the answer, passed or not.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,8 +22,8 @@ use crate::domain::question;
 use crate::domain::rank::dot;
 use crate::domain::sentence;
 use crate::domain::surroundings::Surroundings;
-use crate::domain::text::Readable;
-use crate::domain::unit::{OUTSIDE, OWN, Quotes, State, Unit, Uses, VERBATIM};
+use crate::domain::text::{Readable, Text};
+use crate::domain::unit::{self, OUTSIDE, OWN, Quotes, State, Unit, Uses, VERBATIM};
 use crate::engine::EngineError;
 use crate::engine::generate::Continuation;
 use crate::error::Failure;
@@ -90,7 +91,7 @@ pub(super) struct Cited {
 
 impl Cited {
     /// Do both stand in one document? Those of two sources may have the same path.
-    fn stands_beside(&self, other: &Self) -> bool {
+    pub(super) fn stands_beside(&self, other: &Self) -> bool {
         let file = |cited: &Self| cited.origins.first().map(|origin| origin.file.clone());
         self.path == other.path && file(self) == file(other)
     }
@@ -501,11 +502,10 @@ fn made(bench: &Bench<'_>, answer: &Answer, kept: &[Cited]) -> Result<(Unit, Ver
     let trust = kept.iter().map(|c| trust_of(&c.origins));
     let trust = trust.fold(OWN, f32::min);
     let question = answer.question.trim();
-    let about = kept.first().map_or("", |c| c.about.as_str());
     let unit = Unit {
         id: Unit::id_of(&text, &sources),
         state: State::Shadow,
-        title: distil::title_of(about, (question, &text), trust),
+        title: distil::title_of_all(kept, (question, &text), trust),
         text,
         questions: vec![question.to_owned()],
         trust,
@@ -643,8 +643,7 @@ pub(super) struct Stated<'a> {
 
 /// A sentence of another document.
 struct Other {
-    /// Share of the words of question or unit that it holds; with what it stands under, and one less,
-    /// where that is what makes it worth a look.
+    /// See [`speaks_of`].
     held: f32,
     path: String,
     about: String,
@@ -671,10 +670,25 @@ fn held(question: &str, main: &str, texts: &[&str]) -> f32 {
     context::coverage(question, texts).max(context::coverage(main, texts))
 }
 
-/// May a sentence speak for or against what is stated?
-pub(super) fn is_about(stated: &Stated<'_>, sentence: &str) -> bool {
-    let main = stated.sentences.first();
-    main.is_some_and(|main| held(stated.question, main, &[sentence]) >= LEAST_HELD)
+/// May a sentence, under what it stands under, speak for or against what is stated? The share of the
+/// words of question or statement that it holds; with what it stands under, and one less, where that is
+/// what makes it worth a look.
+pub(super) fn speaks_of(stated: &Stated<'_>, sentence: &str, about: &str) -> Option<f32> {
+    let main = stated.sentences.first()?;
+    let alone = held(stated.question, main, &[sentence]);
+    if alone >= LEAST_HELD {
+        return Some(alone);
+    }
+    let under = held(stated.question, main, &[sentence, about]);
+    (under >= LEAST_HELD_UNDER).then_some(under - 1.0)
+}
+
+/// What a sentence of a text stands under, that of its passage being known.
+pub(super) fn about_within<'a>(text: Text<'_>, at: usize, about: &'a str) -> Cow<'a, str> {
+    match Surroundings::of(text, at).within() {
+        Some(within) => format!("{about} > {within}").into(),
+        None => about.into(),
+    }
 }
 
 /// As [`uncontested`].
@@ -683,7 +697,10 @@ pub(super) fn compare(bench: &Bench<'_>, stated: &Stated<'_>) -> Result<(Verdict
     let Some(main) = stated.sentences.first() else {
         return Ok((Verdict::passed(gate, None, "nothing to compare"), 0.0));
     };
-    let others = others(bench, stated, main)?;
+    let (others, taken_back) = others(bench, stated, main)?;
+    if let Some(why) = taken_back.filter(|why| !stated.settled.contains(why)) {
+        return Ok((Verdict::refused(gate, None, why), 0.0));
+    }
     let texts = stated.sentences.iter().map(|ours| plain(ours));
     let texts = texts.chain(others.iter().map(|other| plain(&other.sentence)));
     let vectors = bench.parts.searcher.space.embedder.few(texts.collect())?;
@@ -717,15 +734,20 @@ pub(super) fn compare(bench: &Bench<'_>, stated: &Stated<'_>) -> Result<(Verdict
     Ok((Verdict::passed(gate, Some(count), said), count))
 }
 
-/// The sentences of other documents that hold most of what is asked or said.
-fn others(bench: &Bench<'_>, stated: &Stated<'_>, main: &str) -> Result<Vec<Other>, Failure> {
+/// The sentences of other documents that hold most of what is asked or said, and those of the same one
+/// that tell of a change; and why what is stated does not hold any more, where the next sentence says so.
+fn others(
+    bench: &Bench<'_>,
+    stated: &Stated<'_>,
+    main: &str,
+) -> Result<(Vec<Other>, Option<String>), Failure> {
     let mut others: Vec<Other> = Vec::new();
+    let mut taken_back = None;
+    let is_stated = |text: &str| stated.sentences.iter().any(|s| gate::is_sentence(text, s));
     // Asked and said: a planted fact is found by either.
     for text in [stated.question, main] {
         for passage in originals(bench, text)? {
-            if stated.origins.iter().any(|ours| ours.file == passage.path) {
-                continue;
-            }
+            let is_own = stated.origins.iter().any(|ours| ours.file == passage.path);
             // The owner's own words count; those of others do from another source alone, and those of
             // an agent never: it may have written both.
             let known = |origin: &Origin| stated.origins.iter().any(|o| o.source == origin.source);
@@ -738,30 +760,35 @@ fn others(bench: &Bench<'_>, stated: &Stated<'_>, main: &str) -> Result<Vec<Othe
             let spans = sentence::sentences(read);
             for (n, span) in spans.iter().enumerate() {
                 let sentence = &read[span.clone()];
+                let next = spans.get(n + 1).map(|next| &read[next.clone()]);
+                if is_own && is_stated(sentence) {
+                    if next.is_some_and(gate::corrects) {
+                        let path = passage.path.display();
+                        taken_back = Some(format!("{path}: the next sentence takes it back"));
+                    }
+                    continue;
+                }
+                // What a note says of the same thing elsewhere is no contradiction; what it says
+                // has changed is one.
+                let before = n.checked_sub(1).map(|n| &read[spans[n].clone()]);
+                let is_news = || gate::revises(sentence) || before.is_some_and(gate::corrects);
+                if is_own && !is_news() {
+                    continue;
+                }
                 let known = others.iter_mut().find(|known| known.sentence == sentence);
                 if let Some(known) = known {
                     known.trust = known.trust.max(trust);
                     continue;
                 }
-                let about = match Surroundings::of(read, span.start).within() {
-                    Some(within) => format!("{} > {within}", passage.about),
-                    None => passage.about.clone(),
-                };
-                let alone = held(stated.question, main, &[sentence]);
-                let under = held(stated.question, main, &[sentence, &about]);
-                let held = if alone >= LEAST_HELD {
-                    alone
-                } else {
-                    under - 1.0
-                };
-                if alone < LEAST_HELD && under < LEAST_HELD_UNDER {
+                let about = about_within(read, span.start, &passage.about);
+                let Some(held) = speaks_of(stated, sentence, &about) else {
                     continue;
-                }
-                let next = spans.get(n + 1).map(|next| &read[next.clone()]);
+                };
+                let independent = independent && !is_own;
                 others.push(Other {
                     held,
                     path: passage.path.to_string_lossy().into_owned(),
-                    about,
+                    about: about.into_owned(),
                     sentence: sentence.to_owned(),
                     independent: independent && !next.is_some_and(gate::takes_back),
                     trust,
@@ -778,7 +805,7 @@ fn others(bench: &Bench<'_>, stated: &Stated<'_>, main: &str) -> Result<Vec<Othe
         *count <= COMPARED_OF_ONE
     });
     others.truncate(COMPARED);
-    Ok(others)
+    Ok((others, taken_back))
 }
 
 /// A passage that may say the contrary.
@@ -878,13 +905,20 @@ fn novel(bench: &Bench<'_>, mut unit: Unit) -> Result<(Verdict, Option<Made>), F
     Ok((verdict, Some((unit, vectors))))
 }
 
-/// The unit that says what this one says. Older versions wrote code in one line.
+/// The unit that says what this one says, of the same document: "Backups run at 3" of one server and of
+/// another are two things. Older versions wrote code in one line.
 fn said_already(snapshot: &Snapshot<'_>, unit: &Unit) -> Result<Option<Unit>, StoreError> {
-    let known = snapshot.unit_saying(&unit.text)?;
-    if known.is_some() || !unit.is_verbatim() {
-        return Ok(known);
+    let mut texts = vec![unit.text.clone()];
+    if unit.is_verbatim() {
+        texts.push(Unit::text_of(&unit.sources));
     }
-    snapshot.unit_saying(&Unit::text_of(&unit.sources))
+    for text in texts {
+        let mut known = snapshot.units_saying(&text)?.into_iter();
+        if let Some(known) = known.find(|known| known.shares_document(unit)) {
+            return Ok(Some(known));
+        }
+    }
+    Ok(None)
 }
 
 /// One unit of the sources of two, which takes the place of the known one once it is in use; `None`
@@ -912,6 +946,7 @@ fn merged(unit: &Unit, known: &Unit) -> Option<Unit> {
             .cloned()
             .collect(),
         trust: unit.trust.min(known.trust),
+        title: unit::titled(unit.titles().chain(known.titles())),
         replaces: vec![known.id.clone()],
         sources,
         text,
@@ -941,7 +976,7 @@ fn widened(
     let another = known
         .questions
         .first()
-        .is_some_and(|first| gate::asks_for_another(&question, first, &known.under_heading()));
+        .is_some_and(|first| gate::asks_for_another(&question, first, &known.under_title()));
     let mut questions = known.questions.clone();
     // What an older version wrote in one line gets its lines.
     let with_lines = Unit {

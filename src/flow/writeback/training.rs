@@ -147,11 +147,11 @@ fn pairs(snapshot: &Snapshot<'_>) -> Result<(Vec<(Answer, Answer)>, usize), Stor
     Ok((pairs, unreadable))
 }
 
-/// Is it in use, or of the owner's own words, or does anybody say the same?
+/// Is it in use, or of the owner's own words that nobody called bad, or does anybody say the same?
 fn is_vouched_for(unit: &Unit) -> bool {
     let score = |name: &str| unit.scores.get(name).copied().unwrap_or(0.0);
     unit.state == State::Active
-        || unit.trust >= OWN
+        || unit.trust >= OWN && unit.uses.harmed == 0
         || score(SECOND_SOURCES) > 0.0
         || score(GOOD) > 0.0
 }

@@ -5,6 +5,7 @@
 //! saw to that in the transaction of the edit. Where all that a retired one rests on comes back, the
 //! ledger makes it stale once more: a file may have been away for a while.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -272,7 +273,9 @@ fn verified(
         };
         life::move_unit(transaction, &unit.id, State::Shadow, &why)?;
         life::stale_if_gone(transaction, &unit.id)?;
-        if verdict.passed {
+        if let Some(why) = contested_by_use(&events) {
+            life::move_unit(transaction, &unit.id, State::Contested, why).map(drop)
+        } else if verdict.passed {
             approve_again(bench, transaction, unit, was_approved(&events))
         } else {
             life::move_unit(transaction, &unit.id, State::Contested, &verdict.reason).map(drop)
@@ -285,6 +288,18 @@ fn verified(
     };
     outcome.push(unit.id.clone());
     Ok(())
+}
+
+/// Why a unit was contested before it became stale, where that was for what came of it: its sentences
+/// standing where they stood does not speak against that.
+fn contested_by_use(events: &[UnitEvent]) -> Option<&str> {
+    let mut before = events
+        .iter()
+        .rev()
+        .skip_while(|event| event.after == State::Stale);
+    let last = before.next()?;
+    let by_use = last.after == State::Contested && !is_comparison(&last.reason);
+    by_use.then_some(last.reason.as_str())
 }
 
 /// Why a unit is in trial again whose sentences were found.
@@ -420,7 +435,7 @@ fn stated<'a>(unit: &'a Unit, sources: &'a [Quotes]) -> Stated<'a> {
     let sentences = of_first(sources).flat_map(|quotes| &quotes.sentences);
     Stated {
         question: unit.questions.first().map_or("", String::as_str),
-        above: unit.above(),
+        above: unit.titles().next().unwrap_or(""),
         sentences: sentences.map(String::as_str).collect(),
         origins: Vec::new(),
         settled: HashSet::new(),
@@ -528,16 +543,17 @@ fn found_again(bench: &Bench<'_>, unit: &Unit) -> Result<Option<Vec<Quotes>>, St
     })
 }
 
-/// Does the first sentence of a unit stand under what the unit is titled by, now? So must the others
-/// of its document whose passage has changed: what they stood under before is not known.
+/// Does the first sentence that a unit took from each document stand under what the unit is titled by,
+/// now? So must those whose passage has changed: what they stood under before is not known.
 fn is_titled(snapshot: &Snapshot<'_>, unit: &Unit, sources: &[Quotes]) -> Result<bool, StoreError> {
-    for (n, quotes) in of_first(sources).enumerate() {
+    for (n, quotes) in sources.iter().enumerate() {
         let rows = snapshot.passages_of(quotes.chunk, MOST_SHOWING)?;
         let is_new = unit.chunks().all(|chunk| chunk != quotes.chunk);
-        let looked_at = match n {
-            _ if is_new => quotes.sentences.len(),
-            0 => 1,
-            _ => 0,
+        let is_first = sources[..n].iter().all(|known| known.path != quotes.path);
+        let looked_at = if is_new {
+            quotes.sentences.len()
+        } else {
+            usize::from(is_first)
         };
         for sentence in &quotes.sentences[..looked_at] {
             let is_titled = |row: &Row| {
@@ -553,7 +569,8 @@ fn is_titled(snapshot: &Snapshot<'_>, unit: &Unit, sources: &[Quotes]) -> Result
                     };
                     unit.questions.iter().any(titled)
                 };
-                about.any(|about| about == unit.title || of_others(&about))
+                let is_title = |about: &str| unit.titles().any(|title| title == about);
+                about.any(|about| about == unit.title || is_title(&about) || of_others(&about))
             };
             if !rows.iter().any(is_titled) {
                 return Ok(false);
@@ -695,11 +712,14 @@ fn contradicted(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Re
     units.retain(|unit| unit.id > round.after);
     units.sort_by(|a, b| a.id.cmp(&b.id));
     let few = texts.len() <= FEW;
-    let sentences = texts.iter().flat_map(|text| {
-        let spans = sentence::sentences(text).into_iter();
-        spans.map(|span| &text[span])
+    let sentences = texts.iter().flat_map(|(above, text)| {
+        let spans = sentence::sentences(text.as_str()).into_iter();
+        spans.map(move |span| {
+            let about = judge::about_within(text.as_str().into(), span.start, above);
+            (&text[span], about)
+        })
     });
-    let sentences: HashSet<&str> = sentences.collect();
+    let sentences: HashSet<(&str, Cow<'_, str>)> = sentences.collect();
     for unit in &units {
         if stop.load(Ordering::Relaxed) || bench.over().is_some() {
             return Ok(());
@@ -712,7 +732,9 @@ fn contradicted(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Re
         };
         let left_out = few && !came.contains(&unit.id) && !moved()?;
         let stated = stated(unit, &unit.sources);
-        if left_out && !sentences.iter().any(|said| judge::is_about(&stated, said)) {
+        let speaks =
+            |(said, about): &(&str, Cow<'_, str>)| judge::speaks_of(&stated, said, about).is_some();
+        if left_out && !sentences.iter().any(speaks) {
             continue;
         }
         compared_again(bench, unit, report, |t| {
@@ -938,6 +960,27 @@ mod tests {
         check(&[stale, (State::Retired, life::REJECTED), stale], false);
         check(&[(State::Shadow, "of no second source"), stale], false);
         check(&[(State::Active, "its answer was called good")], false);
+    }
+
+    #[test]
+    fn what_was_contested_for_what_came_of_it_stays_contested() {
+        let check = |events: &[(State, &str)], expected: Option<&str>| {
+            let events: Vec<UnitEvent> = events.iter().map(|(s, why)| event(*s, why)).collect();
+            assert_eq!(contested_by_use(&events), expected);
+        };
+        let asked = (State::Contested, "its question was asked again");
+        let stale = (State::Stale, "what it rests on changed");
+        check(&[asked, stale], Some(asked.1));
+        check(&[asked, stale, stale], Some(asked.1));
+        check(&[asked, (State::Shadow, STANDS), stale], None);
+        check(
+            &[
+                (State::Contested, "/notes/b.md: one says 4, the other 5"),
+                stale,
+            ],
+            None,
+        );
+        check(&[stale], None);
     }
 
     #[test]
