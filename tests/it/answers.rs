@@ -8,6 +8,7 @@ use std::net::TcpListener;
 use serde_json::{Value, json};
 
 use crate::kit::{Home, request_of};
+use crate::service::NOBODY_THERE;
 
 const NOTE: &str = "# Boiler\n\nThe boiler was serviced by Frau Adler in May 2023. \
                     It needs two litres of water each month.\n\n\
@@ -65,6 +66,21 @@ fn scripted_to(script: Script, reason: &'static str) -> String {
     };
     std::thread::Builder::new().spawn(serve).unwrap();
     format!("[models.server]\nurl = \"{url}\"\nmodel = \"scripted\"\n")
+}
+
+/// A model server that says the same whatever it is asked. Gives its settings.
+fn repeating(said: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let serve = move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            request_of(&mut stream);
+            let _ = stream.write_all(said.as_bytes());
+        }
+    };
+    std::thread::Builder::new().spawn(serve).unwrap();
+    format!("[models.server]\nurl = \"{url}\"\nmodel = \"repeating\"\n")
 }
 
 fn home_with(script: Script) -> Home {
@@ -198,6 +214,39 @@ fn a_draft_with_an_invented_detail_is_not_told() {
         text.starts_with("From your notes: “") && !text.contains("June"),
         "{text}"
     );
+}
+
+#[test]
+fn a_model_that_fails_takes_no_answer_with_it() {
+    let home = home();
+    let question = "Who serviced the boiler?";
+    let refuses = "HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\nno such model";
+    let breaks_off = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\ndata: {\"choices\": \n\n";
+    let is_small = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\ncontext size exceeded";
+    for (settings, why) in [
+        (NOBODY_THERE.to_owned(), "does not answer"),
+        (repeating(refuses), "no such model"),
+        (repeating(breaks_off), "no chunk"),
+        (repeating(is_small), "too long"),
+    ] {
+        fs::write(home.path("config.toml"), settings).unwrap();
+        let answer = ask(&home, question, &[]);
+        let steps = ["retrieve", "judge", "weigh", "draft", "quote"];
+        assert_eq!(kinds(&answer), steps, "{answer}");
+        let told = answer["steps"][3]["outcome"].as_str().unwrap();
+        let failed = told.starts_with("the language model failed: ");
+        assert!(failed && told.contains(why), "{told}");
+        let text = answer["answer"].as_str().unwrap();
+        let quoted = "From your notes: “The boiler was serviced by Frau Adler";
+        assert!(text.starts_with(quoted), "{text}");
+        assert!(answer["model"].is_null(), "{answer}");
+        let shown = home.run(&["ask", question]).ok();
+        assert!(shown.stderr.contains(why), "{}", shown.stderr);
+        // A way to answer that was asked for by its name is not replaced by another.
+        let naive = home.run(&["ask", question, "--strategy", "naive"]);
+        assert_ne!(naive.code, 0, "{}", naive.stdout);
+        assert!(naive.stderr.contains(why), "{}", naive.stderr);
+    }
 }
 
 #[test]

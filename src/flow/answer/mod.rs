@@ -42,6 +42,9 @@ use work::{Reader, Work};
 /// What an answer says when the notes do not hold one.
 pub const NOT_FOUND: &str = "I don't find this in your notes.";
 
+/// What a step begins with that tells why the language model failed.
+pub const MODEL_FAILED: &str = "the language model failed: ";
+
 /// A question.
 #[derive(Clone, Debug)]
 pub struct Ask {
@@ -267,6 +270,14 @@ pub struct Answer {
     /// Whether it could not be kept, because another process wrote the ledger: its id leads nowhere.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unkept: bool,
+}
+
+impl Answer {
+    /// Why the language model failed, where it did and the notes were quoted all the same.
+    pub fn model_failure(&self) -> Option<&str> {
+        let mut steps = self.steps.iter();
+        steps.find_map(|step| step.outcome.strip_prefix(MODEL_FAILED))
+    }
 }
 
 /// What a reader hears of an answer while it is made.
