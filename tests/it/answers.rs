@@ -354,6 +354,50 @@ fn a_form_that_is_cut_off_is_an_error() {
 }
 
 #[test]
+fn a_form_is_refused_as_sentences_are_and_what_it_says_is_checked() {
+    let form =
+        "{\"who\": \"Frau Adler\", \"when\": [2023, 1999], \"guest\": \"Dragan\", \"paid\": true}";
+    let home = home_with(vec![vec![(form, -0.1)]]);
+    let service = home.serve();
+    let ask = |question: &str| {
+        let named = json!({ "name": "who", "schema": { "type": "object" } });
+        let body = json!({
+            "model": "coho",
+            "messages": [{ "role": "user", "content": question }],
+            "response_format": { "type": "json_schema", "json_schema": named },
+        });
+        let (code, answer) = service.post("/v1/chat/completions", &body);
+        assert_eq!(code, 200, "{answer}");
+        let id = answer["id"].as_str().unwrap();
+        let id = id.strip_prefix("chatcmpl-").unwrap();
+        let (code, kept) = service.get(&format!("/v1/answers/{id}"));
+        assert_eq!(code, 200, "{kept}");
+        (answer["choices"][0]["message"].clone(), kept)
+    };
+    let (message, kept) = ask("Who serviced the boiler?");
+    assert_eq!(message["content"], form, "{message}");
+    let claims = kept["claims"].as_array().unwrap().iter();
+    let claims: Vec<(&str, bool)> = claims
+        .map(|claim| (claim["text"].as_str().unwrap(), claim["supported"] == true))
+        .collect();
+    let expected = [
+        ("Frau Adler", true),
+        ("2023", true),
+        ("1999", false),
+        ("Dragan", false),
+    ];
+    assert_eq!(claims, expected, "{kept}");
+    assert_eq!(kept["claims"][2]["missing"], json!(["1999"]));
+
+    let (message, kept) = ask("Who serviced the boiler in May 2019?");
+    assert_eq!(message["content"], Value::Null, "{message}");
+    let refusal = message["refusal"].as_str().unwrap();
+    assert!(refusal.contains("don't find"), "{refusal}");
+    assert_eq!(kept["abstained"], true, "{kept}");
+    assert_eq!(kinds(&kept), ["retrieve", "judge", "weigh", "refuse"]);
+}
+
+#[test]
 fn yes_and_no_are_marked_unless_a_sentence_says_so() {
     let home = home();
     let check = |question: &str, begins: &str, supported: bool| {
