@@ -13,6 +13,14 @@
 //! embedding model, too, and as many are quoted as are nearly as good as the best, after another
 //! search where that one leaves words of the question open. So a model that fails, however it does, is
 //! told as a step, and takes no answer with it.
+//!
+//! Of what its steps tell to have seen, these decide: `best_cosine` and `coverage` (is there anything
+//! near), the doubts but for `doubt_extreme` (is it of something else), `mean_log_prob` (is a draft
+//! told), `lanes_agree` (is searched again behind a draft that is not), `yes` and `yes_without_notes`
+//! (the verdict). `margin`, `best_sentence`, `sentence_margin`, `least_probability` and `doubt_extreme`
+//! are there to be looked at, and for the curves of `coho eval`: none of them tells well enough by
+//! itself what the notes do not hold (`eval/README.md`, "Refusing"). `best_sentence_coverage` decides
+//! nothing here, but whether writeback takes retrieval to have been sure.
 
 use std::ops::Range;
 
