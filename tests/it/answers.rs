@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 use serde_json::{Value, json};
 
@@ -496,6 +496,52 @@ fn a_model_that_cannot_be_asked_for_probabilities_is_not_needed_for_a_verdict() 
     fs::write(home.path("config.toml"), "[models]\ngenerator = \"none\"\n").unwrap();
     let answer = ask(&home, "Is the cellar door locked?", &[]);
     assert!(answer["answer"].as_str().unwrap().starts_with("No. [1]"));
+}
+
+#[test]
+fn a_way_to_answer_that_needs_a_model_quotes_where_there_is_none() {
+    let home = home();
+    fs::write(home.path("config.toml"), "[models]\ngenerator = \"none\"\n").unwrap();
+    let naive = ["--strategy", "naive"];
+    let answer = ask(&home, "Who serviced the boiler?", &naive);
+    assert_eq!(answer["strategy"], "extractive", "{answer}");
+    assert!(answer["model"].is_null(), "{answer}");
+    assert_eq!(kinds(&answer), ["retrieve", "judge", "quote"]);
+    let shown = home.run(&["ask", "Who serviced the boiler?", "--strategy", "naive"]);
+    let shown = shown.ok();
+    let quoted = "From your notes: “The boiler was serviced by Frau Adler";
+    assert!(shown.stdout.contains(quoted), "{}", shown.stdout);
+    assert!(
+        shown.stderr.contains("no language model"),
+        "{}",
+        shown.stderr
+    );
+}
+
+#[test]
+fn one_question_too_many_is_told_to_come_again() {
+    let home = home();
+    // Takes questions, and answers none.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let settings = format!("[models.server]\nurl = \"{url}\"\nmodel = \"silent\"\n");
+    fs::write(home.path("config.toml"), settings).unwrap();
+    let service = home.serve();
+    let body = json!({ "question": "Who serviced the boiler?", "strategy": "naive" });
+    std::thread::scope(|scope| {
+        let ask = || service.post("/v1/ask", &body);
+        let asked: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
+        // Who is heard here has a place, until the connection is closed.
+        let heard: Vec<TcpStream> = (0..16).map(|_| listener.accept().unwrap().0).collect();
+        let (code, problem) = ask();
+        // First, so that nobody waits on where this does not hold.
+        drop((listener, heard));
+        assert_eq!((code, &problem["code"]), (429, &json!("busy")), "{problem}");
+        for asked in asked {
+            let (code, problem) = asked.join().unwrap();
+            assert_eq!(code, 503, "{problem}");
+        }
+    });
 }
 
 #[test]
