@@ -284,7 +284,9 @@ impl<'a> Work<'a> {
         (of_unit <= MOST_SHARE * (of_unit + others)).then(|| self.shown(&chosen))
     }
 
-    /// What hits are about and what they say, as evidence.
+    /// What hits are about and what they say, as evidence, by rank: of too much for the model the least
+    /// is left out, from the end, and prompts share a beginning where the best of their passages are
+    /// the same.
     pub(super) fn passages(&self) -> Shown {
         let hits = self.hits().iter().enumerate();
         hits.map(|(n, ranked)| (n, ranked.hit.text.clone()))
