@@ -19,7 +19,7 @@ use crate::domain::source::{Kind, acts, turns};
 use crate::engine::GeneratorHandle;
 use crate::engine::install::Step;
 use crate::error::Failure;
-use crate::flow::answer::Answer;
+use crate::flow::answer::{Answer, MODEL_FAILED};
 use crate::flow::evaluate::chunking::CutRow;
 use crate::flow::evaluate::scale::Size;
 use crate::flow::evaluate::tune::Trial;
@@ -208,6 +208,9 @@ pub(super) fn citations(answer: &Answer, kept_as: Option<&str>) {
             format!(": they do not hold {}", missing.join(", "))
         };
         out!("[?] your notes do not support this{what}");
+    }
+    if let Some(why) = answer.model_failure() {
+        eprintln!("\n{MODEL_FAILED}{}; the notes are quoted", harmless(why));
     }
     let by = answer.model.as_deref().unwrap_or("no language model");
     let id = kept_as.map_or_else(String::new, |id| format!(", answer {id}"));

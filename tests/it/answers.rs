@@ -3,11 +3,12 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 use serde_json::{Value, json};
 
 use crate::kit::{Home, request_of};
+use crate::service::NOBODY_THERE;
 
 const NOTE: &str = "# Boiler\n\nThe boiler was serviced by Frau Adler in May 2023. \
                     It needs two litres of water each month.\n\n\
@@ -65,6 +66,21 @@ fn scripted_to(script: Script, reason: &'static str) -> String {
     };
     std::thread::Builder::new().spawn(serve).unwrap();
     format!("[models.server]\nurl = \"{url}\"\nmodel = \"scripted\"\n")
+}
+
+/// A model server that says the same whatever it is asked. Gives its settings.
+fn repeating(said: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let serve = move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            request_of(&mut stream);
+            let _ = stream.write_all(said.as_bytes());
+        }
+    };
+    std::thread::Builder::new().spawn(serve).unwrap();
+    format!("[models.server]\nurl = \"{url}\"\nmodel = \"repeating\"\n")
 }
 
 fn home_with(script: Script) -> Home {
@@ -182,6 +198,72 @@ fn a_draft_that_does_not_hold_up_is_repaired_or_replaced_by_quotes() {
 }
 
 #[test]
+fn behind_a_draft_that_does_not_hold_up_is_searched_for_what_was_sure_in_it() {
+    let script = vec![vec![
+        ("The automobile", -0.1),
+        (" of Dragan", -3.0),
+        (".", -0.1),
+    ]];
+    let home = home_with(script);
+    // Words like the one best, vectors the other.
+    home.write(
+        "stage.md",
+        "# Puppets\n\nThe puppets sing to a dragon of silk; the queen must pay with buttons, and a car \
+         of paper rolls across the stage.\n",
+    );
+    home.write(
+        "automobile.md",
+        "# Automobile\n\nThe automobile was bought for 9000 euros.\n",
+    );
+    home.json(&["sync"]);
+    let answer = ask(&home, "How much did I pay for the car?", &[]);
+    let agree = &answer["steps"][1]["seen"]["lanes_agree"];
+    assert_eq!(*agree, 0.0, "{answer}");
+    let begin = [
+        "retrieve",
+        "judge",
+        "weigh",
+        "draft",
+        "search-again",
+        "weigh",
+    ];
+    assert_eq!(kinds(&answer)[..6], begin, "{answer}");
+    let words = answer["steps"][4]["outcome"].as_str().unwrap();
+    assert!(words.ends_with("for “automobile”"), "{words}");
+    // Where both like the same best, other words would find nothing better.
+    let answer = ask(&home, "Who serviced the boiler?", &[]);
+    assert_eq!(answer["steps"][1]["seen"]["lanes_agree"], 1.0, "{answer}");
+    assert!(!kinds(&answer).contains(&"search-again"), "{answer}");
+}
+
+#[test]
+fn before_quotes_is_searched_for_what_the_best_sentence_names() {
+    let home = home();
+    home.write(
+        "adler.md",
+        "# Adler\n\nFrau Adler has the telephone number 0171 5550.\n",
+    );
+    home.json(&["sync"]);
+    fs::write(home.path("config.toml"), "[models]\ngenerator = \"none\"\n").unwrap();
+    // Each sentence holds two of its five words.
+    let question = "What is the telephone number of the person who serviced the boiler?";
+    let answer = ask(&home, question, &[]);
+    let steps = [
+        "retrieve",
+        "judge",
+        "weigh",
+        "search-again",
+        "weigh",
+        "quote",
+    ];
+    assert_eq!(kinds(&answer), steps, "{answer}");
+    let words = answer["steps"][3]["outcome"].as_str().unwrap();
+    assert!(words.contains("frau adler"), "{words}");
+    let answer = ask(&home, "Who serviced the boiler?", &[]);
+    assert_eq!(kinds(&answer), ["retrieve", "judge", "weigh", "quote"]);
+}
+
+#[test]
 fn a_draft_that_the_model_is_not_sure_of_is_not_told() {
     let home = home_with(vec![vec![("It was Frau Adler.", -2.0)]]);
     let answer = ask(&home, "Who serviced the boiler?", &[]);
@@ -198,6 +280,39 @@ fn a_draft_with_an_invented_detail_is_not_told() {
         text.starts_with("From your notes: “") && !text.contains("June"),
         "{text}"
     );
+}
+
+#[test]
+fn a_model_that_fails_takes_no_answer_with_it() {
+    let home = home();
+    let question = "Who serviced the boiler?";
+    let refuses = "HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\nno such model";
+    let breaks_off = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\ndata: {\"choices\": \n\n";
+    let is_small = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\ncontext size exceeded";
+    for (settings, why) in [
+        (NOBODY_THERE.to_owned(), "does not answer"),
+        (repeating(refuses), "no such model"),
+        (repeating(breaks_off), "no chunk"),
+        (repeating(is_small), "too long"),
+    ] {
+        fs::write(home.path("config.toml"), settings).unwrap();
+        let answer = ask(&home, question, &[]);
+        let steps = ["retrieve", "judge", "weigh", "draft", "quote"];
+        assert_eq!(kinds(&answer), steps, "{answer}");
+        let told = answer["steps"][3]["outcome"].as_str().unwrap();
+        let failed = told.starts_with("the language model failed: ");
+        assert!(failed && told.contains(why), "{told}");
+        let text = answer["answer"].as_str().unwrap();
+        let quoted = "From your notes: “The boiler was serviced by Frau Adler";
+        assert!(text.starts_with(quoted), "{text}");
+        assert!(answer["model"].is_null(), "{answer}");
+        let shown = home.run(&["ask", question]).ok();
+        assert!(shown.stderr.contains(why), "{}", shown.stderr);
+        // A way to answer that was asked for by its name is not replaced by another.
+        let naive = home.run(&["ask", question, "--strategy", "naive"]);
+        assert_ne!(naive.code, 0, "{}", naive.stdout);
+        assert!(naive.stderr.contains(why), "{}", naive.stderr);
+    }
 }
 
 #[test]
@@ -305,6 +420,50 @@ fn a_form_that_is_cut_off_is_an_error() {
 }
 
 #[test]
+fn a_form_is_refused_as_sentences_are_and_what_it_says_is_checked() {
+    let form =
+        "{\"who\": \"Frau Adler\", \"when\": [2023, 1999], \"guest\": \"Dragan\", \"paid\": true}";
+    let home = home_with(vec![vec![(form, -0.1)]]);
+    let service = home.serve();
+    let ask = |question: &str| {
+        let named = json!({ "name": "who", "schema": { "type": "object" } });
+        let body = json!({
+            "model": "coho",
+            "messages": [{ "role": "user", "content": question }],
+            "response_format": { "type": "json_schema", "json_schema": named },
+        });
+        let (code, answer) = service.post("/v1/chat/completions", &body);
+        assert_eq!(code, 200, "{answer}");
+        let id = answer["id"].as_str().unwrap();
+        let id = id.strip_prefix("chatcmpl-").unwrap();
+        let (code, kept) = service.get(&format!("/v1/answers/{id}"));
+        assert_eq!(code, 200, "{kept}");
+        (answer["choices"][0]["message"].clone(), kept)
+    };
+    let (message, kept) = ask("Who serviced the boiler?");
+    assert_eq!(message["content"], form, "{message}");
+    let claims = kept["claims"].as_array().unwrap().iter();
+    let claims: Vec<(&str, bool)> = claims
+        .map(|claim| (claim["text"].as_str().unwrap(), claim["supported"] == true))
+        .collect();
+    let expected = [
+        ("Frau Adler", true),
+        ("2023", true),
+        ("1999", false),
+        ("Dragan", false),
+    ];
+    assert_eq!(claims, expected, "{kept}");
+    assert_eq!(kept["claims"][2]["missing"], json!(["1999"]));
+
+    let (message, kept) = ask("Who serviced the boiler in May 2019?");
+    assert_eq!(message["content"], Value::Null, "{message}");
+    let refusal = message["refusal"].as_str().unwrap();
+    assert!(refusal.contains("don't find"), "{refusal}");
+    assert_eq!(kept["abstained"], true, "{kept}");
+    assert_eq!(kinds(&kept), ["retrieve", "judge", "weigh", "refuse"]);
+}
+
+#[test]
 fn yes_and_no_are_marked_unless_a_sentence_says_so() {
     let home = home();
     let check = |question: &str, begins: &str, supported: bool| {
@@ -337,6 +496,52 @@ fn a_model_that_cannot_be_asked_for_probabilities_is_not_needed_for_a_verdict() 
     fs::write(home.path("config.toml"), "[models]\ngenerator = \"none\"\n").unwrap();
     let answer = ask(&home, "Is the cellar door locked?", &[]);
     assert!(answer["answer"].as_str().unwrap().starts_with("No. [1]"));
+}
+
+#[test]
+fn a_way_to_answer_that_needs_a_model_quotes_where_there_is_none() {
+    let home = home();
+    fs::write(home.path("config.toml"), "[models]\ngenerator = \"none\"\n").unwrap();
+    let naive = ["--strategy", "naive"];
+    let answer = ask(&home, "Who serviced the boiler?", &naive);
+    assert_eq!(answer["strategy"], "extractive", "{answer}");
+    assert!(answer["model"].is_null(), "{answer}");
+    assert_eq!(kinds(&answer), ["retrieve", "judge", "quote"]);
+    let shown = home.run(&["ask", "Who serviced the boiler?", "--strategy", "naive"]);
+    let shown = shown.ok();
+    let quoted = "From your notes: “The boiler was serviced by Frau Adler";
+    assert!(shown.stdout.contains(quoted), "{}", shown.stdout);
+    assert!(
+        shown.stderr.contains("no language model"),
+        "{}",
+        shown.stderr
+    );
+}
+
+#[test]
+fn one_question_too_many_is_told_to_come_again() {
+    let home = home();
+    // Takes questions, and answers none.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let settings = format!("[models.server]\nurl = \"{url}\"\nmodel = \"silent\"\n");
+    fs::write(home.path("config.toml"), settings).unwrap();
+    let service = home.serve();
+    let body = json!({ "question": "Who serviced the boiler?", "strategy": "naive" });
+    std::thread::scope(|scope| {
+        let ask = || service.post("/v1/ask", &body);
+        let asked: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
+        // Who is heard here has a place, until the connection is closed.
+        let heard: Vec<TcpStream> = (0..16).map(|_| listener.accept().unwrap().0).collect();
+        let (code, problem) = ask();
+        // First, so that nobody waits on where this does not hold.
+        drop((listener, heard));
+        assert_eq!((code, &problem["code"]), (429, &json!("busy")), "{problem}");
+        for asked in asked {
+            let (code, problem) = asked.join().unwrap();
+            assert_eq!(code, 503, "{problem}");
+        }
+    });
 }
 
 #[test]

@@ -11,13 +11,22 @@
 //! drafts lose what the sentences hold that they are written from (see `reading`).
 //! Quotes need no language model, and cost next to nothing: the best sentences are weighed by the
 //! embedding model, too, and as many are quoted as are nearly as good as the best, after another
-//! search where that one leaves words of the question open.
+//! search where that one leaves words of the question open. So a model that fails, however it does, is
+//! told as a step, and takes no answer with it.
+//!
+//! Of what its steps tell to have seen, these decide: `best_cosine` and `coverage` (is there anything
+//! near), the doubts but for `doubt_extreme` (is it of something else), `mean_log_prob` (is a draft
+//! told), `lanes_agree` (is searched again behind a draft that is not), `yes` and `yes_without_notes`
+//! (the verdict). `margin`, `best_sentence`, `sentence_margin`, `least_probability` and `doubt_extreme`
+//! are there to be looked at, and for the curves of `coho eval`: none of them tells well enough by
+//! itself what the notes do not hold (`eval/README.md`, "Refusing"). `best_sentence_coverage` decides
+//! nothing here, but whether writeback takes retrieval to have been sure.
 
 use std::ops::Range;
 
-use super::StepKind;
 use super::prompt::{conversation, says_not_found, unit_prompt, without_lead_in};
-use super::work::{ONE, Sentence, Shown, Work};
+use super::work::{Begun, ONE, Sentence, Shown, Work};
+use super::{MODEL_FAILED, StepKind};
 use crate::domain::context::Portion;
 use crate::domain::doubt::{self, Stance};
 use crate::domain::sentence::{self, Code};
@@ -77,7 +86,7 @@ impl Work<'_> {
         let writer = generator.filter(|_| self.parts.options.drafts);
         let polar = question::is_polar(self.question());
         if let Some((unit, sentences)) = self.recalled().filter(|_| !polar)
-            && let Some(abstained) = self.recall(writer, &unit, sentences)?
+            && let Some(abstained) = self.recall(writer, &unit, sentences)
         {
             return Ok(abstained);
         }
@@ -86,11 +95,16 @@ impl Work<'_> {
             return Ok(self.refuse(&why));
         }
         if polar {
-            return self.verdict(writer);
+            return Ok(self.verdict(writer));
         }
-        if let Some(writer) = writer {
-            return self.drafts(writer);
+        match writer {
+            Some(writer) => self.drafts(writer),
+            None => self.quotes(),
         }
+    }
+
+    /// Quotes, without a language model.
+    fn quotes(&mut self) -> Result<bool, Failure> {
         self.look_further()?;
         Ok(self.quote_or_list(QUOTES))
     }
@@ -102,7 +116,7 @@ impl Work<'_> {
         writer: Option<&GeneratorHandle>,
         unit: &Unit,
         sentences: Vec<Sentence>,
-    ) -> Result<Option<bool>, Failure> {
+    ) -> Option<bool> {
         let begun = self.begin();
         for (hit, _) in &sentences {
             self.led_by(*hit, &unit.id);
@@ -114,9 +128,10 @@ impl Work<'_> {
             let build = |work: &Self, _: &[(usize, String)]| {
                 unit_prompt(unit, &work.task(), work.most_tokens())
             };
-            let (draft, claims) = self.draft(writer, StepKind::Draft, &evidence, &build)?;
-            let told = self.reader.gone || self.tell_all(&draft, &claims);
-            return Ok(told.then_some(false));
+            if let Some((draft, claims)) = self.draft(writer, StepKind::Draft, &evidence, &build) {
+                let told = self.reader.gone || self.tell_all(&draft, &claims);
+                return told.then_some(false);
+            }
         }
         let mut quoted = sentences;
         let beside = self.sentences(0..self.hits().len(), BESIDE);
@@ -125,7 +140,7 @@ impl Work<'_> {
                 quoted.push(sentence);
             }
         }
-        Ok(Some(self.quote_these(quoted)))
+        Some(self.quote_these(quoted))
     }
 
     /// Searches again, with the words of the best sentence, where it leaves much of the question
@@ -147,11 +162,14 @@ impl Work<'_> {
         // A word is about one token and a half.
         let words = self.parts.options.evidence_tokens * 2 / 3;
         let first = self.with_partners(&self.sentences(0..3, Portion { words, ..FIRST }));
-        let first = self.within_budget(generator, first)?;
+        let first = self.within_budget(generator, first);
         // Another search changes the order; this is what the first draft was written from.
         let best = self.sentences(0..3, ONE);
         let evidence = self.shown(&first);
-        let (draft, claims) = self.draft(generator, StepKind::Draft, &evidence, &Self::prompt)?;
+        let draft = self.draft(generator, StepKind::Draft, &evidence, &Self::prompt);
+        let Some((draft, claims)) = draft else {
+            return self.quotes();
+        };
         if self.reader.gone || self.tell_all(&draft, &claims) {
             return Ok(false);
         }
@@ -164,19 +182,23 @@ impl Work<'_> {
         let other = self.sentences(0..self.hits().len(), Portion { words, ..SECOND });
         let mut other = self.with_partners(&other);
         other.retain(|sentence| !first.contains(sentence));
-        let other = self.within_budget(generator, other)?;
+        let other = self.within_budget(generator, other);
         if !other.is_empty() {
             let evidence = self.shown(&other);
-            let (second, claims) =
-                self.draft(generator, StepKind::Draft, &evidence, &Self::prompt)?;
+            let second = self.draft(generator, StepKind::Draft, &evidence, &Self::prompt);
+            let Some((second, claims)) = second else {
+                return self.quotes();
+            };
             if self.reader.gone || self.tell_all(&second, &claims) {
                 return Ok(false);
             }
         }
         if claims.is_empty() && !says_not_found(&draft.text) {
             let evidence = self.shown(&best);
-            let (repaired, claims) =
-                self.draft(generator, StepKind::Repair, &evidence, &Self::repair)?;
+            let repaired = self.draft(generator, StepKind::Repair, &evidence, &Self::repair);
+            let Some((repaired, claims)) = repaired else {
+                return self.quotes();
+            };
             if self.reader.gone || self.tell_all(&repaired, &claims) {
                 return Ok(false);
             }
@@ -185,19 +207,18 @@ impl Work<'_> {
     }
 
     /// As many of these sentences as the budget of tokens allows, by the model's own tokenizer, one at
-    /// least. A model that cannot count is given all: they were chosen by their words.
+    /// least. A model that cannot count, or fails, is given all: they were chosen by their words, and
+    /// one that fails says why when it is to write.
     pub(super) fn within_budget(
         &self,
         generator: &GeneratorHandle,
         mut sentences: Vec<Sentence>,
-    ) -> Result<Vec<Sentence>, EngineError> {
+    ) -> Vec<Sentence> {
         let texts = sentences
             .iter()
             .map(|(hit, span)| self.text_of(*hit)[span.clone()].to_owned());
-        let counts = match generator.count_tokens(texts.collect()) {
-            Ok(counts) => counts,
-            Err(EngineError::Unsupported { .. }) => return Ok(sentences),
-            Err(error) => return Err(error),
+        let Ok(counts) = generator.count_tokens(texts.collect()) else {
+            return sentences;
         };
         let mut spent = 0;
         let fitting = counts.iter().take_while(|count| {
@@ -206,19 +227,25 @@ impl Work<'_> {
         });
         let fitting = fitting.count();
         sentences.truncate(fitting.max(1));
-        Ok(sentences)
+        sentences
     }
 
-    /// A draft, and what of it the evidence supports.
+    /// A draft, and what of it the evidence supports; `None` where the model fails, which is told.
     fn draft(
         &mut self,
         generator: &GeneratorHandle,
         kind: StepKind,
         evidence: &Shown,
         build: &dyn Fn(&Self, &[(usize, String)]) -> Prompt,
-    ) -> Result<(Generated, Vec<Supported>), Failure> {
+    ) -> Option<(Generated, Vec<Supported>)> {
         let begun = self.begin();
-        let written = self.write(generator, evidence, build, &mut |_, _, _| {})?;
+        let written = match self.write(generator, evidence, build, &mut |_, _, _| {}) {
+            Ok(written) => written,
+            Err(failure) => {
+                self.model_failed(&begun, kind, &failure);
+                return None;
+            }
+        };
         let (draft, read) = (written.text, written.read);
         let claims = self.verified(&draft, read);
         let hits: Vec<usize> = read.iter().map(|(hit, _)| *hit).collect();
@@ -234,7 +261,15 @@ impl Work<'_> {
             ("least_probability", least),
         ];
         self.end(&begun, kind, outcome, seen);
-        Ok((draft, claims))
+        Some((draft, claims))
+    }
+
+    /// Tells that the model failed in a step.
+    fn model_failed(&mut self, begun: &Begun, kind: StepKind, failure: &Failure) {
+        // A server may say again what it was sent: not for logs.
+        tracing::warn!(code = failure.code(), "the language model failed");
+        let outcome = format!("{MODEL_FAILED}{}", failure.whole());
+        self.end(begun, kind, outcome, Vec::new());
     }
 
     fn repair(&self, evidence: &[(usize, String)]) -> Prompt {
@@ -269,18 +304,23 @@ impl Work<'_> {
     /// one, the sentences decide (see [`doubt::stance`]); one that holds nearly all words of the
     /// question makes a yes likely, for people ask more for what is so (62 of 100 questions of
     /// `BoolQ`).
-    fn verdict(&mut self, writer: Option<&GeneratorHandle>) -> Result<bool, Failure> {
-        let begun = self.begin();
+    fn verdict(&mut self, writer: Option<&GeneratorHandle>) -> bool {
+        let mut begun = self.begin();
         let mut grounds = self.sentences(0..self.hits().len(), GROUNDS);
         let Some(best) = self.best_sentence() else {
-            return Ok(self.refuse("no sentence to judge by"));
+            return self.refuse("no sentence to judge by");
         };
-        let believed = match writer {
-            Some(writer) => self.belief(writer, &grounds)?,
+        let believed = match writer.map(|writer| self.belief(writer, &grounds)) {
             None => None,
+            Some(Ok(believed)) => believed,
+            Some(Err(error)) => {
+                self.model_failed(&begun, StepKind::Reflect, &Failure::from(error));
+                begun = self.begin();
+                None
+            }
         };
         if self.reader.gone {
-            return Ok(false);
+            return false;
         }
         grounds.retain(|sentence| *sentence != best);
         grounds.insert(0, best);
@@ -303,7 +343,7 @@ impl Work<'_> {
             let stating = stances.iter().position(states);
             self.tell_verdict(says_yes, stating.map(|at| grounds.swap_remove(at)));
         }
-        Ok(self.quote(GROUNDS))
+        self.quote(GROUNDS)
     }
 
     /// Tells a verdict with the sentence that states it, or without support.
@@ -338,7 +378,7 @@ impl Work<'_> {
         &mut self,
         writer: &GeneratorHandle,
         sentences: &[Sentence],
-    ) -> Result<Option<(f32, f32)>, Failure> {
+    ) -> Result<Option<(f32, f32)>, EngineError> {
         let evidence = self.titled(&self.shown(sentences));
         let task = self.task();
         let mut yes = |evidence: &[(String, String)]| {
@@ -347,7 +387,7 @@ impl Work<'_> {
         match yes(&evidence).and_then(|with| Ok((with, yes(&[])?))) {
             Ok(both) => Ok(Some(both)),
             Err(EngineError::Unsupported { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 

@@ -5,8 +5,8 @@
 //! it, because a small model does not cite by itself.
 //!
 //! What an answer claims is checked whatever the strategy: a claim that a passage supports carries
-//! the number of its citation, one that none supports carries `[?]`. Each step tells what it saw and
-//! what it cost.
+//! the number of its citation, one that none supports carries `[?]`; what an answer of a given form
+//! says stands in its claims alone, without marks. Each step tells what it saw and what it cost.
 
 mod cascade;
 mod flare;
@@ -41,6 +41,9 @@ use work::{Reader, Work};
 
 /// What an answer says when the notes do not hold one.
 pub const NOT_FOUND: &str = "I don't find this in your notes.";
+
+/// What a step begins with that tells why the language model failed.
+pub const MODEL_FAILED: &str = "the language model failed: ";
 
 /// A question.
 #[derive(Clone, Debug)]
@@ -269,6 +272,14 @@ pub struct Answer {
     pub unkept: bool,
 }
 
+impl Answer {
+    /// Why the language model failed, where it did and the notes were quoted all the same.
+    pub fn model_failure(&self) -> Option<&str> {
+        let mut steps = self.steps.iter();
+        steps.find_map(|step| step.outcome.strip_prefix(MODEL_FAILED))
+    }
+}
+
 /// What a reader hears of an answer while it is made.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -331,8 +342,9 @@ pub fn written_from(
     make(parts, ask, reader, |work| work.write_from(amount))
 }
 
-/// Answers with JSON that fits `schema`, written by the language model from the best sentences. Its
-/// claims are not checked: they have no sentences. What it was written from is cited.
+/// Answers with JSON that fits `schema`, written by the language model from the best sentences. It is
+/// refused for the same signs as by `cascade`. Each text and number in it is a claim, and checked; the
+/// JSON carries no marks. What it was written from is cited.
 ///
 /// # Errors
 /// As [`answer`]; [`BadRequest`] where there is no language model.

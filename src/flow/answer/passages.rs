@@ -1,6 +1,9 @@
-//! `naive` and `replug`: whole passages, in one prompt or in one each; words as they come.
+//! `naive` and `replug`: whole passages, in one prompt or in one each; words as they come. And answers
+//! of a given form.
 
 use std::ops::Range;
+
+use serde_json::Value;
 
 use super::prompt::says_not_found;
 use super::work::{Shown, Work};
@@ -61,6 +64,10 @@ impl Work<'_> {
         if !self.covered() {
             return Ok(self.refuse("the notes do not cover the question"));
         }
+        self.weigh_sentences()?;
+        if let Some(why) = self.doubted() {
+            return Ok(self.refuse(&why));
+        }
         let begun = self.begin();
         let words = self.parts.options.evidence_tokens * 2 / 3;
         let portion = Portion {
@@ -69,7 +76,7 @@ impl Work<'_> {
             share: 0.5,
         };
         let sentences = self.sentences(0..self.hits().len(), portion);
-        let sentences = self.within_budget(generator, sentences)?;
+        let sentences = self.within_budget(generator, sentences);
         let evidence = self.shown(&sentences);
         let allowed = self.parts.options.max_tokens * TOKENS_OF_FORM;
         let wanted = self.ask.limits.max_tokens;
@@ -98,6 +105,9 @@ impl Work<'_> {
                 self.cite(hit, span);
             }
         }
+        if !self.reader.gone {
+            self.check_form(&draft.text, &hits_of(read));
+        }
         let seen = vec![("mean_log_prob", draft.mean_log_prob())];
         self.end(
             &begun,
@@ -106,6 +116,20 @@ impl Work<'_> {
             seen,
         );
         Ok(false)
+    }
+
+    /// Looks for the support of what some JSON says. It stays as it was told: a mark would be no part of
+    /// its form.
+    fn check_form(&mut self, form: &str, hits: &[usize]) {
+        // Not every server keeps to a form; what is no JSON is looked for as it stands.
+        let form = serde_json::from_str(form).unwrap_or_else(|_| Value::from(form));
+        let mut said = Vec::new();
+        values_of(&form, &mut said);
+        said.retain(|value| !says_not_found(value));
+        for value in said {
+            let claim = self.checked(&value, hits);
+            self.claims.push(claim);
+        }
     }
 
     /// A prompt for each passage; all have a say in every word.
@@ -170,6 +194,24 @@ pub(super) fn hits_of(evidence: &[(usize, String)]) -> Vec<usize> {
     evidence.iter().map(|(hit, _)| *hit).collect()
 }
 
+/// The numbers of some JSON, and the sentences of its texts; a name is one, too.
+fn values_of(form: &Value, found: &mut Vec<String>) {
+    match form {
+        Value::Null | Value::Bool(_) => {}
+        Value::Number(number) => {
+            let written = number.to_string();
+            // 9.0 is 9.
+            found.push(written.trim_end_matches(".0").to_owned());
+        }
+        Value::String(text) => {
+            let sentences = sentence::sentences(text).into_iter();
+            found.extend(sentences.map(|span| text[span].to_owned()));
+        }
+        Value::Array(items) => items.iter().for_each(|item| values_of(item, found)),
+        Value::Object(fields) => fields.values().for_each(|field| values_of(field, found)),
+    }
+}
+
 /// Tells a text while it is written; each sentence is checked and marked when it has ended.
 pub(super) struct Telling {
     /// Hits that the model was shown.
@@ -231,5 +273,26 @@ impl Telling {
             work.say(&self.text[self.told..end]);
             self.told = end;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_form_says_is_found_at_any_depth() {
+        let form = json!({
+            "who": "Frau Adler",
+            "paid": true,
+            "litres": 2.0,
+            "visits": [{ "year": 2023, "said": "It leaks. It is old." }, { "year": null, "said": " " }],
+        });
+        let mut found = Vec::new();
+        values_of(&form, &mut found);
+        let expected = ["Frau Adler", "2", "2023", "It leaks.", "It is old."];
+        assert_eq!(found, expected);
     }
 }

@@ -284,7 +284,9 @@ impl<'a> Work<'a> {
         (of_unit <= MOST_SHARE * (of_unit + others)).then(|| self.shown(&chosen))
     }
 
-    /// What hits are about and what they say, as evidence.
+    /// What hits are about and what they say, as evidence, by rank: of too much for the model the least
+    /// is left out, from the end, and prompts share a beginning where the best of their passages are
+    /// the same.
     pub(super) fn passages(&self) -> Shown {
         let hits = self.hits().iter().enumerate();
         hits.map(|(n, ranked)| (n, ranked.hit.text.clone()))
@@ -739,6 +741,17 @@ impl<'a> Work<'a> {
         if says_not_found(claim) {
             return;
         }
+        let claim = self.checked(claim, hits);
+        let mark = match claim.citations.first() {
+            Some(n) => format!(" [{n}]"),
+            None => " [?]".to_owned(),
+        };
+        self.say(&mark);
+        self.claims.push(claim);
+    }
+
+    /// A claim with its support among these hits, which is cited, or with what they lack.
+    pub(super) fn checked(&mut self, claim: &str, hits: &[usize]) -> Claim {
         let found = self.support(claim, hits);
         let missing = self.missing(claim, hits);
         let held = found.filter(|(_, support)| support.holds() && missing.is_empty());
@@ -746,17 +759,12 @@ impl<'a> Work<'a> {
             .map(|(hit, support)| self.cite(hit, support.span))
             .into_iter()
             .collect();
-        let Some(n) = citations.first() else {
-            self.unsupported(claim, missing);
-            return;
-        };
-        self.say(&format!(" [{n}]"));
-        self.claims.push(Claim {
+        Claim {
             text: claim.to_owned(),
-            supported: true,
+            supported: !citations.is_empty(),
             citations,
             missing,
-        });
+        }
     }
 
     /// Marks a claim that was just told as one without support.

@@ -173,6 +173,11 @@ pub fn put(
         }
         Way::From(amount) => answer::written_from(parts, &ask, amount, &cancel)?,
     };
+    // Quotes in place of its words would be measured as what it does.
+    if let Some(why) = answer.model_failure() {
+        let reason = why.to_owned();
+        return Err(EngineError::Run { reason }.into());
+    }
     outcome.said = said(&answer.answer);
     outcome.seen = seen(&answer.steps);
     let recalled = |step: &Step| step.kind == StepKind::Recall;
