@@ -291,6 +291,12 @@ fn tell(story: &Story) {
         unit.recipe,
         unit.batch
     );
+    if !story.answers.is_empty() {
+        out!("made of answers {}", story.answers.join(", "));
+    }
+    if !unit.replaces.is_empty() {
+        out!("in the place of units {}", unit.replaces.join(", "));
+    }
 }
 
 fn gate(verdict: &crate::domain::gate::Verdict) {

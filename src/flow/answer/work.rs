@@ -878,12 +878,14 @@ impl<'a> Work<'a> {
     }
 
     /// These sentences, each with what it is to be read with: a line that leads into code with that
-    /// code, code with that line.
+    /// code, code with that line, what is taken back with what takes it back.
     pub(super) fn with_partners(&self, chosen: &[Sentence]) -> Vec<Sentence> {
         let mut all: Vec<Sentence> = Vec::new();
         for (hit, span) in chosen {
-            let (before, behind) = sentence::partners(self.text_of(*hit), span);
+            let text = self.text_of(*hit);
+            let (before, behind) = sentence::partners(text, span);
             let together = before.into_iter().chain([span.clone()]).chain(behind);
+            let together = together.chain(correction_of(text, span));
             for sentence in together.map(|span| (*hit, span)) {
                 if !all.contains(&sentence) {
                     all.push(sentence);
@@ -1127,6 +1129,23 @@ impl<'a> Work<'a> {
     }
 }
 
+/// What takes a sentence back, right behind it; where that says no more ("That was wrong."), with the
+/// sentence that says how it is.
+fn correction_of(text: Text<'_>, span: &Range<usize>) -> Vec<Range<usize>> {
+    let spans = sentence::sentences(text);
+    let Some(at) = spans.iter().position(|known| known == span) else {
+        return Vec::new();
+    };
+    let behind = &spans[at + 1..];
+    let correction = behind.first().map_or("", |next| &text[next.clone()]);
+    let says_no_more = correction.split_whitespace().count() <= BARE;
+    let count = usize::from(gate::corrects(correction)) * if says_no_more { 2 } else { 1 };
+    behind[..count.min(behind.len())].to_vec()
+}
+
+/// Words of a correction that says nothing else, at most.
+const BARE: usize = 4;
+
 /// The chunks that a hit shows: several, where neighbours were joined.
 fn chunks_of(ranked: &Ranked) -> Vec<ChunkId> {
     if ranked.parts.is_empty() {
@@ -1180,6 +1199,26 @@ fn fitting<W: AsRef<str>>(words: impl IntoIterator<Item = W>, question: &str) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_taken_back_is_read_with_its_correction() {
+        let check = |text: &str, expected: &[&str]| {
+            let first = sentence::sentences(text).remove(0);
+            let found = correction_of(Text::from(text), &first);
+            let found: Vec<&str> = found.into_iter().map(|span| &text[span]).collect();
+            assert_eq!(found, expected, "{text}");
+        };
+        let both = ["That was wrong.", "It is 14.2 volts."];
+        check(
+            "It is 13.6 volts. That was wrong. It is 14.2 volts. So.",
+            &both,
+        );
+        check("It is 13.6 volts. That was wrong.", &both[..1]);
+        let whole = "This is outdated since it was set to 14.2 volts.";
+        check(&format!("It is 13.6 volts. {whole} So it is."), &[whole]);
+        check("It is 13.6 volts. It should be checked.", &[]);
+        check("It is 13.6 volts.", &[]);
+    }
 
     #[test]
     fn words_before_a_question_leave_room_for_it() {

@@ -440,7 +440,7 @@ fn useful(
 }
 
 /// Which of the cited passages made the answer: with a model those that make it likelier, each
-/// alone, and two at least; without one all that [`distil::sentences`] took from.
+/// alone or beside the others, and two at least; without one all that [`distil::sentences`] took from.
 fn documents(
     bench: &Bench<'_>,
     answer: &Answer,
@@ -453,24 +453,61 @@ fn documents(
         let said = format!("{} passages", chunks.len());
         return Ok((kept, Verdict::passed(gate, None, said)));
     }
-    let mut gains: BTreeMap<ChunkId, f32> = BTreeMap::new();
+    let mut passages: Vec<(ChunkId, (String, String))> = Vec::new();
     for cited in &kept {
-        if gains.contains_key(&cited.chunk) {
-            continue;
+        if passages.iter().all(|(known, _)| *known != cited.chunk) {
+            passages.push((cited.chunk, titled(cited, &cited.text)));
         }
-        let gained = gain(bench, answer, claim, &[titled(cited, &cited.text)])?;
-        gains.insert(cited.chunk, gained.unwrap_or(0.0));
     }
-    let mut ranked: Vec<(f32, ChunkId)> = gains.iter().map(|(c, gain)| (*gain, *c)).collect();
-    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let best = ranked[0].0;
-    // Where several are needed, none helps much alone: so at least two stay (the paper's n_min).
-    let least = |chunk: &ChunkId| ranked.iter().take(LEAST_DOCUMENTS).any(|(_, c)| c == chunk);
-    let helps = |chunk: &ChunkId| gains[chunk] > 0.0 || least(chunk);
-    let kept: Vec<Cited> = kept.into_iter().filter(|c| helps(&c.chunk)).collect();
-    let of: BTreeSet<ChunkId> = kept.iter().map(|c| c.chunk).collect();
-    let said = format!("{} of {} passages make it likelier", of.len(), gains.len());
+    let gained = |evidence: &[(String, String)]| -> Result<f32, Failure> {
+        Ok(gain(bench, answer, claim, evidence)?.unwrap_or(0.0))
+    };
+    let mut alone = Vec::new();
+    for (chunk, passage) in &passages {
+        alone.push((gained(std::slice::from_ref(passage))?, *chunk));
+    }
+    let best = alone.iter().map(|(gain, _)| *gain).fold(f32::MIN, f32::max);
+    let without = |left_out: Option<ChunkId>| {
+        let others = passages
+            .iter()
+            .filter(|(chunk, _)| Some(*chunk) != left_out);
+        let others: Vec<(String, String)> = others.map(|(_, passage)| passage.clone()).collect();
+        gained(&others)
+    };
+    let of = needed(alone, without)?;
+    let kept: Vec<Cited> = kept.into_iter().filter(|c| of.contains(&c.chunk)).collect();
+    let said = format!(
+        "{} of {} passages make it likelier",
+        of.len(),
+        passages.len()
+    );
     Ok((kept, Verdict::passed(gate, Some(best), said)))
+}
+
+/// The passages that make an answer likelier alone, of which two at least (the paper's `n_min`: where
+/// several are needed, none helps much by itself); and those that do so beside all others, as in a chain
+/// of facts: `without` says what the others gain together, one left out or none.
+fn needed(
+    mut alone: Vec<(f32, ChunkId)>,
+    without: impl Fn(Option<ChunkId>) -> Result<f32, Failure>,
+) -> Result<BTreeSet<ChunkId>, Failure> {
+    alone.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut needed = BTreeSet::new();
+    let mut all = None;
+    for (n, (gain, chunk)) in alone.into_iter().enumerate() {
+        let mut helps = gain > 0.0 || n < LEAST_DOCUMENTS;
+        if !helps {
+            let together = match all {
+                Some(known) => known,
+                None => *all.insert(without(None)?),
+            };
+            helps = together > without(Some(chunk))?;
+        }
+        if helps {
+            needed.insert(chunk);
+        }
+    }
+    Ok(needed)
 }
 
 /// The unit: sentences as they stand, or a rewrite of them that says nothing else.
@@ -1108,6 +1145,26 @@ mod tests {
         elsewhere.origins[0].file = "other/a.eml".into();
         check(&[mail.clone(), elsewhere], &[&mail.sentence]);
         check(&[], &[]);
+    }
+
+    #[test]
+    fn passages_that_help_alone_or_beside_others_are_needed() {
+        let chunk = |n: u8| ChunkId([n; 16]);
+        let check = |gains: &[f32], chained: Option<u8>, expected: &[u8]| {
+            let alone = gains.iter().zip(0..).map(|(gain, n)| (*gain, chunk(n)));
+            let without = |left_out: Option<ChunkId>| {
+                let is_chained = left_out.is_some() && left_out == chained.map(chunk);
+                Ok(if is_chained { 0.2 } else { 0.9 })
+            };
+            let found = needed(alone.collect(), without).unwrap();
+            let expected: BTreeSet<ChunkId> = expected.iter().map(|n| chunk(*n)).collect();
+            assert_eq!(found, expected, "{gains:?}");
+        };
+        check(&[0.5, -0.1], None, &[0, 1]);
+        check(&[0.5, -0.1, -0.2], None, &[0, 1]);
+        check(&[0.5, -0.1, -0.2], Some(2), &[0, 1, 2]);
+        check(&[-0.3, 0.5, 0.1, 0.2], None, &[1, 2, 3]);
+        check(&[-0.3, 0.5, 0.1, 0.2], Some(0), &[0, 1, 2, 3]);
     }
 
     #[test]

@@ -641,13 +641,10 @@ fn disputed(bench: &Bench<'_>, unit: &Unit, past: &[Past]) -> Result<Option<Stri
 /// Lets the language model read what was put in use, so that its state is on disk when it is asked
 /// for; and drops the states of what is not in use.
 fn make_ready(bench: &Bench<'_>, promoted: &[String], stop: &AtomicBool) -> Result<(), Failure> {
-    let Some(generator) = bench.generator else {
+    let active = drop_states(bench.store())?;
+    let Some(generator) = bench.generator.filter(|_| bench.parts.options.drafts) else {
         return Ok(());
     };
-    let active = drop_states(bench.store())?;
-    if !bench.parts.options.drafts {
-        return Ok(());
-    }
     for unit in active.iter().filter(|unit| promoted.contains(&unit.id)) {
         if stop.load(Ordering::Relaxed) || bench.over().is_some() {
             break;
