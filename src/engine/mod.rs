@@ -5,6 +5,7 @@
 //! lane's thread, a language model in a process of its own.
 
 pub mod generate;
+mod grammar;
 pub mod graph;
 pub mod install;
 pub mod llama;
@@ -88,6 +89,12 @@ pub enum EngineError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A grammar that would hold up everybody who asks the model something.
+    #[error("the grammar takes too long to be met: {reason}")]
+    CostlyGrammar {
+        /// What is too much about it.
+        reason: String,
+    },
     /// Something that this kind of language model cannot do.
     #[error("{model} cannot do this: {what}")]
     Unsupported {
@@ -146,6 +153,7 @@ impl Fault for EngineError {
             | Self::PromptTooLong { .. }
             | Self::Install { .. }
             | Self::Grammar { .. }
+            | Self::CostlyGrammar { .. }
             | Self::Unsupported { .. } => Kind::BadInput,
             Self::Io { .. } | Self::Run { .. } => Kind::Ours,
             Self::Limit { .. } => Kind::Conflict,
@@ -163,6 +171,7 @@ impl Fault for EngineError {
             Self::Run { .. } => "model_failed",
             Self::PromptTooLong { .. } => "prompt_too_long",
             Self::Grammar { .. } => "bad_grammar",
+            Self::CostlyGrammar { .. } => "costly_grammar",
             Self::Unsupported { .. } => "unsupported",
             Self::Limit { .. } => "remote_limit",
             Self::Unreachable { .. } => "model_server_unreachable",
@@ -203,6 +212,10 @@ impl Fault for EngineError {
             Self::Grammar { .. } => {
                 Some("a GBNF grammar has a rule `root`; a JSON Schema is an object".into())
             }
+            Self::CostlyGrammar { .. } => Some(
+                "ask for a simpler form: smaller, less deep, with fewer repetitions in its patterns"
+                    .into(),
+            ),
             Self::Io { .. } | Self::Run { .. } => None,
         }
     }

@@ -329,6 +329,12 @@ fn grammars_and_schemas_are_met_or_refused() {
             "{bad:?}: {outcome:?}"
         );
     }
+    let deep = format!("root ::= {}\"x\"{}", "(".repeat(20_000), ")".repeat(20_000));
+    let outcome = written(&model, with(Grammar::Gbnf(deep)));
+    assert!(
+        matches!(outcome, Err(EngineError::CostlyGrammar { .. })),
+        "{outcome:?}"
+    );
     // The model is there for the next one, whatever that did to its process.
     assert!(
         !written(&model, prompt("Say hello."))

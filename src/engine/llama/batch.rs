@@ -48,6 +48,10 @@ const LEAST_SHARED: usize = 8;
 /// Tokens that are left for what is written, at least.
 const LEAST_ROOM: usize = 8;
 
+/// How long a grammar may take over a token. Where it takes longer for every one, as where its rules
+/// refer to each other, everybody else would wait for it.
+const CHOICE: Duration = Duration::from_secs(5);
+
 /// A request that was taken.
 pub(super) struct Task {
     id: u64,
@@ -725,12 +729,18 @@ fn choose(sampler: Option<&mut LlamaSampler>, logits: &[f32]) -> Result<LlamaTok
     let tokens = (0..).zip(logits);
     let tokens = tokens.map(|(id, logit)| LlamaTokenData::new(LlamaToken(id), *logit, 0.0));
     let mut array = LlamaTokenDataArray::from_iter(tokens, false);
+    let begun = Instant::now();
     sampler.apply(&mut array);
     let chosen = array.selected.and_then(|at| array.data.get(at));
     let unmet = || Trouble::Grammar("no token of the model fits it".into());
     let chosen = chosen.filter(|data| data.logit() > f32::NEG_INFINITY);
     let token = chosen.ok_or_else(unmet)?.id();
     sampler.try_accept(token).map_err(|_| unmet())?;
+    let took = begun.elapsed();
+    if took > CHOICE {
+        let reason = format!("one token took {} s", took.as_secs());
+        return Err(Trouble::Costly(reason));
+    }
     Ok(token)
 }
 

@@ -203,6 +203,9 @@ fn surprise() -> EngineError {
 
 impl Generator for LlamaProcess {
     fn generate(&self, prompt: Prompt, cancel: Arc<AtomicBool>) -> Result<Stream, EngineError> {
+        if let Some(grammar) = &prompt.grammar {
+            grammar.check()?;
+        }
         let (send, result) = promise(LANE);
         let (pieces, receive) = tokio::sync::mpsc::unbounded_channel();
         let done = move |news: Result<News, EngineError>| {

@@ -91,6 +91,8 @@ pub(super) enum Trouble {
     },
     /// A grammar that cannot be read, or not be met.
     Grammar(String),
+    /// A grammar that takes too long.
+    Costly(String),
     /// llama.cpp failed.
     Run(String),
 }
@@ -115,6 +117,7 @@ impl Trouble {
                 EngineError::PromptTooLong { what }
             }
             Self::Grammar(reason) => EngineError::Grammar { reason },
+            Self::Costly(reason) => EngineError::CostlyGrammar { reason },
             Self::Run(reason) => EngineError::Run { reason },
         }
     }
