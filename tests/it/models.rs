@@ -178,6 +178,52 @@ fn what_two_prompts_begin_with_is_read_once() {
 }
 
 #[test]
+fn what_prompts_at_once_begin_with_is_read_once() {
+    let model = llama(4096);
+    let notes = "The ferry to the island leaves at nine from the northern pier. ".repeat(16);
+    let ask = |question: &str| {
+        let parts = vec![notes.clone(), question.to_owned()];
+        let role = Role::User;
+        Prompt::new(vec![Message { role, parts }], 8)
+    };
+    let questions = [
+        "When does the ferry leave?",
+        "Where does it leave from?",
+        "Where does it go?",
+        "What leaves at nine?",
+    ];
+    let streams = questions.map(|question| model.generate(ask(question), never()).unwrap());
+    let [first, others @ ..] = streams.map(|stream| stream.result.wait().unwrap().unwrap());
+    assert!(first.cached_tokens == 0, "{first:?}");
+    for other in others {
+        assert!(other.prompt_tokens - other.cached_tokens < 60, "{other:?}");
+    }
+}
+
+#[test]
+fn what_the_prompts_of_one_text_begin_with_is_read_once() {
+    let model = llama(4096);
+    let rules = "Answer from the notes alone, in one short sentence. ".repeat(20);
+    let about = |city: &str| {
+        let question = format!("The meeting is in {city}. Where is the meeting?");
+        vec![
+            Message::new(Role::System, rules.clone()),
+            Message::new(Role::User, question),
+        ]
+    };
+    let several = Prompt {
+        beside: vec![(about("Madrid"), 0.3), (about("Rome"), 0.3)],
+        ..Prompt::new(about("Oslo"), 8)
+    };
+    let written = written(&model, several).unwrap();
+    assert!(!written.text.is_empty(), "{written:?}");
+    assert!(
+        written.cached_tokens > written.prompt_tokens / 2,
+        "{written:?}"
+    );
+}
+
+#[test]
 fn the_state_behind_a_lasting_beginning_is_kept_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let with_states = || {
