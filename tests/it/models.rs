@@ -264,6 +264,29 @@ fn the_state_behind_a_lasting_beginning_is_kept_on_disk() {
 }
 
 #[test]
+fn a_state_is_read_where_what_has_ended_fills_the_context() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = running(LlamaOptions {
+        states: Some(folder.path().join("states")),
+        ..options(1024)
+    });
+    let ask = || {
+        let rules = "Answer from the notes alone, in one short sentence. ".repeat(20);
+        let messages = vec![
+            Message::new(Role::System, rules),
+            Message::new(Role::User, "Say hello."),
+        ];
+        Prompt::new(messages, 8)
+    };
+    let first = written(&model, ask()).unwrap();
+    let long = written(&model, prompt(&"word ".repeat(850))).unwrap();
+    assert!(long.prompt_tokens > 850, "{long:?}");
+    let again = written(&model, ask()).unwrap();
+    assert!(first.prompt_tokens > 200, "{first:?}");
+    assert!(again.prompt_tokens - again.cached_tokens < 40, "{again:?}");
+}
+
+#[test]
 fn a_reader_who_leaves_ends_the_generation() {
     let model = llama(1024);
     let story = Prompt {

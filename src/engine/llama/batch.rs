@@ -423,18 +423,20 @@ impl<'model> Batcher<'model> {
         let oldest =
             oldest.min_by_key(|n| (!self.sequences[*n].held.is_empty(), self.sequences[*n].used));
         let oldest = oldest.expect("there is a free sequence");
-        if same < lasting
-            && let Some(states) = &self.states
-            && states.has(&tokens[..lasting], owner)
-        {
-            self.sequences[oldest].held.clear();
-            if cut(&mut self.context, oldest, None)
-                && states.read(&mut self.context, seq(oldest), &tokens[..lasting], owner)
-            {
+        let kept = |states: &States| states.has(&tokens[..lasting], owner);
+        if same < lasting && self.states.as_ref().is_some_and(kept) {
+            self.clear(oldest);
+            // Where there is no room for it, a state would be taken for damaged.
+            self.make_room();
+            let read = self.states.as_ref().is_some_and(|states| {
+                states.read(&mut self.context, seq(oldest), &tokens[..lasting], owner)
+            });
+            if read {
                 self.sequences[oldest].held = tokens[..lasting].to_vec();
                 self.occupy(oldest);
                 return oldest;
             }
+            same = same.min(self.sequences[best].held.len());
         }
         // A state is kept when a sequence is read up to there: so what is to be kept for somebody and
         // is not, is read once more.
