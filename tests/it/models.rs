@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use coho::domain::generator::ServerOptions;
 use coho::engine::generate::{
@@ -434,6 +435,24 @@ fn a_model_whose_process_dies_says_so_and_starts_again() {
             .text
             .is_empty()
     );
+}
+
+#[test]
+fn a_model_is_let_go_when_it_was_not_used_and_not_as_it_ends_an_answer() {
+    let model = llama(1024);
+    let story = Prompt {
+        max_tokens: 200,
+        ..prompt("Tell a long story about a lighthouse.")
+    };
+    let begun = Instant::now();
+    written(&model, story.clone()).unwrap();
+    // Shorter than the answer took.
+    model.unload_if_idle(begun.elapsed() / 2);
+    let again = written(&model, story.clone()).unwrap();
+    assert!(again.cached_tokens > 0, "{again:?}");
+    model.unload_if_idle(Duration::ZERO);
+    let anew = written(&model, story).unwrap();
+    assert_eq!(anew.cached_tokens, 0, "{anew:?}");
 }
 
 #[test]

@@ -40,7 +40,8 @@ pub struct LlamaProcess {
     options: LlamaOptions,
     program: PathBuf,
     running: Mutex<Option<Running>>,
-    last_use: Mutex<Instant>,
+    /// When it was last asked, or last answered.
+    last_use: Arc<Mutex<Instant>>,
     next: AtomicU64,
     /// See [`SILENCE`].
     silence: Duration,
@@ -88,7 +89,7 @@ impl LlamaProcess {
             options,
             program,
             running: Mutex::new(None),
-            last_use: Mutex::new(Instant::now()),
+            last_use: Arc::new(Mutex::new(Instant::now())),
             next: AtomicU64::new(1),
             silence: SILENCE,
             loading: Arc::new(AtomicU32::new(NOT_LOADING)),
@@ -123,6 +124,7 @@ impl LlamaProcess {
         self.loading.store(0, Ordering::Relaxed);
         let listener = Listener {
             running: running.clone(),
+            last_use: Arc::clone(&self.last_use),
             loading: Arc::clone(&self.loading),
             path: self.options.path.clone(),
             silence: self.silence,
@@ -333,6 +335,7 @@ impl Running {
 /// Hears what the process says.
 struct Listener {
     running: Running,
+    last_use: Arc<Mutex<Instant>>,
     loading: Arc<AtomicU32>,
     path: PathBuf,
     silence: Duration,
@@ -425,6 +428,7 @@ impl Listener {
             return;
         }
         if let Some(waiting) = pending.remove(&id) {
+            *lock(&self.last_use) = Instant::now();
             // The pieces end before the whole comes.
             drop(waiting.pieces);
             (waiting.done)(match news {
