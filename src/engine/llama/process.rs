@@ -364,7 +364,17 @@ impl Listener {
     }
 
     fn listen(&mut self, stdout: BufReader<ChildStdout>) {
-        for line in stdout.lines().map_while(Result::ok) {
+        for line in stdout.lines() {
+            let line = match line {
+                Ok(line) => line,
+                Err(error) => {
+                    // It would wait for us as we for its end.
+                    let said = format!("its process printed what cannot be read: {error}");
+                    self.trouble.get_or_insert(Trouble::Run(said));
+                    let _ = lock(&self.running.child).kill();
+                    return;
+                }
+            };
             *lock(&self.running.spoke) = Instant::now();
             match serde_json::from_str(&line) {
                 Ok(Line { id, news }) => self.hear(id, news),
@@ -518,5 +528,18 @@ mod tests {
             let error = failed(&model);
             assert!(error.contains("said nothing"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_process_that_prints_what_cannot_be_read_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut model = keeper(
+            folder.path(),
+            "read request; printf '\\377\\n'; exec sleep 600",
+        );
+        // It is not the silence that ends it.
+        model.silence = Duration::from_hours(1);
+        let error = failed(&model);
+        assert!(error.contains("cannot be read"), "{error}");
     }
 }
