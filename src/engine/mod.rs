@@ -53,6 +53,14 @@ pub enum EngineError {
         /// What the engine said of it.
         reason: String,
     },
+    /// An adapter that cannot be laid on the model.
+    #[error("cannot load the adapter {}: {reason}", path.display())]
+    UnloadableAdapter {
+        /// Its file.
+        path: PathBuf,
+        /// What the engine said of it.
+        reason: String,
+    },
     /// A download or an unpacking that failed.
     #[error("cannot install `{name}`: {reason}")]
     Install {
@@ -150,6 +158,7 @@ impl Fault for EngineError {
             }
             Self::NoSuchModel { .. } => Kind::NotFound,
             Self::Unloadable { .. }
+            | Self::UnloadableAdapter { .. }
             | Self::PromptTooLong { .. }
             | Self::Install { .. }
             | Self::Grammar { .. }
@@ -166,6 +175,7 @@ impl Fault for EngineError {
             Self::NotInstalled { .. } => "model_not_installed",
             Self::NoSuchModel { .. } => "no_such_model",
             Self::Unloadable { .. } => "model_unloadable",
+            Self::UnloadableAdapter { .. } => "adapter_unloadable",
             Self::Install { .. } => "install_failed",
             Self::Io { .. } => "engine_io",
             Self::Run { .. } => "model_failed",
@@ -190,6 +200,11 @@ impl Fault for EngineError {
             Self::Unloadable { .. } => {
                 Some("is the file complete? install or add the model again".into())
             }
+            Self::UnloadableAdapter { .. } => Some(
+                "is it an adapter of this model, as a GGUF file? `models.lora` names it; leave it \
+                 empty for none"
+                    .into(),
+            ),
             Self::Install { hint, .. } => Some(hint.clone()),
             Self::PromptTooLong { .. } => Some("ask with fewer passages (`--k`)".into()),
             Self::Refused { .. } => Some(

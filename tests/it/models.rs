@@ -504,6 +504,23 @@ fn broken_model_files_are_errors() {
     }
 }
 
+#[test]
+fn an_adapter_that_cannot_be_loaded_is_told_from_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing.gguf");
+    // A model is no adapter.
+    for lora in [missing, gguf()] {
+        let options = LlamaOptions {
+            lora: Some(lora.clone()),
+            ..options(512)
+        };
+        match running(options).describe() {
+            Err(EngineError::UnloadableAdapter { path, .. }) => assert_eq!(path, lora),
+            other => panic!("{}: {other:?}", lora.display()),
+        }
+    }
+}
+
 /// A model file that says nothing but what it is, and how it makes one vector of many.
 fn only_a_head(architecture: &str, pooling: Option<u32>) -> Vec<u8> {
     let text = |text: &str| {
