@@ -585,9 +585,20 @@ pub fn resolve(config: &Path, flags: &[(&str, String)]) -> Result<Settings, Sett
     Ok(settings)
 }
 
+/// Questions at once at most: llama.cpp knows 256 texts, and each shares the context with all.
+const MOST_PARALLEL: usize = 64;
+
+/// Tokens of context: fewer are taken for so many all the same, and no model was trained for more.
+const LEAST_CONTEXT: u32 = 512;
+const MOST_CONTEXT: u32 = 1 << 20;
+
+/// As many as llama.cpp takes.
+const MOST_THREADS: usize = 512;
+
 /// Refuses numbers that nobody can mean. A limit that is no number would limit nothing.
 fn check_ranges(settings: &Settings) -> Result<(), SettingsError> {
     let Settings {
+        models,
         search,
         answer,
         chunks,
@@ -614,6 +625,27 @@ fn check_ranges(settings: &Settings) -> Result<(), SettingsError> {
         let fits = (1..=MOST_HITS).contains(&value);
         cases.push((key, value.to_string(), fits, "from 1 to 100"));
     }
+    let context = models.context_tokens;
+    cases.extend([
+        (
+            "models.parallel",
+            models.parallel.to_string(),
+            (1..=MOST_PARALLEL).contains(&models.parallel),
+            "from 1 to 64",
+        ),
+        (
+            "models.context_tokens",
+            context.to_string(),
+            (LEAST_CONTEXT..=MOST_CONTEXT).contains(&context),
+            "from 512 to 1048576",
+        ),
+        (
+            "models.threads",
+            models.threads.to_string(),
+            models.threads <= MOST_THREADS,
+            "from 0 to 512",
+        ),
+    ]);
     for (key, value) in [
         ("remote.money_per_day", remote.money_per_day),
         ("remote.price_read", remote.price_read),
@@ -921,6 +953,17 @@ mod tests {
         check("[search]\ndense_weight = 1.0", None);
         check("[search]\ndense_weight = 1.5", Some("search.dense_weight"));
         check("[search]\ndense_weight = nan", Some("search.dense_weight"));
+        check("[models]\nparallel = 0", Some("models.parallel"));
+        check("[models]\nparallel = 64", None);
+        check("[models]\nparallel = 65", Some("to 64"));
+        check("[models]\ncontext_tokens = 512", None);
+        check(
+            "[models]\ncontext_tokens = 511",
+            Some("models.context_tokens"),
+        );
+        check("[models]\ncontext_tokens = 2000000", Some("to 1048576"));
+        check("[models]\nthreads = 0", None);
+        check("[models]\nthreads = 513", Some("models.threads"));
         check("[search]\nk = 0", Some("search.k"));
         check("[answer]\nk = 0", Some("answer.k"));
         check("[search]\nk = 100", None);

@@ -203,6 +203,10 @@ fn bench_generator(
     if session.settings.models.lora.as_os_str().is_empty() {
         models.keep_reading(name, reading)?;
     }
+    let sentence = model.count_tokens(vec![BENCH_SENTENCE.to_owned()])?;
+    let sentence = sentence.first().copied().unwrap_or(0);
+    let sentences = sentences_of(described.context_tokens, sentence);
+    let prompt = |round: usize, question: &str| prompt(round, sentences, question);
     let (mut ours, mut bare, mut joules) = (Vec::new(), Vec::new(), 0.0);
     let (mut firsts, mut shared) = (Vec::new(), Vec::new());
     let mut energy_method = String::new();
@@ -252,9 +256,21 @@ fn bench_generator(
     })
 }
 
+/// Sentences of a prompt at most.
+const MOST_SENTENCES: usize = 20;
+
+/// Tokens of a prompt beside its sentences, at most: its question and what the template says.
+const FRAME: usize = 96;
+
+/// How many sentences of so many tokens go into a context, beside what is written.
+fn sentences_of(context_tokens: usize, sentence: usize) -> usize {
+    let room = context_tokens.saturating_sub(WRITTEN + FRAME);
+    (room / sentence.max(1)).clamp(1, MOST_SENTENCES)
+}
+
 /// A prompt whose passages no other run has.
-fn prompt(run: usize, question: &str) -> Prompt {
-    let notes = format!("Note {run}. {}", BENCH_SENTENCE.repeat(20));
+fn prompt(run: usize, sentences: usize, question: &str) -> Prompt {
+    let notes = format!("Note {run}. {}", BENCH_SENTENCE.repeat(sentences));
     let messages = vec![Message {
         role: Role::User,
         parts: vec![notes, question.to_owned()],
@@ -282,6 +298,12 @@ const QUESTION: (usize, usize) = (80, 64);
 
 /// As [`four_at_once`], of llama.cpp itself: what writing side by side can gain on this machine.
 fn bare_four_at_once(options: &LlamaOptions) -> Result<f64, EngineError> {
+    let tokens = u32::try_from(4 * (QUESTION.0 + QUESTION.1)).unwrap_or(u32::MAX);
+    // All four have to go into it side by side; ours may wait for each other.
+    let options = &LlamaOptions {
+        context_tokens: options.context_tokens.max(tokens),
+        ..options.clone()
+    };
     #[expect(clippy::cast_precision_loss, reason = "token counts")]
     let time = |(read, wrote): (f64, f64)| QUESTION.0 as f64 / read + QUESTION.1 as f64 / wrote;
     let mut shares = Vec::new();
@@ -340,4 +362,18 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 fn hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_goes_into_the_context_with_what_is_written() {
+        assert_eq!(sentences_of(4096, 26), MOST_SENTENCES);
+        let few = sentences_of(512, 26);
+        assert!((1..MOST_SENTENCES).contains(&few), "{few}");
+        assert!(few * 26 + FRAME + WRITTEN <= 512, "{few}");
+        assert_eq!(sentences_of(0, 0), 1);
+    }
 }

@@ -23,6 +23,7 @@ use crate::app::NotFound;
 use crate::app::tokens::Caller;
 use crate::domain::access::Grant;
 use crate::error::{Failure, Fault, Kind};
+use crate::http::unload_when_idle;
 use crate::mcp::Tools;
 use crate::settings::Places;
 use crate::store::{Access, StoreError};
@@ -258,20 +259,25 @@ fn here(caller: Caller, held: Option<Held>) -> Result<ExitCode, Failure> {
         .map_err(io)?;
     let lines = lines_of_stdin().map_err(io)?;
     let outcome = runtime.block_on(async {
+        let unloading = tokio::spawn(unload_when_idle(Arc::clone(&caller.app)));
         let stdio = Stdio {
             lines,
             waiting: Vec::new(),
             has_begun: false,
             held,
         };
-        match Tools::Of(caller).serve(stdio).await {
+        let outcome = match Tools::Of(caller).serve(stdio).await {
             Ok(serving) => serving
                 .waiting()
                 .await
                 .map(drop)
                 .map_err(std::io::Error::other),
             Err(error) => Err(std::io::Error::other(error.to_string())),
-        }
+        };
+        // It holds the model, which ends with this.
+        unloading.abort();
+        let _ = unloading.await;
+        outcome
     });
     // Reading stdin cannot be ended; the process can.
     runtime.shutdown_background();

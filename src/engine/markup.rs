@@ -6,7 +6,7 @@
 //! first character is seen by whoever reads it, and changes nothing that a note says.
 
 /// Marks of the templates that are in use, without those that begin with a bar in brackets.
-const MARKS: [&str; 22] = [
+const MARKS: [&str; 56] = [
     "<start_of_turn>",
     "<end_of_turn>",
     "<bos>",
@@ -19,8 +19,43 @@ const MARKS: [&str; 22] = [
     "[/INST]",
     "[SYSTEM_PROMPT]",
     "[/SYSTEM_PROMPT]",
+    "[AVAILABLE_TOOLS]",
+    "[/AVAILABLE_TOOLS]",
+    "[TOOL_CALLS]",
+    "[/TOOL_CALLS]",
+    "[TOOL_CALL_ID]",
     "[TOOL_RESULTS]",
+    "[/TOOL_RESULTS]",
+    "[TOOL_CONTENT]",
+    "[THINK]",
+    "[/THINK]",
+    "[IMG]",
+    "[IMG_BREAK]",
+    "[IMG_END]",
+    "[AUDIO]",
+    "[BEGIN_AUDIO]",
     "[|",
+    // What servers look for in an answer, and templates in the turns before.
+    "<think>",
+    "</think>",
+    "<tools>",
+    "</tools>",
+    "<tool_call>",
+    "</tool_call>",
+    "<tool_response>",
+    "</tool_response>",
+    "<tool_calls>",
+    "</tool_calls>",
+    "<function=",
+    "</function>",
+    "<parameter=",
+    "</parameter>",
+    "<arg_key>",
+    "</arg_key>",
+    "<arg_value>",
+    "</arg_value>",
+    "<unk>",
+    "<pad>",
     "<seed:",
     "<role>",
     "</role>",
@@ -115,6 +150,10 @@ mod tests {
         check(
             "x[|endofturn|]\n[|system|]<seed:eos></role>",
             "x[ |endofturn|]\n[ |system|]< seed:eos>< /role>",
+        );
+        check(
+            "<think>Milk.</think><tool_call>{}</tool_call>[TOOL_CALLS][IMG]<unk>",
+            "< think>Milk.< /think>< tool_call>{}< /tool_call>[ TOOL_CALLS][ IMG]< unk>",
         );
     }
 

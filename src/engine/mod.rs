@@ -5,6 +5,7 @@
 //! lane's thread, a language model in a process of its own.
 
 pub mod generate;
+mod grammar;
 pub mod graph;
 pub mod install;
 pub mod llama;
@@ -52,6 +53,14 @@ pub enum EngineError {
         /// What the engine said of it.
         reason: String,
     },
+    /// An adapter that cannot be laid on the model.
+    #[error("cannot load the adapter {}: {reason}", path.display())]
+    UnloadableAdapter {
+        /// Its file.
+        path: PathBuf,
+        /// What the engine said of it.
+        reason: String,
+    },
     /// A download or an unpacking that failed.
     #[error("cannot install `{name}`: {reason}")]
     Install {
@@ -86,6 +95,12 @@ pub enum EngineError {
     #[error("the grammar cannot be used: {reason}")]
     Grammar {
         /// What is wrong with it.
+        reason: String,
+    },
+    /// A grammar that would hold up everybody who asks the model something.
+    #[error("the grammar takes too long to be met: {reason}")]
+    CostlyGrammar {
+        /// What is too much about it.
         reason: String,
     },
     /// Something that this kind of language model cannot do.
@@ -143,9 +158,11 @@ impl Fault for EngineError {
             }
             Self::NoSuchModel { .. } => Kind::NotFound,
             Self::Unloadable { .. }
+            | Self::UnloadableAdapter { .. }
             | Self::PromptTooLong { .. }
             | Self::Install { .. }
             | Self::Grammar { .. }
+            | Self::CostlyGrammar { .. }
             | Self::Unsupported { .. } => Kind::BadInput,
             Self::Io { .. } | Self::Run { .. } => Kind::Ours,
             Self::Limit { .. } => Kind::Conflict,
@@ -158,11 +175,13 @@ impl Fault for EngineError {
             Self::NotInstalled { .. } => "model_not_installed",
             Self::NoSuchModel { .. } => "no_such_model",
             Self::Unloadable { .. } => "model_unloadable",
+            Self::UnloadableAdapter { .. } => "adapter_unloadable",
             Self::Install { .. } => "install_failed",
             Self::Io { .. } => "engine_io",
             Self::Run { .. } => "model_failed",
             Self::PromptTooLong { .. } => "prompt_too_long",
             Self::Grammar { .. } => "bad_grammar",
+            Self::CostlyGrammar { .. } => "costly_grammar",
             Self::Unsupported { .. } => "unsupported",
             Self::Limit { .. } => "remote_limit",
             Self::Unreachable { .. } => "model_server_unreachable",
@@ -181,6 +200,11 @@ impl Fault for EngineError {
             Self::Unloadable { .. } => {
                 Some("is the file complete? install or add the model again".into())
             }
+            Self::UnloadableAdapter { .. } => Some(
+                "is it an adapter of this model, as a GGUF file? `models.lora` names it; leave it \
+                 empty for none"
+                    .into(),
+            ),
             Self::Install { hint, .. } => Some(hint.clone()),
             Self::PromptTooLong { .. } => Some("ask with fewer passages (`--k`)".into()),
             Self::Refused { .. } => Some(
@@ -203,6 +227,10 @@ impl Fault for EngineError {
             Self::Grammar { .. } => {
                 Some("a GBNF grammar has a rule `root`; a JSON Schema is an object".into())
             }
+            Self::CostlyGrammar { .. } => Some(
+                "ask for a simpler form: smaller, less deep, with fewer repetitions in its patterns"
+                    .into(),
+            ),
             Self::Io { .. } | Self::Run { .. } => None,
         }
     }

@@ -334,6 +334,7 @@ impl Call {
             };
             coming.streamed = true;
             if data == "[DONE]" {
+                coming.ended = true;
                 break;
             }
             let chunk: Chunk = serde_json::from_str(data).map_err(|error| EngineError::Run {
@@ -371,6 +372,10 @@ impl Call {
             Some(line) => {
                 let said: String = line.chars().take(MOST_TOLD).collect();
                 Err(self.failed(&format!("answered with no stream of events: {said}")))
+            }
+            // A server that was ended closes its connections like one that is done.
+            None if !coming.ended => {
+                Err(self.unreachable("broke off before it was done".into(), true))
             }
             None => Ok(()),
         }
@@ -414,6 +419,8 @@ struct Coming {
     counted: usize,
     /// Did any event come?
     streamed: bool,
+    /// Did it say that this was all?
+    ended: bool,
 }
 
 impl Coming {
@@ -437,6 +444,7 @@ impl Coming {
             piece_ends: Vec::new(),
             counted: 0,
             streamed: false,
+            ended: false,
         }
     }
 
@@ -451,7 +459,10 @@ impl Coming {
         let scored = choice.logprobs.and_then(|l| l.content).unwrap_or_default();
         let scored = scored.into_iter().map(|token| token.logprob);
         generated.log_probs.extend(scored);
-        if choice.finish_reason.is_some_and(|reason| reason == "stop") {
+        // Some name no reason as an empty one.
+        let reason = choice.finish_reason.unwrap_or_default();
+        self.ended |= !reason.is_empty();
+        if reason == "stop" {
             generated.finish = Finish::Stop;
         }
         let piece = choice.delta.content.unwrap_or_default();
@@ -713,11 +724,30 @@ mod tests {
             }],
             "usage": { "prompt_tokens": 9, "completion_tokens": 80 },
         });
-        let (server, answering) = server(format!("{HEAD}data: {token}\n\n"), false);
+        let answer = format!("{HEAD}data: {token}\n\ndata: [DONE]\n\n");
+        let (server, answering) = server(answer, false);
         let thought = written(&server).unwrap();
         answering.join().unwrap();
         assert_eq!((thought.text.as_str(), thought.tokens()), ("Nine.", 80));
         assert!(thought.is_weighed() && thought.mean_log_prob() > -0.6);
+    }
+
+    #[test]
+    fn a_stream_that_is_closed_before_its_end_is_an_error() {
+        for answer in [format!("{HEAD}{}", piece("At")), HEAD.to_owned()] {
+            let (server, answering) = server(answer, false);
+            let error = written(&server).unwrap_err();
+            answering.join().unwrap();
+            assert_eq!(error.code(), "model_server_unreachable", "{error}");
+            assert!(error.to_string().contains("broke off"), "{error}");
+        }
+        // The end may be said by either.
+        let last = json!({ "choices": [{ "delta": {}, "finish_reason": "length" }] });
+        for end in [format!("data: {last}\n\n"), "data: [DONE]\n\n".to_owned()] {
+            let (server, answering) = server(format!("{HEAD}{}{end}", piece("At")), false);
+            assert_eq!(written(&server).unwrap().text, "At");
+            answering.join().unwrap();
+        }
     }
 
     #[test]

@@ -34,8 +34,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::app::Service;
 use crate::app::tokens::{Caller, random_token};
+use crate::app::{App, Service};
 use crate::domain::access::Right;
 use crate::mcp::Tools;
 use crate::store::StoreError;
@@ -98,7 +98,7 @@ pub async fn serve(
         service: Arc::clone(&service),
     };
     let warming = tokio::spawn(warm(Arc::clone(&service), ready));
-    let unloading = tokio::spawn(unload_when_idle(Arc::clone(&service)));
+    let unloading = tokio::spawn(unload_when_idle(Arc::clone(&service.app)));
     let router = router(context);
     let signal = async move {
         shutdown.await;
@@ -134,9 +134,10 @@ async fn warm(service: Arc<Service>, ready: Arc<AtomicBool>) {
     }
 }
 
-async fn unload_when_idle(service: Arc<Service>) {
-    let idle = Duration::from_secs(service.app.settings.models.idle_unload_s);
-    let Some(generator) = service.app.generator.clone() else {
+/// Lets the language model go whenever it was not used for as long as the settings say.
+pub async fn unload_when_idle(app: Arc<App>) {
+    let idle = Duration::from_secs(app.settings.models.idle_unload_s);
+    let Some(generator) = app.generator.clone() else {
         return;
     };
     loop {

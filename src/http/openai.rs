@@ -30,6 +30,8 @@ use crate::domain::image::{WithoutImages, without_images};
 use crate::domain::sentence::Code;
 use crate::domain::source::{bytes_of_shown, place};
 use crate::domain::{context, question};
+use crate::engine::EngineError;
+use crate::engine::generate::Grammar;
 use crate::error::{BadRequest, Failure};
 use crate::flow::answer::{Answer, Ask, Citation, Event, Limits, NOT_FOUND, Strategy, TokenCount};
 use crate::flow::space::Space;
@@ -244,12 +246,15 @@ fn finish_reason(answer: &Answer) -> &'static str {
 }
 
 /// The schema that an answer must fit, if it must fit one.
-fn schema_of(format: Option<&ResponseFormat>) -> Option<String> {
-    match format? {
-        ResponseFormat::Text => None,
-        ResponseFormat::JsonObject => Some(json!({ "type": "object" }).to_string()),
-        ResponseFormat::JsonSchema { json_schema } => Some(json_schema.schema.to_string()),
-    }
+fn schema_of(format: Option<&ResponseFormat>) -> Result<Option<String>, EngineError> {
+    let schema = match format {
+        None | Some(ResponseFormat::Text) => return Ok(None),
+        Some(ResponseFormat::JsonObject) => json!({ "type": "object" }).to_string(),
+        Some(ResponseFormat::JsonSchema { json_schema }) => json_schema.schema.to_string(),
+    };
+    // Said before anything is looked for.
+    Grammar::JsonSchema(schema.clone()).check()?;
+    Ok(Some(schema))
 }
 
 fn footnotes(citations: &[Citation]) -> String {
@@ -346,7 +351,7 @@ pub(super) async fn chat(
 ) -> Outcome<Response> {
     let app = Arc::clone(&caller.app);
     let ask = asked(&app, &body)?;
-    let schema = schema_of(body.response_format.as_ref());
+    let schema = schema_of(body.response_format.as_ref()).map_err(Failure::from)?;
     let structured = schema.is_some();
     let cancel = CancelOnDrop(Arc::default());
     let flag = Arc::clone(&cancel.0);

@@ -196,6 +196,13 @@ fn what_chat_cannot_do_is_said() {
     let body = json!({ "model": "coho", "n": 2, "messages": [user("Who painted the shed?")] });
     let (code, problem) = chat(body);
     assert_eq!((code, &problem["code"]), (400, &json!("bad_n")));
+    // A form that would hold the model up for everybody.
+    let schema = json!({ "type": "string", "pattern": "^(a?){1000}a{1000}$" });
+    let form =
+        json!({ "type": "json_schema", "json_schema": { "name": "word", "schema": schema } });
+    let body = json!({ "model": "coho", "messages": [user("Who?")], "response_format": form });
+    let (code, problem) = chat(body);
+    assert_eq!((code, &problem["code"]), (400, &json!("costly_grammar")));
     // Tokens of another model, and vectors of another length.
     for (more, said) in [
         (json!({ "input": [[1, 2], [3]] }), "bad_input"),

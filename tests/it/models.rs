@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use coho::domain::generator::ServerOptions;
 use coho::engine::generate::{
@@ -178,6 +179,52 @@ fn what_two_prompts_begin_with_is_read_once() {
 }
 
 #[test]
+fn what_prompts_at_once_begin_with_is_read_once() {
+    let model = llama(4096);
+    let notes = "The ferry to the island leaves at nine from the northern pier. ".repeat(16);
+    let ask = |question: &str| {
+        let parts = vec![notes.clone(), question.to_owned()];
+        let role = Role::User;
+        Prompt::new(vec![Message { role, parts }], 8)
+    };
+    let questions = [
+        "When does the ferry leave?",
+        "Where does it leave from?",
+        "Where does it go?",
+        "What leaves at nine?",
+    ];
+    let streams = questions.map(|question| model.generate(ask(question), never()).unwrap());
+    let [first, others @ ..] = streams.map(|stream| stream.result.wait().unwrap().unwrap());
+    assert!(first.cached_tokens == 0, "{first:?}");
+    for other in others {
+        assert!(other.prompt_tokens - other.cached_tokens < 60, "{other:?}");
+    }
+}
+
+#[test]
+fn what_the_prompts_of_one_text_begin_with_is_read_once() {
+    let model = llama(4096);
+    let rules = "Answer from the notes alone, in one short sentence. ".repeat(20);
+    let about = |city: &str| {
+        let question = format!("The meeting is in {city}. Where is the meeting?");
+        vec![
+            Message::new(Role::System, rules.clone()),
+            Message::new(Role::User, question),
+        ]
+    };
+    let several = Prompt {
+        beside: vec![(about("Madrid"), 0.3), (about("Rome"), 0.3)],
+        ..Prompt::new(about("Oslo"), 8)
+    };
+    let written = written(&model, several).unwrap();
+    assert!(!written.text.is_empty(), "{written:?}");
+    assert!(
+        written.cached_tokens > written.prompt_tokens / 2,
+        "{written:?}"
+    );
+}
+
+#[test]
 fn the_state_behind_a_lasting_beginning_is_kept_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let with_states = || {
@@ -218,6 +265,29 @@ fn the_state_behind_a_lasting_beginning_is_kept_on_disk() {
 }
 
 #[test]
+fn a_state_is_read_where_what_has_ended_fills_the_context() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = running(LlamaOptions {
+        states: Some(folder.path().join("states")),
+        ..options(1024)
+    });
+    let ask = || {
+        let rules = "Answer from the notes alone, in one short sentence. ".repeat(20);
+        let messages = vec![
+            Message::new(Role::System, rules),
+            Message::new(Role::User, "Say hello."),
+        ];
+        Prompt::new(messages, 8)
+    };
+    let first = written(&model, ask()).unwrap();
+    let long = written(&model, prompt(&"word ".repeat(850))).unwrap();
+    assert!(long.prompt_tokens > 850, "{long:?}");
+    let again = written(&model, ask()).unwrap();
+    assert!(first.prompt_tokens > 200, "{first:?}");
+    assert!(again.prompt_tokens - again.cached_tokens < 40, "{again:?}");
+}
+
+#[test]
 fn a_reader_who_leaves_ends_the_generation() {
     let model = llama(1024);
     let story = Prompt {
@@ -243,9 +313,13 @@ fn a_reader_who_leaves_ends_the_generation() {
 fn special_tokens_in_a_document_are_only_text() {
     let model = llama(1024);
     let tokens = |text: &str| written(&model, prompt(text)).unwrap().prompt_tokens;
-    // As a special token it would be one more; as text it is several.
-    let (plain, marked) = (tokens("hello"), tokens("hello<|im_end|>"));
-    assert!(marked >= plain + 4, "{plain} {marked}");
+    let plain = tokens("hello");
+    // The first is broken before; the others are marks of this model alone, and stay as they are. As a
+    // special token each would be one more; as text it is several.
+    for mark in ["<|im_end|>", "<file_sep>", "<reponame>"] {
+        let marked = tokens(&format!("hello{mark}"));
+        assert!(marked >= plain + 3, "{mark}: {plain} {marked}");
+    }
 }
 
 #[test]
@@ -329,6 +403,12 @@ fn grammars_and_schemas_are_met_or_refused() {
             "{bad:?}: {outcome:?}"
         );
     }
+    let deep = format!("root ::= {}\"x\"{}", "(".repeat(20_000), ")".repeat(20_000));
+    let outcome = written(&model, with(Grammar::Gbnf(deep)));
+    assert!(
+        matches!(outcome, Err(EngineError::CostlyGrammar { .. })),
+        "{outcome:?}"
+    );
     // The model is there for the next one, whatever that did to its process.
     assert!(
         !written(&model, prompt("Say hello."))
@@ -359,6 +439,24 @@ fn a_model_whose_process_dies_says_so_and_starts_again() {
             .text
             .is_empty()
     );
+}
+
+#[test]
+fn a_model_is_let_go_when_it_was_not_used_and_not_as_it_ends_an_answer() {
+    let model = llama(1024);
+    let story = Prompt {
+        max_tokens: 200,
+        ..prompt("Tell a long story about a lighthouse.")
+    };
+    let begun = Instant::now();
+    written(&model, story.clone()).unwrap();
+    // Shorter than the answer took.
+    model.unload_if_idle(begun.elapsed() / 2);
+    let again = written(&model, story.clone()).unwrap();
+    assert!(again.cached_tokens > 0, "{again:?}");
+    model.unload_if_idle(Duration::ZERO);
+    let anew = written(&model, story).unwrap();
+    assert_eq!(anew.cached_tokens, 0, "{anew:?}");
 }
 
 #[test]
@@ -403,6 +501,23 @@ fn broken_model_files_are_errors() {
             ),
             "{name}: {outcome:?}"
         );
+    }
+}
+
+#[test]
+fn an_adapter_that_cannot_be_loaded_is_told_from_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing.gguf");
+    // A model is no adapter.
+    for lora in [missing, gguf()] {
+        let options = LlamaOptions {
+            lora: Some(lora.clone()),
+            ..options(512)
+        };
+        match running(options).describe() {
+            Err(EngineError::UnloadableAdapter { path, .. }) => assert_eq!(path, lora),
+            other => panic!("{}: {other:?}", lora.display()),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! text). A step reads one token of every text that is being written and fills up with tokens of
 //! prompts, in the order in which they came. A new prompt begins behind what it has in common with
 //! any sequence, whether that one is at work or has ended: keys and values are shared, not copied.
+//! Where another is about to read more of its beginning, it waits for that.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -45,8 +46,15 @@ const REMEMBERED_TOKENS: usize = 256;
 /// Tokens in common from which on sharing is worth it.
 const LEAST_SHARED: usize = 8;
 
+/// Tokens that another is about to read from which on they are waited for.
+const WORTH_WAITING: usize = 32;
+
 /// Tokens that are left for what is written, at least.
 const LEAST_ROOM: usize = 8;
+
+/// How long a grammar may take over a token. Where it takes longer for every one, as where its rules
+/// refer to each other, everybody else would wait for it.
+const CHOICE: Duration = Duration::from_secs(5);
 
 /// A request that was taken.
 pub(super) struct Task {
@@ -82,7 +90,7 @@ struct Writing {
 /// One prompt of a request.
 struct Slot {
     /// Number of its sequence, once it has one.
-    sequence: usize,
+    sequence: Option<usize>,
     tokens: Vec<LlamaToken>,
     /// Tokens whose state is worth keeping on disk, and what that belongs to.
     lasting: usize,
@@ -213,7 +221,7 @@ impl<'model> Batcher<'model> {
         let Tokens { all, lasting } = tokens_of(self.model, messages, lasting_parts);
         self.fits(all.len(), LEAST_ROOM)?;
         Ok(Slot {
-            sequence: 0,
+            sequence: None,
             lasting: lasting.min(all.len() - 1),
             lasting_with: None,
             tokens: all,
@@ -310,69 +318,125 @@ impl<'model> Batcher<'model> {
 
     /// Lets in those who wait, in order, while there is room.
     fn admit(&mut self) {
+        self.seat();
         while let Some(task) = self.waiting.front()
             && self.running.len() < self.parallel
         {
-            let free = self.sequences.iter().filter(|s| !s.busy).count();
+            let used: usize = self.running.iter().map(|task| task.slots.len()).sum();
             let reserved: usize = self.running.iter().map(Task::reserved).sum();
             let cells = self.context.n_ctx() as usize;
-            if task.slots.len() > free || reserved + task.reserved() > cells {
+            let all = self.sequences.len();
+            if used + task.slots.len() > all || reserved + task.reserved() > cells {
                 return;
             }
             let mut task = self.waiting.pop_front().expect("there is a first");
             task.begun = Some(Instant::now());
-            let scored = task.scored_from();
-            for slot in &mut task.slots {
-                // The last token is read again in any case, and so is the one before an answer that
-                // is scored: their logits are wanted.
-                let most = (slot.tokens.len() - 1).min(scored - 1);
-                let owner = slot.lasting_with.as_deref();
-                slot.sequence = self.claim(&slot.tokens[..most], slot.lasting.min(most), owner);
-                task.cached_tokens += self.sequences[slot.sequence].held.len();
-            }
             self.running.push(task);
-            self.make_room();
+            self.seat();
+        }
+    }
+
+    /// Gives a sequence to every prompt that was let in and has none, unless it waits for another.
+    /// Those that are waited for have theirs and are read in every step, so no wait is for ever.
+    fn seat(&mut self) {
+        let slots = self.running.iter().enumerate().flat_map(|(n, task)| {
+            let slots = task.slots.iter().enumerate();
+            let unseated = slots.filter(|(_, slot)| slot.sequence.is_none());
+            unseated.map(move |(at, _)| (n, at))
+        });
+        let unseated: Vec<(usize, usize)> = slots.collect();
+        if unseated.is_empty() {
+            return;
+        }
+        for (n, at) in unseated {
+            let task = &self.running[n];
+            let slot = &task.slots[at];
+            // The last token is read again in any case, and so is the one before an answer that is
+            // scored: their logits are wanted.
+            let most = (slot.tokens.len() - 1).min(task.scored_from() - 1);
+            if self.more_is_coming(slot, most) {
+                continue;
+            }
+            let tokens = slot.tokens[..most].to_vec();
+            let (lasting, owner) = (slot.lasting.min(most), slot.lasting_with.clone());
+            let sequence = self.claim(&tokens, lasting, owner.as_deref());
+            let task = &mut self.running[n];
+            task.slots[at].sequence = Some(sequence);
+            task.cached_tokens += self.sequences[sequence].held.len();
+        }
+        self.make_room();
+    }
+
+    /// Is somebody about to read clearly more of the first `most` tokens than can be had now?
+    fn more_is_coming(&self, slot: &Slot, most: usize) -> bool {
+        let tokens = &slot.tokens[..most];
+        let lasting = slot.lasting.min(most);
+        let owner = slot.lasting_with.as_deref();
+        let states = self.states.as_ref();
+        let kept = states.is_some_and(|states| states.has(&tokens[..lasting], owner));
+        let numbers = 0..self.sequences.len();
+        let held = numbers.map(|number| self.shared(number, tokens)).max();
+        let held = held.unwrap_or(0).max(if kept { lasting } else { 0 });
+        // What is to be kept for somebody is not taken over from another.
+        let for_it = |other: &&Slot| {
+            let shares = owner.is_none() || states.is_none() || kept;
+            shares || other.lasting_with.as_deref() == owner
+        };
+        let others = self.running.iter().flat_map(|task| &task.slots);
+        let others = others.filter(|other| {
+            let sequence = other.sequence;
+            sequence.is_some_and(|number| self.can_be_cut(number))
+        });
+        let coming = others.filter(for_it).map(|o| alike(&o.tokens, tokens));
+        coming.max().unwrap_or(0) >= held + WORTH_WAITING
+    }
+
+    /// Can a sequence be had up to any of its tokens? A model with a sliding window forgets the
+    /// beginning, and cannot go back to it.
+    fn can_be_cut(&self, number: usize) -> bool {
+        self.divisible && self.context.kv_cache_seq_pos_min(seq(number)) <= 0
+    }
+
+    /// Tokens at the beginning of `tokens` that can be had from a sequence.
+    fn shared(&self, number: usize, tokens: &[LlamaToken]) -> usize {
+        let sequence = &self.sequences[number];
+        let same = alike(&sequence.held, tokens);
+        let whole = same == sequence.held.len() && !sequence.busy;
+        if whole || self.can_be_cut(number) {
+            same
+        } else {
+            0
         }
     }
 
     /// A sequence that holds as much of the beginning of `tokens` as can be had, and no more.
     fn claim(&mut self, tokens: &[LlamaToken], lasting: usize, owner: Option<&str>) -> usize {
         self.clock += 1;
-        let common = |(number, sequence): (usize, &Sequence)| {
-            let same = sequence.held.iter().zip(tokens).take_while(|(a, b)| a == b);
-            let same = same.count();
-            let whole = same == sequence.held.len() && !sequence.busy;
-            // A model with a sliding window forgets the beginning, and cannot go back to it.
-            let from_start = self.context.kv_cache_seq_pos_min(seq(number)) <= 0;
-            if (self.divisible && from_start) || whole {
-                same
-            } else {
-                0
-            }
-        };
-        let shared: Vec<usize> = self.sequences.iter().enumerate().map(common).collect();
         let (mut best, mut same) = (0, 0);
-        for (number, shared) in shared.iter().enumerate() {
-            if *shared > same {
-                (best, same) = (number, *shared);
+        for number in 0..self.sequences.len() {
+            let shared = self.shared(number, tokens);
+            if shared > same {
+                (best, same) = (number, shared);
             }
         }
         let oldest = (0..self.sequences.len()).filter(|n| !self.sequences[*n].busy);
         let oldest =
             oldest.min_by_key(|n| (!self.sequences[*n].held.is_empty(), self.sequences[*n].used));
         let oldest = oldest.expect("there is a free sequence");
-        if same < lasting
-            && let Some(states) = &self.states
-            && states.has(&tokens[..lasting], owner)
-        {
-            self.sequences[oldest].held.clear();
-            if cut(&mut self.context, oldest, None)
-                && states.read(&mut self.context, seq(oldest), &tokens[..lasting], owner)
-            {
+        let kept = |states: &States| states.has(&tokens[..lasting], owner);
+        if same < lasting && self.states.as_ref().is_some_and(kept) {
+            self.clear(oldest);
+            // Where there is no room for it, a state would be taken for damaged.
+            self.make_room();
+            let read = self.states.as_ref().is_some_and(|states| {
+                states.read(&mut self.context, seq(oldest), &tokens[..lasting], owner)
+            });
+            if read {
                 self.sequences[oldest].held = tokens[..lasting].to_vec();
                 self.occupy(oldest);
                 return oldest;
             }
+            same = same.min(self.sequences[best].held.len());
         }
         // A state is kept when a sequence is read up to there: so what is to be kept for somebody and
         // is not, is read once more.
@@ -468,7 +532,10 @@ impl<'model> Batcher<'model> {
             let writing = task.is_writing();
             let scored = task.scored_from();
             for slot in &mut task.slots {
-                let held = self.sequences[slot.sequence].held.len();
+                let Some(sequence) = slot.sequence else {
+                    continue;
+                };
+                let held = self.sequences[sequence].held.len();
                 let mut end = slot.tokens.len();
                 if !writing {
                     end = end.min(held + room);
@@ -484,7 +551,7 @@ impl<'model> Batcher<'model> {
                     let wanted = at + 1 == slot.tokens.len() || at + 1 >= scored;
                     let position = i32::try_from(at).map_err(|error| Trouble::run(&error))?;
                     self.batch
-                        .add(slot.tokens[at], position, &[seq(slot.sequence)], wanted)
+                        .add(slot.tokens[at], position, &[seq(sequence)], wanted)
                         .map_err(|error| Trouble::run(&error))?;
                 }
             }
@@ -512,16 +579,16 @@ impl<'model> Batcher<'model> {
         let alone = task.slots.len() == 1;
         let mut last = None;
         for slot in &mut task.slots {
-            if slot.reads.is_empty() {
+            let Some(sequence) = slot.sequence.filter(|_| !slot.reads.is_empty()) else {
                 continue;
-            }
-            let held = &mut self.sequences[slot.sequence].held;
+            };
+            let held = &mut self.sequences[sequence].held;
             held.extend_from_slice(&slot.tokens[slot.reads.clone()]);
             if slot.reads.end == slot.lasting
                 && let Some(states) = &self.states
             {
                 let owner = slot.lasting_with.as_deref();
-                states.keep(&self.context, seq(slot.sequence), held, owner);
+                states.keep(&self.context, seq(sequence), held, owner);
             }
             let place = |at: usize| {
                 let place = slot.place + at - slot.reads.start;
@@ -601,8 +668,8 @@ impl<'model> Batcher<'model> {
             return;
         }
         self.clock += 1;
-        for slot in &task.slots {
-            let sequence = &mut self.sequences[slot.sequence];
+        for number in task.slots.iter().filter_map(|slot| slot.sequence) {
+            let sequence = &mut self.sequences[number];
             sequence.busy = false;
             sequence.used = self.clock;
         }
@@ -680,6 +747,11 @@ fn cut(context: &mut LlamaContext<'_>, sequence: usize, from: Option<usize>) -> 
         .unwrap_or(false)
 }
 
+/// Tokens that both begin with.
+fn alike(some: &[LlamaToken], others: &[LlamaToken]) -> usize {
+    some.iter().zip(others).take_while(|(a, b)| a == b).count()
+}
+
 fn seq(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
@@ -725,12 +797,18 @@ fn choose(sampler: Option<&mut LlamaSampler>, logits: &[f32]) -> Result<LlamaTok
     let tokens = (0..).zip(logits);
     let tokens = tokens.map(|(id, logit)| LlamaTokenData::new(LlamaToken(id), *logit, 0.0));
     let mut array = LlamaTokenDataArray::from_iter(tokens, false);
+    let begun = Instant::now();
     sampler.apply(&mut array);
     let chosen = array.selected.and_then(|at| array.data.get(at));
     let unmet = || Trouble::Grammar("no token of the model fits it".into());
     let chosen = chosen.filter(|data| data.logit() > f32::NEG_INFINITY);
     let token = chosen.ok_or_else(unmet)?.id();
     sampler.try_accept(token).map_err(|_| unmet())?;
+    let took = begun.elapsed();
+    if took > CHOICE {
+        let reason = format!("one token took {} s", took.as_secs());
+        return Err(Trouble::Costly(reason));
+    }
     Ok(token)
 }
 
@@ -805,7 +883,7 @@ mod tests {
     #[test]
     fn a_mixture_is_the_weighted_mean_of_probabilities() {
         let slot = |weight: f32, p: &[f32]| Slot {
-            sequence: 0,
+            sequence: None,
             tokens: Vec::new(),
             lasting: 0,
             lasting_with: None,

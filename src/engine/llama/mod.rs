@@ -67,14 +67,25 @@ fn load_model(
         });
     let mut model = LlamaModel::load_from_file(backend()?, &options.path, &params)
         .map_err(|_| unloadable(REFUSED))?;
-    let adapter =
-        match &options.lora {
-            None => None,
-            Some(lora) => Some(model.lora_adapter_init(lora).map_err(|error| {
-                unloadable(&format!("the adapter {}: {error}", lora.display()))
-            })?),
-        };
+    let adapter = match &options.lora {
+        None => None,
+        Some(lora) if !lora.is_file() => {
+            return Err(of_adapter(options, &"there is no such file"));
+        }
+        Some(lora) => {
+            let loaded = model.lora_adapter_init(lora);
+            Some(loaded.map_err(|error| of_adapter(options, &error))?)
+        }
+    };
     Ok((model, adapter))
+}
+
+/// What goes wrong with the adapter.
+fn of_adapter(options: &LlamaOptions, error: &dyn std::fmt::Display) -> Trouble {
+    Trouble::Adapter {
+        path: options.lora.clone().unwrap_or_default(),
+        reason: error.to_string(),
+    }
 }
 
 /// `LLAMA_POOLING_TYPE_NONE`, as files write it.
@@ -139,7 +150,7 @@ fn context<'model>(
     if let Some(adapter) = adapter {
         context
             .lora_adapter_set(adapter, 1.0)
-            .map_err(|error| unloadable(&error))?;
+            .map_err(|error| of_adapter(options, &error))?;
     }
     Ok(context)
 }

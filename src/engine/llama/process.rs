@@ -1,11 +1,12 @@
 //! The keeper of the model's process: starts it when it is needed, hands requests over, tells
-//! everybody when it dies, and lets it go when it is idle.
+//! everybody when it dies, ends it when it says nothing any more, and lets it go when it is idle.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,13 @@ const WAITING_QUESTIONS: usize = 16;
 /// How long a process that was told to end is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long the process may say nothing while somebody waits for it. It speaks after each step, and
+/// of each fiftieth part that it loads; both take longest where the weights are read from a slow disk.
+const SILENCE: Duration = Duration::from_mins(2);
+
+/// How often it is looked at in that time.
+const GLANCES: u32 = 8;
+
 const LANE: &str = "the language model";
 
 /// A llama.cpp model in a process of its own.
@@ -32,8 +40,11 @@ pub struct LlamaProcess {
     options: LlamaOptions,
     program: PathBuf,
     running: Mutex<Option<Running>>,
-    last_use: Mutex<Instant>,
+    /// When it was last asked, or last answered.
+    last_use: Arc<Mutex<Instant>>,
     next: AtomicU64,
+    /// See [`SILENCE`].
+    silence: Duration,
     /// How much is loaded, in thousandths; more than that is none of the time.
     loading: Arc<AtomicU32>,
 }
@@ -45,6 +56,10 @@ struct Running {
     child: Arc<Mutex<Child>>,
     stdin: Arc<Mutex<ChildStdin>>,
     pending: Arc<Mutex<Pending>>,
+    /// When it last said something, or was first asked again.
+    spoke: Arc<Mutex<Instant>>,
+    /// Was it ended because it said nothing?
+    was_silent: Arc<AtomicBool>,
 }
 
 /// Who waits for what; `None` once the process has ended.
@@ -74,8 +89,9 @@ impl LlamaProcess {
             options,
             program,
             running: Mutex::new(None),
-            last_use: Mutex::new(Instant::now()),
+            last_use: Arc::new(Mutex::new(Instant::now())),
             next: AtomicU64::new(1),
+            silence: SILENCE,
             loading: Arc::new(AtomicU32::new(NOT_LOADING)),
         }
     }
@@ -102,14 +118,16 @@ impl LlamaProcess {
             child: Arc::new(Mutex::new(child)),
             stdin: Arc::new(Mutex::new(stdin)),
             pending: Arc::new(Mutex::new(Some(HashMap::new()))),
+            spoke: Arc::new(Mutex::new(Instant::now())),
+            was_silent: Arc::default(),
         };
         self.loading.store(0, Ordering::Relaxed);
         let listener = Listener {
-            child: Arc::clone(&running.child),
-            stdin: Arc::clone(&running.stdin),
-            pending: Arc::clone(&running.pending),
+            running: running.clone(),
+            last_use: Arc::clone(&self.last_use),
             loading: Arc::clone(&self.loading),
             path: self.options.path.clone(),
+            silence: self.silence,
             trouble: None,
         };
         std::thread::Builder::new()
@@ -148,6 +166,9 @@ impl LlamaProcess {
                     };
                     *slot = Some(running.clone());
                     return Err(busy.into());
+                }
+                if pending.is_empty() {
+                    *lock(&running.spoke) = Instant::now();
                 }
                 pending.extend(waiting.take().map(|waiting| (id, waiting)));
             }
@@ -203,6 +224,9 @@ fn surprise() -> EngineError {
 
 impl Generator for LlamaProcess {
     fn generate(&self, prompt: Prompt, cancel: Arc<AtomicBool>) -> Result<Stream, EngineError> {
+        if let Some(grammar) = &prompt.grammar {
+            grammar.check()?;
+        }
         let (send, result) = promise(LANE);
         let (pieces, receive) = tokio::sync::mpsc::unbounded_channel();
         let done = move |news: Result<News, EngineError>| {
@@ -293,22 +317,65 @@ impl Running {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+
+    /// Ends the process where somebody waits and it says nothing for `silence`; returns when it has
+    /// ended.
+    fn watch(&self, silence: Duration, end: &Receiver<()>) {
+        while end.recv_timeout(silence / GLANCES) == Err(RecvTimeoutError::Timeout) {
+            let waits = lock(&self.pending).as_ref().is_some_and(|p| !p.is_empty());
+            if waits && lock(&self.spoke).elapsed() > silence {
+                self.was_silent.store(true, Ordering::Relaxed);
+                let _ = lock(&self.child).kill();
+                return;
+            }
+        }
+    }
 }
 
 /// Hears what the process says.
 struct Listener {
-    child: Arc<Mutex<Child>>,
-    stdin: Arc<Mutex<ChildStdin>>,
-    pending: Arc<Mutex<Pending>>,
+    running: Running,
+    last_use: Arc<Mutex<Instant>>,
     loading: Arc<AtomicU32>,
     path: PathBuf,
+    silence: Duration,
     /// What the process said of itself before it ended.
     trouble: Option<Trouble>,
 }
 
 impl Listener {
     fn run(mut self, stdout: BufReader<ChildStdout>) {
-        for line in stdout.lines().map_while(Result::ok) {
+        let (ended, end) = channel();
+        let (watched, silence) = (self.running.clone(), self.silence);
+        std::thread::scope(|scope| {
+            // Where there is no thread for it, it is not watched.
+            let _ = std::thread::Builder::new()
+                .name("coho-llama-watch".into())
+                .spawn_scoped(scope, move || watched.watch(silence, &end));
+            self.listen(stdout);
+            drop(ended);
+        });
+        self.loading.store(NOT_LOADING, Ordering::Relaxed);
+        let left = lock(&self.running.pending).take().unwrap_or_default();
+        let status = self.wait();
+        for waiting in left.into_values() {
+            (waiting.done)(Err(self.why_it_ended(&status)));
+        }
+    }
+
+    fn listen(&mut self, stdout: BufReader<ChildStdout>) {
+        for line in stdout.lines() {
+            let line = match line {
+                Ok(line) => line,
+                Err(error) => {
+                    // It would wait for us as we for its end.
+                    let said = format!("its process printed what cannot be read: {error}");
+                    self.trouble.get_or_insert(Trouble::Run(said));
+                    let _ = lock(&self.running.child).kill();
+                    return;
+                }
+            };
+            *lock(&self.running.spoke) = Instant::now();
             match serde_json::from_str(&line) {
                 Ok(Line { id, news }) => self.hear(id, news),
                 // Whatever else is printed there is not for us.
@@ -320,19 +387,19 @@ impl Listener {
             }
             self.leave_the_left();
         }
-        self.loading.store(NOT_LOADING, Ordering::Relaxed);
-        let left = lock(&self.pending).take().unwrap_or_default();
-        let status = self.wait();
-        for waiting in left.into_values() {
-            let error = match &self.trouble {
-                Some(trouble) => trouble.clone().into_error(&self.path),
-                None => EngineError::Run {
-                    reason: format!(
-                        "its process ended ({status}); the next question starts it again"
-                    ),
-                },
-            };
-            (waiting.done)(Err(error));
+    }
+
+    fn why_it_ended(&self, status: &str) -> EngineError {
+        let how = match &self.trouble {
+            Some(trouble) => return trouble.clone().into_error(&self.path),
+            None if self.running.was_silent.load(Ordering::Relaxed) => {
+                let silence = self.silence.as_secs();
+                format!("its process said nothing for {silence} s and was ended")
+            }
+            None => format!("its process ended ({status})"),
+        };
+        EngineError::Run {
+            reason: format!("{how}; the next question starts it again"),
         }
     }
 
@@ -355,7 +422,7 @@ impl Listener {
         }
         // Whoever answers has been loaded.
         self.loading.store(NOT_LOADING, Ordering::Relaxed);
-        let mut pending = lock(&self.pending);
+        let mut pending = lock(&self.running.pending);
         let Some(pending) = pending.as_mut() else {
             return;
         };
@@ -371,6 +438,7 @@ impl Listener {
             return;
         }
         if let Some(waiting) = pending.remove(&id) {
+            *lock(&self.last_use) = Instant::now();
             // The pieces end before the whole comes.
             drop(waiting.pieces);
             (waiting.done)(match news {
@@ -383,7 +451,7 @@ impl Listener {
     /// Tells the process of those who left.
     fn leave_the_left(&self) {
         let mut left = Vec::new();
-        if let Some(pending) = lock(&self.pending).as_mut() {
+        if let Some(pending) = lock(&self.running.pending).as_mut() {
             for (id, waiting) in pending {
                 let cancel = waiting.cancel.as_ref();
                 if !waiting.cancelled && cancel.is_some_and(|c| c.load(Ordering::Relaxed)) {
@@ -394,13 +462,13 @@ impl Listener {
         }
         for id in left {
             let work = Work::Cancel;
-            write(&self.stdin, &Request { id, work });
+            write(&self.running.stdin, &Request { id, work });
         }
     }
 
     fn wait(&self) -> String {
         let said = |status: ExitStatus| status.to_string();
-        let status = lock(&self.child).wait();
+        let status = lock(&self.running.child).wait();
         status.map_or_else(|error| error.to_string(), said)
     }
 }
@@ -416,4 +484,62 @@ fn write(stdin: &Mutex<ChildStdin>, request: &Request) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::engine::generate::{KvType, Message, Role};
+
+    /// A keeper whose process does what `script` says.
+    fn keeper(folder: &std::path::Path, script: &str) -> LlamaProcess {
+        let program = folder.join("worker");
+        std::fs::write(&program, format!("#!/bin/sh\nread options\n{script}\n")).unwrap();
+        let executable = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(&program, executable).unwrap();
+        let options = LlamaOptions {
+            path: folder.join("model.gguf"),
+            context_tokens: 512,
+            parallel: 1,
+            threads: 0,
+            gpu_layers: 0,
+            kv: KvType::F16,
+            lora: None,
+            states: None,
+        };
+        let mut model = LlamaProcess::new(program, options);
+        model.silence = Duration::from_millis(400);
+        model
+    }
+
+    fn failed(model: &LlamaProcess) -> String {
+        let prompt = Prompt::new(vec![Message::new(Role::User, "When?")], 8);
+        let stream = model.generate(prompt, Arc::default()).unwrap();
+        stream.result.wait().unwrap().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_process_that_says_nothing_any_more_is_ended_and_started_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = keeper(folder.path(), "exec sleep 600");
+        for _ in 0..2 {
+            let error = failed(&model);
+            assert!(error.contains("said nothing"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_process_that_prints_what_cannot_be_read_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut model = keeper(
+            folder.path(),
+            "read request; printf '\\377\\n'; exec sleep 600",
+        );
+        // It is not the silence that ends it.
+        model.silence = Duration::from_hours(1);
+        let error = failed(&model);
+        assert!(error.contains("cannot be read"), "{error}");
+    }
 }

@@ -1,5 +1,7 @@
 //! What the service and the model's process say to each other: lines of JSON, both ways.
 
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineError;
@@ -82,6 +84,13 @@ pub(super) enum News {
 pub(super) enum Trouble {
     /// The file is no model that can write.
     Unloadable(String),
+    /// The adapter cannot be laid on the model.
+    Adapter {
+        /// Its file.
+        path: PathBuf,
+        /// What llama.cpp said.
+        reason: String,
+    },
     /// A prompt that cannot fit.
     PromptTooLong {
         /// Tokens of the prompt, and of what is to be written.
@@ -91,6 +100,8 @@ pub(super) enum Trouble {
     },
     /// A grammar that cannot be read, or not be met.
     Grammar(String),
+    /// A grammar that takes too long.
+    Costly(String),
     /// llama.cpp failed.
     Run(String),
 }
@@ -101,12 +112,13 @@ impl Trouble {
     }
 
     /// As the rest of coho knows it.
-    pub(super) fn into_error(self, path: &std::path::Path) -> EngineError {
+    pub(super) fn into_error(self, path: &Path) -> EngineError {
         match self {
             Self::Unloadable(reason) => EngineError::Unloadable {
                 path: path.to_owned(),
                 reason,
             },
+            Self::Adapter { path, reason } => EngineError::UnloadableAdapter { path, reason },
             Self::PromptTooLong { tokens, context } => {
                 let what = format!(
                     "with room for what is written it takes {tokens} tokens, the context holds \
@@ -115,6 +127,7 @@ impl Trouble {
                 EngineError::PromptTooLong { what }
             }
             Self::Grammar(reason) => EngineError::Grammar { reason },
+            Self::Costly(reason) => EngineError::CostlyGrammar { reason },
             Self::Run(reason) => EngineError::Run { reason },
         }
     }

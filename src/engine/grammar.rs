@@ -1,0 +1,596 @@
+//! What a form may cost that a text must have: looked at before the model's process sees it.
+//!
+//! llama.cpp holds every token of the vocabulary against a grammar, on the one thread that all
+//! requests share, and follows each way in which a token may be read. The ways multiply where parts
+//! of a pattern that may be left out or go on follow each other, so these are counted, and a part
+//! that repeats must not be one that can be read in two ways. What is left of that (rules that
+//! refer to each other) is for those who look at the clock: the model's process after each token,
+//! its keeper when it says nothing any more.
+
+use serde_json::Value;
+
+use super::EngineError;
+use super::generate::Grammar;
+
+/// Bytes of a schema or a grammar at most.
+const MOST_BYTES: usize = 32 << 10;
+
+/// Levels at most, of a schema's values, of a grammar's brackets and of a pattern's.
+const DEEPEST: usize = 64;
+
+/// Properties of one object at most, and forms of which one is to be met: llama.cpp writes a rule
+/// for each that may be the first, and goes through all behind it for each of these.
+const MOST_FORMS: usize = 128;
+
+/// Values of one `enum` at most.
+const MOST_VALUES: usize = 1000;
+
+/// Bytes of a name or a reference at most: llama.cpp searches them by recursion.
+const LONGEST_NAME: usize = 256;
+
+/// References that lead to references at most.
+const MOST_REFERENCES: usize = 16;
+
+/// Characters of a pattern at most.
+const LONGEST_PATTERN: usize = 1000;
+
+/// Repetitions that llama.cpp writes out at most, of one thing and of a whole schema.
+const MOST_COPIES: usize = 2000;
+const MOST_WRITTEN: usize = 20_000;
+
+/// How often a pattern may leave one the choice: twice as many ways for each at most.
+const MOST_CHOICES: usize = 20;
+
+/// What a repetition with an open end is worth in choices: five beside each other can share thirty
+/// characters out among them in 2^15 ways.
+const LOOP: usize = 3;
+
+impl Grammar {
+    /// Can it be held against a vocabulary in reasonable time?
+    ///
+    /// # Errors
+    /// [`EngineError::CostlyGrammar`] with what is too much; [`EngineError::Grammar`] for a schema
+    /// that is no JSON.
+    pub fn check(&self) -> Result<(), EngineError> {
+        let costly = |reason| EngineError::CostlyGrammar { reason };
+        let (Self::Gbnf(text) | Self::JsonSchema(text)) = self;
+        if text.len() > MOST_BYTES {
+            let bytes = text.len();
+            let reason = format!("it has {bytes} bytes, {MOST_BYTES} are the most");
+            return Err(costly(reason));
+        }
+        match self {
+            Self::Gbnf(text) => check_nesting(text).map_err(costly),
+            Self::JsonSchema(text) => {
+                let root: Value =
+                    serde_json::from_str(text).map_err(|error| EngineError::Grammar {
+                        reason: error.to_string(),
+                    })?;
+                let mut schema = Schema {
+                    root: &root,
+                    written: 0,
+                };
+                schema.check(&root, 0).map_err(costly)
+            }
+        }
+    }
+}
+
+fn too_deep(what: &str) -> String {
+    format!("{what} lies more than {DEEPEST} levels deep")
+}
+
+/// Looks at the brackets of a grammar in llama.cpp's notation, which are read by recursion.
+fn check_nesting(gbnf: &str) -> Result<(), String> {
+    let mut depth = 0_usize;
+    // What ends a text, a range of characters or a comment that was begun.
+    let mut end = None;
+    let mut characters = gbnf.chars();
+    while let Some(character) = characters.next() {
+        match (end, character) {
+            (Some(last), c) if c == last => end = None,
+            (Some('"' | ']'), '\\') => {
+                let _ = characters.next();
+            }
+            (None, '"') => end = Some('"'),
+            (None, '[') => end = Some(']'),
+            (None, '#') => end = Some('\n'),
+            (None, '(') => depth += 1,
+            (None, ')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return Err(too_deep("a group of it"));
+        }
+    }
+    Ok(())
+}
+
+/// A JSON Schema that is looked at.
+struct Schema<'a> {
+    root: &'a Value,
+    /// Repetitions that were seen.
+    written: usize,
+}
+
+impl Schema<'_> {
+    fn check(&mut self, value: &Value, depth: usize) -> Result<(), String> {
+        if depth > DEEPEST {
+            return Err(too_deep("a part of it"));
+        }
+        match value {
+            Value::Object(entries) => {
+                for (name, inner) in entries {
+                    if name.len() > LONGEST_NAME {
+                        return Err(format!("a name in it has more than {LONGEST_NAME} bytes"));
+                    }
+                    self.check_entry(name, inner)?;
+                    self.check(inner, depth + 1)?;
+                }
+            }
+            Value::Array(values) => {
+                for inner in values {
+                    self.check(inner, depth + 1)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn check_entry(&mut self, name: &str, inner: &Value) -> Result<(), String> {
+        let at_most = |most: usize, found: usize| {
+            let said = || format!("`{name}` has {found} entries, {most} are the most");
+            (found <= most).then_some(()).ok_or_else(said)
+        };
+        match (name, inner) {
+            ("pattern", Value::String(pattern)) => self.write(characters_of(pattern)?),
+            ("$ref", Value::String(to)) => self.check_reference(to),
+            ("properties", Value::Object(entries)) => at_most(MOST_FORMS, entries.len()),
+            ("enum", Value::Array(values)) => at_most(MOST_VALUES, values.len()),
+            ("anyOf" | "oneOf" | "allOf" | "prefixItems" | "items", Value::Array(forms)) => {
+                at_most(MOST_FORMS, forms.len())
+            }
+            ("minLength" | "maxLength" | "minItems" | "maxItems", Value::Number(number)) => {
+                let copies = number.as_u64().unwrap_or(0);
+                // More than it writes out is as good as no end to llama.cpp.
+                let copies = usize::try_from(copies).unwrap_or(usize::MAX);
+                self.write(copies.min(MOST_COPIES))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&mut self, copies: usize) -> Result<(), String> {
+        self.written += copies;
+        let said = || {
+            let written = self.written;
+            format!("its lengths come to {written} repetitions, {MOST_WRITTEN} are the most")
+        };
+        (self.written <= MOST_WRITTEN)
+            .then_some(())
+            .ok_or_else(said)
+    }
+
+    /// A reference to a reference may lead back to itself, and llama.cpp follows it.
+    fn check_reference(&self, to: &str) -> Result<(), String> {
+        if to.len() > LONGEST_NAME {
+            return Err(format!("a reference has more than {LONGEST_NAME} bytes"));
+        }
+        let mut to = to;
+        for _ in 0..MOST_REFERENCES {
+            let place = to.strip_prefix('#').and_then(|at| self.root.pointer(at));
+            match place.and_then(|place| place["$ref"].as_str()) {
+                Some(next) => to = next,
+                None => return Ok(()),
+            }
+        }
+        Err(format!(
+            "the reference `{to}` leads to more than {MOST_REFERENCES} others, or to itself"
+        ))
+    }
+}
+
+/// Characters, as ranges of their numbers.
+type Characters = Vec<(u32, u32)>;
+
+const LAST_CHARACTER: u32 = 0x0010_FFFF;
+
+fn meet(some: &[(u32, u32)], others: &[(u32, u32)]) -> bool {
+    let met = |(first, last): &(u32, u32)| others.iter().any(|(a, b)| first <= b && a <= last);
+    some.iter().any(met)
+}
+
+/// All characters but these.
+fn all_but(mut characters: Characters) -> Characters {
+    characters.sort_unstable();
+    let (mut others, mut next) = (Vec::new(), 0);
+    for (first, last) in characters {
+        if first > next {
+            others.push((next, first - 1));
+        }
+        next = next.max(last.saturating_add(1));
+    }
+    if next <= LAST_CHARACTER {
+        others.push((next, LAST_CHARACTER));
+    }
+    others
+}
+
+/// A part of a pattern.
+#[derive(Clone, Default)]
+struct Part {
+    /// Characters at most, as far as there is an end.
+    copies: usize,
+    /// How often it leaves one the choice.
+    choices: usize,
+    /// Is it one character, no more and no less?
+    is_single: bool,
+    may_be_empty: bool,
+    /// Is it plain where it ends, if it is said again and again?
+    is_parted: bool,
+    begins_with: Characters,
+    holds: Characters,
+}
+
+/// How many characters a pattern writes out.
+///
+/// # Errors
+/// What is too much about it.
+fn characters_of(pattern: &str) -> Result<usize, String> {
+    let length = pattern.chars().count();
+    if length > LONGEST_PATTERN {
+        return Err(format!(
+            "a pattern has {length} characters, {LONGEST_PATTERN} are the most"
+        ));
+    }
+    let bare = pattern.strip_prefix('^').unwrap_or(pattern);
+    let bare = bare.strip_suffix('$').unwrap_or(bare);
+    let mut reader = PatternReader {
+        characters: bare.chars().collect(),
+        at: 0,
+    };
+    let part = reader
+        .alternatives(0)
+        .map_err(|what| format!("the pattern `{pattern}` {what}"))?;
+    if part.copies > MOST_COPIES {
+        let copies = part.copies;
+        return Err(format!(
+            "the pattern `{pattern}` comes to {copies} characters, {MOST_COPIES} are the most"
+        ));
+    }
+    if part.choices > MOST_CHOICES {
+        return Err(format!("the pattern `{pattern}` {MANY_WAYS}"));
+    }
+    Ok(part.copies)
+}
+
+const MANY_WAYS: &str = "can be read in too many ways: too many of its parts may be left out, or \
+                         repeat without saying where they end";
+
+/// Reads a pattern as llama.cpp does; what that refuses is not refused here.
+struct PatternReader {
+    characters: Vec<char>,
+    at: usize,
+}
+
+impl PatternReader {
+    fn peek(&self) -> Option<char> {
+        self.characters.get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let next = self.peek();
+        self.at += usize::from(next.is_some());
+        next
+    }
+
+    fn take(&mut self, wanted: char) -> bool {
+        let found = self.peek() == Some(wanted);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn alternatives(&mut self, depth: usize) -> Result<Part, String> {
+        if depth > DEEPEST {
+            return Err(format!("has groups more than {DEEPEST} levels deep"));
+        }
+        let mut parts = vec![self.sequence(depth)?];
+        while self.take('|') {
+            parts.push(self.sequence(depth)?);
+        }
+        if depth == 0 && self.peek().is_some() {
+            return Err("closes a group that it does not open".to_owned());
+        }
+        if parts.len() == 1 {
+            return Ok(parts.remove(0));
+        }
+        let apart = parts.iter().enumerate().all(|(n, part)| {
+            let mut before = parts[..n].iter();
+            let met = before.any(|other| meet(&part.begins_with, &other.begins_with));
+            !met && part.choices == 0 && !part.may_be_empty
+        });
+        let mut whole = Part {
+            is_parted: apart,
+            ..Part::default()
+        };
+        // One of two is one choice, one of four are two.
+        let choice = parts.len().next_power_of_two().ilog2() as usize;
+        for part in parts {
+            whole.copies = whole.copies.saturating_add(part.copies);
+            whole.choices = whole.choices.max(part.choices);
+            whole.may_be_empty |= part.may_be_empty;
+            whole.begins_with.extend(part.begins_with);
+            whole.holds.extend(part.holds);
+        }
+        whole.choices = whole.choices.saturating_add(choice);
+        Ok(whole)
+    }
+
+    fn sequence(&mut self, depth: usize) -> Result<Part, String> {
+        let mut parts = Vec::new();
+        while self.peek().is_some_and(|next| next != '|' && next != ')') {
+            let mut part = self.atom(depth)?;
+            while let Some((least, most)) = self.repetition() {
+                part = repeated(part, least, most)?;
+            }
+            parts.push(part);
+        }
+        if parts.len() == 1 {
+            return Ok(parts.remove(0));
+        }
+        let parts_it = |(n, part): (usize, &Part)| {
+            let mut others = parts.iter().enumerate().filter(|(other, _)| *other != n);
+            part.is_single && !others.any(|(_, other)| meet(&part.holds, &other.holds))
+        };
+        let mut whole = Part {
+            may_be_empty: true,
+            is_parted: parts.iter().enumerate().any(parts_it),
+            ..Part::default()
+        };
+        for part in parts {
+            whole.copies = whole.copies.saturating_add(part.copies);
+            whole.choices = whole.choices.saturating_add(part.choices);
+            if whole.may_be_empty {
+                whole.begins_with.extend(part.begins_with);
+            }
+            whole.may_be_empty &= part.may_be_empty;
+            whole.holds.extend(part.holds);
+        }
+        Ok(whole)
+    }
+
+    fn atom(&mut self, depth: usize) -> Result<Part, String> {
+        let characters = match self.next() {
+            Some('(') => {
+                if self.take('?') {
+                    self.take(':');
+                }
+                let part = self.alternatives(depth + 1)?;
+                self.take(')');
+                return Ok(part);
+            }
+            Some('[') => self.class(),
+            Some('.') => vec![(0, LAST_CHARACTER)],
+            Some('\\') => self.escaped(),
+            Some(other) => vec![(u32::from(other), u32::from(other))],
+            None => Vec::new(),
+        };
+        Ok(Part {
+            copies: 1,
+            is_single: true,
+            begins_with: characters.clone(),
+            holds: characters,
+            ..Part::default()
+        })
+    }
+
+    fn class(&mut self) -> Characters {
+        let negated = self.take('^');
+        let mut characters = Characters::new();
+        while let Some(next) = self.next().filter(|next| *next != ']') {
+            if next == '\\' {
+                characters.extend(self.escaped());
+                continue;
+            }
+            let mut last = next;
+            let ends_behind = self.characters.get(self.at + 1).is_some_and(|c| *c != ']');
+            if ends_behind && self.take('-') {
+                last = self.next().unwrap_or(next);
+            }
+            characters.push((u32::from(next), u32::from(last)));
+        }
+        if negated {
+            all_but(characters)
+        } else {
+            characters
+        }
+    }
+
+    /// What stands behind a backslash; whatever has a number is taken for any character.
+    fn escaped(&mut self) -> Characters {
+        match self.next() {
+            Some('d') => vec![(u32::from('0'), u32::from('9'))],
+            Some(letter) if letter.is_ascii_alphabetic() => vec![(0, LAST_CHARACTER)],
+            Some(other) => vec![(u32::from(other), u32::from(other))],
+            None => Characters::new(),
+        }
+    }
+
+    /// How often the part before is said: at least, and at most where there is an end.
+    fn repetition(&mut self) -> Option<(usize, Option<usize>)> {
+        let (least, most) = match self.peek()? {
+            '?' => (0, Some(1)),
+            '*' => (0, None),
+            '+' => (1, None),
+            '{' => {
+                let rest = &self.characters[self.at + 1..];
+                let length = rest.iter().position(|c| *c == '}')?;
+                let counts: String = rest[..length].iter().collect();
+                self.at += length + 1;
+                let count = |text: &str| text.trim().parse::<usize>().ok();
+                match counts.split_once(',') {
+                    Some((least, most)) => (count(least).unwrap_or(0), count(most)),
+                    None => (count(&counts).unwrap_or(0), count(&counts)),
+                }
+            }
+            _ => return None,
+        };
+        self.at += 1;
+        Some((least, most))
+    }
+}
+
+/// A part that is said so often.
+fn repeated(part: Part, least: usize, most: Option<usize>) -> Result<Part, String> {
+    let copies = most.unwrap_or(least).max(least).max(1);
+    let more = most.map(|most| most.saturating_sub(least));
+    let own = match more {
+        Some(0) => 0,
+        Some(1) => 1,
+        Some(_) | None => LOOP,
+    };
+    // Where it is plain where one ends, a next one adds no way to read it.
+    let within = if part.choices == 0 || part.is_parted {
+        part.choices
+    } else if more.is_some() {
+        part.choices.saturating_mul(copies)
+    } else {
+        return Err(MANY_WAYS.to_owned());
+    };
+    Ok(Part {
+        copies: part.copies.saturating_mul(copies),
+        choices: within.saturating_add(own),
+        is_single: part.is_single && (least, most) == (1, Some(1)),
+        may_be_empty: part.may_be_empty || least == 0,
+        is_parted: false,
+        ..part
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_pattern(pattern: &str) -> Grammar {
+        let schema = serde_json::json!({
+            "type": "object",
+            "properties": { "word": { "type": "string", "pattern": pattern } },
+        });
+        Grammar::JsonSchema(schema.to_string())
+    }
+
+    fn refused(grammar: &Grammar) -> Option<&'static str> {
+        use crate::error::Fault;
+        grammar.check().err().map(|error| error.code())
+    }
+
+    #[test]
+    fn patterns_that_can_be_read_in_too_many_ways_are_refused() {
+        for costly in [
+            "^(a?){200}a{200}$",
+            "^(a?){1000}a{1000}$",
+            "^(a|a){100}$",
+            "^(a|a)*$",
+            "^(a+)+b$",
+            "^(a*)*b$",
+            "^(aa?a?a?)*$",
+            "^a*a*a*a*a*a*a*b$",
+            "^((a?){5}){5}$",
+            "^a?{5}{5}$",
+            "^a{3000}$",
+            "^((a{50}){50}){50}$",
+        ] {
+            let found = refused(&with_pattern(costly));
+            assert_eq!(found, Some("costly_grammar"), "{costly}");
+        }
+        let deep = format!("^{}a{}$", "(".repeat(90), ")".repeat(90));
+        assert_eq!(refused(&with_pattern(&deep)), Some("costly_grammar"));
+        let long = "a".repeat(LONGEST_PATTERN + 1);
+        assert_eq!(refused(&with_pattern(&long)), Some("costly_grammar"));
+    }
+
+    #[test]
+    fn patterns_that_people_write_are_taken() {
+        for usual in [
+            "^[A-Z]{2}[0-9]{4}$",
+            "^.{1,500}$",
+            "^a{2000}$",
+            "^(\\([0-9]{3}\\))?[0-9]{3}-[0-9]{4}$",
+            "^[A-Z][a-z]+( [A-Z][a-z]+)*$",
+            "^[a-z0-9]+(-[a-z0-9]+){0,12}$",
+            "^[^,]+(, ?[^,]+)*$",
+            "^[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\\.[a-zA-Z]{2,}$",
+            "^https?://[a-z0-9.-]+(:[0-9]+)?(/[^ ]*)?$",
+            "^[0-9]+\\.[0-9]+\\.[0-9]+(-[0-9A-Za-z.-]+)?(\\+[0-9A-Za-z.-]+)?$",
+            "^([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}$",
+            "^([0-9]{1,3}\\.){3}[0-9]{1,3}$",
+            "^(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)$",
+            "^([a-z]|[0-9])+$",
+            "^\\d{4}-\\d{2}-\\d{2}$",
+            "",
+        ] {
+            assert_eq!(refused(&with_pattern(usual)), None, "{usual}");
+        }
+    }
+
+    #[test]
+    fn schemas_that_are_too_large_or_lead_nowhere_are_refused() {
+        let check = |schema: serde_json::Value, expected: Option<&str>| {
+            let text = schema.to_string();
+            let found = refused(&Grammar::JsonSchema(text.clone()));
+            assert_eq!(found, expected, "{text}");
+        };
+        let object = |count: usize| {
+            let form = serde_json::json!({ "type": "null" });
+            let named = (0..count).map(|n| (format!("p{n}"), form.clone()));
+            let properties: serde_json::Map<String, Value> = named.collect();
+            serde_json::json!({ "type": "object", "properties": properties })
+        };
+        check(object(MOST_FORMS), None);
+        check(object(MOST_FORMS + 1), Some("costly_grammar"));
+        let nested = |levels: usize| {
+            let inner = serde_json::json!({ "type": "string" });
+            (0..levels).fold(inner, |inner, _| serde_json::json!({ "items": inner }))
+        };
+        check(nested(20), None);
+        check(nested(DEEPEST + 1), Some("costly_grammar"));
+        let tree = serde_json::json!({
+            "$defs": { "node": { "type": "array", "items": { "$ref": "#/$defs/node" } } },
+            "$ref": "#/$defs/node",
+        });
+        check(tree, None);
+        let circle = serde_json::json!({
+            "$defs": { "a": { "$ref": "#/$defs/b" }, "b": { "$ref": "#/$defs/a" } },
+            "allOf": [{ "$ref": "#/$defs/a" }],
+        });
+        check(circle, Some("costly_grammar"));
+        let long = serde_json::json!({ "const": "x".repeat(MOST_BYTES) });
+        check(long, Some("costly_grammar"));
+        let lengths = vec![serde_json::json!({ "type": "string", "maxLength": 2000 }); 11];
+        check(
+            serde_json::json!({ "prefixItems": lengths }),
+            Some("costly_grammar"),
+        );
+        assert_eq!(
+            refused(&Grammar::JsonSchema("{".into())),
+            Some("bad_grammar")
+        );
+    }
+
+    #[test]
+    fn grammars_that_are_too_deep_are_refused() {
+        let nested = |depth: usize| {
+            let (open, close) = ("(".repeat(depth), ")".repeat(depth));
+            Grammar::Gbnf(format!("root ::= {open}\"x\"{close}"))
+        };
+        assert_eq!(refused(&nested(DEEPEST)), None);
+        assert_eq!(refused(&nested(DEEPEST + 1)), Some("costly_grammar"));
+        assert_eq!(refused(&nested(20_000)), Some("costly_grammar"));
+        let only_said = format!(
+            "root ::= \"{0}\\\"{0}\" [{0}\\]{0}] # {0}",
+            "(".repeat(DEEPEST)
+        );
+        assert_eq!(refused(&Grammar::Gbnf(only_said)), None);
+    }
+}
