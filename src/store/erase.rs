@@ -143,9 +143,10 @@ fn forget_questions(
         }
         if !left.is_empty() {
             // The question may be what it is titled by.
-            let title = match questions.contains(&normalised(&unit.title)) {
-                true => &left[0],
-                false => &unit.title,
+            let title = if questions.contains(&normalised(&unit.title)) {
+                &left[0]
+            } else {
+                &unit.title
             };
             transaction.execute(
                 "UPDATE unit SET questions = ?2, title = ?3 WHERE id = ?1",
