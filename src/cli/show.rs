@@ -210,7 +210,12 @@ pub(super) fn citations(answer: &Answer, kept_as: Option<&str>) {
         out!("[?] your notes do not support this{what}");
     }
     if let Some(why) = answer.model_failure() {
-        eprintln!("\n{MODEL_FAILED}{}; the notes are quoted", harmless(why));
+        let instead = if answer.abstained {
+            ""
+        } else {
+            "; the notes are quoted"
+        };
+        eprintln!("\n{MODEL_FAILED}{}{instead}", harmless(why));
     }
     let by = answer.model.as_deref().unwrap_or("no language model");
     let id = kept_as.map_or_else(String::new, |id| format!(", answer {id}"));

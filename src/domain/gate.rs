@@ -854,18 +854,57 @@ pub fn takes_back(sentence: &str) -> bool {
     opens_with_pronoun(sentence) && !doubting(sentence).is_empty()
 }
 
-/// Does a sentence say that the one before it is wrong: "That was wrong."? One that only doubts it may go
-/// on about something else ("It should be oiled each year").
+/// Does a sentence say that the one before it is wrong: "That was wrong.", "This is a mistake"? What is
+/// wrong in another way ("It was put in the wrong place") takes nothing back.
 pub fn corrects(sentence: &str) -> bool {
-    let says_so = |word: &str| WRONG.iter().any(|begin| word.starts_with(begin));
-    opens_with_pronoun(sentence)
-        && sentence
-            .unicode_words()
-            .any(|word| says_so(&word.to_lowercase()))
+    let opening = sentence.unicode_words().map(str::to_lowercase);
+    let opening: Vec<String> = opening.take(WRONG_AMONG).collect();
+    let is = |word: &String, words: &[&str]| words.contains(&word.as_str());
+    let is_wrong = |word: &String| WRONG.iter().any(|begin| word.starts_with(begin));
+    // A pronoun, "is", and nothing else but what makes it more or less so.
+    let between = opening
+        .iter()
+        .position(is_wrong)
+        .and_then(|at| opening.get(2..at));
+    let points_back = opens_with_pronoun(sentence)
+        || opening
+            .first()
+            .is_some_and(|word| is(word, &["das", "dies", "eso"]));
+    points_back
+        && opening.get(1).is_some_and(|word| is(word, &COPULAS))
+        && between.is_some_and(|words| words.iter().all(|word| is(word, &DEGREES)))
 }
 
+/// First words of a sentence among which it says so.
+const WRONG_AMONG: usize = 7;
+
+const COPULAS: [&str; 14] = [
+    "is", "was", "are", "were", "turned", "proved", "ist", "war", "sind", "waren", "es", "era",
+    "est", "était",
+];
+
+const DEGREES: [&str; 17] = [
+    "a",
+    "an",
+    "all",
+    "completely",
+    "entirely",
+    "simply",
+    "just",
+    "now",
+    "out",
+    "to",
+    "be",
+    "ein",
+    "eine",
+    "leider",
+    "inzwischen",
+    "un",
+    "plainly",
+];
+
 /// Beginnings of words for what is wrong.
-const WRONG: [&str; 17] = [
+const WRONG: [&str; 16] = [
     "wrong",
     "false",
     "incorrect",
@@ -874,7 +913,6 @@ const WRONG: [&str; 17] = [
     "outdated",
     "obsolete",
     "erroneous",
-    "error",
     "hoax",
     "scam",
     "falsch",
@@ -1236,7 +1274,16 @@ mod tests {
         let rest = "Sourdough should rest for 8 hours.";
         check(rest, (rest, "Bread"), true);
         assert!(takes_back("That is a scam.") && !takes_back("That is the new one."));
-        assert!(corrects("That was wrong.") && !corrects("It should be oiled each year."));
+        for (sentence, expected) in [
+            ("That was wrong.", true),
+            ("This turned out to be a mistake.", true),
+            ("Das war leider falsch.", true),
+            ("It should be oiled each year.", false),
+            ("It returns error 503 while it starts.", false),
+            ("It was put in the wrong place at first.", false),
+        ] {
+            assert_eq!(corrects(sentence), expected, "{sentence}");
+        }
         assert!(revises("Update in June: it is 14.2 volts.") && revises("It is now 14.2 volts."));
         assert!(!revises("It is known to be 14.2 volts."));
     }

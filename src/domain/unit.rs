@@ -213,21 +213,12 @@ impl Unit {
     /// What each of its documents is titled by, the first one first; see [`titled`]. One whose own
     /// title holds such a mark is in parts that are no titles.
     pub fn titles(&self) -> impl Iterator<Item = &str> {
-        let first = self.sources.first().map(|quotes| &quotes.path);
-        let several = self
-            .sources
-            .iter()
-            .any(|quotes| Some(&quotes.path) != first);
-        let mark = if several { BETWEEN_TITLES } else { "\0" };
+        let mark = if self.sources.len() > 1 {
+            BETWEEN_TITLES
+        } else {
+            "\0"
+        };
         self.above().split(mark)
-    }
-
-    /// Does it rest on a document that the other one rests on, or on a copy of it?
-    pub fn shares_document(&self, other: &Self) -> bool {
-        let is_same =
-            |ours: &Quotes, other: &Quotes| ours.chunk == other.chunk || ours.path == other.path;
-        let mut sources = self.sources.iter();
-        sources.any(|ours| other.sources.iter().any(|other| is_same(ours, other)))
     }
 
     /// The ids of the chunks that it rests on.
@@ -447,8 +438,6 @@ mod tests {
         check(&of("How long does it rest?", &["a.md", "b.md"]), &[""]);
         let bread = of("Bread > a | b > Dough", &["a.md"]);
         assert_eq!(bread.under_title(), "Bread Dough It rests for a day.");
-        assert!(bread.shares_document(&of("", &["b.md", "a.md"])));
-        assert!(!bread.shares_document(&of("", &["b.md"])));
     }
 
     #[test]

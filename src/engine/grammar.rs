@@ -13,14 +13,14 @@ use super::EngineError;
 use super::generate::Grammar;
 
 /// Bytes of a schema or a grammar at most.
-const MOST_BYTES: usize = 32 << 10;
+const MOST_BYTES: usize = 128 << 10;
 
 /// Levels at most, of a schema's values, of a grammar's brackets and of a pattern's.
 const DEEPEST: usize = 64;
 
 /// Properties of one object at most, and forms of which one is to be met: llama.cpp writes a rule
 /// for each that may be the first, and goes through all behind it for each of these.
-const MOST_FORMS: usize = 128;
+const MOST_FORMS: usize = 256;
 
 /// Values of one `enum` at most.
 const MOST_VALUES: usize = 1000;
@@ -36,7 +36,7 @@ const LONGEST_PATTERN: usize = 1000;
 
 /// Repetitions that llama.cpp writes out at most, of one thing and of a whole schema.
 const MOST_COPIES: usize = 2000;
-const MOST_WRITTEN: usize = 20_000;
+const MOST_WRITTEN: usize = 50_000;
 
 /// How often a pattern may leave one the choice: twice as many ways for each at most.
 const MOST_CHOICES: usize = 20;
@@ -70,7 +70,7 @@ impl Grammar {
                     root: &root,
                     written: 0,
                 };
-                schema.check(&root, 0).map_err(costly)
+                schema.check(&root, false, 0).map_err(costly)
             }
         }
     }
@@ -113,8 +113,15 @@ struct Schema<'a> {
     written: usize,
 }
 
+/// Entries of which what is below is named by people, and is a schema.
+const NAMED: [&str; 3] = ["properties", "$defs", "definitions"];
+
+/// Entries whose values are no schemas.
+const VALUES: [&str; 4] = ["default", "examples", "const", "enum"];
+
 impl Schema<'_> {
-    fn check(&mut self, value: &Value, depth: usize) -> Result<(), String> {
+    /// Looks at a schema; or at schemas under names that mean nothing, where they are `named`.
+    fn check(&mut self, value: &Value, named: bool, depth: usize) -> Result<(), String> {
         if depth > DEEPEST {
             return Err(too_deep("a part of it"));
         }
@@ -124,13 +131,19 @@ impl Schema<'_> {
                     if name.len() > LONGEST_NAME {
                         return Err(format!("a name in it has more than {LONGEST_NAME} bytes"));
                     }
-                    self.check_entry(name, inner)?;
-                    self.check(inner, depth + 1)?;
+                    if !named {
+                        self.check_entry(name, inner)?;
+                        if VALUES.contains(&name.as_str()) {
+                            continue;
+                        }
+                    }
+                    let names = !named && NAMED.contains(&name.as_str());
+                    self.check(inner, names, depth + 1)?;
                 }
             }
             Value::Array(values) => {
                 for inner in values {
-                    self.check(inner, depth + 1)?;
+                    self.check(inner, false, depth + 1)?;
                 }
             }
             _ => {}
@@ -151,11 +164,21 @@ impl Schema<'_> {
             ("anyOf" | "oneOf" | "allOf" | "prefixItems" | "items", Value::Array(forms)) => {
                 at_most(MOST_FORMS, forms.len())
             }
+            // It would go through what is below once for each.
+            ("type", Value::Array(types)) => {
+                let twice = types
+                    .iter()
+                    .enumerate()
+                    .any(|(n, one)| types[..n].contains(one));
+                let said = || "one `type` is named twice".to_owned();
+                (!twice).then_some(()).ok_or_else(said)
+            }
             ("minLength" | "maxLength" | "minItems" | "maxItems", Value::Number(number)) => {
                 let copies = number.as_u64().unwrap_or(0);
-                // More than it writes out is as good as no end to llama.cpp.
                 let copies = usize::try_from(copies).unwrap_or(usize::MAX);
-                self.write(copies.min(MOST_COPIES))
+                // More than it writes out is as good as no end to llama.cpp.
+                let is_open = copies > MOST_COPIES && name.starts_with("max");
+                self.write(if is_open { 0 } else { copies.min(MOST_COPIES) })
             }
             _ => Ok(()),
         }
@@ -172,15 +195,19 @@ impl Schema<'_> {
             .ok_or_else(said)
     }
 
-    /// A reference to a reference may lead back to itself, and llama.cpp follows it.
+    /// A reference to a reference may lead back to itself, and llama.cpp follows it. It reads some that
+    /// lead nowhere in its own way (`#/allOf/00`, `~0`), and may come round to where it was.
     fn check_reference(&self, to: &str) -> Result<(), String> {
         if to.len() > LONGEST_NAME {
             return Err(format!("a reference has more than {LONGEST_NAME} bytes"));
         }
         let mut to = to;
         for _ in 0..MOST_REFERENCES {
-            let place = to.strip_prefix('#').and_then(|at| self.root.pointer(at));
-            match place.and_then(|place| place["$ref"].as_str()) {
+            let place = to.strip_prefix('#').filter(|at| !at.contains('~'));
+            let Some(place) = place.and_then(|at| self.root.pointer(at)) else {
+                return Err(format!("the reference `{to}` leads nowhere in it"));
+            };
+            match place["$ref"].as_str() {
                 Some(next) => to = next,
                 None => return Ok(()),
             }
@@ -244,8 +271,9 @@ fn characters_of(pattern: &str) -> Result<usize, String> {
             "a pattern has {length} characters, {LONGEST_PATTERN} are the most"
         ));
     }
-    let bare = pattern.strip_prefix('^').unwrap_or(pattern);
-    let bare = bare.strip_suffix('$').unwrap_or(bare);
+    let Some(bare) = written_out(pattern) else {
+        return Ok(0);
+    };
     let mut reader = PatternReader {
         characters: bare.chars().collect(),
         at: 0,
@@ -263,6 +291,31 @@ fn characters_of(pattern: &str) -> Result<usize, String> {
         return Err(format!("the pattern `{pattern}` {MANY_WAYS}"));
     }
     Ok(part.copies)
+}
+
+/// What llama.cpp makes rules of: the inside of a pattern that is anchored, and holds no group and no
+/// escape that it does not know. For any other it takes every text.
+fn written_out(pattern: &str) -> Option<&str> {
+    let inner = pattern.strip_prefix('^')?.strip_suffix('$')?;
+    let mut characters = inner.chars().peekable();
+    let mut within_class = false;
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => {
+                let unknown = |c: &char| c.is_ascii_alphabetic() && !"trnxuU".contains(*c);
+                if characters.next().as_ref().is_some_and(unknown) {
+                    return None;
+                }
+            }
+            '[' => within_class = true,
+            ']' => within_class = false,
+            '(' if !within_class && characters.next_if_eq(&'?').is_some() => {
+                characters.next_if_eq(&':')?;
+            }
+            _ => {}
+        }
+    }
+    Some(inner)
 }
 
 const MANY_WAYS: &str = "can be read in too many ways: too many of its parts may be left out, or \
@@ -459,7 +512,8 @@ fn repeated(part: Part, least: usize, most: Option<usize>) -> Result<Part, Strin
         return Err(MANY_WAYS.to_owned());
     };
     Ok(Part {
-        copies: part.copies.saturating_mul(copies),
+        // What says nothing is written out, too.
+        copies: part.copies.max(1).saturating_mul(copies),
         choices: within.saturating_add(own),
         is_single: part.is_single && (least, most) == (1, Some(1)),
         may_be_empty: part.may_be_empty || least == 0,
@@ -500,6 +554,8 @@ mod tests {
             "^a?{5}{5}$",
             "^a{3000}$",
             "^((a{50}){50}){50}$",
+            "^((((((((((((){2}){2}){2}){2}){2}){2}){2}){2}){2}){2}){2}){2}$",
+            "^(\\(?a?){200}$",
         ] {
             let found = refused(&with_pattern(costly));
             assert_eq!(found, Some("costly_grammar"), "{costly}");
@@ -528,6 +584,10 @@ mod tests {
             "^(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)$",
             "^([a-z]|[0-9])+$",
             "^\\d{4}-\\d{2}-\\d{2}$",
+            // For these it takes every text.
+            "^(?!^[-+.]*$)[+-]?0*(?:\\d{0,8}|(?=[\\d.]{1,11}0*$)\\d{0,8}\\.\\d{0,2}0*$)",
+            "^\\w+(\\.\\w+)*$",
+            "(a+)+",
             "",
         ] {
             assert_eq!(refused(&with_pattern(usual)), None, "{usual}");
@@ -565,9 +625,31 @@ mod tests {
             "allOf": [{ "$ref": "#/$defs/a" }],
         });
         check(circle, Some("costly_grammar"));
+        for nowhere in [
+            "#/allOf/00",
+            "#/$defs/~0",
+            "#/$defs/b",
+            "https://a.example/b",
+        ] {
+            let schema = serde_json::json!({
+                "$defs": { "~": { "type": "null" } },
+                "allOf": [{ "$ref": nowhere }],
+            });
+            check(schema, Some("costly_grammar"));
+        }
+        let twice = serde_json::json!({ "type": ["array", "array"], "items": {} });
+        check(twice, Some("costly_grammar"));
+        check(serde_json::json!({ "type": ["array", "null"] }), None);
+        // What is only a value is no pattern; what is only a name is one below.
+        let value = serde_json::json!({ "default": { "pattern": "^(a+)+$" } });
+        check(value, None);
+        let named = serde_json::json!({ "properties": { "default": { "pattern": "^(a+)+$" } } });
+        check(named, Some("costly_grammar"));
         let long = serde_json::json!({ "const": "x".repeat(MOST_BYTES) });
         check(long, Some("costly_grammar"));
-        let lengths = vec![serde_json::json!({ "type": "string", "maxLength": 2000 }); 11];
+        let lengths = vec![serde_json::json!({ "type": "string", "maxLength": 2000 }); 26];
+        let open = vec![serde_json::json!({ "type": "string", "maxLength": 5000 }); 100];
+        check(serde_json::json!({ "prefixItems": open }), None);
         check(
             serde_json::json!({ "prefixItems": lengths }),
             Some("costly_grammar"),

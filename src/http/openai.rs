@@ -246,14 +246,16 @@ fn finish_reason(answer: &Answer) -> &'static str {
 }
 
 /// The schema that an answer must fit, if it must fit one.
-fn schema_of(format: Option<&ResponseFormat>) -> Result<Option<String>, EngineError> {
+fn schema_of(app: &App, format: Option<&ResponseFormat>) -> Result<Option<String>, EngineError> {
     let schema = match format {
         None | Some(ResponseFormat::Text) => return Ok(None),
         Some(ResponseFormat::JsonObject) => json!({ "type": "object" }).to_string(),
         Some(ResponseFormat::JsonSchema { json_schema }) => json_schema.schema.to_string(),
     };
-    // Said before anything is looked for.
-    Grammar::JsonSchema(schema.clone()).check()?;
+    // Said before anything is looked for. A server has limits of its own.
+    if app.settings.models.server.url.is_empty() {
+        Grammar::JsonSchema(schema.clone()).check()?;
+    }
     Ok(Some(schema))
 }
 
@@ -351,7 +353,7 @@ pub(super) async fn chat(
 ) -> Outcome<Response> {
     let app = Arc::clone(&caller.app);
     let ask = asked(&app, &body)?;
-    let schema = schema_of(body.response_format.as_ref()).map_err(Failure::from)?;
+    let schema = schema_of(&app, body.response_format.as_ref()).map_err(Failure::from)?;
     let structured = schema.is_some();
     let cancel = CancelOnDrop(Arc::default());
     let flag = Arc::clone(&cancel.0);

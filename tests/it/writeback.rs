@@ -376,6 +376,24 @@ fn a_note_that_corrects_itself_contests_what_was_learned_of_it() {
 }
 
 #[test]
+fn what_a_note_says_of_something_else_by_now_contests_nothing() {
+    let home = Home::new();
+    garden(&home);
+    home.write(
+        "doors.md",
+        "# Doors\n\nThe front door opens with code 4711. It was put in the wrong place at first.\n\n\
+         The back door now opens with code 9922.\n",
+    );
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, "With which code does the front door open?");
+    run(&app);
+    let known = app.units(None, 10).unwrap().units;
+    assert_eq!(known.len(), 1, "{known:#?}");
+    assert_eq!(known[0].state, State::Shadow, "{}", known[0].reason);
+}
+
+#[test]
 fn what_two_notes_say_in_the_same_words_is_known_of_each() {
     let home = Home::new();
     garden(&home);

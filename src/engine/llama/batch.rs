@@ -52,9 +52,10 @@ const WORTH_WAITING: usize = 32;
 /// Tokens that are left for what is written, at least.
 const LEAST_ROOM: usize = 8;
 
-/// How long a grammar may take over a token. Where it takes longer for every one, as where its rules
-/// refer to each other, everybody else would wait for it.
+/// How long a grammar may take over a token, and over all tokens of a text. Where it takes longer, as
+/// where its rules refer to each other, everybody else would wait for it.
 const CHOICE: Duration = Duration::from_secs(5);
+const CHOICES: Duration = Duration::from_mins(1);
 
 /// A request that was taken.
 pub(super) struct Task {
@@ -81,6 +82,8 @@ enum Job {
 
 struct Writing {
     sampler: Option<LlamaSampler>,
+    /// How long the choice of its tokens took, where a grammar has a say in it.
+    chosen_in: Option<Duration>,
     text: TextStream,
     log_probs: Vec<f32>,
     token_ends: Vec<usize>,
@@ -153,7 +156,7 @@ impl<'model> Batcher<'model> {
             states,
             divisible: !(model.is_recurrent() || model.is_hybrid()),
             clock: 0,
-            step_tokens: BATCH_TOKENS / 4,
+            step_tokens: LEAST_READ,
         }
     }
 
@@ -182,6 +185,7 @@ impl<'model> Batcher<'model> {
         let room = self.per_sequence - longest;
         let writing = Writing {
             sampler: sampler(self.model, &prompt.sampling, prompt.grammar.as_ref())?,
+            chosen_in: prompt.grammar.as_ref().map(|_| Duration::ZERO),
             text: TextStream::new(prompt.stop),
             log_probs: Vec::new(),
             token_ends: Vec::new(),
@@ -639,7 +643,9 @@ impl<'model> Batcher<'model> {
         }
         // Before a token is chosen: where there are no numbers, the first one may mean the end.
         let normaliser = normaliser(logits)?;
+        let begun = Instant::now();
         let token = choose(writing.sampler.as_mut(), logits)?;
+        writing.note_choice(begun.elapsed())?;
         if self.model.vocab().is_eog(token) {
             return Ok(Some(Finish::Stop));
         }
@@ -709,6 +715,25 @@ impl<'model> Batcher<'model> {
                 };
                 tell(task.id, News::Generated(Box::new(generated)));
             }
+        }
+    }
+}
+
+impl Writing {
+    /// Notes how long the choice of a token took.
+    fn note_choice(&mut self, took: Duration) -> Result<(), Trouble> {
+        let Some(all) = &mut self.chosen_in else {
+            return Ok(());
+        };
+        *all += took;
+        let costly = |what: &str, took: Duration| {
+            let reason = format!("{what} took {} s", took.as_secs());
+            Err(Trouble::Costly(reason))
+        };
+        match (took > CHOICE, *all > CHOICES) {
+            (true, _) => costly("one token", took),
+            (false, true) => costly("all tokens together", *all),
+            (false, false) => Ok(()),
         }
     }
 }
@@ -797,18 +822,12 @@ fn choose(sampler: Option<&mut LlamaSampler>, logits: &[f32]) -> Result<LlamaTok
     let tokens = (0..).zip(logits);
     let tokens = tokens.map(|(id, logit)| LlamaTokenData::new(LlamaToken(id), *logit, 0.0));
     let mut array = LlamaTokenDataArray::from_iter(tokens, false);
-    let begun = Instant::now();
     sampler.apply(&mut array);
     let chosen = array.selected.and_then(|at| array.data.get(at));
     let unmet = || Trouble::Grammar("no token of the model fits it".into());
     let chosen = chosen.filter(|data| data.logit() > f32::NEG_INFINITY);
     let token = chosen.ok_or_else(unmet)?.id();
     sampler.try_accept(token).map_err(|_| unmet())?;
-    let took = begun.elapsed();
-    if took > CHOICE {
-        let reason = format!("one token took {} s", took.as_secs());
-        return Err(Trouble::Costly(reason));
-    }
     Ok(token)
 }
 

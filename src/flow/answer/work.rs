@@ -269,19 +269,23 @@ impl<'a> Work<'a> {
             f32::from(u16::try_from(words.count()).unwrap_or(u16::MAX))
         };
         let of_unit: f32 = chosen.iter().map(words).sum();
-        let (mut beside, mut others) = (0, 0.0);
+        let (mut beside, mut others) = (Vec::new(), 0.0);
         for next in &self.ranked {
-            if beside >= BESIDE_UNIT && of_unit <= MOST_SHARE * (of_unit + others) {
+            if beside.len() >= BESIDE_UNIT && of_unit <= MOST_SHARE * (of_unit + others) {
                 break;
             }
             let next = (next.passage, next.span.clone());
             if !chosen.contains(&next) {
                 others += words(&next);
-                beside += 1;
-                chosen.push(next);
+                beside.push(next);
             }
         }
-        (of_unit <= MOST_SHARE * (of_unit + others)).then(|| self.shown(&chosen))
+        if of_unit > MOST_SHARE * (of_unit + others) {
+            return None;
+        }
+        beside.reverse();
+        beside.append(&mut chosen);
+        Some(self.shown(&beside))
     }
 
     /// What hits are about and what they say, as evidence, by rank: of too much for the model the least

@@ -501,7 +501,7 @@ fn needed(
                 Some(known) => known,
                 None => *all.insert(without(None)?),
             };
-            helps = together > without(Some(chunk))?;
+            helps = together - without(Some(chunk))? > LEAST_GAIN;
         }
         if helps {
             needed.insert(chunk);
@@ -799,16 +799,22 @@ fn others(
                 let sentence = &read[span.clone()];
                 let next = spans.get(n + 1).map(|next| &read[next.clone()]);
                 if is_own && is_stated(sentence) {
-                    if next.is_some_and(gate::corrects) {
+                    if next.is_some_and(|next| gate::corrects(next) && !is_stated(next)) {
                         let path = passage.path.display();
                         taken_back = Some(format!("{path}: the next sentence takes it back"));
                     }
                     continue;
                 }
-                // What a note says of the same thing elsewhere is no contradiction; what it says
-                // has changed is one.
+                // What a note says of the same thing elsewhere is no contradiction; what it says has
+                // changed is one. That the back door has another code now says nothing of the front.
                 let before = n.checked_sub(1).map(|n| &read[spans[n].clone()]);
-                let is_news = || gate::revises(sentence) || before.is_some_and(gate::corrects);
+                let lacks = |text: &str| context::lacking(stated.question, &[text]);
+                let is_of_it = || {
+                    let known = lacks(main);
+                    lacks(sentence).iter().all(|word| known.contains(word))
+                };
+                let is_news =
+                    || before.is_some_and(gate::corrects) || gate::revises(sentence) && is_of_it();
                 if is_own && !is_news() {
                     continue;
                 }
@@ -950,12 +956,39 @@ fn said_already(snapshot: &Snapshot<'_>, unit: &Unit) -> Result<Option<Unit>, St
         texts.push(Unit::text_of(&unit.sources));
     }
     for text in texts {
-        let mut known = snapshot.units_saying(&text)?.into_iter();
-        if let Some(known) = known.find(|known| known.shares_document(unit)) {
-            return Ok(Some(known));
+        for known in snapshot.units_saying(&text)? {
+            if shares_document(snapshot, &known, unit)? {
+                return Ok(Some(known));
+            }
         }
     }
     Ok(None)
+}
+
+/// Does a known unit rest on a document that a new one rests on, or on a copy of it? Where what it rests
+/// on is gone, its path tells, which two sources may both have.
+fn shares_document(snapshot: &Snapshot<'_>, known: &Unit, unit: &Unit) -> Result<bool, StoreError> {
+    let mut files: HashSet<PathBuf> = HashSet::new();
+    for chunk in unit.chunks() {
+        files.extend(
+            snapshot
+                .origins(chunk)?
+                .into_iter()
+                .map(|origin| origin.file),
+        );
+    }
+    for quotes in &known.sources {
+        let origins = snapshot.origins(quotes.chunk)?;
+        let is_same = if origins.is_empty() {
+            unit.sources.iter().any(|ours| ours.path == quotes.path)
+        } else {
+            origins.iter().any(|origin| files.contains(&origin.file))
+        };
+        if is_same || unit.chunks().any(|chunk| chunk == quotes.chunk) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// One unit of the sources of two, which takes the place of the known one once it is in use; `None`
