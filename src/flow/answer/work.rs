@@ -251,8 +251,10 @@ impl<'a> Work<'a> {
         same.find_map(|near| Some((Arc::clone(&near.unit), self.sentences_of(&near.unit)?)))
     }
 
-    /// What the language model reads: whole passages; or, where a unit is near, its sentences and
-    /// the best of the others. The unit fills at most 40 of 100 words.
+    /// What the language model reads: whole passages; or, where a unit is near, the best of the other
+    /// sentences and, right before the question, its own: of 100 questions asked again, SmolLM2-135M
+    /// answered 35 right so, and 29 where the unit stood in front (`squadshifts_newwiki`). The unit
+    /// fills at most 40 of 100 words.
     pub(super) fn evidence(&self) -> Shown {
         self.compact().unwrap_or_else(|| self.passages())
     }
