@@ -365,21 +365,9 @@ mod tests {
         let flat = "To restart it, run: # stop first stop relay start It takes a minute.";
         assert_eq!(Unit::text_of(&sources), flat);
         let unit = |text: &str| Unit {
-            id: String::new(),
-            state: State::Shadow,
-            title: String::new(),
             text: text.into(),
-            questions: Vec::new(),
             sources: sources.to_vec(),
-            scores: BTreeMap::new(),
-            gates: Vec::new(),
-            batch: String::new(),
-            trust: OWN,
-            recipe: VERBATIM.into(),
-            reason: String::new(),
-            made_ms: 0,
-            uses: Uses::default(),
-            replaces: Vec::new(),
+            ..of("", &[])
         };
         assert!(unit(&text).is_verbatim());
         // As older versions wrote it.

@@ -203,7 +203,8 @@ impl Schema<'_> {
         }
         let mut to = to;
         for _ in 0..MOST_REFERENCES {
-            let place = to.strip_prefix('#').filter(|at| !at.contains('~'));
+            let place = to.strip_prefix('#');
+            let place = place.filter(|at| !at.contains('~') && leads_to_schema(at));
             let Some(place) = place.and_then(|at| self.root.pointer(at)) else {
                 return Err(format!("the reference `{to}` leads nowhere in it"));
             };
@@ -216,6 +217,16 @@ impl Schema<'_> {
             "the reference `{to}` leads to more than {MOST_REFERENCES} others, or to itself"
         ))
     }
+}
+
+/// Does a reference lead to what was looked at as a schema, and not into a mere value?
+fn leads_to_schema(pointer: &str) -> bool {
+    let mut named = false;
+    pointer.split('/').skip(1).all(|step| {
+        let is_value = !named && VALUES.contains(&step);
+        named = !named && NAMED.contains(&step);
+        !is_value
+    })
 }
 
 /// Characters, as ranges of their numbers.
@@ -643,6 +654,19 @@ mod tests {
         // What is only a value is no pattern; what is only a name is one below.
         let value = serde_json::json!({ "default": { "pattern": "^(a+)+$" } });
         check(value, None);
+        for to in ["#/default", "#/properties/properties/default"] {
+            let hidden = serde_json::json!({
+                "default": { "pattern": "^(a+)+$" },
+                "properties": { "properties": { "default": { "type": "null" } } },
+                "allOf": [{ "$ref": to }],
+            });
+            check(hidden, Some("costly_grammar"));
+        }
+        let usual = serde_json::json!({
+            "$defs": { "default": { "type": "null" } },
+            "allOf": [{ "$ref": "#/$defs/default" }],
+        });
+        check(usual, None);
         let named = serde_json::json!({ "properties": { "default": { "pattern": "^(a+)+$" } } });
         check(named, Some("costly_grammar"));
         let long = serde_json::json!({ "const": "x".repeat(MOST_BYTES) });

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::set::unpacked;
 use super::write_whole;
 use crate::error::{Failure, Fault, Kind};
 use crate::store::StoreError;
@@ -115,10 +116,6 @@ impl Terms {
 /// How hard outcomes that are handed on are packed: seconds, for what hours went into.
 const PACKED: i32 = 19;
 
-fn is_packed(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end == "zst")
-}
-
 fn key(outcome: &Outcome) -> (String, String, String) {
     (outcome.set.clone(), outcome.arm.clone(), outcome.id.clone())
 }
@@ -202,14 +199,9 @@ impl Log {
     /// [`OfAnotherRun`] where the file is of another suite, settings or models; [`StoreError::Io`].
     pub fn take(&mut self, path: &Path) -> Result<(), Failure> {
         let io = |source| StoreError::io(path, source);
-        let file = match File::open(path) {
+        let read = match unpacked(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             opened => opened.map_err(io)?,
-        };
-        let read: Box<dyn Read> = if is_packed(path) {
-            Box::new(zstd::Decoder::new(file).map_err(io)?)
-        } else {
-            Box::new(file)
         };
         let mut lines = BufReader::new(read).lines();
         let head = lines.next().transpose().map_err(io)?.unwrap_or_default();
@@ -247,7 +239,7 @@ impl Log {
             text += &(serde_json::to_string(&outcome)? + "\n");
         }
         let mut bytes = text.into_bytes();
-        if is_packed(path) {
+        if path.extension().is_some_and(|end| end == "zst") {
             let packed = zstd::encode_all(bytes.as_slice(), PACKED);
             bytes = packed.map_err(|source| StoreError::io(path, source))?;
         }

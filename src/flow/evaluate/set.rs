@@ -541,6 +541,17 @@ fn path_of(folder: &Path, name: &str) -> Option<PathBuf> {
     paths.into_iter().find(|path| path.is_file())
 }
 
+/// What a file holds, packed or not, as its name says.
+pub(super) fn unpacked(path: &Path) -> std::io::Result<Box<dyn Read>> {
+    let file = std::fs::File::open(path)?;
+    let end = path.extension().unwrap_or_default().to_string_lossy();
+    Ok(match &*end {
+        "zst" => Box::new(zstd::Decoder::new(file)?),
+        "gz" => Box::new(flate2::read::MultiGzDecoder::new(file)),
+        _ => Box::new(file),
+    })
+}
+
 impl Lines {
     pub(super) fn find(folder: &Path, name: &str) -> Result<Self, BadRequest> {
         let path = path_of(folder, name);
@@ -549,13 +560,7 @@ impl Lines {
     }
 
     fn of(path: &Path) -> Result<Self, BadRequest> {
-        let file = std::fs::File::open(path).map_err(|error| bad(path, error))?;
-        let end = path.extension().unwrap_or_default().to_string_lossy();
-        let unpacked: Box<dyn Read> = match &*end {
-            "zst" => Box::new(zstd::Decoder::new(file).map_err(|error| bad(path, error))?),
-            "gz" => Box::new(flate2::read::MultiGzDecoder::new(file)),
-            _ => Box::new(file),
-        };
+        let unpacked = unpacked(path).map_err(|error| bad(path, error))?;
         let mut text = String::new();
         let read = BufReader::new(unpacked).read_to_string(&mut text);
         read.map_err(|error| bad(path, error))?;
