@@ -66,6 +66,11 @@ impl Meter {
     }
 }
 
+/// Is energy counted by the processor here, and not estimated from processor time?
+pub fn is_counted() -> bool {
+    read("energy_uj").is_some()
+}
+
 fn read(name: &str) -> Option<u64> {
     let text = std::fs::read_to_string(Path::new(COUNTER).join(name)).ok()?;
     text.trim().parse().ok()

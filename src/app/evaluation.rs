@@ -22,6 +22,7 @@ use crate::flow::evaluate::held_out::HeldOut;
 use crate::flow::evaluate::learning::{self, Variant, Variants, Yield};
 use crate::flow::evaluate::outcome::{Log, Outcome, Terms};
 use crate::flow::evaluate::own::{self, Point};
+use crate::flow::evaluate::remembered::Memory;
 use crate::flow::evaluate::result::{self, By, Harness, ModelSeen, RunResult, SetSeen};
 use crate::flow::evaluate::set::{self, EvaluationSet};
 use crate::flow::evaluate::split::{self, Split};
@@ -116,6 +117,7 @@ pub fn run(settings: &Settings, places: &Places, run: &Run<'_>) -> Result<RunRes
             commit: commit.as_deref(),
             of: String::new(),
             told: run.told,
+            memory: Memory::default(),
             harness: Harness::default(),
         };
         let found = asked(settings, places, run, &mut asking, &split)?;

@@ -14,6 +14,7 @@ pub mod learning;
 pub mod outcome;
 pub mod own;
 pub mod page;
+pub mod remembered;
 pub mod result;
 pub mod retrieval;
 pub mod scale;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 use self::answers::Method;
 use self::learning::Variant;
 use self::outcome::{Log, Outcome};
+use self::remembered::Memory;
 use self::result::Harness;
 use self::set::{EvaluationSet, SetQuestion};
 use self::split::{ALL, Chosen, UNANSWERABLE};
@@ -66,6 +68,8 @@ pub struct Asking<'a> {
     pub of: String,
     /// Hears what is done, and how far it is.
     pub told: &'a dyn Fn(&str, usize, usize),
+    /// What the language model was asked already.
+    pub memory: Memory,
     /// What it took.
     pub harness: Harness,
 }
@@ -147,6 +151,12 @@ impl Asking<'_> {
         } else {
             UseUnits::Off
         };
+        let generator = parts.generator.map(|generator| self.memory.of(generator));
+        let parts = Answerer {
+            generator: generator.as_ref(),
+            searcher: parts.searcher,
+            options: parts.options,
+        };
         let started = Instant::now();
         let mut calls = Duration::ZERO;
         for (n, one) in chosen.iter().enumerate() {
@@ -156,7 +166,11 @@ impl Asking<'_> {
             }
             let called = Instant::now();
             let way = (method, self.suite.k);
-            let asked = answers::put(parts, self.set, one.question, way, in_use.clone())?;
+            let saved = self.memory.saved();
+            let mut asked = answers::put(&parts, self.set, one.question, way, in_use.clone())?;
+            if let Some(ms) = asked.values.get_mut("ms") {
+                *ms += (self.memory.saved().as_secs_f64() - saved.as_secs_f64()) * 1e3;
+            }
             calls += called.elapsed();
             self.log.push(Outcome {
                 values: asked.values,
