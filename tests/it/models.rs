@@ -521,36 +521,148 @@ fn an_adapter_that_cannot_be_loaded_is_told_from_the_model() {
     }
 }
 
-/// A model file that says nothing but what it is, and how it makes one vector of many.
-fn only_a_head(architecture: &str, pooling: Option<u32>) -> Vec<u8> {
-    let text = |text: &str| {
-        let mut bytes = u64::try_from(text.len()).unwrap().to_le_bytes().to_vec();
-        bytes.extend_from_slice(text.as_bytes());
-        bytes
-    };
+/// Entries of a GGUF file's head.
+enum Entry {
+    Text(&'static str),
+    Number(u32),
+    Real(f32),
+}
+
+fn with_length(text: &str) -> Vec<u8> {
+    let mut bytes = u64::try_from(text.len()).unwrap().to_le_bytes().to_vec();
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
+}
+
+/// The head of a GGUF file with so many tensors.
+fn gguf_head(tensors: u64, entries: &[(&str, Entry)]) -> Vec<u8> {
     let mut file = b"GGUF".to_vec();
     file.extend_from_slice(&3_u32.to_le_bytes());
-    // No tensors, one entry or two.
-    file.extend_from_slice(&0_u64.to_le_bytes());
-    file.extend_from_slice(&(1 + u64::from(pooling.is_some())).to_le_bytes());
-    file.extend(text("general.architecture"));
-    // A text.
-    file.extend_from_slice(&8_u32.to_le_bytes());
-    file.extend(text(architecture));
-    if let Some(pooling) = pooling {
-        file.extend(text(&format!("{architecture}.pooling_type")));
-        // A number.
-        file.extend_from_slice(&4_u32.to_le_bytes());
-        file.extend_from_slice(&pooling.to_le_bytes());
+    file.extend_from_slice(&tensors.to_le_bytes());
+    file.extend_from_slice(&u64::try_from(entries.len()).unwrap().to_le_bytes());
+    for (key, entry) in entries {
+        file.extend(with_length(key));
+        let (kind, value) = match entry {
+            Entry::Text(text) => (8_u32, with_length(text)),
+            Entry::Number(number) => (4, number.to_le_bytes().to_vec()),
+            Entry::Real(number) => (6, number.to_le_bytes().to_vec()),
+        };
+        file.extend_from_slice(&kind.to_le_bytes());
+        file.extend(value);
     }
     file
+}
+
+/// An adapter of rank 1 that adds `strength` to every weight of one matrix of the default model.
+fn adapter(strength: f32) -> Vec<u8> {
+    const WIDTH: u64 = 576;
+    const MATRIX: &str = "blk.29.attn_output.weight";
+    let mut file = gguf_head(
+        2,
+        &[
+            ("general.type", Entry::Text("adapter")),
+            ("general.architecture", Entry::Text("llama")),
+            ("adapter.type", Entry::Text("lora")),
+            ("adapter.lora.alpha", Entry::Real(1.0)),
+        ],
+    );
+    let bytes = WIDTH * 4;
+    for (part, shape, offset) in [("a", [WIDTH, 1], 0), ("b", [1, WIDTH], bytes)] {
+        file.extend(with_length(&format!("{MATRIX}.lora_{part}")));
+        file.extend_from_slice(&2_u32.to_le_bytes());
+        for side in shape {
+            file.extend_from_slice(&side.to_le_bytes());
+        }
+        // Of 32 bits each.
+        file.extend_from_slice(&0_u32.to_le_bytes());
+        file.extend_from_slice(&offset.to_le_bytes());
+    }
+    file.resize(file.len().next_multiple_of(32), 0);
+    for value in [strength, 1.0] {
+        for _ in 0..WIDTH {
+            file.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+    file
+}
+
+/// How likely the model finds a plain answer, token by token.
+fn likelihood(options: LlamaOptions) -> Vec<f32> {
+    let given = Continuation {
+        messages: vec![Message::new(
+            Role::User,
+            "The pear tree was planted in 2004. When was the pear tree planted?",
+        )],
+        answer: "The pear tree was planted in 2004.".into(),
+        goes_on: false,
+    };
+    running(options).score(given, never()).unwrap().log_probs
+}
+
+fn furthest_apart(some: &[f32], others: &[f32]) -> f32 {
+    assert_eq!(some.len(), others.len());
+    let apart = some.iter().zip(others).map(|(a, b)| (a - b).abs());
+    apart.fold(0.0, f32::max)
+}
+
+#[test]
+fn an_adapter_changes_what_the_model_finds_likely() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |strength: f32| {
+        let path = folder.path().join(format!("{strength}.gguf"));
+        fs::write(&path, adapter(strength)).unwrap();
+        likelihood(LlamaOptions {
+            lora: Some(path),
+            ..options(512)
+        })
+    };
+    let plain = likelihood(options(512));
+    assert!(furthest_apart(&plain, &with(0.0)) < 1e-3);
+    assert!(furthest_apart(&plain, &with(0.5)) > 0.1);
+}
+
+#[test]
+fn keys_and_values_of_fewer_bits_say_nearly_the_same() {
+    let plain = likelihood(options(512));
+    for (kv, most) in [(KvType::Q8_0, 0.3), (KvType::Q4_0, 1.5)] {
+        let other = likelihood(LlamaOptions { kv, ..options(512) });
+        let apart = furthest_apart(&plain, &other);
+        assert!(apart > 0.0 && apart < most, "{kv:?}: {apart}");
+    }
+}
+
+#[test]
+fn loading_tells_how_far_it_is() {
+    let model = llama(512);
+    assert_eq!(model.loading(), None);
+    let mut told = Vec::new();
+    std::thread::scope(|scope| {
+        let loads = std::thread::Builder::new().name("loads".into());
+        let loads = loads.spawn_scoped(scope, || model.describe()).unwrap();
+        while !loads.is_finished() {
+            told.extend(model.loading());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        loads.join().unwrap().unwrap();
+    });
+    assert_eq!(model.loading(), None);
+    assert!(!told.is_empty() && told.is_sorted(), "{told:?}");
+    assert!(told.iter().all(|share| (0.0..=1.0).contains(share)));
+}
+
+/// A model file that says nothing but what it is, and how it makes one vector of many.
+fn only_a_head(architecture: &'static str, pooling: Option<u32>) -> Vec<u8> {
+    let key = format!("{architecture}.pooling_type");
+    let mut entries = vec![("general.architecture", Entry::Text(architecture))];
+    entries.extend(pooling.map(|pooling| (key.as_str(), Entry::Number(pooling))));
+    gguf_head(0, &entries)
 }
 
 #[test]
 fn an_embedding_model_is_told_from_one_that_writes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
-    let check = |architecture: &str, pooling: Option<u32>, embeds: bool| {
+    let check = |architecture: &'static str, pooling: Option<u32>, embeds: bool| {
         fs::write(&path, only_a_head(architecture, pooling)).unwrap();
         let model = running(LlamaOptions {
             path: path.clone(),

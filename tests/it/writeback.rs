@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use coho::app::App;
 use coho::app::learning::RunBody;
 use coho::domain::chunk::ChunkId;
-use coho::domain::unit::{Quotes, State, Unit, Uses};
+use coho::domain::unit::{Quotes, Review, State, Unit, Uses};
 use coho::flow::answer::{Answer, StepKind};
 use coho::flow::writeback::{Decision, Report};
 use coho::settings::{Places, Settings};
@@ -1138,6 +1138,51 @@ fn a_full_day_makes_no_units_and_looks_after_those_that_are_there() {
     );
     sync(&app);
     assert_eq!(run(&app).contested, std::slice::from_ref(&unit.id));
+}
+
+#[test]
+fn a_spent_day_judges_nothing_until_there_is_more_to_spend() {
+    for spend_nothing in [
+        (|settings| settings.writeback.day_s = 0) as fn(&mut Settings),
+        |settings| settings.writeback.day_joules = 0.0,
+    ] {
+        let home = Home::new();
+        garden(&home);
+        let app = open(&home, spend_nothing);
+        add(&app, &home);
+        ask(&app, PEAR);
+        let report = run(&app);
+        assert_eq!(
+            (report.made, report.considered.len()),
+            (0, 0),
+            "{report:#?}"
+        );
+        assert!(report.reason.contains("budget"), "{report:#?}");
+        drop(app);
+        // The answer waits for the next day.
+        let app = open(&home, |_| {});
+        assert_eq!(run(&app).made, 1);
+    }
+}
+
+#[test]
+fn an_owner_who_wants_to_be_asked_decides_alone() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |settings| settings.writeback.review = Review::Ask);
+    add(&app, &home);
+    ask(&app, PEAR);
+    assert_eq!(run(&app).made, 1);
+    // This would put it in use, were nobody asked.
+    ask(&app, PEAR_AGAIN);
+    let report = run(&app);
+    assert!(report.promoted.is_empty(), "{report:#?}");
+    let waiting = app.units(Some(State::Shadow), 10).unwrap().units;
+    assert_eq!(waiting.len(), 1);
+    let third = "What year was the pear tree planted in?";
+    assert!(!recalls(&ask(&app, third)));
+    app.decide(&waiting[0].id, Decision::Approve).unwrap();
+    assert!(recalls(&ask(&app, third)));
 }
 
 #[test]
