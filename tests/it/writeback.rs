@@ -1458,6 +1458,30 @@ fn verdicts_count_whenever_they_come_and_only_the_owners_is_praise() {
 }
 
 #[test]
+fn what_was_called_bad_is_no_better_under_another_heading() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    let answer = ask(&app, PEAR);
+    run(&app);
+    let unit = app.units(None, 10).unwrap().units.remove(0);
+    app.feedback(&answer.id, "bad", (None, None)).unwrap();
+    assert_eq!(run(&app).contested, std::slice::from_ref(&unit.id));
+    let text = std::fs::read_to_string(home.notes().join("garden.md")).unwrap();
+    home.write("garden.md", text.replace("# Garden", "# Orchard"));
+    sync(&app);
+    assert_eq!(app.unit(&unit.id).unwrap().unit.state, State::Stale);
+    assert_eq!(run(&app).verified, std::slice::from_ref(&unit.id));
+    let again = app.unit(&unit.id).unwrap().unit;
+    assert_eq!(
+        (again.state, again.title.as_str()),
+        (State::Contested, "Orchard"),
+        "{again:#?}"
+    );
+}
+
+#[test]
 fn what_the_owner_decided_knowing_the_contrary_stands() {
     let home = Home::new();
     garden(&home);

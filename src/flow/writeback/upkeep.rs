@@ -328,7 +328,8 @@ fn approve_again(
 }
 
 /// A stale unit whose question was asked anew, and whose answer says the same in the same words: it
-/// stays, with what it rests on now, and is approved as it was if that is trusted no less.
+/// stays, with what it rests on now; what came of it still speaks against it, and it is approved as it
+/// was if that is trusted no less.
 fn said_again(
     bench: &Bench<'_>,
     unit: &Unit,
@@ -339,12 +340,17 @@ fn said_again(
     let (verdict, _) = still_uncontested(bench, unit, &new.sources)?;
     let events = ledger.read(|snapshot| snapshot.unit_events(&unit.id))?;
     let approved = verdict.passed && keeps_approval(new, unit, &events);
+    let contested = contested_by_use(&events);
     let model = bench.parts.searcher.space.indexes.model();
     ledger.write(|transaction| {
         anew.keep(transaction, (&bench.batch, model))?;
-        if approved {
+        if approved || contested.is_some() {
             life::move_unit(transaction, &unit.id, State::Shadow, STANDS)?;
             life::stale_if_gone(transaction, &unit.id)?;
+        }
+        if let Some(why) = contested {
+            life::move_unit(transaction, &unit.id, State::Contested, why)?;
+        } else if approved {
             approve_again(bench, transaction, unit, true)?;
         } else if let Some(undone) = undone(&events) {
             let why = format!("{}; {STANDS}", decision(&undone.reason));
