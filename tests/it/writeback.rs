@@ -1541,6 +1541,8 @@ fn rules_that_come_later_hold_for_what_was_learned() {
     );
     run(&app);
     assert_eq!(app.unit(&unit).unwrap().unit.state, State::Retired);
+    let refused = app.decide(&unit, Decision::Approve).err().unwrap();
+    assert_eq!(refused.code(), "unit_not_ready");
 }
 
 #[test]

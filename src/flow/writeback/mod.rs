@@ -714,13 +714,7 @@ pub fn decide(store: &Store, unit: &Unit, decision: Decision) -> Result<State, F
             // It is so already; that the owner wants it so counts from now on.
             return life::say_anew(transaction, &unit.id, to, why);
         }
-        if to == State::Active && unit.state == State::Retired {
-            if !evidence::rests_on_visible(transaction, &unit.id)? {
-                return Ok(false);
-            }
-            life::move_unit(transaction, &unit.id, State::Shadow, why)?;
-        }
-        let moved = life::move_unit(transaction, &unit.id, to, why)?;
+        let moved = moved_by_owner(transaction, unit, to, why)?;
         if moved && to == State::Active {
             life::take_place(transaction, None, unit)?;
         } else if moved {
@@ -732,6 +726,23 @@ pub fn decide(store: &Store, unit: &Unit, decision: Decision) -> Result<State, F
         return Ok(to);
     }
     Err(not_ready(unit).into())
+}
+
+/// Moves a unit to another state, as the owner wants it. One that is out of use comes back by way of the
+/// trial, where what it rests on may be used.
+fn moved_by_owner(
+    transaction: &Transaction<'_>,
+    unit: &Unit,
+    to: State,
+    why: &str,
+) -> Result<bool, StoreError> {
+    if unit.state == State::Retired && to != State::Shadow {
+        if !evidence::may_be_used(transaction, &unit.id)? {
+            return Ok(false);
+        }
+        life::move_unit(transaction, &unit.id, State::Shadow, why)?;
+    }
+    life::move_unit(transaction, &unit.id, to, why)
 }
 
 fn not_ready(unit: &Unit) -> BadRequest {
@@ -771,13 +782,7 @@ fn take_back(store: &Store, unit: &Unit) -> Result<State, Failure> {
         if unit.state == before {
             return life::say_anew(transaction, &unit.id, before, why);
         }
-        if unit.state == State::Retired && before != State::Shadow {
-            if !evidence::rests_on_visible(transaction, &unit.id)? {
-                return Ok(false);
-            }
-            life::move_unit(transaction, &unit.id, State::Shadow, why)?;
-        }
-        let moved = life::move_unit(transaction, &unit.id, before, why)?;
+        let moved = moved_by_owner(transaction, unit, before, why)?;
         life::bring_back(transaction, &unit.id)?;
         Ok(moved)
     })?;

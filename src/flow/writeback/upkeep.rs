@@ -312,7 +312,7 @@ fn approve_again(
     unit: &Unit,
     approved: bool,
 ) -> Result<(), StoreError> {
-    if !(approved && evidence::rests_on_visible(transaction, &unit.id)?) {
+    if !(approved && evidence::may_be_used(transaction, &unit.id)?) {
         return Ok(());
     }
     let why = format!(
