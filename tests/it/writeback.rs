@@ -1121,6 +1121,26 @@ fn what_the_owner_approves_in_use_is_written_down_once() {
 }
 
 #[test]
+fn a_rejection_that_is_taken_back_brings_nothing_back_that_is_gone() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, PEAR);
+    run(&app);
+    let unit = app.units(None, 10).unwrap().units.remove(0);
+    app.decide(&unit.id, Decision::Reject).unwrap();
+    home.write(
+        "garden.md",
+        "# Garden\n\nThe pear tree was planted in 2011 by Oskar.\n",
+    );
+    sync(&app);
+    let back = app.decide(&unit.id, Decision::Undo).unwrap();
+    assert_eq!(back.state, State::Stale, "{back:#?}");
+    assert!(app.lint().unwrap().is_empty());
+}
+
+#[test]
 fn a_full_day_makes_no_units_and_looks_after_those_that_are_there() {
     let home = Home::new();
     garden(&home);

@@ -742,7 +742,12 @@ fn moved_by_owner(
         }
         life::move_unit(transaction, &unit.id, State::Shadow, why)?;
     }
-    life::move_unit(transaction, &unit.id, to, why)
+    let moved = life::move_unit(transaction, &unit.id, to, why)?;
+    if moved && to == State::Shadow {
+        // While it was out of use the ledger did not look after it.
+        life::stale_if_gone(transaction, &unit.id)?;
+    }
+    Ok(moved)
 }
 
 fn not_ready(unit: &Unit) -> BadRequest {
