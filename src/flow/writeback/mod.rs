@@ -27,7 +27,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::judge::MOST_QUESTIONS;
-pub(crate) use self::upkeep::{HEARD, is_to_compare};
+pub(crate) use self::upkeep::{heard, is_to_compare};
 use super::answer::prompt::unit_prompt;
 use super::answer::{Answer, Answerer};
 use super::evaluate::held_out::HeldOut;

@@ -104,8 +104,14 @@ fn heed(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The memo of the last verdict that was heeded.
+const HEARD: &str = "verdicts_heeded";
+
 /// The number of the last verdict that was heeded.
-pub(super) fn heard(snapshot: &Snapshot<'_>) -> Result<i64, StoreError> {
+///
+/// # Errors
+/// What the ledger says.
+pub(crate) fn heard(snapshot: &Snapshot<'_>) -> Result<i64, StoreError> {
     let number = snapshot.memo(HEARD)?.and_then(|number| number.parse().ok());
     Ok(number.unwrap_or(0))
 }
@@ -135,9 +141,6 @@ pub(super) fn heed_for_new(
     }
     Ok(())
 }
-
-/// The memo of the last verdict that was heeded.
-pub(crate) const HEARD: &str = "verdicts_heeded";
 
 /// Says whether the unit is contested now.
 fn heed_one(
