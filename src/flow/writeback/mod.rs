@@ -570,9 +570,8 @@ fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
         Ok::<_, StoreError>((trial, snapshot.past(replay::MOST_PAST)?))
     })?;
     for unit in trial {
-        let score = |name: &str| unit.scores.get(name).copied().unwrap_or(0.0);
-        let approved = score(units::GOOD) > 0.0;
-        let second = score(judge::SECOND_SOURCES) > 0.0 && distil::is_titled_soundly(&unit);
+        let approved = unit.score(units::GOOD) > 0.0;
+        let second = unit.score(units::SECOND_SOURCES) > 0.0 && distil::is_titled_soundly(&unit);
         let trusted = unit.trust >= OWN || second || approved;
         let helped = unit.uses.helped > 0;
         if unit.uses.harmed > 0 || !trusted || !(helped || approved) {

@@ -293,7 +293,7 @@ fn put_back(transaction: &Transaction<'_>, before: &Unit, reason: &str) -> Resul
     // Whoever said the same may have gone meanwhile.
     anew.trust = anew.trust.min(now.trust);
     if let Some(second) = anew.scores.get_mut(SECOND_SOURCES) {
-        *second = second.min(now.scores.get(SECOND_SOURCES).copied().unwrap_or(0.0));
+        *second = second.min(now.score(SECOND_SOURCES));
     }
     if anew == now {
         return Ok(false);
