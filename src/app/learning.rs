@@ -505,10 +505,7 @@ fn waiting(store: &Store, set: &Writeback, presence: &Presence) -> Result<bool, 
         {
             return Ok(true);
         }
-        let heard = snapshot
-            .memo(writeback::HEARD)?
-            .and_then(|number| number.parse().ok());
-        if snapshot.newest_word()? > heard.unwrap_or(0_i64) {
+        if snapshot.newest_word()? > writeback::heard(snapshot)? {
             return Ok(true);
         }
         if writeback::is_to_compare(snapshot)? {

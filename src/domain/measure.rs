@@ -50,8 +50,12 @@ pub fn recall<D: Eq + Hash>(ranked: &[D], gains: &Gains<D>, k: usize) -> f64 {
 
 /// One divided by the rank of the first relevant document, or 0 when there is none.
 pub fn reciprocal_rank<D: Eq + Hash>(ranked: &[D], gains: &Gains<D>) -> f64 {
-    let first = ranked.iter().position(|d| is_relevant(gains, d));
-    first.map_or(0.0, |index| 1.0 / (index + 1) as f64)
+    reciprocal(ranked.iter().position(|d| is_relevant(gains, d)))
+}
+
+/// One divided by the rank at a place, counted from 0, or 0 of none.
+pub fn reciprocal(place: Option<usize>) -> f64 {
+    place.map_or(0.0, |place| 1.0 / count(place + 1))
 }
 
 /// 1 where one of the first `k` is relevant, else 0 (success at `k`).

@@ -221,6 +221,11 @@ impl Unit {
         self.above().split(mark)
     }
 
+    /// The number of this name among its scores; 0 where there is none.
+    pub fn score(&self, name: &str) -> f32 {
+        self.scores.get(name).copied().unwrap_or(0.0)
+    }
+
     /// The ids of the chunks that it rests on.
     pub fn chunks(&self) -> impl Iterator<Item = ChunkId> + '_ {
         self.sources.iter().map(|quotes| quotes.chunk)

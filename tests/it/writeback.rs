@@ -1121,6 +1121,26 @@ fn what_the_owner_approves_in_use_is_written_down_once() {
 }
 
 #[test]
+fn a_rejection_that_is_taken_back_brings_nothing_back_that_is_gone() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, PEAR);
+    run(&app);
+    let unit = app.units(None, 10).unwrap().units.remove(0);
+    app.decide(&unit.id, Decision::Reject).unwrap();
+    home.write(
+        "garden.md",
+        "# Garden\n\nThe pear tree was planted in 2011 by Oskar.\n",
+    );
+    sync(&app);
+    let back = app.decide(&unit.id, Decision::Undo).unwrap();
+    assert_eq!(back.state, State::Stale, "{back:#?}");
+    assert!(app.lint().unwrap().is_empty());
+}
+
+#[test]
 fn a_full_day_makes_no_units_and_looks_after_those_that_are_there() {
     let home = Home::new();
     garden(&home);
@@ -1503,6 +1523,30 @@ fn verdicts_count_whenever_they_come_and_only_the_owners_is_praise() {
 }
 
 #[test]
+fn what_was_called_bad_is_no_better_under_another_heading() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    let answer = ask(&app, PEAR);
+    run(&app);
+    let unit = app.units(None, 10).unwrap().units.remove(0);
+    app.feedback(&answer.id, "bad", (None, None)).unwrap();
+    assert_eq!(run(&app).contested, std::slice::from_ref(&unit.id));
+    let text = std::fs::read_to_string(home.notes().join("garden.md")).unwrap();
+    home.write("garden.md", text.replace("# Garden", "# Orchard"));
+    sync(&app);
+    assert_eq!(app.unit(&unit.id).unwrap().unit.state, State::Stale);
+    assert_eq!(run(&app).verified, std::slice::from_ref(&unit.id));
+    let again = app.unit(&unit.id).unwrap().unit;
+    assert_eq!(
+        (again.state, again.title.as_str()),
+        (State::Contested, "Orchard"),
+        "{again:#?}"
+    );
+}
+
+#[test]
 fn what_the_owner_decided_knowing_the_contrary_stands() {
     let home = Home::new();
     garden(&home);
@@ -1562,6 +1606,8 @@ fn rules_that_come_later_hold_for_what_was_learned() {
     );
     run(&app);
     assert_eq!(app.unit(&unit).unwrap().unit.state, State::Retired);
+    let refused = app.decide(&unit, Decision::Approve).err().unwrap();
+    assert_eq!(refused.code(), "unit_not_ready");
 }
 
 #[test]

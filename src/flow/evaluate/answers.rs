@@ -15,6 +15,7 @@ use super::super::answer::{
 };
 use super::super::search::millis;
 use super::set::{EvaluationSet, SetQuestion};
+use super::{count, flag};
 use crate::domain::doubt::Doubt;
 use crate::domain::measure::mean;
 use crate::domain::scoring::score;
@@ -254,10 +255,6 @@ fn cited(outcome: &mut Asked, set: &EvaluationSet, question: &SetQuestion, answe
     outcome.note("citation_recall", found / count(relevant));
 }
 
-fn flag(is: bool) -> f64 {
-    f64::from(u8::from(is))
-}
-
 /// A claim that is to be judged becomes a question: "Is it true that …?".
 pub(super) fn asked(question: &SetQuestion) -> (String, Vec<String>) {
     let verdict = |answer: &String| match answer.as_str() {
@@ -316,11 +313,6 @@ pub fn said(answer: &str) -> String {
     text.push_str(rest);
     text.replace("From your notes: ", "")
         .replace(['“', '”'], " ")
-}
-
-#[expect(clippy::cast_precision_loss, reason = "tokens of an answer")]
-fn count(tokens: usize) -> f64 {
-    tokens as f64
 }
 
 #[cfg(test)]

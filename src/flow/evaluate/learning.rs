@@ -16,9 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::answer::{self, Answer, Answerer, Ask, Strategy};
 use super::super::writeback::{self, Task, WritebackOptions};
-use super::answers;
 use super::set::{EvaluationSet, SetQuestion};
-use super::write_whole;
+use super::{answers, count, flag, write_whole};
 use crate::domain::chunk::ChunkId;
 use crate::domain::measure::mean;
 use crate::domain::scoring::score;
@@ -404,7 +403,7 @@ impl<'a> Variants<'a> {
         let ledger = self.parts.searcher.store.ledger();
         let (mut supported, mut holds) = (Vec::new(), Vec::new());
         for (unit, _) in units {
-            // By the question that it was made of: the last of its list.
+            // By the first of its questions that was learned from.
             let Some(question) = unit.questions.iter().find_map(|q| asked.get(q.trim())) else {
                 continue;
             };
@@ -452,13 +451,4 @@ impl<'a> Variants<'a> {
             bytes,
         })
     }
-}
-
-fn flag(is: bool) -> f64 {
-    f64::from(u8::from(is))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "units and bytes")]
-fn count(number: usize) -> f64 {
-    number as f64
 }

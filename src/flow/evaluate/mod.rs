@@ -52,6 +52,20 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     std::fs::rename(&anew, path).map_err(io)
 }
 
+#[expect(clippy::cast_precision_loss, reason = "questions, tokens, bytes")]
+fn count(number: usize) -> f64 {
+    number as f64
+}
+
+fn flag(is: bool) -> f64 {
+    f64::from(u8::from(is))
+}
+
+/// To six digits: more is noise, and files grow.
+fn rounded(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}
+
 /// A set that is being asked.
 pub struct Asking<'a> {
     /// What is asked.

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::search::{self, Query, Searcher};
 use super::super::writeback::MOST_UNITS;
+use super::{flag, rounded};
 use crate::domain::chunk::ChunkId;
-use crate::domain::measure::{bootstrap_interval, mean};
+use crate::domain::measure::{bootstrap_interval, mean, reciprocal};
 use crate::domain::scoring::normalised;
 use crate::domain::unit::{Merge, State};
 use crate::error::Failure;
@@ -108,15 +109,12 @@ pub fn measure(
         let taught = search::rank(searcher, &query(UseUnits::Without(left_out)))?;
         let led = |ranked: &search::Ranked| ranked.hit.unit_id.is_some();
         touched += usize::from(taught.ranked.iter().any(led));
-        without.push(reciprocal(&plain, *target));
-        with.push(reciprocal(&taught, *target));
+        without.push(reciprocal_rank(&plain, *target));
+        with.push(reciprocal_rank(&taught, *target));
     }
     let differences: Vec<f64> = without.iter().zip(&with).map(|(a, b)| b - a).collect();
     let first = |values: &[f64]| {
-        let first: Vec<f64> = values
-            .iter()
-            .map(|v| f64::from(u8::from(*v > 0.99)))
-            .collect();
+        let first: Vec<f64> = values.iter().map(|v| flag(*v > 0.99)).collect();
         rounded(mean(&first))
     };
     let (low, high) = bootstrap_interval(&differences, ROUNDS, 0);
@@ -133,16 +131,13 @@ pub fn measure(
 }
 
 /// One over the place of the hit that shows the chunk; 0 where none does.
-fn reciprocal(ranking: &search::Ranking, target: ChunkId) -> f64 {
+fn reciprocal_rank(ranking: &search::Ranking, target: ChunkId) -> f64 {
     let name = target.to_string();
     let shows = |ranked: &search::Ranked| {
         let folded = ranked.hit.folded.iter().any(|f| f.chunk_id == name);
         folded || ranked.parts.iter().any(|(_, chunk)| *chunk == target)
     };
-    let place = ranking.ranked.iter().position(shows);
-    place.map_or(0.0, |place| {
-        1.0 / f64::from(u32::try_from(place + 1).unwrap_or(u32::MAX))
-    })
+    reciprocal(ranking.ranked.iter().position(shows))
 }
 
 /// Keeps a point in the ledger.
@@ -166,8 +161,4 @@ pub fn line(store: &Store) -> Result<Vec<Point>, StoreError> {
         .iter()
         .filter_map(|(_, body)| serde_json::from_str(body).ok());
     Ok(points.collect())
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 1e6).round() / 1e6
 }

@@ -12,7 +12,7 @@ use super::learning::Yield;
 use super::outcome::Outcome;
 use super::retrieval::COHO;
 use super::split::UNANSWERABLE;
-use super::write_whole;
+use super::{count, rounded, write_whole};
 use crate::domain::measure::{
     bootstrap_interval, holm, mcnemar, mean, quantile, questions_needed, randomisation,
 };
@@ -579,16 +579,6 @@ pub fn results_below(folder: &Path) -> Vec<RunResult> {
         .collect();
     results.sort_by(|a, b| a.started.cmp(&b.started));
     results
-}
-
-#[expect(clippy::cast_precision_loss, reason = "numbers of questions")]
-fn count(number: usize) -> f64 {
-    number as f64
-}
-
-/// To six digits: more is noise, and files grow.
-fn rounded(value: f64) -> f64 {
-    (value * 1e6).round() / 1e6
 }
 
 #[cfg(test)]

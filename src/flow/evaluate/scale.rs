@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::super::search::{self, Query, Searcher, Steps, millis};
 use crate::domain::chunk::{ChunkId, Passage};
+use crate::domain::measure::quantile;
 use crate::domain::rank::{descending, dot};
 use crate::domain::source::{Kind, Meta};
 use crate::engine::{EngineError, resident_bytes};
@@ -264,8 +265,8 @@ fn time(
         steps.push(ranking.steps);
     }
     let median = |of: fn(&Steps) -> f64| {
-        let mut values: Vec<f64> = steps.iter().map(of).collect();
-        rounded(percentile(&mut values, 50))
+        let values: Vec<f64> = steps.iter().map(of).collect();
+        rounded(quantile(&values, 0.5))
     };
     let steps = Steps {
         embed_ms: median(|s| s.embed_ms),
@@ -275,15 +276,8 @@ fn time(
         rerank_ms: 0.0,
         gather_ms: median(|s| s.gather_ms),
     };
-    let half = rounded(percentile(&mut took, 50));
-    Ok(((half, rounded(percentile(&mut took, 99))), steps))
-}
-
-/// The value below which this many percent lie; the nearest rank.
-fn percentile(values: &mut [f64], percent: usize) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let rank = (values.len() * percent).div_ceil(100).max(1);
-    values.get(rank - 1).copied().unwrap_or(0.0)
+    let at = |share| rounded(quantile(&took, share));
+    Ok(((at(0.5), at(0.99)), steps))
 }
 
 fn rounded(value: f64) -> f64 {

@@ -32,7 +32,7 @@ use crate::store::feedback::Reception;
 use crate::store::ledger::{Snapshot, Transaction};
 use crate::store::units::evidence::Origin;
 use crate::store::units::life::BY_OWNER;
-use crate::store::units::{self, GOOD, batches, near};
+use crate::store::units::{self, GOOD, SECOND_SOURCES, batches, near};
 
 /// How much likelier the notes must make an answer (natural logarithm, mean of its tokens).
 const LEAST_GAIN: f32 = 0.01;
@@ -42,9 +42,6 @@ const LEAST_DOCUMENTS: usize = 2;
 
 /// Cosine from which two units answer the same.
 const SAME: f32 = 0.9;
-
-/// The score that counts other documents which say the same.
-pub(super) use crate::store::units::SECOND_SOURCES;
 
 /// Questions that a unit keeps.
 pub(crate) const MOST_QUESTIONS: usize = 8;

@@ -27,7 +27,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::judge::MOST_QUESTIONS;
-pub(crate) use self::upkeep::{HEARD, is_to_compare};
+pub(crate) use self::upkeep::{heard, is_to_compare};
 use super::answer::prompt::unit_prompt;
 use super::answer::{Answer, Answerer};
 use super::evaluate::held_out::HeldOut;
@@ -570,9 +570,8 @@ fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
         Ok::<_, StoreError>((trial, snapshot.past(replay::MOST_PAST)?))
     })?;
     for unit in trial {
-        let score = |name: &str| unit.scores.get(name).copied().unwrap_or(0.0);
-        let approved = score(units::GOOD) > 0.0;
-        let second = score(judge::SECOND_SOURCES) > 0.0 && distil::is_titled_soundly(&unit);
+        let approved = unit.score(units::GOOD) > 0.0;
+        let second = unit.score(units::SECOND_SOURCES) > 0.0 && distil::is_titled_soundly(&unit);
         let trusted = unit.trust >= OWN || second || approved;
         let helped = unit.uses.helped > 0;
         if unit.uses.harmed > 0 || !trusted || !(helped || approved) {
@@ -714,13 +713,7 @@ pub fn decide(store: &Store, unit: &Unit, decision: Decision) -> Result<State, F
             // It is so already; that the owner wants it so counts from now on.
             return life::say_anew(transaction, &unit.id, to, why);
         }
-        if to == State::Active && unit.state == State::Retired {
-            if !evidence::rests_on_visible(transaction, &unit.id)? {
-                return Ok(false);
-            }
-            life::move_unit(transaction, &unit.id, State::Shadow, why)?;
-        }
-        let moved = life::move_unit(transaction, &unit.id, to, why)?;
+        let moved = moved_by_owner(transaction, unit, to, why)?;
         if moved && to == State::Active {
             life::take_place(transaction, None, unit)?;
         } else if moved {
@@ -732,6 +725,28 @@ pub fn decide(store: &Store, unit: &Unit, decision: Decision) -> Result<State, F
         return Ok(to);
     }
     Err(not_ready(unit).into())
+}
+
+/// Moves a unit to another state, as the owner wants it. One that is out of use comes back by way of the
+/// trial, where what it rests on may be used.
+fn moved_by_owner(
+    transaction: &Transaction<'_>,
+    unit: &Unit,
+    to: State,
+    why: &str,
+) -> Result<bool, StoreError> {
+    if unit.state == State::Retired && to != State::Shadow {
+        if !evidence::may_be_used(transaction, &unit.id)? {
+            return Ok(false);
+        }
+        life::move_unit(transaction, &unit.id, State::Shadow, why)?;
+    }
+    let moved = life::move_unit(transaction, &unit.id, to, why)?;
+    if moved && to == State::Shadow {
+        // While it was out of use the ledger did not look after it.
+        life::stale_if_gone(transaction, &unit.id)?;
+    }
+    Ok(moved)
 }
 
 fn not_ready(unit: &Unit) -> BadRequest {
@@ -771,13 +786,7 @@ fn take_back(store: &Store, unit: &Unit) -> Result<State, Failure> {
         if unit.state == before {
             return life::say_anew(transaction, &unit.id, before, why);
         }
-        if unit.state == State::Retired && before != State::Shadow {
-            if !evidence::rests_on_visible(transaction, &unit.id)? {
-                return Ok(false);
-            }
-            life::move_unit(transaction, &unit.id, State::Shadow, why)?;
-        }
-        let moved = life::move_unit(transaction, &unit.id, before, why)?;
+        let moved = moved_by_owner(transaction, unit, before, why)?;
         life::bring_back(transaction, &unit.id)?;
         Ok(moved)
     })?;

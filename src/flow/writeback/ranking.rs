@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::super::search;
 use super::Bench;
 use crate::domain::chunk::ChunkId;
-use crate::domain::measure::{bootstrap_interval, mean};
+use crate::domain::measure::{bootstrap_interval, mean, reciprocal};
 use crate::domain::rank::{Judged, Weights, fuse};
 use crate::error::Failure;
 use crate::store::ledger::Transaction;
@@ -85,10 +85,7 @@ struct Outcome {
 impl Outcome {
     fn reciprocal(&self, weights: &Weights) -> f64 {
         let fused = fuse(&self.judged, weights);
-        let place = fused.iter().position(|f| f.judged.chunk == self.target);
-        place.map_or(0.0, |place| {
-            1.0 / f64::from(u32::try_from(place + 1).unwrap_or(u32::MAX))
-        })
+        reciprocal(fused.iter().position(|f| f.judged.chunk == self.target))
     }
 }
 

@@ -20,6 +20,7 @@ use super::super::evaluate::set::NotesQuestion;
 use super::super::search::{self, Query, Ranked, Ranking};
 use super::{Bench, Report, distil, judge};
 use crate::domain::gate;
+use crate::domain::measure::reciprocal;
 use crate::domain::scoring::{normalised, score};
 use crate::domain::unit::{State, Unit};
 use crate::error::Failure;
@@ -367,7 +368,7 @@ impl Tried {
         self.asked += 1;
         let good = case.good();
         let sign = if good { 1.0 } else { -1.0 };
-        let change = sign * (reciprocal(with, case) - reciprocal(without, case));
+        let change = sign * (reciprocal_rank(with, case) - reciprocal_rank(without, case));
         self.change += change;
         let near = with.units.iter();
         for near in near.filter(|near| trial.contains(&near.unit.id)) {
@@ -397,14 +398,9 @@ impl Tried {
 const LEADS: f32 = 0.5;
 
 /// One over the place of the best hit that shows what the answer rests on; 0 where none does.
-fn reciprocal(ranking: &Ranking, case: &Case<'_>) -> f64 {
-    let place = ranking
-        .ranked
-        .iter()
-        .position(|ranked| case.shown_by(ranked));
-    place.map_or(0.0, |place| {
-        1.0 / f64::from(u32::try_from(place + 1).unwrap_or(u32::MAX))
-    })
+fn reciprocal_rank(ranking: &Ranking, case: &Case<'_>) -> f64 {
+    let mut ranked = ranking.ranked.iter();
+    reciprocal(ranked.position(|ranked| case.shown_by(ranked)))
 }
 
 fn rank(bench: &Bench<'_>, question: &str, units: UseUnits) -> Result<Ranking, Failure> {

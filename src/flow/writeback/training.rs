@@ -149,11 +149,10 @@ fn pairs(snapshot: &Snapshot<'_>) -> Result<(Vec<(Answer, Answer)>, usize), Stor
 
 /// Is it in use, or of the owner's own words that nobody called bad, or does anybody say the same?
 fn is_vouched_for(unit: &Unit) -> bool {
-    let score = |name: &str| unit.scores.get(name).copied().unwrap_or(0.0);
     unit.state == State::Active
         || unit.trust >= OWN && unit.uses.harmed == 0
-        || score(SECOND_SOURCES) > 0.0
-        || score(GOOD) > 0.0
+        || unit.score(SECOND_SOURCES) > 0.0
+        || unit.score(GOOD) > 0.0
 }
 
 /// The chunks that an answer cites.

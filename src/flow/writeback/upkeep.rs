@@ -104,8 +104,14 @@ fn heed(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The memo of the last verdict that was heeded.
+const HEARD: &str = "verdicts_heeded";
+
 /// The number of the last verdict that was heeded.
-pub(super) fn heard(snapshot: &Snapshot<'_>) -> Result<i64, StoreError> {
+///
+/// # Errors
+/// What the ledger says.
+pub(crate) fn heard(snapshot: &Snapshot<'_>) -> Result<i64, StoreError> {
     let number = snapshot.memo(HEARD)?.and_then(|number| number.parse().ok());
     Ok(number.unwrap_or(0))
 }
@@ -126,18 +132,14 @@ pub(super) fn heed_for_new(
     {
         let contested = ledger.write(|transaction| {
             let unit = units::unit(transaction, &id)?;
-            let is_meant = unit.is_some_and(|unit| {
-                unit.batch == bench.batch && score_of(&unit, units::GOOD) <= 0.0
-            });
+            let is_meant = unit
+                .is_some_and(|unit| unit.batch == bench.batch && unit.score(units::GOOD) <= 0.0);
             Ok::<_, StoreError>(is_meant && heed_one(bench, transaction, &id, false)?)
         })?;
         report.contested.extend(contested.then_some(id));
     }
     Ok(())
 }
-
-/// The memo of the last verdict that was heeded.
-pub(crate) const HEARD: &str = "verdicts_heeded";
 
 /// Says whether the unit is contested now.
 fn heed_one(
@@ -253,8 +255,6 @@ fn verified(
     let origins = origins_of(bench, &sources)?;
     let refused = unfit(bench, &sources, &origins.concat())?;
     let (verdict, second) = still_uncontested(bench, unit, &sources)?;
-    let mut scores = unit.scores.clone();
-    scores.insert(judge::SECOND_SOURCES.into(), second);
     let events = ledger.read(|snapshot| snapshot.unit_events(&unit.id))?;
     let trust = origins.iter().map(judge::trust_of).fold(OWN, f32::min);
     ledger.write(|transaction| {
@@ -263,7 +263,7 @@ fn verified(
             life::move_unit(transaction, &unit.id, State::Retired, why)?;
             return life::bring_back(transaction, &unit.id).map(drop);
         }
-        units::set_scores(transaction, &unit.id, &scores)?;
+        set_second(transaction, unit, second)?;
         evidence::put_evidence(transaction, &unit.id, &sources)?;
         units::set_trust(transaction, &unit.id, trust)?;
         // What the owner undid does not come into use for having been looked at.
@@ -312,7 +312,7 @@ fn approve_again(
     unit: &Unit,
     approved: bool,
 ) -> Result<(), StoreError> {
-    if !(approved && evidence::rests_on_visible(transaction, &unit.id)?) {
+    if !(approved && evidence::may_be_used(transaction, &unit.id)?) {
         return Ok(());
     }
     let why = format!(
@@ -328,7 +328,8 @@ fn approve_again(
 }
 
 /// A stale unit whose question was asked anew, and whose answer says the same in the same words: it
-/// stays, with what it rests on now, and is approved as it was if that is trusted no less.
+/// stays, with what it rests on now; what came of it still speaks against it, and it is approved as it
+/// was if that is trusted no less.
 fn said_again(
     bench: &Bench<'_>,
     unit: &Unit,
@@ -339,12 +340,17 @@ fn said_again(
     let (verdict, _) = still_uncontested(bench, unit, &new.sources)?;
     let events = ledger.read(|snapshot| snapshot.unit_events(&unit.id))?;
     let approved = verdict.passed && keeps_approval(new, unit, &events);
+    let contested = contested_by_use(&events);
     let model = bench.parts.searcher.space.indexes.model();
     ledger.write(|transaction| {
         anew.keep(transaction, (&bench.batch, model))?;
-        if approved {
+        if approved || contested.is_some() {
             life::move_unit(transaction, &unit.id, State::Shadow, STANDS)?;
             life::stale_if_gone(transaction, &unit.id)?;
+        }
+        if let Some(why) = contested {
+            life::move_unit(transaction, &unit.id, State::Contested, why)?;
+        } else if approved {
             approve_again(bench, transaction, unit, true)?;
         } else if let Some(undone) = undone(&events) {
             let why = format!("{}; {STANDS}", decision(&undone.reason));
@@ -767,9 +773,7 @@ fn compared_again(
             report.contested.push(unit.id.clone());
         } else if alone {
             batches::note_before(t, &bench.batch, &unit.id)?;
-            let mut scores = unit.scores.clone();
-            scores.insert(judge::SECOND_SOURCES.into(), second);
-            units::set_scores(t, &unit.id, &scores)?;
+            set_second(t, unit, second)?;
             if unit.state == State::Active && !is_decided(unit) {
                 let why = "no second source says it any more";
                 life::move_unit(t, &unit.id, State::Shadow, why)?;
@@ -798,9 +802,7 @@ fn contested_again(
     ledger.write(|t| {
         if verdict.passed {
             batches::note_before(t, &bench.batch, &unit.id)?;
-            let mut scores = unit.scores.clone();
-            scores.insert(judge::SECOND_SOURCES.into(), second);
-            units::set_scores(t, &unit.id, &scores)?;
+            set_second(t, unit, second)?;
             life::move_unit(t, &unit.id, state, &why)?;
         } else if verdict.reason != unit.reason {
             batches::note_before(t, &bench.batch, &unit.id)?;
@@ -834,19 +836,22 @@ fn before_contested(events: &[UnitEvent]) -> (State, String) {
     (state, why)
 }
 
+/// Notes how many other sources say the same.
+fn set_second(transaction: &Transaction<'_>, unit: &Unit, second: f32) -> Result<(), StoreError> {
+    let mut scores = unit.scores.clone();
+    scores.insert(units::SECOND_SOURCES.into(), second);
+    units::set_scores(transaction, &unit.id, &scores)
+}
+
 /// Does a second source say what others wrote in it, as far as is known?
 fn leans_on_another(unit: &Unit) -> bool {
-    unit.trust < OWN && score_of(unit, judge::SECOND_SOURCES) > 0.0
+    unit.trust < OWN && unit.score(units::SECOND_SOURCES) > 0.0
 }
 
 /// Is it in use because the owner says so?
 pub(super) fn is_decided(unit: &Unit) -> bool {
     let approved = unit.state == State::Active && unit.reason.starts_with(life::BY_OWNER);
-    approved || score_of(unit, units::GOOD) > 0.0
-}
-
-fn score_of(unit: &Unit, name: &str) -> f32 {
-    unit.scores.get(name).copied().unwrap_or(0.0)
+    approved || unit.score(units::GOOD) > 0.0
 }
 
 /// Are there units that were not compared with what was ingested last?

@@ -293,18 +293,58 @@ fn put_back(transaction: &Transaction<'_>, before: &Unit, reason: &str) -> Resul
     // Whoever said the same may have gone meanwhile.
     anew.trust = anew.trust.min(now.trust);
     if let Some(second) = anew.scores.get_mut(SECOND_SOURCES) {
-        *second = second.min(now.scores.get(SECOND_SOURCES).copied().unwrap_or(0.0));
+        *second = second.min(now.score(SECOND_SOURCES));
     }
     if anew == now {
         return Ok(false);
     }
-    if anew.questions.len() < now.questions.len() {
-        // The vectors of the questions that came later; the last one is of what it says.
-        transaction.execute(
-            "DELETE FROM unit_vector WHERE unit_id = ?1 AND part >= ?2 AND part < ?3",
-            params![before.id, anew.questions.len(), now.questions.len()],
-        )?;
-    }
+    // The vectors of the questions that came later, where those from before stand in front of them: the
+    // last one is of what it says. Else all: the next run makes them anew.
+    let count = now.questions.len();
+    let (first, end) = if now.questions.starts_with(&anew.questions) {
+        (anew.questions.len(), count)
+    } else {
+        (0, count + 1)
+    };
+    transaction.execute(
+        "DELETE FROM unit_vector WHERE unit_id = ?1 AND part >= ?2 AND part < ?3",
+        params![before.id, first, end],
+    )?;
     put_unit(transaction, &anew)?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::near::put_vectors;
+    use super::*;
+    use crate::store::ledger::tests::with_ledger;
+
+    #[test]
+    fn what_is_taken_back_answers_with_vectors_of_its_own_questions() {
+        const MADE: &str =
+            "INSERT INTO unit (id, state, title, text, questions, scores, batch, made_ms)
+             VALUES ('u', 'retired', 't', 'one', '[\"a\", \"b\"]', '{}', 'old', 1)";
+        let check = |questions: &[&str], left: &[u32]| {
+            with_ledger(MADE, |ledger| {
+                let found = ledger.write(|t| {
+                    note_before(t, "new", "u")?;
+                    let back = Unit {
+                        state: State::Shadow,
+                        questions: questions.iter().map(|q| (*q).to_owned()).collect(),
+                        ..unit(t, "u")?.expect("it was made")
+                    };
+                    put_unit(t, &back)?;
+                    put_vectors(t, "u", "m", &vec![vec![0.0_f32]; questions.len() + 1])?;
+                    undo(t, &Undo::Batch("new".into()), "x")?;
+                    let mut parts = t.prepare("SELECT part FROM unit_vector ORDER BY part")?;
+                    let parts = parts.query_map([], |row| row.get(0))?;
+                    Ok(parts.collect::<rusqlite::Result<Vec<u32>>>()?)
+                });
+                assert_eq!(found.unwrap(), left, "{questions:?}");
+            });
+        };
+        check(&["a", "b", "c"], &[0, 1, 3]);
+        check(&["c"], &[]);
+    }
 }

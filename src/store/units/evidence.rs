@@ -142,30 +142,22 @@ pub fn put_evidence(transaction: &Transaction<'_>, unit: &str, sources: &[Quotes
     Ok(())
 }
 
-/// Is everything that a unit rests on visible?
+/// Is everything that a unit rests on visible, and does every source that shows it allow that anything
+/// is learned of it?
 ///
 /// # Errors
 /// [`StoreError::Ledger`](crate::store::StoreError::Ledger).
-pub fn rests_on_visible(transaction: &Transaction<'_>, unit: &str) -> Result<bool> {
-    let gone: bool = transaction
+pub fn may_be_used(transaction: &Transaction<'_>, unit: &str) -> Result<bool> {
+    let spoilt: bool = transaction
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM unit_evidence WHERE unit_id = ?1
-                            AND chunk_id NOT IN (SELECT id FROM chunk))",
-        )?
-        .query_row([unit], |row| row.get(0))?;
-    Ok(!gone)
-}
-
-/// Do all sources that show what a unit rests on allow that anything is learned of them?
-pub(super) fn is_allowed(transaction: &Transaction<'_>, unit: &str) -> Result<bool> {
-    let forbidden: bool = transaction
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM unit_evidence e JOIN passage p ON p.chunk_id = e.chunk_id
+                            AND chunk_id NOT IN (SELECT id FROM chunk))
+             OR EXISTS (SELECT 1 FROM unit_evidence e JOIN passage p ON p.chunk_id = e.chunk_id
                JOIN document d ON d.id = p.document_id JOIN source s ON s.id = d.source_id
                WHERE e.unit_id = ?1 AND NOT s.writeback)",
         )?
         .query_row([unit], |row| row.get(0))?;
-    Ok(!forbidden)
+    Ok(!spoilt)
 }
 
 /// A file as hits show it.

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::batches::note_before;
-use super::evidence::{is_allowed, rests_on_visible};
+use super::evidence::may_be_used;
 use crate::domain::chunk::ChunkId;
 use crate::domain::source::SourceId;
 use crate::domain::unit::{State, Unit};
@@ -129,13 +129,13 @@ pub fn say_anew(
     Ok(said > 0)
 }
 
-/// Makes a unit stale that rests on what is not visible: what it was made of may have changed between
-/// reading and writing.
+/// Makes a unit stale that rests on what is not visible, or on what nothing may be learned of: that may
+/// have changed between reading and writing.
 ///
 /// # Errors
 /// [`StoreError::Ledger`](crate::store::StoreError::Ledger).
 pub fn stale_if_gone(transaction: &Transaction<'_>, unit: &str) -> Result<()> {
-    if !rests_on_visible(transaction, unit)? || !is_allowed(transaction, unit)? {
+    if !may_be_used(transaction, unit)? {
         move_unit(transaction, unit, State::Stale, "what it rests on changed")?;
     }
     Ok(())
