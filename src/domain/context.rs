@@ -20,7 +20,7 @@ use super::figure::{
 use super::forms;
 use super::language::{Language, STOP_WORDS, is_unspaced_stop_word};
 use super::question::{asks_for_number, asks_for_person, core, degree, tells};
-use super::sentence::{Code, is_capital, is_german, is_item, is_question, sentences};
+use super::sentence::{Code, is_capital, is_german, is_item, is_question, sentences, task_state};
 use super::surroundings::{Reading, fields, front_matter_end, is_table_header};
 use super::text::Text;
 use super::words::{as_read, fold, is_unspaced, pieces};
@@ -451,7 +451,8 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
             } else {
                 reading.go_to(text, &span);
             }
-            let names = reading.is_heading && !is_task(sentence) || is_table_header(text, &span);
+            let names = reading.is_heading && task_state(sentence).is_none()
+                || is_table_header(text, &span);
             if !is_code && names {
                 found.extend(list(&mut reading, index, passage));
                 continue;
@@ -543,13 +544,6 @@ fn is_of_mail(word: &str) -> bool {
         "betreff",
     ];
     OF_MAIL.iter().any(|own| same_word(own, word))
-}
-
-/// "** TODO Move the boxes": a heading of org-mode that says what is to be done, or was.
-fn is_task(heading: &str) -> bool {
-    let text = heading.trim_start_matches(['*', '#', ' ']);
-    let state = text.split_whitespace().next().unwrap_or("");
-    heading.starts_with(['*', '#']) && ["TODO", "DONE", "NEXT", "WAITING"].contains(&state)
 }
 
 /// Does the sentence at `span` answer the question that stands before it? An item of a list answers

@@ -41,6 +41,7 @@ use super::figure::{
     calendar_words, figures, held_numbers, is_calendar_word, is_date, is_year, numbers, same_unit,
 };
 use super::question::{asks, core, is_polar};
+use super::sentence::task_state;
 
 /// A sign that the notes speak of something else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -386,10 +387,10 @@ fn excludes_others(question: &str, clause: &str) -> bool {
     ONLY.contains(&first.as_str()) && !asks
 }
 
-/// "- [ ] renew the passport": what is not done yet.
+/// "- [ ] renew the passport", "## TODO Renew the passport": what is not done yet.
 pub(super) fn is_open_task(sentence: &str) -> bool {
     let item = sentence.trim_start_matches(|c: char| c.is_ascii_digit() || "-*+.) ".contains(c));
-    let of_org = sentence.starts_with('*') && item.starts_with("TODO ");
+    let of_org = task_state(sentence).is_some_and(|state| state != "DONE");
     item.starts_with("[ ]") || item.starts_with('☐') || of_org
 }
 
@@ -1227,6 +1228,8 @@ mod tests {
         check(passport, "The passport is not renewed.", no);
         check(passport, "- [ ] renew passport", Stance::Unsettled);
         check(passport, "- [x] renew passport", yes);
+        check(passport, "## NEXT renew passport", Stance::Unsettled);
+        check(passport, "## DONE renew passport", yes);
         check(
             passport,
             "The passport should be renewed.",
