@@ -464,34 +464,43 @@ fn replaces(question: &str, sentence: &str, around: &str) -> bool {
 /// Does it name another day of the week or month than what is asked about? "Monday to Friday" names
 /// Wednesday, too.
 fn calendar(question: &str, sentence: &str, around: &str) -> bool {
-    const UP_TO: [&str; 7] = ["to", "till", "until", "through", "bis", "hasta", "à"];
-    let keys = |text: &str| -> Vec<String> {
-        let words = calendar_words(text).into_iter();
-        words.map(|(_, key)| key).collect()
-    };
-    let (own, near) = (keys(sentence), keys(around));
-    let ranges = sentence.contains(['-', '–'])
-        || lower(sentence)
-            .iter()
-            .any(|word| UP_TO.contains(&word.as_str()));
-    let place = |key: &String| key[1..].parse::<u32>().unwrap_or(0);
-    let kind = |key: &String| key.chars().next();
-    let spans = |key: &String| {
-        let same: Vec<&String> = own
-            .iter()
-            .filter(|other| kind(other) == kind(key))
-            .collect();
-        let [from, to] = same.as_slice() else {
-            return false;
+    let (own, near) = (calendar_words(sentence), calendar_words(around));
+    let kind = |key: &str| key.chars().next();
+    let replaced = |key: &str| {
+        let same = own.iter().filter(|(_, other)| kind(other) == kind(key));
+        let same: Vec<&(String, String)> = same.collect();
+        let is_near = near.iter().any(|(_, other)| other == key);
+        let in_time = match same.as_slice() {
+            [from, to] => spans(sentence, from, to, key),
+            _ => false,
         };
-        ranges && (place(from)..=place(to)).contains(&place(key))
+        !same.is_empty() && !is_near && !in_time
     };
-    let replaced = |key: &String| {
-        let other = own.iter().any(|other| kind(other) == kind(key));
-        other && !near.contains(key) && !spans(key)
-    };
-    keys(question).iter().any(replaced)
+    let mut asked = calendar_words(question).into_iter();
+    asked.any(|(_, key)| replaced(&key))
         && rest(question, sentence, is_calendar_word) >= REST_OF_NUMBER
+}
+
+/// Do two days of the week or months of a sentence begin and end a time that a third is in? Saturday is
+/// between Friday and Monday, and December between October and March.
+fn spans(sentence: &str, from: &(String, String), to: &(String, String), key: &str) -> bool {
+    const UP_TO: [&str; 7] = ["to", "till", "until", "through", "bis", "hasta", "à"];
+    let sentence = sentence.to_lowercase();
+    let behind = sentence.split_once(from.0.as_str());
+    let between = behind.and_then(|(_, behind)| behind.split_once(to.0.as_str()));
+    // A date may be written in another way than it is told.
+    let between = between.map_or(sentence.as_str(), |(between, _)| between);
+    let words = lower(between);
+    let ranges =
+        between.contains(['-', '–']) || words.iter().any(|word| UP_TO.contains(&word.as_str()));
+    let place = |key: &str| key[1..].parse::<u32>().unwrap_or(0);
+    let (from, to, at) = (place(&from.1), place(&to.1), place(key));
+    let within = if from <= to {
+        (from..=to).contains(&at)
+    } else {
+        at >= from || at <= to
+    };
+    ranges && within
 }
 
 /// "A positive" where the sentence says "B positive".
@@ -1282,6 +1291,12 @@ mod tests {
         let week = "The shop is open from Monday to Friday.";
         check("Is the shop open on Sunday?", week, unlikely);
         check("Is the shop open on Wednesday?", week, likely);
+        let winter = "The shop is open from October to March.";
+        check("Is the shop open in December?", winter, likely);
+        check("Is the shop open in June?", winter, unlikely);
+        let days = "The check-in is open on Friday and Monday.";
+        check("Is the check-in open on Saturday?", days, unlikely);
+        check("Is the check-in open on Friday?", days, yes);
         let springs = "The law of springs was found by Hooke.";
         check("Was the law of springs found by Boyle?", springs, unlikely);
         check(
