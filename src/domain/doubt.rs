@@ -35,7 +35,7 @@ use std::collections::HashSet;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::context::{content_words, coverage, names, not_named, same_word};
+use super::context::{content_words, coverage, names, not_named, same_word, subject_coverage};
 use super::denial::{clauses, denies, denies_briefly, is_denial, is_denied};
 use super::figure::{
     calendar_words, figures, held_numbers, is_calendar_word, is_date, is_year, numbers, same_unit,
@@ -199,7 +199,7 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
     if !stands {
         return Stance::Unsettled;
     }
-    if let Some(stance) = switched(asked, sentence) {
+    if let Some(stance) = switched(asked, sentence, about) {
         return stance;
     }
     if replaces(asked, sentence, around) {
@@ -244,8 +244,9 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
 }
 
 /// What a sentence says of something that is asked to be on or off; nothing where the question asks
-/// no such thing.
-fn switched(question: &str, sentence: &str) -> Option<Stance> {
+/// no such thing. What that is must be told with it, or above it: of the heating, the light that is on
+/// says nothing.
+fn switched(question: &str, sentence: &str, about: &str) -> Option<Stance> {
     const PAIRS: [[&str; 2]; 2] = [["on", "off"], ["an", "aus"]];
     const VERBS: [&str; 14] = [
         "is", "are", "was", "were", "be", "been", "turned", "switched", "kept", "stays", "ist",
@@ -266,7 +267,13 @@ fn switched(question: &str, sentence: &str) -> Option<Stance> {
         let mut switches = pair.iter().filter(|switch| (**switch == last) == same);
         switches.any(|switch| says(switch))
     });
-    Some(if is == is_not {
+    let mut subject: Vec<&str> = question.unicode_words().collect();
+    subject.retain(|word| {
+        let word = word.to_lowercase();
+        !VERBS.contains(&word.as_str()) && !pair.contains(&word.as_str())
+    });
+    let is_of_it = subject_coverage(&subject.join(" "), &[sentence, about]) >= STATES;
+    Some(if is == is_not || !is_of_it {
         Stance::Unsettled
     } else {
         Stance::States(is != is_denial(sentence))
@@ -1375,6 +1382,14 @@ mod tests {
             "The heating in the guest room is new.",
             Stance::Unsettled,
         );
+        check(
+            heating,
+            "The light in the guest room is on.",
+            Stance::Unsettled,
+        );
+        let under = |about: &str| stance(heating, "The heating is off.", about, about);
+        assert_eq!(under("Guest room"), Stance::States(false));
+        assert_eq!(under("Kitchen"), Stance::Unsettled);
         let windows = "Were all windows replaced in 2021?";
         check(
             windows,
