@@ -252,9 +252,10 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
     asked.retain(|word| !dates.has_part(word));
     let mut pool = statements(passages);
     pool.retain(|statement| {
-        let sentence = &passages[statement.passage].text[statement.span.clone()];
+        let text = passages[statement.passage].text.as_str();
+        let sentence = &text[statement.span.clone()];
         let echoes = is_question(sentence) && !says_more(sentence, &asked);
-        if is_of_envelope(sentence) && !asked.iter().any(|word| is_of_mail(word)) {
+        if is_of_envelope(text, sentence) && !asked.iter().any(|word| is_of_mail(word)) {
             return false;
         }
         let mut keys = statement.key.iter();
@@ -507,26 +508,30 @@ fn list(reading: &mut Reading<'_>, passage: usize, evidence: &Evidence<'_>) -> O
     })
 }
 
-/// What stands around the text of a mail: who sent it, to whom and when; and who wrote what follows.
-fn is_of_envelope(sentence: &str) -> bool {
-    const HEADS: [&str; 12] = [
-        "From: ",
+/// Is a sentence of what stands around the text of a mail: who sent it, to whom and when; and who wrote
+/// what follows? The date of a concert is not: no sender stands beside it.
+fn is_of_envelope(text: &str, sentence: &str) -> bool {
+    const SENDERS: [&str; 2] = ["From: ", "Von: "];
+    const DATES: [&str; 2] = ["Date: ", "Datum: "];
+    const OTHERS: [&str; 8] = [
         "To: ",
         "Cc: ",
         "Bcc: ",
-        "Date: ",
         "Sent: ",
         "Subject: ",
-        "Von: ",
         "An: ",
-        "Datum: ",
         "Gesendet: ",
         "Betreff: ",
     ];
     const WROTE: [&str; 4] = ["wrote:", "schrieb:", "a écrit :", "escribió:"];
-    let line = sentence.trim_start_matches(['>', ' ', '*']);
-    HEADS.iter().any(|head| line.starts_with(head))
-        || WROTE.iter().any(|wrote| line.ends_with(wrote)) && line.contains(',')
+    let begins = |line: &str, heads: &[&str]| {
+        let line = line.trim_start_matches(['>', ' ', '*']);
+        heads.iter().any(|head| line.starts_with(head))
+    };
+    begins(sentence, &SENDERS)
+        || begins(sentence, &OTHERS)
+        || begins(sentence, &DATES) && text.lines().any(|line| begins(line, &SENDERS))
+        || WROTE.iter().any(|wrote| sentence.ends_with(wrote)) && sentence.contains(',')
 }
 
 /// Does a lower-case word ask for that?
@@ -1701,6 +1706,18 @@ mod tests {
             best,
             "# The barn backup runs at 02:15.\nrsync -a /barn /mnt"
         );
+    }
+
+    #[test]
+    fn a_date_is_of_a_mail_where_that_has_a_sender() {
+        let best = |text: &str| {
+            let found = rank_sentences("When is the concert?", &evidence(&[text]));
+            text[found[0].span.clone()].to_owned()
+        };
+        let concert = "# Concert\n\nDate: 12 March 2026\nVenue: town hall\n";
+        assert_eq!(best(concert), "Date: 12 March 2026");
+        let mail = "# Concert\n\nFrom: Ann <a@b.org>\nDate: 12 March 2026\n\nThe concert is fun.\n";
+        assert_eq!(best(mail), "The concert is fun.");
     }
 
     #[test]
