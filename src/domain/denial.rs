@@ -17,7 +17,7 @@ pub fn is_denial(text: &str) -> bool {
 
 /// Does a word deny by itself?
 pub(super) fn denies(word: &str) -> bool {
-    const DENIALS: [&str; 42] = [
+    const DENIALS: [&str; 49] = [
         "no",
         "not",
         "never",
@@ -34,6 +34,13 @@ pub(super) fn denies(word: &str) -> bool {
         "kein",
         "keine",
         "keinen",
+        "keinem",
+        "keiner",
+        "keines",
+        "niemand",
+        "niemanden",
+        "nirgends",
+        "weder",
         "nie",
         "niemals",
         "ohne",
@@ -486,6 +493,8 @@ mod tests {
         let check = |text: &str, expected: bool| assert_eq!(is_denial(text), expected, "{text}");
         check("The shed isn’t locked.", true);
         check("Es gibt kein Schloss.", true);
+        check("In keinem Zimmer ist ein Schloss.", true);
+        check("Niemand hat den Schlüssel.", true);
         check("He left without a key.", true);
         check("It is not only green but red.", false);
         check("Nicht nur der Hof ist zu.", false);
@@ -617,6 +626,8 @@ mod tests {
         check("Did Paula come?", "Nobody except Paula came.", false);
         let german = "Alle außer Paula kamen.";
         check("Kam Paula?", german, true);
+        let cats = "Weder Hunde noch Katzen dürfen in den Garten.";
+        check("Dürfen Hunde in den Garten?", cats, true);
         check("Is the door old?", "The door is old but solid.", false);
         let push = "Push with --force-with-lease, never --force.";
         check("Do we push with --force?", push, true);
