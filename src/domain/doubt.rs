@@ -412,9 +412,9 @@ fn plans(question: &str, clause: &str) -> bool {
         "could", "would", "might", "idea", "maybe", "perhaps", "könnte", "könnten", "würde",
         "würden", "möchte", "möchten", "idee", "wollte",
     ];
-    const BEFORE_TO: [&str; 11] = [
+    const BEFORE_TO: [&str; 13] = [
         "going", "need", "needs", "needed", "have", "has", "ought", "about", "required", "obliged",
-        "supposed",
+        "supposed", "yet", "remains",
     ];
     let asked = lower(question);
     let said = lower(clause);
@@ -640,7 +640,7 @@ fn turns(question: &str, sentence: &str) -> bool {
 
 /// Does a sentence deny something without a word such as "not"? Who refuses does not do.
 pub(super) fn denies_by_meaning(sentence: &str) -> bool {
-    const BEGINNINGS: [&str; 47] = [
+    const BEGINNINGS: [&str; 51] = [
         "lack",
         "fail",
         "refus",
@@ -680,6 +680,8 @@ pub(super) fn denies_by_meaning(sentence: &str) -> bool {
         "reluct",
         "despite",
         "neglect",
+        "forget",
+        "forgot",
         "resist",
         "ignor",
         "fehl",
@@ -687,6 +689,8 @@ pub(super) fn denies_by_meaning(sentence: &str) -> bool {
         "verbot",
         "verbiet",
         "weiger",
+        "vergess",
+        "vergaß",
         "unmöglich",
     ];
     let undone = |word: &str| word.starts_with("un") && word.ends_with("ed") && word.len() > 7;
@@ -1264,6 +1268,16 @@ mod tests {
         check(
             passport,
             "It is an idea to renew the passport.",
+            Stance::Unsettled,
+        );
+        check(
+            passport,
+            "The passport has yet to be renewed.",
+            Stance::Unsettled,
+        );
+        check(
+            passport,
+            "We forgot that the passport is to be renewed.",
             Stance::Unsettled,
         );
         check(
