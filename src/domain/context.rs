@@ -266,20 +266,15 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
         .iter()
         .map(|statement| dated(&dates, statement, &passages[statement.passage]))
         .collect();
+    let count = pool.len();
     #[expect(clippy::cast_precision_loss, reason = "counts of sentences are small")]
-    let weights: Vec<f32> = asked
-        .iter()
-        .map(|word| {
-            let holding = pool.iter().filter(|s| s.words.has(word)).count();
-            (1.0 + (pool.len() as f32) / (holding as f32 + 1.0)).ln()
-        })
-        .collect();
-    #[expect(clippy::cast_precision_loss, reason = "counts of sentences are small")]
+    let weight = |holding: usize| (1.0 + (count as f32) / (holding as f32 + 1.0)).ln();
+    let holding = |word: &String| pool.iter().filter(|s| s.words.has(word)).count();
+    let weights: Vec<f32> = asked.iter().map(|word| weight(holding(word))).collect();
     let weight_of_date = if dates.is_empty() {
         0.0
     } else {
-        let holding = dated.iter().filter(|share| **share > 0.0).count();
-        (1.0 + (pool.len() as f32) / (holding as f32 + 1.0)).ln()
+        weight(dated.iter().filter(|share| **share > 0.0).count())
     };
     let total = weights.iter().sum::<f32>() + weight_of_date;
     let total = total.max(f32::EPSILON);
@@ -402,6 +397,7 @@ pub fn best_sentences(
 }
 
 /// A sentence that may state something, with its words and those around it; or a whole list.
+#[derive(Default)]
 struct Statement {
     passage: usize,
     span: Range<usize>,
@@ -433,14 +429,9 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
             passage: index,
             words: Words::of(&format!("{key} {}", &passage.text[span.clone()])),
             around: Words::of(passage.about),
-            asked: Words::default(),
-            heading: String::new(),
-            subject: String::new(),
-            items: Vec::new(),
-            leads: false,
-            is_code: false,
             key: Some(Words::of(&key)),
             span,
+            ..Statement::default()
         }));
         let code = Code::of(passage.text);
         for span in sentences(passage.text.part(matter..text.len())) {
@@ -478,11 +469,9 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
                 asked: Words::of(asked),
                 heading: reading.heading.to_owned(),
                 subject: reading.antecedent().to_owned(),
-                items: Vec::new(),
-                leads: false,
                 is_code,
-                key: None,
                 span,
+                ..Statement::default()
             });
         }
         found.extend(list(&mut reading, index, passage));
@@ -497,14 +486,10 @@ fn list(reading: &mut Reading<'_>, passage: usize, evidence: &Evidence<'_>) -> O
         passage,
         words: Words::of(&evidence.text[span.clone()]),
         around: Words::of(&format!("{} {}", evidence.about, reading.heading)),
-        asked: Words::default(),
         heading: reading.heading.to_owned(),
-        subject: String::new(),
         items: items.into_iter().map(words_of_item).collect(),
-        leads: false,
-        is_code: false,
-        key: None,
         span,
+        ..Statement::default()
     })
 }
 
@@ -604,7 +589,7 @@ pub fn coverage(question: &str, texts: &[&str]) -> f32 {
 /// or "often", counts where it is held, and is not missed elsewhere; a held code, such as E18, is
 /// enough.
 pub fn subject_coverage(question: &str, texts: &[&str]) -> f32 {
-    let (held, mut missing) = held_and_missing(question, texts);
+    let (held, missing) = held_and_lacking(question, texts);
     let is_code = |word: &String| {
         let digit = word.contains(|c: char| c.is_ascii_digit());
         digit && word.starts_with(char::is_alphabetic)
@@ -612,9 +597,6 @@ pub fn subject_coverage(question: &str, texts: &[&str]) -> f32 {
     if held.iter().any(is_code) {
         return 1.0;
     }
-    let language = Language::detect(question);
-    let degree = degree(question);
-    missing.retain(|word| !only_asks(word, language) && degree.as_ref() != Some(word));
     if held.len() + missing.len() == 0 {
         return coverage(question, texts);
     }
@@ -624,11 +606,16 @@ pub fn subject_coverage(question: &str, texts: &[&str]) -> f32 {
 /// The content words of a question that none of the texts holds, but for those that only ask, such as
 /// "mean" or "often".
 pub fn lacking(question: &str, texts: &[&str]) -> Vec<String> {
-    let (_, mut missing) = held_and_missing(question, texts);
+    held_and_lacking(question, texts).1
+}
+
+/// As [`held_and_missing`], without what only asks among those that none of the texts holds.
+fn held_and_lacking(question: &str, texts: &[&str]) -> (Vec<String>, Vec<String>) {
+    let (held, mut missing) = held_and_missing(question, texts);
     let language = Language::detect(question);
     let degree = degree(question);
     missing.retain(|word| !only_asks(word, language) && degree.as_ref() != Some(word));
-    missing
+    (held, missing)
 }
 
 /// Is what a question asks for by name said in none of the texts? "What is the landline of the flat?" asks
@@ -808,6 +795,7 @@ const ONLY_ASKING: &[&str] = &[
 ];
 
 /// The numbers, dates, months and days of a question that texts hold, in whatever spelling.
+#[derive(Default)]
 struct Spellings {
     numbers: HashSet<String>,
     /// The parts of the question's dates that the texts hold.
@@ -823,12 +811,7 @@ impl Spellings {
         let counts = number_words(question);
         let asked = numbers(question);
         if calendar.is_empty() && counts.is_empty() && asked.is_empty() {
-            return Self {
-                numbers: HashSet::new(),
-                of_dates: HashSet::new(),
-                calendar: HashSet::new(),
-                counts: HashSet::new(),
-            };
+            return Self::default();
         }
         let held: HashSet<String> = texts.iter().flat_map(|text| held_numbers(text)).collect();
         let days = texts.iter().flat_map(|text| calendar_words(text));
