@@ -326,9 +326,8 @@ fn counts_some(question: &str, sentence: &str) -> bool {
         "manchmal",
     ];
     let (asked, said) = (lower(question), lower(sentence));
-    let has = |words: &[String], list: &[&str]| words.iter().any(|w| list.contains(&w.as_str()));
-    let some = has(&said, &SOME) || sentence.contains('%');
-    has(&asked, &ALL) && some && !has(&said, &ALL) && !has(&asked, &SOME)
+    let some = hold_any(&said, &SOME) || sentence.contains('%');
+    hold_any(&asked, &ALL) && some && !hold_any(&said, &ALL) && !hold_any(&asked, &SOME)
 }
 
 /// Does a sentence set one thing against another, or today against the past? Words do not tell on
@@ -371,10 +370,7 @@ fn contrasts(question: &str, sentence: &str) -> bool {
         let before = at.checked_sub(1).map_or("", |at| said[at].as_str());
         pair[0] == "used" && pair[1] == "to" && !BEFORE_USED.contains(&before)
     });
-    let of_past = asked
-        .iter()
-        .any(|word| OF_THE_PAST.contains(&word.as_str()));
-    word || joined || was && !of_past
+    word || joined || was && !hold_any(&asked, &OF_THE_PAST)
 }
 
 /// "Only managers may": what others may, or when, it does not say.
@@ -388,10 +384,7 @@ fn excludes_others(question: &str, clause: &str) -> bool {
         "solo",
     ];
     let first = lower(clause).into_iter().next().unwrap_or_default();
-    let asks = lower(question)
-        .iter()
-        .any(|word| ONLY.contains(&word.as_str()));
-    ONLY.contains(&first.as_str()) && !asks
+    ONLY.contains(&first.as_str()) && !hold_any(&lower(question), &ONLY)
 }
 
 /// "- [ ] renew the passport", "## TODO Renew the passport": what is not done yet.
@@ -497,9 +490,7 @@ fn spans(sentence: &str, from: &(String, String), to: &(String, String), key: &s
     let between = behind.and_then(|(_, behind)| behind.split_once(to.0.as_str()));
     // A date may be written in another way than it is told.
     let between = between.map_or(sentence.as_str(), |(between, _)| between);
-    let words = lower(between);
-    let ranges =
-        between.contains(['-', '–']) || words.iter().any(|word| UP_TO.contains(&word.as_str()));
+    let ranges = between.contains(['-', '–']) || hold_any(&lower(between), &UP_TO);
     let place = |key: &str| key[1..].parse::<u32>().unwrap_or(0);
     let (from, to, at) = (place(&from.1), place(&to.1), place(key));
     let within = if from <= to {
@@ -560,15 +551,13 @@ fn states(sentence: &str) -> bool {
         "quizás",
         "peut-être",
     ];
-    let words = lower(sentence);
-    !sentence.trim_end().ends_with(['?', '？', '؟'])
-        && !words.iter().any(|word| OPEN.contains(&word.as_str()))
+    !sentence.trim_end().ends_with(['?', '？', '؟']) && !hold_any(&lower(sentence), &OPEN)
 }
 
 /// Does a question compare two things? Words do not tell which of them is the older one.
 fn compares(question: &str) -> bool {
     let words = lower(question);
-    let has = |one_of: &[&str]| words.iter().any(|word| one_of.contains(&word.as_str()));
+    let has = |one_of: &[&str]| hold_any(&words, one_of);
     has(&["than", "als"]) || has(&["que"]) && has(&["más", "menos", "plus", "moins"])
 }
 
@@ -576,6 +565,11 @@ fn compares(question: &str) -> bool {
 fn rest(question: &str, sentence: &str, in_doubt: impl Fn(&str) -> bool) -> f32 {
     let words = question.unicode_words().filter(|word| !in_doubt(word));
     coverage(&words.collect::<Vec<_>>().join(" "), &[sentence])
+}
+
+/// Is one of these words in a list?
+fn hold_any(words: &[String], list: &[&str]) -> bool {
+    words.iter().any(|word| list.contains(&word.as_str()))
 }
 
 fn lower(text: &str) -> Vec<String> {
@@ -612,21 +606,10 @@ fn wants_no_denial(question: &str) -> bool {
     let words = lower(question);
     let at = words.iter().position(|word| denies(word));
     let (before, behind) = words.split_at(at.unwrap_or(0));
-    let begins = words.iter().take(2);
     // "When is it not open?" asks for a time.
-    let depends = before
-        .iter()
-        .skip(1)
-        .any(|word| CONDITIONS.contains(&word.as_str()));
-    let forgets = behind
-        .iter()
-        .take(4)
-        .any(|word| FORGETTING.contains(&word.as_str()));
-    begins
-        .into_iter()
-        .any(|word| REASONS.contains(&word.as_str()))
-        || depends
-        || forgets
+    let depends = hold_any(before.get(1..).unwrap_or_default(), &CONDITIONS);
+    let forgets = hold_any(&behind[..behind.len().min(4)], &FORGETTING);
+    hold_any(&words[..words.len().min(2)], &REASONS) || depends || forgets
 }
 
 /// Does a sentence say the opposite of a word of the question? A shop that is not open is closed.
