@@ -20,7 +20,7 @@ use super::figure::{
 use super::forms;
 use super::language::{Language, STOP_WORDS, is_unspaced_stop_word};
 use super::question::{asks_for_number, asks_for_person, core, degree, tells};
-use super::sentence::{Code, is_capital, is_german, is_item, is_question, sentences};
+use super::sentence::{Code, is_capital, is_german, is_item, is_question, sentences, task_state};
 use super::surroundings::{Reading, fields, front_matter_end, is_table_header};
 use super::text::Text;
 use super::words::{as_read, fold, is_unspaced, pieces};
@@ -252,9 +252,10 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
     asked.retain(|word| !dates.has_part(word));
     let mut pool = statements(passages);
     pool.retain(|statement| {
-        let sentence = &passages[statement.passage].text[statement.span.clone()];
+        let text = passages[statement.passage].text.as_str();
+        let sentence = &text[statement.span.clone()];
         let echoes = is_question(sentence) && !says_more(sentence, &asked);
-        if is_of_envelope(sentence) && !asked.iter().any(|word| is_of_mail(word)) {
+        if is_of_envelope(text, sentence) && !asked.iter().any(|word| is_of_mail(word)) {
             return false;
         }
         let mut keys = statement.key.iter();
@@ -265,20 +266,15 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
         .iter()
         .map(|statement| dated(&dates, statement, &passages[statement.passage]))
         .collect();
+    let count = pool.len();
     #[expect(clippy::cast_precision_loss, reason = "counts of sentences are small")]
-    let weights: Vec<f32> = asked
-        .iter()
-        .map(|word| {
-            let holding = pool.iter().filter(|s| s.words.has(word)).count();
-            (1.0 + (pool.len() as f32) / (holding as f32 + 1.0)).ln()
-        })
-        .collect();
-    #[expect(clippy::cast_precision_loss, reason = "counts of sentences are small")]
+    let weight = |holding: usize| (1.0 + (count as f32) / (holding as f32 + 1.0)).ln();
+    let holding = |word: &String| pool.iter().filter(|s| s.words.has(word)).count();
+    let weights: Vec<f32> = asked.iter().map(|word| weight(holding(word))).collect();
     let weight_of_date = if dates.is_empty() {
         0.0
     } else {
-        let holding = dated.iter().filter(|share| **share > 0.0).count();
-        (1.0 + (pool.len() as f32) / (holding as f32 + 1.0)).ln()
+        weight(dated.iter().filter(|share| **share > 0.0).count())
     };
     let total = weights.iter().sum::<f32>() + weight_of_date;
     let total = total.max(f32::EPSILON);
@@ -401,6 +397,7 @@ pub fn best_sentences(
 }
 
 /// A sentence that may state something, with its words and those around it; or a whole list.
+#[derive(Default)]
 struct Statement {
     passage: usize,
     span: Range<usize>,
@@ -432,14 +429,9 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
             passage: index,
             words: Words::of(&format!("{key} {}", &passage.text[span.clone()])),
             around: Words::of(passage.about),
-            asked: Words::default(),
-            heading: String::new(),
-            subject: String::new(),
-            items: Vec::new(),
-            leads: false,
-            is_code: false,
             key: Some(Words::of(&key)),
             span,
+            ..Statement::default()
         }));
         let code = Code::of(passage.text);
         for span in sentences(passage.text.part(matter..text.len())) {
@@ -451,7 +443,8 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
             } else {
                 reading.go_to(text, &span);
             }
-            let names = reading.is_heading && !is_task(sentence) || is_table_header(text, &span);
+            let names = reading.is_heading && task_state(sentence).is_none()
+                || is_table_header(text, &span);
             if !is_code && names {
                 found.extend(list(&mut reading, index, passage));
                 continue;
@@ -476,11 +469,9 @@ fn statements(passages: &[Evidence<'_>]) -> Vec<Statement> {
                 asked: Words::of(asked),
                 heading: reading.heading.to_owned(),
                 subject: reading.antecedent().to_owned(),
-                items: Vec::new(),
-                leads: false,
                 is_code,
-                key: None,
                 span,
+                ..Statement::default()
             });
         }
         found.extend(list(&mut reading, index, passage));
@@ -495,37 +486,37 @@ fn list(reading: &mut Reading<'_>, passage: usize, evidence: &Evidence<'_>) -> O
         passage,
         words: Words::of(&evidence.text[span.clone()]),
         around: Words::of(&format!("{} {}", evidence.about, reading.heading)),
-        asked: Words::default(),
         heading: reading.heading.to_owned(),
-        subject: String::new(),
         items: items.into_iter().map(words_of_item).collect(),
-        leads: false,
-        is_code: false,
-        key: None,
         span,
+        ..Statement::default()
     })
 }
 
-/// What stands around the text of a mail: who sent it, to whom and when; and who wrote what follows.
-fn is_of_envelope(sentence: &str) -> bool {
-    const HEADS: [&str; 12] = [
-        "From: ",
+/// Is a sentence of what stands around the text of a mail: who sent it, to whom and when; and who wrote
+/// what follows? The date of a concert is not: no sender stands beside it.
+fn is_of_envelope(text: &str, sentence: &str) -> bool {
+    const SENDERS: [&str; 2] = ["From: ", "Von: "];
+    const DATES: [&str; 2] = ["Date: ", "Datum: "];
+    const OTHERS: [&str; 8] = [
         "To: ",
         "Cc: ",
         "Bcc: ",
-        "Date: ",
         "Sent: ",
         "Subject: ",
-        "Von: ",
         "An: ",
-        "Datum: ",
         "Gesendet: ",
         "Betreff: ",
     ];
     const WROTE: [&str; 4] = ["wrote:", "schrieb:", "a écrit :", "escribió:"];
-    let line = sentence.trim_start_matches(['>', ' ', '*']);
-    HEADS.iter().any(|head| line.starts_with(head))
-        || WROTE.iter().any(|wrote| line.ends_with(wrote)) && line.contains(',')
+    let begins = |line: &str, heads: &[&str]| {
+        let line = line.trim_start_matches(['>', ' ', '*']);
+        heads.iter().any(|head| line.starts_with(head))
+    };
+    begins(sentence, &SENDERS)
+        || begins(sentence, &OTHERS)
+        || begins(sentence, &DATES) && text.lines().any(|line| begins(line, &SENDERS))
+        || WROTE.iter().any(|wrote| sentence.ends_with(wrote)) && sentence.contains(',')
 }
 
 /// Does a lower-case word ask for that?
@@ -543,13 +534,6 @@ fn is_of_mail(word: &str) -> bool {
         "betreff",
     ];
     OF_MAIL.iter().any(|own| same_word(own, word))
-}
-
-/// "** TODO Move the boxes": a heading of org-mode that says what is to be done, or was.
-fn is_task(heading: &str) -> bool {
-    let text = heading.trim_start_matches(['*', '#', ' ']);
-    let state = text.split_whitespace().next().unwrap_or("");
-    heading.starts_with(['*', '#']) && ["TODO", "DONE", "NEXT", "WAITING"].contains(&state)
 }
 
 /// Does the sentence at `span` answer the question that stands before it? An item of a list answers
@@ -605,7 +589,7 @@ pub fn coverage(question: &str, texts: &[&str]) -> f32 {
 /// or "often", counts where it is held, and is not missed elsewhere; a held code, such as E18, is
 /// enough.
 pub fn subject_coverage(question: &str, texts: &[&str]) -> f32 {
-    let (held, mut missing) = held_and_missing(question, texts);
+    let (held, missing) = held_and_lacking(question, texts);
     let is_code = |word: &String| {
         let digit = word.contains(|c: char| c.is_ascii_digit());
         digit && word.starts_with(char::is_alphabetic)
@@ -613,9 +597,6 @@ pub fn subject_coverage(question: &str, texts: &[&str]) -> f32 {
     if held.iter().any(is_code) {
         return 1.0;
     }
-    let language = Language::detect(question);
-    let degree = degree(question);
-    missing.retain(|word| !only_asks(word, language) && degree.as_ref() != Some(word));
     if held.len() + missing.len() == 0 {
         return coverage(question, texts);
     }
@@ -625,11 +606,16 @@ pub fn subject_coverage(question: &str, texts: &[&str]) -> f32 {
 /// The content words of a question that none of the texts holds, but for those that only ask, such as
 /// "mean" or "often".
 pub fn lacking(question: &str, texts: &[&str]) -> Vec<String> {
-    let (_, mut missing) = held_and_missing(question, texts);
+    held_and_lacking(question, texts).1
+}
+
+/// As [`held_and_missing`], without what only asks among those that none of the texts holds.
+fn held_and_lacking(question: &str, texts: &[&str]) -> (Vec<String>, Vec<String>) {
+    let (held, mut missing) = held_and_missing(question, texts);
     let language = Language::detect(question);
     let degree = degree(question);
     missing.retain(|word| !only_asks(word, language) && degree.as_ref() != Some(word));
-    missing
+    (held, missing)
 }
 
 /// Is what a question asks for by name said in none of the texts? "What is the landline of the flat?" asks
@@ -809,6 +795,7 @@ const ONLY_ASKING: &[&str] = &[
 ];
 
 /// The numbers, dates, months and days of a question that texts hold, in whatever spelling.
+#[derive(Default)]
 struct Spellings {
     numbers: HashSet<String>,
     /// The parts of the question's dates that the texts hold.
@@ -824,12 +811,7 @@ impl Spellings {
         let counts = number_words(question);
         let asked = numbers(question);
         if calendar.is_empty() && counts.is_empty() && asked.is_empty() {
-            return Self {
-                numbers: HashSet::new(),
-                of_dates: HashSet::new(),
-                calendar: HashSet::new(),
-                counts: HashSet::new(),
-            };
+            return Self::default();
         }
         let held: HashSet<String> = texts.iter().flat_map(|text| held_numbers(text)).collect();
         let days = texts.iter().flat_map(|text| calendar_words(text));
@@ -1707,6 +1689,18 @@ mod tests {
             best,
             "# The barn backup runs at 02:15.\nrsync -a /barn /mnt"
         );
+    }
+
+    #[test]
+    fn a_date_is_of_a_mail_where_that_has_a_sender() {
+        let best = |text: &str| {
+            let found = rank_sentences("When is the concert?", &evidence(&[text]));
+            text[found[0].span.clone()].to_owned()
+        };
+        let concert = "# Concert\n\nDate: 12 March 2026\nVenue: town hall\n";
+        assert_eq!(best(concert), "Date: 12 March 2026");
+        let mail = "# Concert\n\nFrom: Ann <a@b.org>\nDate: 12 March 2026\n\nThe concert is fun.\n";
+        assert_eq!(best(mail), "The concert is fun.");
     }
 
     #[test]

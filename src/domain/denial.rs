@@ -17,7 +17,7 @@ pub fn is_denial(text: &str) -> bool {
 
 /// Does a word deny by itself?
 pub(super) fn denies(word: &str) -> bool {
-    const DENIALS: [&str; 42] = [
+    const DENIALS: [&str; 49] = [
         "no",
         "not",
         "never",
@@ -34,6 +34,13 @@ pub(super) fn denies(word: &str) -> bool {
         "kein",
         "keine",
         "keinen",
+        "keinem",
+        "keiner",
+        "keines",
+        "niemand",
+        "niemanden",
+        "nirgends",
+        "weder",
         "nie",
         "niemals",
         "ohne",
@@ -190,6 +197,11 @@ impl Piece {
             .is_some_and(|w| list.contains(&w.as_str()))
     }
 
+    /// Does it begin as a clause does that goes on after a comma or an "and"?
+    fn opens_clause(&self) -> bool {
+        self.opens_with(&SUBJECTS) || self.opens_with(&GO_ON)
+    }
+
     /// Does it except something from what the piece before says: "every day but Wednesday"?
     fn excepts(&self, before: Option<&Self>) -> bool {
         const ALL: [&str; 16] = [
@@ -242,14 +254,14 @@ impl Piece {
         }
         let linking = |word: &str| {
             let word = word.to_lowercase();
-            [&AND[..], &CONTRASTS[..]].concat().contains(&word.as_str())
+            AND.contains(&word.as_str()) || CONTRASTS.contains(&word.as_str())
         };
         let mut own = self.written.unicode_words().skip_while(|w| linking(w));
         let (first, second) = (own.next().unwrap_or(""), own.next().unwrap_or(""));
         // "And is 7 years old" goes on with whom the clause is about.
         let opener = first.to_lowercase();
         let opener = opener.as_str();
-        let subject = self.has_verb() && OPENERS.contains(&opener) && !GO_ON.contains(&opener);
+        let subject = self.has_verb() && SUBJECTS.contains(&opener);
         // "Anna and Ben sing" is one clause, "Anna sings and Ben paints" is two.
         let is_small = |word: &str| word.starts_with(char::is_lowercase);
         let mut said = clause.unicode_words().skip(1);
@@ -308,16 +320,14 @@ const CONJUNCTIONS: [&str; 24] = [
     "ohne", "aunque", "sans", "quoique",
 ];
 
-/// Words with which a clause goes on after a comma or an "and".
-const OPENERS: [&str; 52] = [
+/// Words with which a clause begins that says what it is about.
+const SUBJECTS: [&str; 31] = [
     "the", "a", "an", "this", "that", "these", "those", "it", "he", "she", "they", "we", "i",
-    "you", "there", "his", "her", "its", "their", "our", "my", "is", "are", "was", "were", "has",
-    "have", "had", "will", "can", "could", "did", "does", "instead", "then", "der", "die", "das",
-    "ein", "eine", "er", "sie", "es", "wir", "ich", "ist", "sind", "war", "waren", "hat", "haben",
-    "wird",
+    "you", "there", "his", "her", "its", "their", "our", "my", "der", "die", "das", "ein", "eine",
+    "er", "sie", "es", "wir", "ich",
 ];
 
-/// Those of them with which a clause goes on about the same.
+/// Words with which a clause goes on about the same.
 const GO_ON: [&str; 21] = [
     "is", "are", "was", "were", "has", "have", "had", "will", "can", "could", "did", "does",
     "instead", "then", "ist", "sind", "war", "waren", "hat", "haben", "wird",
@@ -353,8 +363,8 @@ fn pieces(text: &str) -> Vec<Piece> {
         // Forward: "no lock, bolt or chain", "not locked and bolted".
         let leans = match pieces[at].link {
             Link::Apart => false,
-            Link::Comma => pieces[at].all.len() <= 3 && !pieces[at].opens_with(&OPENERS),
-            Link::And => !pieces[at].opens_with(&OPENERS),
+            Link::Comma => pieces[at].all.len() <= 3 && !pieces[at].opens_clause(),
+            Link::And => !pieces[at].opens_clause(),
             // "I do not think that it is locked."
             Link::That => true,
         };
@@ -486,6 +496,8 @@ mod tests {
         let check = |text: &str, expected: bool| assert_eq!(is_denial(text), expected, "{text}");
         check("The shed isn’t locked.", true);
         check("Es gibt kein Schloss.", true);
+        check("In keinem Zimmer ist ein Schloss.", true);
+        check("Niemand hat den Schlüssel.", true);
         check("He left without a key.", true);
         check("It is not only green but red.", false);
         check("Nicht nur der Hof ist zu.", false);
@@ -617,6 +629,8 @@ mod tests {
         check("Did Paula come?", "Nobody except Paula came.", false);
         let german = "Alle außer Paula kamen.";
         check("Kam Paula?", german, true);
+        let cats = "Weder Hunde noch Katzen dürfen in den Garten.";
+        check("Dürfen Hunde in den Garten?", cats, true);
         check("Is the door old?", "The door is old but solid.", false);
         let push = "Push with --force-with-lease, never --force.";
         check("Do we push with --force?", push, true);

@@ -35,12 +35,13 @@ use std::collections::HashSet;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::context::{content_words, coverage, names, not_named, same_word};
+use super::context::{content_words, coverage, names, not_named, same_word, subject_coverage};
 use super::denial::{clauses, denies, denies_briefly, is_denial, is_denied};
 use super::figure::{
     calendar_words, figures, held_numbers, is_calendar_word, is_date, is_year, numbers, same_unit,
 };
 use super::question::{asks, core, is_polar};
+use super::sentence::task_state;
 
 /// A sign that the notes speak of something else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,7 +199,7 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
     if !stands {
         return Stance::Unsettled;
     }
-    if let Some(stance) = switched(asked, sentence) {
+    if let Some(stance) = switched(asked, sentence, about) {
         return stance;
     }
     if replaces(asked, sentence, around) {
@@ -243,8 +244,9 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
 }
 
 /// What a sentence says of something that is asked to be on or off; nothing where the question asks
-/// no such thing.
-fn switched(question: &str, sentence: &str) -> Option<Stance> {
+/// no such thing. What that is must be told with it, or above it: of the heating, the light that is on
+/// says nothing.
+fn switched(question: &str, sentence: &str, about: &str) -> Option<Stance> {
     const PAIRS: [[&str; 2]; 2] = [["on", "off"], ["an", "aus"]];
     const VERBS: [&str; 14] = [
         "is", "are", "was", "were", "be", "been", "turned", "switched", "kept", "stays", "ist",
@@ -265,7 +267,13 @@ fn switched(question: &str, sentence: &str) -> Option<Stance> {
         let mut switches = pair.iter().filter(|switch| (**switch == last) == same);
         switches.any(|switch| says(switch))
     });
-    Some(if is == is_not {
+    let mut subject: Vec<&str> = question.unicode_words().collect();
+    subject.retain(|word| {
+        let word = word.to_lowercase();
+        !VERBS.contains(&word.as_str()) && !pair.contains(&word.as_str())
+    });
+    let is_of_it = subject_coverage(&subject.join(" "), &[sentence, about]) >= STATES;
+    Some(if is == is_not || !is_of_it {
         Stance::Unsettled
     } else {
         Stance::States(is != is_denial(sentence))
@@ -318,9 +326,8 @@ fn counts_some(question: &str, sentence: &str) -> bool {
         "manchmal",
     ];
     let (asked, said) = (lower(question), lower(sentence));
-    let has = |words: &[String], list: &[&str]| words.iter().any(|w| list.contains(&w.as_str()));
-    let some = has(&said, &SOME) || sentence.contains('%');
-    has(&asked, &ALL) && some && !has(&said, &ALL) && !has(&asked, &SOME)
+    let some = hold_any(&said, &SOME) || sentence.contains('%');
+    hold_any(&asked, &ALL) && some && !hold_any(&said, &ALL) && !hold_any(&asked, &SOME)
 }
 
 /// Does a sentence set one thing against another, or today against the past? Words do not tell on
@@ -363,10 +370,7 @@ fn contrasts(question: &str, sentence: &str) -> bool {
         let before = at.checked_sub(1).map_or("", |at| said[at].as_str());
         pair[0] == "used" && pair[1] == "to" && !BEFORE_USED.contains(&before)
     });
-    let of_past = asked
-        .iter()
-        .any(|word| OF_THE_PAST.contains(&word.as_str()));
-    word || joined || was && !of_past
+    word || joined || was && !hold_any(&asked, &OF_THE_PAST)
 }
 
 /// "Only managers may": what others may, or when, it does not say.
@@ -380,16 +384,13 @@ fn excludes_others(question: &str, clause: &str) -> bool {
         "solo",
     ];
     let first = lower(clause).into_iter().next().unwrap_or_default();
-    let asks = lower(question)
-        .iter()
-        .any(|word| ONLY.contains(&word.as_str()));
-    ONLY.contains(&first.as_str()) && !asks
+    ONLY.contains(&first.as_str()) && !hold_any(&lower(question), &ONLY)
 }
 
-/// "- [ ] renew the passport": what is not done yet.
+/// "- [ ] renew the passport", "## TODO Renew the passport": what is not done yet.
 pub(super) fn is_open_task(sentence: &str) -> bool {
     let item = sentence.trim_start_matches(|c: char| c.is_ascii_digit() || "-*+.) ".contains(c));
-    let of_org = sentence.starts_with('*') && item.starts_with("TODO ");
+    let of_org = task_state(sentence).is_some_and(|state| state != "DONE");
     item.starts_with("[ ]") || item.starts_with('☐') || of_org
 }
 
@@ -404,9 +405,9 @@ fn plans(question: &str, clause: &str) -> bool {
         "could", "would", "might", "idea", "maybe", "perhaps", "könnte", "könnten", "würde",
         "würden", "möchte", "möchten", "idee", "wollte",
     ];
-    const BEFORE_TO: [&str; 11] = [
+    const BEFORE_TO: [&str; 13] = [
         "going", "need", "needs", "needed", "have", "has", "ought", "about", "required", "obliged",
-        "supposed",
+        "supposed", "yet", "remains",
     ];
     let asked = lower(question);
     let said = lower(clause);
@@ -463,34 +464,41 @@ fn replaces(question: &str, sentence: &str, around: &str) -> bool {
 /// Does it name another day of the week or month than what is asked about? "Monday to Friday" names
 /// Wednesday, too.
 fn calendar(question: &str, sentence: &str, around: &str) -> bool {
-    const UP_TO: [&str; 7] = ["to", "till", "until", "through", "bis", "hasta", "à"];
-    let keys = |text: &str| -> Vec<String> {
-        let words = calendar_words(text).into_iter();
-        words.map(|(_, key)| key).collect()
-    };
-    let (own, near) = (keys(sentence), keys(around));
-    let ranges = sentence.contains(['-', '–'])
-        || lower(sentence)
-            .iter()
-            .any(|word| UP_TO.contains(&word.as_str()));
-    let place = |key: &String| key[1..].parse::<u32>().unwrap_or(0);
-    let kind = |key: &String| key.chars().next();
-    let spans = |key: &String| {
-        let same: Vec<&String> = own
-            .iter()
-            .filter(|other| kind(other) == kind(key))
-            .collect();
-        let [from, to] = same.as_slice() else {
-            return false;
+    let (own, near) = (calendar_words(sentence), calendar_words(around));
+    let kind = |key: &str| key.chars().next();
+    let replaced = |key: &str| {
+        let same = own.iter().filter(|(_, other)| kind(other) == kind(key));
+        let same: Vec<&(String, String)> = same.collect();
+        let is_near = near.iter().any(|(_, other)| other == key);
+        let in_time = match same.as_slice() {
+            [from, to] => spans(sentence, from, to, key),
+            _ => false,
         };
-        ranges && (place(from)..=place(to)).contains(&place(key))
+        !same.is_empty() && !is_near && !in_time
     };
-    let replaced = |key: &String| {
-        let other = own.iter().any(|other| kind(other) == kind(key));
-        other && !near.contains(key) && !spans(key)
-    };
-    keys(question).iter().any(replaced)
+    let mut asked = calendar_words(question).into_iter();
+    asked.any(|(_, key)| replaced(&key))
         && rest(question, sentence, is_calendar_word) >= REST_OF_NUMBER
+}
+
+/// Do two days of the week or months of a sentence begin and end a time that a third is in? Saturday is
+/// between Friday and Monday, and December between October and March.
+fn spans(sentence: &str, from: &(String, String), to: &(String, String), key: &str) -> bool {
+    const UP_TO: [&str; 7] = ["to", "till", "until", "through", "bis", "hasta", "à"];
+    let sentence = sentence.to_lowercase();
+    let behind = sentence.split_once(from.0.as_str());
+    let between = behind.and_then(|(_, behind)| behind.split_once(to.0.as_str()));
+    // A date may be written in another way than it is told.
+    let between = between.map_or(sentence.as_str(), |(between, _)| between);
+    let ranges = between.contains(['-', '–']) || hold_any(&lower(between), &UP_TO);
+    let place = |key: &str| key[1..].parse::<u32>().unwrap_or(0);
+    let (from, to, at) = (place(&from.1), place(&to.1), place(key));
+    let within = if from <= to {
+        (from..=to).contains(&at)
+    } else {
+        at >= from || at <= to
+    };
+    ranges && within
 }
 
 /// "A positive" where the sentence says "B positive".
@@ -543,15 +551,13 @@ fn states(sentence: &str) -> bool {
         "quizás",
         "peut-être",
     ];
-    let words = lower(sentence);
-    !sentence.trim_end().ends_with(['?', '？', '؟'])
-        && !words.iter().any(|word| OPEN.contains(&word.as_str()))
+    !sentence.trim_end().ends_with(['?', '？', '؟']) && !hold_any(&lower(sentence), &OPEN)
 }
 
 /// Does a question compare two things? Words do not tell which of them is the older one.
 fn compares(question: &str) -> bool {
     let words = lower(question);
-    let has = |one_of: &[&str]| words.iter().any(|word| one_of.contains(&word.as_str()));
+    let has = |one_of: &[&str]| hold_any(&words, one_of);
     has(&["than", "als"]) || has(&["que"]) && has(&["más", "menos", "plus", "moins"])
 }
 
@@ -559,6 +565,11 @@ fn compares(question: &str) -> bool {
 fn rest(question: &str, sentence: &str, in_doubt: impl Fn(&str) -> bool) -> f32 {
     let words = question.unicode_words().filter(|word| !in_doubt(word));
     coverage(&words.collect::<Vec<_>>().join(" "), &[sentence])
+}
+
+/// Is one of these words in a list?
+fn hold_any(words: &[String], list: &[&str]) -> bool {
+    words.iter().any(|word| list.contains(&word.as_str()))
 }
 
 fn lower(text: &str) -> Vec<String> {
@@ -595,21 +606,10 @@ fn wants_no_denial(question: &str) -> bool {
     let words = lower(question);
     let at = words.iter().position(|word| denies(word));
     let (before, behind) = words.split_at(at.unwrap_or(0));
-    let begins = words.iter().take(2);
     // "When is it not open?" asks for a time.
-    let depends = before
-        .iter()
-        .skip(1)
-        .any(|word| CONDITIONS.contains(&word.as_str()));
-    let forgets = behind
-        .iter()
-        .take(4)
-        .any(|word| FORGETTING.contains(&word.as_str()));
-    begins
-        .into_iter()
-        .any(|word| REASONS.contains(&word.as_str()))
-        || depends
-        || forgets
+    let depends = hold_any(before.get(1..).unwrap_or_default(), &CONDITIONS);
+    let forgets = hold_any(&behind[..behind.len().min(4)], &FORGETTING);
+    hold_any(&words[..words.len().min(2)], &REASONS) || depends || forgets
 }
 
 /// Does a sentence say the opposite of a word of the question? A shop that is not open is closed.
@@ -623,7 +623,7 @@ fn turns(question: &str, sentence: &str) -> bool {
 
 /// Does a sentence deny something without a word such as "not"? Who refuses does not do.
 pub(super) fn denies_by_meaning(sentence: &str) -> bool {
-    const BEGINNINGS: [&str; 47] = [
+    const BEGINNINGS: [&str; 51] = [
         "lack",
         "fail",
         "refus",
@@ -663,6 +663,8 @@ pub(super) fn denies_by_meaning(sentence: &str) -> bool {
         "reluct",
         "despite",
         "neglect",
+        "forget",
+        "forgot",
         "resist",
         "ignor",
         "fehl",
@@ -670,6 +672,8 @@ pub(super) fn denies_by_meaning(sentence: &str) -> bool {
         "verbot",
         "verbiet",
         "weiger",
+        "vergess",
+        "vergaß",
         "unmöglich",
     ];
     let undone = |word: &str| word.starts_with("un") && word.ends_with("ed") && word.len() > 7;
@@ -1227,6 +1231,8 @@ mod tests {
         check(passport, "The passport is not renewed.", no);
         check(passport, "- [ ] renew passport", Stance::Unsettled);
         check(passport, "- [x] renew passport", yes);
+        check(passport, "## NEXT renew passport", Stance::Unsettled);
+        check(passport, "## DONE renew passport", yes);
         check(
             passport,
             "The passport should be renewed.",
@@ -1245,6 +1251,16 @@ mod tests {
         check(
             passport,
             "It is an idea to renew the passport.",
+            Stance::Unsettled,
+        );
+        check(
+            passport,
+            "The passport has yet to be renewed.",
+            Stance::Unsettled,
+        );
+        check(
+            passport,
+            "We forgot that the passport is to be renewed.",
             Stance::Unsettled,
         );
         check(
@@ -1279,6 +1295,12 @@ mod tests {
         let week = "The shop is open from Monday to Friday.";
         check("Is the shop open on Sunday?", week, unlikely);
         check("Is the shop open on Wednesday?", week, likely);
+        let winter = "The shop is open from October to March.";
+        check("Is the shop open in December?", winter, likely);
+        check("Is the shop open in June?", winter, unlikely);
+        let days = "The check-in is open on Friday and Monday.";
+        check("Is the check-in open on Saturday?", days, unlikely);
+        check("Is the check-in open on Friday?", days, yes);
         let springs = "The law of springs was found by Hooke.";
         check("Was the law of springs found by Boyle?", springs, unlikely);
         check(
@@ -1357,6 +1379,14 @@ mod tests {
             "The heating in the guest room is new.",
             Stance::Unsettled,
         );
+        check(
+            heating,
+            "The light in the guest room is on.",
+            Stance::Unsettled,
+        );
+        let under = |about: &str| stance(heating, "The heating is off.", about, about);
+        assert_eq!(under("Guest room"), Stance::States(false));
+        assert_eq!(under("Kitchen"), Stance::Unsettled);
         let windows = "Were all windows replaced in 2021?";
         check(
             windows,

@@ -155,8 +155,8 @@ fn shown(pieces: &[Piece<'_>], chars: usize) -> (usize, usize) {
     if end < pieces.len() {
         return (begin, end);
     }
-    // The space before the first is not shown.
-    (begin_of(pieces, end, chars + 1), end)
+    // The space before the first is not shown. What is too long by itself is shown in part.
+    (begin_of(pieces, end, chars + 1).min(begin), end)
 }
 
 /// Behind the last piece of those from `begin` on that fit; one does in any case.
@@ -225,6 +225,9 @@ mod tests {
         let text = "one two three four five six seven eight nine ten";
         let found = excerpt(text, &asked("ten"), 20);
         assert_eq!(found.text, "…seven eight nine ten");
+        let address = format!("see the page https://a.b/{}/heron", "c".repeat(30));
+        let found = excerpt(&address, &asked("heron"), 20);
+        assert_eq!(found.text, "…https://a.b/cccccccc…");
     }
 
     proptest! {

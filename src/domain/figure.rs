@@ -112,11 +112,6 @@ impl Dates {
 
     /// A month that is written out, with the day before or behind it and the year behind.
     fn put_month(&mut self, word: &str, month: u32, before: &[Atom], behind: &[Atom]) {
-        let joins = |atom: &&Atom| match atom {
-            Atom::Mark(mark) => !",.".contains(*mark),
-            Atom::Word(word) => word != "of",
-            Atom::Numbers { .. } => true,
-        };
         let number = |atom: Option<&Atom>| match atom {
             Some(Atom::Numbers { values, .. }) if values.len() == 1 => {
                 values[0].parse::<u32>().ok()
@@ -125,9 +120,10 @@ impl Dates {
         };
         let is_day = |number: &u32| (1..=31).contains(number);
         let is_year = |number: &u32| (1000..2100).contains(number);
-        let mut behind = behind.iter().filter(joins);
+        let mut behind = behind.iter().filter(|atom| atom.is_of_date());
         let mut next = number(behind.next());
-        let mut day = number(before.iter().rev().find(joins)).filter(is_day);
+        let last = before.iter().rev().find(|atom| atom.is_of_date());
+        let mut day = number(last).filter(is_day);
         if day.is_none() && next.as_ref().is_some_and(is_day) {
             day = next;
             next = number(behind.next());
@@ -403,6 +399,17 @@ enum Atom {
     Mark(char),
 }
 
+impl Atom {
+    /// May it be a part of a date, and no mark or "of" between such parts?
+    fn is_of_date(&self) -> bool {
+        match self {
+            Self::Mark(mark) => !",.".contains(*mark),
+            Self::Word(word) => word != "of",
+            Self::Numbers { .. } => true,
+        }
+    }
+}
+
 fn words(text: &str) -> Vec<String> {
     let atoms = atoms(text).into_iter();
     atoms
@@ -591,13 +598,8 @@ fn date_at(atoms: &[Atom]) -> Option<String> {
         Atom::Numbers { values, .. } if values.len() == 1 => Some(values[0].clone()),
         _ => None,
     };
-    let states = |atom: &&Atom| match atom {
-        Atom::Mark(mark) => !",.".contains(*mark),
-        Atom::Word(word) => word != "of",
-        Atom::Numbers { .. } => true,
-    };
-    atoms.first().filter(states)?;
-    let mut parts = atoms.iter().take(6).filter(states);
+    atoms.first().filter(|atom| atom.is_of_date())?;
+    let mut parts = atoms.iter().take(6).filter(|atom| atom.is_of_date());
     let (first, second, third) = (parts.next()?, parts.next()?, parts.next()?);
     let (day, month) = match (first, second) {
         (day, Atom::Word(month)) | (Atom::Word(month), day) => (single(day)?, month),

@@ -306,7 +306,8 @@ fn filter(
     sentence: bool,
     now: &Zoned,
 ) -> Result<Option<Filter>, BadQuery> {
-    let bare = value.trim_matches('"');
+    let inner = quoted(value).map(|(inner, _)| inner);
+    let bare = inner.unwrap_or_else(|| value.trim_matches('"'));
     if !KEYS.contains(&key) {
         let slip = KEYS.iter().find(|known| is_slip(key, known));
         return match slip {
@@ -317,7 +318,7 @@ fn filter(
             _ => Ok(None),
         };
     }
-    let values = if value.starts_with('"') {
+    let values = if inner.is_some() || value.starts_with('"') {
         vec![bare]
     } else {
         value.split(',').collect()
@@ -570,6 +571,7 @@ mod tests {
         assert_eq!(only_test("type:.py"), Test::Extension("py".into()));
         assert_eq!(only_test("title:\"a b\""), Test::Title("a b".into()));
         assert_eq!(only_test("Title:\"a b\""), Test::Title("a b".into()));
+        assert_eq!(only_test("title:“a, b”"), Test::Title("a, b".into()));
         assert_eq!(only_test("Tag:win"), only_test("tag:win"));
         assert_eq!(only_test("TYPE:pdf"), Test::Kind(Kind::Pdf));
         assert_eq!(

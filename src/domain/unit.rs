@@ -43,14 +43,8 @@ impl State {
 
     /// The state of this name.
     pub fn named(name: &str) -> Option<Self> {
-        let all = [
-            Self::Shadow,
-            Self::Active,
-            Self::Contested,
-            Self::Stale,
-            Self::Retired,
-        ];
-        all.into_iter().find(|state| state.as_str() == name)
+        let mut all = <Self as clap::ValueEnum>::value_variants().iter();
+        all.find(|state| state.as_str() == name).copied()
     }
 
     /// Whether a unit may go from this state to that one. A stale unit has to be looked at before

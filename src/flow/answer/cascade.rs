@@ -369,7 +369,8 @@ impl Work<'_> {
             return Stance::Open;
         }
         let text = &text[sentence.1.clone()];
-        let (around, above) = (self.around(sentence), self.above(sentence));
+        let above = self.above(sentence);
+        let around = self.around(sentence, &above);
         doubt::stance(self.question(), text, &around, &above)
     }
 

@@ -491,8 +491,9 @@ impl<'a> Work<'a> {
         self.sentences(0..self.hits().len(), ONE).into_iter().next()
     }
 
-    /// What stands around a sentence: the one before it, the one behind it, and what they are about.
-    pub(super) fn around(&self, (hit, span): &Sentence) -> String {
+    /// What stands around a sentence, with what it stands under (`above`): the one before it and the one
+    /// behind it.
+    pub(super) fn around(&self, (hit, span): &Sentence, above: &str) -> String {
         let text = self.text_of(*hit);
         let spans = sentence::sentences(text);
         let at = spans
@@ -512,7 +513,6 @@ impl<'a> Work<'a> {
         let folders = ranked.hit.path.iter().rev().skip(1).take(2);
         let folders: Vec<_> = folders.map(|name| name.to_string_lossy()).collect();
         let folders = folders.join(" ").replace(['_', '-', '.'], " ");
-        let above = self.above(&(*hit, span.clone()));
         format!("{above} {folders} {}", &text[from..to])
     }
 
@@ -525,7 +525,8 @@ impl<'a> Work<'a> {
 
     fn doubts_of(&self, sentence: &Sentence) -> Vec<Doubt> {
         let text = &self.text_of(sentence.0)[sentence.1.clone()];
-        let (around, above) = (self.around(sentence), self.above(sentence));
+        let above = self.above(sentence);
+        let around = self.around(sentence, &above);
         doubt::doubts(self.question(), text, &around, &above)
     }
 
