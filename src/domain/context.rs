@@ -494,28 +494,28 @@ fn list(reading: &mut Reading<'_>, passage: usize, evidence: &Evidence<'_>) -> O
 }
 
 /// Is a sentence of what stands around the text of a mail: who sent it, to whom and when; and who wrote
-/// what follows? The date of a concert is not: no sender stands beside it.
+/// what follows? The date of a concert is not, nor where a train goes from and to: a mail has a subject,
+/// or its sender an address.
 fn is_of_envelope(text: &str, sentence: &str) -> bool {
-    const SENDERS: [&str; 2] = ["From: ", "Von: "];
-    const DATES: [&str; 2] = ["Date: ", "Datum: "];
-    const OTHERS: [&str; 8] = [
-        "To: ",
+    const OF_MAILS: [&str; 6] = [
         "Cc: ",
         "Bcc: ",
         "Sent: ",
         "Subject: ",
-        "An: ",
         "Gesendet: ",
         "Betreff: ",
     ];
+    const SENDERS: [&str; 2] = ["From: ", "Von: "];
+    const OTHERS: [&str; 4] = ["To: ", "An: ", "Date: ", "Datum: "];
     const WROTE: [&str; 4] = ["wrote:", "schrieb:", "a écrit :", "escribió:"];
     let begins = |line: &str, heads: &[&str]| {
         let line = line.trim_start_matches(['>', ' ', '*']);
         heads.iter().any(|head| line.starts_with(head))
     };
-    begins(sentence, &SENDERS)
-        || begins(sentence, &OTHERS)
-        || begins(sentence, &DATES) && text.lines().any(|line| begins(line, &SENDERS))
+    let shows_mail =
+        |line: &str| begins(line, &OF_MAILS) || begins(line, &SENDERS) && line.contains('@');
+    begins(sentence, &OF_MAILS)
+        || (begins(sentence, &SENDERS) || begins(sentence, &OTHERS)) && text.lines().any(shows_mail)
         || WROTE.iter().any(|wrote| sentence.ends_with(wrote)) && sentence.contains(',')
 }
 
@@ -1693,14 +1693,25 @@ mod tests {
 
     #[test]
     fn a_date_is_of_a_mail_where_that_has_a_sender() {
-        let best = |text: &str| {
-            let found = rank_sentences("When is the concert?", &evidence(&[text]));
+        let best = |question: &str, text: &str| {
+            let found = rank_sentences(question, &evidence(&[text]));
             text[found[0].span.clone()].to_owned()
         };
         let concert = "# Concert\n\nDate: 12 March 2026\nVenue: town hall\n";
-        assert_eq!(best(concert), "Date: 12 March 2026");
-        let mail = "# Concert\n\nFrom: Ann <a@b.org>\nDate: 12 March 2026\n\nThe concert is fun.\n";
-        assert_eq!(best(mail), "The concert is fun.");
+        let when = "When is the concert?";
+        assert_eq!(best(when, concert), "Date: 12 March 2026");
+        for sender in ["From: Ann <a@b.org>", "From: Ann\nSubject: A concert"] {
+            let mail =
+                format!("# Concert\n\n{sender}\nDate: 12 March 2026\n\nThe concert is fun.\n");
+            assert_eq!(best(when, &mail), "The concert is fun.");
+        }
+        let train = "# Train\n\nFrom: Vienna\n\nTo: Graz\n\nNumber: RJ 551\n";
+        let found = rank_sentences("Where does the train go to?", &evidence(&[train]));
+        assert!(
+            found
+                .iter()
+                .any(|chosen| &train[chosen.span.clone()] == "To: Graz")
+        );
     }
 
     #[test]
