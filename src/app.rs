@@ -742,6 +742,19 @@ fn reranker(settings: &Settings, models: &Models) -> Result<Option<RerankerHandl
     })?))
 }
 
+/// Lets the language model go whenever it was not used for as long as the settings say.
+pub async fn unload_when_idle(app: Arc<App>) {
+    let idle = Duration::from_secs(app.settings.models.idle_unload_s);
+    let Some(generator) = app.generator.clone() else {
+        return;
+    };
+    loop {
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        let generator = generator.clone();
+        let _ = tokio::task::spawn_blocking(move || generator.unload_if_idle(idle)).await;
+    }
+}
+
 /// A knowledge base with its background: watching and syncing.
 pub struct Service {
     /// The knowledge base.

@@ -19,11 +19,10 @@ use tokio::sync::mpsc;
 
 use super::remote::Remote;
 use super::{Session, app};
-use crate::app::NotFound;
 use crate::app::tokens::Caller;
+use crate::app::{NotFound, unload_when_idle};
 use crate::domain::access::Grant;
 use crate::error::{Failure, Fault, Kind};
-use crate::http::unload_when_idle;
 use crate::mcp::Tools;
 use crate::settings::Places;
 use crate::store::{Access, StoreError};

@@ -35,7 +35,7 @@ use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::tokens::{Caller, random_token};
-use crate::app::{App, Service};
+use crate::app::{Service, unload_when_idle};
 use crate::domain::access::Right;
 use crate::mcp::Tools;
 use crate::store::StoreError;
@@ -131,19 +131,6 @@ async fn warm(service: Arc<Service>, ready: Arc<AtomicBool>) {
         Ok(Ok(_)) => ready.store(true, std::sync::atomic::Ordering::Release),
         Ok(Err(error)) => tracing::error!(%error, "the embedding model does not load"),
         Err(error) => tracing::error!(%error, "the embedding model is lost"),
-    }
-}
-
-/// Lets the language model go whenever it was not used for as long as the settings say.
-pub async fn unload_when_idle(app: Arc<App>) {
-    let idle = Duration::from_secs(app.settings.models.idle_unload_s);
-    let Some(generator) = app.generator.clone() else {
-        return;
-    };
-    loop {
-        tokio::time::sleep(Duration::from_secs(15)).await;
-        let generator = generator.clone();
-        let _ = tokio::task::spawn_blocking(move || generator.unload_if_idle(idle)).await;
     }
 }
 
