@@ -1004,7 +1004,8 @@ fn both_ways(session: Session, arguments: &AskArguments) -> Result<ExitCode, Fai
     let without = Ask {
         units: UseUnits::Off,
         kept: false,
-        ..with.clone()
+        // Under an id of its own: a verdict on it is none on the other.
+        ..arguments.asked(&app)?
     };
     let answer = |ask: &Ask| app.ask(ask, &Arc::default(), &mut |_| ControlFlow::Continue(()));
     let both = output::BothWays {
