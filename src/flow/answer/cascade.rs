@@ -161,13 +161,10 @@ impl Work<'_> {
     fn drafts(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
         // A word is about one token and a half.
         let words = self.parts.options.evidence_tokens * 2 / 3;
-        let first = self.with_partners(&self.sentences(0..3, Portion { words, ..FIRST }));
-        let first = self.within_budget(generator, first);
+        let mut first = self.with_partners(&self.sentences(0..3, Portion { words, ..FIRST }));
         // Another search changes the order; this is what the first draft was written from.
         let best = self.sentences(0..3, ONE);
-        let evidence = self.shown(&first);
-        let draft = self.draft(generator, StepKind::Draft, &evidence, &Self::prompt);
-        let Some((draft, claims)) = draft else {
+        let Some((draft, claims)) = self.draft_from(generator, &mut first) else {
             return self.quotes();
         };
         if self.reader.gone || self.tell_all(&draft, &claims) {
@@ -182,11 +179,8 @@ impl Work<'_> {
         let other = self.sentences(0..self.hits().len(), Portion { words, ..SECOND });
         let mut other = self.with_partners(&other);
         other.retain(|sentence| !first.contains(sentence));
-        let other = self.within_budget(generator, other);
         if !other.is_empty() {
-            let evidence = self.shown(&other);
-            let second = self.draft(generator, StepKind::Draft, &evidence, &Self::prompt);
-            let Some((second, claims)) = second else {
+            let Some((second, claims)) = self.draft_from(generator, &mut other) else {
                 return self.quotes();
             };
             if self.reader.gone || self.tell_all(&second, &claims) {
@@ -206,19 +200,36 @@ impl Work<'_> {
         Ok(self.quote_or_list(QUOTES))
     }
 
-    /// As many of these sentences as the budget of tokens allows, by the model's own tokenizer, one at
-    /// least. A model that cannot count, or fails, is given all: they were chosen by their words, and
-    /// one that fails says why when it is to write.
-    pub(super) fn within_budget(
+    /// A draft from as many of these sentences as fit, as [`Self::draft`]; the others are left out of
+    /// them. A model that fails as it counts is not waited for once more to write.
+    fn draft_from(
+        &mut self,
+        generator: &GeneratorHandle,
+        sentences: &mut Vec<Sentence>,
+    ) -> Option<(Generated, Vec<Supported>)> {
+        let begun = self.begin();
+        if let Err(error) = self.keep_to_budget(generator, sentences) {
+            self.model_failed(&begun, StepKind::Draft, &Failure::from(error));
+            return None;
+        }
+        let evidence = self.shown(sentences);
+        self.draft(generator, StepKind::Draft, &evidence, &Self::prompt)
+    }
+
+    /// Leaves as many of these sentences as the budget of tokens allows, by the model's own tokenizer,
+    /// one at least. A model that cannot count is given all: they were chosen by their words.
+    pub(super) fn keep_to_budget(
         &self,
         generator: &GeneratorHandle,
-        mut sentences: Vec<Sentence>,
-    ) -> Vec<Sentence> {
+        sentences: &mut Vec<Sentence>,
+    ) -> Result<(), EngineError> {
         let texts = sentences
             .iter()
             .map(|(hit, span)| self.text_of(*hit)[span.clone()].to_owned());
-        let Ok(counts) = generator.count_tokens(texts.collect()) else {
-            return sentences;
+        let counts = match generator.count_tokens(texts.collect()) {
+            Ok(counts) => counts,
+            Err(EngineError::Unsupported { .. }) => return Ok(()),
+            Err(error) => return Err(error),
         };
         let mut spent = 0;
         let fitting = counts.iter().take_while(|count| {
@@ -227,7 +238,7 @@ impl Work<'_> {
         });
         let fitting = fitting.count();
         sentences.truncate(fitting.max(1));
-        sentences
+        Ok(())
     }
 
     /// A draft, and what of it the evidence supports; `None` where the model fails, which is told.
