@@ -189,6 +189,9 @@ fn text_of(content: &Value) -> String {
 /// Words at most that a question takes from the message before it: that may be a whole document.
 const MOST_WORDS_BEFORE: usize = 30;
 
+/// Bytes of such a word at most: longer ones are keys, addresses and encoded files.
+const MOST_WORD_BYTES: usize = 100;
+
 /// The question of a conversation: its last user message, with what the one before it was about
 /// where that message points back.
 fn question_of(messages: &[ChatMessage]) -> Result<String, Failure> {
@@ -206,7 +209,8 @@ fn question_of(messages: &[ChatMessage]) -> Result<String, Failure> {
         Some(before) => {
             let known = context::content_words(&last);
             let about = context::content_words(&before);
-            let about = about.into_iter().filter(|word| !known.contains(word));
+            let says = |word: &String| word.len() <= MOST_WORD_BYTES && !known.contains(word);
+            let about = about.into_iter().filter(says);
             let about: Vec<String> = about.take(MOST_WORDS_BEFORE).collect();
             format!("{last} ({})", about.join(" "))
         }
@@ -679,6 +683,13 @@ mod tests {
         let pasted = message("user", json!("lamp ".repeat(4000)));
         let asked = ask(&[pasted, message("user", json!("What does it say?"))]).unwrap();
         assert_eq!(asked.matches("lamp").count(), MOST_WORDS_BEFORE);
+        // With it, the question would be too long to be taken.
+        let pasted = format!("{} lamp", "0a".repeat(5000));
+        let asked = ask(&[
+            message("user", json!(pasted)),
+            message("user", json!("What is it?")),
+        ]);
+        assert_eq!(asked.unwrap(), "What is it? (lamp)");
         let other = message("user", json!("What does the household insurance cost?"));
         assert_eq!(
             ask(&[lamp, other]).unwrap(),
