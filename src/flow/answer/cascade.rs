@@ -25,7 +25,7 @@
 use std::ops::Range;
 
 use super::prompt::{conversation, says_not_found, unit_prompt, without_lead_in};
-use super::work::{Begun, ONE, Sentence, Shown, Work};
+use super::work::{Begun, ONE, SURE, Sentence, Shown, Work};
 use super::{MODEL_FAILED, StepKind};
 use crate::domain::context::Portion;
 use crate::domain::doubt::{self, Stance};
@@ -49,9 +49,6 @@ const SECOND: Portion = Portion {
     words: 0,
     share: 0.5,
 };
-
-/// Words less probable are not searched for.
-const SURE: f32 = 0.4;
 
 /// Quotes where nothing is drafted, or no draft holds up.
 const QUOTES: Portion = Portion {
@@ -170,7 +167,7 @@ impl Work<'_> {
         if self.reader.gone || self.tell_all(&draft, &claims) {
             return Ok(false);
         }
-        let sure_of = draft.sure_part(SURE);
+        let sure_of = draft.sure_part(0..draft.text.len(), SURE);
         let agree = self.seen(StepKind::Judge, "lanes_agree");
         if agree.is_some_and(|agree| agree < 0.5) && !sure_of.trim().is_empty() {
             self.search_again(&sure_of)?;

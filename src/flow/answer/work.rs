@@ -84,6 +84,9 @@ const NEAR_IN_ANY_LANGUAGE: f32 = 0.55;
 const NEXT_BEST: usize = 6;
 const NEARLY: f32 = 0.7;
 
+/// Words that the model found less probable are not searched for.
+pub(super) const SURE: f32 = 0.4;
+
 /// The best alone.
 pub(super) const ONE: Portion = Portion {
     count: 1,
