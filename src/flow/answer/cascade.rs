@@ -24,6 +24,7 @@
 
 use std::ops::Range;
 
+use super::passages::hits_of;
 use super::prompt::{conversation, says_not_found, unit_prompt, without_lead_in};
 use super::work::{Begun, ONE, SURE, Sentence, Shown, Work};
 use super::{MODEL_FAILED, StepKind};
@@ -256,8 +257,7 @@ impl Work<'_> {
         };
         let (draft, read) = (written.text, written.read);
         let claims = self.verified(&draft, read);
-        let hits: Vec<usize> = read.iter().map(|(hit, _)| *hit).collect();
-        let missing = self.missing(&draft.text, &hits);
+        let missing = self.missing(&draft.text, &hits_of(read));
         let outcome = match (claims.len(), missing.first()) {
             (0, Some(missing)) => format!("no passage holds {missing}"),
             (0, None) => "without support".to_owned(),
@@ -360,13 +360,11 @@ impl Work<'_> {
             self.tell(if says_yes { "Yes." } else { "No." }, hit, span);
             return;
         }
-        let claim = if says_yes {
+        self.tell_unsupported(if says_yes {
             "Yes, it seems."
         } else {
             "No, it seems."
-        };
-        self.say(claim);
-        self.unsupported(claim, Vec::new());
+        });
     }
 
     /// What a sentence says to the question.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::super::search::{self, Hit, Query, Ranked, Ranking, is_recalled, millis};
+use super::passages::hits_of;
 use super::prompt::{STOP, about_sentence, conversation, plain, says_not_found, told, told_code};
 use super::{
     Answerer, Ask, Citation, Claim, Event, NOT_FOUND, Step, StepKind, Strategy, Timing, TokenCount,
@@ -713,7 +714,7 @@ impl<'a> Work<'a> {
         shown: &[(usize, String)],
     ) -> Option<(&'c str, usize, Range<usize>)> {
         let asked = context::content_words(self.question());
-        let hits: Vec<usize> = shown.iter().map(|(hit, _)| *hit).collect();
+        let hits = hits_of(shown);
         let texts: Vec<Text<'_>> = shown.iter().map(|(_, text)| text.into()).collect();
         let (part, support) = self.with_evidence(&hits, &texts, |passages| {
             context::supported_part(claim, passages, &asked)
@@ -776,14 +777,15 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Marks a claim that was just told as one without support.
-    pub(super) fn unsupported(&mut self, claim: &str, missing: Vec<String>) {
+    /// Tells a claim that is known to have no support.
+    pub(super) fn tell_unsupported(&mut self, claim: &str) {
+        self.say(claim);
         self.say(" [?]");
         self.claims.push(Claim {
             text: claim.to_owned(),
             supported: false,
             citations: Vec::new(),
-            missing,
+            missing: Vec::new(),
         });
     }
 
@@ -1012,20 +1014,6 @@ impl<'a> Work<'a> {
     }
 
     // The language model.
-
-    /// Lets the model write where nobody asks how much of the evidence it had room for, as with one
-    /// passage.
-    pub(super) fn generate(
-        &mut self,
-        generator: &GeneratorHandle,
-        evidence: &Shown,
-        build: &dyn Fn(&Self, &[(usize, String)]) -> Prompt,
-        heard: &mut dyn FnMut(&mut Self, &str),
-    ) -> Result<Generated, Failure> {
-        let mut heard = |work: &mut Self, _: &[(usize, String)], piece: &str| heard(work, piece);
-        let written = self.write(generator, evidence, build, &mut heard)?;
-        Ok(written.text)
-    }
 
     /// Lets the model write; `heard` hears of every piece, and what it is written from. Where the
     /// evidence is too much for the model, the last passage is left out.
