@@ -14,6 +14,7 @@ pub mod kept;
 pub mod outside;
 mod passages;
 pub(super) mod prompt;
+mod quotes;
 pub mod reading;
 mod self_rag;
 mod work;
