@@ -224,7 +224,7 @@ impl App {
         };
         let options = self.writeback_options(body.dry_run)?;
         // A model on another machine reads nothing that never leaves.
-        let alone = self.model_is_elsewhere() && self.keeps_something()?;
+        let alone = self.model_is_elsewhere() && !self.staying()?.is_empty();
         let report = self.answering(|parts| {
             let parts = Answerer {
                 generator: parts.generator.filter(|_| !alone),
@@ -359,16 +359,14 @@ impl App {
     /// # Errors
     /// What the ledger says.
     pub fn batches(&self, limit: usize) -> Result<Batches, Failure> {
-        let found = self.store.ledger().read(|snapshot| {
-            Ok::<_, StoreError>(Batches {
-                batches: snapshot.batches(limit)?,
-                today: snapshot.spent(now_ms())?,
-                ranking: None,
-            })
+        let (batches, today) = self.store.ledger().read(|snapshot| {
+            Ok::<_, StoreError>((snapshot.batches(limit)?, snapshot.spent(now_ms())?))
         })?;
+        let ranking = ranking::in_use(&self.store)?;
         Ok(Batches {
-            ranking: ranking::in_use(&self.store)?,
-            ..found
+            batches,
+            today,
+            ranking,
         })
     }
 

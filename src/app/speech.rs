@@ -43,8 +43,7 @@ impl App {
         let settings = &self.settings.speech;
         let mut speaker = Speaker::new(settings)?;
         if !settings.url.is_empty() && network::distance(&settings.url) > Level::AirGapped {
-            let sources = self.store.ledger().read(|snapshot| snapshot.sources())?;
-            let staying = sources.into_iter().filter(|source| source.never_leaves);
+            let staying = self.staying()?.into_iter();
             speaker.staying = staying.map(|source| source.path).collect();
         }
         Ok(speaker)
