@@ -17,7 +17,7 @@ use super::{App, now_ms};
 use crate::airgap;
 use crate::domain::access::View;
 use crate::domain::generator::ServerOptions;
-use crate::domain::source::SourceId;
+use crate::domain::source::{SourceId, lies_in};
 use crate::domain::strategy::Strategy;
 use crate::engine::GeneratorHandle;
 use crate::engine::server::ModelServer;
@@ -150,7 +150,7 @@ impl App {
             return Ok(true);
         }
         let found = self.search(&ask.query())?;
-        let stays = |hit: &Hit| staying.iter().any(|s| hit.path.starts_with(&s.path));
+        let stays = |hit: &Hit| staying.iter().any(|s| lies_in(&hit.path, &s.path));
         Ok(!found.hits.iter().any(stays))
     }
 
