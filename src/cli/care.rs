@@ -144,10 +144,8 @@ pub(super) fn reindex(session: Session) -> Result<ExitCode, Failure> {
     let ledger = app.store.ledger();
     ledger.write(|transaction| documents::read_again(transaction, None))?;
     let model = app.spaces.current().indexes.space().model.clone();
-    let (settings, places) = (app.settings.clone(), app.places.clone());
     app.store.discard_indexes(&model)?;
-    drop(app);
-    let app = App::open(settings, places, Access::Write)?;
+    let app = reopened(app)?;
     Ok(sync_all(&app, None)?.tell(json))
 }
 

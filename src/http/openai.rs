@@ -643,19 +643,6 @@ pub(super) async fn model(
 mod tests {
     use super::*;
 
-    #[test]
-    fn files_have_the_address_of_their_bytes() {
-        let check = |path: &str, expected: &str| {
-            assert_eq!(
-                file_url(Path::new(path), None),
-                format!("file://{expected}")
-            );
-        };
-        check("/a b/Grüße.md", "/a%20b/Gr%C3%BC%C3%9Fe.md");
-        check("/gar\\xE7on.md", "/gar%E7on.md");
-        check("/a\\xyz\\x4", "/a%5Cxyz%5Cx4");
-    }
-
     fn message(role: &str, content: Value) -> ChatMessage {
         ChatMessage {
             role: role.into(),
@@ -797,5 +784,7 @@ mod tests {
             "file:///My%20notes/50%20%25%20%231%3F.md",
         );
         check("/n/Größe.md", None, "file:///n/Gr%C3%B6%C3%9Fe.md");
+        check("/gar\\xE7on.md", None, "file:///gar%E7on.md");
+        check("/a\\xyz\\x4", None, "file:///a%5Cxyz%5Cx4");
     }
 }

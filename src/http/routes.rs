@@ -19,7 +19,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::{BroadcastStream, UnboundedReceiverStream};
 
 use super::caller::{Admin, Ask, May, Read, Write, no_right};
-use super::failure::{Refusal, also_for_openai, refusal};
+use super::failure::{Refusal, also_for_openai, lost, refusal};
+use super::meter::prometheus;
 use super::wire::{
     AskBody, At, Body, FeedbackBody, Parameters, Problem, SearchBody, SignalBody, SourceBody,
     UnitBody,
@@ -54,11 +55,6 @@ pub(super) async fn blocking<T: Send + 'static>(
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(lost()),
     }
-}
-
-/// The work panicked.
-fn lost() -> Refusal {
-    refusal(500, "internal", "coho failed on this request", None)
 }
 
 /// How long a stream that has begun waits for more before its status says that all is well.
@@ -166,11 +162,7 @@ pub(super) async fn metrics(State(context): State<Context>) -> Outcome<Response>
         let _ = writeln!(text, "{name}{labels} {value}");
     }
     context.meter.write(&mut text);
-    let kind = [(
-        header::CONTENT_TYPE,
-        "text/plain; version=0.0.4; charset=utf-8",
-    )];
-    Ok((kind, text).into_response())
+    Ok(prometheus(text))
 }
 
 pub(super) async fn nothing_here() -> Refusal {
