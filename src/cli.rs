@@ -43,7 +43,7 @@ use crate::app::{self, App, Service};
 use crate::domain::source::{SourceId, turns};
 use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::flow::answer::{Ask, Event, Strategy};
-use crate::flow::ingest::{self, Report};
+use crate::flow::ingest::Report;
 use crate::settings::{self, Places, Settings};
 use crate::store::ledger::Snapshot;
 use crate::store::sources::{Rules, Source};
@@ -766,8 +766,7 @@ fn remove(session: Session, source: &str) -> Result<ExitCode, Failure> {
     let (id, path) = match here_or_there(&places, opened)? {
         Writing::Here(app) => {
             let id = source_named(&app, source)?;
-            let ledger = app.store.ledger();
-            let path = ledger.read(|snapshot| Ok(ingest::source(snapshot, id)?.path))?;
+            let path = app.source(id)?.path;
             app.ingest.remove(id)?;
             (id.0, path)
         }

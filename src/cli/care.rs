@@ -271,11 +271,7 @@ pub(super) fn forget(
 /// The folder of a source, or one that may have been a source.
 fn folder_named(app: &App, name: &str) -> Result<PathBuf, Failure> {
     match source_named(app, name) {
-        Ok(id) => {
-            let ledger = app.store.ledger();
-            let source = ledger.read(|snapshot| crate::flow::ingest::source(snapshot, id))?;
-            Ok(source.path)
-        }
+        Ok(id) => Ok(app.source(id)?.path),
         Err(failure) if name.parse::<i64>().is_ok() => Err(failure),
         // Of a folder that is none any more, the answers are still there.
         Err(failure) => {

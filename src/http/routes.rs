@@ -528,7 +528,8 @@ pub(super) async fn remove_source(
     At(ByNumber { id }): At<ByNumber>,
 ) -> Outcome<StatusCode> {
     blocking(move || {
-        seen(&caller, SourceId(id))?;
+        // One that may not be seen is not there.
+        caller.app.source(SourceId(id))?;
         context.service.remove_source(SourceId(id))
     })
     .await?;
@@ -540,19 +541,13 @@ pub(super) async fn left(May(caller, _): May<Admin>) -> Outcome<Json<Left>> {
     blocking(move || caller.app.left()).await.map(Json)
 }
 
-/// A source that may not be seen is not there.
-fn seen(caller: &Caller, id: SourceId) -> Result<Source, Failure> {
-    let ledger = caller.app.store.ledger();
-    Ok(ledger.read(|snapshot| crate::flow::ingest::source(snapshot, id))?)
-}
-
 pub(super) async fn sync(
     State(context): State<Context>,
     May(caller, _): May<Write>,
     At(ByNumber { id }): At<ByNumber>,
 ) -> Outcome<Json<Report>> {
     let id = SourceId(id);
-    blocking(move || seen(&caller, id)).await?;
+    blocking(move || caller.app.source(id)).await?;
     match context.service.syncer.sync(id).await {
         Ok(outcome) => Ok(Json(outcome?)),
         Err(_) => Err(Failure::from(StoreError::NoSource { id }).into()),
