@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{Session, output, show, source_named, sync_all};
+use super::sources::{source_named, sync_all};
+use super::{Session, output, show};
 use crate::app::learning::moment;
 use crate::app::told_path;
 use crate::app::{App, now_ms};
