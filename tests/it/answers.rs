@@ -686,6 +686,25 @@ fn a_list_is_told_whole_and_what_is_not_done_confirms_nothing() {
 }
 
 #[test]
+fn what_is_taken_back_confirms_nothing() {
+    let home = Home::new();
+    let locked = "The cellar door is locked at night.";
+    let note = format!("# Cellar\n\n{locked} That was wrong. It stays open.\n");
+    home.write("cellar.md", note);
+    home.write("shed.md", "# Shed\n\nThe shed is painted green.\n");
+    home.add();
+    let settings = "[models]\ngenerator = \"none\"\n";
+    fs::write(home.path("config.toml"), settings).unwrap();
+    let answer = ask(&home, "Is the cellar door locked at night?", &[]);
+    let text = answer["answer"].as_str().unwrap();
+    assert!(!text.starts_with("Yes"), "{text}");
+    assert!(
+        text.contains(locked) && text.contains("“That was wrong.”"),
+        "{text}"
+    );
+}
+
+#[test]
 fn code_is_told_with_the_line_that_leads_into_it() {
     let home = Home::new();
     let note = "# Shell\n\nTo find the largest folders, with the `du` of GNU? Run this:\n\n\

@@ -26,6 +26,7 @@ use std::ops::Range;
 
 use super::passages::hits_of;
 use super::prompt::{conversation, says_not_found, unit_prompt, without_lead_in};
+use super::quotes::correction_of;
 use super::work::{Begun, ONE, SURE, Sentence, Shown, Work};
 use super::{MODEL_FAILED, StepKind};
 use crate::domain::context::Portion;
@@ -370,8 +371,9 @@ impl Work<'_> {
     /// What a sentence says to the question.
     fn stance(&self, sentence: &Sentence) -> Stance {
         let text = self.text_of(sentence.0);
-        // `enabled = false` states nothing that words tell.
-        if Code::of(text).is(&sentence.1) {
+        // `enabled = false` states nothing that words tell, nor does what is taken back behind it.
+        let is_code = Code::of(text).is(&sentence.1);
+        if is_code || !correction_of(text, &sentence.1).is_empty() {
             return Stance::Open;
         }
         let text = &text[sentence.1.clone()];
@@ -385,7 +387,7 @@ impl Work<'_> {
         writer: &GeneratorHandle,
         sentences: &[Sentence],
     ) -> Result<Option<(f32, f32)>, EngineError> {
-        let evidence = self.titled(&self.shown(sentences));
+        let evidence = self.titled(&self.shown(&self.with_partners(sentences)));
         let task = self.task();
         let mut yes = |evidence: &[(String, String)]| {
             self.probability_of_yes(writer, &conversation(evidence, &task))

@@ -75,7 +75,8 @@ impl Work<'_> {
             words,
             share: 0.5,
         };
-        let mut sentences = self.sentences(0..self.hits().len(), portion);
+        let sentences = self.sentences(0..self.hits().len(), portion);
+        let mut sentences = self.with_partners(&sentences);
         self.keep_to_budget(generator, &mut sentences)?;
         let evidence = self.shown(&sentences);
         let allowed = self.parts.options.max_tokens * TOKENS_OF_FORM;

@@ -180,7 +180,7 @@ impl Work<'_> {
 
 /// What takes a sentence back, right behind it; where that says no more ("That was wrong."), with the
 /// sentence that says how it is.
-fn correction_of(text: Text<'_>, span: &Range<usize>) -> Vec<Range<usize>> {
+pub(super) fn correction_of(text: Text<'_>, span: &Range<usize>) -> Vec<Range<usize>> {
     let spans = sentence::sentences(text);
     let Some(at) = spans.iter().position(|known| known == span) else {
         return Vec::new();
