@@ -170,7 +170,8 @@ impl App {
             },
             sources,
             models: ModelStatus {
-                embedder: self.settings.models.embedder.clone(),
+                // The one that the settings name may still be built.
+                embedder: self.spaces.current().indexes.model().to_owned(),
                 generator: self.generator.as_ref().map(|g| g.name().to_owned()),
                 loading_percent: self.generator.as_ref().and_then(percent_loaded),
                 folder: sees_all.then(|| told_path(&self.places.models)),
