@@ -323,10 +323,7 @@ impl App {
     /// Is there such an answer, for who asks?
     fn seen_answer(&self, id: &str) -> Result<(), Failure> {
         let found = self.store.ledger().read(|snapshot| snapshot.answer(id))?;
-        let missing = || NotFound {
-            what: "answer",
-            id: id.to_owned(),
-        };
+        let missing = || NotFound::new("answer", id);
         Ok(found.map(drop).ok_or_else(missing)?)
     }
 }
@@ -339,6 +336,14 @@ pub struct NotFound {
     pub what: &'static str,
     /// Its name.
     pub id: String,
+}
+
+impl NotFound {
+    /// Of what kind it would be, and its name.
+    pub fn new(what: &'static str, id: impl Into<String>) -> Self {
+        let id = id.into();
+        Self { what, id }
+    }
 }
 
 impl crate::error::Fault for NotFound {
@@ -408,7 +413,7 @@ fn space(
         let model = OnnxEmbedder::load(&installed.runtime()?, &load_from, length, threads)?;
         Ok(Box::new(model) as Box<dyn Embedder>)
     })
-    .map_err(|source| StoreError::io(Path::new("a thread"), source))?;
+    .map_err(no_thread)?;
     let indexes = store.indexes(&VectorSpace {
         model: name.to_owned(),
         dimensions: shape.dimensions,
@@ -419,6 +424,11 @@ fn space(
         indexes,
         cutter: Arc::new(cutter),
     })
+}
+
+/// The system refuses a thread.
+fn no_thread(source: std::io::Error) -> StoreError {
+    StoreError::io(Path::new("a thread"), source)
 }
 
 /// The language model; `None` when none is wanted or installed.
@@ -485,9 +495,7 @@ fn reranker(settings: &Settings, models: &Models) -> Result<Option<RerankerHandl
         max_length: installed.max_length,
         threads: settings.models.threads,
     });
-    Ok(Some(handle.map_err(|source| {
-        StoreError::io(Path::new("a thread"), source)
-    })?))
+    Ok(Some(handle.map_err(no_thread)?))
 }
 
 /// Lets the language model go whenever it was not used for as long as the settings say.
@@ -528,13 +536,11 @@ impl Service {
         };
         let (ingest, store) = (Arc::clone(&app.ingest), Arc::clone(&app.store));
         let building = app.spaces.next().is_some();
-        let syncer = Syncer::spawn(ingest, store, options, building)
-            .map_err(|source| StoreError::io(Path::new("a thread"), source))?;
+        let syncer = Syncer::spawn(ingest, store, options, building).map_err(no_thread)?;
         for source in app.store.ledger().read(|snapshot| snapshot.sources())? {
             syncer.watch(&source, Duration::ZERO);
         }
-        let learning = Background::spawn(Arc::clone(&app))
-            .map_err(|source| StoreError::io(Path::new("a thread"), source))?;
+        let learning = Background::spawn(Arc::clone(&app)).map_err(no_thread)?;
         Ok(Self {
             app,
             syncer,

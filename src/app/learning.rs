@@ -262,10 +262,7 @@ impl App {
     /// # Errors
     /// [`NotFound`], or what the ledger says.
     pub fn unit(&self, id: &str) -> Result<Story, Failure> {
-        let missing = || NotFound {
-            what: "unit",
-            id: id.to_owned(),
-        };
+        let missing = || NotFound::new("unit", id);
         let story = self.store.ledger().read(|snapshot| {
             let Some(unit) = snapshot.unit_beginning(id)? else {
                 return Ok(None);
@@ -320,11 +317,7 @@ impl App {
             Undo::Batch(id) => {
                 let batches = self.batches(usize::MAX >> 1)?.batches;
                 if !batches.iter().any(|batch| batch.id == *id) {
-                    return Err(NotFound {
-                        what: "batch",
-                        id: id.clone(),
-                    }
-                    .into());
+                    return Err(NotFound::new("batch", id).into());
                 }
                 what.clone()
             }

@@ -43,7 +43,7 @@ pub(super) fn run_verify(session: Session, repair: bool) -> Result<ExitCode, Fai
 }
 
 /// What was lost when a damaged ledger was replaced by its copy, where that ever was and can be read.
-fn recovery(home: &Path) -> Option<String> {
+pub(super) fn recovery(home: &Path) -> Option<String> {
     let store = Store::open(home, Access::Read).ok()?;
     let said = store
         .ledger()

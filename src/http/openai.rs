@@ -170,8 +170,7 @@ fn strategy(model: &str) -> Result<Option<Strategy>, Failure> {
 }
 
 fn no_model(name: &str) -> Failure {
-    let id = name.to_owned();
-    NotFound { what: "model", id }.into()
+    NotFound::new("model", name).into()
 }
 
 fn text_of(content: &Value) -> String {

@@ -346,8 +346,8 @@ pub(super) async fn answer(
         })?)
     })
     .await?;
-    let missing = NotFound { what: "answer", id };
-    let found = found.ok_or_else(|| Failure::from(missing))?;
+    let missing = || Failure::from(NotFound::new("answer", id));
+    let found = found.ok_or_else(missing)?;
     Ok(Json(Kept(found)))
 }
 
