@@ -318,10 +318,9 @@ pub(super) async fn answers(
     May(caller, _): May<Ask>,
     Parameters(page): Parameters<Page>,
 ) -> Outcome<Json<Answers>> {
-    let app = Arc::clone(&caller.app);
     let limit = page.limit.unwrap_or(50).min(500);
     let answers = blocking(move || {
-        Ok(app.store.ledger().read(|snapshot| {
+        Ok(caller.app.store.ledger().read(|snapshot| {
             let answers = snapshot.answers(limit)?.into_iter();
             let shown = answers.map(|answer| with_passages(snapshot, answer));
             shown.collect::<Result<Vec<Value>, StoreError>>()
@@ -335,10 +334,9 @@ pub(super) async fn answer(
     May(caller, _): May<Ask>,
     At(ById { id }): At<ById>,
 ) -> Outcome<Json<Kept>> {
-    let app = Arc::clone(&caller.app);
     let wanted = id.clone();
     let found = blocking(move || {
-        Ok(app.store.ledger().read(|snapshot| {
+        Ok(caller.app.store.ledger().read(|snapshot| {
             let found = snapshot.answer(&wanted)?;
             found
                 .map(|answer| with_passages(snapshot, answer))
@@ -356,17 +354,13 @@ pub(super) async fn feedback(
     At(ById { id }): At<ById>,
     Body(body): Body<FeedbackBody>,
 ) -> Outcome<StatusCode> {
-    let app = Arc::clone(&caller.app);
     // Who may write notes speaks for the owner; an agent that may only ask does not.
-    let asker = app
-        .store
-        .ledger()
-        .view()
-        .and_then(|view| view.asker.clone());
+    let view = caller.app.store.ledger().view();
+    let asker = view.and_then(|view| view.asker.clone());
     let giver = asker.filter(|_| !caller.has(Right::Write));
     blocking(move || {
         let said = (body.note.as_deref(), giver.as_deref());
-        app.feedback(&id, &body.verdict, said)
+        caller.app.feedback(&id, &body.verdict, said)
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)
@@ -377,8 +371,7 @@ pub(super) async fn signal(
     At(ById { id }): At<ById>,
     Body(body): Body<SignalBody>,
 ) -> Outcome<StatusCode> {
-    let app = Arc::clone(&caller.app);
-    blocking(move || app.signal(&id, &body.kind)).await?;
+    blocking(move || caller.app.signal(&id, &body.kind)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -395,9 +388,8 @@ pub(super) async fn units(
     May(caller, _): May<Read>,
     Parameters(page): Parameters<UnitsPage>,
 ) -> Outcome<Json<Units>> {
-    let app = Arc::clone(&caller.app);
     let limit = page.limit.unwrap_or(LISTED).min(10_000);
-    blocking(move || app.units(page.state, limit))
+    blocking(move || caller.app.units(page.state, limit))
         .await
         .map(Json)
 }
@@ -406,8 +398,7 @@ pub(super) async fn unit(
     May(caller, _): May<Read>,
     At(ById { id }): At<ById>,
 ) -> Outcome<Json<Story>> {
-    let app = Arc::clone(&caller.app);
-    blocking(move || app.unit(&id)).await.map(Json)
+    blocking(move || caller.app.unit(&id)).await.map(Json)
 }
 
 pub(super) async fn decide_unit(
@@ -415,26 +406,23 @@ pub(super) async fn decide_unit(
     At(ById { id }): At<ById>,
     Body(body): Body<UnitBody>,
 ) -> Outcome<Json<Unit>> {
-    let app = Arc::clone(&caller.app);
-    blocking(move || app.decide(&id, body.decision))
+    blocking(move || caller.app.decide(&id, body.decision))
         .await
         .map(Json)
 }
 
 pub(super) async fn batches(May(caller, _): May<Admin>) -> Outcome<Json<Batches>> {
-    let app = Arc::clone(&caller.app);
-    blocking(move || app.batches(50)).await.map(Json)
+    blocking(move || caller.app.batches(50)).await.map(Json)
 }
 
 pub(super) async fn writeback(
     May(caller, _): May<Admin>,
     Body(body): Body<RunBody>,
 ) -> Outcome<Json<writeback::Report>> {
-    let app = Arc::clone(&caller.app);
     // A client that leaves ends the run after the answer at hand; the next run goes on with it.
     let stop = CancelOnDrop(Arc::default());
     let flag = Arc::clone(&stop.0);
-    let report = blocking(move || app.write_back(&body, &|_| {}, &flag)).await;
+    let report = blocking(move || caller.app.write_back(&body, &|_| {}, &flag)).await;
     drop(stop);
     report.map(Json)
 }
@@ -454,11 +442,10 @@ pub(super) async fn documents(
     May(caller, _): May<Read>,
     Parameters(page): Parameters<DocumentsPage>,
 ) -> Outcome<Json<Documents>> {
-    let app = Arc::clone(&caller.app);
     let limit = page.limit.unwrap_or(100).min(1000);
     let source = page.source.map(SourceId);
     let after = DocumentId(page.after.unwrap_or(0));
-    blocking(move || app.documents(source, after, limit))
+    blocking(move || caller.app.documents(source, after, limit))
         .await
         .map(Json)
 }
@@ -467,8 +454,7 @@ pub(super) async fn document(
     May(caller, _): May<Read>,
     At(ByNumber { id }): At<ByNumber>,
 ) -> Outcome<Json<WholeDocument>> {
-    let app = Arc::clone(&caller.app);
-    blocking(move || app.document(DocumentId(id)))
+    blocking(move || caller.app.document(DocumentId(id)))
         .await
         .map(Json)
 }
