@@ -11,6 +11,7 @@
 mod cascade;
 mod flare;
 pub mod kept;
+mod model;
 pub mod outside;
 mod passages;
 pub(super) mod prompt;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::super::search::{self, Hit, Query, Ranked, Ranking, is_recalled, millis};
 use super::passages::hits_of;
-use super::prompt::{STOP, about_sentence, conversation, plain, says_not_found, told_code};
+use super::prompt::{about_sentence, plain, says_not_found, told_code};
 use super::quotes::EXTRACTS;
 use super::{
     Answerer, Ask, Citation, Claim, Event, NOT_FOUND, Step, StepKind, Strategy, Timing, TokenCount,
@@ -23,14 +23,13 @@ use crate::domain::unit::{MOST_SHARE, Unit};
 use crate::domain::words::is_unspaced;
 use crate::domain::{gate, question, rank, surroundings};
 use crate::energy::Meter;
-use crate::engine::generate::{Continuation, Finish, Generated, Message, Prompt, Scored};
-use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::Failure;
 
 /// The one who listens, until they leave.
 pub(super) struct Reader<'a> {
     emit: &'a mut dyn FnMut(Event) -> ControlFlow<()>,
-    cancel: &'a Arc<AtomicBool>,
+    /// Set when they leave.
+    pub cancel: &'a Arc<AtomicBool>,
     /// Have they left?
     pub gone: bool,
 }
@@ -118,12 +117,6 @@ pub(super) struct Work<'a> {
     ranked: Vec<Chosen>,
     /// What speaks against answering from the best of them.
     doubts: Vec<Doubt>,
-}
-
-/// What a language model wrote, and the evidence that it read: all, or what it had room for.
-pub(super) struct Written<'e> {
-    pub text: Generated,
-    pub read: &'e [(usize, String)],
 }
 
 /// Where a step began.
@@ -848,118 +841,6 @@ impl<'a> Work<'a> {
         let n = citation.n;
         self.reader.send(Event::Citation(citation));
         n
-    }
-
-    // The language model.
-
-    /// Lets the model write; `heard` hears of every piece, and what it is written from. Where the
-    /// evidence is too much for the model, the last passage is left out.
-    pub(super) fn write<'e>(
-        &mut self,
-        generator: &GeneratorHandle,
-        evidence: &'e Shown,
-        build: &dyn Fn(&Self, &[(usize, String)]) -> Prompt,
-        heard: &mut dyn FnMut(&mut Self, &[(usize, String)], &str),
-    ) -> Result<Written<'e>, Failure> {
-        let mut read = evidence.as_slice();
-        loop {
-            let mut prompt = Prompt {
-                goes_on: self.wrote || self.tokens.prompt > 0,
-                ..build(self, read)
-            };
-            if prompt.grammar.is_none() {
-                // A server may take only a few: those that were asked for come first.
-                prompt
-                    .stop
-                    .splice(0..0, self.ask.limits.stop.iter().cloned());
-            }
-            let mut running = generator.generate(prompt, Arc::clone(self.reader.cancel))?;
-            while let Some(piece) = running.pieces.blocking_recv() {
-                heard(self, read, &piece);
-                self.reader.gone |= self.reader.cancel.load(Ordering::Relaxed);
-            }
-            match running.result.wait().map_err(EngineError::Lane)? {
-                // Too much evidence for this model: the last passage is the least.
-                Err(EngineError::PromptTooLong { .. }) if read.len() > 1 => {
-                    read = &read[..read.len() - 1];
-                }
-                Err(error) => return Err(error.into()),
-                Ok(text) => {
-                    self.count(&text);
-                    return Ok(Written { text, read });
-                }
-            }
-        }
-    }
-
-    /// Counts what was spent on a text.
-    fn count(&mut self, text: &Generated) {
-        self.wrote = true;
-        self.cpu += text.cpu;
-        self.reader.gone |= text.finish == Finish::Cancelled;
-        self.timing.prefill_ms += text.prefill.as_secs_f64() * 1e3;
-        self.timing.generate_ms += text.generate.as_secs_f64() * 1e3;
-        self.tokens.prompt += text.prompt_tokens;
-        self.tokens.generated += text.tokens();
-    }
-
-    /// The probability of a yes, among yes and no, as the model's next word.
-    pub(super) fn probability_of_yes(
-        &mut self,
-        generator: &GeneratorHandle,
-        messages: &[Message],
-    ) -> Result<f32, EngineError> {
-        let mut likelihood = |answer: &str| -> Result<f32, EngineError> {
-            let given = Continuation {
-                messages: messages.to_vec(),
-                answer: answer.into(),
-                goes_on: self.wrote || self.tokens.prompt > 0,
-            };
-            let scored: Scored = generator.score(given, Arc::clone(self.reader.cancel))?;
-            self.cpu += scored.cpu;
-            self.timing.prefill_ms += scored.took.as_secs_f64() * 1e3;
-            self.tokens.prompt += scored.prompt_tokens;
-            Ok(scored.log_probs.iter().sum::<f32>())
-        };
-        let (yes, no) = (likelihood("Yes")?, likelihood("No")?);
-        self.reader.gone |= self.reader.cancel.load(Ordering::Relaxed);
-        Ok(1.0 / (1.0 + (no - yes).exp()))
-    }
-
-    /// Evidence, then the question.
-    pub(super) fn prompt(&self, evidence: &[(usize, String)]) -> Prompt {
-        Prompt {
-            stop: STOP.map(str::to_owned).to_vec(),
-            ..Prompt::new(
-                conversation(&self.titled(evidence), &self.task()),
-                self.most_tokens(),
-            )
-        }
-    }
-
-    /// Tokens that one text may have.
-    pub(super) fn most_tokens(&self) -> usize {
-        let allowed = self.parts.options.max_tokens;
-        let wanted = self.ask.limits.max_tokens;
-        wanted.map_or(allowed, |wanted| wanted.min(allowed))
-    }
-
-    /// Evidence with what it is about.
-    pub(super) fn titled(&self, evidence: &[(usize, String)]) -> Vec<(String, String)> {
-        let titled = evidence.iter();
-        titled
-            .map(|(hit, text)| (self.hits()[*hit].hit.about(), text.clone()))
-            .collect()
-    }
-
-    /// The question, as the model reads it.
-    pub(super) fn task(&self) -> String {
-        let yes_or_no = if question::is_polar(self.question()) {
-            " Begin with yes or no."
-        } else {
-            ""
-        };
-        format!("Question: {}{yes_or_no}", self.question().trim())
     }
 }
 
