@@ -10,7 +10,9 @@ pub mod leftovers;
 pub mod network;
 pub mod notes;
 pub mod outside;
+pub mod sources;
 pub mod speech;
+pub mod status;
 pub mod tokens;
 
 use std::ops::ControlFlow;
@@ -19,16 +21,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
-use self::evaluation::LearningLine;
 use self::learning::{Background, Presence};
-use self::network::{Network, TokenUse};
+pub use self::sources::SourceStatus;
+pub use self::status::{ProblemStatus, Problems, Status};
 use crate::domain::chunk::Limits;
 use crate::domain::generator::Reading;
 use crate::domain::rank::Weights;
-use crate::domain::source::{SourceId, SourceName, shown_name};
+use crate::domain::source::SourceId;
 use crate::engine::generate::LlamaOptions;
 use crate::engine::install::Models;
 use crate::engine::llama::process::LlamaProcess;
@@ -40,14 +39,12 @@ use crate::error::{BadRequest, Failure};
 use crate::extract::WorkerLimits;
 use crate::flow::answer::{self, Answer, AnswerOptions, Answerer, Ask, Event, Strategy};
 use crate::flow::ingest::{Ingest, IngestOptions};
-use crate::flow::scan;
 use crate::flow::search::{self, Found, Query, Searcher};
 use crate::flow::space::{Cutter, Space, Spaces};
 use crate::flow::watch::{Syncer, WatchOptions};
 use crate::flow::writeback::ranking;
 use crate::settings::{Places, Settings};
 use crate::store::feedback;
-use crate::store::sources::{self, Rules, Source};
 use crate::store::units::UseUnits;
 use crate::store::{self, Access, Store, StoreError, VectorSpace};
 
@@ -297,236 +294,6 @@ impl App {
         }
     }
 
-    /// The source with this number or whole path. A path may be gone, or lead there by a link.
-    ///
-    /// # Errors
-    /// [`StoreError::NoSuchSource`], or what the ledger says.
-    pub fn source_named(&self, name: &str) -> Result<SourceId, Failure> {
-        let sources = self.sources()?;
-        let path = PathBuf::from(name);
-        let leads = path.canonicalize().ok().filter(|_| path.is_absolute());
-        let is_it = |source: &Source| {
-            source.id.to_string() == name
-                || source.path == path
-                || leads.as_ref() == Some(&source.path)
-        };
-        let found = sources.iter().map(|s| &s.source).find(|s| is_it(s));
-        let missing = || StoreError::NoSuchSource {
-            name: name.to_owned(),
-        };
-        Ok(found.ok_or_else(missing)?.id)
-    }
-
-    /// The source that is meant; a number is taken as it is.
-    ///
-    /// # Errors
-    /// As [`App::source_named`].
-    pub fn source_meant(&self, name: Option<&SourceName>) -> Result<Option<SourceId>, Failure> {
-        match name {
-            None => Ok(None),
-            Some(SourceName::Number(id)) => Ok(Some(*id)),
-            Some(SourceName::Text(name)) => self.source_named(name).map(Some),
-        }
-    }
-
-    /// Tells where the folder of a source is now; what is known of its documents stays. With `force`
-    /// also where none of them is there: the next sync then takes them all for removed.
-    ///
-    /// # Errors
-    /// [`BadRequest`] for what may not be a source, as with [`App::add_source`], or is another folder;
-    /// [`StoreError::NoSource`].
-    pub fn move_source(&self, id: SourceId, path: &Path, force: bool) -> Result<Source, Failure> {
-        let root = readable_folder(path)?;
-        let name = self.fit_for_source(&root, Some(id))?;
-        let ledger = self.store.ledger();
-        let known = ledger.read(|snapshot| snapshot.known(id))?;
-        let strange = !known.is_empty()
-            && !known
-                .keys()
-                .any(|below| root.join(scan::real_path(below)).exists());
-        if strange && !force {
-            let what = format!(
-                "{} holds none of the {} documents of source {id}",
-                root.display(),
-                known.len()
-            );
-            let hint = "give the folder that they are in now; --force takes this one, and what is \
-                        known of them goes";
-            return Err(BadRequest::new("wrong_folder", what, hint).into());
-        }
-        ledger.write(|transaction| sources::move_source(transaction, id, name))?;
-        Ok(ledger.read(|snapshot| crate::flow::ingest::source(snapshot, id))?)
-    }
-
-    /// Registers a folder; to the rules of one that is registered already these are added.
-    ///
-    /// # Errors
-    /// [`BadRequest`] for what is not a readable folder, lies in another source or around one.
-    pub fn add_source(&self, path: &Path, rules: &Rules) -> Result<Source, Failure> {
-        let root = readable_folder(path)?;
-        for pattern in rules.include.iter().chain(&rules.exclude) {
-            scan::glob(pattern).map_err(crate::flow::ingest::IngestError::from)?;
-        }
-        let mut known = self
-            .store
-            .ledger()
-            .read(|snapshot| snapshot.sources())?
-            .into_iter();
-        if let Some(source) = known.find(|source| source.path == root) {
-            return self.add_rules(source, rules);
-        }
-        let name = self.fit_for_source(&root, None)?;
-        let id = self
-            .store
-            .ledger()
-            .write(|transaction| sources::add_source(transaction, name, rules, now_ms()))?;
-        Ok(self
-            .store
-            .ledger()
-            .read(|snapshot| crate::flow::ingest::source(snapshot, id))?)
-    }
-
-    /// The path of a folder, as the ledger keeps it, where the folder may be a source: a file belongs to
-    /// one source. `itself` is the source that moves there, where one does.
-    fn fit_for_source<'p>(
-        &self,
-        root: &'p Path,
-        itself: Option<SourceId>,
-    ) -> Result<&'p str, Failure> {
-        let refuse = |code, what: String, hint| Err(BadRequest::new(code, what, hint).into());
-        let shown = root.display();
-        let Some(name) = root.to_str() else {
-            let what = format!("the path {shown} is not valid UTF-8");
-            return refuse("bad_path", what, "rename the folder");
-        };
-        let known = self.store.ledger().read(|snapshot| snapshot.sources())?;
-        for other in known.iter().filter(|source| Some(source.id) != itself) {
-            let how = match (root.starts_with(&other.path), other.path.starts_with(root)) {
-                (true, true) => "is",
-                (true, false) => "lies in",
-                (false, true) => "holds",
-                (false, false) => continue,
-            };
-            let what = format!("{shown} {how} the source {}", other.path.display());
-            let hint = "a file belongs to one source: remove the other one first, or use globs";
-            return refuse("nested_source", what, hint);
-        }
-        let home = &self.places.home;
-        if root.starts_with(home) || home.starts_with(root) {
-            let what = format!("{shown} and coho's own data folder overlap");
-            let hint = "set COHO_HOME to a folder outside your notes";
-            return refuse("data_folder", what, hint);
-        }
-        Ok(name)
-    }
-
-    /// Adds what was said now to the rules of a source that is known.
-    fn add_rules(&self, source: Source, said: &Rules) -> Result<Source, Failure> {
-        let ledger = self.store.ledger();
-        let rules = Rules::of(&source).with(said);
-        if rules == Rules::of(&source) {
-            return Ok(source);
-        }
-        ledger.write(|transaction| sources::set_rules(transaction, &source, &rules))?;
-        Ok(ledger.read(|snapshot| crate::flow::ingest::source(snapshot, source.id))?)
-    }
-
-    /// All sources.
-    ///
-    /// # Errors
-    /// What the ledger says.
-    pub fn sources(&self) -> Result<Vec<SourceStatus>, Failure> {
-        let list = self.store.ledger().read(|snapshot| {
-            let sources = snapshot.sources()?;
-            let with_counts = sources.into_iter().map(|source| {
-                let (documents, problems) = snapshot.counts_of(source.id)?;
-                Ok(SourceStatus {
-                    reachable: source.away.is_none() && source.path.is_dir(),
-                    source,
-                    documents,
-                    problems,
-                    polled: None,
-                })
-            });
-            with_counts.collect::<Result<Vec<_>, StoreError>>()
-        })?;
-        Ok(list)
-    }
-
-    /// What `coho status` says.
-    ///
-    /// # Errors
-    /// What the ledger says.
-    pub fn status(&self) -> Result<Status, Failure> {
-        let sources = self.sources()?;
-        let (counts, units, recovery, tokens) = self.store.ledger().read(|snapshot| {
-            let recovery = snapshot.memo(crate::store::backup::RECOVERY)?;
-            let (counts, units) = (snapshot.counts()?, snapshot.unit_counts()?);
-            Ok::<_, StoreError>((counts, units, recovery, snapshot.token_totals()?))
-        })?;
-        let unit = |state: &str| units.get(state).copied().unwrap_or(0);
-        let (ledger_bytes, vector_bytes, term_bytes) = self.store.disk_bytes();
-        let disk = Disk {
-            ledger_bytes,
-            vector_bytes,
-            term_bytes,
-            bytes_per_chunk: PerChunk {
-                ledger: per_chunk(ledger_bytes, counts.chunks),
-                vectors: per_chunk(vector_bytes, counts.chunks),
-                terms: per_chunk(term_bytes, counts.chunks),
-            },
-        };
-        let sees_all = self
-            .store
-            .ledger()
-            .view()
-            .is_none_or(|view| view.sources.is_none());
-        Ok(Status {
-            version: env!("CARGO_PKG_VERSION").into(),
-            home: sees_all.then(|| told_path(&self.places.home)),
-            documents: counts.documents,
-            chunks: counts.chunks,
-            units: UnitCounts {
-                shadow: unit("shadow"),
-                active: unit("active"),
-                contested: unit("contested"),
-                stale: unit("stale"),
-                retired: unit("retired"),
-            },
-            sources,
-            models: ModelStatus {
-                embedder: self.settings.models.embedder.clone(),
-                generator: self.generator.as_ref().map(|g| g.name().to_owned()),
-                loading_percent: self.generator.as_ref().and_then(percent_loaded),
-                folder: sees_all.then(|| told_path(&self.places.models)),
-            },
-            disk: sees_all.then_some(disk),
-            problems: counts.problems,
-            recovery,
-            network: network::of(&self.settings, self.left_sum()?),
-            tokens: network::tokens(tokens, self.settings.answer.price_per_million),
-            learning: sees_all.then(|| self.learning_line()).transpose()?,
-        })
-    }
-
-    /// Files that could not be read.
-    ///
-    /// # Errors
-    /// What the ledger says.
-    pub fn problems(&self) -> Result<Problems, Failure> {
-        let listed = self.store.ledger().read(|snapshot| snapshot.problems())?;
-        let problems = listed
-            .into_iter()
-            .map(|(path, reason, since_ms)| ProblemStatus {
-                path: PathBuf::from(shown_name(&path.to_string_lossy())),
-                reason,
-                since: timestamp(since_ms),
-            });
-        Ok(Problems {
-            problems: problems.collect(),
-        })
-    }
-
     /// Keeps what is said of an answer; by the owner, unless a `giver` is named. Only the owner's
     /// word puts knowledge in use.
     ///
@@ -556,10 +323,7 @@ impl App {
     /// Is there such an answer, for who asks?
     fn seen_answer(&self, id: &str) -> Result<(), Failure> {
         let found = self.store.ledger().read(|snapshot| snapshot.answer(id))?;
-        let missing = || NotFound {
-            what: "answer",
-            id: id.to_owned(),
-        };
+        let missing = || NotFound::new("answer", id);
         Ok(found.map(drop).ok_or_else(missing)?)
     }
 }
@@ -574,6 +338,14 @@ pub struct NotFound {
     pub id: String,
 }
 
+impl NotFound {
+    /// Of what kind it would be, and its name.
+    pub fn new(what: &'static str, id: impl Into<String>) -> Self {
+        let id = id.into();
+        Self { what, id }
+    }
+}
+
 impl crate::error::Fault for NotFound {
     fn kind(&self) -> crate::error::Kind {
         crate::error::Kind::NotFound
@@ -586,25 +358,6 @@ impl crate::error::Fault for NotFound {
 /// RFC 3339 in UTC.
 fn timestamp(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |t| t.to_string())
-}
-
-fn readable_folder(path: &Path) -> Result<PathBuf, BadRequest> {
-    let refuse = |reason: &str, hint: &str| {
-        BadRequest::new("bad_path", format!("{} {reason}", path.display()), hint)
-    };
-    let root = path.canonicalize().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => refuse("is not there", "check the spelling of the path"),
-        _ => refuse(
-            &format!("cannot be opened: {error}"),
-            "check its permissions",
-        ),
-    })?;
-    if !root.is_dir() {
-        return Err(refuse("is a file", "give the folder that holds it"));
-    }
-    std::fs::read_dir(&root)
-        .map_err(|error| refuse(&format!("cannot be read: {error}"), "check its permissions"))?;
-    Ok(root)
 }
 
 fn ingest_options(settings: &Settings) -> IngestOptions {
@@ -660,7 +413,7 @@ fn space(
         let model = OnnxEmbedder::load(&installed.runtime()?, &load_from, length, threads)?;
         Ok(Box::new(model) as Box<dyn Embedder>)
     })
-    .map_err(|source| StoreError::io(Path::new("a thread"), source))?;
+    .map_err(no_thread)?;
     let indexes = store.indexes(&VectorSpace {
         model: name.to_owned(),
         dimensions: shape.dimensions,
@@ -671,6 +424,11 @@ fn space(
         indexes,
         cutter: Arc::new(cutter),
     })
+}
+
+/// The system refuses a thread.
+fn no_thread(source: std::io::Error) -> StoreError {
+    StoreError::io(Path::new("a thread"), source)
 }
 
 /// The language model; `None` when none is wanted or installed.
@@ -737,9 +495,20 @@ fn reranker(settings: &Settings, models: &Models) -> Result<Option<RerankerHandl
         max_length: installed.max_length,
         threads: settings.models.threads,
     });
-    Ok(Some(handle.map_err(|source| {
-        StoreError::io(Path::new("a thread"), source)
-    })?))
+    Ok(Some(handle.map_err(no_thread)?))
+}
+
+/// Lets the language model go whenever it was not used for as long as the settings say.
+pub async fn unload_when_idle(app: Arc<App>) {
+    let idle = Duration::from_secs(app.settings.models.idle_unload_s);
+    let Some(generator) = app.generator.clone() else {
+        return;
+    };
+    loop {
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        let generator = generator.clone();
+        let _ = tokio::task::spawn_blocking(move || generator.unload_if_idle(idle)).await;
+    }
 }
 
 /// A knowledge base with its background: watching and syncing.
@@ -767,13 +536,11 @@ impl Service {
         };
         let (ingest, store) = (Arc::clone(&app.ingest), Arc::clone(&app.store));
         let building = app.spaces.next().is_some();
-        let syncer = Syncer::spawn(ingest, store, options, building)
-            .map_err(|source| StoreError::io(Path::new("a thread"), source))?;
+        let syncer = Syncer::spawn(ingest, store, options, building).map_err(no_thread)?;
         for source in app.store.ledger().read(|snapshot| snapshot.sources())? {
             syncer.watch(&source, Duration::ZERO);
         }
-        let learning = Background::spawn(Arc::clone(&app))
-            .map_err(|source| StoreError::io(Path::new("a thread"), source))?;
+        let learning = Background::spawn(Arc::clone(&app)).map_err(no_thread)?;
         Ok(Self {
             app,
             syncer,
@@ -815,139 +582,7 @@ impl Service {
     }
 }
 
-/// A source with what is known of it.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct SourceStatus {
-    /// The source.
-    #[serde(flatten)]
-    pub source: Source,
-    /// Documents of it that are visible.
-    pub documents: u64,
-    /// Files of it that could not be read.
-    pub problems: u64,
-    /// Whether its folder is there.
-    pub reachable: bool,
-    /// Why the running service polls it instead of watching it, where it does.
-    pub polled: Option<String>,
-}
-
-/// What `coho status` says.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct Status {
-    /// Version of coho.
-    pub version: String,
-    /// The data folder; none for who may see a part of the notes alone.
-    pub home: Option<PathBuf>,
-    /// Visible documents.
-    pub documents: u64,
-    /// Distinct visible chunks.
-    pub chunks: u64,
-    /// Knowledge units by state.
-    pub units: UnitCounts,
-    /// Sources.
-    pub sources: Vec<SourceStatus>,
-    /// Models in use.
-    pub models: ModelStatus,
-    /// Bytes on disk; none for who may see a part of the notes alone.
-    pub disk: Option<Disk>,
-    /// Files that could not be read.
-    pub problems: u64,
-    /// What happened when a damaged ledger was replaced by its copy, if it ever was.
-    pub recovery: Option<String>,
-    /// How far words can travel.
-    pub network: Network,
-    /// What the language model read and wrote.
-    pub tokens: TokenUse,
-    /// What the owner's past questions gained by units, over time; none for who may see a part of
-    /// the notes alone.
-    pub learning: Option<LearningLine>,
-}
-
-/// Knowledge units by state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct UnitCounts {
-    /// Retrieved and scored, not shown.
-    pub shadow: u64,
-    /// In use.
-    pub active: u64,
-    /// Contradicted by something.
-    pub contested: u64,
-    /// Resting on something that changed.
-    pub stale: u64,
-    /// Out of use.
-    pub retired: u64,
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a share of a hundred"
-)]
-fn percent_loaded(generator: &GeneratorHandle) -> Option<u8> {
-    let share = generator.loading()?;
-    Some((share.clamp(0.0, 1.0) * 100.0) as u8)
-}
-
-/// Models in use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct ModelStatus {
-    /// The embedding model.
-    pub embedder: String,
-    /// The language model; none when answers are quotes.
-    pub generator: Option<String>,
-    /// How much of it is loaded, while it is being loaded.
-    pub loading_percent: Option<u8>,
-    /// The models folder; none for who may see a part of the notes alone.
-    pub folder: Option<PathBuf>,
-}
-
-/// Bytes on disk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Disk {
-    /// The ledger.
-    pub ledger_bytes: u64,
-    /// The vector index.
-    pub vector_bytes: u64,
-    /// The lexical index.
-    pub term_bytes: u64,
-    /// The same for each visible chunk.
-    pub bytes_per_chunk: PerChunk,
-}
-
-/// Bytes on disk for each visible chunk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct PerChunk {
-    /// In the ledger.
-    pub ledger: u64,
-    /// In the vector index.
-    pub vectors: u64,
-    /// In the lexical index.
-    pub terms: u64,
-}
-
 /// A path as JSON can tell it, whatever its bytes.
 pub fn told_path(path: &Path) -> PathBuf {
     PathBuf::from(path.to_string_lossy().into_owned())
-}
-
-fn per_chunk(bytes: u64, chunks: u64) -> u64 {
-    bytes.checked_div(chunks).unwrap_or(0)
-}
-
-/// Files that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Problems {
-    /// One entry a file.
-    pub problems: Vec<ProblemStatus>,
-}
-
-/// A file that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct ProblemStatus {
-    /// The file.
-    pub path: PathBuf,
-    /// The reason.
-    pub reason: String,
-    /// Since when, RFC 3339.
-    pub since: String,
 }

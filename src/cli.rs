@@ -10,6 +10,7 @@ macro_rules! out {
     };
 }
 
+mod ask;
 mod bench;
 mod care;
 mod completions;
@@ -24,14 +25,15 @@ mod models;
 pub mod output;
 mod remote;
 mod report;
+mod serve;
 mod show;
+mod sources;
 mod tokens;
 mod unit;
 mod units;
 
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,16 +41,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
-use crate::app::{self, App, Service};
-use crate::domain::source::{SourceId, turns};
-use crate::error::{BadRequest, Failure, Fault, Kind};
-use crate::flow::answer::{Ask, Event, Strategy};
-use crate::flow::ingest::{self, Report};
+use crate::app::{self, App};
+use crate::domain::source::turns;
+use crate::error::{BadRequest, Failure, Kind};
+use crate::flow::answer::Strategy;
 use crate::settings::{self, Places, Settings};
+use crate::store::Access;
 use crate::store::ledger::Snapshot;
-use crate::store::sources::{Rules, Source};
-use crate::store::units::UseUnits;
-use crate::store::{Access, StoreError};
+use crate::store::sources::Rules;
 use remote::Remote;
 
 /// A personal knowledge base that answers from your own notes, on your own machine
@@ -475,11 +475,11 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
                 notes,
                 never_leaves,
             };
-            add(session, path, &rules, no_sync)
+            sources::add(session, path, &rules, no_sync)
         }
-        Command::Sources { action } => sources(session, action),
-        Command::Sync { source } => sync(session, source.as_deref()),
-        Command::Serve { .. } => serve(session),
+        Command::Sources { action } => sources::run(session, action),
+        Command::Sync { source } => sources::sync(session, source.as_deref()),
+        Command::Serve { .. } => serve::run(session),
         Command::Mcp {
             token,
             print_config: Some(client),
@@ -500,14 +500,14 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             source,
             rerank,
             explain,
-        } => search(session, query, k, source.as_deref(), rerank, explain),
-        Command::Ask(arguments) if arguments.ab => both_ways(session, &arguments),
-        Command::Ask(arguments) => ask(session, &arguments),
+        } => ask::search(session, query, k, source.as_deref(), rerank, explain),
+        Command::Ask(arguments) if arguments.ab => ask::both_ways(session, &arguments),
+        Command::Ask(arguments) => ask::ask(session, &arguments),
         Command::Feedback {
             answer,
             verdict,
             note,
-        } => feedback(session, &answer, &verdict, note.as_deref()),
+        } => ask::feedback(session, &answer, &verdict, note.as_deref()),
         Command::Units { action } => units::run(session, action.unwrap_or_default()),
         Command::Writeback { action } => units::writeback(session, action.unwrap_or_default()),
         Command::Status { left: true, .. } => left(session),
@@ -543,7 +543,7 @@ impl Session {
         drop(app);
         let app = App::open(settings.clone(), places.clone(), Access::Write)?;
         eprintln!("the indexes are gone: they are made anew from the ledger");
-        heal(&app, &stop_on_interrupt())?;
+        sources::heal(&app, &stop_on_interrupt())?;
         app.ingest.rest()?;
         app.spaces.current().indexes.settle();
         drop(app);
@@ -578,137 +578,6 @@ fn here_or_there(places: &Places, opened: Result<App, Failure>) -> Result<Writin
     }
 }
 
-fn add(session: Session, path: PathBuf, rules: &Rules, no_sync: bool) -> Result<ExitCode, Failure> {
-    let json = session.json;
-    let path = std::path::absolute(&path).unwrap_or(path);
-    let places = session.places.clone();
-    let opened = if no_sync {
-        session.open_records(Access::Write)
-    } else {
-        session.open(Access::Write)
-    };
-    let (source, report) = match here_or_there(&places, opened)? {
-        Writing::Here(app) => {
-            let source = app.add_source(&path, rules)?;
-            let report = if no_sync {
-                None
-            } else {
-                Some(sync_here(&app, &source)?)
-            };
-            (source, report)
-        }
-        Writing::There(remote) => {
-            let source = remote.add_source(&path, rules)?;
-            let report = if no_sync {
-                None
-            } else {
-                Some(remote.sync(source.id.0)?)
-            };
-            (source, report)
-        }
-    };
-    if json {
-        show::json(&output::Added { source, report });
-    } else {
-        out!("added {} as source {}", source.path.display(), source.id);
-        if let Some(report) = &report {
-            show::report(report);
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Reads a new source.
-fn sync_here(app: &App, source: &Source) -> Result<Report, Failure> {
-    let stop = stop_on_interrupt();
-    heal(app, &stop)?;
-    let report = sync_one(app, source, &stop)?;
-    app.ingest.rest()?;
-    app.spaces.current().indexes.settle();
-    Ok(report)
-}
-
-fn sync_one(app: &App, source: &Source, stop: &AtomicBool) -> Result<Report, Failure> {
-    let bar = show::SyncBar::new(&source.path);
-    let report = app.ingest.sync(source, &|p| bar.update(p), stop);
-    bar.finish();
-    Ok(report?)
-}
-
-fn heal(app: &App, stop: &AtomicBool) -> Result<(), Failure> {
-    let healed = app.ingest.heal(stop)?;
-    if healed.documents + healed.chunks > 0 {
-        eprintln!(
-            "mended the indexes: {} documents, {} chunks",
-            healed.documents, healed.chunks
-        );
-    }
-    Ok(())
-}
-
-/// Brings everything in line with the files, of all sources or of one, and puts a newly chosen
-/// embedding model in use. A source that cannot be read keeps no other from being read.
-fn sync_all(app: &App, only: Option<SourceId>) -> Result<Synchronised, Failure> {
-    let stop = stop_on_interrupt();
-    heal(app, &stop)?;
-    while let Some(left) = app.ingest.build_next()? {
-        if stop.load(Ordering::Relaxed) {
-            return Err(crate::flow::ingest::IngestError::Stopped.into());
-        }
-        eprintln!("building the new embedding model's index: {left} chunks left");
-    }
-    let mut synced = Synchronised::default();
-    for status in app.sources()? {
-        if only.is_some_and(|id| id != status.source.id) {
-            continue;
-        }
-        match sync_one(app, &status.source, &stop) {
-            Ok(report) => synced.reports.push(report),
-            Err(failure) if failure.code() == "stopped" => return Err(failure),
-            Err(failure) => synced.failures.push((status.source, failure)),
-        }
-    }
-    app.ingest.rest()?;
-    app.spaces.current().indexes.settle();
-    Ok(synced)
-}
-
-/// What became of reading sources.
-#[derive(Default)]
-struct Synchronised {
-    reports: Vec<Report>,
-    failures: Vec<(Source, Failure)>,
-}
-
-impl Synchronised {
-    fn complain(&self) {
-        let failures = self.failures.iter();
-        failures.for_each(|(_, failure)| show::failure(failure, false));
-    }
-
-    /// Tells all of it; the exit code is that of the last failure.
-    fn tell(&self, json: bool) -> ExitCode {
-        if json {
-            let failure = |(source, failure): &(Source, Failure)| output::SourceFailure {
-                source: source.id,
-                path: source.path.clone(),
-                error: show::told(failure),
-            };
-            show::json(&output::Synced {
-                reports: self.reports.clone(),
-                failures: self.failures.iter().map(failure).collect(),
-            });
-        } else {
-            self.reports.iter().for_each(show::report);
-        }
-        self.complain();
-        let last = self.failures.last();
-        last.map_or(ExitCode::SUCCESS, |(_, f)| {
-            ExitCode::from(f.kind().exit_code())
-        })
-    }
-}
-
 /// A flag that Ctrl-C sets; a second Ctrl-C ends the process at once.
 fn stop_on_interrupt() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -734,72 +603,6 @@ fn stop_on_interrupt() -> Arc<AtomicBool> {
     stop
 }
 
-fn sources(session: Session, action: Option<SourcesAction>) -> Result<ExitCode, Failure> {
-    match action {
-        Some(SourcesAction::Remove { source }) => return remove(session, &source),
-        Some(SourcesAction::Keep { source, may_leave }) => {
-            return keep(session, &source, !may_leave);
-        }
-        Some(SourcesAction::Move {
-            source,
-            path,
-            force,
-        }) => return move_source(session, &source, &path, force),
-        None => {}
-    }
-    let json = session.json;
-    let sources = session.open_records(Access::Read)?.sources()?;
-    if json {
-        show::json(&output::Sources { sources });
-    } else if sources.is_empty() {
-        out!("no sources yet: `coho add PATH` adds a folder of notes");
-    } else {
-        show::sources(&sources);
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn remove(session: Session, source: &str) -> Result<ExitCode, Failure> {
-    let json = session.json;
-    let places = session.places.clone();
-    let opened = session.open_records(Access::Write);
-    let (id, path) = match here_or_there(&places, opened)? {
-        Writing::Here(app) => {
-            let id = source_named(&app, source)?;
-            let ledger = app.store.ledger();
-            let path = ledger.read(|snapshot| Ok(ingest::source(snapshot, id)?.path))?;
-            app.ingest.remove(id)?;
-            (id.0, path)
-        }
-        Writing::There(remote) => remote.remove_source(source)?,
-    };
-    if json {
-        show::json(&output::Removed { removed: id });
-    } else {
-        let path = show::typed(&path);
-        out!("removed source {id}; its files are as they were");
-        out!("answers that quote it stay: `coho forget --source {path}` erases them");
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// What a folder holds stays on this machine, or may leave it again.
-fn keep(session: Session, source: &str, never_leaves: bool) -> Result<ExitCode, Failure> {
-    let json = session.json;
-    let app = session.open_records(Access::Read)?;
-    let id = source_named(&app, source)?;
-    app.keep_here(id, never_leaves)?;
-    if json {
-        let sources = app.sources()?;
-        show::json(&output::Sources { sources });
-    } else if never_leaves {
-        out!("nothing of source {id} is sent to another machine");
-    } else {
-        out!("passages of source {id} may go to the remote model, when you ask it");
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
 /// What left for the remote model.
 fn left(session: Session) -> Result<ExitCode, Failure> {
     let json = session.json;
@@ -808,295 +611,6 @@ fn left(session: Session) -> Result<ExitCode, Failure> {
         show::json(&left);
     } else {
         show::left(&left);
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn move_source(
-    session: Session,
-    source: &str,
-    path: &std::path::Path,
-    force: bool,
-) -> Result<ExitCode, Failure> {
-    let json = session.json;
-    let app = session.open(Access::Write)?;
-    let id = source_named(&app, source)?;
-    let moved = app.move_source(id, path, force)?;
-    let report = sync_here(&app, &moved)?;
-    if json {
-        show::json(&output::Added {
-            source: moved,
-            report: Some(report),
-        });
-    } else {
-        out!("source {id} is {} now", moved.path.display());
-        show::report(&report);
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// The source with this number or path, which may be relative to where the command runs.
-fn source_named(app: &App, name: &str) -> Result<SourceId, Failure> {
-    let whole = std::path::absolute(name).map(|path| path.to_string_lossy().into_owned());
-    let named = app.source_named(name);
-    match (named, whole) {
-        // What is missing is told as it was typed.
-        (Err(missing), Ok(path)) => app.source_named(&path).map_err(|_| missing),
-        (named, _) => named,
-    }
-}
-
-fn sync(session: Session, only: Option<&str>) -> Result<ExitCode, Failure> {
-    let json = session.json;
-    let synced = match open_for_writing(session)? {
-        Writing::Here(app) => {
-            let only = only.map(|name| source_named(&app, name)).transpose()?;
-            sync_all(&app, only)?
-        }
-        Writing::There(remote) => {
-            let mut synced = Synchronised::default();
-            for source in remote.sources(only)? {
-                match remote.sync(source.id.0) {
-                    Ok(report) => synced.reports.push(report),
-                    Err(failure) if failure.code() == "service_silent" => return Err(failure),
-                    Err(failure) => synced.failures.push((source, failure)),
-                }
-            }
-            synced
-        }
-    };
-    Ok(synced.tell(json))
-}
-
-fn serve(session: Session) -> Result<ExitCode, Failure> {
-    let listen = session.settings.serve.listen;
-    if !listen.ip().is_loopback() {
-        eprintln!(
-            "warning: {listen} can be reached from other machines; the token is all that guards your notes"
-        );
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .max_blocking_threads(64)
-        .thread_name("coho-http")
-        .enable_all()
-        .build()
-        .map_err(|source| StoreError::io(std::path::Path::new("a runtime"), source))?;
-    // The port first: a port in use should be said before anything is spent.
-    let listener = runtime
-        .block_on(tokio::net::TcpListener::bind(listen))
-        .map_err(|source| PortError { listen, source })?;
-    if session.settings.serve.air_gap {
-        let server = &session.settings.models.server.url;
-        if !server.is_empty() {
-            let what = format!("behind an air gap the model server at {server} cannot be reached");
-            let hint = "leave out --air-gap, or `models.server.url`";
-            return Err(BadRequest::new("air_gap", what, hint).into());
-        }
-        crate::airgap::close()?;
-    }
-    let home = session.places.home.clone();
-    let json = session.json;
-    let service = Arc::new(Service::start(session.open(Access::Write)?)?);
-    let token = crate::http::token(&home)?;
-    let address = listener.local_addr().unwrap_or(listen);
-    remote::announce(&home, address)?;
-    if json {
-        show::json(&output::Serving::here(address, &home));
-    } else {
-        out!("coho listens on http://{address}");
-        out!("the token is in {}", home.join("token").display());
-    }
-    let _ = std::io::stdout().flush();
-    let ended = runtime.block_on(crate::http::serve(
-        listener,
-        Arc::clone(&service),
-        &token,
-        until_told_to_stop(),
-    ));
-    remote::withdraw(&home);
-    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
-    drop(service);
-    ended.map_err(|source| PortError { listen, source })?;
-    tracing::info!("coho has stopped");
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn until_told_to_stop() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
-}
-
-/// The service cannot listen.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {listen}")]
-struct PortError {
-    listen: std::net::SocketAddr,
-    source: std::io::Error,
-}
-
-impl Fault for PortError {
-    fn kind(&self) -> Kind {
-        Kind::Conflict
-    }
-    fn code(&self) -> &'static str {
-        match self.source.kind() {
-            std::io::ErrorKind::AddrInUse => "port_in_use",
-            _ => "cannot_listen",
-        }
-    }
-    fn hint(&self) -> Option<String> {
-        Some("is another coho running? choose another port with `--listen 127.0.0.1:7622`".into())
-    }
-}
-
-fn search(
-    session: Session,
-    text: String,
-    k: Option<usize>,
-    source: Option<&str>,
-    rerank: bool,
-    explain: bool,
-) -> Result<ExitCode, Failure> {
-    let json = session.json;
-    let app = session.open_to_search()?;
-    let source = source.map(|name| source_named(&app, name)).transpose()?;
-    let mut query = app.query(text, k, source);
-    query.rerank |= rerank;
-    query.explain = explain;
-    let found = app.search(&query)?;
-    if json {
-        show::json(&found);
-    } else {
-        show::hits(&found);
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-impl AskArguments {
-    fn asked(&self, app: &App) -> Result<Ask, Failure> {
-        let source = self.source.as_deref();
-        let source = source.map(|name| source_named(app, name)).transpose()?;
-        let mut ask = app.question(self.question.clone(), self.strategy, self.k, source);
-        if self.no_units {
-            ask.units = UseUnits::Off;
-        }
-        ask.remote = self.remote;
-        Ok(ask)
-    }
-}
-
-/// Answers without units and with them, to be compared; only the second is kept.
-fn both_ways(session: Session, arguments: &AskArguments) -> Result<ExitCode, Failure> {
-    let json = session.json;
-    let app = session.open_to_search()?;
-    let with = arguments.asked(&app)?;
-    let without = Ask {
-        units: UseUnits::Off,
-        kept: false,
-        ..with.clone()
-    };
-    let answer = |ask: &Ask| app.ask(ask, &Arc::default(), &mut |_| ControlFlow::Continue(()));
-    let both = output::BothWays {
-        without: answer(&without)?,
-        with: answer(&with)?,
-    };
-    if json {
-        show::json(&both);
-    } else {
-        let shown = [
-            ("without units", &both.without, None),
-            ("with units", &both.with, Some(both.with.id.as_str())),
-        ];
-        for (name, answer, kept_as) in shown {
-            out!("{name}\n{}", answer.answer);
-            show::citations(answer, kept_as);
-            out!("");
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn ask(session: Session, arguments: &AskArguments) -> Result<ExitCode, Failure> {
-    let json = session.json;
-    let app = session.open_to_search()?;
-    let ask = arguments.asked(&app)?;
-    let cancel = Arc::new(AtomicBool::new(false));
-    let speaker = arguments.speak.then(|| app.speaker());
-    let mut speaker = speaker.transpose()?;
-    let mut stdout = std::io::stdout();
-    let mut tell = |event| {
-        if let Some(speaker) = &mut speaker {
-            speaker.hear(&event);
-        }
-        if let (Event::Token(piece), false) = (&event, json) {
-            // A reader that has gone away (`| head`) ends the answer.
-            if stdout
-                .write_all(harmless(piece).as_bytes())
-                .and_then(|()| stdout.flush())
-                .is_err()
-            {
-                return ControlFlow::Break(());
-            }
-        }
-        ControlFlow::Continue(())
-    };
-    let answered = AtomicBool::new(false);
-    let answer = std::thread::scope(|scope| {
-        let watcher = app.generator.as_ref().and_then(|generator| {
-            let watcher = std::thread::Builder::new().name("coho-loading".into());
-            // Without it, the answer comes all the same.
-            let watch = || show::loading(generator, &answered);
-            watcher.spawn_scoped(scope, watch).ok()
-        });
-        let answer = app.ask(&ask, &cancel, &mut tell);
-        answered.store(true, Ordering::Relaxed);
-        if let Some(watcher) = watcher {
-            watcher.thread().unpark();
-        }
-        answer
-    })?;
-    if json {
-        show::json(&answer);
-    } else {
-        show::citations(&answer, Some(&answer.id));
-    }
-    let spoken = speaker.map_or(Ok(()), |speaker| speaker.end());
-    // The answer is told already: on stdout nothing more is said.
-    Ok(spoken.map_or_else(
-        |failure| {
-            show::failure(&failure, false);
-            ExitCode::from(failure.kind().exit_code())
-        },
-        |()| ExitCode::SUCCESS,
-    ))
-}
-
-fn feedback(
-    session: Session,
-    answer: &str,
-    verdict: &str,
-    note: Option<&str>,
-) -> Result<ExitCode, Failure> {
-    let json = session.json;
-    session
-        .open_records(Access::Read)?
-        .feedback(answer, verdict, (note, None))?;
-    if json {
-        let (answer, verdict) = (answer.to_owned(), verdict.to_owned());
-        show::json(&output::Noted { answer, verdict });
-    } else {
-        out!("noted: {answer} was {verdict}");
     }
     Ok(ExitCode::SUCCESS)
 }

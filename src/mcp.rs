@@ -606,7 +606,10 @@ fn answered(answer: &Answer) -> String {
             citation.path.display()
         );
     }
-    let _ = write!(text, "\n\n(answer {})", answer.id);
+    // One that is not kept cannot be judged.
+    if !answer.unkept {
+        let _ = write!(text, "\n\n(answer {})", answer.id);
+    }
     text
 }
 
@@ -919,6 +922,23 @@ mod tests {
         let source = json!({ "query": "x", "source": true });
         check(source, "`source` takes a whole number or a text, not true");
         check(json!({ "query": "x", "kk": 1 }), "unknown field `kk`");
+    }
+
+    #[test]
+    fn an_answer_that_is_not_kept_has_no_id_to_judge_it_by() {
+        let answer = json!({
+            "id": "7", "question": "Who?", "answer": "Oskar.", "abstained": false,
+            "strategy": "cascade", "model": null, "citations": [], "claims": [],
+            "retrieval": { "hits": [], "took_ms": 0.0 }, "steps": [],
+            "timing": { "embed_ms": 0.0, "retrieve_ms": 0.0, "prefill_ms": 0.0,
+                        "generate_ms": 0.0, "total_ms": 0.0 },
+            "tokens": { "prompt": 0, "generated": 0 },
+            "energy": { "joules": 0.0, "method": "" },
+        });
+        let mut answer: Answer = serde_json::from_value(answer).unwrap();
+        assert_eq!(answered(&answer), "Oskar.\n\n\n(answer 7)");
+        answer.unkept = true;
+        assert_eq!(answered(&answer), "Oskar.\n");
     }
 
     #[test]

@@ -118,10 +118,7 @@ impl App {
         });
         let (listed, rows) = found?;
         let document = listed.into_iter().find(|listed| listed.id == id);
-        let missing = || NotFound {
-            what: "document",
-            id: id.0.to_string(),
-        };
+        let missing = || NotFound::new("document", id.0.to_string());
         let text = rows.into_iter().map(|row| TextPassage {
             chunk_id: row.chunk.to_string(),
             heading: row.heading,

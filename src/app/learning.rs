@@ -224,7 +224,7 @@ impl App {
         };
         let options = self.writeback_options(body.dry_run)?;
         // A model on another machine reads nothing that never leaves.
-        let alone = self.model_is_elsewhere() && self.keeps_something()?;
+        let alone = self.model_is_elsewhere() && !self.staying()?.is_empty();
         let report = self.answering(|parts| {
             let parts = Answerer {
                 generator: parts.generator.filter(|_| !alone),
@@ -262,10 +262,7 @@ impl App {
     /// # Errors
     /// [`NotFound`], or what the ledger says.
     pub fn unit(&self, id: &str) -> Result<Story, Failure> {
-        let missing = || NotFound {
-            what: "unit",
-            id: id.to_owned(),
-        };
+        let missing = || NotFound::new("unit", id);
         let story = self.store.ledger().read(|snapshot| {
             let Some(unit) = snapshot.unit_beginning(id)? else {
                 return Ok(None);
@@ -320,11 +317,7 @@ impl App {
             Undo::Batch(id) => {
                 let batches = self.batches(usize::MAX >> 1)?.batches;
                 if !batches.iter().any(|batch| batch.id == *id) {
-                    return Err(NotFound {
-                        what: "batch",
-                        id: id.clone(),
-                    }
-                    .into());
+                    return Err(NotFound::new("batch", id).into());
                 }
                 what.clone()
             }
@@ -359,16 +352,14 @@ impl App {
     /// # Errors
     /// What the ledger says.
     pub fn batches(&self, limit: usize) -> Result<Batches, Failure> {
-        let found = self.store.ledger().read(|snapshot| {
-            Ok::<_, StoreError>(Batches {
-                batches: snapshot.batches(limit)?,
-                today: snapshot.spent(now_ms())?,
-                ranking: None,
-            })
+        let (batches, today) = self.store.ledger().read(|snapshot| {
+            Ok::<_, StoreError>((snapshot.batches(limit)?, snapshot.spent(now_ms())?))
         })?;
+        let ranking = ranking::in_use(&self.store)?;
         Ok(Batches {
-            ranking: ranking::in_use(&self.store)?,
-            ..found
+            batches,
+            today,
+            ranking,
         })
     }
 

@@ -53,31 +53,29 @@ pub struct TokenUse {
 pub(super) fn of(settings: &Settings, left: LeftSum) -> Network {
     let mut level = Level::AirGapped;
     let mut beyond = Vec::new();
-    let url = &settings.models.server.url;
-    if !url.is_empty() {
-        let distance = distance_of(host_of(url));
-        if distance > Level::AirGapped {
-            beyond.push(format!(
-                "questions and passages go to the model server {url}"
-            ));
+    let masked = ", masked, with passages of sources that may leave";
+    for (url, what, how) in [
+        (
+            &settings.models.server.url,
+            "questions and passages go to the model server",
+            "",
+        ),
+        (
+            &settings.remote.url,
+            "what you ask with --remote goes to",
+            masked,
+        ),
+        (
+            &settings.speech.url,
+            "answers that are read aloud go to",
+            "",
+        ),
+    ] {
+        let distance = distance(url);
+        if !url.is_empty() && distance > Level::AirGapped {
+            beyond.push(format!("{what} {url}{how}"));
+            level = level.max(distance);
         }
-        level = level.max(distance);
-    }
-    let url = &settings.remote.url;
-    if !url.is_empty() {
-        let distance = distance_of(host_of(url));
-        if distance > Level::AirGapped {
-            beyond.push(format!(
-                "what you ask with --remote goes to {url}, masked, with passages of sources that may \
-                 leave"
-            ));
-        }
-        level = level.max(distance);
-    }
-    let url = &settings.speech.url;
-    if !url.is_empty() && distance(url) > Level::AirGapped {
-        beyond.push(format!("answers that are read aloud go to {url}"));
-        level = level.max(distance(url));
     }
     let listen = settings.serve.listen;
     if !listen.ip().is_loopback() {
@@ -94,7 +92,20 @@ pub(super) fn of(settings: &Settings, left: LeftSum) -> Network {
 
 /// How far away an address is, by its name alone.
 pub fn distance(url: &str) -> Level {
-    distance_of(host_of(url))
+    let host = host_of(url);
+    let private = |ip: IpAddr| match ip {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+    };
+    // `fe80::1%eth0` names the way out too.
+    let address = host.split('%').next().unwrap_or_default();
+    match address.parse::<IpAddr>() {
+        Ok(ip) if ip.is_loopback() => Level::AirGapped,
+        Ok(ip) if private(ip) => Level::LocalNetwork,
+        Err(_) if host.eq_ignore_ascii_case("localhost") => Level::AirGapped,
+        Err(_) if is_near_name(host) => Level::LocalNetwork,
+        _ => Level::Hybrid,
+    }
 }
 
 /// Refuses an address far away that is not encrypted; `setting` is where it stands.
@@ -179,23 +190,6 @@ fn host_of(url: &str) -> &str {
     }
 }
 
-/// How far away a host is, by its name alone.
-fn distance_of(host: &str) -> Level {
-    let private = |ip: IpAddr| match ip {
-        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
-    };
-    // `fe80::1%eth0` names the way out too.
-    let address = host.split('%').next().unwrap_or_default();
-    match address.parse::<IpAddr>() {
-        Ok(ip) if ip.is_loopback() => Level::AirGapped,
-        Ok(ip) if private(ip) => Level::LocalNetwork,
-        Err(_) if host.eq_ignore_ascii_case("localhost") => Level::AirGapped,
-        Err(_) if is_near_name(host) => Level::LocalNetwork,
-        _ => Level::Hybrid,
-    }
-}
-
 /// Is it a name that only this network knows?
 fn is_near_name(host: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -240,7 +234,7 @@ mod tests {
             ("http://evil。example/v1", Level::Hybrid),
         ];
         for (url, level) in cases {
-            assert_eq!(distance_of(host_of(url)), level, "{url}");
+            assert_eq!(distance(url), level, "{url}");
         }
     }
 

@@ -144,10 +144,7 @@ impl App {
             }
             Ok(None)
         })?;
-        let missing = || NotFound {
-            what: "document",
-            id: path.display().to_string(),
-        };
+        let missing = || NotFound::new("document", path.display().to_string());
         Ok(found.ok_or_else(missing)?)
     }
 }

@@ -17,7 +17,7 @@ use super::{App, now_ms};
 use crate::airgap;
 use crate::domain::access::View;
 use crate::domain::generator::ServerOptions;
-use crate::domain::source::SourceId;
+use crate::domain::source::{SourceId, lies_in};
 use crate::domain::strategy::Strategy;
 use crate::engine::GeneratorHandle;
 use crate::engine::server::ModelServer;
@@ -25,9 +25,10 @@ use crate::error::{BadRequest, Failure};
 use crate::flow::answer::outside::{Outside, Terms};
 use crate::flow::answer::{self, Answer, Answerer, Ask, Event};
 use crate::flow::search::Hit;
+use crate::store::StoreError;
 use crate::store::outbound::{Sent, Spending};
+use crate::store::sources::{self, Source};
 use crate::store::units::UseUnits;
-use crate::store::{StoreError, sources};
 
 /// Requests that are listed at most.
 const LISTED: usize = 200;
@@ -106,10 +107,11 @@ impl App {
         Err(StoreError::NoSource { id }.into())
     }
 
-    /// Is there a source that never leaves?
-    pub(super) fn keeps_something(&self) -> Result<bool, StoreError> {
-        let sources = self.store.ledger().read(|snapshot| snapshot.sources())?;
-        Ok(sources.iter().any(|source| source.never_leaves))
+    /// The sources that never leave.
+    pub(super) fn staying(&self) -> Result<Vec<Source>, StoreError> {
+        let mut sources = self.store.ledger().read(|snapshot| snapshot.sources())?;
+        sources.retain(|source| source.never_leaves);
+        Ok(sources)
     }
 
     /// The knowledge base without the sources that never leave; none where there are none.
@@ -143,13 +145,12 @@ impl App {
         if !self.model_is_elsewhere() {
             return Ok(true);
         }
-        let sources = self.store.ledger().read(|snapshot| snapshot.sources())?;
-        let staying: Vec<_> = sources.iter().filter(|s| s.never_leaves).collect();
+        let staying = self.staying()?;
         if staying.is_empty() {
             return Ok(true);
         }
         let found = self.search(&ask.query())?;
-        let stays = |hit: &Hit| staying.iter().any(|s| hit.path.starts_with(&s.path));
+        let stays = |hit: &Hit| staying.iter().any(|s| lies_in(&hit.path, &s.path));
         Ok(!found.hits.iter().any(stays))
     }
 
@@ -212,10 +213,8 @@ impl App {
             .into());
         }
         network::encrypted_where_far("remote.url", &remote.url)?;
-        let sources = self.store.ledger().read(|snapshot| snapshot.sources())?;
-        let staying =
-            |source: &&sources::Source| source.never_leaves && Some(source.id) == ask.source;
-        if let Some(source) = sources.iter().find(staying) {
+        let mut staying = self.staying()?.into_iter();
+        if let Some(source) = staying.find(|source| Some(source.id) == ask.source) {
             return Err(BadRequest::new(
                 "source_never_leaves",
                 format!("{} never leaves this machine", source.path.display()),

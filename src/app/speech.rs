@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 use super::App;
 use super::network::{self, Level};
 use crate::domain::sentence;
+use crate::domain::source::lies_in;
 use crate::engine::speech;
 use crate::error::{BadRequest, Failure};
 use crate::flow::answer::{Answer, Event};
@@ -43,8 +44,7 @@ impl App {
         let settings = &self.settings.speech;
         let mut speaker = Speaker::new(settings)?;
         if !settings.url.is_empty() && network::distance(&settings.url) > Level::AirGapped {
-            let sources = self.store.ledger().read(|snapshot| snapshot.sources())?;
-            let staying = sources.into_iter().filter(|source| source.never_leaves);
+            let staying = self.staying()?.into_iter();
             speaker.staying = staying.map(|source| source.path).collect();
         }
         Ok(speaker)
@@ -160,7 +160,7 @@ fn first_below<'a, 'b>(
     mut files: impl Iterator<Item = &'b Path>,
 ) -> Option<&'a Path> {
     files.find_map(|file| {
-        let folder = folders.iter().find(|folder| file.starts_with(folder));
+        let folder = folders.iter().find(|folder| lies_in(file, folder));
         folder.map(PathBuf::as_path)
     })
 }
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_lies_in_a_folder_that_stays_is_told_from_what_lies_beside_it() {
-        let folders = ["/home/a/diary", "/home/a/bank"].map(PathBuf::from);
+        let folders = ["/home/a/diary", "/home/a/bank", "/home/a/\u{200f}x"].map(PathBuf::from);
         let check = |files: &[&str], expected: Option<&str>| {
             let found = first_below(&folders, files.iter().map(Path::new));
             assert_eq!(found, expected.map(Path::new), "{files:?}");
@@ -222,6 +222,10 @@ mod tests {
         check(&[], None);
         check(&["/home/a/notes/x.md", "/home/a/diary.md"], None);
         check(&["/home/a/diary2/x.md"], None);
+        check(
+            &["/home/a/\\xE2\\x80\\x8Fx/y.md"],
+            Some("/home/a/\u{200f}x"),
+        );
         check(
             &["/home/a/notes/x.md", "/home/a/bank/deep/x.md"],
             Some("/home/a/bank"),

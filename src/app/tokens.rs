@@ -206,10 +206,6 @@ impl App {
                 revoked: name.to_owned(),
             });
         }
-        Err(NotFound {
-            what: "token",
-            id: name.to_owned(),
-        }
-        .into())
+        Err(NotFound::new("token", name).into())
     }
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{Session, output, show, source_named, sync_all};
+use super::sources::{source_named, sync_all};
+use super::{Session, output, show};
 use crate::app::learning::moment;
 use crate::app::told_path;
 use crate::app::{App, now_ms};
@@ -42,7 +43,7 @@ pub(super) fn run_verify(session: Session, repair: bool) -> Result<ExitCode, Fai
 }
 
 /// What was lost when a damaged ledger was replaced by its copy, where that ever was and can be read.
-fn recovery(home: &Path) -> Option<String> {
+pub(super) fn recovery(home: &Path) -> Option<String> {
     let store = Store::open(home, Access::Read).ok()?;
     let said = store
         .ledger()
@@ -144,10 +145,8 @@ pub(super) fn reindex(session: Session) -> Result<ExitCode, Failure> {
     let ledger = app.store.ledger();
     ledger.write(|transaction| documents::read_again(transaction, None))?;
     let model = app.spaces.current().indexes.space().model.clone();
-    let (settings, places) = (app.settings.clone(), app.places.clone());
     app.store.discard_indexes(&model)?;
-    drop(app);
-    let app = App::open(settings, places, Access::Write)?;
+    let app = reopened(app)?;
     Ok(sync_all(&app, None)?.tell(json))
 }
 
@@ -273,11 +272,7 @@ pub(super) fn forget(
 /// The folder of a source, or one that may have been a source.
 fn folder_named(app: &App, name: &str) -> Result<PathBuf, Failure> {
     match source_named(app, name) {
-        Ok(id) => {
-            let ledger = app.store.ledger();
-            let source = ledger.read(|snapshot| crate::flow::ingest::source(snapshot, id))?;
-            Ok(source.path)
-        }
+        Ok(id) => Ok(app.source(id)?.path),
         Err(failure) if name.parse::<i64>().is_ok() => Err(failure),
         // Of a folder that is none any more, the answers are still there.
         Err(failure) => {

@@ -12,7 +12,6 @@ use crate::engine::generate::Generator;
 use crate::engine::install::Models;
 use crate::engine::onnx::OnnxEmbedder;
 use crate::error::{Failure, Fault};
-use crate::store::backup::RECOVERY;
 use crate::store::{Access, Store, create_private_folder, is_open_to_others};
 
 impl Check {
@@ -132,8 +131,7 @@ fn ledger(session: &Session) -> Check {
 fn recovery(session: &Session) -> Option<Check> {
     let home = &session.places.home;
     let there = home.join("ledger.sqlite").exists();
-    let store = there.then(|| Store::open(home, Access::Read))?.ok()?;
-    let said = store.ledger().read(|s| s.memo(RECOVERY)).ok()??;
+    let said = there.then(|| super::care::recovery(home))??;
     Some(Check::new("recovery", true, said, ""))
 }
 

@@ -19,11 +19,10 @@ use tokio::sync::mpsc;
 
 use super::remote::Remote;
 use super::{Session, app};
-use crate::app::NotFound;
 use crate::app::tokens::Caller;
+use crate::app::{NotFound, unload_when_idle};
 use crate::domain::access::Grant;
 use crate::error::{Failure, Fault, Kind};
-use crate::http::unload_when_idle;
 use crate::mcp::Tools;
 use crate::settings::Places;
 use crate::store::{Access, StoreError};
@@ -37,10 +36,7 @@ pub(super) fn run(session: Session, name: Option<&str>) -> Result<ExitCode, Fail
     let Some(name) = name else {
         return here(Caller::owner(&app), None);
     };
-    let grant = granted(&app, name)?.ok_or_else(|| NotFound {
-        what: "token",
-        id: name.to_owned(),
-    })?;
+    let grant = granted(&app, name)?.ok_or_else(|| NotFound::new("token", name))?;
     let seen = app.seen_by(grant.view());
     let grant = Arc::new(grant);
     let caller = Caller::holder(Arc::new(seen), Arc::clone(&grant));

@@ -218,6 +218,7 @@ pub(super) fn citations(answer: &Answer, kept_as: Option<&str>) {
         eprintln!("\n{MODEL_FAILED}{}{instead}", harmless(why));
     }
     let by = answer.model.as_deref().unwrap_or("no language model");
+    let kept_as = kept_as.filter(|_| !answer.unkept);
     let id = kept_as.map_or_else(String::new, |id| format!(", answer {id}"));
     eprintln!("\n{:.0} ms, {by}{id}", answer.timing.total_ms);
 }

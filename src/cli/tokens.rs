@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{Session, app, show, source_named};
+use super::sources::source_named;
+use super::{Session, app, show};
 use crate::app::tokens::TokenBody;
 use crate::domain::access::{Grant, Right};
 use crate::error::Failure;

@@ -1,6 +1,7 @@
 //! Sources and documents: what the owner added and what was found in it.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -387,6 +388,11 @@ pub fn shown_name(name: &str) -> String {
         }
     }
     shown
+}
+
+/// Does a file, of whose path [`shown_name`] is told, lie in this folder?
+pub fn lies_in(shown: &Path, folder: &Path) -> bool {
+    shown.starts_with(shown_name(&folder.to_string_lossy()))
 }
 
 /// The bytes of a name of which [`shown_name`] is told.

@@ -239,20 +239,23 @@ impl Generated {
         least
     }
 
-    /// The text without the tokens whose probability is below `least`: what the model was not sure
-    /// of.
-    pub fn sure_part(&self, least: f32) -> String {
+    /// A part of the text, in bytes, without the tokens whose probability is below `least`: what the
+    /// model was not sure of.
+    pub fn sure_part(&self, part: Range<usize>, least: f32) -> String {
         let mut sure = String::new();
         let mut begin = 0;
         for (end, log_prob) in self.token_ends.iter().zip(&self.log_probs) {
             let end = (*end).min(self.text.len());
             // A token may end within a character.
-            if let Some(piece) = self.text.get(begin..end) {
-                if log_prob.exp() >= least {
-                    sure.push_str(piece);
-                }
-                begin = end;
+            let Some(_) = self.text.get(begin..end) else {
+                continue;
+            };
+            let within = begin.max(part.start)..end.min(part.end);
+            if log_prob.exp() >= least {
+                // The part may end within a token, but never within a character.
+                sure.push_str(self.text.get(within).unwrap_or(""));
             }
+            begin = end;
         }
         sure
     }
@@ -386,8 +389,12 @@ mod tests {
             generate: Duration::ZERO,
             cpu: Duration::ZERO,
         };
-        assert_eq!(generated.sure_part(0.5), "It is .");
-        assert_eq!(generated.sure_part(0.0), "It is Ünal.");
+        assert_eq!(generated.sure_part(0..12, 0.5), "It is .");
+        assert_eq!(generated.sure_part(0..12, 0.0), "It is Ünal.");
+        // A part that begins, or ends, within a token.
+        assert_eq!(generated.sure_part(3..12, 0.5), "is .");
+        assert_eq!(generated.sure_part(0..8, 0.0), "It is Ü");
+        assert_eq!(generated.sure_part(6..11, 0.5), "");
         assert!((generated.least_probability(0..6) - 0.905).abs() < 1e-3);
         assert!((generated.least_probability(5..12) - 0.0498).abs() < 1e-3);
         assert!((generated.least_probability(20..30) - 1.0).abs() < 1e-6);

@@ -712,7 +712,7 @@ mod tests {
         assert!(untold.mean_log_prob() <= UNTOLD, "{untold:?}");
         assert!(!untold.is_weighed());
         assert!(untold.least_probability(0..14) < 1e-6, "{untold:?}");
-        assert_eq!(untold.sure_part(0.1), "");
+        assert_eq!(untold.sure_part(0..14, 0.1), "");
     }
 
     #[test]

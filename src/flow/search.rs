@@ -197,9 +197,15 @@ impl Explanation {
         let rank =
             |rank: Option<usize>| rank.map_or("not proposed".into(), |n| format!("rank {n}"));
         let words = self.words;
+        let sum = self.dense_weight * self.dense + (1.0 - self.dense_weight) * self.lexical;
+        let score = if (score - sum.clamp(0.0, 1.0)).abs() < 1e-3 {
+            format!("score {score:.3}")
+        } else {
+            format!("score {score:.3} of the reranker, before it {sum:.3}")
+        };
         [
             format!(
-                "score {score:.3} = {:.2} x {:.3} (vectors: {}, cosine {:.3}) + {:.2} x {:.3} (words: {})",
+                "{score} = {:.2} x {:.3} (vectors: {}, cosine {:.3}) + {:.2} x {:.3} (words: {})",
                 self.dense_weight,
                 self.dense,
                 rank(self.dense_rank),
@@ -1045,6 +1051,8 @@ mod tests {
         let expected = "score 0.813 = 0.75 x 1.000 (vectors: rank 2, cosine 0.500) + 0.25 x 0.250 \
                         (words: not proposed)";
         assert_eq!(how.told(0.8126)[0], expected);
+        let anew = "score 0.250 of the reranker, before it 0.81";
+        assert!(how.told(0.25)[0].starts_with(anew));
         let how = QueryExplanation {
             words: "night train".into(),
             phrases: vec!["night train".into()],

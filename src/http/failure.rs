@@ -154,10 +154,15 @@ pub(super) async fn of_mcp(response: Response) -> Response {
     response
 }
 
+/// The work panicked.
+pub(super) fn lost() -> Refusal {
+    refusal(500, "internal", "coho failed on this request", None)
+}
+
 /// A handler that panicked.
 pub(super) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a handler panicked");
-    refusal(500, "internal", "coho failed on this request", None).into_response()
+    lost().into_response()
 }
 
 #[cfg(test)]

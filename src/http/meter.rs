@@ -7,6 +7,9 @@ use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
 #[derive(Clone, Copy, Default)]
 struct Count {
     requests: u64,
@@ -41,6 +44,12 @@ impl Meter {
             let _ = writeln!(text, "coho_request_seconds_count{labels} {requests}");
         }
     }
+}
+
+/// A text in that format, as a response.
+pub(super) fn prometheus(text: String) -> Response {
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 #[cfg(test)]

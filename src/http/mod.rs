@@ -26,7 +26,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{MethodRouter, any, get};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -35,7 +35,7 @@ use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::tokens::{Caller, random_token};
-use crate::app::{App, Service};
+use crate::app::{Service, unload_when_idle};
 use crate::domain::access::Right;
 use crate::mcp::Tools;
 use crate::store::StoreError;
@@ -134,19 +134,6 @@ async fn warm(service: Arc<Service>, ready: Arc<AtomicBool>) {
     }
 }
 
-/// Lets the language model go whenever it was not used for as long as the settings say.
-pub async fn unload_when_idle(app: Arc<App>) {
-    let idle = Duration::from_secs(app.settings.models.idle_unload_s);
-    let Some(generator) = app.generator.clone() else {
-        return;
-    };
-    loop {
-        tokio::time::sleep(Duration::from_secs(15)).await;
-        let generator = generator.clone();
-        let _ = tokio::task::spawn_blocking(move || generator.unload_if_idle(idle)).await;
-    }
-}
-
 /// The route table.
 fn router(context: Context) -> Router {
     let openapi::Documented { guarded, open, api } = openapi::documented();
@@ -229,8 +216,7 @@ async fn requests_alone(State(context): State<Context>, request: Request, next: 
     }
     let mut text = String::new();
     context.meter.write(&mut text);
-    let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
+    meter::prometheus(text)
 }
 
 /// The service's token: the one in the data folder, or a new one.

@@ -170,8 +170,7 @@ fn strategy(model: &str) -> Result<Option<Strategy>, Failure> {
 }
 
 fn no_model(name: &str) -> Failure {
-    let id = name.to_owned();
-    NotFound { what: "model", id }.into()
+    NotFound::new("model", name).into()
 }
 
 fn text_of(content: &Value) -> String {
@@ -188,6 +187,9 @@ fn text_of(content: &Value) -> String {
 
 /// Words at most that a question takes from the message before it: that may be a whole document.
 const MOST_WORDS_BEFORE: usize = 30;
+
+/// Bytes of such a word at most: longer ones are keys, addresses and encoded files.
+const MOST_WORD_BYTES: usize = 100;
 
 /// The question of a conversation: its last user message, with what the one before it was about
 /// where that message points back.
@@ -206,7 +208,8 @@ fn question_of(messages: &[ChatMessage]) -> Result<String, Failure> {
         Some(before) => {
             let known = context::content_words(&last);
             let about = context::content_words(&before);
-            let about = about.into_iter().filter(|word| !known.contains(word));
+            let says = |word: &String| word.len() <= MOST_WORD_BYTES && !known.contains(word);
+            let about = about.into_iter().filter(says);
             let about: Vec<String> = about.take(MOST_WORDS_BEFORE).collect();
             format!("{last} ({})", about.join(" "))
         }
@@ -639,19 +642,6 @@ pub(super) async fn model(
 mod tests {
     use super::*;
 
-    #[test]
-    fn files_have_the_address_of_their_bytes() {
-        let check = |path: &str, expected: &str| {
-            assert_eq!(
-                file_url(Path::new(path), None),
-                format!("file://{expected}")
-            );
-        };
-        check("/a b/Grüße.md", "/a%20b/Gr%C3%BC%C3%9Fe.md");
-        check("/gar\\xE7on.md", "/gar%E7on.md");
-        check("/a\\xyz\\x4", "/a%5Cxyz%5Cx4");
-    }
-
     fn message(role: &str, content: Value) -> ChatMessage {
         ChatMessage {
             role: role.into(),
@@ -679,6 +669,13 @@ mod tests {
         let pasted = message("user", json!("lamp ".repeat(4000)));
         let asked = ask(&[pasted, message("user", json!("What does it say?"))]).unwrap();
         assert_eq!(asked.matches("lamp").count(), MOST_WORDS_BEFORE);
+        // With it, the question would be too long to be taken.
+        let pasted = format!("{} lamp", "0a".repeat(5000));
+        let asked = ask(&[
+            message("user", json!(pasted)),
+            message("user", json!("What is it?")),
+        ]);
+        assert_eq!(asked.unwrap(), "What is it? (lamp)");
         let other = message("user", json!("What does the household insurance cost?"));
         assert_eq!(
             ask(&[lamp, other]).unwrap(),
@@ -786,5 +783,7 @@ mod tests {
             "file:///My%20notes/50%20%25%20%231%3F.md",
         );
         check("/n/Größe.md", None, "file:///n/Gr%C3%B6%C3%9Fe.md");
+        check("/gar\\xE7on.md", None, "file:///gar%E7on.md");
+        check("/a\\xyz\\x4", None, "file:///a%5Cxyz%5Cx4");
     }
 }

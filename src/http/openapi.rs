@@ -427,7 +427,7 @@ pub(super) fn documented() -> Documented {
             scheme: "bearer".into(),
             bearer_format: None,
             description: Some("The content of the file `token` in the data folder, or a token of `coho token add`.".into()),
-            extensions: aide::openapi::OpenApi::default().extensions,
+            extensions: OpenApi::default().extensions,
         };
         let api = api.security_scheme("token", scheme);
         tags.iter().fold(api, |api, (name, description)| {

@@ -19,7 +19,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::{BroadcastStream, UnboundedReceiverStream};
 
 use super::caller::{Admin, Ask, May, Read, Write, no_right};
-use super::failure::{Refusal, also_for_openai, refusal};
+use super::failure::{Refusal, also_for_openai, lost, refusal};
+use super::meter::prometheus;
 use super::wire::{
     AskBody, At, Body, FeedbackBody, Parameters, Problem, SearchBody, SignalBody, SourceBody,
     UnitBody,
@@ -54,11 +55,6 @@ pub(super) async fn blocking<T: Send + 'static>(
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(lost()),
     }
-}
-
-/// The work panicked.
-fn lost() -> Refusal {
-    refusal(500, "internal", "coho failed on this request", None)
 }
 
 /// How long a stream that has begun waits for more before its status says that all is well.
@@ -166,11 +162,7 @@ pub(super) async fn metrics(State(context): State<Context>) -> Outcome<Response>
         let _ = writeln!(text, "{name}{labels} {value}");
     }
     context.meter.write(&mut text);
-    let kind = [(
-        header::CONTENT_TYPE,
-        "text/plain; version=0.0.4; charset=utf-8",
-    )];
-    Ok((kind, text).into_response())
+    Ok(prometheus(text))
 }
 
 pub(super) async fn nothing_here() -> Refusal {
@@ -326,10 +318,9 @@ pub(super) async fn answers(
     May(caller, _): May<Ask>,
     Parameters(page): Parameters<Page>,
 ) -> Outcome<Json<Answers>> {
-    let app = Arc::clone(&caller.app);
     let limit = page.limit.unwrap_or(50).min(500);
     let answers = blocking(move || {
-        Ok(app.store.ledger().read(|snapshot| {
+        Ok(caller.app.store.ledger().read(|snapshot| {
             let answers = snapshot.answers(limit)?.into_iter();
             let shown = answers.map(|answer| with_passages(snapshot, answer));
             shown.collect::<Result<Vec<Value>, StoreError>>()
@@ -343,10 +334,9 @@ pub(super) async fn answer(
     May(caller, _): May<Ask>,
     At(ById { id }): At<ById>,
 ) -> Outcome<Json<Kept>> {
-    let app = Arc::clone(&caller.app);
     let wanted = id.clone();
     let found = blocking(move || {
-        Ok(app.store.ledger().read(|snapshot| {
+        Ok(caller.app.store.ledger().read(|snapshot| {
             let found = snapshot.answer(&wanted)?;
             found
                 .map(|answer| with_passages(snapshot, answer))
@@ -354,8 +344,8 @@ pub(super) async fn answer(
         })?)
     })
     .await?;
-    let missing = NotFound { what: "answer", id };
-    let found = found.ok_or_else(|| Failure::from(missing))?;
+    let missing = || Failure::from(NotFound::new("answer", id));
+    let found = found.ok_or_else(missing)?;
     Ok(Json(Kept(found)))
 }
 
@@ -364,17 +354,13 @@ pub(super) async fn feedback(
     At(ById { id }): At<ById>,
     Body(body): Body<FeedbackBody>,
 ) -> Outcome<StatusCode> {
-    let app = Arc::clone(&caller.app);
     // Who may write notes speaks for the owner; an agent that may only ask does not.
-    let asker = app
-        .store
-        .ledger()
-        .view()
-        .and_then(|view| view.asker.clone());
+    let view = caller.app.store.ledger().view();
+    let asker = view.and_then(|view| view.asker.clone());
     let giver = asker.filter(|_| !caller.has(Right::Write));
     blocking(move || {
         let said = (body.note.as_deref(), giver.as_deref());
-        app.feedback(&id, &body.verdict, said)
+        caller.app.feedback(&id, &body.verdict, said)
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)
@@ -385,8 +371,7 @@ pub(super) async fn signal(
     At(ById { id }): At<ById>,
     Body(body): Body<SignalBody>,
 ) -> Outcome<StatusCode> {
-    let app = Arc::clone(&caller.app);
-    blocking(move || app.signal(&id, &body.kind)).await?;
+    blocking(move || caller.app.signal(&id, &body.kind)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -403,9 +388,8 @@ pub(super) async fn units(
     May(caller, _): May<Read>,
     Parameters(page): Parameters<UnitsPage>,
 ) -> Outcome<Json<Units>> {
-    let app = Arc::clone(&caller.app);
     let limit = page.limit.unwrap_or(LISTED).min(10_000);
-    blocking(move || app.units(page.state, limit))
+    blocking(move || caller.app.units(page.state, limit))
         .await
         .map(Json)
 }
@@ -414,8 +398,7 @@ pub(super) async fn unit(
     May(caller, _): May<Read>,
     At(ById { id }): At<ById>,
 ) -> Outcome<Json<Story>> {
-    let app = Arc::clone(&caller.app);
-    blocking(move || app.unit(&id)).await.map(Json)
+    blocking(move || caller.app.unit(&id)).await.map(Json)
 }
 
 pub(super) async fn decide_unit(
@@ -423,26 +406,23 @@ pub(super) async fn decide_unit(
     At(ById { id }): At<ById>,
     Body(body): Body<UnitBody>,
 ) -> Outcome<Json<Unit>> {
-    let app = Arc::clone(&caller.app);
-    blocking(move || app.decide(&id, body.decision))
+    blocking(move || caller.app.decide(&id, body.decision))
         .await
         .map(Json)
 }
 
 pub(super) async fn batches(May(caller, _): May<Admin>) -> Outcome<Json<Batches>> {
-    let app = Arc::clone(&caller.app);
-    blocking(move || app.batches(50)).await.map(Json)
+    blocking(move || caller.app.batches(50)).await.map(Json)
 }
 
 pub(super) async fn writeback(
     May(caller, _): May<Admin>,
     Body(body): Body<RunBody>,
 ) -> Outcome<Json<writeback::Report>> {
-    let app = Arc::clone(&caller.app);
     // A client that leaves ends the run after the answer at hand; the next run goes on with it.
     let stop = CancelOnDrop(Arc::default());
     let flag = Arc::clone(&stop.0);
-    let report = blocking(move || app.write_back(&body, &|_| {}, &flag)).await;
+    let report = blocking(move || caller.app.write_back(&body, &|_| {}, &flag)).await;
     drop(stop);
     report.map(Json)
 }
@@ -462,11 +442,10 @@ pub(super) async fn documents(
     May(caller, _): May<Read>,
     Parameters(page): Parameters<DocumentsPage>,
 ) -> Outcome<Json<Documents>> {
-    let app = Arc::clone(&caller.app);
     let limit = page.limit.unwrap_or(100).min(1000);
     let source = page.source.map(SourceId);
     let after = DocumentId(page.after.unwrap_or(0));
-    blocking(move || app.documents(source, after, limit))
+    blocking(move || caller.app.documents(source, after, limit))
         .await
         .map(Json)
 }
@@ -475,8 +454,7 @@ pub(super) async fn document(
     May(caller, _): May<Read>,
     At(ByNumber { id }): At<ByNumber>,
 ) -> Outcome<Json<WholeDocument>> {
-    let app = Arc::clone(&caller.app);
-    blocking(move || app.document(DocumentId(id)))
+    blocking(move || caller.app.document(DocumentId(id)))
         .await
         .map(Json)
 }
@@ -536,7 +514,8 @@ pub(super) async fn remove_source(
     At(ByNumber { id }): At<ByNumber>,
 ) -> Outcome<StatusCode> {
     blocking(move || {
-        seen(&caller, SourceId(id))?;
+        // One that may not be seen is not there.
+        caller.app.source(SourceId(id))?;
         context.service.remove_source(SourceId(id))
     })
     .await?;
@@ -548,19 +527,13 @@ pub(super) async fn left(May(caller, _): May<Admin>) -> Outcome<Json<Left>> {
     blocking(move || caller.app.left()).await.map(Json)
 }
 
-/// A source that may not be seen is not there.
-fn seen(caller: &Caller, id: SourceId) -> Result<Source, Failure> {
-    let ledger = caller.app.store.ledger();
-    Ok(ledger.read(|snapshot| crate::flow::ingest::source(snapshot, id))?)
-}
-
 pub(super) async fn sync(
     State(context): State<Context>,
     May(caller, _): May<Write>,
     At(ByNumber { id }): At<ByNumber>,
 ) -> Outcome<Json<Report>> {
     let id = SourceId(id);
-    blocking(move || seen(&caller, id)).await?;
+    blocking(move || caller.app.source(id)).await?;
     match context.service.syncer.sync(id).await {
         Ok(outcome) => Ok(Json(outcome?)),
         Err(_) => Err(Failure::from(StoreError::NoSource { id }).into()),

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::{Result, ledger, units};
 use crate::domain::scoring::normalised;
+use crate::domain::source::lies_in;
 use crate::domain::unit::Unit;
 
 /// Which questions and answers.
@@ -112,7 +113,7 @@ fn shows(body: &str, folder: &Path) -> bool {
     let mut places = lists.into_iter().filter_map(Value::as_array).flatten();
     places.any(|place| {
         let path = place["path"].as_str().map(Path::new);
-        path.is_some_and(|path| path.starts_with(folder))
+        path.is_some_and(|path| lies_in(path, folder))
     })
 }
 
@@ -281,6 +282,22 @@ mod tests {
           ('u', 'active', 't', 'one', '["x"]', '{}', 'b', 1, 'moves “Who said "I" and “we”?” down'),
           ('v', 'active', 't', 'two', '["x"]', '{}', 'b', 1, 'as “they” say of “Who else?”'),
           ('w', 'active', 't', 'three', '["x"]', '{}', 'b', 1, 'of “Who else? No.”');"#;
+
+    #[test]
+    fn a_folder_is_known_as_answers_name_it() {
+        let check = |path: &str, folder: &str, expected: bool| {
+            let body = serde_json::json!({ "citations": [{ "path": path }] });
+            assert_eq!(
+                shows(&body.to_string(), Path::new(folder)),
+                expected,
+                "{path}"
+            );
+        };
+        check("/n/a/x.md", "/n/a", true);
+        check("/n/ab/x.md", "/n/a", false);
+        check("/n/a\\xE2\\x80\\x8Fb/x.md", "/n/a\u{200f}b", true);
+        check("/n/ab/x.md", "/n/a\u{200f}b", false);
+    }
 
     #[test]
     fn reasons_that_name_what_is_forgotten_go_in_one_look() {

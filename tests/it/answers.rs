@@ -4,11 +4,18 @@
 use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use coho::engine::generate::{Continuation, Description, Generator, Prompt, Scored, Stream};
+use coho::engine::{EngineError, GeneratorHandle};
 use serde_json::{Value, json};
 
 use crate::kit::{Home, request_of};
 use crate::service::NOBODY_THERE;
+use crate::writeback::{asked, open};
 
 const NOTE: &str = "# Boiler\n\nThe boiler was serviced by Frau Adler in May 2023. \
                     It needs two litres of water each month.\n\n\
@@ -315,6 +322,64 @@ fn a_model_that_fails_takes_no_answer_with_it() {
     }
 }
 
+/// A language model that fails whatever it is asked; counts how often it was to write.
+struct Failing(Arc<AtomicUsize>);
+
+fn failed<T>() -> Result<T, EngineError> {
+    let reason = "its process said nothing".to_owned();
+    Err(EngineError::Run { reason })
+}
+
+impl Generator for Failing {
+    fn generate(&self, _: Prompt, _: Arc<AtomicBool>) -> Result<Stream, EngineError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        failed()
+    }
+
+    fn score(&self, _: Continuation, _: Arc<AtomicBool>) -> Result<Scored, EngineError> {
+        failed()
+    }
+
+    fn count_tokens(&self, _: Vec<String>) -> Result<Vec<usize>, EngineError> {
+        failed()
+    }
+
+    fn describe(&self) -> Result<Description, EngineError> {
+        failed()
+    }
+
+    fn loading(&self) -> Option<f32> {
+        None
+    }
+
+    fn unload_if_idle(&self, _: Duration) {}
+}
+
+#[test]
+fn a_model_that_says_nothing_is_waited_for_once() {
+    let home = home();
+    let mut app = open(&home, |_| {});
+    let written: Arc<AtomicUsize> = Arc::default();
+    app.generator = Some(GeneratorHandle::new(
+        "silent",
+        Failing(Arc::clone(&written)),
+    ));
+    let question = "Who serviced the boiler?";
+    let answer = asked(&app, question, false);
+    let why = answer.model_failure();
+    assert!(
+        why.is_some_and(|why| why.contains("said nothing")),
+        "{why:?}"
+    );
+    let quoted = "From your notes: “The boiler was serviced by Frau Adler";
+    assert!(answer.answer.starts_with(quoted), "{}", answer.answer);
+    let ask = app.question(question.into(), None, None, None);
+    let mut unheard = |_| ControlFlow::Continue(());
+    let refused = app.ask_structured(&ask, "{}", &Arc::default(), &mut unheard);
+    assert_eq!(refused.unwrap_err().code(), "model_failed");
+    assert_eq!(written.load(Ordering::Relaxed), 0);
+}
+
 #[test]
 fn flare_searches_where_the_model_was_not_sure() {
     let home = home_with(vec![
@@ -618,6 +683,25 @@ fn a_list_is_told_whole_and_what_is_not_done_confirms_nothing() {
     let told = "From your notes: “☐ renew the passport” [1]";
     assert!(text.starts_with(told), "{text}");
     assert_eq!(answer["claims"], json!([]));
+}
+
+#[test]
+fn what_is_taken_back_confirms_nothing() {
+    let home = Home::new();
+    let locked = "The cellar door is locked at night.";
+    let note = format!("# Cellar\n\n{locked} That was wrong. It stays open.\n");
+    home.write("cellar.md", note);
+    home.write("shed.md", "# Shed\n\nThe shed is painted green.\n");
+    home.add();
+    let settings = "[models]\ngenerator = \"none\"\n";
+    fs::write(home.path("config.toml"), settings).unwrap();
+    let answer = ask(&home, "Is the cellar door locked at night?", &[]);
+    let text = answer["answer"].as_str().unwrap();
+    assert!(!text.starts_with("Yes"), "{text}");
+    assert!(
+        text.contains(locked) && text.contains("“That was wrong.”"),
+        "{text}"
+    );
 }
 
 #[test]

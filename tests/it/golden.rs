@@ -139,10 +139,11 @@ fn what_is_printed_fits_its_schema() {
     let answer = home.json(&["ask", "How hot does the kiln get?"]);
     check("ask", &answer);
     check("ask", &home.json(&["ask", "Who discovered Uranus?"]));
-    check(
-        "ask-ab",
-        &home.json(&["ask", "How hot does the kiln get?", "--ab"]),
-    );
+    let both = home.json(&["ask", "How hot does the kiln get?", "--ab"]);
+    check("ask-ab", &both);
+    // The one that is not kept cannot be taken for the other.
+    let refused = home.run(&["feedback", both["without"]["id"].as_str().unwrap(), "bad"]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
     let id = answer["id"].as_str().unwrap();
     check("feedback", &home.json(&["feedback", id, "good"]));
     check("status", &home.json(&["status"]));

@@ -195,10 +195,17 @@ fn an_answer_that_cannot_be_kept_is_told() {
     let (home, service) = served();
     let other = rusqlite::Connection::open(home.path("home/ledger.sqlite")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let events = events(&service, "When does the night train to Rome leave?");
+    let question = "When does the night train to Rome leave?";
+    let (told, events) = std::thread::scope(|scope| {
+        let told = scope.spawn(|| home.run(&["ask", question]));
+        let events = events(&service, question);
+        (told.join().unwrap().ok(), events)
+    });
     let (name, answer) = events.last().unwrap();
     assert_eq!((name.as_str(), &answer["unkept"]), ("done", &json!(true)));
     assert!(answer["answer"].as_str().unwrap().contains("19:23"));
+    // By the id that it would have had, it could not be judged.
+    assert!(!told.stderr.contains(", answer "), "{}", told.stderr);
     other.execute_batch("ROLLBACK").unwrap();
     let id = answer["id"].as_str().unwrap();
     assert_eq!(service.get(&format!("/v1/answers/{id}")).0, 404);

@@ -883,6 +883,14 @@ fn another_embedder_is_built_beside_and_switched_to() {
     assert!(home.path("home/index/all-minilm-l6-v2").exists());
     assert!(home.path("home/index/second").exists());
     assert_eq!(home.found("w17x")[0], "n17.md");
+    let mut status = home.command();
+    let status = status
+        .args(["status", "--json"])
+        .envs(with)
+        .output()
+        .unwrap();
+    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["models"]["embedder"], "all-minilm-l6-v2");
     let service = home.serve_with(&with);
     let notes = home.notes().canonicalize().unwrap();
     assert_eq!(service.found(&notes, "w17x")[0], "n17.md");

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::kit::{Dice, Home, models_folder};
 
 /// A knowledge base without a language model, in this process.
-fn open(home: &Home, change: impl FnOnce(&mut Settings)) -> App {
+pub fn open(home: &Home, change: impl FnOnce(&mut Settings)) -> App {
     let places = Places {
         home: home.path("home"),
         config: home.path("config.toml"),
@@ -51,7 +51,7 @@ fn ask(app: &App, question: &str) -> Answer {
     asked(app, question, true)
 }
 
-fn asked(app: &App, question: &str, kept: bool) -> Answer {
+pub fn asked(app: &App, question: &str, kept: bool) -> Answer {
     let mut ask = app.question(question.into(), None, None, None);
     ask.kept = kept;
     app.ask(&ask, &Arc::default(), &mut |_| ControlFlow::Continue(()))

@@ -24,8 +24,10 @@
 
 use std::ops::Range;
 
+use super::passages::hits_of;
 use super::prompt::{conversation, says_not_found, unit_prompt, without_lead_in};
-use super::work::{Begun, ONE, Sentence, Shown, Work};
+use super::quotes::correction_of;
+use super::work::{Begun, ONE, SURE, Sentence, Shown, Work};
 use super::{MODEL_FAILED, StepKind};
 use crate::domain::context::Portion;
 use crate::domain::doubt::{self, Stance};
@@ -49,9 +51,6 @@ const SECOND: Portion = Portion {
     words: 0,
     share: 0.5,
 };
-
-/// Words less probable are not searched for.
-const SURE: f32 = 0.4;
 
 /// Quotes where nothing is drafted, or no draft holds up.
 const QUOTES: Portion = Portion {
@@ -161,19 +160,16 @@ impl Work<'_> {
     fn drafts(&mut self, generator: &GeneratorHandle) -> Result<bool, Failure> {
         // A word is about one token and a half.
         let words = self.parts.options.evidence_tokens * 2 / 3;
-        let first = self.with_partners(&self.sentences(0..3, Portion { words, ..FIRST }));
-        let first = self.within_budget(generator, first);
+        let mut first = self.with_partners(&self.sentences(0..3, Portion { words, ..FIRST }));
         // Another search changes the order; this is what the first draft was written from.
         let best = self.sentences(0..3, ONE);
-        let evidence = self.shown(&first);
-        let draft = self.draft(generator, StepKind::Draft, &evidence, &Self::prompt);
-        let Some((draft, claims)) = draft else {
+        let Some((draft, claims)) = self.draft_from(generator, &mut first) else {
             return self.quotes();
         };
         if self.reader.gone || self.tell_all(&draft, &claims) {
             return Ok(false);
         }
-        let sure_of = draft.sure_part(SURE);
+        let sure_of = draft.sure_part(0..draft.text.len(), SURE);
         let agree = self.seen(StepKind::Judge, "lanes_agree");
         if agree.is_some_and(|agree| agree < 0.5) && !sure_of.trim().is_empty() {
             self.search_again(&sure_of)?;
@@ -182,11 +178,8 @@ impl Work<'_> {
         let other = self.sentences(0..self.hits().len(), Portion { words, ..SECOND });
         let mut other = self.with_partners(&other);
         other.retain(|sentence| !first.contains(sentence));
-        let other = self.within_budget(generator, other);
         if !other.is_empty() {
-            let evidence = self.shown(&other);
-            let second = self.draft(generator, StepKind::Draft, &evidence, &Self::prompt);
-            let Some((second, claims)) = second else {
+            let Some((second, claims)) = self.draft_from(generator, &mut other) else {
                 return self.quotes();
             };
             if self.reader.gone || self.tell_all(&second, &claims) {
@@ -206,19 +199,36 @@ impl Work<'_> {
         Ok(self.quote_or_list(QUOTES))
     }
 
-    /// As many of these sentences as the budget of tokens allows, by the model's own tokenizer, one at
-    /// least. A model that cannot count, or fails, is given all: they were chosen by their words, and
-    /// one that fails says why when it is to write.
-    pub(super) fn within_budget(
+    /// A draft from as many of these sentences as fit, as [`Self::draft`]; the others are left out of
+    /// them. A model that fails as it counts is not waited for once more to write.
+    fn draft_from(
+        &mut self,
+        generator: &GeneratorHandle,
+        sentences: &mut Vec<Sentence>,
+    ) -> Option<(Generated, Vec<Supported>)> {
+        let begun = self.begin();
+        if let Err(error) = self.keep_to_budget(generator, sentences) {
+            self.model_failed(&begun, StepKind::Draft, &Failure::from(error));
+            return None;
+        }
+        let evidence = self.shown(sentences);
+        self.draft(generator, StepKind::Draft, &evidence, &Self::prompt)
+    }
+
+    /// Leaves as many of these sentences as the budget of tokens allows, by the model's own tokenizer,
+    /// one at least. A model that cannot count is given all: they were chosen by their words.
+    pub(super) fn keep_to_budget(
         &self,
         generator: &GeneratorHandle,
-        mut sentences: Vec<Sentence>,
-    ) -> Vec<Sentence> {
+        sentences: &mut Vec<Sentence>,
+    ) -> Result<(), EngineError> {
         let texts = sentences
             .iter()
             .map(|(hit, span)| self.text_of(*hit)[span.clone()].to_owned());
-        let Ok(counts) = generator.count_tokens(texts.collect()) else {
-            return sentences;
+        let counts = match generator.count_tokens(texts.collect()) {
+            Ok(counts) => counts,
+            Err(EngineError::Unsupported { .. }) => return Ok(()),
+            Err(error) => return Err(error),
         };
         let mut spent = 0;
         let fitting = counts.iter().take_while(|count| {
@@ -227,7 +237,7 @@ impl Work<'_> {
         });
         let fitting = fitting.count();
         sentences.truncate(fitting.max(1));
-        sentences
+        Ok(())
     }
 
     /// A draft, and what of it the evidence supports; `None` where the model fails, which is told.
@@ -248,8 +258,7 @@ impl Work<'_> {
         };
         let (draft, read) = (written.text, written.read);
         let claims = self.verified(&draft, read);
-        let hits: Vec<usize> = read.iter().map(|(hit, _)| *hit).collect();
-        let missing = self.missing(&draft.text, &hits);
+        let missing = self.missing(&draft.text, &hits_of(read));
         let outcome = match (claims.len(), missing.first()) {
             (0, Some(missing)) => format!("no passage holds {missing}"),
             (0, None) => "without support".to_owned(),
@@ -352,20 +361,19 @@ impl Work<'_> {
             self.tell(if says_yes { "Yes." } else { "No." }, hit, span);
             return;
         }
-        let claim = if says_yes {
+        self.tell_unsupported(if says_yes {
             "Yes, it seems."
         } else {
             "No, it seems."
-        };
-        self.say(claim);
-        self.unsupported(claim, Vec::new());
+        });
     }
 
     /// What a sentence says to the question.
     fn stance(&self, sentence: &Sentence) -> Stance {
         let text = self.text_of(sentence.0);
-        // `enabled = false` states nothing that words tell.
-        if Code::of(text).is(&sentence.1) {
+        // `enabled = false` states nothing that words tell, nor does what is taken back behind it.
+        let is_code = Code::of(text).is(&sentence.1);
+        if is_code || !correction_of(text, &sentence.1).is_empty() {
             return Stance::Open;
         }
         let text = &text[sentence.1.clone()];
@@ -380,7 +388,7 @@ impl Work<'_> {
         writer: &GeneratorHandle,
         sentences: &[Sentence],
     ) -> Result<Option<(f32, f32)>, EngineError> {
-        let evidence = self.titled(&self.shown(sentences));
+        let evidence = self.titled(&self.shown(&self.with_partners(sentences)));
         let task = self.task();
         let mut yes = |evidence: &[(String, String)]| {
             self.probability_of_yes(writer, &conversation(evidence, &task))

@@ -5,12 +5,10 @@
 //!
 //! As short answers hardly ever ask for passages by themselves, the question is searched for first.
 
-use std::ops::Range;
-
 use super::StepKind;
 use super::passages::{Telling, hits_of};
 use super::prompt::says_not_found;
-use super::work::{Shown, Work};
+use super::work::{SURE, Shown, Work};
 use crate::domain::{context, sentence};
 use crate::engine::GeneratorHandle;
 use crate::engine::generate::{Finish, Generated, Message, Prompt, Role};
@@ -19,9 +17,6 @@ use crate::error::Failure;
 /// A sentence with a less probable word is not trusted. A guess, above the 0.2 of the original, with
 /// which short answers hardly ever lead to a search; not tuned yet.
 const LEAST_PROBABILITY: f32 = 0.3;
-
-/// Words less probable are not searched for.
-const MASKED_BELOW: f32 = 0.4;
 
 /// Further searches of one answer at most.
 const MOST_SEARCHES: usize = 2;
@@ -70,7 +65,7 @@ impl Work<'_> {
             self.end(&begun, StepKind::Draft, outcome, seen);
             let Some(n) = doubtful else { break };
             let before = self.hits().len();
-            let words = sure_words(&draft, sentences[n].clone());
+            let words = draft.sure_part(sentences[n].clone(), SURE);
             let found = if context::content_words(&words).is_empty() {
                 0
             } else {
@@ -131,59 +126,5 @@ impl Work<'_> {
             draft = draft.behind(said.len());
         }
         Ok((draft, hits_of(written.read)))
-    }
-}
-
-/// The words of a part of a text that the model was sure of.
-fn sure_words(draft: &Generated, part: Range<usize>) -> String {
-    let mut sure = String::new();
-    let mut begin = 0;
-    for (end, log_prob) in draft.token_ends.iter().zip(&draft.log_probs) {
-        let end = (*end).min(draft.text.len());
-        // A token may end within a character.
-        let Some(_) = draft.text.get(begin..end) else {
-            continue;
-        };
-        let within = begin.max(part.start)..end.min(part.end);
-        if log_prob.exp() >= MASKED_BELOW {
-            // The part may end within a token, but never within a character.
-            sure.push_str(draft.text.get(within).unwrap_or(""));
-        }
-        begin = end;
-    }
-    sure
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn only_the_sentence_in_doubt_is_searched_for() {
-        let text = "It is red. Ünal sold it. So it is.";
-        let tokens = ["It is red.", " Ü", "nal", " sold", " it.", " So it is."];
-        let mut end = 0;
-        let ends = tokens.map(|token| {
-            end += token.len();
-            end
-        });
-        let draft = Generated {
-            text: text.into(),
-            finish: Finish::Stop,
-            prompt_tokens: 1,
-            cached_tokens: 0,
-            log_probs: vec![-0.1, -0.1, -0.1, -3.0, -0.1, -0.1],
-            unseen_tokens: 0,
-            token_ends: ends.to_vec(),
-            waited: Duration::ZERO,
-            prefill: Duration::ZERO,
-            generate: Duration::ZERO,
-            cpu: Duration::ZERO,
-        };
-        let sentences = sentence::sentences(text);
-        assert_eq!(sure_words(&draft, sentences[1].clone()), "Ünal it.");
-        assert_eq!(sure_words(&draft, sentences[0].clone()), "It is red.");
     }
 }

@@ -11,9 +11,11 @@
 mod cascade;
 mod flare;
 pub mod kept;
+mod model;
 pub mod outside;
 mod passages;
 pub(super) mod prompt;
+mod quotes;
 pub mod reading;
 mod self_rag;
 mod work;

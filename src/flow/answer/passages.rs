@@ -76,7 +76,8 @@ impl Work<'_> {
             share: 0.5,
         };
         let sentences = self.sentences(0..self.hits().len(), portion);
-        let sentences = self.within_budget(generator, sentences);
+        let mut sentences = self.with_partners(&sentences);
+        self.keep_to_budget(generator, &mut sentences)?;
         let evidence = self.shown(&sentences);
         let allowed = self.parts.options.max_tokens * TOKENS_OF_FORM;
         let wanted = self.ask.limits.max_tokens;

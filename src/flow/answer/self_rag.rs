@@ -25,7 +25,8 @@ impl Work<'_> {
             let begun = self.begin();
             let hit = passage.0;
             let evidence = vec![passage];
-            let draft = self.generate(generator, &evidence, &Self::prompt, &mut |_, _| {})?;
+            let written = self.write(generator, &evidence, &Self::prompt, &mut |_, _, _| {})?;
+            let draft = written.text;
             if self.reader.gone {
                 return Ok(false);
             }

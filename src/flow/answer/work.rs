@@ -1,13 +1,15 @@
 //! What all strategies work with: the reader, the hits, citations, checked claims, counted steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::super::search::{self, Hit, Query, Ranked, Ranking, is_recalled, millis};
-use super::prompt::{STOP, about_sentence, conversation, plain, says_not_found, told, told_code};
+use super::passages::hits_of;
+use super::prompt::{about_sentence, plain, says_not_found, told_code};
+use super::quotes::EXTRACTS;
 use super::{
     Answerer, Ask, Citation, Claim, Event, NOT_FOUND, Step, StepKind, Strategy, Timing, TokenCount,
 };
@@ -16,20 +18,18 @@ use crate::domain::context::{self, Chosen, Evidence, Portion, Support};
 use crate::domain::doubt::{self, Doubt};
 use crate::domain::language::Language;
 use crate::domain::sentence::{self, Code};
-use crate::domain::surroundings::Surroundings;
 use crate::domain::text::Text;
 use crate::domain::unit::{MOST_SHARE, Unit};
 use crate::domain::words::is_unspaced;
-use crate::domain::{gate, question, rank, surroundings, table};
+use crate::domain::{gate, question, rank, surroundings};
 use crate::energy::Meter;
-use crate::engine::generate::{Continuation, Finish, Generated, Message, Prompt, Scored};
-use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::Failure;
 
 /// The one who listens, until they leave.
 pub(super) struct Reader<'a> {
     emit: &'a mut dyn FnMut(Event) -> ControlFlow<()>,
-    cancel: &'a Arc<AtomicBool>,
+    /// Set when they leave.
+    pub cancel: &'a Arc<AtomicBool>,
     /// Have they left?
     pub gone: bool,
 }
@@ -58,13 +58,6 @@ impl<'a> Reader<'a> {
 /// Evidence as the model reads it: the hit that it is from, and its words.
 pub(super) type Shown = Vec<(usize, String)>;
 
-/// What `extractive` quotes.
-const EXTRACTS: Portion = Portion {
-    count: 2,
-    words: 80,
-    share: 0.5,
-};
-
 /// Cosine from which a unit is read in place of passages.
 const READ_UNIT: f32 = 0.5;
 
@@ -83,6 +76,9 @@ const NEAR_IN_ANY_LANGUAGE: f32 = 0.55;
 /// Sentences that may hold what the best one lacks, and the share of its score that they must have.
 const NEXT_BEST: usize = 6;
 const NEARLY: f32 = 0.7;
+
+/// Words that the model found less probable are not searched for.
+pub(super) const SURE: f32 = 0.4;
 
 /// The best alone.
 pub(super) const ONE: Portion = Portion {
@@ -121,12 +117,6 @@ pub(super) struct Work<'a> {
     ranked: Vec<Chosen>,
     /// What speaks against answering from the best of them.
     doubts: Vec<Doubt>,
-}
-
-/// What a language model wrote, and the evidence that it read: all, or what it had room for.
-pub(super) struct Written<'e> {
-    pub text: Generated,
-    pub read: &'e [(usize, String)],
 }
 
 /// Where a step began.
@@ -711,7 +701,7 @@ impl<'a> Work<'a> {
         shown: &[(usize, String)],
     ) -> Option<(&'c str, usize, Range<usize>)> {
         let asked = context::content_words(self.question());
-        let hits: Vec<usize> = shown.iter().map(|(hit, _)| *hit).collect();
+        let hits = hits_of(shown);
         let texts: Vec<Text<'_>> = shown.iter().map(|(_, text)| text.into()).collect();
         let (part, support) = self.with_evidence(&hits, &texts, |passages| {
             context::supported_part(claim, passages, &asked)
@@ -774,14 +764,15 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Marks a claim that was just told as one without support.
-    pub(super) fn unsupported(&mut self, claim: &str, missing: Vec<String>) {
+    /// Tells a claim that is known to have no support.
+    pub(super) fn tell_unsupported(&mut self, claim: &str) {
+        self.say(claim);
         self.say(" [?]");
         self.claims.push(Claim {
             text: claim.to_owned(),
             supported: false,
             citations: Vec::new(),
-            missing,
+            missing: Vec::new(),
         });
     }
 
@@ -808,162 +799,6 @@ impl<'a> Work<'a> {
             self.text.push_str(piece);
             self.reader.send(Event::Token(piece.to_owned()));
         }
-    }
-
-    /// Quotes the sentences that fit best; returns whether it abstains, because there are none.
-    pub(super) fn quote(&mut self, portion: Portion) -> bool {
-        self.quote_these(self.sentences(0..self.hits().len(), portion))
-    }
-
-    /// Quotes where the model wrote nothing: it may have thought until its tokens were spent, which says
-    /// nothing of the notes.
-    pub(super) fn quote_instead(&mut self) -> bool {
-        (self.told, self.cut_off) = (false, false);
-        self.quote(EXTRACTS)
-    }
-
-    /// Quotes the sentences that fit best, or the whole list that most of them are of; returns
-    /// whether it abstains, because there are none.
-    pub(super) fn quote_or_list(&mut self, portion: Portion) -> bool {
-        let chosen = self.sentences(0..self.hits().len(), portion);
-        let Some((sentences, before, behind)) = self.list_of(&chosen, portion.words) else {
-            return self.quote_these(chosen);
-        };
-        self.quote_between(self.with_partners(&sentences), before, behind)
-    }
-
-    /// The list that most of the chosen sentences are of, or that one of them leads into, as far as
-    /// so many words go, and whether something of it is left out before and behind.
-    fn list_of(&self, chosen: &[Sentence], words: usize) -> Option<(Vec<Sentence>, bool, bool)> {
-        let hits: BTreeSet<usize> = chosen.iter().map(|(hit, _)| *hit).collect();
-        hits.into_iter().find_map(|hit| {
-            let text = self.text_of(hit);
-            let mut lists = sentence::lists(text).into_iter();
-            lists.find_map(|list| {
-                let own = chosen.iter().filter(|(of, _)| *of == hit);
-                let places = own
-                    .clone()
-                    .filter_map(|(_, span)| list.sentences.iter().position(|item| item == span));
-                let places: Vec<usize> = places.collect();
-                let leads = own
-                    .filter(|(_, span)| list.lead_in.as_ref() == Some(span))
-                    .count();
-                let held = places.len() + leads;
-                // Who asks how wants all steps.
-                let first = list
-                    .sentences
-                    .first()
-                    .map_or("", |span| &text[span.clone()]);
-                let ordered = first.starts_with(|c: char| c.is_ascii_digit());
-                let steps = ordered && !places.is_empty() && question::asks_how(self.asked());
-                let one_item = leads == 0 && places.len() < 2;
-                if !steps && (one_item || 2 * held <= chosen.len()) {
-                    return None;
-                }
-                let held = |at: usize| {
-                    context::coverage(self.asked(), &[&text[list.sentences[at].clone()]])
-                };
-                let least = places.iter().map(|at| held(*at)).fold(1.0, f32::min);
-                let others = (0..list.sentences.len()).filter(|at| !places.contains(at));
-                let most = others.map(held).fold(0.0, f32::max);
-                // Chosen by what they say, they are not the whole list.
-                if leads == 0 && least > most && !steps {
-                    return None;
-                }
-                let first = places.first().copied().unwrap_or(0);
-                let part = sentence::part_of_list(&text, &list, first, words);
-                if places.iter().any(|at| !part.contains(at)) {
-                    return None;
-                }
-                let lead_in = list.lead_in.clone().filter(|_| leads > 0);
-                let items = list.sentences[part.clone()].iter().cloned();
-                let quoted = lead_in.into_iter().chain(items).map(|span| (hit, span));
-                let (before, behind) = (part.start > 0, part.end < list.sentences.len());
-                Some((quoted.collect(), before, behind))
-            })
-        })
-    }
-
-    /// These sentences, each with what it is to be read with: a line that leads into code with that
-    /// code, code with that line, what is taken back with what takes it back.
-    pub(super) fn with_partners(&self, chosen: &[Sentence]) -> Vec<Sentence> {
-        let mut all: Vec<Sentence> = Vec::new();
-        for (hit, span) in chosen {
-            let text = self.text_of(*hit);
-            let (before, behind) = sentence::partners(text, span);
-            let together = before.into_iter().chain([span.clone()]).chain(behind);
-            let together = together.chain(correction_of(text, span));
-            for sentence in together.map(|span| (*hit, span)) {
-                if !all.contains(&sentence) {
-                    all.push(sentence);
-                }
-            }
-        }
-        all
-    }
-
-    /// Quotes these sentences; returns whether it abstains, because there are none.
-    pub(super) fn quote_these(&mut self, chosen: Vec<Sentence>) -> bool {
-        let mut anew: Vec<Sentence> = Vec::new();
-        for sentence in self.with_partners(&chosen) {
-            let said = |other: &Sentence| self.is_same(other, &sentence);
-            if !anew.iter().any(said) {
-                anew.push(sentence);
-            }
-        }
-        self.quote_between(anew, false, false)
-    }
-
-    /// Are two sentences the same words of the same chunk? They would be cited as one.
-    fn is_same(&self, a: &Sentence, b: &Sentence) -> bool {
-        let place = |(hit, span): &Sentence| {
-            let chunk = self.hits()[*hit].chunk_at(span.start);
-            (chunk, self.text_of(*hit)[span.clone()].to_owned())
-        };
-        a == b || place(a) == place(b)
-    }
-
-    /// Quotes sentences as they come, with what tells that something is left out before them, or
-    /// behind them.
-    fn quote_between(&mut self, chosen: Vec<Sentence>, before: bool, behind: bool) -> bool {
-        let begun = self.begin();
-        if chosen.is_empty() {
-            return self.refuse("no sentence to quote");
-        }
-        let space = if self.text.is_empty() { "" } else { " " };
-        let cut = if before { "… " } else { "" };
-        self.say(&format!("{space}From your notes: {cut}"));
-        let quotes = chosen.len();
-        let mut was_block = false;
-        for (i, (hit, span)) in chosen.into_iter().enumerate() {
-            let text = self.text_of(hit);
-            let code = Code::of(text);
-            let written = &text[span.clone()];
-            let header = Surroundings::of(text, span.start).table_header();
-            let row = header.and_then(|header| table::with_headers(header, written));
-            let quote = if code.is_fenced(span.start) {
-                told_code(written, code.goes_on(span.end))
-            } else {
-                format!("“{}”", told(row.as_deref().unwrap_or(written)))
-            };
-            let n = self.cite(hit, span);
-            // Code of several lines stands by itself.
-            let is_block = quote.contains('\n');
-            let space = match i {
-                _ if is_block || was_block => "\n\n",
-                0 => "",
-                _ => " ",
-            };
-            let behind = if is_block { "\n" } else { " " };
-            self.say(&format!("{space}{quote}{behind}[{n}]"));
-            was_block = is_block;
-        }
-        if behind {
-            self.say(" …");
-        }
-        let outcome = format!("{quotes} sentences");
-        self.end(&begun, StepKind::Quote, outcome, Vec::new());
-        false
     }
 
     /// Notes that a unit led to a hit.
@@ -1008,150 +843,7 @@ impl<'a> Work<'a> {
         self.reader.send(Event::Citation(citation));
         n
     }
-
-    // The language model.
-
-    /// Lets the model write where nobody asks how much of the evidence it had room for, as with one
-    /// passage.
-    pub(super) fn generate(
-        &mut self,
-        generator: &GeneratorHandle,
-        evidence: &Shown,
-        build: &dyn Fn(&Self, &[(usize, String)]) -> Prompt,
-        heard: &mut dyn FnMut(&mut Self, &str),
-    ) -> Result<Generated, Failure> {
-        let mut heard = |work: &mut Self, _: &[(usize, String)], piece: &str| heard(work, piece);
-        let written = self.write(generator, evidence, build, &mut heard)?;
-        Ok(written.text)
-    }
-
-    /// Lets the model write; `heard` hears of every piece, and what it is written from. Where the
-    /// evidence is too much for the model, the last passage is left out.
-    pub(super) fn write<'e>(
-        &mut self,
-        generator: &GeneratorHandle,
-        evidence: &'e Shown,
-        build: &dyn Fn(&Self, &[(usize, String)]) -> Prompt,
-        heard: &mut dyn FnMut(&mut Self, &[(usize, String)], &str),
-    ) -> Result<Written<'e>, Failure> {
-        let mut read = evidence.as_slice();
-        loop {
-            let mut prompt = Prompt {
-                goes_on: self.wrote || self.tokens.prompt > 0,
-                ..build(self, read)
-            };
-            if prompt.grammar.is_none() {
-                // A server may take only a few: those that were asked for come first.
-                prompt
-                    .stop
-                    .splice(0..0, self.ask.limits.stop.iter().cloned());
-            }
-            let mut running = generator.generate(prompt, Arc::clone(self.reader.cancel))?;
-            while let Some(piece) = running.pieces.blocking_recv() {
-                heard(self, read, &piece);
-                self.reader.gone |= self.reader.cancel.load(Ordering::Relaxed);
-            }
-            match running.result.wait().map_err(EngineError::Lane)? {
-                // Too much evidence for this model: the last passage is the least.
-                Err(EngineError::PromptTooLong { .. }) if read.len() > 1 => {
-                    read = &read[..read.len() - 1];
-                }
-                Err(error) => return Err(error.into()),
-                Ok(text) => {
-                    self.count(&text);
-                    return Ok(Written { text, read });
-                }
-            }
-        }
-    }
-
-    /// Counts what was spent on a text.
-    fn count(&mut self, text: &Generated) {
-        self.wrote = true;
-        self.cpu += text.cpu;
-        self.reader.gone |= text.finish == Finish::Cancelled;
-        self.timing.prefill_ms += text.prefill.as_secs_f64() * 1e3;
-        self.timing.generate_ms += text.generate.as_secs_f64() * 1e3;
-        self.tokens.prompt += text.prompt_tokens;
-        self.tokens.generated += text.tokens();
-    }
-
-    /// The probability of a yes, among yes and no, as the model's next word.
-    pub(super) fn probability_of_yes(
-        &mut self,
-        generator: &GeneratorHandle,
-        messages: &[Message],
-    ) -> Result<f32, EngineError> {
-        let mut likelihood = |answer: &str| -> Result<f32, EngineError> {
-            let given = Continuation {
-                messages: messages.to_vec(),
-                answer: answer.into(),
-                goes_on: self.wrote || self.tokens.prompt > 0,
-            };
-            let scored: Scored = generator.score(given, Arc::clone(self.reader.cancel))?;
-            self.cpu += scored.cpu;
-            self.timing.prefill_ms += scored.took.as_secs_f64() * 1e3;
-            self.tokens.prompt += scored.prompt_tokens;
-            Ok(scored.log_probs.iter().sum::<f32>())
-        };
-        let (yes, no) = (likelihood("Yes")?, likelihood("No")?);
-        self.reader.gone |= self.reader.cancel.load(Ordering::Relaxed);
-        Ok(1.0 / (1.0 + (no - yes).exp()))
-    }
-
-    /// Evidence, then the question.
-    pub(super) fn prompt(&self, evidence: &[(usize, String)]) -> Prompt {
-        Prompt {
-            stop: STOP.map(str::to_owned).to_vec(),
-            ..Prompt::new(
-                conversation(&self.titled(evidence), &self.task()),
-                self.most_tokens(),
-            )
-        }
-    }
-
-    /// Tokens that one text may have.
-    pub(super) fn most_tokens(&self) -> usize {
-        let allowed = self.parts.options.max_tokens;
-        let wanted = self.ask.limits.max_tokens;
-        wanted.map_or(allowed, |wanted| wanted.min(allowed))
-    }
-
-    /// Evidence with what it is about.
-    pub(super) fn titled(&self, evidence: &[(usize, String)]) -> Vec<(String, String)> {
-        let titled = evidence.iter();
-        titled
-            .map(|(hit, text)| (self.hits()[*hit].hit.about(), text.clone()))
-            .collect()
-    }
-
-    /// The question, as the model reads it.
-    pub(super) fn task(&self) -> String {
-        let yes_or_no = if question::is_polar(self.question()) {
-            " Begin with yes or no."
-        } else {
-            ""
-        };
-        format!("Question: {}{yes_or_no}", self.question().trim())
-    }
 }
-
-/// What takes a sentence back, right behind it; where that says no more ("That was wrong."), with the
-/// sentence that says how it is.
-fn correction_of(text: Text<'_>, span: &Range<usize>) -> Vec<Range<usize>> {
-    let spans = sentence::sentences(text);
-    let Some(at) = spans.iter().position(|known| known == span) else {
-        return Vec::new();
-    };
-    let behind = &spans[at + 1..];
-    let correction = behind.first().map_or("", |next| &text[next.clone()]);
-    let says_no_more = correction.split_whitespace().count() <= BARE;
-    let count = usize::from(gate::corrects(correction)) * if says_no_more { 2 } else { 1 };
-    behind[..count.min(behind.len())].to_vec()
-}
-
-/// Words of a correction that says nothing else, at most.
-const BARE: usize = 4;
 
 /// The chunks that a hit shows: several, where neighbours were joined.
 fn chunks_of(ranked: &Ranked) -> Vec<ChunkId> {
@@ -1206,26 +898,6 @@ fn fitting<W: AsRef<str>>(words: impl IntoIterator<Item = W>, question: &str) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_taken_back_is_read_with_its_correction() {
-        let check = |text: &str, expected: &[&str]| {
-            let first = sentence::sentences(text).remove(0);
-            let found = correction_of(Text::from(text), &first);
-            let found: Vec<&str> = found.into_iter().map(|span| &text[span]).collect();
-            assert_eq!(found, expected, "{text}");
-        };
-        let both = ["That was wrong.", "It is 14.2 volts."];
-        check(
-            "It is 13.6 volts. That was wrong. It is 14.2 volts. So.",
-            &both,
-        );
-        check("It is 13.6 volts. That was wrong.", &both[..1]);
-        let whole = "This is outdated since it was set to 14.2 volts.";
-        check(&format!("It is 13.6 volts. {whole} So it is."), &[whole]);
-        check("It is 13.6 volts. It should be checked.", &[]);
-        check("It is 13.6 volts.", &[]);
-    }
 
     #[test]
     fn words_before_a_question_leave_room_for_it() {

@@ -231,6 +231,7 @@ function open(citation) {
 
 async function judge(verdict) {
   if (!answer) return;
+  if (answer.unkept) return say("It could not be kept, and cannot be judged.");
   await call("POST", `/v1/answers/${answer.id}/feedback`, { verdict });
   say(`Noted: it was ${verdict}.`);
 }

@@ -1,0 +1,221 @@
+//! Quoting: the best sentences as they stand in the notes, each with what it is to be read with, or
+//! the whole list that most of them are of.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::StepKind;
+use super::prompt::{told, told_code};
+use super::work::{Sentence, Work};
+use crate::domain::context::{self, Portion};
+use crate::domain::sentence::{self, Code};
+use crate::domain::surroundings::Surroundings;
+use crate::domain::text::Text;
+use crate::domain::{gate, question, table};
+
+/// What `extractive` quotes.
+pub(super) const EXTRACTS: Portion = Portion {
+    count: 2,
+    words: 80,
+    share: 0.5,
+};
+
+impl Work<'_> {
+    /// Quotes the sentences that fit best; returns whether it abstains, because there are none.
+    pub(super) fn quote(&mut self, portion: Portion) -> bool {
+        self.quote_these(self.sentences(0..self.hits().len(), portion))
+    }
+
+    /// Quotes where the model wrote nothing: it may have thought until its tokens were spent, which says
+    /// nothing of the notes.
+    pub(super) fn quote_instead(&mut self) -> bool {
+        (self.told, self.cut_off) = (false, false);
+        self.quote(EXTRACTS)
+    }
+
+    /// Quotes the sentences that fit best, or the whole list that most of them are of; returns
+    /// whether it abstains, because there are none.
+    pub(super) fn quote_or_list(&mut self, portion: Portion) -> bool {
+        let chosen = self.sentences(0..self.hits().len(), portion);
+        let Some((sentences, before, behind)) = self.list_of(&chosen, portion.words) else {
+            return self.quote_these(chosen);
+        };
+        self.quote_between(self.with_partners(&sentences), before, behind)
+    }
+
+    /// The list that most of the chosen sentences are of, or that one of them leads into, as far as
+    /// so many words go, and whether something of it is left out before and behind.
+    fn list_of(&self, chosen: &[Sentence], words: usize) -> Option<(Vec<Sentence>, bool, bool)> {
+        let hits: BTreeSet<usize> = chosen.iter().map(|(hit, _)| *hit).collect();
+        hits.into_iter().find_map(|hit| {
+            let text = self.text_of(hit);
+            let mut lists = sentence::lists(text).into_iter();
+            lists.find_map(|list| {
+                let own = chosen.iter().filter(|(of, _)| *of == hit);
+                let places = own
+                    .clone()
+                    .filter_map(|(_, span)| list.sentences.iter().position(|item| item == span));
+                let places: Vec<usize> = places.collect();
+                let leads = own
+                    .filter(|(_, span)| list.lead_in.as_ref() == Some(span))
+                    .count();
+                let held = places.len() + leads;
+                // Who asks how wants all steps.
+                let first = list
+                    .sentences
+                    .first()
+                    .map_or("", |span| &text[span.clone()]);
+                let ordered = first.starts_with(|c: char| c.is_ascii_digit());
+                let steps = ordered && !places.is_empty() && question::asks_how(self.asked());
+                let one_item = leads == 0 && places.len() < 2;
+                if !steps && (one_item || 2 * held <= chosen.len()) {
+                    return None;
+                }
+                let held = |at: usize| {
+                    context::coverage(self.asked(), &[&text[list.sentences[at].clone()]])
+                };
+                let least = places.iter().map(|at| held(*at)).fold(1.0, f32::min);
+                let others = (0..list.sentences.len()).filter(|at| !places.contains(at));
+                let most = others.map(held).fold(0.0, f32::max);
+                // Chosen by what they say, they are not the whole list.
+                if leads == 0 && least > most && !steps {
+                    return None;
+                }
+                let first = places.first().copied().unwrap_or(0);
+                let part = sentence::part_of_list(&text, &list, first, words);
+                if places.iter().any(|at| !part.contains(at)) {
+                    return None;
+                }
+                let lead_in = list.lead_in.clone().filter(|_| leads > 0);
+                let items = list.sentences[part.clone()].iter().cloned();
+                let quoted = lead_in.into_iter().chain(items).map(|span| (hit, span));
+                let (before, behind) = (part.start > 0, part.end < list.sentences.len());
+                Some((quoted.collect(), before, behind))
+            })
+        })
+    }
+
+    /// These sentences, each with what it is to be read with: a line that leads into code with that
+    /// code, code with that line, what is taken back with what takes it back.
+    pub(super) fn with_partners(&self, chosen: &[Sentence]) -> Vec<Sentence> {
+        let mut all: Vec<Sentence> = Vec::new();
+        for (hit, span) in chosen {
+            let text = self.text_of(*hit);
+            let (before, behind) = sentence::partners(text, span);
+            let together = before.into_iter().chain([span.clone()]).chain(behind);
+            let together = together.chain(correction_of(text, span));
+            for sentence in together.map(|span| (*hit, span)) {
+                if !all.contains(&sentence) {
+                    all.push(sentence);
+                }
+            }
+        }
+        all
+    }
+
+    /// Quotes these sentences; returns whether it abstains, because there are none.
+    pub(super) fn quote_these(&mut self, chosen: Vec<Sentence>) -> bool {
+        let mut anew: Vec<Sentence> = Vec::new();
+        for sentence in self.with_partners(&chosen) {
+            let said = |other: &Sentence| self.is_same(other, &sentence);
+            if !anew.iter().any(said) {
+                anew.push(sentence);
+            }
+        }
+        self.quote_between(anew, false, false)
+    }
+
+    /// Are two sentences the same words of the same chunk? They would be cited as one.
+    fn is_same(&self, a: &Sentence, b: &Sentence) -> bool {
+        let place = |(hit, span): &Sentence| {
+            let chunk = self.hits()[*hit].chunk_at(span.start);
+            (chunk, self.text_of(*hit)[span.clone()].to_owned())
+        };
+        a == b || place(a) == place(b)
+    }
+
+    /// Quotes sentences as they come, with what tells that something is left out before them, or
+    /// behind them.
+    fn quote_between(&mut self, chosen: Vec<Sentence>, before: bool, behind: bool) -> bool {
+        let begun = self.begin();
+        if chosen.is_empty() {
+            return self.refuse("no sentence to quote");
+        }
+        let space = if self.text.is_empty() { "" } else { " " };
+        let cut = if before { "… " } else { "" };
+        self.say(&format!("{space}From your notes: {cut}"));
+        let quotes = chosen.len();
+        let mut was_block = false;
+        for (i, (hit, span)) in chosen.into_iter().enumerate() {
+            let text = self.text_of(hit);
+            let code = Code::of(text);
+            let written = &text[span.clone()];
+            let header = Surroundings::of(text, span.start).table_header();
+            let row = header.and_then(|header| table::with_headers(header, written));
+            let quote = if code.is_fenced(span.start) {
+                told_code(written, code.goes_on(span.end))
+            } else {
+                format!("“{}”", told(row.as_deref().unwrap_or(written)))
+            };
+            let n = self.cite(hit, span);
+            // Code of several lines stands by itself.
+            let is_block = quote.contains('\n');
+            let space = match i {
+                _ if is_block || was_block => "\n\n",
+                0 => "",
+                _ => " ",
+            };
+            let behind = if is_block { "\n" } else { " " };
+            self.say(&format!("{space}{quote}{behind}[{n}]"));
+            was_block = is_block;
+        }
+        if behind {
+            self.say(" …");
+        }
+        let outcome = format!("{quotes} sentences");
+        self.end(&begun, StepKind::Quote, outcome, Vec::new());
+        false
+    }
+}
+
+/// What takes a sentence back, right behind it; where that says no more ("That was wrong."), with the
+/// sentence that says how it is.
+pub(super) fn correction_of(text: Text<'_>, span: &Range<usize>) -> Vec<Range<usize>> {
+    let spans = sentence::sentences(text);
+    let Some(at) = spans.iter().position(|known| known == span) else {
+        return Vec::new();
+    };
+    let behind = &spans[at + 1..];
+    let correction = behind.first().map_or("", |next| &text[next.clone()]);
+    let says_no_more = correction.split_whitespace().count() <= BARE;
+    let count = usize::from(gate::corrects(correction)) * if says_no_more { 2 } else { 1 };
+    behind[..count.min(behind.len())].to_vec()
+}
+
+/// Words of a correction that says nothing else, at most.
+const BARE: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_back_is_read_with_its_correction() {
+        let check = |text: &str, expected: &[&str]| {
+            let first = sentence::sentences(text).remove(0);
+            let found = correction_of(Text::from(text), &first);
+            let found: Vec<&str> = found.into_iter().map(|span| &text[span]).collect();
+            assert_eq!(found, expected, "{text}");
+        };
+        let both = ["That was wrong.", "It is 14.2 volts."];
+        check(
+            "It is 13.6 volts. That was wrong. It is 14.2 volts. So.",
+            &both,
+        );
+        check("It is 13.6 volts. That was wrong.", &both[..1]);
+        let whole = "This is outdated since it was set to 14.2 volts.";
+        check(&format!("It is 13.6 volts. {whole} So it is."), &[whole]);
+        check("It is 13.6 volts. It should be checked.", &[]);
+        check("It is 13.6 volts.", &[]);
+    }
+}
