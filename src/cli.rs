@@ -402,7 +402,7 @@ fn log(service: bool) -> tracing_appender::non_blocking::WorkerGuard {
     let filter = tracing_subscriber::EnvFilter::try_from_env("COHO_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     // It logs whole messages of MCP, which hold questions and passages.
-    let filter = match "rmcp=warn".parse() {
+    let filter = match "rmcp=error".parse() {
         Ok(quiet) => filter.add_directive(quiet),
         Err(_) => filter,
     };

@@ -465,6 +465,8 @@ fn document(app: &App, wanted: &Which) -> Result<Said, Failure> {
     let mut text = whole(&document);
     if seen < all {
         let _ = write!(text, "\n\n({} passages follow: skip {seen})", all - seen);
+    } else if wanted.skip >= all && all > 0 {
+        let _ = write!(text, "\n\n(nothing follows: there are {all} passages)");
     }
     Ok(Said::new(text, &document))
 }

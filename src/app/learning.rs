@@ -489,11 +489,7 @@ fn waiting(store: &Store, set: &Writeback, presence: &Presence) -> Result<bool, 
             return Ok(false);
         }
         let full = spent.units >= set.day_units;
-        if snapshot
-            .batches(1)?
-            .iter()
-            .any(|batch| batch.state == "running")
-        {
+        if snapshot.open_batch()?.is_some() {
             return Ok(true);
         }
         if snapshot.newest_word()? > writeback::heard(snapshot)? {

@@ -1014,11 +1014,21 @@ fn merged(unit: &Unit, known: &Unit) -> Option<Unit> {
             .collect(),
         trust: unit.trust.min(known.trust),
         title: unit::titled(unit.titles().chain(known.titles())),
-        replaces: vec![known.id.clone()],
+        replaces: replaced_by_union(known),
         sources,
         text,
         ..unit.clone()
     })
+}
+
+/// What goes when the union with a unit comes into use: that unit, and what it was to take the place of
+/// itself, where it is in trial.
+fn replaced_by_union(known: &Unit) -> Vec<String> {
+    let waiting = known
+        .replaces
+        .iter()
+        .filter(|_| known.state == State::Shadow);
+    std::iter::once(&known.id).chain(waiting).cloned().collect()
 }
 
 /// A unit that says what another says already: that one takes the question over, unless it is for

@@ -244,13 +244,11 @@ pub fn run(
 ) -> Result<Report, Failure> {
     let ledger = parts.searcher.store.ledger();
     let (open, spent) = ledger.read(|snapshot| {
-        let mut newest = snapshot.batches(1)?.into_iter();
-        let open = newest.find(|batch| batch.state == "running");
-        Ok::<_, StoreError>((open, snapshot.spent(task.now_ms)?))
+        Ok::<_, StoreError>((snapshot.open_batch()?, snapshot.spent(task.now_ms)?))
     })?;
     // A batch that was cut off is gone on with.
     let goes_on = open.is_some();
-    let batch = open.map_or_else(|| task.batch.clone(), |open| open.id);
+    let batch = open.unwrap_or_else(|| task.batch.clone());
     let mut bench = Bench {
         parts,
         generator: parts.generator,
@@ -419,7 +417,7 @@ fn consider_one(
     let reception = ledger.read(|snapshot| snapshot.reception(&candidate.id))?;
     let mut judged = judge::judge(bench, &answer, reception)?;
     if let Some(unit) = &judged.unit
-        && let Some(why) = crowded(bench, unit)?
+        && let Some(why) = crowded(bench, unit, &unit.id)?
     {
         judged
             .gates
@@ -473,14 +471,16 @@ fn consider_one(
 /// Share of a day's units that may come of one source that others wrote.
 const OUTSIDE_SHARE: u32 = 4;
 
-/// Why a document, or a source that others wrote, has as many units as it may have.
-fn crowded(bench: &Bench<'_>, unit: &Unit) -> Result<Option<String>, StoreError> {
+/// Why a document, or a source that others wrote, has as many units as it may have, beside this one and
+/// the one that it takes the place of.
+fn crowded(bench: &Bench<'_>, unit: &Unit, replaced: &str) -> Result<Option<String>, StoreError> {
     let today = bench.now_ms - bench.now_ms.rem_euclid(DAY_MS);
     let most = usize::try_from(bench.options.day_units.div_ceil(OUTSIDE_SHARE));
     let most = most.unwrap_or(usize::MAX);
+    let others = [unit.id.as_str(), replaced];
     bench.store().ledger().read(|snapshot| {
         for quotes in &unit.sources {
-            if snapshot.units_at(quotes.chunk, &unit.id)? >= bench.options.per_document {
+            if snapshot.units_at(quotes.chunk, others)? >= bench.options.per_document {
                 let most = bench.options.per_document;
                 return Ok(Some(format!("{} has {most} units already", quotes.path)));
             }
@@ -490,7 +490,7 @@ fn crowded(bench: &Bench<'_>, unit: &Unit) -> Result<Option<String>, StoreError>
                 continue;
             }
             for origin in origins {
-                if origin.outside && snapshot.units_of(origin.source, today, &unit.id)? >= most {
+                if origin.outside && snapshot.units_of(origin.source, today, others)? >= most {
                     let why = format!("the source of {} gave {most} units today", quotes.path);
                     return Ok(Some(why));
                 }
@@ -772,7 +772,8 @@ fn take_back(store: &Store, unit: &Unit) -> Result<State, Failure> {
     let other = events.iter().rposition(|event| event.reason != unit.reason);
     let before = events.get(other.map_or(0, |at| at + 1));
     let before = before.and_then(|event| event.before);
-    let decided = unit.reason.starts_with(life::BY_OWNER);
+    // Behind a mark it says what a run found since.
+    let decided = unit.reason.starts_with(life::BY_OWNER) && !unit.reason.contains([';', ',']);
     let (Some(before), Some(other), true) = (before, other, decided) else {
         return Err(BadRequest::new(
             "nothing_to_undo",
@@ -814,6 +815,17 @@ pub fn undo(store: &Store, what: &Undo, reason: &str) -> Result<usize, StoreErro
             ranking::forget(transaction)?;
         }
         batches::undo(transaction, what, reason)
+    })
+}
+
+/// As [`undo`] of a batch that lost, without the owner: what they approved of it meanwhile stays in use.
+fn roll_back(store: &Store, batch: &str, reason: &str) -> Result<usize, StoreError> {
+    let learned = ranking::in_use(store)?;
+    store.ledger().write(|transaction| {
+        if learned.is_some_and(|learned| learned.batch == batch) {
+            ranking::forget(transaction)?;
+        }
+        batches::roll_back(transaction, batch, reason)
     })
 }
 

@@ -28,7 +28,7 @@ use crate::store::StoreError;
 use crate::store::ledger::Snapshot;
 use crate::store::units::considered::Past;
 use crate::store::units::near::NearUnit;
-use crate::store::units::{self, UseUnits, batches, life};
+use crate::store::units::{self, UseUnits, life};
 
 /// Past questions that are asked again at most, the newest first.
 pub(super) const MOST_PAST: usize = 400;
@@ -262,7 +262,8 @@ pub(super) fn replay(
             tried = try_on(bench, &every, &own, &trial, stop)?;
         }
     }
-    if stop.load(Ordering::Relaxed) {
+    // Where units still harm, the next run goes on taking them out.
+    if stop.load(Ordering::Relaxed) || !tried.harmed.is_empty() {
         return Ok(false);
     }
     conclude(bench, report, &tried)?;
@@ -297,8 +298,7 @@ fn conclude(bench: &Bench<'_>, report: &mut Report, tried: &Tried) -> Result<(),
             "replay: {} questions lose {:.4} of their reciprocal rank",
             tried.asked, -report.change
         );
-        let undone = batches::Undo::Batch(bench.batch.clone());
-        super::undo(bench.store(), &undone, &why)?;
+        super::roll_back(bench.store(), &bench.batch, &why)?;
         report.rolled_back = true;
         report.reason = why;
         return Ok(());

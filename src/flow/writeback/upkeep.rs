@@ -217,11 +217,23 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
         // It stays out of use until something may take its place.
         return Ok(());
     }
-    let anew = distilled_again(bench, unit)?;
+    let mut anew = distilled_again(bench, unit)?;
     if let Some(new) = anew.unit.as_ref().filter(|new| new.id == unit.id) {
         return said_again(bench, unit, (new, &anew), report);
     }
+    if let Some(new) = &anew.unit
+        && super::crowded(bench, new, &unit.id)?.is_some()
+    {
+        anew.unit = None;
+    }
     let ledger = bench.store().ledger();
+    // One that is there already takes the question over.
+    let is_made = match &anew.unit {
+        Some(new) => ledger
+            .read(|snapshot| snapshot.unit_beginning(&new.id))?
+            .is_none(),
+        None => false,
+    };
     let why = match &anew.unit {
         Some(new) => format!("{}; unit {} took its place", life::GONE, new.id),
         None => life::GONE.to_owned(),
@@ -236,9 +248,10 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
             let approved = new.state == State::Shadow && keeps_approval(new, unit, &events);
             approve_again(bench, transaction, new, approved)?;
         }
-        bench.spend(transaction, u32::from(anew.unit.is_some()))
+        bench.spend(transaction, u32::from(is_made))
     })?;
-    report.made += usize::from(anew.unit.is_some());
+    report.made += usize::from(is_made);
+    report.widened += usize::from(anew.unit.is_some() && !is_made);
     report.retired.push(unit.id.clone());
     Ok(())
 }

@@ -91,6 +91,14 @@ impl Snapshot<'_> {
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
+
+    /// The batch that was begun and did not come to its end, if there is one.
+    pub(crate) fn open_batch(&self) -> Result<Option<String>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT id FROM batch WHERE state = 'running' ORDER BY started_ms DESC, id DESC LIMIT 1",
+        )?;
+        Ok(statement.query_row([], |row| row.get(0)).optional()?)
+    }
 }
 
 /// Begins a batch.
@@ -186,6 +194,23 @@ pub fn note_before(transaction: &Transaction<'_>, batch: &str, unit: &str) -> Re
 /// # Errors
 /// [`StoreError::Ledger`](crate::store::StoreError::Ledger).
 pub fn undo(transaction: &Transaction<'_>, what: &Undo, reason: &str) -> Result<usize> {
+    take_back(transaction, what, reason, false)
+}
+
+/// As [`undo`] of a batch, by itself: what the owner approved of it meanwhile stays in use.
+///
+/// # Errors
+/// [`StoreError::Ledger`](crate::store::StoreError::Ledger).
+pub fn roll_back(transaction: &Transaction<'_>, batch: &str, reason: &str) -> Result<usize> {
+    take_back(transaction, &Undo::Batch(batch.to_owned()), reason, true)
+}
+
+fn take_back(
+    transaction: &Transaction<'_>,
+    what: &Undo,
+    reason: &str,
+    spares_approved: bool,
+) -> Result<usize> {
     let (clause, value): (_, &dyn ToSql) = match what {
         Undo::Unit(id) => ("id = ?2", id),
         Undo::Batch(id) => ("batch = ?2", id),
@@ -200,10 +225,11 @@ pub fn undo(transaction: &Transaction<'_>, what: &Undo, reason: &str) -> Result<
     let made: Vec<String> = transaction
         .prepare_cached(&format!(
             "SELECT id FROM unit WHERE ?1 = ?1 AND {clause}
-             AND (state <> 'retired' OR reason LIKE '{}%' OR reason LIKE '{GONE}%')",
+             AND (state <> 'retired' OR reason LIKE '{}%' OR reason LIKE '{GONE}%')
+             AND NOT (?3 AND state = 'active' AND reason LIKE '{BY_OWNER}%')",
             part_of("")
         ))?
-        .query_map(params![reason, value], |row| row.get(0))?
+        .query_map(params![reason, value, spares_approved], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for unit in &made {
         retire(transaction, unit, reason)?;
@@ -346,5 +372,28 @@ mod tests {
         };
         check(&["a", "b", "c"], &[0, 1, 3]);
         check(&["c"], &[]);
+    }
+
+    #[test]
+    fn a_batch_that_loses_leaves_what_the_owner_approved() {
+        const MADE: &str =
+            "INSERT INTO unit (id, state, reason, title, text, questions, scores, batch, made_ms)
+             VALUES ('a', 'active', 'the owner approved it', 't', 'one', '[]', '{}', 'b', 1),
+                    ('c', 'active', 'it helped', 't', 'two', '[]', '{}', 'b', 1),
+                    ('d', 'shadow', 'found', 't', 'three', '[]', '{}', 'b', 1)";
+        with_ledger(MADE, |ledger| {
+            let active = |t: &Transaction<'_>| -> Result<Vec<String>> {
+                let mut ids = t.prepare("SELECT id FROM unit WHERE state <> 'retired'")?;
+                let ids = ids.query_map([], |row| row.get(0))?;
+                Ok(ids.collect::<rusqlite::Result<_>>()?)
+            };
+            let left = ledger.write(|t| {
+                assert_eq!(roll_back(t, "b", "replay: it loses")?, 2);
+                let left = active(t)?;
+                assert_eq!(undo(t, &Undo::Batch("b".into()), "the owner undid it")?, 1);
+                Ok((left, active(t)?))
+            });
+            assert_eq!(left.unwrap(), (vec!["a".to_owned()], Vec::new()));
+        });
     }
 }

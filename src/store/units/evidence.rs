@@ -76,16 +76,17 @@ impl Snapshot<'_> {
 
     /// How many units, other than this one and retired ones, rest on a file that shows this chunk: the
     /// most of any.
-    pub(crate) fn units_at(&self, chunk: ChunkId, other_than: &str) -> Result<usize> {
+    pub(crate) fn units_at(&self, chunk: ChunkId, other_than: [&str; 2]) -> Result<usize> {
         let mut statement = self.0.prepare_cached(
             "SELECT coalesce(max(units), 0) FROM (
                SELECT count(DISTINCT u.id) AS units FROM passage here
                JOIN passage there ON there.document_id = here.document_id
                JOIN unit_evidence e ON e.chunk_id = there.chunk_id
-               JOIN unit u ON u.id = e.unit_id AND u.id <> ?2 AND u.state <> 'retired'
+               JOIN unit u ON u.id = e.unit_id AND u.id NOT IN (?2, ?3) AND u.state <> 'retired'
                WHERE here.chunk_id = ?1 GROUP BY here.document_id)",
         )?;
-        Ok(statement.query_row(params![chunk, other_than], |row| row.get(0))?)
+        let [one, other] = other_than;
+        Ok(statement.query_row(params![chunk, one, other], |row| row.get(0))?)
     }
 
     /// How many units were made since a moment, other than this one, of what a source shows.
@@ -93,14 +94,15 @@ impl Snapshot<'_> {
         &self,
         source: SourceId,
         since_ms: i64,
-        other_than: &str,
+        other_than: [&str; 2],
     ) -> Result<usize> {
         let mut statement = self.0.prepare_cached(
             "SELECT count(DISTINCT u.id) FROM unit u JOIN unit_evidence e ON e.unit_id = u.id
              JOIN passage p ON p.chunk_id = e.chunk_id JOIN document d ON d.id = p.document_id
-             WHERE d.source_id = ?1 AND u.made_ms >= ?2 AND u.id <> ?3",
+             WHERE d.source_id = ?1 AND u.made_ms >= ?2 AND u.id NOT IN (?3, ?4)",
         )?;
-        Ok(statement.query_row(params![source, since_ms, other_than], |row| row.get(0))?)
+        let [one, other] = other_than;
+        Ok(statement.query_row(params![source, since_ms, one, other], |row| row.get(0))?)
     }
 
     /// Sentences of each unit that the owner rejected.
