@@ -197,6 +197,25 @@ fn what_never_leaves_is_out_of_sight() {
     assert!(heard.lock().unwrap()[before].contains("quarry"));
 }
 
+#[test]
+fn what_never_leaves_is_given_no_form_by_a_model_elsewhere() {
+    let home = Home::new();
+    home.write("journeys.md", NOTE);
+    home.json(&["add", home.notes().to_str().unwrap(), "--never-leaves"]);
+    let server = "[models.server]\nurl = \"https://model.example/v1\"\nmodel = \"far\"\n";
+    fs::write(home.path("config.toml"), server).unwrap();
+    let service = home.serve();
+    let form = json!({ "name": "when", "schema": { "type": "object" } });
+    let body = json!({
+        "model": "coho",
+        "messages": [{ "role": "user", "content": QUESTION }],
+        "response_format": { "type": "json_schema", "json_schema": form },
+    });
+    let (code, problem) = service.post("/v1/chat/completions", &body);
+    let told = (code, &problem["code"]);
+    assert_eq!(told, (400, &json!("source_never_leaves")), "{problem}");
+}
+
 static ADDRESS: Mutex<String> = Mutex::new(String::new());
 
 #[test]

@@ -4,34 +4,29 @@
 //! can be checked holds. Gates go from cheap to dear; the first that refuses ends it. What each one
 //! measured is kept with the answer, passed or not.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::super::answer::prompt::{about_sentence, conversation, plain};
 use super::super::answer::{Answer, StepKind};
 use super::super::evaluate::held_out::HeldOut;
-use super::super::search::{self, Query};
-use super::upkeep::is_decided;
+use super::compare::{Stated, compare};
+use super::novel::novel;
 use super::{Bench, distil};
 use crate::domain::chunk::ChunkId;
 use crate::domain::context;
 use crate::domain::gate::{self, Gate, Verdict};
 use crate::domain::question;
-use crate::domain::rank::dot;
-use crate::domain::sentence;
 use crate::domain::surroundings::Surroundings;
-use crate::domain::text::{Readable, Text};
-use crate::domain::unit::{self, OUTSIDE, OWN, Quotes, State, Unit, Uses, VERBATIM};
+use crate::domain::text::Readable;
+use crate::domain::unit::{OUTSIDE, OWN, Quotes, State, Unit, Uses, VERBATIM};
 use crate::engine::EngineError;
 use crate::engine::generate::Continuation;
 use crate::error::Failure;
 use crate::store::StoreError;
 use crate::store::feedback::Reception;
-use crate::store::ledger::{Snapshot, Transaction};
+use crate::store::ledger::Transaction;
 use crate::store::units::evidence::Origin;
-use crate::store::units::life::BY_OWNER;
 use crate::store::units::{self, GOOD, SECOND_SOURCES, batches, near};
 
 /// How much likelier the notes must make an answer (natural logarithm, mean of its tokens).
@@ -39,12 +34,6 @@ const LEAST_GAIN: f32 = 0.01;
 
 /// Passages that stay where so many were cited, whatever each of them does alone.
 const LEAST_DOCUMENTS: usize = 2;
-
-/// Cosine from which two units answer the same.
-const SAME: f32 = 0.9;
-
-/// Questions that a unit keeps.
-pub(crate) const MOST_QUESTIONS: usize = 8;
 
 /// What came of an answer.
 #[derive(Clone, Debug)]
@@ -111,7 +100,8 @@ pub(super) fn judge(
     })
 }
 
-type Made = (Unit, Vec<Vec<f32>>);
+/// A unit, with the vectors of its questions and of what it says.
+pub(super) type Made = (Unit, Vec<Vec<f32>>);
 
 /// `None` at the first gate that refuses.
 fn pass(
@@ -638,7 +628,7 @@ fn unanswered(answer: &Answer, unit: &Unit, kept: &[Cited], cited: &[Cited]) -> 
     None
 }
 
-/// Looks for other documents that say the contrary, or the same; says how many say the same.
+/// See [`compare`].
 fn uncontested(
     bench: &Bench<'_>,
     answer: &Answer,
@@ -657,490 +647,6 @@ fn uncontested(
         least_trust: 0.0,
     };
     compare(bench, &stated)
-}
-
-/// What one document states, and is compared with all others.
-pub(super) struct Stated<'a> {
-    /// What it answers.
-    pub question: &'a str,
-    /// What the best of its sentences stands under.
-    pub above: &'a str,
-    /// Its sentences, the best first, but behind the one that opens it.
-    pub sentences: Vec<&'a str>,
-    /// Where they stand.
-    pub origins: Vec<&'a Origin>,
-    /// Contradictions that the owner knew of and decided about.
-    pub settled: HashSet<String>,
-    /// The trust below which nothing speaks against it.
-    pub least_trust: f32,
-}
-
-/// A sentence of another document.
-struct Other {
-    /// See [`speaks_of`].
-    held: f32,
-    path: String,
-    about: String,
-    sentence: String,
-    /// Whether it speaks for what is compared: others say many things, and often twice.
-    independent: bool,
-    trust: f32,
-}
-
-/// Sentences of other documents that are compared.
-const COMPARED: usize = 12;
-
-/// Of one document at most.
-const COMPARED_OF_ONE: usize = 4;
-
-/// Share of the words of question or statement that a sentence holds which is compared.
-const LEAST_HELD: f32 = 0.3;
-
-/// The same with what it stands under.
-const LEAST_HELD_UNDER: f32 = 0.5;
-
-/// Share of the words of a question, or of what answers it, that texts hold: the larger one.
-fn held(question: &str, main: &str, texts: &[&str]) -> f32 {
-    context::coverage(question, texts).max(context::coverage(main, texts))
-}
-
-/// May a sentence, under what it stands under, speak for or against what is stated? The share of the
-/// words of question or statement that it holds; with what it stands under, and one less, where that is
-/// what makes it worth a look.
-pub(super) fn speaks_of(stated: &Stated<'_>, sentence: &str, about: &str) -> Option<f32> {
-    let main = stated.sentences.first()?;
-    let alone = held(stated.question, main, &[sentence]);
-    if alone >= LEAST_HELD {
-        return Some(alone);
-    }
-    let under = held(stated.question, main, &[sentence, about]);
-    (under >= LEAST_HELD_UNDER).then_some(under - 1.0)
-}
-
-/// What a sentence of a text stands under, that of its passage being known.
-pub(super) fn about_within<'a>(text: Text<'_>, at: usize, about: &'a str) -> Cow<'a, str> {
-    match Surroundings::of(text, at).within() {
-        Some(within) => format!("{about} > {within}").into(),
-        None => about.into(),
-    }
-}
-
-/// As [`uncontested`].
-pub(super) fn compare(bench: &Bench<'_>, stated: &Stated<'_>) -> Result<(Verdict, f32), Failure> {
-    let gate = Gate::Uncontested;
-    let Some(main) = stated.sentences.first() else {
-        return Ok((Verdict::passed(gate, None, "nothing to compare"), 0.0));
-    };
-    let (others, taken_back) = others(bench, stated, main)?;
-    if let Some(why) = taken_back.filter(|why| !stated.settled.contains(why)) {
-        return Ok((Verdict::refused(gate, None, why), 0.0));
-    }
-    let texts = stated.sentences.iter().map(|ours| plain(ours));
-    let texts = texts.chain(others.iter().map(|other| plain(&other.sentence)));
-    let vectors = bench.parts.searcher.space.embedder.few(texts.collect())?;
-    let (our_vectors, vectors) = vectors.split_at(stated.sentences.len());
-    let mut second: BTreeSet<&str> = BTreeSet::new();
-    for (other, vector) in others.iter().zip(vectors) {
-        let said = (other.sentence.as_str(), other.about.as_str());
-        // Each is as near as it is itself: the first may only open what the next one says.
-        let mut ours = stated.sentences.iter().zip(our_vectors);
-        let differs = ours.find_map(|(ours, ours_vector)| {
-            let near = dot(ours_vector, vector);
-            let why = gate::conflict(stated.question, (ours, stated.above), said, near)?;
-            Some((format!("{}: {why}", other.path), near))
-        });
-        if let Some((why, near)) = differs
-            && other.trust >= stated.least_trust
-            && !stated.settled.contains(&why)
-        {
-            return Ok((Verdict::refused(gate, Some(near), why), 0.0));
-        }
-        let mut ours = stated.sentences.iter();
-        if other.independent && ours.all(|ours| gate::corroborates(ours, said)) {
-            second.insert(&other.path);
-        }
-    }
-    let count = f32::from(u16::try_from(second.len()).unwrap_or(u16::MAX));
-    let said = match second.first() {
-        Some(path) => format!("{path} says the same"),
-        None => "no other passage says the contrary".to_owned(),
-    };
-    Ok((Verdict::passed(gate, Some(count), said), count))
-}
-
-/// The sentences of other documents that hold most of what is asked or said, and those of the same one
-/// that tell of a change; and why what is stated does not hold any more, where the next sentence says so.
-fn others(
-    bench: &Bench<'_>,
-    stated: &Stated<'_>,
-    main: &str,
-) -> Result<(Vec<Other>, Option<String>), Failure> {
-    let mut others: Vec<Other> = Vec::new();
-    let mut taken_back = None;
-    let is_stated = |text: &str| stated.sentences.iter().any(|s| gate::is_sentence(text, s));
-    // Asked and said: a planted fact is found by either.
-    for text in [stated.question, main] {
-        for passage in originals(bench, text)? {
-            let is_own = stated.origins.iter().any(|ours| ours.file == passage.path);
-            // The owner's own words count; those of others do from another source alone, and those of
-            // an agent never: it may have written both.
-            let known = |origin: &Origin| stated.origins.iter().any(|o| o.source == origin.source);
-            let mut origins = passage.origins.iter();
-            let independent =
-                origins.any(|origin| !origin.outside || !(origin.remembered || known(origin)));
-            let readable = Readable::of(&passage.text, &passage.path.to_string_lossy());
-            let read = readable.text();
-            let trust = trust_of(&passage.origins);
-            let spans = sentence::sentences(read);
-            for (n, span) in spans.iter().enumerate() {
-                let sentence = &read[span.clone()];
-                let next = spans.get(n + 1).map(|next| &read[next.clone()]);
-                if is_own && is_stated(sentence) {
-                    if next.is_some_and(|next| gate::corrects(next) && !is_stated(next)) {
-                        let path = passage.path.display();
-                        taken_back = Some(format!("{path}: the next sentence takes it back"));
-                    }
-                    continue;
-                }
-                // What a note says of the same thing elsewhere is no contradiction; what it says has
-                // changed is one. That the back door has another code now says nothing of the front.
-                let before = n.checked_sub(1).map(|n| &read[spans[n].clone()]);
-                let lacks = |text: &str| context::lacking(stated.question, &[text]);
-                let is_of_it = || {
-                    let known = lacks(main);
-                    lacks(sentence).iter().all(|word| known.contains(word))
-                };
-                let is_news =
-                    || before.is_some_and(gate::corrects) || gate::revises(sentence) && is_of_it();
-                if is_own && !is_news() {
-                    continue;
-                }
-                let known = others.iter_mut().find(|known| known.sentence == sentence);
-                if let Some(known) = known {
-                    known.trust = known.trust.max(trust);
-                    continue;
-                }
-                let about = about_within(read, span.start, &passage.about);
-                let Some(held) = speaks_of(stated, sentence, &about) else {
-                    continue;
-                };
-                let independent = independent && !is_own;
-                others.push(Other {
-                    held,
-                    path: passage.path.to_string_lossy().into_owned(),
-                    about: about.into_owned(),
-                    sentence: sentence.to_owned(),
-                    independent: independent && !next.is_some_and(gate::takes_back),
-                    trust,
-                });
-            }
-        }
-    }
-    others.sort_by(|a, b| b.held.total_cmp(&a.held));
-    // One document full of the question's words must not keep the others out.
-    let mut of_path: HashMap<String, usize> = HashMap::new();
-    others.retain(|other| {
-        let count = of_path.entry(other.path.clone()).or_default();
-        *count += 1;
-        *count <= COMPARED_OF_ONE
-    });
-    others.truncate(COMPARED);
-    Ok((others, taken_back))
-}
-
-/// A passage that may say the contrary.
-struct Found {
-    path: PathBuf,
-    about: String,
-    text: String,
-    origins: Vec<Origin>,
-}
-
-/// What the notes hold on this, found without units. Those that a search folds into a hit because
-/// they nearly say the same count, too: what is planted is nearly a copy.
-fn originals(bench: &Bench<'_>, text: &str) -> Result<Vec<Found>, Failure> {
-    let chars: String = text.chars().take(search::QUERY_CHARS / 4).collect();
-    let query = Query::words(chars, 10);
-    let ranking = search::rank(&bench.parts.searcher, &query)?;
-    let ledger = bench.store().ledger();
-    let found = ledger.read(|snapshot| {
-        let mut found = Vec::new();
-        for ranked in ranking.ranked {
-            let hit = ranked.hit;
-            let about = hit.about();
-            for folded in hit.folded {
-                let Ok(chunk) = folded.chunk_id.parse::<ChunkId>() else {
-                    continue;
-                };
-                if let Some((_, text)) = snapshot.chunk_text(chunk)? {
-                    found.push(Found {
-                        path: folded.path,
-                        about: about.clone(),
-                        text,
-                        origins: snapshot.origins(chunk)?,
-                    });
-                }
-            }
-            found.push(Found {
-                path: hit.path,
-                about,
-                text: hit.text,
-                origins: snapshot.origins(ranked.fused.judged.chunk)?,
-            });
-        }
-        Ok::<_, StoreError>(found)
-    });
-    Ok(found?)
-}
-
-/// Is it known already? A unit that says the same takes the question over; units that answer the
-/// same from other sources are made into one, of all their sources.
-fn novel(bench: &Bench<'_>, mut unit: Unit) -> Result<(Verdict, Option<Made>), Failure> {
-    let gate = Gate::Novel;
-    let ledger = bench.store().ledger();
-    let question = unit.questions[0].clone();
-    let embedder = &bench.parts.searcher.space.embedder;
-    let vector = embedder.few(vec![question.clone()])?.remove(0);
-    let model = bench.parts.searcher.space.indexes.model();
-    let everything = units::UseUnits::With(bench.trial.clone());
-    let (known, near, rejected) = ledger.read(|snapshot| {
-        let store = bench.store();
-        let near = store.near_units(snapshot, model, &vector, &everything, SAME, 3)?;
-        let known = said_already(snapshot, &unit)?;
-        Ok::<_, StoreError>((known, near, snapshot.rejected_sentences()?))
-    })?;
-    // Broken into other lines it is the same sentence.
-    let flat = |sentence: &String| sentence.split_whitespace().collect::<Vec<_>>().join(" ");
-    let sentences = unit.sources.iter().flat_map(|quotes| &quotes.sentences);
-    let said: HashSet<String> = sentences.map(flat).collect();
-    let says =
-        |one: &HashSet<String>| !one.is_empty() && one.iter().all(|s| said.contains(&flat(s)));
-    if rejected.iter().any(says) {
-        let why = "it says all that a unit says which the owner rejected";
-        return Ok((Verdict::refused(gate, None, why), None));
-    }
-    if let Some(known) = known {
-        return widened(bench, unit, &known);
-    }
-    let mut verdict = Verdict::passed(
-        gate,
-        near.first().map(|n| n.question_cosine),
-        "nothing like it is known",
-    );
-    let same = near
-        .iter()
-        .find(|near| near.question_cosine >= SAME && gate::same_subject(&question, &near.question));
-    if let Some(merged) = same.and_then(|near| merged(&unit, &near.unit)) {
-        // The union may be what one of them says already.
-        if let Some(known) = ledger.read(|snapshot| said_already(snapshot, &merged))? {
-            return widened(bench, merged, &known);
-        }
-        verdict.reason = format!(
-            "made of its sources and those of unit {}",
-            merged.replaces[0]
-        );
-        unit = merged;
-    }
-    let vectors = distil::vectors(bench, &unit)?;
-    Ok((verdict, Some((unit, vectors))))
-}
-
-/// The unit that says what this one says, of the same document: "Backups run at 3" of one server and of
-/// another are two things. Older versions wrote code in one line.
-fn said_already(snapshot: &Snapshot<'_>, unit: &Unit) -> Result<Option<Unit>, StoreError> {
-    let mut texts = vec![unit.text.clone()];
-    if unit.is_verbatim() {
-        texts.push(Unit::text_of(&unit.sources));
-    }
-    for text in texts {
-        for known in snapshot.units_saying(&text)? {
-            if shares_document(snapshot, &known, unit)? {
-                return Ok(Some(known));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// Does a known unit rest on a document that a new one rests on, or on a copy of it? Where what it rests
-/// on is gone, its path tells, which two sources may both have.
-fn shares_document(snapshot: &Snapshot<'_>, known: &Unit, unit: &Unit) -> Result<bool, StoreError> {
-    let mut files: HashSet<PathBuf> = HashSet::new();
-    for chunk in unit.chunks() {
-        files.extend(
-            snapshot
-                .origins(chunk)?
-                .into_iter()
-                .map(|origin| origin.file),
-        );
-    }
-    for quotes in &known.sources {
-        let origins = snapshot.origins(quotes.chunk)?;
-        let is_same = if origins.is_empty() {
-            unit.sources.iter().any(|ours| ours.path == quotes.path)
-        } else {
-            origins.iter().any(|origin| files.contains(&origin.file))
-        };
-        if is_same || unit.chunks().any(|chunk| chunk == quotes.chunk) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// One unit of the sources of two, which takes the place of the known one once it is in use; `None`
-/// where that would be long, where the owner decided about the known one, or where one of them says
-/// all that the other says.
-fn merged(unit: &Unit, known: &Unit) -> Option<Unit> {
-    // Nobody's word for one of them is a word for the other.
-    let own = known.trust >= OWN && unit.trust >= OWN;
-    let one_holds_all = gate::holds_sentence(&known.text, &unit.text)
-        || gate::holds_sentence(&unit.text, &known.text);
-    if !(own && known.is_verbatim() && unit.is_verbatim()) || one_holds_all || is_decided(known) {
-        return None;
-    }
-    let sources = distil::union(&unit.sources, known.sources.iter());
-    let is_code = |sentence: &str| [unit, known].iter().any(|u| u.fenced(sentence).is_some());
-    let text = Unit::text_with_code(&sources, is_code);
-    let fits = sources.len() <= distil::MOST_SOURCES
-        && text.split_whitespace().count() <= distil::MOST_WORDS;
-    let question = &unit.questions[0];
-    let more = known.questions.iter().filter(|q| *q != question);
-    fits.then(|| Unit {
-        id: Unit::id_of(&text, &sources),
-        questions: std::iter::once(question)
-            .chain(more.take(MOST_QUESTIONS - 1))
-            .cloned()
-            .collect(),
-        trust: unit.trust.min(known.trust),
-        title: unit::titled(unit.titles().chain(known.titles())),
-        replaces: replaced_by_union(known),
-        sources,
-        text,
-        ..unit.clone()
-    })
-}
-
-/// What goes when the union with a unit comes into use: that unit, and what it was to take the place of
-/// itself, where it is in trial.
-fn replaced_by_union(known: &Unit) -> Vec<String> {
-    let waiting = known
-        .replaces
-        .iter()
-        .filter(|_| known.state == State::Shadow);
-    std::iter::once(&known.id).chain(waiting).cloned().collect()
-}
-
-/// A unit that says what another says already: that one takes the question over, unless it is for
-/// something else than the one that it was made for. What speaks against it counts in any case.
-fn widened(
-    bench: &Bench<'_>,
-    unit: Unit,
-    known: &Unit,
-) -> Result<(Verdict, Option<Made>), Failure> {
-    let gate = Gate::Novel;
-    let question = unit.questions[0].clone();
-    if known.state == State::Retired && known.reason.starts_with(BY_OWNER) {
-        let why = format!("unit {} was taken out of use: {}", known.id, known.reason);
-        return Ok((Verdict::refused(gate, None, why), None));
-    }
-    let back = matches!(known.state, State::Retired | State::Stale);
-    // What the owner put in use knowing what speaks against it stays in use.
-    let decided = known.state == State::Active && known.reason.starts_with(BY_OWNER);
-    let contradicted = unit.state == State::Contested
-        && matches!(known.state, State::Active | State::Shadow)
-        && !decided;
-    let another = known
-        .questions
-        .first()
-        .is_some_and(|first| gate::asks_for_another(&question, first, &known.under_title()));
-    let mut questions = known.questions.clone();
-    // What an older version wrote in one line gets its lines.
-    let with_lines = Unit {
-        text: unit.text.clone(),
-        ..known.clone()
-    };
-    let told_anew = known.text != unit.text && with_lines.is_verbatim();
-    if back && another {
-        // What it answered before it went out of use is another matter.
-        questions.clear();
-    }
-    let full = questions.contains(&question) || questions.len() >= MOST_QUESTIONS;
-    if !(back || contradicted || told_anew) && (another || full) {
-        let why = if another && !questions.contains(&question) {
-            format!(
-                "unit {} says the same, and answers another question",
-                known.id
-            )
-        } else {
-            format!("unit {} answers it", known.id)
-        };
-        return Ok((Verdict::refused(gate, Some(1.0), why), None));
-    }
-    if !questions.contains(&question) && (back || !another) {
-        questions.push(question);
-    }
-    questions.truncate(MOST_QUESTIONS);
-    let (state, reason) = match (back, unit.state) {
-        (false, State::Shadow) => (known.state, known.reason.clone()),
-        (false, State::Contested) if decided => (known.state, known.reason.clone()),
-        (_, State::Contested) => (State::Contested, unit.reason.clone()),
-        (_, state) => (state, "found again".to_owned()),
-    };
-    let merged = Unit {
-        state,
-        questions,
-        reason,
-        ..if back {
-            brought_back(unit, known)
-        } else {
-            vouched_anew(if told_anew { &with_lines } else { known }, &unit)
-        }
-    };
-    let vectors = distil::vectors(bench, &merged)?;
-    let why = if contradicted && another {
-        format!("unit {} says the same, and is contested with it", merged.id)
-    } else {
-        format!(
-            "unit {} says the same and answers this question, too",
-            merged.id
-        )
-    };
-    Ok((
-        Verdict::passed(gate, Some(1.0), why),
-        Some((merged, vectors)),
-    ))
-}
-
-/// A unit in the place of one that is out of use and says the same.
-fn brought_back(unit: Unit, known: &Unit) -> Unit {
-    let mut back = Unit {
-        id: known.id.clone(),
-        batch: known.batch.clone(),
-        made_ms: known.made_ms,
-        replaces: known.replaces.clone(),
-        ..unit
-    };
-    if let Some(good) = known.scores.get(GOOD) {
-        back.scores.insert(GOOD.into(), *good);
-    }
-    back
-}
-
-/// A known unit: what it rests on, and what was found out about that, stays while it stands.
-fn vouched_anew(known: &Unit, unit: &Unit) -> Unit {
-    let mut scores = known.scores.clone();
-    // Who vouched for it once may be gone.
-    if let (Some(then), Some(now)) = (
-        scores.get_mut(SECOND_SOURCES),
-        unit.scores.get(SECOND_SOURCES),
-    ) {
-        *then = then.min(*now);
-    }
-    Unit {
-        scores,
-        ..known.clone()
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Writeback: answers that hold up become knowledge units, and units that stop holding up go.
 //!
-//! One run is one batch. Answers that nobody has looked at yet are judged one by one ([`judge`]),
-//! each committed by itself, so that a run that is cut off goes on where it was. Then the units in
+//! One run is one batch. Answers that nobody has looked at yet are judged one by one ([`judge`]), with
+//! what other documents say of it ([`compare`]) and what is known already ([`novel`]), each committed
+//! by itself, so that a run that is cut off goes on where it was. Then the units in
 //! trial are tried on the owner's own past questions ([`replay`]): what moves evidence down that an
 //! answer rests on is taken out, and a batch that still loses is rolled back as a whole. What has
 //! led another question to its evidence, and harmed none, is put in use. Weights of the ranking are
@@ -10,8 +11,10 @@
 //!
 //! Units are only ever made of original passages, and lead only to them.
 
+mod compare;
 mod distil;
 mod judge;
+mod novel;
 pub mod ranking;
 mod replay;
 pub mod training;
@@ -26,7 +29,7 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::judge::MOST_QUESTIONS;
+pub(crate) use self::novel::MOST_QUESTIONS;
 pub(crate) use self::upkeep::{heard, is_to_compare};
 use super::answer::prompt::unit_prompt;
 use super::answer::{Answer, Answerer};

@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use super::super::answer::prompt::about_sentence;
 use super::super::answer::{self, Answerer, Ask, Strategy};
 use super::super::search;
-use super::judge::{self, Judged, Stated, compare};
+use super::compare::{Stated, about_within, compare, speaks_of};
+use super::judge::{self, Judged};
 use super::{Bench, MOST_UNITS, Report, distil};
 use crate::domain::chunk::ChunkId;
 use crate::domain::gate::{self, Verdict};
@@ -734,7 +735,7 @@ fn contradicted(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Re
     let sentences = texts.iter().flat_map(|(above, text)| {
         let spans = sentence::sentences(text.as_str()).into_iter();
         spans.map(move |span| {
-            let about = judge::about_within(text.as_str().into(), span.start, above);
+            let about = about_within(text.as_str().into(), span.start, above);
             (&text[span], about)
         })
     });
@@ -752,7 +753,7 @@ fn contradicted(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Re
         let left_out = few && !came.contains(&unit.id) && !moved()?;
         let stated = stated(unit, &unit.sources);
         let speaks =
-            |(said, about): &(&str, Cow<'_, str>)| judge::speaks_of(&stated, said, about).is_some();
+            |(said, about): &(&str, Cow<'_, str>)| speaks_of(&stated, said, about).is_some();
         if left_out && !sentences.iter().any(speaks) {
             continue;
         }
