@@ -120,20 +120,8 @@ fn known(words: &[(usize, String)]) -> Option<(Frame, usize)> {
 
 /// "Can you tell me the code?", "Do you know the code?": where the thing that is wished for begins.
 fn wished(words: &[(usize, String)]) -> Option<usize> {
-    const OPENERS: [&str; 11] = [
-        "do",
-        "can",
-        "could",
-        "would",
-        "will",
-        "kannst",
-        "könntest",
-        "können",
-        "könnten",
-        "weißt",
-        "kennst",
-    ];
-    const YOU: [&str; 3] = ["you", "du", "sie"];
+    // These are verbs of knowing themselves.
+    const KNOWING: [&str; 4] = ["weißt", "wisst", "kennst", "kennt"];
     const TELLING: [&str; 18] = [
         "tell",
         "give",
@@ -156,15 +144,15 @@ fn wished(words: &[(usize, String)]) -> Option<usize> {
     ];
     const TO_WHOM: [&str; 5] = ["me", "us", "of", "mir", "uns"];
     let word = |at: usize| words.get(at).map(|(_, word)| word.as_str());
-    if !OPENERS.contains(&word(0)?) || !YOU.contains(&word(1)?) {
+    let first = word(0)?;
+    let knows = KNOWING.contains(&first);
+    if !(knows || first == "do" || REQUESTING.contains(&first)) || !YOU.contains(&word(1)?) {
         return None;
     }
     let last = words.last().map(|(_, word)| word.as_str())?;
     let mut at = if TELLING.contains(&word(2)?) {
         3
-    } else if ["weißt", "kennst"].contains(&word(0)?)
-        || word(1)? != "you" && TELLING.contains(&last)
-    {
+    } else if knows || word(1)? != "you" && TELLING.contains(&last) {
         // In German the verb comes first or last: "Kannst du mir den Code sagen?"
         2
     } else {
@@ -569,6 +557,8 @@ mod tests {
         check("Isn't the shed locked?", "the shed locked?");
         check("Is the shed locked?", "Is the shed locked?");
         check("Can you tell me the alarm code?", "the alarm code?");
+        check("Könnt ihr mir den Code sagen?", "den Code sagen?");
+        check("Wisst ihr den Code?", "den Code?");
         check("Is it true that", "Is it true that");
         check("Do you know", "Do you know");
         check("Isn't", "Isn't");

@@ -510,23 +510,15 @@ const AGAIN_MS: i64 = 10 * 60 * 1000;
 const AGAIN: f32 = 0.75;
 
 /// Finds questions that were asked again in other words and led elsewhere: the first answer did not
-/// help. That is written down like feedback. The question before the first one may have been judged
-/// already.
+/// help. That is written down like feedback. The question before may have been judged already.
 fn asked_again(bench: &Bench<'_>, answers: &[Candidate]) -> Result<(), Failure> {
-    let Some(first) = answers.first() else {
-        return Ok(());
-    };
     let ledger = bench.store().ledger();
-    let since = first.asked_ms - AGAIN_MS;
-    let all = ledger.read(|snapshot| snapshot.asked_since(since, answers.len() + MOST_BEFORE))?;
-    let mut last: HashMap<Option<&str>, &Candidate> = HashMap::new();
-    for second in &all {
-        let Some(first) = last.insert(second.asker.as_deref(), second) else {
+    for second in answers {
+        let since = second.asked_ms - AGAIN_MS;
+        let first = ledger.read(|snapshot| snapshot.asked_before(second, since))?;
+        let Some(first) = first.filter(|first| may_be_again(first, second)) else {
             continue;
         };
-        if !may_be_again(first, second) {
-            continue;
-        }
         let embedder = &bench.parts.searcher.space.embedder;
         let vectors = embedder.few(vec![first.question(), second.question()])?;
         if dot(&vectors[0], &vectors[1]) >= AGAIN {
@@ -544,10 +536,7 @@ fn asked_again(bench: &Bench<'_>, answers: &[Candidate]) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Answers before the first that was not judged, that are looked at.
-const MOST_BEFORE: usize = 100;
-
-/// Asked soon after, in other words, about the same as far as names and numbers tell, and answered
+/// Asked in other words, about the same as far as names and numbers tell, and answered
 /// from elsewhere?
 fn may_be_again(first: &Candidate, second: &Candidate) -> bool {
     let cited = |candidate: &Candidate| -> HashSet<String> {
@@ -557,8 +546,7 @@ fn may_be_again(first: &Candidate, second: &Candidate) -> bool {
             .collect()
     };
     let (before, after) = (first.question(), second.question());
-    second.asked_ms - first.asked_ms <= AGAIN_MS
-        && before != after
+    before != after
         && !cited(second).is_empty()
         && cited(first).is_disjoint(&cited(second))
         && gate::same_subject(&before, &after)

@@ -2,7 +2,7 @@
 //!
 //! What was considered stays so until it is erased.
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use crate::domain::chunk::ChunkId;
 use crate::domain::gate::{Gate, Verdict};
@@ -25,6 +25,15 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    fn of(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            body: serde_json::from_str(&row.get::<_, String>(1)?)?,
+            asked_ms: row.get(2)?,
+            asker: row.get(3)?,
+        })
+    }
+
     /// What was asked.
     pub fn question(&self) -> String {
         self.body["question"].as_str().unwrap_or("").to_owned()
@@ -60,7 +69,7 @@ pub struct Past {
 impl Snapshot<'_> {
     /// Answers since then that were not considered yet, oldest first.
     pub(crate) fn unconsidered(&self, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
-        self.candidates(&unconsidered(), since_ms, limit)
+        self.candidates(UNCONSIDERED, since_ms, limit)
     }
 
     /// The newest answer, where none is left to be considered; `None` where one is. Nothing up to
@@ -98,9 +107,19 @@ impl Snapshot<'_> {
         Ok(Some(newest.unwrap_or_default()))
     }
 
-    /// Answers since then, oldest first.
-    pub(crate) fn asked_since(&self, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
-        self.candidates(&asked(""), since_ms, limit)
+    /// The answer before this one that the same asker got, where that was since then.
+    pub(crate) fn asked_before(
+        &self,
+        next: &Candidate,
+        since_ms: i64,
+    ) -> Result<Option<Candidate>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT id, body, asked_ms, asker FROM answer
+             WHERE asked_ms >= ?1 AND (asked_ms, id) < (?2, ?3) AND asker IS ?4
+             ORDER BY asked_ms DESC, id DESC LIMIT 1",
+        )?;
+        let mut rows = statement.query(params![since_ms, next.asked_ms, next.id, next.asker])?;
+        rows.next()?.map(Candidate::of).transpose()
     }
 
     fn candidates(&self, sql: &str, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
@@ -108,12 +127,7 @@ impl Snapshot<'_> {
         let mut rows = statement.query(params![since_ms, limit])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
-            found.push(Candidate {
-                id: row.get(0)?,
-                body: serde_json::from_str(&row.get::<_, String>(1)?)?,
-                asked_ms: row.get(2)?,
-                asker: row.get(3)?,
-            });
+            found.push(Candidate::of(row)?);
         }
         Ok(found)
     }
@@ -185,18 +199,10 @@ fn is_contested(gates: &str, unit: Option<State>) -> bool {
     }
 }
 
-/// The `?2` oldest answers since `?1` that a clause holds for.
-fn asked(clause: &str) -> String {
-    format!(
-        "SELECT id, body, asked_ms, asker FROM answer WHERE asked_ms >= ?1 {clause}
-         ORDER BY asked_ms, id LIMIT ?2"
-    )
-}
-
-/// Those that were not considered yet.
-pub(in crate::store) fn unconsidered() -> String {
-    asked("AND id NOT IN (SELECT answer_id FROM considered)")
-}
+/// The `?2` oldest answers since `?1` that were not considered yet.
+pub(in crate::store) const UNCONSIDERED: &str = "SELECT id, body, asked_ms, asker FROM answer
+     WHERE asked_ms >= ?1 AND id NOT IN (SELECT answer_id FROM considered)
+     ORDER BY asked_ms, id LIMIT ?2";
 
 /// Notes what the gates said of an answer.
 ///
