@@ -823,18 +823,11 @@ pub fn write_default(config: &Path) -> std::io::Result<()> {
         .unwrap_or_default()
         .lines()
     {
-        match line {
-            "" => text.push('\n'),
-            section if section.starts_with('[') => {
-                text.push_str(section);
-                text.push('\n');
-            }
-            line => {
-                text.push_str("# ");
-                text.push_str(line);
-                text.push('\n');
-            }
+        if !line.is_empty() && !line.starts_with('[') {
+            text.push_str("# ");
         }
+        text.push_str(line);
+        text.push('\n');
     }
     write_private(config, text.as_bytes())
 }

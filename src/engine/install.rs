@@ -359,14 +359,8 @@ impl Models {
     }
 
     fn publish(&self, ready: &Path, installed: &Installed) -> Result<(), EngineError> {
-        let record = ready.join(RECORD);
         let text = serde_json::to_vec_pretty(installed).expect("a record has no odd keys");
-        let write = || -> std::io::Result<()> {
-            let mut file = File::create(&record)?;
-            file.write_all(&text)?;
-            file.sync_all()
-        };
-        write().map_err(|source| EngineError::io(&record, source))?;
+        write(&ready.join(RECORD), &text)?;
         let target = self.folder_of(&installed.name);
         if target.exists() {
             std::fs::remove_dir_all(&target).map_err(|source| EngineError::io(&target, source))?;
@@ -430,11 +424,17 @@ fn size_of(path: &Path) -> Result<u64, EngineError> {
         .map_err(|source| EngineError::io(path, source))
 }
 
+/// Writes a file that is on the disk when this returns.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
+    let written = File::create(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(|source| EngineError::io(path, source))
+}
+
 /// SHA-256 of a file, in lower-case hexadecimal.
-///
-/// # Errors
-/// [`EngineError::Io`].
-pub fn sha256_of(path: &Path) -> Result<String, EngineError> {
+fn sha256_of(path: &Path) -> Result<String, EngineError> {
     let io = |source| EngineError::io(path, source);
     let mut file = File::open(path).map_err(io)?;
     let mut hasher = Sha256::new();
@@ -588,11 +588,7 @@ fn convert(entry: &Entry, folder: &Path) -> Result<(), EngineError> {
             "report this: the pinned file is odd",
         )
     })?;
-    let path = folder.join("model.onnx");
-    let io = |source| EngineError::io(&path, source);
-    let mut file = File::create(&path).map_err(io)?;
-    file.write_all(&graph).map_err(io)?;
-    file.sync_all().map_err(io)?;
+    write(&folder.join("model.onnx"), &graph)?;
     let weights = folder.join("model.safetensors");
     std::fs::remove_file(&weights).map_err(|source| EngineError::io(weights, source))
 }
