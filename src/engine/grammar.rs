@@ -38,6 +38,9 @@ const LONGEST_PATTERN: usize = 1000;
 const MOST_COPIES: usize = 2000;
 const MOST_WRITTEN: usize = 50_000;
 
+/// The largest number that llama.cpp reads as it is (`int`).
+const LARGEST_NUMBER: usize = 0x7fff_ffff;
+
 /// How often a pattern may leave one the choice: twice as many ways for each at most.
 const MOST_CHOICES: usize = 20;
 
@@ -176,8 +179,10 @@ impl Schema<'_> {
             ("minLength" | "maxLength" | "minItems" | "maxItems", Value::Number(number)) => {
                 let copies = number.as_u64().unwrap_or(0);
                 let copies = usize::try_from(copies).unwrap_or(usize::MAX);
-                // More than it writes out is as good as no end to llama.cpp.
-                let is_open = copies > MOST_COPIES && name.starts_with("max");
+                // More than it writes out is as good as no end to llama.cpp, but for numbers that it
+                // takes for smaller ones.
+                let is_open = (MOST_COPIES + 1..=LARGEST_NUMBER).contains(&copies);
+                let is_open = is_open && name.starts_with("max");
                 self.write(if is_open { 0 } else { copies.min(MOST_COPIES) })
             }
             _ => Ok(()),
@@ -674,6 +679,13 @@ mod tests {
         let lengths = vec![serde_json::json!({ "type": "string", "maxLength": 2000 }); 26];
         let open = vec![serde_json::json!({ "type": "string", "maxLength": 5000 }); 100];
         check(serde_json::json!({ "prefixItems": open }), None);
+        // Read as an `int`, this is 2000.
+        let wrapped = serde_json::json!({ "type": "string", "maxLength": (1_u64 << 32) + 2000 });
+        let wrapped = vec![wrapped; 26];
+        check(
+            serde_json::json!({ "prefixItems": wrapped }),
+            Some("costly_grammar"),
+        );
         check(
             serde_json::json!({ "prefixItems": lengths }),
             Some("costly_grammar"),
