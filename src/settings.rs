@@ -864,15 +864,16 @@ pub fn set_in_file(config: &Path, key: &str, value: &str) -> Result<(), Settings
         reason,
     };
     write_default(config).map_err(|error| failed(error.to_string()))?;
-    let text = std::fs::read_to_string(config).map_err(|error| failed(error.to_string()))?;
+    // A file that lies elsewhere, with a link to it here, is changed there.
+    let file = config.canonicalize().unwrap_or_else(|_| config.to_owned());
+    let text = std::fs::read_to_string(&file).map_err(|error| failed(error.to_string()))?;
     let mut document: toml_edit::DocumentMut = text
         .parse()
         .map_err(|error: toml_edit::TomlError| failed(error.to_string()))?;
     let (sections, name) = segments(key);
     let inner = sections.fold(document.as_item_mut(), |table, section| &mut table[section]);
     inner[name] = toml_edit::value(value);
-    write_private(config, document.to_string().as_bytes())
-        .map_err(|error| failed(error.to_string()))
+    write_private(&file, document.to_string().as_bytes()).map_err(|error| failed(error.to_string()))
 }
 
 #[cfg(test)]
@@ -994,5 +995,18 @@ mod tests {
         assert_eq!(models.generator, "none");
         assert_eq!(models.server.model, "large");
         assert!(text.contains("# listen"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_settings_file_that_lies_elsewhere_is_changed_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("mine.toml"), folder.path().join("link"));
+        std::fs::write(&file, "[models]\n").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        set_in_file(&link, "models.generator", "none").unwrap();
+        assert!(link.is_symlink());
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(of_file(&text).unwrap().models.generator, "none");
     }
 }
