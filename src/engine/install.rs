@@ -394,14 +394,21 @@ fn model_name(text: &str) -> String {
         .to_owned()
 }
 
-/// A folder that goes away whatever happens.
+/// What the names of folders begin with in which something is prepared.
+const STAGING: &str = ".staging-";
+
+/// Nobody prepares for so long: a folder that is older was left by a process that was ended.
+const LEFT: Duration = Duration::from_hours(24);
+
+/// A folder that goes away, unless this process is ended; then a later one removes it.
 struct Stage {
     path: PathBuf,
 }
 
 impl Stage {
     fn new(models: &Path, name: &str) -> Result<Self, EngineError> {
-        let path = models.join(format!(".staging-{name}-{}", std::process::id()));
+        remove_left(models);
+        let path = models.join(format!("{STAGING}{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         create_folder(&path)?;
         Ok(Self { path })
@@ -411,6 +418,17 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+fn remove_left(models: &Path) {
+    for entry in std::fs::read_dir(models).into_iter().flatten().flatten() {
+        let modified = entry.metadata().and_then(|meta| meta.modified());
+        let age = modified.ok().and_then(|at| at.elapsed().ok());
+        let is_stage = entry.file_name().to_string_lossy().starts_with(STAGING);
+        if is_stage && age.is_some_and(|age| age > LEFT) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -623,5 +641,24 @@ mod tests {
         models.add(&unnamed, Some("b")).unwrap();
         let names: Vec<String> = models.list().into_iter().map(|m| m.name).collect();
         assert_eq!(names, ["a", "b"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_was_left_half_prepared_goes_with_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let (models, file) = (folder.path().join("models"), folder.path().join("a.gguf"));
+        std::fs::write(&file, "GGUF").unwrap();
+        let left = |name: &str, hours: u64| {
+            let path = models.join(name);
+            std::fs::create_dir_all(path.join("wheel")).unwrap();
+            let then = std::time::SystemTime::now() - Duration::from_hours(hours);
+            File::open(&path).unwrap().set_modified(then).unwrap();
+            path
+        };
+        let (old, new) = (left(".staging-x-1", 25), left(".staging-y-2", 1));
+        let other = left("mine", 25);
+        Models::at(&models).add(&file, None).unwrap();
+        assert!(!old.exists() && new.exists() && other.exists());
     }
 }
