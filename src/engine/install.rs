@@ -323,6 +323,13 @@ impl Models {
     ) -> Result<Installed, EngineError> {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         let name = self.free_name(name.unwrap_or(&stem), role)?;
+        // What has this name makes way with its whole folder: that must not be the owner's.
+        let taken = self.folder_of(&name).canonicalize();
+        let is_ours = self.read(&name).is_some();
+        if taken.is_ok_and(|folder| !is_ours || file.starts_with(folder)) {
+            let reason = "the folder that this name takes holds files that would be deleted";
+            return Err(refused(&name, reason, OTHER_NAME));
+        }
         let stage = Stage::new(&self.folder, &name)?;
         let ready = stage.path.join("ready");
         create_folder(&ready)?;
@@ -344,16 +351,15 @@ impl Models {
     /// The name under which a model is added: its folder takes the place of what has that name.
     fn free_name(&self, wanted: &str, role: Role) -> Result<String, EngineError> {
         let name = model_name(wanted);
-        let other = "give it another one with `--name`";
         if name.is_empty() {
             let reason = "names are made of the letters a to z, digits, `.`, `_` and `-`";
-            return Err(refused(wanted, reason, other));
+            return Err(refused(wanted, reason, OTHER_NAME));
         }
         let there = self.read(&name).map(|installed| installed.role);
         let known = entry(&name).map(|entry| entry.role);
         if there.or(known).is_some_and(|other| other != role) {
             let reason = "what has this name is for something else";
-            return Err(refused(&name, reason, other));
+            return Err(refused(&name, reason, OTHER_NAME));
         }
         Ok(name)
     }
@@ -368,6 +374,8 @@ impl Models {
         std::fs::rename(ready, &target).map_err(|source| EngineError::io(&target, source))
     }
 }
+
+const OTHER_NAME: &str = "give it another one with `--name`";
 
 fn refused(name: &str, reason: impl Into<String>, hint: impl Into<String>) -> EngineError {
     EngineError::Install {
@@ -641,6 +649,23 @@ mod tests {
         models.add(&unnamed, Some("b")).unwrap();
         let names: Vec<String> = models.list().into_iter().map(|m| m.name).collect();
         assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_file_in_the_models_folder_is_not_deleted_by_adding_a_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let models = Models::at(folder.path());
+        let file = models.folder_of("a").join("a.gguf");
+        std::fs::create_dir(models.folder_of("a")).unwrap();
+        std::fs::write(&file, "GGUF").unwrap();
+        let elsewhere = folder.path().join("a.gguf");
+        std::fs::write(&elsewhere, "GGUF").unwrap();
+        for file in [&file, &elsewhere] {
+            let error = models.add(file, None).unwrap_err();
+            assert!(matches!(error, EngineError::Install { .. }), "{error}");
+        }
+        let added = models.add(&file, Some("b")).unwrap();
+        assert!(models.file_of(&added).is_file() && file.is_file());
     }
 
     #[cfg(unix)]
