@@ -595,12 +595,17 @@ const MOST_CONTEXT: u32 = 1 << 20;
 /// As many as llama.cpp takes.
 const MOST_THREADS: usize = 512;
 
+/// About 32 years: clocks cannot tell a time that lies farther ahead than theirs goes.
+const MOST_SECONDS: u64 = 1_000_000_000;
+
 /// Refuses numbers that nobody can mean. A limit that is no number would limit nothing.
 fn check_ranges(settings: &Settings) -> Result<(), SettingsError> {
     let Settings {
+        serve,
         models,
         search,
         answer,
+        watch,
         chunks,
         remote,
         writeback,
@@ -654,6 +659,15 @@ fn check_ranges(settings: &Settings) -> Result<(), SettingsError> {
         ("writeback.day_joules", writeback.day_joules),
     ] {
         cases.push((key, value.to_string(), value >= 0.0, "0 or more"));
+    }
+    for (key, seconds) in [
+        ("serve.head_timeout_s", serve.head_timeout_s),
+        ("watch.rescan_s", watch.rescan_s),
+        ("watch.poll_s", watch.poll_s),
+        ("writeback.idle_s", writeback.idle_s),
+    ] {
+        let fits = seconds <= MOST_SECONDS;
+        cases.push((key, seconds.to_string(), fits, "at most 1000000000"));
     }
     match cases.into_iter().find(|(_, _, fits, _)| !fits) {
         Some((key, value, _, wanted)) => Err(SettingsError::Range { key, value, wanted }),
@@ -973,6 +987,9 @@ mod tests {
             Some("remote.money_per_day"),
         );
         check("[remote]\nprice_read = -1.0", Some("remote.price_read"));
+        check("[watch]\nrescan_s = 1000000000", None);
+        let never = format!("[watch]\nrescan_s = {}", i64::MAX);
+        check(&never, Some("watch.rescan_s"));
     }
 
     #[test]
