@@ -39,7 +39,8 @@ impl Meter {
         }
     }
 
-    /// What was spent since, by all that ran; the estimate, by all that this process did. `elsewhere` is processor time of other processes that belongs to it.
+    /// What was spent since, by all that ran; the estimate, by all that this process did.
+    /// `elsewhere` is processor time of other processes that belongs to it.
     pub fn stop(&self, elsewhere: Duration) -> Energy {
         let counted = self.counter_uj.zip(read("energy_uj"));
         let used = counted.and_then(|(before, after)| {

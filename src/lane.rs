@@ -140,18 +140,14 @@ impl<S: 'static> Lane<S> {
         priority: Priority,
         job: impl FnOnce(&mut S) -> T + Send + 'static,
     ) -> Result<Reply<T>, LaneError> {
-        let (send, receive) = oneshot::channel();
-        let boxed: Job<S> = Box::new(move |state| {
+        let (send, reply) = promise(self.name);
+        self.hand(priority, move |state| {
             // A caller that has gone away needs no answer.
             if !send.is_closed() {
                 let _ = send.send(job(state));
             }
-        });
-        self.push(priority, boxed)?;
-        Ok(Reply {
-            lane: self.name,
-            receive,
-        })
+        })?;
+        Ok(reply)
     }
 
     /// Queues `job`, which tells its result by itself.
@@ -163,10 +159,6 @@ impl<S: 'static> Lane<S> {
         priority: Priority,
         job: impl FnOnce(&mut S) + Send + 'static,
     ) -> Result<(), LaneError> {
-        self.push(priority, Box::new(job))
-    }
-
-    fn push(&self, priority: Priority, job: Job<S>) -> Result<(), LaneError> {
         let mut queues = self.shared.lock();
         let queue = match priority {
             Priority::Urgent => &mut queues.urgent,
@@ -178,7 +170,7 @@ impl<S: 'static> Lane<S> {
                 capacity: self.capacity,
             });
         }
-        queue.push_back(job);
+        queue.push_back(Box::new(job));
         drop(queues);
         self.shared.wake.notify_one();
         Ok(())

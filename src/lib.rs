@@ -10,9 +10,9 @@
 //! domain ← store, engine, extract ← flow ← app ← mcp ← http, cli ← main        (a ← b: b may import a)
 //! ```
 //!
-//! `error`, `energy`, `failpoint`, `lane`, `airgap`, `telemetry` and `umask` are leaves, `settings` belongs to the
-//! edges and to `app`. `store`, `engine` and `extract` do not know each other. A test keeps it so and says who
-//! may use what (`tests/it/tidy.rs`).
+//! `error`, `energy`, `failpoint`, `lane`, `airgap`, `memory`, `telemetry` and `umask` are leaves,
+//! `settings` belongs to the edges and to `app`. `store`, `engine` and `extract` do not know each
+//! other. A test keeps it so and says who may use what (`tests/it/tidy.rs`).
 //!
 //! * [`domain`] is pure: chunks, ranks, contexts. No input or output, no clock, no async.
 //! * [`store`] is the only place that knows SQLite, LanceDB and tantivy.

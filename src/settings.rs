@@ -595,12 +595,17 @@ const MOST_CONTEXT: u32 = 1 << 20;
 /// As many as llama.cpp takes.
 const MOST_THREADS: usize = 512;
 
+/// About 32 years: clocks cannot tell a time that lies farther ahead than theirs goes.
+const MOST_SECONDS: u64 = 1_000_000_000;
+
 /// Refuses numbers that nobody can mean. A limit that is no number would limit nothing.
 fn check_ranges(settings: &Settings) -> Result<(), SettingsError> {
     let Settings {
+        serve,
         models,
         search,
         answer,
+        watch,
         chunks,
         remote,
         writeback,
@@ -654,6 +659,15 @@ fn check_ranges(settings: &Settings) -> Result<(), SettingsError> {
         ("writeback.day_joules", writeback.day_joules),
     ] {
         cases.push((key, value.to_string(), value >= 0.0, "0 or more"));
+    }
+    for (key, seconds) in [
+        ("serve.head_timeout_s", serve.head_timeout_s),
+        ("watch.rescan_s", watch.rescan_s),
+        ("watch.poll_s", watch.poll_s),
+        ("writeback.idle_s", writeback.idle_s),
+    ] {
+        let fits = seconds <= MOST_SECONDS;
+        cases.push((key, seconds.to_string(), fits, "at most 1000000000"));
     }
     match cases.into_iter().find(|(_, _, fits, _)| !fits) {
         Some((key, value, _, wanted)) => Err(SettingsError::Range { key, value, wanted }),
@@ -823,18 +837,11 @@ pub fn write_default(config: &Path) -> std::io::Result<()> {
         .unwrap_or_default()
         .lines()
     {
-        match line {
-            "" => text.push('\n'),
-            section if section.starts_with('[') => {
-                text.push_str(section);
-                text.push('\n');
-            }
-            line => {
-                text.push_str("# ");
-                text.push_str(line);
-                text.push('\n');
-            }
+        if !line.is_empty() && !line.starts_with('[') {
+            text.push_str("# ");
         }
+        text.push_str(line);
+        text.push('\n');
     }
     write_private(config, text.as_bytes())
 }
@@ -871,15 +878,16 @@ pub fn set_in_file(config: &Path, key: &str, value: &str) -> Result<(), Settings
         reason,
     };
     write_default(config).map_err(|error| failed(error.to_string()))?;
-    let text = std::fs::read_to_string(config).map_err(|error| failed(error.to_string()))?;
+    // A file that lies elsewhere, with a link to it here, is changed there.
+    let file = config.canonicalize().unwrap_or_else(|_| config.to_owned());
+    let text = std::fs::read_to_string(&file).map_err(|error| failed(error.to_string()))?;
     let mut document: toml_edit::DocumentMut = text
         .parse()
         .map_err(|error: toml_edit::TomlError| failed(error.to_string()))?;
     let (sections, name) = segments(key);
     let inner = sections.fold(document.as_item_mut(), |table, section| &mut table[section]);
     inner[name] = toml_edit::value(value);
-    write_private(config, document.to_string().as_bytes())
-        .map_err(|error| failed(error.to_string()))
+    write_private(&file, document.to_string().as_bytes()).map_err(|error| failed(error.to_string()))
 }
 
 #[cfg(test)]
@@ -979,6 +987,9 @@ mod tests {
             Some("remote.money_per_day"),
         );
         check("[remote]\nprice_read = -1.0", Some("remote.price_read"));
+        check("[watch]\nrescan_s = 1000000000", None);
+        let never = format!("[watch]\nrescan_s = {}", i64::MAX);
+        check(&never, Some("watch.rescan_s"));
     }
 
     #[test]
@@ -1001,5 +1012,18 @@ mod tests {
         assert_eq!(models.generator, "none");
         assert_eq!(models.server.model, "large");
         assert!(text.contains("# listen"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_settings_file_that_lies_elsewhere_is_changed_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("mine.toml"), folder.path().join("link"));
+        std::fs::write(&file, "[models]\n").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        set_in_file(&link, "models.generator", "none").unwrap();
+        assert!(link.is_symlink());
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(of_file(&text).unwrap().models.generator, "none");
     }
 }

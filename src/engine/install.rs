@@ -323,6 +323,13 @@ impl Models {
     ) -> Result<Installed, EngineError> {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         let name = self.free_name(name.unwrap_or(&stem), role)?;
+        // What has this name makes way with its whole folder: that must not be the owner's.
+        let taken = self.folder_of(&name).canonicalize();
+        let is_ours = self.read(&name).is_some();
+        if taken.is_ok_and(|folder| !is_ours || file.starts_with(folder)) {
+            let reason = "the folder that this name takes holds files that would be deleted";
+            return Err(refused(&name, reason, OTHER_NAME));
+        }
         let stage = Stage::new(&self.folder, &name)?;
         let ready = stage.path.join("ready");
         create_folder(&ready)?;
@@ -344,29 +351,22 @@ impl Models {
     /// The name under which a model is added: its folder takes the place of what has that name.
     fn free_name(&self, wanted: &str, role: Role) -> Result<String, EngineError> {
         let name = model_name(wanted);
-        let other = "give it another one with `--name`";
         if name.is_empty() {
             let reason = "names are made of the letters a to z, digits, `.`, `_` and `-`";
-            return Err(refused(wanted, reason, other));
+            return Err(refused(wanted, reason, OTHER_NAME));
         }
         let there = self.read(&name).map(|installed| installed.role);
         let known = entry(&name).map(|entry| entry.role);
         if there.or(known).is_some_and(|other| other != role) {
             let reason = "what has this name is for something else";
-            return Err(refused(&name, reason, other));
+            return Err(refused(&name, reason, OTHER_NAME));
         }
         Ok(name)
     }
 
     fn publish(&self, ready: &Path, installed: &Installed) -> Result<(), EngineError> {
-        let record = ready.join(RECORD);
         let text = serde_json::to_vec_pretty(installed).expect("a record has no odd keys");
-        let write = || -> std::io::Result<()> {
-            let mut file = File::create(&record)?;
-            file.write_all(&text)?;
-            file.sync_all()
-        };
-        write().map_err(|source| EngineError::io(&record, source))?;
+        write(&ready.join(RECORD), &text)?;
         let target = self.folder_of(&installed.name);
         if target.exists() {
             std::fs::remove_dir_all(&target).map_err(|source| EngineError::io(&target, source))?;
@@ -374,6 +374,8 @@ impl Models {
         std::fs::rename(ready, &target).map_err(|source| EngineError::io(&target, source))
     }
 }
+
+const OTHER_NAME: &str = "give it another one with `--name`";
 
 fn refused(name: &str, reason: impl Into<String>, hint: impl Into<String>) -> EngineError {
     EngineError::Install {
@@ -400,14 +402,21 @@ fn model_name(text: &str) -> String {
         .to_owned()
 }
 
-/// A folder that goes away whatever happens.
+/// What the names of folders begin with in which something is prepared.
+const STAGING: &str = ".staging-";
+
+/// Nobody prepares for so long: a folder that is older was left by a process that was ended.
+const LEFT: Duration = Duration::from_hours(24);
+
+/// A folder that goes away, unless this process is ended; then a later one removes it.
 struct Stage {
     path: PathBuf,
 }
 
 impl Stage {
     fn new(models: &Path, name: &str) -> Result<Self, EngineError> {
-        let path = models.join(format!(".staging-{name}-{}", std::process::id()));
+        remove_left(models);
+        let path = models.join(format!("{STAGING}{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         create_folder(&path)?;
         Ok(Self { path })
@@ -417,6 +426,17 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+fn remove_left(models: &Path) {
+    for entry in std::fs::read_dir(models).into_iter().flatten().flatten() {
+        let modified = entry.metadata().and_then(|meta| meta.modified());
+        let age = modified.ok().and_then(|at| at.elapsed().ok());
+        let is_stage = entry.file_name().to_string_lossy().starts_with(STAGING);
+        if is_stage && age.is_some_and(|age| age > LEFT) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -430,11 +450,17 @@ fn size_of(path: &Path) -> Result<u64, EngineError> {
         .map_err(|source| EngineError::io(path, source))
 }
 
+/// Writes a file that is on the disk when this returns.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
+    let written = File::create(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(|source| EngineError::io(path, source))
+}
+
 /// SHA-256 of a file, in lower-case hexadecimal.
-///
-/// # Errors
-/// [`EngineError::Io`].
-pub fn sha256_of(path: &Path) -> Result<String, EngineError> {
+fn sha256_of(path: &Path) -> Result<String, EngineError> {
     let io = |source| EngineError::io(path, source);
     let mut file = File::open(path).map_err(io)?;
     let mut hasher = Sha256::new();
@@ -588,11 +614,7 @@ fn convert(entry: &Entry, folder: &Path) -> Result<(), EngineError> {
             "report this: the pinned file is odd",
         )
     })?;
-    let path = folder.join("model.onnx");
-    let io = |source| EngineError::io(&path, source);
-    let mut file = File::create(&path).map_err(io)?;
-    file.write_all(&graph).map_err(io)?;
-    file.sync_all().map_err(io)?;
+    write(&folder.join("model.onnx"), &graph)?;
     let weights = folder.join("model.safetensors");
     std::fs::remove_file(&weights).map_err(|source| EngineError::io(weights, source))
 }
@@ -627,5 +649,41 @@ mod tests {
         models.add(&unnamed, Some("b")).unwrap();
         let names: Vec<String> = models.list().into_iter().map(|m| m.name).collect();
         assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_file_in_the_models_folder_is_not_deleted_by_adding_a_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let models = Models::at(folder.path());
+        let file = models.folder_of("a").join("a.gguf");
+        std::fs::create_dir(models.folder_of("a")).unwrap();
+        std::fs::write(&file, "GGUF").unwrap();
+        let elsewhere = folder.path().join("a.gguf");
+        std::fs::write(&elsewhere, "GGUF").unwrap();
+        for file in [&file, &elsewhere] {
+            let error = models.add(file, None).unwrap_err();
+            assert!(matches!(error, EngineError::Install { .. }), "{error}");
+        }
+        let added = models.add(&file, Some("b")).unwrap();
+        assert!(models.file_of(&added).is_file() && file.is_file());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_was_left_half_prepared_goes_with_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let (models, file) = (folder.path().join("models"), folder.path().join("a.gguf"));
+        std::fs::write(&file, "GGUF").unwrap();
+        let left = |name: &str, hours: u64| {
+            let path = models.join(name);
+            std::fs::create_dir_all(path.join("wheel")).unwrap();
+            let then = std::time::SystemTime::now() - Duration::from_hours(hours);
+            File::open(&path).unwrap().set_modified(then).unwrap();
+            path
+        };
+        let (old, new) = (left(".staging-x-1", 25), left(".staging-y-2", 1));
+        let other = left("mine", 25);
+        Models::at(&models).add(&file, None).unwrap();
+        assert!(!old.exists() && new.exists() && other.exists());
     }
 }

@@ -31,17 +31,8 @@ impl OnnxEmbedder {
         threads: usize,
     ) -> Result<Self, EngineError> {
         let environment = environment(runtime)?;
-        let read = |name: &str| {
-            let path = folder.join(name);
-            std::fs::read(&path).map_err(|source| EngineError::io(path, source))
-        };
-        let files = TokenizerFiles {
-            tokenizer_file: read("tokenizer.json")?,
-            config_file: read("config.json")?,
-            special_tokens_map_file: read("special_tokens_map.json")?,
-            tokenizer_config_file: read("tokenizer_config.json")?,
-        };
-        let mut definition = UserDefinedEmbeddingModel::new(read("model.onnx")?, files);
+        let files = tokenizer_files(folder)?;
+        let mut definition = UserDefinedEmbeddingModel::new(read(folder, "model.onnx")?, files);
         definition.pooling = Some(Pooling::Mean);
         let mut options = InitOptionsUserDefined::new()
             .with_environment(environment)
@@ -73,6 +64,21 @@ impl Embedder for OnnxEmbedder {
         vectors.iter_mut().for_each(|vector| normalise(vector));
         Ok(vectors)
     }
+}
+
+/// What fastembed wants of the tokenizer of the model in `folder`.
+pub(super) fn tokenizer_files(folder: &Path) -> Result<TokenizerFiles, EngineError> {
+    Ok(TokenizerFiles {
+        tokenizer_file: read(folder, "tokenizer.json")?,
+        config_file: read(folder, "config.json")?,
+        special_tokens_map_file: read(folder, "special_tokens_map.json")?,
+        tokenizer_config_file: read(folder, "tokenizer_config.json")?,
+    })
+}
+
+fn read(folder: &Path, name: &str) -> Result<Vec<u8>, EngineError> {
+    let path = folder.join(name);
+    std::fs::read(&path).map_err(|source| EngineError::io(path, source))
 }
 
 /// Scales to length 1; a zero vector stays zero.
@@ -135,8 +141,7 @@ impl Tokens {
     /// # Errors
     /// [`EngineError::Io`].
     pub fn fingerprint(folder: &Path) -> Result<String, EngineError> {
-        let path = folder.join("tokenizer.json");
-        let bytes = std::fs::read(&path).map_err(|source| EngineError::io(path, source))?;
+        let bytes = read(folder, "tokenizer.json")?;
         Ok(blake3::hash(&bytes).to_hex()[..16].to_owned())
     }
 

@@ -7,12 +7,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fastembed::{
-    OnnxSource, RerankInitOptionsUserDefined, TextRerank, TokenizerFiles, UserDefinedRerankingModel,
-};
+use fastembed::{OnnxSource, RerankInitOptionsUserDefined, TextRerank, UserDefinedRerankingModel};
 
 use super::EngineError;
-use super::onnx::environment;
+use super::onnx::{environment, tokenizer_files};
 use crate::lane::{Lane, Priority};
 
 /// Pairs read at once; more fall out of the cache.
@@ -83,17 +81,9 @@ impl Reranker {
 
 fn load(options: &RerankerOptions) -> Result<TextRerank, EngineError> {
     let environment = environment(&options.runtime)?;
-    let path = |name: &str| options.folder.join(name);
-    let read = |name: &str| {
-        std::fs::read(path(name)).map_err(|source| EngineError::io(path(name), source))
-    };
-    let files = TokenizerFiles {
-        tokenizer_file: read("tokenizer.json")?,
-        config_file: read("config.json")?,
-        special_tokens_map_file: read("special_tokens_map.json")?,
-        tokenizer_config_file: read("tokenizer_config.json")?,
-    };
-    let definition = UserDefinedRerankingModel::new(OnnxSource::File(path("model.onnx")), files);
+    let path = options.folder.join("model.onnx");
+    let files = tokenizer_files(&options.folder)?;
+    let definition = UserDefinedRerankingModel::new(OnnxSource::File(path.clone()), files);
     let mut settings = RerankInitOptionsUserDefined::new()
         .with_environment(environment)
         .with_max_length(options.max_length);
@@ -102,7 +92,7 @@ fn load(options: &RerankerOptions) -> Result<TextRerank, EngineError> {
     }
     TextRerank::try_new_from_user_defined(definition, settings).map_err(|error| {
         EngineError::Unloadable {
-            path: path("model.onnx"),
+            path,
             reason: error.to_string(),
         }
     })
@@ -147,9 +137,6 @@ impl RerankerHandle {
     /// As there; [`EngineError::Lane`] when too many wait.
     pub fn score(&self, query: String, texts: Vec<String>) -> Result<Vec<f32>, EngineError> {
         let job = move |model: &mut Reranker| model.score(&query, &texts);
-        self.0
-            .submit(Priority::Urgent, job)?
-            .wait()
-            .map_err(EngineError::Lane)?
+        self.0.submit(Priority::Urgent, job)?.wait()?
     }
 }

@@ -247,6 +247,17 @@ impl<'model> Batcher<'model> {
         })
     }
 
+    /// Tokens that all sequences may hold together.
+    fn cells(&self) -> usize {
+        self.context.n_ctx() as usize
+    }
+
+    /// As many of them as no running text may come to hold.
+    fn unreserved(&self) -> usize {
+        let reserved: usize = self.running.iter().map(Task::reserved).sum();
+        self.cells().saturating_sub(reserved)
+    }
+
     fn wait(&mut self, id: u64, slots: Vec<Slot>, job: Job) -> Result<(), Trouble> {
         let task = Task {
             id,
@@ -259,7 +270,7 @@ impl<'model> Batcher<'model> {
             cached_tokens: 0,
             cpu: Duration::ZERO,
         };
-        let cells = self.context.n_ctx() as usize;
+        let cells = self.cells();
         if task.reserved() > cells || task.slots.len() > self.sequences.len() {
             return Err(Trouble::PromptTooLong {
                 tokens: task.reserved(),
@@ -327,10 +338,8 @@ impl<'model> Batcher<'model> {
             && self.running.len() < self.parallel
         {
             let used: usize = self.running.iter().map(|task| task.slots.len()).sum();
-            let reserved: usize = self.running.iter().map(Task::reserved).sum();
-            let cells = self.context.n_ctx() as usize;
             let all = self.sequences.len();
-            if used + task.slots.len() > all || reserved + task.reserved() > cells {
+            if used + task.slots.len() > all || task.reserved() > self.unreserved() {
                 return;
             }
             let mut task = self.waiting.pop_front().expect("there is a first");
@@ -376,14 +385,13 @@ impl<'model> Batcher<'model> {
         let tokens = &slot.tokens[..most];
         let lasting = slot.lasting.min(most);
         let owner = slot.lasting_with.as_deref();
-        let states = self.states.as_ref();
-        let kept = states.is_some_and(|states| states.has(&tokens[..lasting], owner));
+        let kept = self.is_kept(&tokens[..lasting], owner);
         let numbers = 0..self.sequences.len();
         let held = numbers.map(|number| self.shared(number, tokens)).max();
         let held = held.unwrap_or(0).max(if kept { lasting } else { 0 });
         // What is to be kept for somebody is not taken over from another.
         let for_it = |other: &&Slot| {
-            let shares = owner.is_none() || states.is_none() || kept;
+            let shares = owner.is_none() || self.states.is_none() || kept;
             shares || other.lasting_with.as_deref() == owner
         };
         let others = self.running.iter().flat_map(|task| &task.slots);
@@ -415,7 +423,7 @@ impl<'model> Batcher<'model> {
 
     /// A sequence that holds as much of the beginning of `tokens` as can be had, and no more.
     fn claim(&mut self, tokens: &[LlamaToken], lasting: usize, owner: Option<&str>) -> usize {
-        self.clock += 1;
+        let beginning = &tokens[..lasting];
         let (mut best, mut same) = (0, 0);
         for number in 0..self.sequences.len() {
             let shared = self.shared(number, tokens);
@@ -423,67 +431,79 @@ impl<'model> Batcher<'model> {
                 (best, same) = (number, shared);
             }
         }
-        let oldest = (0..self.sequences.len()).filter(|n| !self.sequences[*n].busy);
-        let oldest =
-            oldest.min_by_key(|n| (!self.sequences[*n].held.is_empty(), self.sequences[*n].used));
-        let oldest = oldest.expect("there is a free sequence");
-        let kept = |states: &States| states.has(&tokens[..lasting], owner);
-        if same < lasting && self.states.as_ref().is_some_and(kept) {
-            self.clear(oldest);
-            // Where there is no room for it, a state would be taken for damaged.
-            self.make_room();
-            let read = self.states.as_ref().is_some_and(|states| {
-                states.read(&mut self.context, seq(oldest), &tokens[..lasting], owner)
-            });
-            if read {
-                self.sequences[oldest].held = tokens[..lasting].to_vec();
-                self.occupy(oldest);
-                return oldest;
-            }
-            same = same.min(self.sequences[best].held.len());
-        }
-        // A state is kept when a sequence is read up to there: so what is to be kept for somebody and
-        // is not, is read once more.
-        let unkept = |states: &States| same >= lasting && !states.has(&tokens[..lasting], owner);
-        if owner.is_some() && self.states.as_ref().is_some_and(unkept) {
-            self.sequences[oldest].held.clear();
-            if cut(&mut self.context, oldest, None) {
-                self.occupy(oldest);
-                return oldest;
-            }
-        }
-        // What a sequence holds beyond may be asked for again, unless it is little.
-        let in_place = !self.sequences[best].busy && 2 * same >= self.sequences[best].held.len();
-        let chosen = if in_place || best == oldest {
-            best
-        } else {
+        let oldest = self.oldest();
+        let kept = self.is_kept(beginning, owner);
+        let chosen = if same < lasting && kept && self.restore(oldest, beginning, owner) {
             oldest
-        };
-        if chosen == best {
-            if cut(&mut self.context, best, Some(same)) {
-                self.sequences[best].held.truncate(same);
-            } else {
-                self.clear(best);
-            }
-        } else {
+        } else if owner.is_some() && self.states.is_some() && same >= lasting && !kept {
+            // A state is kept when a sequence is read up to there: so what is to be kept for somebody
+            // and is not, is read once more.
             self.clear(oldest);
-            let end = u32::try_from(same).ok();
-            let copied = same >= LEAST_SHARED
-                && self
-                    .context
-                    .copy_kv_cache_seq(seq(best), seq(oldest), Some(0), end)
-                    .is_ok();
-            if copied {
-                self.sequences[oldest].held = tokens[..same].to_vec();
-            }
-        }
-        self.occupy(chosen);
+            oldest
+        } else {
+            // To read a state, what is shared may have had to go.
+            let same = same.min(self.sequences[best].held.len());
+            self.share(best, oldest, &tokens[..same])
+        };
+        self.clock += 1;
+        self.sequences[chosen].busy = true;
+        self.sequences[chosen].used = self.clock;
         chosen
     }
 
-    fn occupy(&mut self, sequence: usize) {
-        self.sequences[sequence].busy = true;
-        self.sequences[sequence].used = self.clock;
+    /// Was the state behind a beginning kept on disk?
+    fn is_kept(&self, beginning: &[LlamaToken], owner: Option<&str>) -> bool {
+        let states = self.states.as_ref();
+        states.is_some_and(|states| states.has(beginning, owner))
+    }
+
+    /// The free sequence that is missed least: one that holds nothing, or that was not used for longest.
+    fn oldest(&self) -> usize {
+        let free = (0..self.sequences.len()).filter(|n| !self.sequences[*n].busy);
+        let oldest =
+            free.min_by_key(|n| (!self.sequences[*n].held.is_empty(), self.sequences[*n].used));
+        oldest.expect("there is a free sequence")
+    }
+
+    /// Brings a sequence into the state behind a beginning that was kept on disk.
+    fn restore(&mut self, sequence: usize, beginning: &[LlamaToken], owner: Option<&str>) -> bool {
+        self.clear(sequence);
+        // Where there is no room for it, a state would be taken for damaged.
+        self.make_room();
+        let states = self.states.as_ref();
+        let read = states
+            .is_some_and(|states| states.read(&mut self.context, seq(sequence), beginning, owner));
+        if read {
+            self.sequences[sequence].held = beginning.to_vec();
+        }
+        read
+    }
+
+    /// Goes on in the sequence `from`, which begins with `tokens`, or from a copy of them in `free`;
+    /// returns which.
+    fn share(&mut self, from: usize, free: usize, tokens: &[LlamaToken]) -> usize {
+        let same = tokens.len();
+        // What a sequence holds beyond may be asked for again, unless it is little.
+        let in_place = !self.sequences[from].busy && 2 * same >= self.sequences[from].held.len();
+        if in_place || from == free {
+            if cut(&mut self.context, from, Some(same)) {
+                self.sequences[from].held.truncate(same);
+            } else {
+                self.clear(from);
+            }
+            return from;
+        }
+        self.clear(free);
+        let end = u32::try_from(same).ok();
+        let copied = same >= LEAST_SHARED
+            && self
+                .context
+                .copy_kv_cache_seq(seq(from), seq(free), Some(0), end)
+                .is_ok();
+        if copied {
+            self.sequences[free].held = tokens.to_vec();
+        }
+        free
     }
 
     fn clear(&mut self, sequence: usize) {
@@ -504,9 +524,7 @@ impl<'model> Batcher<'model> {
     /// Little of it is kept in any case: attention looks at every cell that is in use, and skipping
     /// what belongs to others costs a fifth of the speed of writing.
     fn make_room(&mut self) {
-        let reserved: usize = self.running.iter().map(Task::reserved).sum();
-        let free = (self.context.n_ctx() as usize).saturating_sub(reserved);
-        let most = free.min(REMEMBERED_TOKENS);
+        let most = self.unreserved().min(REMEMBERED_TOKENS);
         loop {
             let idle = self.sequences.iter().filter(|s| !s.busy);
             let held: usize = idle.map(|s| s.held.len()).sum();

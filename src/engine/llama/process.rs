@@ -5,20 +5,20 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::protocol::{News, Reply as Line, Request, Trouble, Work, number_of};
 use super::worker;
-use crate::engine::EngineError;
 use crate::engine::generate::{
-    Continuation, Description, Generated, Generator, LlamaOptions, Prompt, Scored, Stream,
+    Continuation, Description, Generator, LlamaOptions, Prompt, Scored, Stream,
 };
-use crate::lane::{LaneError, promise};
+use crate::engine::{EngineError, lock};
+use crate::lane::{LaneError, Reply, promise};
 
 /// Questions that may wait for the language model before others are told "busy".
 const WAITING_QUESTIONS: usize = 16;
@@ -46,10 +46,10 @@ pub struct LlamaProcess {
     /// See [`SILENCE`].
     silence: Duration,
     /// How much is loaded, in thousandths; more than that is none of the time.
-    loading: Arc<AtomicU32>,
+    loading: Arc<AtomicU16>,
 }
 
-const NOT_LOADING: u32 = 1001;
+const NOT_LOADING: u16 = 1001;
 
 #[derive(Clone)]
 struct Running {
@@ -92,7 +92,7 @@ impl LlamaProcess {
             last_use: Arc::new(Mutex::new(Instant::now())),
             next: AtomicU64::new(1),
             silence: SILENCE,
-            loading: Arc::new(AtomicU32::new(NOT_LOADING)),
+            loading: Arc::new(AtomicU16::new(NOT_LOADING)),
         }
     }
 
@@ -193,26 +193,27 @@ impl LlamaProcess {
         })
     }
 
-    /// Hands a request over and waits for what comes of it.
+    /// Hands a request over and promises what comes of it; `pieces` gets the text before.
     fn ask<T: Send + 'static>(
         &self,
         work: Work,
+        pieces: Option<UnboundedSender<String>>,
         cancel: Option<Arc<AtomicBool>>,
         expected: impl FnOnce(News) -> Option<T> + Send + 'static,
-    ) -> Result<T, EngineError> {
+    ) -> Result<Reply<Result<T, EngineError>>, EngineError> {
         let (send, reply) = promise(LANE);
         let done = move |news: Result<News, EngineError>| {
             let value = news.and_then(|news| expected(news).ok_or_else(surprise));
             let _ = send.send(value);
         };
         let waiting = Waiting {
-            pieces: None,
+            pieces,
             cancel,
             cancelled: false,
             done: Box::new(done),
         };
         self.submit(work, waiting)?;
-        reply.wait()?
+        Ok(reply)
     }
 }
 
@@ -227,52 +228,42 @@ impl Generator for LlamaProcess {
         if let Some(grammar) = &prompt.grammar {
             grammar.check()?;
         }
-        let (send, result) = promise(LANE);
-        let (pieces, receive) = tokio::sync::mpsc::unbounded_channel();
-        let done = move |news: Result<News, EngineError>| {
-            let generated: Result<Generated, _> = news.and_then(|news| match news {
-                News::Generated(generated) => Ok(*generated),
-                _ => Err(surprise()),
-            });
-            let _ = send.send(generated);
-        };
-        let waiting = Waiting {
-            pieces: Some(pieces),
-            cancel: Some(cancel),
-            cancelled: false,
-            done: Box::new(done),
-        };
-        self.submit(Work::Generate(Box::new(prompt)), waiting)?;
-        Ok(Stream {
-            pieces: receive,
-            result,
-        })
+        let (send, pieces) = tokio::sync::mpsc::unbounded_channel();
+        let work = Work::Generate(Box::new(prompt));
+        let result = self.ask(work, Some(send), Some(cancel), |news| match news {
+            News::Generated(generated) => Some(*generated),
+            _ => None,
+        })?;
+        Ok(Stream { pieces, result })
     }
 
     fn score(&self, given: Continuation, cancel: Arc<AtomicBool>) -> Result<Scored, EngineError> {
-        self.ask(Work::Score(given), Some(cancel), |news| match news {
+        let scored = self.ask(Work::Score(given), None, Some(cancel), |news| match news {
             News::Scored(scored) => Some(scored),
             _ => None,
-        })
+        });
+        scored?.wait()?
     }
 
     fn count_tokens(&self, texts: Vec<String>) -> Result<Vec<usize>, EngineError> {
-        self.ask(Work::Count(texts), None, |news| match news {
+        let counts = self.ask(Work::Count(texts), None, None, |news| match news {
             News::Counts(counts) => Some(counts),
             _ => None,
-        })
+        });
+        counts?.wait()?
     }
 
     fn describe(&self) -> Result<Description, EngineError> {
-        self.ask(Work::Describe, None, |news| match news {
+        let description = self.ask(Work::Describe, None, None, |news| match news {
             News::Description(description) => Some(*description),
             _ => None,
-        })
+        });
+        description?.wait()?
     }
 
     fn loading(&self) -> Option<f32> {
-        let thousandths = u16::try_from(self.loading.load(Ordering::Relaxed)).ok()?;
-        (u32::from(thousandths) < NOT_LOADING).then(|| f32::from(thousandths) / 1000.0)
+        let thousandths = self.loading.load(Ordering::Relaxed);
+        (thousandths < NOT_LOADING).then(|| f32::from(thousandths) / 1000.0)
     }
 
     fn unload_if_idle(&self, idle: Duration) {
@@ -336,7 +327,7 @@ impl Running {
 struct Listener {
     running: Running,
     last_use: Arc<Mutex<Instant>>,
-    loading: Arc<AtomicU32>,
+    loading: Arc<AtomicU16>,
     path: PathBuf,
     silence: Duration,
     /// What the process said of itself before it ended.
@@ -410,7 +401,7 @@ impl Listener {
             reason = "a share of a thousand"
         )]
         if let News::Loading(share) = news {
-            let thousandths = (share.clamp(0.0, 1.0) * 1000.0) as u32;
+            let thousandths = (share.clamp(0.0, 1.0) * 1000.0) as u16;
             self.loading.store(thousandths, Ordering::Relaxed);
             return;
         }
@@ -480,10 +471,6 @@ fn write(stdin: &Mutex<ChildStdin>, request: &Request) {
     let mut stdin = lock(stdin);
     let _ = writeln!(stdin, "{line}");
     let _ = stdin.flush();
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -18,6 +18,9 @@ const MOST_BYTES: u64 = 256 << 20;
 /// Fewer tokens are read as fast as their state.
 const LEAST_TOKENS: usize = 16;
 
+/// How the name of a state ends that is being written.
+const DRAFT: &str = "draft";
+
 /// Between the owner of a state and the rest of its file's name.
 const OF: char = '-';
 
@@ -29,6 +32,15 @@ pub fn keep_of(folder: &Path, owners: &[&str]) {
         let owner = name.split_once(OF).map(|(owner, _)| owner);
         if owner.is_some_and(|owner| !owners.contains(&owner)) {
             States::remove(&entry.path());
+        }
+    }
+}
+
+/// Drops what a process was writing when it was ended.
+fn remove_drafts(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().extension().is_some_and(|e| e == DRAFT) {
+            let _ = std::fs::remove_file(entry.path());
         }
     }
 }
@@ -45,6 +57,7 @@ impl States {
     pub(super) fn open(options: &LlamaOptions) -> Option<Self> {
         let folder = options.states.clone()?;
         std::fs::create_dir_all(&folder).ok()?;
+        remove_drafts(&folder);
         let mut hasher = blake3::Hasher::new();
         for path in [Some(&options.path), options.lora.as_ref()]
             .into_iter()
@@ -114,7 +127,7 @@ impl States {
             return;
         }
         let kept = (|| -> Result<(), Box<dyn std::error::Error>> {
-            let draft = path.with_extension("draft");
+            let draft = path.with_extension(DRAFT);
             context.state_seq_save_file(&draft, sequence, tokens)?;
             let sum = blake3::hash(&std::fs::read(&draft)?);
             std::fs::write(path.with_extension("sum"), sum.to_hex().as_str())?;
@@ -143,7 +156,7 @@ impl States {
     }
 
     fn remove(path: &Path) {
-        for extension in ["kv", "sum", "draft"] {
+        for extension in ["kv", "sum", DRAFT] {
             let _ = std::fs::remove_file(path.with_extension(extension));
         }
     }
@@ -169,5 +182,34 @@ impl States {
             Self::remove(&path);
             bytes -= size;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::generate::KvType;
+
+    #[test]
+    fn what_was_written_in_part_goes_and_what_is_whole_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.gguf");
+        let states = folder.path().join("states");
+        std::fs::create_dir(&states).unwrap();
+        for file in [&path, &states.join("a.draft"), &states.join("b.kv")] {
+            std::fs::write(file, "x").unwrap();
+        }
+        let options = LlamaOptions {
+            path,
+            context_tokens: 512,
+            parallel: 1,
+            threads: 0,
+            gpu_layers: 0,
+            kv: KvType::F16,
+            lora: None,
+            states: Some(states.clone()),
+        };
+        assert!(States::open(&options).is_some());
+        assert!(!states.join("a.draft").exists() && states.join("b.kv").exists());
     }
 }

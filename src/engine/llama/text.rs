@@ -30,12 +30,11 @@ impl TextStream {
     /// Takes a token's bytes; `emit` hears of what can be shown.
     pub(super) fn push(&mut self, piece: &[u8], emit: &mut dyn FnMut(&str)) -> Flow {
         self.bytes.extend_from_slice(piece);
-        let whole = match std::str::from_utf8(&self.bytes) {
-            Ok(_) => self.bytes.len(),
-            // Bytes that can never become a character are replaced below.
-            Err(error) if error.error_len().is_some() => self.bytes.len(),
-            Err(error) => error.valid_up_to(),
-        };
+        // Bytes that can never become a character are replaced below; those that may begin one wait.
+        let last = self.bytes.utf8_chunks().last();
+        let odd = last.map(|chunk| chunk.invalid()).unwrap_or_default();
+        let waits = std::str::from_utf8(odd).is_err_and(|error| error.error_len().is_none());
+        let whole = self.bytes.len() - if waits { odd.len() } else { 0 };
         let ready: Vec<u8> = self.bytes.drain(..whole).collect();
         let from = self.text.len();
         self.text.push_str(&String::from_utf8_lossy(&ready));
@@ -104,6 +103,7 @@ mod tests {
         let whole = text.end(&mut emit);
         (seen, whole)
     }
+
     #[test]
     fn characters_are_never_cut_and_stop_texts_never_shown() {
         let (seen, text) = stream(&[b"caf\xc3", b"\xa9 ok"], &[]);
@@ -114,5 +114,8 @@ mod tests {
         assert_eq!(seen, ["a", "\nb"]);
         let (_, text) = stream(&[b"\xff\xfe", b"x"], &[]);
         assert!(text.ends_with('x'));
+        // What is odd takes no character behind it with it.
+        let (_, text) = stream(&[b"\xff\xc3", b"\xa9"], &[]);
+        assert_eq!(text, "\u{fffd}\u{e9}");
     }
 }
