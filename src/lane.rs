@@ -122,7 +122,10 @@ impl<S: 'static> Lane<S> {
         let worker = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name(name.into())
-            .spawn(move || run(&worker, init()))?;
+            .spawn(move || {
+                let ended = Ended(&worker);
+                run(ended.0, init());
+            })?;
         Ok(Self {
             name,
             capacity,
@@ -160,6 +163,9 @@ impl<S: 'static> Lane<S> {
         job: impl FnOnce(&mut S) + Send + 'static,
     ) -> Result<(), LaneError> {
         let mut queues = self.shared.lock();
+        if queues.closed {
+            return Err(LaneError::Lost { lane: self.name });
+        }
         let queue = match priority {
             Priority::Urgent => &mut queues.urgent,
             Priority::Bulk => &mut queues.bulk,
@@ -174,6 +180,22 @@ impl<S: 'static> Lane<S> {
         drop(queues);
         self.shared.wake.notify_one();
         Ok(())
+    }
+}
+
+/// A lane whose thread is gone takes no jobs: whoever waits is told, also where it never began.
+struct Ended<'a, S>(&'a Shared<S>);
+
+impl<S> Drop for Ended<'_, S> {
+    fn drop(&mut self) {
+        let mut queues = self.0.lock();
+        queues.closed = true;
+        let left = [
+            std::mem::take(&mut queues.urgent),
+            std::mem::take(&mut queues.bulk),
+        ];
+        drop(queues);
+        drop(left);
     }
 }
 
@@ -284,5 +306,14 @@ mod tests {
         assert_eq!(lost.wait(), Err(LaneError::Lost { lane: "test-lane" }));
         let order = lane.submit(Priority::Bulk, |seen| seen.clone()).unwrap();
         assert_eq!(order.wait().unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn a_lane_that_never_began_keeps_nobody_waiting() {
+        let lane: Lane<()> = Lane::spawn("no-lane", 1, || panic!("on purpose")).unwrap();
+        let lost = Err(LaneError::Lost { lane: "no-lane" });
+        let waited = |priority| lane.submit(priority, |()| ())?.wait();
+        assert_eq!(waited(Priority::Urgent), lost);
+        assert_eq!(waited(Priority::Bulk), lost);
     }
 }

@@ -1,4 +1,4 @@
-//! The rights of the files that this process makes: they are their owner's alone.
+//! The rights of the files that this process makes: they are their owner's alone; and no crash makes one.
 //!
 //! What coho keeps and exports holds the text of notes, so that nothing of it is for other accounts,
 //! whatever the user's umask says. Notes that are put into the user's own folders are the exception:
@@ -16,11 +16,17 @@ use rustix::fs::Mode;
 #[cfg(unix)]
 static FORMER: OnceLock<Mode> = OnceLock::new();
 
-/// From now on, what this process and its children make is for their owner alone. To be called
-/// before there are other threads.
+/// From now on, what this process and its children make is for their owner alone, and a crash leaves no
+/// dump of their memory, which holds notes. To be called before there are other threads.
 pub fn keep_private() {
     #[cfg(unix)]
     {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let no_dump = Rlimit {
+            current: Some(0),
+            ..getrlimit(Resource::Core)
+        };
+        let _ = setrlimit(Resource::Core, no_dump);
         let former = rustix::process::umask(Mode::from_raw_mode(0o077));
         let _ = FORMER.set(former);
     }

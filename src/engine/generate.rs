@@ -228,13 +228,17 @@ impl Generated {
     /// The least probability of a token that lies in these bytes of the text, at least in part; 1
     /// where none does.
     pub fn least_probability(&self, bytes: Range<usize>) -> f32 {
-        let mut begin = 0;
-        let mut least: f32 = 1.0;
+        let (mut begin, mut lowest, mut least) = (0, 0.0_f32, 1.0_f32);
         for (end, log_prob) in self.token_ends.iter().zip(&self.log_probs) {
-            if begin < bytes.end && *end > bytes.start {
-                least = least.min(log_prob.exp());
+            lowest = lowest.min(*log_prob);
+            // A character that is made of several tokens comes with the last of them.
+            if *end == begin {
+                continue;
             }
-            begin = *end;
+            if begin < bytes.end && *end > bytes.start {
+                least = least.min(lowest.exp());
+            }
+            (begin, lowest) = (*end, 0.0);
         }
         least
     }
@@ -243,14 +247,17 @@ impl Generated {
     /// model was not sure of.
     pub fn sure_part(&self, part: Range<usize>, least: f32) -> String {
         let mut sure = String::new();
-        let mut begin = 0;
+        let (mut begin, mut lowest) = (0, 0.0_f32);
         for (end, log_prob) in self.token_ends.iter().zip(&self.log_probs) {
+            lowest = lowest.min(*log_prob);
             let end = (*end).min(self.text.len());
-            // A token may end within a character.
-            let Some(_) = self.text.get(begin..end) else {
+            // A token may end within a character, or be held back with it: that is as sure as the least
+            // sure of its tokens.
+            if end == begin || self.text.get(begin..end).is_none() {
                 continue;
-            };
+            }
             let within = begin.max(part.start)..end.min(part.end);
+            let log_prob = std::mem::take(&mut lowest);
             if log_prob.exp() >= least {
                 // The part may end within a token, but never within a character.
                 sure.push_str(self.text.get(within).unwrap_or(""));
@@ -398,6 +405,14 @@ mod tests {
         assert!((generated.least_probability(0..6) - 0.905).abs() < 1e-3);
         assert!((generated.least_probability(5..12) - 0.0498).abs() < 1e-3);
         assert!((generated.least_probability(20..30) - 1.0).abs() < 1e-6);
+        // Its first half is held back until the second has come.
+        let held_back = Generated {
+            log_probs: vec![-0.1, -0.1, -3.0, -0.1, -0.1],
+            token_ends: vec![2, 6, 6, 8, 14],
+            ..generated.clone()
+        };
+        assert_eq!(held_back.sure_part(0..12, 0.5), "It is nal.");
+        assert!((held_back.least_probability(6..8) - 0.0498).abs() < 1e-3);
         let rest = generated.behind(6);
         assert_eq!((rest.text.as_str(), rest.tokens()), ("Ünal.", 5));
         assert_eq!(rest.token_ends, [1, 5, 8]);

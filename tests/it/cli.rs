@@ -195,6 +195,24 @@ fn private_things_are_private() {
     }
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn a_crash_leaves_no_dump_of_what_was_in_memory() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let most = getrlimit(Resource::Core).maximum;
+    let allowed = Rlimit {
+        current: most,
+        maximum: most,
+    };
+    setrlimit(Resource::Core, allowed).unwrap();
+    let home = Home::new();
+    let service = home.serve();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", service.child.id())).unwrap();
+    let mut lines = limits.lines();
+    let core = lines.find(|line| line.starts_with("Max core file size"));
+    assert_eq!(core.unwrap().split_whitespace().nth(4), Some("0"));
+}
+
 #[cfg(unix)]
 fn mode_of(path: &std::path::Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
