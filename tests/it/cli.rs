@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::kit::Home;
+use crate::kit::{Home, server};
 
 /// Runs and shows exit code, stdout and stderr, with the test's own folder replaced.
 fn shown(home: &Home, arguments: &[&str]) -> String {
@@ -183,16 +183,12 @@ fn settings_that_lose_a_protection_are_refused() {
 }
 
 #[test]
+#[cfg(unix)]
 fn private_things_are_private() {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let home = Home::new();
-        home.run(&["status"]).done();
-        let mode = |name: &str| fs::metadata(home.path(name)).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode("home"), 0o700);
-        assert_eq!(mode("config.toml"), 0o600);
-    }
+    let home = Home::new();
+    home.run(&["status"]).done();
+    assert_eq!(mode_of(&home.path("home")), 0o700);
+    assert_eq!(mode_of(&home.path("config.toml")), 0o600);
 }
 
 #[cfg(unix)]
@@ -471,18 +467,9 @@ fn a_voice_that_is_none_is_the_users_to_mend() {
     let home = Home::new();
     home.write("a.md", "# Well\n\nThe well is 14 metres deep.\n");
     home.add();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let serve = move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let _ = crate::kit::request_of(&mut stream);
-            let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-            let _ = std::io::Write::write_all(&mut stream, answer.as_bytes());
-        }
-    };
-    std::thread::Builder::new().spawn(serve).unwrap();
-    let settings = format!("[speech]\nurl = \"http://{address}/wrong\"\n");
+    let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let url = server(move |_| answer.to_owned());
+    let settings = format!("[speech]\nurl = \"{url}/wrong\"\n");
     fs::write(home.path("config.toml"), settings).unwrap();
     let ran = home.run(&[
         "ask",

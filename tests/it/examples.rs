@@ -4,12 +4,12 @@
 //! one is asked again, and the answer must fit the document and have the shape of the example.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::Read;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::kit::{Home, Service, misfits};
+use crate::kit::{Home, Service, events, misfits};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("schemas")
@@ -188,21 +188,15 @@ fn send(service: &Service, method: &str, path: &str, body: &Value) -> Value {
         value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
     };
     let kind = header("content-type");
-    let mut reader = BufReader::new(response.into_body().into_reader());
+    let mut reader = response.into_body().into_reader();
     if kind == "text/event-stream" {
-        let (mut name, mut events) = (String::new(), Vec::new());
-        for line in reader.lines().map(Result::unwrap) {
-            if let Some(event) = line.strip_prefix("event: ") {
-                event.clone_into(&mut name);
-            } else if let Some(data) = line.strip_prefix("data: ") {
-                let data: Value = serde_json::from_str(data).unwrap();
-                events.push(json!({ "event": name, "data": data }));
-            }
-        }
+        let events = events(reader).into_iter();
+        let events = events.map(|(name, data)| json!({ "event": name, "data": data }));
+        let events: Vec<Value> = events.collect();
         return json!({ "status": status, "content_type": kind, "events": events });
     }
     let mut text = String::new();
-    std::io::Read::read_to_string(&mut reader, &mut text).unwrap();
+    reader.read_to_string(&mut text).unwrap();
     let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
     json!({ "status": status, "content_type": kind, "body": body })
 }

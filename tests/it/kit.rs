@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -374,6 +375,25 @@ impl Service {
             .to_owned()
     }
 
+    /// A connection of its own, on which nothing is waited for longer than half a minute.
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address.trim_start_matches("http://")).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        stream
+    }
+
+    /// Sends bytes as they are; what comes back until the other side closes.
+    pub fn raw(&self, request: &[u8]) -> String {
+        let mut stream = self.connect();
+        // It may be closed before all is sent.
+        let _ = stream.write_all(request);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
     /// Asks it to stop and returns its exit code.
     pub fn stop(mut self) -> i32 {
         let pid = rustix::process::Pid::from_child(&self.child);
@@ -389,11 +409,25 @@ impl Drop for Service {
     }
 }
 
-fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, Value) {
+/// The status of a response, and its JSON, or its text where it is none.
+pub fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, Value) {
     let mut response = response.unwrap();
     let text = response.body_mut().read_to_string().unwrap();
     let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
     (response.status().as_u16(), value)
+}
+
+/// Name and data of each server-sent event.
+pub fn events(stream: impl Read) -> Vec<(String, Value)> {
+    let (mut name, mut events) = (String::new(), Vec::new());
+    for line in BufReader::new(stream).lines().map(Result::unwrap) {
+        if let Some(event) = line.strip_prefix("event: ") {
+            event.clone_into(&mut name);
+        } else if let Some(data) = line.strip_prefix("data: ") {
+            events.push((name.clone(), serde_json::from_str(data).unwrap()));
+        }
+    }
+    events
 }
 
 /// Checks `value` against what schemars writes: types, required and additional properties,
@@ -477,6 +511,22 @@ fn is_type(name: &str, value: &Value) -> bool {
         "number" => value.is_number(),
         _ => false,
     }
+}
+
+/// A server on this machine that says to everybody what `answer` makes of their request. Gives its
+/// address.
+pub fn server(mut answer: impl FnMut(&str) -> String + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let serve = move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let request = request_of(&mut stream);
+            let _ = stream.write_all(answer(&request).as_bytes());
+        }
+    };
+    std::thread::Builder::new().spawn(serve).unwrap();
+    address
 }
 
 /// Reads a request whose body is JSON, up to its end or until the other side has gone.
