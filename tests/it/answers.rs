@@ -12,9 +12,9 @@ use coho::engine::generate::{Continuation, Description, Generator, Prompt, Score
 use coho::engine::{EngineError, GeneratorHandle};
 use serde_json::{Value, json};
 
-use crate::kit::{Home, server};
+use crate::kit::{Home, open, server};
 use crate::service::NOBODY_THERE;
-use crate::writeback::{asked, open};
+use crate::writeback::asked;
 
 const NOTE: &str = "# Boiler\n\nThe boiler was serviced by Frau Adler in May 2023. \
                     It needs two litres of water each month.\n\n\

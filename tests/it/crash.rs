@@ -7,12 +7,7 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::kit::{Dice, Home, disturb};
-
-fn number(variable: &str, otherwise: u64) -> u64 {
-    let set = std::env::var(variable).ok();
-    set.map_or(otherwise, |text| text.parse().unwrap())
-}
+use crate::kit::{Dice, Home, disturb, number};
 
 /// What a clean sync of the same folder, under the same path, shows.
 fn clean(home: &Home) -> String {

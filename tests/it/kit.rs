@@ -6,8 +6,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use coho::app::App;
+use coho::settings::{Places, Settings};
+use coho::store::Access;
 use serde_json::Value;
 
 /// A data folder, a settings file and a folder of notes of one test's own.
@@ -119,6 +123,15 @@ impl Home {
         paths_below(&self.notes(), &self.json(&["search", query])["hits"])
     }
 
+    /// What could not be read: paths below the folder of notes, and why.
+    pub fn problems(&self) -> Vec<(String, String)> {
+        let listed = self.json(&["status", "--problems"])["problems"].take();
+        let paths = paths_below(&self.notes(), &listed);
+        let reasons = listed.as_array().unwrap().iter();
+        let reasons = reasons.map(|p| p["reason"].as_str().unwrap().to_owned());
+        paths.into_iter().zip(reasons).collect()
+    }
+
     /// What `coho verify` finds; exit code 1 when something differs.
     pub fn verify(&self) -> Value {
         self.run(&["verify", "--json"]).json()
@@ -191,6 +204,48 @@ impl Home {
         wait_for("the service is ready", || service.get("/readyz").0 == 200);
         service
     }
+}
+
+/// A knowledge base without a language model, in this process.
+pub fn open(home: &Home, change: impl FnOnce(&mut Settings)) -> App {
+    let places = Places {
+        home: home.path("home"),
+        config: home.path("config.toml"),
+        models: models_folder(),
+    };
+    let mut settings = Settings::default();
+    settings.models.generator = "none".into();
+    change(&mut settings);
+    App::open(settings, places, Access::Write).unwrap()
+}
+
+/// Reads all its sources.
+pub fn sync(app: &App) {
+    for status in app.sources().unwrap() {
+        let stop = AtomicBool::new(false);
+        app.ingest.sync(&status.source, &|_| {}, &stop).unwrap();
+    }
+}
+
+/// A number that the environment may set.
+pub fn number(variable: &str, otherwise: u64) -> u64 {
+    let set = std::env::var(variable).ok();
+    set.map_or(otherwise, |text| text.parse().unwrap())
+}
+
+/// All files below a folder, by their paths.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
 }
 
 fn link(from: &Path, to: &Path) {

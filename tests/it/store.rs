@@ -2,11 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::kit::{Home, ran, wait_for};
+use crate::kit::{Home, files_below, ran, wait_for};
 
 fn filled() -> Home {
     let home = Home::new();
@@ -18,20 +18,6 @@ fn filled() -> Home {
     }
     home.add();
     home
-}
-
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files_below(&path));
-        } else {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
 }
 
 fn flip(path: &Path, offset: u64) {

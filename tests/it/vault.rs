@@ -6,23 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use crate::kit::{Home, ran};
 
-fn reasons(home: &Home) -> Vec<(String, String)> {
-    let listed = home.json(&["status", "--problems"]);
-    let problems = listed["problems"].as_array().unwrap().iter();
-    problems
-        .map(|p| {
-            let path = p["path"]
-                .as_str()
-                .unwrap()
-                .rsplit('/')
-                .next()
-                .unwrap()
-                .to_owned();
-            (path, p["reason"].as_str().unwrap().to_owned())
-        })
-        .collect()
-}
-
 fn many_paragraphs(count: usize) -> String {
     let paragraph = |n: usize| {
         format!("Paragraph {n} speaks of item {n} and of nothing else. ").repeat(12) + "\n\n"
@@ -148,14 +131,14 @@ fn a_larger_limit_and_a_mended_file_are_noticed() {
         ran(command.arg("add").arg(home.notes()).output().unwrap()).done();
     };
     add(&home);
-    let mut names: Vec<String> = reasons(&home).into_iter().map(|(name, _)| name).collect();
+    let mut names: Vec<String> = home.problems().into_iter().map(|(name, _)| name).collect();
     names.sort();
     assert_eq!(names, ["empty.md", "large.md"]);
     home.write("draft.md", "The otter swims at night.\n");
     home.json(&["sync"]);
     fs::rename(home.notes().join("draft.md"), home.notes().join("empty.md")).unwrap();
     home.json(&["sync"]);
-    assert_eq!(reasons(&home), []);
+    assert_eq!(home.problems(), []);
     assert_eq!(home.found("\"heron\"")[0], "large.md");
 }
 
@@ -169,7 +152,7 @@ fn keys_are_not_read_and_a_terminal_is_left_alone() {
         "The otter \u{1b}]0;title\u{7}\u{1b}[2J swims\u{8} at night.\n",
     );
     home.add();
-    assert_eq!(reasons(&home).len(), 1);
+    assert_eq!(home.problems().len(), 1);
     let found = home.run(&["search", "otter"]).ok();
     assert!(found.stdout.contains("otter") && !found.stdout.contains(['\u{1b}', '\u{8}']));
     // What steers a terminal is not read; what else there is, is.
@@ -223,7 +206,7 @@ fn bad_files_are_listed_and_stop_nothing() {
     big.set_len(200 << 20).unwrap();
     let report = home.add()["report"].clone();
     assert_eq!(report["added"], 3, "{report}");
-    let reasons = reasons(&home);
+    let reasons = home.problems();
     let reason = |name: &str| {
         let found = reasons.iter().find(|(path, _)| path == name);
         found
@@ -244,11 +227,7 @@ fn bad_files_are_listed_and_stop_nothing() {
         (&again["added"], again["problems"].as_array().unwrap().len()),
         (&1.into(), 0)
     );
-    assert!(
-        !self::reasons(&home)
-            .iter()
-            .any(|(path, _)| path == "empty.md")
-    );
+    assert!(!home.problems().iter().any(|(path, _)| path == "empty.md"));
 }
 
 #[test]
@@ -316,7 +295,7 @@ fn a_file_that_wants_too_much_is_given_up_and_nothing_else_is() {
         .unwrap();
     assert!(output.status.success());
     assert_eq!(home.found("heron"), ["ok.md"]);
-    let reasons = reasons(&home);
+    let reasons = home.problems();
     assert_eq!(reasons.len(), 1, "{reasons:?}");
     assert_eq!(reasons[0].0, "bomb.pdf");
     let reason = &reasons[0].1;

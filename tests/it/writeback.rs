@@ -11,40 +11,20 @@ use coho::domain::chunk::ChunkId;
 use coho::domain::unit::{Quotes, Review, State, Unit, Uses};
 use coho::flow::answer::{Answer, StepKind};
 use coho::flow::writeback::{Decision, Report};
-use coho::settings::{Places, Settings};
+use coho::settings::Settings;
+use coho::store::StoreError;
 use coho::store::erase::Erase;
 use coho::store::sources::Rules;
 use coho::store::units::batches::Undo;
 use coho::store::units::{self, UseUnits, life, near};
-use coho::store::{Access, StoreError};
 use serde_json::{Value, json};
 
-use crate::kit::{Dice, Home, models_folder};
-
-/// A knowledge base without a language model, in this process.
-pub fn open(home: &Home, change: impl FnOnce(&mut Settings)) -> App {
-    let places = Places {
-        home: home.path("home"),
-        config: home.path("config.toml"),
-        models: models_folder(),
-    };
-    let mut settings = Settings::default();
-    settings.models.generator = "none".into();
-    change(&mut settings);
-    App::open(settings, places, Access::Write).unwrap()
-}
+use crate::kit::{Dice, Home, number, open, sync};
 
 fn add(app: &App, home: &Home) {
     let source = app.add_source(&home.notes(), &Rules::default()).unwrap();
     let stop = AtomicBool::new(false);
     app.ingest.sync(&source, &|_| {}, &stop).unwrap();
-}
-
-fn sync(app: &App) {
-    for status in app.sources().unwrap() {
-        let stop = AtomicBool::new(false);
-        app.ingest.sync(&status.source, &|_| {}, &stop).unwrap();
-    }
 }
 
 fn ask(app: &App, question: &str) -> Answer {
@@ -559,7 +539,7 @@ fn harmful_units_are_stopped_before_they_are_shown() {
 /// another is made of. None may come into use, and every thing must be answered as before.
 #[test]
 fn every_batch_with_harmful_units_is_stopped() {
-    let batches: u64 = std::env::var("COHO_BATCHES").map_or(4, |n| n.parse().unwrap());
+    let batches = number("COHO_BATCHES", 4);
     let home = Home::new();
     things(&home);
     let app = open(&home, |_| {});
