@@ -104,7 +104,14 @@ impl Home {
     }
 
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        ran(self.command().args(arguments).output().unwrap())
+        self.run_with(&[], arguments)
+    }
+
+    /// With these variables of the environment, too.
+    pub fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
+        let mut command = self.command();
+        command.args(arguments).envs(variables.iter().copied());
+        ran(command.output().unwrap())
     }
 
     pub fn json(&self, arguments: &[&str]) -> Value {
