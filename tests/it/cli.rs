@@ -138,17 +138,9 @@ fn a_wrong_setting_names_the_right_one() {
     hint: did you mean `serve.listen`?
     ");
     fs::remove_file(home.path("config.toml")).unwrap();
-    let mut command = home.command();
-    let output = command
-        .arg("status")
-        .env("COHO_ANSWER_K", "many")
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        output.status.code() == Some(1) && said.contains("COHO_ANSWER_K"),
-        "{said}"
-    );
+    let ran = home.run_with(&[("COHO_ANSWER_K", "many")], &["status"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("COHO_ANSWER_K"), "{}", ran.stderr);
 }
 
 #[test]
@@ -312,17 +304,10 @@ fn the_doctor_finds_a_missing_model() {
     let all = home.json(&["doctor"]);
     assert_eq!(all["ok"], true, "{all:#}");
     let empty = home.path("no-models");
-    let output = home
-        .command()
-        .args(["doctor", "--json"])
-        .env("COHO_MODELS", empty)
-        .output();
-    let output = output.unwrap();
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(
-        (output.status.code(), &told["ok"]),
-        (Some(1), &false.into())
-    );
+    let models = [("COHO_MODELS", empty.to_str().unwrap())];
+    let ran = home.run_with(&models, &["doctor", "--json"]);
+    let told = ran.json();
+    assert_eq!((ran.code, &told["ok"]), (1, &false.into()));
     let hints = told["checks"].to_string();
     assert!(hints.contains("coho models install onnxruntime"), "{hints}");
 }
@@ -558,12 +543,9 @@ fn a_unit_is_written_and_removed() {
     let home = Home::new();
     let config = home.path("xdg");
     let service = |action: &str| {
-        let mut command = home.command();
+        let there = [("XDG_CONFIG_HOME", config.to_str().unwrap())];
         // No session to talk to: the file is written all the same, and that is said.
-        command.args(["service", action, "--json"]);
-        command.env("XDG_CONFIG_HOME", &config);
-        let output = command.output().unwrap();
-        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+        home.run_with(&there, &["service", action, "--json"]).json()
     };
     let state = service("install");
     assert_eq!(

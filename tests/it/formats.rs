@@ -289,13 +289,9 @@ fn hostile_files_are_listed_and_stop_nothing() {
     home.write("old.doc", "anything");
     home.write("locked.xlsx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 and more");
     home.write("fine.html", "<p>The heron is on the roof.</p>");
-    let output = home
-        .command()
-        .args(["add", home.notes().to_str().unwrap()])
-        .env("COHO_EXTRACT_TIMEOUT_S", "3")
-        .output()
-        .unwrap();
-    assert!(output.status.success());
+    let limit = [("COHO_EXTRACT_TIMEOUT_S", "3")];
+    home.run_with(&limit, &["add", home.notes().to_str().unwrap()])
+        .done();
     assert_eq!(home.json(&["status"])["documents"], 1);
     assert_eq!(home.found("heron"), ["fine.html"]);
     let listed = home.problems();

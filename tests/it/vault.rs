@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use crate::kit::{Home, ran};
+use crate::kit::Home;
 
 fn many_paragraphs(count: usize) -> String {
     let paragraph = |n: usize| {
@@ -125,12 +125,9 @@ fn a_larger_limit_and_a_mended_file_are_noticed() {
         "The heron nests behind the mill.\n".repeat(40_000),
     );
     home.write("empty.md", "");
-    let add = |home: &Home| {
-        let mut command = home.command();
-        command.env("COHO_EXTRACT_MAX_FILE_MB", "1");
-        ran(command.arg("add").arg(home.notes()).output().unwrap()).done();
-    };
-    add(&home);
+    let limit = [("COHO_EXTRACT_MAX_FILE_MB", "1")];
+    home.run_with(&limit, &["add", home.notes().to_str().unwrap()])
+        .done();
     let mut names: Vec<String> = home.problems().into_iter().map(|(name, _)| name).collect();
     names.sort();
     assert_eq!(names, ["empty.md", "large.md"]);
@@ -287,13 +284,9 @@ fn a_file_that_wants_too_much_is_given_up_and_nothing_else_is() {
     // Many drawing operations; under this limit not even the first page fits.
     let text = "a) Tj (".repeat(200_000);
     home.write("bomb.pdf", pdf(&[&text]));
-    let output = home
-        .command()
-        .args(["add", home.notes().to_str().unwrap()])
-        .env("COHO_EXTRACT_MEMORY_MB", "48")
-        .output()
-        .unwrap();
-    assert!(output.status.success());
+    let limit = [("COHO_EXTRACT_MEMORY_MB", "48")];
+    home.run_with(&limit, &["add", home.notes().to_str().unwrap()])
+        .done();
     assert_eq!(home.found("heron"), ["ok.md"]);
     let reasons = home.problems();
     assert_eq!(reasons.len(), 1, "{reasons:?}");

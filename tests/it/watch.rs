@@ -338,9 +338,8 @@ fn a_file_that_cannot_be_read_just_now_keeps_what_was_known() {
     home.add();
     home.write("a.md", "The heron is on the roof, and its mate.\n");
     let sync = |failing: &str| {
-        let mut command = home.command();
-        command.args(["sync", "--json"]).env("COHO_FAIL", failing);
-        crate::kit::ran(command.output().unwrap()).ok().json()["reports"][0].clone()
+        let ran = home.run_with(&[("COHO_FAIL", failing)], &["sync", "--json"]);
+        ran.ok().json()["reports"][0].clone()
     };
     let report = sync("read-file=error");
     assert_eq!(report["problems"][0]["path"], "a.md", "{report:#}");

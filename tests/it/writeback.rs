@@ -1686,11 +1686,9 @@ fn a_run_that_is_cut_off_goes_on_where_it_was() {
             for question in [PEAR, PEAR_AGAIN, "Who serviced the boiler?"] {
                 home.json(&["ask", question]);
             }
-            let mut command = home.command();
-            command.args(["writeback", "run"]);
-            command.env("COHO_FAIL", format!("{point}={what}"));
-            let ended = command.output().unwrap();
-            assert!(!ended.status.success(), "{point}={what}");
+            let fail = format!("{point}={what}");
+            let ended = home.run_with(&[("COHO_FAIL", &fail)], &["writeback", "run"]);
+            assert_ne!(ended.code, 0, "{fail}");
             let report = home.json(&["writeback", "run"]);
             assert_eq!(report["rolled_back"], false);
             let batches = home.json(&["writeback", "list"])["batches"].clone();
@@ -1815,10 +1813,9 @@ fn evidence_is_ready_on_disk_and_dropped_with_its_unit() {
     garden(&home);
     home.add();
     let run = |arguments: &[&str]| {
-        let mut command = home.command();
-        command.args(arguments).arg("--json");
-        command.env("COHO_ANSWER_DRAFTS", "always");
-        crate::kit::ran(command.output().unwrap()).ok().json()
+        let drafts = [("COHO_ANSWER_DRAFTS", "always")];
+        let ran = home.run_with(&drafts, &[arguments, &["--json"]].concat());
+        ran.ok().json()
     };
     let owners = || -> HashSet<String> {
         let states = std::fs::read_dir(home.path("home/states"));
