@@ -181,6 +181,8 @@ fn private_things_are_private() {
     home.run(&["status"]).done();
     assert_eq!(mode_of(&home.path("home")), 0o700);
     assert_eq!(mode_of(&home.path("config.toml")), 0o600);
+    drop(home.serve());
+    assert_eq!(mode_of(&home.path("home/token")), 0o600);
 }
 
 #[cfg(unix)]
