@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/coho/target
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 COHO := $(CARGO_TARGET_DIR)/debug/coho
 
-.PHONY: help setup build models demo test lint doc golden bench bench-ingest retrieval answers quotes abstention evidence writeback learning clients load connectors vsix test-connectors scale chunks tune eval-smoke eval-paper harness kills converge files fuzz release install clean-demo
+.PHONY: help setup build models demo test lint golden bench bench-ingest retrieval answers quotes abstention evidence writeback learning clients load connectors vsix test-connectors scale chunks tune eval-smoke eval-paper harness kills converge files fuzz release install clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +33,7 @@ lint: setup ## formatting, clippy, documentation
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
-golden: build ## rewrite schemas/ and the snapshots from the code
+golden: models ## rewrite schemas/ from the code and from what a real service answers
 	COHO_GOLDEN=write cargo test --locked --test it golden
 
 bench: models ## measure the service on a real vault (COHO_EVAL_DATA) and keep the figures
@@ -129,7 +129,7 @@ release: setup ## build what is shipped: target/release/coho, over an hour from 
 	@echo "built $(CARGO_TARGET_DIR)/release/coho"
 
 install: release ## install the release build into ~/.local/bin
-	install -Dm755 $(CARGO_TARGET_DIR)/release/coho $(HOME)/.local/bin/coho
+	mkdir -p $(HOME)/.local/bin && install -m755 $(CARGO_TARGET_DIR)/release/coho $(HOME)/.local/bin/coho
 
 clean-demo: ## remove what `make demo` left in .demo
 	rm -rf .demo

@@ -12,9 +12,7 @@ import sqlite3
 import tempfile
 import time
 
-from bench import Home, about_this_run
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from bench import ROOT, Home, about_this_run
 
 
 def main():

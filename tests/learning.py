@@ -4,7 +4,7 @@ Everything runs against a real service with the real models, on notes of our own
 
 * poison: 200 planted documents of eleven kinds among 260 honest ones, asked about and written back
   for three rounds; how many planted things are in use, or were told as ours;
-* stale: 500 units in use, then every note edited or deleted; how many answers come from a unit that
+* stale: some 560 units in use, then every note edited or deleted; how many answers come from a unit that
   is not there any more, from the first question on;
 * rounds: ten rounds of writeback on its own output; recall of the originals;
 * harm: a hundred random batches with harmful units mixed in (a test of the tree, run for longer);

@@ -1,12 +1,12 @@
 //! Named tokens: what each may do, and that what it may not see is not there and leaves no trace.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::kit::{Home, Service};
+use crate::kit::{Home, Service, answer};
+use crate::mcp::Client;
 
 const PEAR: &str = "When was the pear tree planted?";
 
@@ -23,7 +23,7 @@ impl Holder<'_> {
             .agent
             .get(format!("{}{path}", self.service.address));
         let bearer = format!("Bearer {}", self.token);
-        read(request.header("Authorization", bearer).call())
+        answer(request.header("Authorization", bearer).call())
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
@@ -32,7 +32,7 @@ impl Holder<'_> {
             .agent
             .post(format!("{}{path}", self.service.address));
         let bearer = format!("Bearer {}", self.token);
-        read(request.header("Authorization", bearer).send_json(body))
+        answer(request.header("Authorization", bearer).send_json(body))
     }
 
     /// What a search finds, without the times that it took.
@@ -44,15 +44,6 @@ impl Holder<'_> {
         found["explain"]["steps"] = Value::Null;
         found
     }
-}
-
-fn read(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, Value) {
-    let mut response = response.unwrap();
-    let text = response.body_mut().read_to_string().unwrap();
-    (
-        response.status().as_u16(),
-        serde_json::from_str(&text).unwrap_or(Value::String(text)),
-    )
 }
 
 pub(crate) fn holder<'a>(home: &Home, service: &'a Service, arguments: &[&str]) -> Holder<'a> {
@@ -406,7 +397,7 @@ fn how_much_there_is_is_told_to_who_may_see_everything() {
     let guest = holder(&home, &service, &["guest", "--source", "1"]);
     let reader = holder(&home, &service, &["reader", "--right", "read"]);
     for (code, told) in [
-        read(open.call()),
+        answer(open.call()),
         guest.get("/metrics"),
         reader.get("/metrics"),
     ] {
@@ -435,47 +426,6 @@ fn how_much_there_is_is_told_to_who_may_see_everything() {
     assert_eq!(admin.get("/metrics").0, 401);
 }
 
-/// `coho mcp` for the holder of a token.
-struct Agent {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Agent {
-    fn start(home: &Home, name: &str) -> Self {
-        let mut command = home.command();
-        let command = command.args(["mcp", "--as", name]);
-        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = pipes.stderr(Stdio::piped()).spawn().unwrap();
-        let stdin = child.stdin.take().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut agent = Self {
-            child,
-            stdin,
-            stdout,
-        };
-        let hello = json!({
-            "protocolVersion": "2025-06-18",
-            "capabilities": {},
-            "clientInfo": { "name": "test", "version": "1" },
-        });
-        let said = agent.ask("initialize", &hello);
-        assert_eq!(said["result"]["serverInfo"]["name"], "coho", "{said}");
-        let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
-        writeln!(agent.stdin, "{ready}").unwrap();
-        agent
-    }
-
-    fn ask(&mut self, method: &str, params: &Value) -> Value {
-        let message = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        writeln!(self.stdin, "{message}").unwrap();
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"))
-    }
-}
-
 #[test]
 fn who_was_revoked_is_served_no_more() {
     let home = Home::new();
@@ -488,7 +438,7 @@ fn who_was_revoked_is_served_no_more() {
     let take = || home.json(&["token", "revoke", "agent"]);
     give();
     for given_anew in [false, true] {
-        let mut agent = Agent::start(&home, "agent");
+        let mut agent = Client::complaining(&home, &["--as", "agent"], Stdio::piped());
         let listed = agent.ask("tools/list", &json!({}));
         assert!(listed["result"]["tools"].is_array(), "{listed}");
         take();
@@ -499,8 +449,8 @@ fn who_was_revoked_is_served_no_more() {
         let said = refused["error"]["message"].as_str().unwrap();
         assert!(said.contains("taken back"), "{refused}");
         // It ends by itself, though its input is open.
-        let Agent { child, stdin, .. } = agent;
-        let ended = child.wait_with_output().unwrap();
+        let stdin = agent.child.stdin.take();
+        let ended = agent.child.wait_with_output().unwrap();
         drop(stdin);
         assert_eq!(ended.status.code(), Some(1));
         let said = String::from_utf8(ended.stderr).unwrap();

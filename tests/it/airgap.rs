@@ -83,22 +83,20 @@ fn a_service_behind_the_gap_works() {
     let body = json!({ "question": "How high is the mast?", "strategy": "naive" });
     let (code, answer) = service.post("/v1/ask", &body);
     assert_eq!(code, 200, "{answer}");
-    let filtered = |pid: &str| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        status.lines().any(|line| line == "Seccomp:\t2")
-    };
     let service_pid = service.child.id().to_string();
-    assert!(filtered(&service_pid));
-    let children = Command::new("pgrep")
-        .args(["-P", &service_pid])
-        .output()
-        .unwrap();
-    let children = String::from_utf8(children.stdout).unwrap();
-    assert!(
-        !children.trim().is_empty(),
-        "the language model has a process"
-    );
-    assert!(children.lines().all(filtered));
+    assert!(is_told_of(&service_pid, "Seccomp:\t2"));
+    let child = format!("PPid:\t{service_pid}");
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let all = all.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let children: Vec<String> = all.filter(|pid| is_told_of(pid, &child)).collect();
+    assert!(!children.is_empty(), "the language model has a process");
+    assert!(children.iter().all(|pid| is_told_of(pid, "Seccomp:\t2")));
+}
+
+/// Does the system say this of a process? Of one that is gone, and of what is none, it says nothing.
+fn is_told_of(pid: &str, told: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().any(|line| line == told)
 }
 
 #[test]

@@ -2,7 +2,6 @@
 //! and with a model server that says what the test wants.
 
 use std::fs;
-use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -13,9 +12,9 @@ use coho::engine::generate::{Continuation, Description, Generator, Prompt, Score
 use coho::engine::{EngineError, GeneratorHandle};
 use serde_json::{Value, json};
 
-use crate::kit::{Home, request_of};
+use crate::kit::{Home, open, server};
 use crate::service::NOBODY_THERE;
-use crate::writeback::{asked, open};
+use crate::writeback::asked;
 
 const NOTE: &str = "# Boiler\n\nThe boiler was serviced by Frau Adler in May 2023. \
                     It needs two litres of water each month.\n\n\
@@ -51,43 +50,27 @@ fn scripted(script: Script) -> String {
 
 /// The same, with what ends each text: "stop" or "length".
 fn scripted_to(script: Script, reason: &'static str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/v1", listener.local_addr().unwrap());
-    let serve = move || {
-        for (turn, stream) in listener.incoming().enumerate() {
-            let mut stream = stream.unwrap();
-            request_of(&mut stream);
-            let mut answer = String::from(
-                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n",
-            );
-            for (token, log_prob) in &script[turn.min(script.len() - 1)] {
-                let choice = json!({"delta": {"content": token},
-                    "logprobs": {"content": [{"logprob": log_prob}]}});
-                answer += &format!("data: {}\n\n", json!({"choices": [choice]}));
-            }
-            let end = json!({"choices": [{"delta": {}, "finish_reason": reason}]});
-            answer += &format!("data: {end}\n\n");
-            answer += "data: [DONE]\n\n";
-            let _ = stream.write_all(answer.as_bytes());
+    let mut turn = 0_usize;
+    let url = server(move |_| {
+        let mut answer = String::from(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n",
+        );
+        for (token, log_prob) in &script[turn.min(script.len() - 1)] {
+            let choice = json!({"delta": {"content": token},
+                "logprobs": {"content": [{"logprob": log_prob}]}});
+            answer += &format!("data: {}\n\n", json!({"choices": [choice]}));
         }
-    };
-    std::thread::Builder::new().spawn(serve).unwrap();
-    format!("[models.server]\nurl = \"{url}\"\nmodel = \"scripted\"\n")
+        turn += 1;
+        let end = json!({"choices": [{"delta": {}, "finish_reason": reason}]});
+        answer + &format!("data: {end}\n\ndata: [DONE]\n\n")
+    });
+    format!("[models.server]\nurl = \"{url}/v1\"\nmodel = \"scripted\"\n")
 }
 
 /// A model server that says the same whatever it is asked. Gives its settings.
 fn repeating(said: &'static str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/v1", listener.local_addr().unwrap());
-    let serve = move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            request_of(&mut stream);
-            let _ = stream.write_all(said.as_bytes());
-        }
-    };
-    std::thread::Builder::new().spawn(serve).unwrap();
-    format!("[models.server]\nurl = \"{url}\"\nmodel = \"repeating\"\n")
+    let url = server(move |_| said.to_owned());
+    format!("[models.server]\nurl = \"{url}/v1\"\nmodel = \"repeating\"\n")
 }
 
 fn home_with(script: Script) -> Home {

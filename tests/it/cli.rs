@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::kit::Home;
+use crate::kit::{Home, server};
 
 /// Runs and shows exit code, stdout and stderr, with the test's own folder replaced.
 fn shown(home: &Home, arguments: &[&str]) -> String {
@@ -138,17 +138,9 @@ fn a_wrong_setting_names_the_right_one() {
     hint: did you mean `serve.listen`?
     ");
     fs::remove_file(home.path("config.toml")).unwrap();
-    let mut command = home.command();
-    let output = command
-        .arg("status")
-        .env("COHO_ANSWER_K", "many")
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        output.status.code() == Some(1) && said.contains("COHO_ANSWER_K"),
-        "{said}"
-    );
+    let ran = home.run_with(&[("COHO_ANSWER_K", "many")], &["status"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("COHO_ANSWER_K"), "{}", ran.stderr);
 }
 
 #[test]
@@ -183,16 +175,14 @@ fn settings_that_lose_a_protection_are_refused() {
 }
 
 #[test]
+#[cfg(unix)]
 fn private_things_are_private() {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let home = Home::new();
-        home.run(&["status"]).done();
-        let mode = |name: &str| fs::metadata(home.path(name)).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode("home"), 0o700);
-        assert_eq!(mode("config.toml"), 0o600);
-    }
+    let home = Home::new();
+    home.run(&["status"]).done();
+    assert_eq!(mode_of(&home.path("home")), 0o700);
+    assert_eq!(mode_of(&home.path("config.toml")), 0o600);
+    drop(home.serve());
+    assert_eq!(mode_of(&home.path("home/token")), 0o600);
 }
 
 #[test]
@@ -334,17 +324,10 @@ fn the_doctor_finds_a_missing_model() {
     let all = home.json(&["doctor"]);
     assert_eq!(all["ok"], true, "{all:#}");
     let empty = home.path("no-models");
-    let output = home
-        .command()
-        .args(["doctor", "--json"])
-        .env("COHO_MODELS", empty)
-        .output();
-    let output = output.unwrap();
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(
-        (output.status.code(), &told["ok"]),
-        (Some(1), &false.into())
-    );
+    let models = [("COHO_MODELS", empty.to_str().unwrap())];
+    let ran = home.run_with(&models, &["doctor", "--json"]);
+    let told = ran.json();
+    assert_eq!((ran.code, &told["ok"]), (1, &false.into()));
     let hints = told["checks"].to_string();
     assert!(hints.contains("coho models install onnxruntime"), "{hints}");
 }
@@ -489,18 +472,9 @@ fn a_voice_that_is_none_is_the_users_to_mend() {
     let home = Home::new();
     home.write("a.md", "# Well\n\nThe well is 14 metres deep.\n");
     home.add();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let serve = move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let _ = crate::kit::request_of(&mut stream);
-            let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-            let _ = std::io::Write::write_all(&mut stream, answer.as_bytes());
-        }
-    };
-    std::thread::Builder::new().spawn(serve).unwrap();
-    let settings = format!("[speech]\nurl = \"http://{address}/wrong\"\n");
+    let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let url = server(move |_| answer.to_owned());
+    let settings = format!("[speech]\nurl = \"{url}/wrong\"\n");
     fs::write(home.path("config.toml"), settings).unwrap();
     let ran = home.run(&[
         "ask",
@@ -589,12 +563,9 @@ fn a_unit_is_written_and_removed() {
     let home = Home::new();
     let config = home.path("xdg");
     let service = |action: &str| {
-        let mut command = home.command();
+        let there = [("XDG_CONFIG_HOME", config.to_str().unwrap())];
         // No session to talk to: the file is written all the same, and that is said.
-        command.args(["service", action, "--json"]);
-        command.env("XDG_CONFIG_HOME", &config);
-        let output = command.output().unwrap();
-        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+        home.run_with(&there, &["service", action, "--json"]).json()
     };
     let state = service("install");
     assert_eq!(

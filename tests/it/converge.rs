@@ -3,33 +3,11 @@
 //!
 //! Events are hints, so dropping and repeating them at will means: syncs happen at any moments.
 
-use std::path::Path;
-use std::sync::atomic::AtomicBool;
-
 use coho::app::App;
-use coho::settings::{Places, Settings};
+use coho::store::StoreError;
 use coho::store::sources::Rules;
-use coho::store::{Access, StoreError};
 
-use crate::kit::{Dice, Home, disturb, models_folder};
-
-fn open(home: &Path) -> App {
-    let places = Places {
-        home: home.to_owned(),
-        config: home.join("config.toml"),
-        models: models_folder(),
-    };
-    let mut settings = Settings::default();
-    settings.models.generator = "none".into();
-    App::open(settings, places, Access::Write).unwrap()
-}
-
-fn sync(app: &App) {
-    for status in app.sources().unwrap() {
-        let stop = AtomicBool::new(false);
-        app.ingest.sync(&status.source, &|_| {}, &stop).unwrap();
-    }
-}
+use crate::kit::{Dice, Home, disturb, number, open, sync};
 
 /// What is visible, with the ledger and the indexes agreeing.
 fn fingerprint(app: &App, what: &str) -> String {
@@ -42,11 +20,10 @@ fn fingerprint(app: &App, what: &str) -> String {
 
 #[test]
 fn any_sequence_of_changes_converges() {
-    let rounds: u64 = std::env::var("COHO_ROUNDS").map_or(12, |n| n.parse().unwrap());
-    for seed in 0..rounds {
+    for seed in 0..number("COHO_ROUNDS", 12) {
         let mut dice = Dice(seed);
-        let home = Home::new();
-        let app = open(&home.path("home"));
+        let (home, other) = (Home::new(), Home::new());
+        let app = open(&home, |_| {});
         app.add_source(&home.notes(), &Rules::default()).unwrap();
         for _ in 0..6 + dice.below(30) {
             disturb(&home.notes(), &mut dice);
@@ -55,7 +32,7 @@ fn any_sequence_of_changes_converges() {
             }
         }
         sync(&app);
-        let clean = open(&home.path("clean"));
+        let clean = open(&other, |_| {});
         clean.add_source(&home.notes(), &Rules::default()).unwrap();
         sync(&clean);
         let what = format!("seed {seed}");

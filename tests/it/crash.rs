@@ -7,25 +7,16 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::kit::{Dice, Home, disturb};
-
-fn number(variable: &str, otherwise: u64) -> u64 {
-    let set = std::env::var(variable).ok();
-    set.map_or(otherwise, |text| text.parse().unwrap())
-}
+use crate::kit::{Dice, Home, disturb, number};
 
 /// What a clean sync of the same folder, under the same path, shows.
 fn clean(home: &Home) -> String {
     let other = Home::new();
-    let run = |arguments: &[&str]| {
-        let mut command = home.command();
-        command.env("COHO_HOME", other.path("home"));
-        command.args(arguments).output().unwrap()
-    };
-    let added = run(&["add", home.notes().to_str().unwrap()]);
-    assert!(added.status.success(), "{added:?}");
-    let verdict = run(&["verify", "--json"]);
-    let verdict: serde_json::Value = serde_json::from_slice(&verdict.stdout).unwrap();
+    let data = other.path("home");
+    let there = [("COHO_HOME", data.to_str().unwrap())];
+    home.run_with(&there, &["add", home.notes().to_str().unwrap()])
+        .done();
+    let verdict = home.run_with(&there, &["verify", "--json"]).json();
     assert_eq!(verdict["ok"], true, "{verdict:#}");
     verdict["fingerprint"].as_str().unwrap().to_owned()
 }
@@ -94,21 +85,11 @@ fn killed_at_any_moment_nothing_is_lost() {
             stop.store(true, Ordering::Relaxed);
             acknowledged += giving.join().unwrap();
         });
-        let synced = home
-            .command()
-            .args(["sync", "--json"])
-            .env("COHO_MODELS", &models)
-            .env("COHO_MODELS_EMBEDDER", embedder)
-            .output()
-            .unwrap();
-        assert!(synced.status.success(), "kill {kill}: {synced:?}");
-        let verdict = home
-            .command()
-            .args(["verify", "--json"])
-            .env("COHO_MODELS", &models)
-            .output()
-            .unwrap();
-        let verdict: serde_json::Value = serde_json::from_slice(&verdict.stdout).unwrap();
+        let models = ("COHO_MODELS", models.to_str().unwrap());
+        let chosen = ("COHO_MODELS_EMBEDDER", embedder);
+        let synced = home.run_with(&[models, chosen], &["sync"]);
+        assert_eq!(synced.code, 0, "kill {kill}: {}", synced.stderr);
+        let verdict = home.run_with(&[models], &["verify", "--json"]).json();
         assert_eq!(verdict["ok"], true, "kill {kill}: {verdict:#}");
         assert_eq!(verdict["fingerprint"], clean(&home), "kill {kill}");
     }
@@ -122,7 +103,7 @@ fn killed_at_any_moment_nothing_is_lost() {
     eprintln!("{kills} kills, {acknowledged} acknowledged pieces of feedback kept");
 }
 
-/// Every step of the write path, with how often it is passed in a first sync at least.
+/// Every step of the write path.
 const STEPS: &[&str] = &[
     "reserved",
     "vectors-replaced",
@@ -141,32 +122,40 @@ const STEPS: &[&str] = &[
 
 #[test]
 fn a_failure_between_any_two_steps_leaves_the_old_or_the_new_state() {
+    // The same folder each time, for its path is a part of what is compared.
+    let home = Home::new();
+    let begin = || {
+        home.write("a.md", "# Kiln\n\nThe kiln reaches 1240 degrees.\n");
+        home.write("b.md", "# Lathe\n\nThe lathe is in the shed.\n");
+    };
+    let edit = || {
+        home.write("a.md", "# Kiln\n\nThe kiln reaches 1300 degrees now.\n");
+        fs::remove_file(home.notes().join("b.md")).unwrap();
+    };
+    begin();
+    let unedited = clean(&home);
+    edit();
+    let edited = clean(&home);
     for what in ["kill", "full", "error"] {
         for step in STEPS {
-            let home = Home::new();
+            if home.path("home").exists() {
+                fs::remove_dir_all(home.path("home")).unwrap();
+            }
+            begin();
             let first = !matches!(*step, "switch" | "switched");
-            home.write("a.md", "# Kiln\n\nThe kiln reaches 1240 degrees.\n");
-            home.write("b.md", "# Lathe\n\nThe lathe is in the shed.\n");
             if first {
                 home.add();
-                home.write("a.md", "# Kiln\n\nThe kiln reaches 1300 degrees now.\n");
-                fs::remove_file(home.notes().join("b.md")).unwrap();
+                edit();
             } else {
                 home.json(&["add", home.notes().to_str().unwrap(), "--no-sync"]);
                 fs::remove_dir_all(home.path("home/index")).unwrap();
                 forget_embedder(&home);
             }
-            let failing = home
-                .command()
-                .args(["sync"])
-                .env("COHO_FAIL", format!("{step}={what}"))
-                .env("COHO_WATCH_BACKUP_S", "0")
-                .output()
-                .unwrap();
-            assert!(
-                !failing.status.success(),
-                "{step} was not reached: {failing:?}"
-            );
+            let fail = format!("{step}={what}");
+            let variables = [("COHO_FAIL", fail.as_str()), ("COHO_WATCH_BACKUP_S", "0")];
+            let failing = home.run_with(&variables, &["sync"]);
+            let said = failing.stderr;
+            assert_ne!(failing.code, 0, "{step} was not reached: {said}");
             // Until the next sync, what is visible is whole: the old state or the new one.
             let found = home.run(&["search", "kiln", "--json"]);
             if first {
@@ -176,12 +165,12 @@ fn a_failure_between_any_two_steps_leaves_the_old_or_the_new_state() {
                     "{step}: {text}"
                 );
             }
-            if what == "full" && failing.status.code() == Some(1) {
-                let said = String::from_utf8_lossy(&failing.stderr).into_owned();
+            if what == "full" && failing.code == 1 {
                 assert!(said.contains("free some space"), "{step}: {said}");
             }
             home.json(&["sync"]);
-            assert_eq!(home.fingerprint(), clean(&home), "{step}={what}");
+            let expected = if first { &edited } else { &unedited };
+            assert_eq!(&home.fingerprint(), expected, "{fail}");
         }
     }
 }

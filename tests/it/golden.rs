@@ -157,8 +157,17 @@ fn what_is_printed_fits_its_schema() {
     check("units-show", &home.json(&["units", "show", unit]));
     check("units-lint", &home.json(&["units", "lint"]));
     check("units-undo", &home.json(&["units", "undo", unit]));
+    check("export", &home.json(&["export"]));
     let archive = home.path("all.zip");
     check("backup", &home.json(&["backup", archive.to_str().unwrap()]));
+    check("token-add", &home.json(&["token", "add", "x"]));
+    check("token-list", &home.json(&["token", "list"]));
+    check("token-revoke", &home.json(&["token", "revoke", "x"]));
+    check("status-left", &home.json(&["status", "--left"]));
+    check("sync", &home.json(&["reindex"]));
+    check("eval-list", &home.json(&["eval", "list"]));
+    check("completions", &home.json(&["completions", "bash"]));
+    check("service", &home.json(&["service", "status"]));
     check("models-list", &home.json(&["models", "list"]));
     check("models-use", &home.json(&["models", "use", "none"]));
     check("sources-remove", &home.json(&["sources", "remove", "1"]));

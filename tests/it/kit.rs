@@ -3,10 +3,15 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use coho::app::App;
+use coho::settings::{Places, Settings};
+use coho::store::Access;
 use serde_json::Value;
 
 /// A data folder, a settings file and a folder of notes of one test's own.
@@ -99,7 +104,14 @@ impl Home {
     }
 
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        ran(self.command().args(arguments).output().unwrap())
+        self.run_with(&[], arguments)
+    }
+
+    /// With these variables of the environment, too.
+    pub fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
+        let mut command = self.command();
+        command.args(arguments).envs(variables.iter().copied());
+        ran(command.output().unwrap())
     }
 
     pub fn json(&self, arguments: &[&str]) -> Value {
@@ -116,6 +128,15 @@ impl Home {
     /// Paths below the folder of notes that a search finds, best first.
     pub fn found(&self, query: &str) -> Vec<String> {
         paths_below(&self.notes(), &self.json(&["search", query])["hits"])
+    }
+
+    /// What could not be read: paths below the folder of notes, and why.
+    pub fn problems(&self) -> Vec<(String, String)> {
+        let listed = self.json(&["status", "--problems"])["problems"].take();
+        let paths = paths_below(&self.notes(), &listed);
+        let reasons = listed.as_array().unwrap().iter();
+        let reasons = reasons.map(|p| p["reason"].as_str().unwrap().to_owned());
+        paths.into_iter().zip(reasons).collect()
     }
 
     /// What `coho verify` finds; exit code 1 when something differs.
@@ -190,6 +211,48 @@ impl Home {
         wait_for("the service is ready", || service.get("/readyz").0 == 200);
         service
     }
+}
+
+/// A knowledge base without a language model, in this process.
+pub fn open(home: &Home, change: impl FnOnce(&mut Settings)) -> App {
+    let places = Places {
+        home: home.path("home"),
+        config: home.path("config.toml"),
+        models: models_folder(),
+    };
+    let mut settings = Settings::default();
+    settings.models.generator = "none".into();
+    change(&mut settings);
+    App::open(settings, places, Access::Write).unwrap()
+}
+
+/// Reads all its sources.
+pub fn sync(app: &App) {
+    for status in app.sources().unwrap() {
+        let stop = AtomicBool::new(false);
+        app.ingest.sync(&status.source, &|_| {}, &stop).unwrap();
+    }
+}
+
+/// A number that the environment may set.
+pub fn number(variable: &str, otherwise: u64) -> u64 {
+    let set = std::env::var(variable).ok();
+    set.map_or(otherwise, |text| text.parse().unwrap())
+}
+
+/// All files below a folder, by their paths.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
 }
 
 fn link(from: &Path, to: &Path) {
@@ -374,6 +437,25 @@ impl Service {
             .to_owned()
     }
 
+    /// A connection of its own, on which nothing is waited for longer than half a minute.
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address.trim_start_matches("http://")).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        stream
+    }
+
+    /// Sends bytes as they are; what comes back until the other side closes.
+    pub fn raw(&self, request: &[u8]) -> String {
+        let mut stream = self.connect();
+        // It may be closed before all is sent.
+        let _ = stream.write_all(request);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
     /// Asks it to stop and returns its exit code.
     pub fn stop(mut self) -> i32 {
         let pid = rustix::process::Pid::from_child(&self.child);
@@ -389,11 +471,25 @@ impl Drop for Service {
     }
 }
 
-fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, Value) {
+/// The status of a response, and its JSON, or its text where it is none.
+pub fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, Value) {
     let mut response = response.unwrap();
     let text = response.body_mut().read_to_string().unwrap();
     let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
     (response.status().as_u16(), value)
+}
+
+/// Name and data of each server-sent event.
+pub fn events(stream: impl Read) -> Vec<(String, Value)> {
+    let (mut name, mut events) = (String::new(), Vec::new());
+    for line in BufReader::new(stream).lines().map(Result::unwrap) {
+        if let Some(event) = line.strip_prefix("event: ") {
+            event.clone_into(&mut name);
+        } else if let Some(data) = line.strip_prefix("data: ") {
+            events.push((name.clone(), serde_json::from_str(data).unwrap()));
+        }
+    }
+    events
 }
 
 /// Checks `value` against what schemars writes: types, required and additional properties,
@@ -477,6 +573,22 @@ fn is_type(name: &str, value: &Value) -> bool {
         "number" => value.is_number(),
         _ => false,
     }
+}
+
+/// A server on this machine that says to everybody what `answer` makes of their request. Gives its
+/// address.
+pub fn server(mut answer: impl FnMut(&str) -> String + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let serve = move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let request = request_of(&mut stream);
+            let _ = stream.write_all(answer(&request).as_bytes());
+        }
+    };
+    std::thread::Builder::new().spawn(serve).unwrap();
+    address
 }
 
 /// Reads a request whose body is JSON, up to its end or until the other side has gone.

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::kit::{Home, Service, wait_for};
+use crate::kit::{Home, Service, answer, wait_for};
 
 fn home() -> Home {
     let home = Home::new();
@@ -35,35 +35,36 @@ fn hello() -> Value {
 }
 
 /// Sends a message over HTTP.
-fn post(service: &Service, token: &str, message: &Value) -> (u16, Value) {
+pub fn post(service: &Service, token: &str, message: &Value) -> (u16, Value) {
     let request = service.agent.post(format!("{}/mcp", service.address));
     let request = request
         .header("Authorization", format!("Bearer {token}"))
         .header("Accept", "application/json, text/event-stream")
         .header("MCP-Protocol-Version", "2025-06-18");
-    let mut response = request.send_json(message).unwrap();
-    let text = response.body_mut().read_to_string().unwrap();
-    (
-        response.status().as_u16(),
-        serde_json::from_str(&text).unwrap_or_default(),
-    )
+    answer(request.send_json(message))
 }
 
 /// `coho mcp` as a program starts it.
-struct Client {
-    child: Child,
+pub struct Client {
+    pub child: Child,
     stdout: BufReader<ChildStdout>,
     next: u64,
 }
 
 impl Client {
     fn start(home: &Home, arguments: &[&str]) -> Self {
+        Self::complaining(home, arguments, Stdio::inherit())
+    }
+
+    /// With its complaints going somewhere.
+    pub fn complaining(home: &Home, arguments: &[&str], stderr: Stdio) -> Self {
         let mut child = home
             .command()
             .arg("mcp")
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -83,7 +84,7 @@ impl Client {
         writeln!(stdin, "{message}").unwrap();
     }
 
-    fn ask(&mut self, method: &str, params: &Value) -> Value {
+    pub fn ask(&mut self, method: &str, params: &Value) -> Value {
         self.next += 1;
         self.send(&message(self.next, method, params));
         let mut line = String::new();

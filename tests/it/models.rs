@@ -17,7 +17,7 @@ use coho::engine::onnx::{OnnxEmbedder, Tokens};
 use coho::engine::server::ModelServer;
 use coho::engine::{Embedder, EngineError};
 
-use crate::kit::{Home, models_folder, ran, request_of};
+use crate::kit::{Home, models_folder, request_of};
 
 fn embedder() -> OnnxEmbedder {
     let models = models_folder();
@@ -852,10 +852,12 @@ fn what_is_kept_can_be_had_and_erased_without_the_models() {
     home.add();
     home.json(&["ask", "Who services the boiler?"]);
     let run = |arguments: &[&str], at: &str| {
-        let mut command = home.command();
-        command.env("COHO_MODELS", home.path("nowhere"));
-        command.env("COHO_HOME", home.path(at)).args(arguments);
-        ran(command.output().unwrap())
+        let (models, data) = (home.path("nowhere"), home.path(at));
+        let variables = [
+            ("COHO_MODELS", models.to_str().unwrap()),
+            ("COHO_HOME", data.to_str().unwrap()),
+        ];
+        home.run_with(&variables, arguments)
     };
     let archive = home.path("all.tar.zst");
     let archive = archive.to_str().unwrap();

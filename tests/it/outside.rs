@@ -1,36 +1,27 @@
 //! The remote model: nothing leaves unless it is asked for, masked, written down and within limits.
 
 use std::fs;
-use std::io::Write;
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
 use crate::access::holder;
-use crate::kit::{Home, request_of};
+use crate::kit::{Home, server};
 
 const NOTE: &str = "# Journeys\n\nAnna Huber takes the train to Vienna at 08:14. \
                     Her number is +43 660 1234567.\n";
 
 /// A remote model that remembers what it was sent and says what `answer` makes of it.
 fn remote(answer: fn(&str) -> String) -> (String, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/v1", listener.local_addr().unwrap());
     let heard: Arc<Mutex<Vec<String>>> = Arc::default();
     let hears = Arc::clone(&heard);
-    let serve = move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let request = request_of(&mut stream);
-            let body = request.split_once("\r\n\r\n").unwrap().1.to_owned();
-            let text = answer(&body);
-            hears.lock().unwrap().push(body);
-            let _ = stream.write_all(text.as_bytes());
-        }
-    };
-    std::thread::Builder::new().spawn(serve).unwrap();
-    (url, heard)
+    let url = server(move |request| {
+        let (_, body) = request.split_once("\r\n\r\n").unwrap();
+        let text = answer(body);
+        hears.lock().unwrap().push(body.to_owned());
+        text
+    });
+    (format!("{url}/v1"), heard)
 }
 
 /// As a stream, in pieces that cut placeholders through.

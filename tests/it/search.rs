@@ -466,11 +466,8 @@ fn an_index_for_many_vectors_is_built_and_finds_what_came_after() {
             format!("# Thing {n}\n\nIn the {place} number {n} stands a {colour} chair.\n"),
         );
     }
-    let with = |arguments: &[&str]| {
-        let mut command = home.command();
-        command.env("COHO_SEARCH_EXACT_ROWS", "100").args(arguments);
-        crate::kit::ran(command.output().unwrap()).ok()
-    };
+    let few = [("COHO_SEARCH_EXACT_ROWS", "100")];
+    let with = |arguments: &[&str]| home.run_with(&few, arguments).ok();
     with(&["add", home.notes().to_str().unwrap()]).done();
     let indexes = home.path("home/index/all-minilm-l6-v2/vectors/chunks.lance/_indices");
     assert!(
@@ -523,9 +520,8 @@ fn a_reranker_that_was_added_orders_the_hits() {
     );
     std::fs::copy(fixture, folder.join("model.onnx")).unwrap();
     let with = |arguments: &[&str]| {
-        let mut command = home.command();
-        command.env("COHO_MODELS", &models).args(arguments);
-        crate::kit::ran(command.output().unwrap())
+        let there = [("COHO_MODELS", models.to_str().unwrap())];
+        home.run_with(&there, arguments)
     };
     let path = folder.to_str().unwrap();
     let incomplete = with(&["models", "add", path, "--json"]);

@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::kit::{Home, Service};
+use crate::mcp::post;
 
 fn served(variables: &[(&str, &str)]) -> (Home, Service) {
     let home = Home::new();
@@ -18,24 +17,6 @@ fn served(variables: &[(&str, &str)]) -> (Home, Service) {
     home.add();
     let service = home.serve_with(variables);
     (home, service)
-}
-
-fn connect(service: &Service) -> TcpStream {
-    let stream = TcpStream::connect(service.address.trim_start_matches("http://")).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(30)))
-        .unwrap();
-    stream
-}
-
-/// Sends bytes as they are; what comes back until the other side closes.
-fn raw(service: &Service, request: &[u8]) -> String {
-    let mut stream = connect(service);
-    // It may be closed before all is sent.
-    let _ = stream.write_all(request);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
 }
 
 fn head(service: &Service, line: &str) -> String {
@@ -58,11 +39,11 @@ fn bombs_in_heads_and_bodies_are_refused() {
     let start = head(&service, "GET /v1/status");
     let many = format!("{start}{}\r\n", "X-A: b\r\n".repeat(1000));
     assert!(
-        raw(&service, many.as_bytes()).starts_with("HTTP/1.1 431"),
+        service.raw(many.as_bytes()).starts_with("HTTP/1.1 431"),
         "too many headers"
     );
     let long = format!("{start}X-A: {}\r\n\r\n", "b".repeat(10 << 20));
-    let answer = raw(&service, long.as_bytes());
+    let answer = service.raw(long.as_bytes());
     assert!(
         answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
         "{answer}"
@@ -71,7 +52,7 @@ fn bombs_in_heads_and_bodies_are_refused() {
         "GET /{} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
         "a".repeat(1 << 20)
     );
-    let answer = raw(&service, path.as_bytes());
+    let answer = service.raw(path.as_bytes());
     assert!(
         answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
         "{answer}"
@@ -88,12 +69,12 @@ fn bombs_in_heads_and_bodies_are_refused() {
         let length = format!("Content-Length: {}\r\n\r\n{bomb}", bomb.len());
         let start = head(&service, "POST /v1/search");
         let request = format!("{start}Content-Type: application/json\r\n{length}");
-        let answer = raw(&service, request.as_bytes());
+        let answer = service.raw(request.as_bytes());
         assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
         let start = head(&service, "POST /mcp");
         let accepts = "Accept: application/json, text/event-stream\r\n";
         let request = format!("{start}Content-Type: application/json\r\n{accepts}{length}");
-        let answer = raw(&service, request.as_bytes());
+        let answer = service.raw(request.as_bytes());
         assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
     }
     let chunked = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -101,7 +82,7 @@ fn bombs_in_heads_and_bodies_are_refused() {
     for _ in 0..40 {
         endless.push_str(&format!("{:x}\r\n{}\r\n", 1 << 20, " ".repeat(1 << 20)));
     }
-    let answer = raw(&service, endless.as_bytes());
+    let answer = service.raw(endless.as_bytes());
     assert!(
         answer.is_empty() || answer.starts_with("HTTP/1.1 413"),
         "{answer}"
@@ -112,8 +93,8 @@ fn bombs_in_heads_and_bodies_are_refused() {
 #[test]
 fn who_dawdles_is_sent_away() {
     let (_home, service) = served(&[("COHO_SERVE_HEAD_TIMEOUT_S", "1")]);
-    let mut idle = connect(&service);
-    let mut slow = connect(&service);
+    let mut idle = service.connect();
+    let mut slow = service.connect();
     slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: 127.0")
         .unwrap();
     for stream in [&mut idle, &mut slow] {
@@ -141,7 +122,7 @@ fn a_thousand_listeners_disturb_nobody() {
     );
     let mut listeners = Vec::new();
     for _ in 0..count {
-        let mut stream = connect(&service);
+        let mut stream = service.connect();
         stream.write_all(request.as_bytes()).unwrap();
         listeners.push(stream);
     }
@@ -192,10 +173,8 @@ fn no_path_leads_out() {
         "/v1/units/..%2ftoken",
         "/v1/documents/1%00",
     ] {
-        let answer = raw(
-            &service,
-            format!("{}\r\n", head(&service, &format!("GET {path}"))).as_bytes(),
-        );
+        let request = head(&service, &format!("GET {path}")) + "\r\n";
+        let answer = service.raw(request.as_bytes());
         assert!(answer.starts_with("HTTP/1.1 4"), "{path}: {answer}");
         assert!(
             !answer.contains("root:") && !answer.contains(&service.token),
@@ -227,7 +206,7 @@ fn a_page_of_another_site_gets_nothing() {
             "{start}Content-Length: {}\r\n{headers}\r\n{body}",
             body.len()
         );
-        raw(&service, request.as_bytes())
+        service.raw(request.as_bytes())
     };
     let json = "Content-Type: application/json\r\n";
     assert!(send(json).starts_with("HTTP/1.1 200"));
@@ -258,8 +237,7 @@ fn a_page_of_another_site_gets_nothing() {
             .contains("access-control-allow-origin"),
         "{answer}"
     );
-    let preflight = raw(
-        &service,
+    let preflight = service.raw(
         b"OPTIONS /v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
           Origin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\n\r\n",
     );
@@ -322,15 +300,7 @@ fn no_note_is_put_in_the_place_of_what_is_away() {
     let note = json!({ "title": "Tyres", "text": "The tyres are at Holm's." });
     let params = json!({ "name": "remember", "arguments": note });
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
-    let remember = || {
-        let request = service.agent.post(format!("{}/mcp", service.address));
-        let request = request
-            .header("Authorization", format!("Bearer {}", service.token))
-            .header("Accept", "application/json, text/event-stream")
-            .header("MCP-Protocol-Version", "2025-06-18");
-        let mut response = request.send_json(&call).unwrap();
-        response.body_mut().read_to_string().unwrap()
-    };
+    let remember = || post(&service, &service.token, &call).1.to_string();
     let kept = remember();
     assert!(kept.contains("written to"), "{kept}");
     let (notes, aside) = (home.notes(), home.path("aside"));
@@ -356,17 +326,9 @@ fn no_note_is_put_in_the_place_of_what_is_away() {
 fn problems_are_never_pages() {
     let (_home, service) = served(&[]);
     let script = "<script>alert(1)</script>";
-    let answer = raw(
-        &service,
-        format!(
-            "{}\r\n",
-            head(
-                &service,
-                "GET /v1/answers/%3Cscript%3Ealert(1)%3C%2Fscript%3E"
-            )
-        )
-        .as_bytes(),
-    );
+    let path = "/v1/answers/%3Cscript%3Ealert(1)%3C%2Fscript%3E";
+    let request = head(&service, &format!("GET {path}")) + "\r\n";
+    let answer = service.raw(request.as_bytes());
     assert!(
         answer.contains("content-type: application/problem+json"),
         "{answer}"

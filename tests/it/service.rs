@@ -6,7 +6,7 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-use crate::kit::{Home, Service, wait_for};
+use crate::kit::{self, Home, Service, wait_for};
 
 fn served() -> (Home, Service) {
     let home = Home::new();
@@ -20,16 +20,6 @@ fn served() -> (Home, Service) {
     (home, service)
 }
 
-/// Sends bytes as they are and returns the whole answer.
-fn raw(service: &Service, request: &str) -> String {
-    let address = service.address.trim_start_matches("http://");
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    let _ = stream.read_to_string(&mut answer);
-    answer
-}
-
 /// Server-sent events of a streamed answer: name and data.
 fn events(service: &Service, question: &str) -> Vec<(String, Value)> {
     let body = json!({ "question": question, "stream": true });
@@ -40,16 +30,7 @@ fn events(service: &Service, question: &str) -> Vec<(String, Value)> {
         .send_json(&body)
         .unwrap();
     assert_eq!(response.headers()["content-type"], "text/event-stream");
-    let (mut name, mut events) = (String::new(), Vec::new());
-    for line in BufReader::new(response.into_body().into_reader()).lines() {
-        let line = line.unwrap();
-        if let Some(event) = line.strip_prefix("event: ") {
-            event.clone_into(&mut name);
-        } else if let Some(data) = line.strip_prefix("data: ") {
-            events.push((name.clone(), serde_json::from_str(data).unwrap()));
-        }
-    }
-    events
+    kit::events(response.into_body().into_reader())
 }
 
 /// Settings with a model server where nobody listens.
@@ -75,7 +56,7 @@ fn only_the_owner_may_ask() {
     assert_eq!(service.get("/healthz").0, 200);
     let bare = |path: &str, headers: &str| {
         let request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
-        let answer = raw(&service, &request);
+        let answer = service.raw(request.as_bytes());
         answer.split(' ').nth(1).unwrap().to_owned()
     };
     let host = "Host: 127.0.0.1\r\n";
@@ -214,10 +195,9 @@ fn an_answer_that_cannot_be_kept_is_told() {
 #[test]
 fn a_client_that_leaves_does_not_hold_up_the_next() {
     let (_home, service) = served();
-    let address = service.address.trim_start_matches("http://");
     let body = json!({ "question": "Tell me all about the soup", "stream": true }).to_string();
     for _ in 0..5 {
-        let mut stream = TcpStream::connect(address).unwrap();
+        let mut stream = service.connect();
         let request = format!(
             "POST /v1/ask HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -412,8 +392,7 @@ fn a_second_service_and_a_port_in_use_are_refused() {
 #[test]
 fn it_stops_gracefully_with_readers_connected() {
     let (home, service) = served();
-    let address = service.address.trim_start_matches("http://").to_owned();
-    let mut reader = TcpStream::connect(address).unwrap();
+    let mut reader = service.connect();
     let request = format!(
         "GET /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n\r\n",
         service.token
@@ -438,7 +417,7 @@ fn pages_of_a_site_that_the_owner_allows_may_ask_with_a_token() {
     let send = |request: &str, origin: &str, more: &str| {
         let host = "Host: 127.0.0.1\r\nConnection: close\r\n";
         let request = format!("{request} HTTP/1.1\r\n{host}Origin: {origin}\r\n{more}\r\n");
-        raw(&service, &request).to_lowercase()
+        service.raw(request.as_bytes()).to_lowercase()
     };
     let token = format!("Authorization: Bearer {}\r\n", service.token);
     let says = format!("access-control-allow-origin: {site}");
@@ -472,10 +451,8 @@ fn what_no_route_takes_is_a_problem_everywhere() {
     let send = |request: &str, headers: &str, body: &str| {
         let head =
             format!("{request} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{headers}");
-        raw(
-            &service,
-            &format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()),
-        )
+        let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        service.raw(request.as_bytes())
     };
     let token = format!("Authorization: Bearer {}\r\n", service.token);
     let json = format!("{token}Content-Type: application/json\r\n");

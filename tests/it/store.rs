@@ -2,11 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::kit::{Home, ran, wait_for};
+use crate::kit::{Home, files_below, ran, wait_for};
 
 fn filled() -> Home {
     let home = Home::new();
@@ -18,20 +18,6 @@ fn filled() -> Home {
     }
     home.add();
     home
-}
-
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files_below(&path));
-        } else {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
 }
 
 fn flip(path: &Path, offset: u64) {
@@ -312,14 +298,9 @@ fn postings_that_are_nonsense_end_no_search_in_a_panic() {
 fn a_killed_copy_leaves_nothing_that_was_to_be_forgotten() {
     let home = filled();
     home.json(&["ask", "Where is the word w5x, Waldemar?"]);
-    let killed = home
-        .command()
-        .args(["sync"])
-        .env("COHO_FAIL", "backup=kill")
-        .env("COHO_WATCH_BACKUP_S", "0")
-        .output()
-        .unwrap();
-    assert!(!killed.status.success(), "{killed:?}");
+    let variables = [("COHO_FAIL", "backup=kill"), ("COHO_WATCH_BACKUP_S", "0")];
+    let killed = home.run_with(&variables, &["sync"]);
+    assert_ne!(killed.code, 0, "{}", killed.stderr);
     assert!(holds(&home.path("home/backup"), "Waldemar"));
     home.json(&["forget", "--all"]);
     assert!(!holds(&home.path("home"), "Waldemar"));
@@ -872,24 +853,12 @@ fn another_embedder_is_built_beside_and_switched_to() {
         ("COHO_MODELS_EMBEDDER", "second"),
     ];
     // Interrupted after the first look: what is in use stays in use.
-    let failing = home
-        .command()
-        .args(["sync"])
-        .envs(with)
-        .env("COHO_FAIL", "switch=kill")
-        .output()
-        .unwrap();
-    assert!(!failing.status.success());
+    let failing = [&with[..], &[("COHO_FAIL", "switch=kill")]].concat();
+    assert_ne!(home.run_with(&failing, &["sync"]).code, 0);
     assert!(home.path("home/index/all-minilm-l6-v2").exists());
     assert!(home.path("home/index/second").exists());
     assert_eq!(home.found("w17x")[0], "n17.md");
-    let mut status = home.command();
-    let status = status
-        .args(["status", "--json"])
-        .envs(with)
-        .output()
-        .unwrap();
-    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    let status = home.run_with(&with, &["status", "--json"]).json();
     assert_eq!(status["models"]["embedder"], "all-minilm-l6-v2");
     let service = home.serve_with(&with);
     let notes = home.notes().canonicalize().unwrap();
@@ -907,13 +876,7 @@ fn another_embedder_is_built_beside_and_switched_to() {
         service.found(&notes, "ocelot").first() != Some(&"new.md".into())
     });
     drop(service);
-    let verdict = home
-        .command()
-        .args(["verify", "--json"])
-        .envs(with)
-        .output()
-        .unwrap();
-    let verdict: Value = serde_json::from_slice(&verdict.stdout).unwrap();
+    let verdict = home.run_with(&with, &["verify", "--json"]).json();
     assert_eq!(
         (&verdict["ok"], &verdict["fingerprint"]),
         (&true.into(), &before.into())

@@ -3,21 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::kit::files_below;
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(rust_files(&path));
-        } else if path.extension() == Some("rs".as_ref()) {
-            found.push(path);
-        }
-    }
-    found.sort();
+    let mut found = files_below(folder);
+    found.retain(|path| path.extension() == Some("rs".as_ref()));
     found
 }
 

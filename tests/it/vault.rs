@@ -4,24 +4,7 @@ use std::fs::{self, File};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use crate::kit::{Home, ran};
-
-fn reasons(home: &Home) -> Vec<(String, String)> {
-    let listed = home.json(&["status", "--problems"]);
-    let problems = listed["problems"].as_array().unwrap().iter();
-    problems
-        .map(|p| {
-            let path = p["path"]
-                .as_str()
-                .unwrap()
-                .rsplit('/')
-                .next()
-                .unwrap()
-                .to_owned();
-            (path, p["reason"].as_str().unwrap().to_owned())
-        })
-        .collect()
-}
+use crate::kit::Home;
 
 fn many_paragraphs(count: usize) -> String {
     let paragraph = |n: usize| {
@@ -142,20 +125,17 @@ fn a_larger_limit_and_a_mended_file_are_noticed() {
         "The heron nests behind the mill.\n".repeat(40_000),
     );
     home.write("empty.md", "");
-    let add = |home: &Home| {
-        let mut command = home.command();
-        command.env("COHO_EXTRACT_MAX_FILE_MB", "1");
-        ran(command.arg("add").arg(home.notes()).output().unwrap()).done();
-    };
-    add(&home);
-    let mut names: Vec<String> = reasons(&home).into_iter().map(|(name, _)| name).collect();
+    let limit = [("COHO_EXTRACT_MAX_FILE_MB", "1")];
+    home.run_with(&limit, &["add", home.notes().to_str().unwrap()])
+        .done();
+    let mut names: Vec<String> = home.problems().into_iter().map(|(name, _)| name).collect();
     names.sort();
     assert_eq!(names, ["empty.md", "large.md"]);
     home.write("draft.md", "The otter swims at night.\n");
     home.json(&["sync"]);
     fs::rename(home.notes().join("draft.md"), home.notes().join("empty.md")).unwrap();
     home.json(&["sync"]);
-    assert_eq!(reasons(&home), []);
+    assert_eq!(home.problems(), []);
     assert_eq!(home.found("\"heron\"")[0], "large.md");
 }
 
@@ -169,7 +149,7 @@ fn keys_are_not_read_and_a_terminal_is_left_alone() {
         "The otter \u{1b}]0;title\u{7}\u{1b}[2J swims\u{8} at night.\n",
     );
     home.add();
-    assert_eq!(reasons(&home).len(), 1);
+    assert_eq!(home.problems().len(), 1);
     let found = home.run(&["search", "otter"]).ok();
     assert!(found.stdout.contains("otter") && !found.stdout.contains(['\u{1b}', '\u{8}']));
     // What steers a terminal is not read; what else there is, is.
@@ -223,7 +203,7 @@ fn bad_files_are_listed_and_stop_nothing() {
     big.set_len(200 << 20).unwrap();
     let report = home.add()["report"].clone();
     assert_eq!(report["added"], 3, "{report}");
-    let reasons = reasons(&home);
+    let reasons = home.problems();
     let reason = |name: &str| {
         let found = reasons.iter().find(|(path, _)| path == name);
         found
@@ -244,11 +224,7 @@ fn bad_files_are_listed_and_stop_nothing() {
         (&again["added"], again["problems"].as_array().unwrap().len()),
         (&1.into(), 0)
     );
-    assert!(
-        !self::reasons(&home)
-            .iter()
-            .any(|(path, _)| path == "empty.md")
-    );
+    assert!(!home.problems().iter().any(|(path, _)| path == "empty.md"));
 }
 
 #[test]
@@ -308,15 +284,11 @@ fn a_file_that_wants_too_much_is_given_up_and_nothing_else_is() {
     // Many drawing operations; under this limit not even the first page fits.
     let text = "a) Tj (".repeat(200_000);
     home.write("bomb.pdf", pdf(&[&text]));
-    let output = home
-        .command()
-        .args(["add", home.notes().to_str().unwrap()])
-        .env("COHO_EXTRACT_MEMORY_MB", "48")
-        .output()
-        .unwrap();
-    assert!(output.status.success());
+    let limit = [("COHO_EXTRACT_MEMORY_MB", "48")];
+    home.run_with(&limit, &["add", home.notes().to_str().unwrap()])
+        .done();
     assert_eq!(home.found("heron"), ["ok.md"]);
-    let reasons = reasons(&home);
+    let reasons = home.problems();
     assert_eq!(reasons.len(), 1, "{reasons:?}");
     assert_eq!(reasons[0].0, "bomb.pdf");
     let reason = &reasons[0].1;

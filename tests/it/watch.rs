@@ -6,16 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::kit::{Home, paths_below, skipped, wait_for};
-
-fn problems(home: &Home) -> Vec<(String, String)> {
-    let listed = home.json(&["status", "--problems"])["problems"].clone();
-    let notes = home.notes().canonicalize().unwrap();
-    let paths = paths_below(&notes, &listed);
-    let reasons = listed.as_array().unwrap().iter();
-    let reasons = reasons.map(|p| p["reason"].as_str().unwrap().to_owned());
-    paths.into_iter().zip(reasons).collect()
-}
+use crate::kit::{Home, skipped, wait_for};
 
 #[test]
 fn a_root_that_vanishes_keeps_its_documents() {
@@ -136,14 +127,14 @@ fn a_mount_below_the_root_that_vanishes_keeps_its_documents() {
     home.json(&["sync"]);
     assert_eq!(home.json(&["status"])["documents"], 2);
     assert!(
-        problems(&home)[0].1.contains("mounted here"),
+        home.problems()[0].1.contains("mounted here"),
         "{:?}",
-        problems(&home)
+        home.problems()
     );
     let again = Mount::tmpfs(&folder, "1m").unwrap();
     home.write("nas/b.md", "The lathe is on the other machine.\n");
     home.json(&["sync"]);
-    assert!(problems(&home).is_empty(), "{:?}", problems(&home));
+    assert!(home.problems().is_empty(), "{:?}", home.problems());
     // Deleted while it is mounted, it is deleted.
     fs::remove_file(folder.join("b.md")).unwrap();
     home.json(&["sync"]);
@@ -248,7 +239,7 @@ fn secrets_are_listed_and_read_only_when_asked_for() {
     home.write("id_card.md", "The number of the identity card is 7.\n");
     home.add();
     assert_eq!(home.json(&["status"])["documents"], 1);
-    let listed = problems(&home);
+    let listed = home.problems();
     assert_eq!(listed.len(), 5, "{listed:?}");
     assert!(
         listed.iter().all(|(_, reason)| reason.contains("private")),
@@ -347,16 +338,15 @@ fn a_file_that_cannot_be_read_just_now_keeps_what_was_known() {
     home.add();
     home.write("a.md", "The heron is on the roof, and its mate.\n");
     let sync = |failing: &str| {
-        let mut command = home.command();
-        command.args(["sync", "--json"]).env("COHO_FAIL", failing);
-        crate::kit::ran(command.output().unwrap()).ok().json()["reports"][0].clone()
+        let ran = home.run_with(&[("COHO_FAIL", failing)], &["sync", "--json"]);
+        ran.ok().json()["reports"][0].clone()
     };
     let report = sync("read-file=error");
     assert_eq!(report["problems"][0]["path"], "a.md", "{report:#}");
     assert_eq!(home.found("heron"), ["a.md"]);
     let report = sync("");
     assert_eq!(report["changed"], 1, "{report:#}");
-    assert!(problems(&home).is_empty());
+    assert!(home.problems().is_empty());
 }
 
 #[cfg(unix)]
@@ -376,10 +366,10 @@ fn a_folder_without_permission_keeps_its_documents() {
     }
     home.json(&["sync"]);
     assert_eq!(home.json(&["status"])["documents"], 1);
-    assert_eq!(problems(&home)[0].0, "closed");
+    assert_eq!(home.problems()[0].0, "closed");
     set(0o755);
     home.json(&["sync"]);
-    assert!(problems(&home).is_empty());
+    assert!(home.problems().is_empty());
 }
 
 #[cfg(target_os = "linux")]

@@ -11,40 +11,20 @@ use coho::domain::chunk::ChunkId;
 use coho::domain::unit::{Quotes, Review, State, Unit, Uses};
 use coho::flow::answer::{Answer, StepKind};
 use coho::flow::writeback::{Decision, Report};
-use coho::settings::{Places, Settings};
+use coho::settings::Settings;
+use coho::store::StoreError;
 use coho::store::erase::Erase;
 use coho::store::sources::Rules;
 use coho::store::units::batches::Undo;
 use coho::store::units::{self, UseUnits, life, near};
-use coho::store::{Access, StoreError};
 use serde_json::{Value, json};
 
-use crate::kit::{Dice, Home, models_folder};
-
-/// A knowledge base without a language model, in this process.
-pub fn open(home: &Home, change: impl FnOnce(&mut Settings)) -> App {
-    let places = Places {
-        home: home.path("home"),
-        config: home.path("config.toml"),
-        models: models_folder(),
-    };
-    let mut settings = Settings::default();
-    settings.models.generator = "none".into();
-    change(&mut settings);
-    App::open(settings, places, Access::Write).unwrap()
-}
+use crate::kit::{Dice, Home, number, open, sync};
 
 fn add(app: &App, home: &Home) {
     let source = app.add_source(&home.notes(), &Rules::default()).unwrap();
     let stop = AtomicBool::new(false);
     app.ingest.sync(&source, &|_| {}, &stop).unwrap();
-}
-
-fn sync(app: &App) {
-    for status in app.sources().unwrap() {
-        let stop = AtomicBool::new(false);
-        app.ingest.sync(&status.source, &|_| {}, &stop).unwrap();
-    }
 }
 
 fn ask(app: &App, question: &str) -> Answer {
@@ -559,7 +539,7 @@ fn harmful_units_are_stopped_before_they_are_shown() {
 /// another is made of. None may come into use, and every thing must be answered as before.
 #[test]
 fn every_batch_with_harmful_units_is_stopped() {
-    let batches: u64 = std::env::var("COHO_BATCHES").map_or(4, |n| n.parse().unwrap());
+    let batches = number("COHO_BATCHES", 4);
     let home = Home::new();
     things(&home);
     let app = open(&home, |_| {});
@@ -1706,11 +1686,9 @@ fn a_run_that_is_cut_off_goes_on_where_it_was() {
             for question in [PEAR, PEAR_AGAIN, "Who serviced the boiler?"] {
                 home.json(&["ask", question]);
             }
-            let mut command = home.command();
-            command.args(["writeback", "run"]);
-            command.env("COHO_FAIL", format!("{point}={what}"));
-            let ended = command.output().unwrap();
-            assert!(!ended.status.success(), "{point}={what}");
+            let fail = format!("{point}={what}");
+            let ended = home.run_with(&[("COHO_FAIL", &fail)], &["writeback", "run"]);
+            assert_ne!(ended.code, 0, "{fail}");
             let report = home.json(&["writeback", "run"]);
             assert_eq!(report["rolled_back"], false);
             let batches = home.json(&["writeback", "list"])["batches"].clone();
@@ -1772,7 +1750,7 @@ fn ten_rounds_on_its_own_output_lose_no_original() {
             })
             .count()
     };
-    let first = found(UseUnits::Off);
+    assert_eq!(found(UseUnits::Off), 30);
     for _ in 0..10 {
         for n in 0..30 {
             ask(&app, &question(n));
@@ -1780,8 +1758,9 @@ fn ten_rounds_on_its_own_output_lose_no_original() {
         let report = run(&app);
         assert!(!report.rolled_back);
     }
-    assert!(found(UseUnits::Active) >= first);
+    assert_eq!(found(UseUnits::Active), 30);
     let units = app.units(None, 1000).unwrap().units;
+    assert!(!units.is_empty());
     assert!(
         units
             .iter()
@@ -1835,10 +1814,9 @@ fn evidence_is_ready_on_disk_and_dropped_with_its_unit() {
     garden(&home);
     home.add();
     let run = |arguments: &[&str]| {
-        let mut command = home.command();
-        command.args(arguments).arg("--json");
-        command.env("COHO_ANSWER_DRAFTS", "always");
-        crate::kit::ran(command.output().unwrap()).ok().json()
+        let drafts = [("COHO_ANSWER_DRAFTS", "always")];
+        let ran = home.run_with(&drafts, &[arguments, &["--json"]].concat());
+        ran.ok().json()
     };
     let owners = || -> HashSet<String> {
         let states = std::fs::read_dir(home.path("home/states"));
