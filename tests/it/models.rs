@@ -892,3 +892,30 @@ fn what_is_kept_can_be_had_and_erased_without_the_models() {
     // Nothing was lost meanwhile.
     assert_eq!(home.found("boiler"), ["boiler.md"]);
 }
+
+#[test]
+#[cfg(unix)]
+fn a_download_that_is_not_what_was_pinned_is_not_installed() {
+    use std::os::unix::fs::PermissionsExt;
+    /// Downloads something else than was asked for.
+    const CLIENT: &str = "#!/bin/sh\n\
+        case \"$*\" in *--version*) exit 0;; esac\n\
+        while [ \"$1\" != --dest ]; do shift; done\n\
+        echo other > \"$2/other-1-py3-none-any.whl\"\n";
+    let home = Home::new();
+    let (client, models) = (home.path("bin/python3"), home.path("models"));
+    fs::create_dir_all(client.parent().unwrap()).unwrap();
+    fs::write(&client, CLIENT).unwrap();
+    fs::set_permissions(&client, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", client.parent().unwrap().display());
+    let variables = [
+        ("PATH", path.as_str()),
+        ("COHO_MODELS", models.to_str().unwrap()),
+    ];
+    let refused = home.run_with(&variables, &["models", "install", "all-minilm-l6-v2"]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("SHA-256"), "{}", refused.stderr);
+    let left = fs::read_dir(&models).unwrap().flatten();
+    assert_eq!(left.count(), 0, "nothing of it stays");
+}
