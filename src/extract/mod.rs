@@ -24,7 +24,7 @@ mod text;
 pub mod worker;
 mod xml;
 
-pub(crate) use mail::body as body_of_mail;
+pub(crate) use mail::{body as body_of_mail, messages as messages_of_mailbox};
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};

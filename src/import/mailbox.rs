@@ -5,12 +5,11 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use mail_parser::mailbox::mbox::MessageIterator;
 use mail_parser::{Address, Message, MessageParser};
 
 use super::{Item, What, bad, digest};
 use crate::error::Failure;
-use crate::extract::body_of_mail;
+use crate::extract::{body_of_mail, messages_of_mailbox};
 
 /// Longer messages are archives.
 const MOST_BYTES: u64 = 64 << 20;
@@ -51,14 +50,11 @@ fn take_in(file: &Path, items: &mut Vec<Item>, problems: &mut Vec<String>) {
     }
 }
 
-/// Gives the messages of a file one after the other: a mailbox may be longer than the memory.
+/// Gives the messages of a file one after the other.
 fn messages(file: &Path, mut each: impl FnMut(&[u8])) -> std::io::Result<()> {
     let mut reader = BufReader::new(File::open(file)?);
     if reader.fill_buf()?.starts_with(b"From ") {
-        for message in MessageIterator::new(reader) {
-            each(message?.contents());
-        }
-        return Ok(());
+        return messages_of_mailbox(reader, each);
     }
     let mut message = Vec::new();
     reader.take(MOST_BYTES + 1).read_to_end(&mut message)?;
@@ -157,6 +153,19 @@ mod tests {
         // A folder in the place of a file fails as what one may not read does.
         take_in(folder.path(), &mut items, &mut problems);
         assert_eq!((items.len(), problems.len()), (1, 2), "{problems:?}");
+    }
+
+    #[test]
+    fn a_sentence_that_begins_with_from_cuts_no_message() {
+        let folder = tempfile::tempdir().unwrap();
+        let mbox = folder.path().join("old");
+        let mail = "From ada@example.org Tue Nov  3 10:00:00 2026\nFrom: ada@example.org\n\n\
+            The owl nests.\n\nFrom what I know, it hunts at night.\n";
+        fs::write(&mbox, mail).unwrap();
+        let mut problems = Vec::new();
+        let items = read(&mbox, &mut problems).unwrap();
+        assert_eq!((items.len(), problems.len()), (1, 0), "{problems:?}");
+        assert!(items[0].text.contains("at night"), "{}", items[0].text);
     }
 
     #[test]
