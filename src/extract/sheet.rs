@@ -373,14 +373,18 @@ fn reader(text: &str, delimiter: u8) -> csv::Reader<&[u8]> {
         .from_reader(text.as_bytes())
 }
 
-/// The separator that splits the first records into the most columns of which all have as many.
+/// The separator that splits the first records into the most columns of which all have as many. Titles
+/// above the table hold none.
 fn delimiter(text: &str) -> u8 {
+    let candidates = [b',', b';', b'\t', b'|'];
+    let titles = text.split_inclusive('\n');
+    let titles = titles.take_while(|line| !line.bytes().any(|byte| candidates.contains(&byte)));
+    let table = &text[titles.map(str::len).sum::<usize>()..];
     let columns = |separator: u8| {
-        let mut reader = reader(text, separator);
+        let mut reader = reader(table, separator);
         let counts = reader.records().take(10).flatten().map(|r| r.len());
         counts.min().unwrap_or(0)
     };
-    let candidates = [b',', b';', b'\t', b'|'];
     let best = candidates.into_iter().rev().max_by_key(|s| columns(*s));
     best.unwrap_or(b',')
 }
@@ -549,6 +553,10 @@ mod tests {
             "row 1 | Name | Age\nrow 2 | Name: Ann; B. | Age: 7\nrow 3 | Name: Ben\n"
         );
         assert_eq!(read("1,2\n3,4\n"), "row 1 | 1 | 2\nrow 2 | 3 | 4\n");
+        assert_eq!(
+            read("Hours of May\nName;Hours\nAnn;7,5\n"),
+            "row 1 | Hours of May\nrow 2 | Name | Hours\nrow 3 | Name: Ann | Hours: 7,5\n"
+        );
         assert_eq!(
             read("N,R\r\nAnn,7\r\n\r\nBen,8\r\n"),
             "row 1 | N | R\nrow 2 | N: Ann | R: 7\nrow 4 | N: Ben | R: 8\n"
