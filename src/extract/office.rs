@@ -430,7 +430,9 @@ fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut P
 pub(super) fn odt(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     if bytes.trim_ascii_start().starts_with(b"<") {
         let xml = super::text::decode(bytes)?;
-        return odt_content(&xml, properties(&xml), limit);
+        // Pictures have titles, too.
+        let meta = xml.split("</office:meta>").next().unwrap_or_default();
+        return odt_content(&xml, properties(meta), limit);
     }
     let mut archive = Archive::open(bytes, unpack_limit(limit))?;
     let manifest = archive.text("META-INF/manifest.xml")?.unwrap_or_default();
@@ -741,6 +743,15 @@ mod tests {
              <t:span t:style-name='T1'><t:note><t:p>a note 7</t:p></t:note></t:span>end</t:p>",
             "a note 7\n\n10^6 l, end\n",
         );
+    }
+
+    #[test]
+    fn a_flat_document_is_called_as_it_says_and_not_as_its_pictures() {
+        let flat = "<office:document><office:meta><dc:title>Mills</dc:title></office:meta>\
+            <office:body><text:p>a<svg:title>Wheel</svg:title></text:p></office:body>\
+            </office:document>";
+        let found = odt(flat.as_bytes(), 1 << 20).unwrap();
+        assert_eq!(found.meta.title.as_deref(), Some("Mills"));
     }
 
     #[test]
