@@ -336,6 +336,12 @@ impl Paragraphs {
         }
     }
 
+    fn begin_cell(&mut self) {
+        if let Some(row) = self.rows.last_mut() {
+            row.push(String::new());
+        }
+    }
+
     fn end_row(&mut self, pen: &mut Pen) {
         let Some(row) = self.rows.pop() else {
             return;
@@ -408,11 +414,7 @@ fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut P
         }
         Node::Open("tr", _) => body.rows.push(Vec::new()),
         Node::Close("tr") => body.end_row(pen),
-        Node::Open("tc", _) => {
-            if let Some(row) = body.rows.last_mut() {
-                row.push(String::new());
-            }
-        }
+        Node::Open("tc", _) => body.begin_cell(),
         Node::Open("t", _) => body.in_text = true,
         Node::Close("t") => body.in_text = false,
         Node::Open("tab", _) => body.push("\t"),
@@ -475,11 +477,16 @@ fn odt_content(xml: &str, meta: Meta, limit: usize) -> Result<Extracted, Skip> {
 fn odt_look(properties: &Attributes<'_>) -> Look {
     let position = properties.get("text-position").unwrap_or_default();
     let position = position.split_whitespace().next().unwrap_or("");
-    let height = position.trim_end_matches('%').parse::<f32>();
     Look {
-        raised: position == "super" || height.is_ok_and(|height| height > 0.0),
+        raised: position == "super" || is_above(position),
         hidden: properties.get("display").as_deref() == Some("none"),
     }
+}
+
+/// Does what is so high, in percent or in their thousandths, stand above the line?
+fn is_above(height: &str) -> bool {
+    let height = height.trim_end_matches('%').parse::<f32>();
+    height.is_ok_and(|height| height > 0.0)
 }
 
 /// Elements of an `OpenDocument` text that no reader sees, or sees as text: what was deleted, numbers
@@ -523,11 +530,7 @@ fn odt_node(node: Node<'_>, body: &mut Paragraphs, looks: &HashMap<String, Look>
         Node::Close("list-item") => body.list = body.list.saturating_sub(1),
         Node::Open("table-row", _) => body.rows.push(Vec::new()),
         Node::Close("table-row") => body.end_row(pen),
-        Node::Open("table-cell", _) => {
-            if let Some(row) = body.rows.last_mut() {
-                row.push(String::new());
-            }
-        }
+        Node::Open("table-cell", _) => body.begin_cell(),
         Node::Open("s", attributes) => {
             let count = number(&attributes, "c", 1);
             body.push(&" ".repeat(count.into()));
@@ -614,20 +617,13 @@ fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<(), Skip> {
         }
         Node::Open("tr", _) => body.rows.push(Vec::new()),
         Node::Close("tr") => body.end_row(pen),
-        Node::Open("tc", _) => {
-            if let Some(row) = body.rows.last_mut() {
-                row.push(String::new());
-            }
-        }
+        Node::Open("tc", _) => body.begin_cell(),
         Node::Open("r", _) => body.begin_run(),
         Node::Close("r") => body.end_run(),
         Node::Open("rPr", attributes) => {
             let height = attributes.get("baseline").unwrap_or_default();
             if let Some(look) = body.looks.last_mut() {
-                look.raised = height
-                    .trim_end_matches('%')
-                    .parse()
-                    .is_ok_and(|h: f32| h > 0.0);
+                look.raised = is_above(&height);
             }
         }
         Node::Open("t", _) => body.in_text = true,
