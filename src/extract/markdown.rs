@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use pulldown_cmark::{Event, HeadingLevel, LinkType, Options, Parser, Tag, TagEnd};
 
-use super::{Extracted, push_new};
+use super::{Extracted, add_property, push_new};
 use crate::domain::outline::{Block, BlockKind, Outline};
 use crate::domain::source::Meta;
 
@@ -311,14 +311,7 @@ fn put_property(key: &str, value: &str, of_page: bool, meta: &mut Meta) {
             items.for_each(|name| push_new(&mut meta.aliases, name));
         }
         "title" => meta.title = Some(value.to_owned()),
-        _ => {
-            if meta.properties.is_null() {
-                meta.properties = serde_json::json!({});
-            }
-            if let Some(properties) = meta.properties.as_object_mut() {
-                properties.insert(key.to_owned(), value.into());
-            }
-        }
+        _ => add_property(meta, key, value),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::{Extracted, push_new};
+use super::{Extracted, add_property, push_new};
 use crate::domain::outline::{Block, BlockKind, Outline};
 use crate::domain::source::Meta;
 
@@ -107,7 +107,7 @@ pub(super) fn org(text: String) -> Extracted {
                 meta.title = Some(title.to_owned());
             }
             if in_head && let Some((key, value)) = origin(line.trim_start()) {
-                put_property(&mut meta, key, value);
+                add_property(&mut meta, key, value);
             }
             for tag in keyword(line, "#+filetags:").unwrap_or("").split(':') {
                 push_new(&mut meta.tags, tag.trim());
@@ -138,15 +138,6 @@ fn origin(line: &str) -> Option<(&'static str, &str)> {
     let page = value.split(marks).find(is_page);
     let value = page.unwrap_or(value.trim());
     (!value.is_empty()).then_some((key, value))
-}
-
-fn put_property(meta: &mut Meta, key: &str, value: &str) {
-    if meta.properties.is_null() {
-        meta.properties = serde_json::json!({});
-    }
-    if let Some(properties) = meta.properties.as_object_mut() {
-        properties.insert(key.to_owned(), value.into());
-    }
 }
 
 fn keyword<'l>(line: &'l str, key: &str) -> Option<&'l str> {

@@ -57,6 +57,18 @@ pub struct Extracted {
 #[error("{0}")]
 pub struct Skip(pub String);
 
+impl Skip {
+    fn encrypted() -> Self {
+        Self("encrypted: it cannot be read without its password".into())
+    }
+
+    /// For a file that has more bytes of text than `limit`.
+    fn too_much(limit: usize) -> Self {
+        let mebibytes = limit >> 20;
+        Self(format!("it unpacks to more than {mebibytes} MiB of text"))
+    }
+}
+
 /// Why a file was not read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unread {
@@ -162,6 +174,16 @@ const LIST_ITEMS: usize = 1000;
 fn push_new(list: &mut Vec<String>, item: &str) {
     if !item.is_empty() && list.len() < LIST_ITEMS && !list.iter().any(|known| known == item) {
         list.push(item.to_owned());
+    }
+}
+
+/// Adds a property to those that front matter gave, if they have names.
+fn add_property(meta: &mut Meta, key: &str, value: &str) {
+    if meta.properties.is_null() {
+        meta.properties = serde_json::json!({});
+    }
+    if let Some(properties) = meta.properties.as_object_mut() {
+        properties.insert(key.to_owned(), value.into());
     }
 }
 

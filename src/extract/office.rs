@@ -439,9 +439,7 @@ pub(super) fn odt(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     let mut archive = Archive::open(bytes, unpack_limit(limit))?;
     let manifest = archive.text("META-INF/manifest.xml")?.unwrap_or_default();
     if manifest.contains("encryption-data") {
-        return Err(Skip(
-            "encrypted: it cannot be read without its password".into(),
-        ));
+        return Err(Skip::encrypted());
     }
     let meta = archive.text("meta.xml")?.unwrap_or_default();
     let Some(content) = archive.text("content.xml")? else {

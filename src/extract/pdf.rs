@@ -26,19 +26,12 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     }
     let pages = match pages(bytes) {
         Ok(pages) => pages,
-        Err(_) if holds(bytes, b"/Encrypt") => {
-            return Err(Skip(
-                "encrypted: it cannot be read without its password".into(),
-            ));
-        }
+        Err(_) if holds(bytes, b"/Encrypt") => return Err(Skip::encrypted()),
         Err(reason) => pages_of_repaired(bytes).ok_or(Skip(reason))?,
     };
     let pages: Vec<String> = pages.iter().map(|page| tidy(page)).collect();
     if pages.iter().map(String::len).sum::<usize>() > limit {
-        let mebibytes = limit >> 20;
-        return Err(Skip(format!(
-            "it unpacks to more than {mebibytes} MiB of text"
-        )));
+        return Err(Skip::too_much(limit));
     }
     if pages.iter().all(|page| page.trim().is_empty()) {
         return Err(Skip("no text layer: a scan or a drawing".into()));

@@ -133,17 +133,17 @@ fn open(bytes: &[u8], limit: usize) -> Result<Book<'_>, Skip> {
     let source = Cursor::new(bytes);
     let broken = |error: &dyn std::fmt::Display| {
         let said = error.to_string().to_lowercase();
-        Skip(if said.contains("password") || said.contains("encrypt") {
-            "encrypted: it cannot be read without its password".into()
+        if said.contains("password") || said.contains("encrypt") {
+            Skip::encrypted()
         } else {
-            format!("broken: its parser says \"{error}\"")
-        })
+            Skip(format!("broken: its parser says \"{error}\""))
+        }
     };
     if bytes.starts_with(OLE) {
         // An encrypted new workbook is a container without a workbook in it.
         let inner = cfb::CompoundFile::open(source.clone());
         if inner.is_ok_and(|file| file.exists("/EncryptedPackage")) {
-            return Err(broken(&"password"));
+            return Err(Skip::encrypted());
         }
         return Ok(Sheets::Xls(Xls::new(source).map_err(|e| broken(&e))?));
     }

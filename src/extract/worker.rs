@@ -118,11 +118,7 @@ pub(super) fn run(
             ))
             .into())
         }
-        Asked::TooMuch => Err(Skip(format!(
-            "it unpacks to more than {} MiB of text",
-            limits.output_bytes >> 20
-        ))
-        .into()),
+        Asked::TooMuch => Err(Skip::too_much(limits.output_bytes).into()),
         Asked::Died => Err(match worker.child.wait() {
             Ok(status) => Skip(death(status)).into(),
             Err(error) => Unread::Reader(format!("the extraction worker was lost: {error}")),
