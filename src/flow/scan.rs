@@ -283,7 +283,10 @@ impl Found {
         };
         let kind = entry.file_type();
         if kind.is_some_and(|t| t.is_dir()) {
-            self.note_mount(&path, entry);
+            #[cfg(unix)]
+            if let Ok(meta) = entry.metadata() {
+                self.note_mount(path, std::os::unix::fs::MetadataExt::dev(&meta));
+            }
             return;
         }
         if !kind.is_some_and(|t| t.is_file()) {
@@ -323,22 +326,21 @@ impl Found {
         }
     }
 
-    fn note_mount(&mut self, path: &str, entry: &ignore::DirEntry) {
-        #[cfg(unix)]
-        if !path.is_empty()
-            && let Ok(meta) = entry.metadata()
-            && let device = std::os::unix::fs::MetadataExt::dev(&meta)
-            && device != self.root.device
-            && !self
-                .mounts
-                .iter()
-                .any(|m| path.starts_with(&format!("{m}/")))
-        {
-            self.mounts.push(path.to_owned());
-            self.devices.push((path.to_owned(), device));
+    /// Notes a folder that is on another device than the one around it. Folders come before what is
+    /// in them.
+    #[cfg(unix)]
+    fn note_mount(&mut self, path: String, device: u64) {
+        let holds = |mount: &str| {
+            let below = path.strip_prefix(mount);
+            below.is_some_and(|below| below.starts_with('/'))
+        };
+        let mut around = self.devices.iter().rev();
+        let around = around.find(|(mount, _)| holds(mount));
+        let around = around.map_or(self.root.device, |(_, device)| *device);
+        if !path.is_empty() && device != around {
+            self.mounts.push(path.clone());
+            self.devices.push((path, device));
         }
-        #[cfg(not(unix))]
-        let _ = (path, entry);
     }
 }
 
@@ -531,6 +533,25 @@ mod tests {
         let found = hash(folder.path(), "long.md").unwrap();
         assert_eq!(found, *blake3::hash(&bytes).as_bytes());
         assert!(hash(folder.path(), "gone.md").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_mounted_within_what_is_mounted_is_noted() {
+        let mut found = Found::default();
+        for (path, device) in [
+            ("", 0),
+            ("a", 1),
+            ("a/b", 1),
+            ("a/b/c", 2),
+            ("a/b/c/d", 2),
+            ("a/b/e", 1),
+            ("ab", 0),
+            ("f", 1),
+        ] {
+            found.note_mount(path.to_owned(), device);
+        }
+        assert_eq!(found.mounts, ["a", "a/b/c", "f"]);
     }
 
     #[test]
