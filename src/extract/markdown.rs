@@ -447,20 +447,14 @@ impl<'a> Scan<'a> {
     /// Adds a block. Code inside a container cuts the container in two.
     fn push(&mut self, range: Range<usize>, kind: BlockKind) {
         let span = self.whole(range);
-        let Some(last) = self.blocks.last_mut() else {
+        let last = self.blocks.last_mut();
+        let Some(last) = last.filter(|last| span.start < last.span.end) else {
             self.blocks.push(Block {
                 kind,
                 ..prose(span)
             });
             return;
         };
-        if span.start >= last.span.end {
-            self.blocks.push(Block {
-                kind,
-                ..prose(span)
-            });
-            return;
-        }
         if kind != BlockKind::Code {
             return;
         }

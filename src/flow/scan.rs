@@ -35,10 +35,9 @@ pub struct Found {
     pub not_read: BTreeMap<String, usize>,
     /// The folder that was scanned.
     pub root: RootId,
-    /// Folders below the root on which something is mounted.
-    pub mounts: Vec<String>,
-    /// Those, with the device that each was on when it was met.
-    devices: Vec<(String, u64)>,
+    /// Folders below the root on which something is mounted, with the device that each was on when it
+    /// was met.
+    pub mounts: Vec<(String, u64)>,
 }
 
 /// Why a folder could not be scanned at all.
@@ -104,7 +103,7 @@ pub fn scan(source: &Source) -> Result<Found, ScanError> {
     if root_id(root) != found.root {
         return Err(ScanError::Away { root: root.clone() });
     }
-    for (mount, device) in &found.devices {
+    for (mount, device) in &found.mounts {
         if root_id(&root.join(mount)).device != *device {
             let reason = "it was unmounted while it was read: its documents are kept".to_owned();
             found.unreadable.push((mount.clone(), reason));
@@ -112,8 +111,8 @@ pub fn scan(source: &Source) -> Result<Found, ScanError> {
     }
     for mount in &source.mounts {
         let below = format!("{mount}/");
-        let alive =
-            found.mounts.contains(mount) || found.files.keys().any(|p| p.starts_with(&below));
+        let alive = found.mounts.iter().any(|(known, _)| known == mount)
+            || found.files.keys().any(|p| p.starts_with(&below));
         if !alive {
             let reason = "what was mounted here is gone: its documents are kept".to_owned();
             found.unreadable.push((mount.clone(), reason));
@@ -334,12 +333,11 @@ impl Found {
             let below = path.strip_prefix(mount);
             below.is_some_and(|below| below.starts_with('/'))
         };
-        let mut around = self.devices.iter().rev();
+        let mut around = self.mounts.iter().rev();
         let around = around.find(|(mount, _)| holds(mount));
         let around = around.map_or(self.root.device, |(_, device)| *device);
         if !path.is_empty() && device != around {
-            self.mounts.push(path.clone());
-            self.devices.push((path, device));
+            self.mounts.push((path, device));
         }
     }
 }
@@ -551,7 +549,8 @@ mod tests {
         ] {
             found.note_mount(path.to_owned(), device);
         }
-        assert_eq!(found.mounts, ["a", "a/b/c", "f"]);
+        let noted = found.mounts.iter().map(|(path, _)| path.as_str());
+        assert_eq!(noted.collect::<Vec<_>>(), ["a", "a/b/c", "f"]);
     }
 
     #[test]
