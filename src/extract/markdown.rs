@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use pulldown_cmark::{Event, HeadingLevel, LinkType, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
 
 use super::{Extracted, add_property, push_new};
 use crate::domain::outline::{Block, BlockKind, Outline};
@@ -401,7 +401,7 @@ impl<'a> Scan<'a> {
                 self.push(span, BlockKind::Code);
             }
             Tag::Heading { level, .. } if self.depth == 0 => {
-                self.heading = Some((level_of(*level), range, String::new()));
+                self.heading = Some((*level as u8, range, String::new()));
             }
             Tag::Link {
                 link_type,
@@ -474,17 +474,6 @@ impl<'a> Scan<'a> {
         {
             self.blocks.push(prose(rest));
         }
-    }
-}
-
-fn level_of(level: HeadingLevel) -> u8 {
-    match level {
-        HeadingLevel::H1 => 1,
-        HeadingLevel::H2 => 2,
-        HeadingLevel::H3 => 3,
-        HeadingLevel::H4 => 4,
-        HeadingLevel::H5 => 5,
-        HeadingLevel::H6 => 6,
     }
 }
 
