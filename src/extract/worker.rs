@@ -203,12 +203,9 @@ fn death(status: ExitStatus) -> String {
     #[cfg(unix)]
     {
         use std::os::unix::process::ExitStatusExt;
-        match status.signal() {
-            Some(9 | 24) => return "gave up: reading it takes too long".into(),
-            Some(6 | 11) => {
-                return "gave up: reading it takes too much memory or crashes its parser".into();
-            }
-            _ => {}
+        // Who takes too long is ended by the parent; 9 is the system's word for want of memory.
+        if let Some(6 | 9 | 11) = status.signal() {
+            return "gave up: reading it takes too much memory or crashes its parser".into();
         }
     }
     format!("broken: its parser ended without a result ({status})")
@@ -295,5 +292,13 @@ mod tests {
         let mut worker = start(&limits).unwrap();
         worker.child.wait().unwrap();
         assert!(!worker.is_fit());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn one_that_the_system_ended_took_too_much_memory() {
+        use std::os::unix::process::ExitStatusExt;
+        let said = super::death(std::process::ExitStatus::from_raw(9));
+        assert!(said.contains("memory"), "{said}");
     }
 }
