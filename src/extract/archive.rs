@@ -63,9 +63,7 @@ impl<'a> Archive<'a> {
             Err(zip::result::ZipError::UnsupportedArchive(reason))
                 if reason == zip::result::ZipError::PASSWORD_REQUIRED =>
             {
-                return Err(Skip(
-                    "encrypted: it cannot be read without its password".into(),
-                ));
+                return Err(Skip::encrypted());
             }
             Err(error) => {
                 return Err(Skip(format!(

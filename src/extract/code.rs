@@ -73,7 +73,7 @@ fn definitions(language: &Language, text: &str) -> Vec<Definition> {
         let name = defined_name(&node, text);
         let inner = level + u8::from(name.is_some());
         if let Some(name) = name {
-            let start = line_start(text, with_lead(&node).start_byte());
+            let start = line_start(text, with_lead(&node, text).start_byte());
             found.push(Definition {
                 start,
                 level: inner,
@@ -137,8 +137,9 @@ fn defined_name(node: &Node<'_>, text: &str) -> Option<String> {
     (!said.is_empty() && said.len() <= 120).then(|| said.to_owned())
 }
 
-/// The first of the comments, attributes and decorators that stand right above a node.
-fn with_lead<'t>(node: &Node<'t>) -> Node<'t> {
+/// The first of the comments, attributes and decorators that stand right above a node. A comment behind
+/// other code is of that.
+fn with_lead<'t>(node: &Node<'t>, text: &str) -> Node<'t> {
     let mut first = *node;
     // A decorated or exported definition begins with its wrapper.
     if let Some(parent) = node.parent()
@@ -147,7 +148,10 @@ fn with_lead<'t>(node: &Node<'t>) -> Node<'t> {
         first = parent;
     }
     while let Some(before) = first.prev_sibling() {
-        let leads = before.kind().contains("comment") || before.kind() == "attribute_item";
+        let start = before.start_byte();
+        let alone = || text[line_start(text, start)..start].trim().is_empty();
+        let leads =
+            before.kind().contains("comment") && alone() || before.kind() == "attribute_item";
         let touches = before.end_position().row + 1 >= first.start_position().row;
         if !leads || !touches {
             break;
@@ -255,5 +259,14 @@ mod tests {
         let heading = &found.outline.blocks[1];
         assert_eq!(&found.outline.text[heading.span.clone()], "# About f.\n");
         assert_eq!(heading.heading.as_deref(), Some("f"));
+        let text = "int a() {\n  return 1;\n} // of a\nint b() {\n  return 2;\n}\n";
+        let found = extract(text.as_bytes(), "a.c").unwrap();
+        let heading = &found.outline.blocks[2];
+        assert_eq!(heading.heading.as_deref(), Some("b"));
+        assert_eq!(&text[heading.span.clone()], "int b() {\n");
+        assert_eq!(
+            names("a.rs", "struct A; // one\nstruct B; // two\n"),
+            [(1, "A".to_owned()), (1, "B".to_owned())]
+        );
     }
 }

@@ -121,11 +121,9 @@ fn with_ends(html: &str) -> Cow<'_, str> {
             .find(|c: char| !c.is_ascii_alphanumeric())
             .unwrap_or(tag.len());
         let name = &tag[..end];
-        let close = end_of_tag(tag).filter(|close| {
-            let raw = RAW.iter().any(|raw| name.eq_ignore_ascii_case(raw));
-            raw && tag[..*close].ends_with('/')
-        });
-        let Some(close) = close else {
+        let raw = RAW.iter().any(|raw| name.eq_ignore_ascii_case(raw));
+        let close = if raw { end_of_tag(tag) } else { None };
+        let Some(close) = close.filter(|close| tag[..*close].ends_with('/')) else {
             written.push_str(&rest[..=at]);
             rest = tag;
             continue;
@@ -872,8 +870,13 @@ pub(super) fn decode(bytes: &[u8]) -> Result<String, Skip> {
     }
     let guessed = text::guess(bytes);
     let encoding = match declared(bytes) {
-        // Pages that declare the Western encoding often mean "I did not think about it".
-        Some(declared) if declared != UTF_8 && declared != WINDOWS_1252 => declared,
+        // Pages that declare the Western encoding often mean "I did not think about it"; those that
+        // declare one whose letters are other bytes could not be read that far.
+        Some(declared)
+            if ![UTF_8, WINDOWS_1252].contains(&declared) && declared.is_ascii_compatible() =>
+        {
+            declared
+        }
         _ => guessed,
     };
     let (decoded, malformed) = encoding.decode_without_bom_handling(bytes);
@@ -916,6 +919,9 @@ mod tests {
         assert_eq!(with_ends("<title/>x"), "<title/>x");
         let same = "<?xml?><br/><p>a < b</p><titles/>";
         assert_eq!(with_ends(same), same);
+        // Each of these was looked at up to the end.
+        let open = format!("<?xml{}", "<b ".repeat(500_000));
+        assert_eq!(with_ends(&open), open);
     }
 
     #[test]
@@ -1123,6 +1129,9 @@ mod tests {
         assert!(decode(&cyrillic).unwrap().contains("французских"));
         let (declared, _, _) = encoding_rs::KOI8_R.encode("<meta charset='koi8-r'><p>Да</p>");
         assert!(decode(&declared).unwrap().contains("Да"));
+        // So it was read in pairs, each a sign of Chinese.
+        let wide = b"<meta charset=utf-16><p>Gr\xfcn aus K\xf6ln, sch\xf6ne T\xfcr.</p>";
+        assert!(decode(wide).unwrap().contains("Grün aus Köln"));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! read, but for messages that are forwarded. Messages of a mailbox are pages.
 
 use std::borrow::Cow;
-use std::io::{Cursor, Read};
+use std::io::{BufRead, Cursor, Read};
 
 use encoding_rs::{UTF_8, WINDOWS_1252};
 use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, PartType};
@@ -46,15 +46,17 @@ pub(super) fn mailbox(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
         return Err(Skip("broken: it is no mailbox".into()));
     }
     let mut pen = Pen::new(limit);
-    for (index, raw) in messages(bytes).into_iter().enumerate() {
-        if let Some(message) = MessageParser::default().parse(&raw[..]) {
-            pen.page(index + 1);
+    let mut number = 0;
+    let read = messages(bytes, |raw| {
+        number += 1;
+        if !pen.is_full()
+            && let Some(message) = MessageParser::default().parse(raw)
+        {
+            pen.page(number);
             write(&message, &mut pen);
         }
-        if pen.is_full() {
-            break;
-        }
-    }
+    });
+    read.map_err(|error| Skip(format!("broken: {error}")))?;
     pen.finish(Meta::default())
 }
 
@@ -67,26 +69,40 @@ fn with_line_feeds(bytes: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(bytes.iter().map(feed).collect())
 }
 
-/// The messages of a mailbox: each begins with a line `From ` after an empty line. Such lines within a
-/// message are quoted with `>`; those that programs forgot to quote are told by what they say, as
-/// they would cut the message in two.
-fn messages(bytes: &[u8]) -> Vec<Vec<u8>> {
-    let mut found: Vec<Vec<u8>> = Vec::new();
+/// Gives the messages of a mailbox one after the other: it may be longer than the memory. Each begins
+/// with a line `From ` after an empty line. Such lines within a message are quoted with `>`; those that
+/// programs forgot to quote are told by what they say, as they would cut the message in two.
+///
+/// # Errors
+/// What the reader says.
+pub(crate) fn messages(
+    mut mailbox: impl BufRead,
+    mut each: impl FnMut(&[u8]),
+) -> std::io::Result<()> {
+    let mut open: Option<Vec<u8>> = None;
     let mut after_blank = true;
-    let mut lines = bytes.split_inclusive(|b| *b == b'\n').peekable();
-    while let Some(line) = lines.next() {
-        let next = lines.peek().copied().unwrap_or_default();
-        let parts = after_blank && (found.is_empty() || is_separator(line, next));
+    let (mut line, mut next) = (Vec::new(), Vec::new());
+    mailbox.read_until(b'\n', &mut line)?;
+    while !line.is_empty() {
+        next.clear();
+        mailbox.read_until(b'\n', &mut next)?;
+        let parts = after_blank && (open.is_none() || is_separator(&line, &next));
         if parts && line.starts_with(b"From ") {
-            found.push(Vec::new());
-        } else if let Some(message) = found.last_mut() {
+            if let Some(message) = open.replace(Vec::new()) {
+                each(&message);
+            }
+        } else if let Some(message) = &mut open {
             let quoted = line.iter().position(|b| *b != b'>').unwrap_or(0);
             let quoted = quoted > 0 && line[quoted..].starts_with(b"From ");
             message.extend_from_slice(&line[usize::from(quoted)..]);
         }
         after_blank = line.trim_ascii().is_empty();
+        std::mem::swap(&mut line, &mut next);
     }
-    found
+    if let Some(message) = open {
+        each(&message);
+    }
+    Ok(())
 }
 
 /// Bytes of a line that tell whether it separates messages.

@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
-use pulldown_cmark::{Event, HeadingLevel, LinkType, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
 
-use super::{Extracted, push_new};
+use super::{Extracted, add_property, push_new};
 use crate::domain::outline::{Block, BlockKind, Outline};
 use crate::domain::source::Meta;
 
@@ -311,14 +311,7 @@ fn put_property(key: &str, value: &str, of_page: bool, meta: &mut Meta) {
             items.for_each(|name| push_new(&mut meta.aliases, name));
         }
         "title" => meta.title = Some(value.to_owned()),
-        _ => {
-            if meta.properties.is_null() {
-                meta.properties = serde_json::json!({});
-            }
-            if let Some(properties) = meta.properties.as_object_mut() {
-                properties.insert(key.to_owned(), value.into());
-            }
-        }
+        _ => add_property(meta, key, value),
     }
 }
 
@@ -408,7 +401,7 @@ impl<'a> Scan<'a> {
                 self.push(span, BlockKind::Code);
             }
             Tag::Heading { level, .. } if self.depth == 0 => {
-                self.heading = Some((level_of(*level), range, String::new()));
+                self.heading = Some((*level as u8, range, String::new()));
             }
             Tag::Link {
                 link_type,
@@ -454,20 +447,14 @@ impl<'a> Scan<'a> {
     /// Adds a block. Code inside a container cuts the container in two.
     fn push(&mut self, range: Range<usize>, kind: BlockKind) {
         let span = self.whole(range);
-        let Some(last) = self.blocks.last_mut() else {
+        let last = self.blocks.last_mut();
+        let Some(last) = last.filter(|last| span.start < last.span.end) else {
             self.blocks.push(Block {
                 kind,
                 ..prose(span)
             });
             return;
         };
-        if span.start >= last.span.end {
-            self.blocks.push(Block {
-                kind,
-                ..prose(span)
-            });
-            return;
-        }
         if kind != BlockKind::Code {
             return;
         }
@@ -487,17 +474,6 @@ impl<'a> Scan<'a> {
         {
             self.blocks.push(prose(rest));
         }
-    }
-}
-
-fn level_of(level: HeadingLevel) -> u8 {
-    match level {
-        HeadingLevel::H1 => 1,
-        HeadingLevel::H2 => 2,
-        HeadingLevel::H3 => 3,
-        HeadingLevel::H4 => 4,
-        HeadingLevel::H5 => 5,
-        HeadingLevel::H6 => 6,
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::{Extracted, push_new};
+use super::{Extracted, add_property, push_new};
 use crate::domain::outline::{Block, BlockKind, Outline};
 use crate::domain::source::Meta;
 
@@ -107,7 +107,7 @@ pub(super) fn org(text: String) -> Extracted {
                 meta.title = Some(title.to_owned());
             }
             if in_head && let Some((key, value)) = origin(line.trim_start()) {
-                put_property(&mut meta, key, value);
+                add_property(&mut meta, key, value);
             }
             for tag in keyword(line, "#+filetags:").unwrap_or("").split(':') {
                 push_new(&mut meta.tags, tag.trim());
@@ -138,15 +138,6 @@ fn origin(line: &str) -> Option<(&'static str, &str)> {
     let page = value.split(marks).find(is_page);
     let value = page.unwrap_or(value.trim());
     (!value.is_empty()).then_some((key, value))
-}
-
-fn put_property(meta: &mut Meta, key: &str, value: &str) {
-    if meta.properties.is_null() {
-        meta.properties = serde_json::json!({});
-    }
-    if let Some(properties) = meta.properties.as_object_mut() {
-        properties.insert(key.to_owned(), value.into());
-    }
 }
 
 fn keyword<'l>(line: &'l str, key: &str) -> Option<&'l str> {
@@ -184,10 +175,23 @@ pub(super) fn asciidoc(text: String) -> Extracted {
     let mut blocks = Blocks::default();
     let mut meta = Meta::default();
     let mut fence: Option<&str> = None;
-    for (range, line) in lines(&text) {
+    let mut attributed = false;
+    let all: Vec<(Range<usize>, &str)> = lines(&text).collect();
+    let mut all = all.into_iter().peekable();
+    while let Some((range, line)) = all.next() {
+        let begins = blocks.open.is_none() || attributed;
+        attributed = line.starts_with('[');
+        let below = all.peek().filter(|_| begins);
+        let below = below.and_then(|(under, marks)| Some((underlined(line, marks)?, under.end)));
         let delimiter = line.len() >= 4
             && (line.trim_matches('-').is_empty() || line.trim_matches('.').is_empty());
         let level = line.bytes().take_while(|b| *b == b'=').count();
+        let marked = (1..=6).contains(&level) && line[level..].starts_with(' ');
+        let title = if marked {
+            Some((level, range.end))
+        } else {
+            below
+        };
         if let Some(open) = fence {
             blocks.extend(range, BlockKind::Code);
             if line == open {
@@ -198,12 +202,15 @@ pub(super) fn asciidoc(text: String) -> Extracted {
             fence = Some(if delimiter { line } else { "```" });
             blocks.close();
             blocks.extend(range, BlockKind::Code);
-        } else if (1..=6).contains(&level) && line[level..].starts_with(' ') {
-            let title = line[level..].trim();
+        } else if let Some((level, end)) = title {
+            let title = line.trim_start_matches('=').trim();
             if level == 1 && meta.title.is_none() {
                 meta.title = Some(title.to_owned());
             }
-            blocks.heading(range, level, title);
+            if !marked {
+                all.next();
+            }
+            blocks.heading(range.start..end, level, title);
         } else if line.is_empty() {
             blocks.close();
         } else {
@@ -215,7 +222,15 @@ pub(super) fn asciidoc(text: String) -> Extracted {
             blocks.extend(range, BlockKind::Prose);
         }
     }
+    drop(all);
     blocks.into_extracted(text, meta)
+}
+
+/// The level of a title that is told by the line below it, which is about as long.
+fn underlined(title: &str, marks: &str) -> Option<usize> {
+    let level = "=-~^+".find(adornment(marks)?)? + 1;
+    let fits = title.chars().count().abs_diff(marks.len()) <= 1;
+    (fits && title.starts_with(char::is_alphanumeric)).then_some(level)
 }
 
 pub(super) fn rst(text: String) -> Extracted {
@@ -384,6 +399,26 @@ mod tests {
         assert_eq!(
             shape(&found),
             [head(1, "Book"), PROSE, head(2, "Part"), PROSE, CODE]
+        );
+        let found = asciidoc(
+            "Book\n====\n\n[[part]]\nPart\n-----\ntext\n\n----\nno\n----\n\nas\nhere\n----\n\
+             x\n----\n\n.Sub\n----\ny\n----\n"
+                .into(),
+        );
+        assert_eq!(found.meta.title.as_deref(), Some("Book"));
+        assert_eq!(
+            shape(&found),
+            [
+                head(1, "Book"),
+                PROSE,
+                head(2, "Part"),
+                PROSE,
+                CODE,
+                PROSE,
+                CODE,
+                PROSE,
+                CODE
+            ]
         );
     }
 }

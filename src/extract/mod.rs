@@ -1,9 +1,10 @@
 //! Formats: from the bytes of a file to an outline and what the document says about itself.
 //!
 //! One file a format family. Markdown and other plain text are read in this process by parsers that
-//! cannot run away; everything else goes to the worker, a child process with limits on time, memory
-//! and output, because parsers of hostile files crash. Every failure is a [`Skip`] with a reason
-//! that a person understands.
+//! cannot run away, but for Markdown that is long, as its parser may take a hundred times as much
+//! memory; everything else goes to the worker, a child process with limits on time, memory and output,
+//! because parsers of hostile files crash. Every failure is a [`Skip`] with a reason that a person
+//! understands.
 
 mod archive;
 mod canvas;
@@ -24,7 +25,7 @@ mod text;
 pub mod worker;
 mod xml;
 
-pub(crate) use mail::body as body_of_mail;
+pub(crate) use mail::{body as body_of_mail, messages as messages_of_mailbox};
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -55,6 +56,18 @@ pub struct Extracted {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{0}")]
 pub struct Skip(pub String);
+
+impl Skip {
+    fn encrypted() -> Self {
+        Self("encrypted: it cannot be read without its password".into())
+    }
+
+    /// For a file that has more bytes of text than `limit`.
+    fn too_much(limit: usize) -> Self {
+        let mebibytes = limit >> 20;
+        Self(format!("it unpacks to more than {mebibytes} MiB of text"))
+    }
+}
 
 /// Why a file was not read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -135,10 +148,13 @@ pub fn read_anywhere(
     read_here(kind, bytes).unwrap_or_else(|| read_in_worker(kind, name, bytes, limit))
 }
 
-/// The kinds that are read in this process.
+/// Markdown of more bytes is read in the worker.
+const LONG_BYTES: usize = 1 << 20;
+
+/// What is read in this process.
 fn read_here(kind: Kind, bytes: &[u8]) -> Option<Result<Extracted, Skip>> {
     let read: fn(String) -> Extracted = match kind {
-        Kind::Markdown => markdown::extract,
+        Kind::Markdown if bytes.len() <= LONG_BYTES => markdown::extract,
         Kind::Org => markup::org,
         Kind::Rst => markup::rst,
         Kind::Asciidoc => markup::asciidoc,
@@ -161,6 +177,16 @@ fn push_new(list: &mut Vec<String>, item: &str) {
     }
 }
 
+/// Adds a property to those that front matter gave, if they have names.
+fn add_property(meta: &mut Meta, key: &str, value: &str) {
+    if meta.properties.is_null() {
+        meta.properties = serde_json::json!({});
+    }
+    if let Some(properties) = meta.properties.as_object_mut() {
+        properties.insert(key.to_owned(), value.into());
+    }
+}
+
 /// Adds the tags and links of a part of a document.
 fn take_in(meta: &mut Meta, part: &Meta) {
     for tag in &part.tags {
@@ -171,9 +197,10 @@ fn take_in(meta: &mut Meta, part: &Meta) {
     }
 }
 
-/// The kinds that are read in the worker. `limit` is in bytes of text.
+/// What is read in the worker. `limit` is in bytes of text.
 fn read_in_worker(kind: Kind, name: &str, bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     match kind {
+        Kind::Markdown => text::decode(bytes).map(markdown::extract),
         Kind::Code => code::extract(bytes, name),
         Kind::Html => html::extract(bytes, limit),
         Kind::Pdf => pdf::extract(bytes, limit),
@@ -189,8 +216,22 @@ fn read_in_worker(kind: Kind, name: &str, bytes: &[u8], limit: usize) -> Result<
         Kind::Mail => mail::message(bytes, limit),
         Kind::Mailbox => mail::mailbox(bytes, limit),
         Kind::OutlookMail => mail::outlook(bytes, limit),
-        Kind::Markdown | Kind::Org | Kind::Rst | Kind::Asciidoc | Kind::Text => {
+        Kind::Org | Kind::Rst | Kind::Asciidoc | Kind::Text => {
             Err(Skip(format!("{} needs no worker", kind.as_str())))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_markdown_is_left_to_the_worker() {
+        let text = "word ".repeat(LONG_BYTES / 5 + 1);
+        assert!(read_here(Kind::Text, text.as_bytes()).is_some());
+        assert!(read_here(Kind::Markdown, text.as_bytes()).is_none());
+        let found = read_anywhere(Kind::Markdown, "a.md", text.as_bytes(), 1 << 20).unwrap();
+        assert_eq!(found.outline.text, text);
     }
 }

@@ -336,6 +336,12 @@ impl Paragraphs {
         }
     }
 
+    fn begin_cell(&mut self) {
+        if let Some(row) = self.rows.last_mut() {
+            row.push(String::new());
+        }
+    }
+
     fn end_row(&mut self, pen: &mut Pen) {
         let Some(row) = self.rows.pop() else {
             return;
@@ -408,11 +414,7 @@ fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut P
         }
         Node::Open("tr", _) => body.rows.push(Vec::new()),
         Node::Close("tr") => body.end_row(pen),
-        Node::Open("tc", _) => {
-            if let Some(row) = body.rows.last_mut() {
-                row.push(String::new());
-            }
-        }
+        Node::Open("tc", _) => body.begin_cell(),
         Node::Open("t", _) => body.in_text = true,
         Node::Close("t") => body.in_text = false,
         Node::Open("tab", _) => body.push("\t"),
@@ -430,14 +432,14 @@ fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut P
 pub(super) fn odt(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     if bytes.trim_ascii_start().starts_with(b"<") {
         let xml = super::text::decode(bytes)?;
-        return odt_content(&xml, properties(&xml), limit);
+        // Pictures have titles, too.
+        let meta = xml.split("</office:meta>").next().unwrap_or_default();
+        return odt_content(&xml, properties(meta), limit);
     }
     let mut archive = Archive::open(bytes, unpack_limit(limit))?;
     let manifest = archive.text("META-INF/manifest.xml")?.unwrap_or_default();
     if manifest.contains("encryption-data") {
-        return Err(Skip(
-            "encrypted: it cannot be read without its password".into(),
-        ));
+        return Err(Skip::encrypted());
     }
     let meta = archive.text("meta.xml")?.unwrap_or_default();
     let Some(content) = archive.text("content.xml")? else {
@@ -473,11 +475,16 @@ fn odt_content(xml: &str, meta: Meta, limit: usize) -> Result<Extracted, Skip> {
 fn odt_look(properties: &Attributes<'_>) -> Look {
     let position = properties.get("text-position").unwrap_or_default();
     let position = position.split_whitespace().next().unwrap_or("");
-    let height = position.trim_end_matches('%').parse::<f32>();
     Look {
-        raised: position == "super" || height.is_ok_and(|height| height > 0.0),
+        raised: position == "super" || is_above(position),
         hidden: properties.get("display").as_deref() == Some("none"),
     }
+}
+
+/// Does what is so high, in percent or in their thousandths, stand above the line?
+fn is_above(height: &str) -> bool {
+    let height = height.trim_end_matches('%').parse::<f32>();
+    height.is_ok_and(|height| height > 0.0)
 }
 
 /// Elements of an `OpenDocument` text that no reader sees, or sees as text: what was deleted, numbers
@@ -521,11 +528,7 @@ fn odt_node(node: Node<'_>, body: &mut Paragraphs, looks: &HashMap<String, Look>
         Node::Close("list-item") => body.list = body.list.saturating_sub(1),
         Node::Open("table-row", _) => body.rows.push(Vec::new()),
         Node::Close("table-row") => body.end_row(pen),
-        Node::Open("table-cell", _) => {
-            if let Some(row) = body.rows.last_mut() {
-                row.push(String::new());
-            }
-        }
+        Node::Open("table-cell", _) => body.begin_cell(),
         Node::Open("s", attributes) => {
             let count = number(&attributes, "c", 1);
             body.push(&" ".repeat(count.into()));
@@ -612,20 +615,13 @@ fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<(), Skip> {
         }
         Node::Open("tr", _) => body.rows.push(Vec::new()),
         Node::Close("tr") => body.end_row(pen),
-        Node::Open("tc", _) => {
-            if let Some(row) = body.rows.last_mut() {
-                row.push(String::new());
-            }
-        }
+        Node::Open("tc", _) => body.begin_cell(),
         Node::Open("r", _) => body.begin_run(),
         Node::Close("r") => body.end_run(),
         Node::Open("rPr", attributes) => {
             let height = attributes.get("baseline").unwrap_or_default();
             if let Some(look) = body.looks.last_mut() {
-                look.raised = height
-                    .trim_end_matches('%')
-                    .parse()
-                    .is_ok_and(|h: f32| h > 0.0);
+                look.raised = is_above(&height);
             }
         }
         Node::Open("t", _) => body.in_text = true,
@@ -741,6 +737,15 @@ mod tests {
              <t:span t:style-name='T1'><t:note><t:p>a note 7</t:p></t:note></t:span>end</t:p>",
             "a note 7\n\n10^6 l, end\n",
         );
+    }
+
+    #[test]
+    fn a_flat_document_is_called_as_it_says_and_not_as_its_pictures() {
+        let flat = "<office:document><office:meta><dc:title>Mills</dc:title></office:meta>\
+            <office:body><text:p>a<svg:title>Wheel</svg:title></text:p></office:body>\
+            </office:document>";
+        let found = odt(flat.as_bytes(), 1 << 20).unwrap();
+        assert_eq!(found.meta.title.as_deref(), Some("Mills"));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! which letters its glyphs are, counts as no text. Words that were cut at the end of a line are put
 //! together again.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::catch_unwind;
 
 use unicode_normalization::UnicodeNormalization;
@@ -26,19 +26,12 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     }
     let pages = match pages(bytes) {
         Ok(pages) => pages,
-        Err(_) if holds(bytes, b"/Encrypt") => {
-            return Err(Skip(
-                "encrypted: it cannot be read without its password".into(),
-            ));
-        }
+        Err(_) if holds(bytes, b"/Encrypt") => return Err(Skip::encrypted()),
         Err(reason) => pages_of_repaired(bytes).ok_or(Skip(reason))?,
     };
     let pages: Vec<String> = pages.iter().map(|page| tidy(page)).collect();
     if pages.iter().map(String::len).sum::<usize>() > limit {
-        let mebibytes = limit >> 20;
-        return Err(Skip(format!(
-            "it unpacks to more than {mebibytes} MiB of text"
-        )));
+        return Err(Skip::too_much(limit));
     }
     if pages.iter().all(|page| page.trim().is_empty()) {
         return Err(Skip("no text layer: a scan or a drawing".into()));
@@ -80,15 +73,15 @@ fn pages_of_repaired(bytes: &[u8]) -> Option<Vec<String>> {
 
 /// The file with a cross-reference table of the objects that are found in it appended.
 fn with_new_table(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut objects: Vec<(u32, u32, usize)> = Vec::new();
+    // The generation and the place of each object; of those with the same number, the last counts.
+    let mut objects: BTreeMap<u32, (u32, usize)> = BTreeMap::new();
     let mut catalog = None;
     let mut at = 0;
     while let Some(found) = bytes[at..].windows(4).position(|w| w == b" obj") {
         let end = at + found;
         at = end + 4;
         if let Some((number, generation, start)) = object_before(bytes, end) {
-            objects.retain(|(known, ..)| *known != number);
-            objects.push((number, generation, start));
+            objects.insert(number, (generation, start));
             let body = &bytes[at..bytes.len().min(at + 400)];
             let body = body.split(|b| *b == b'>').next().unwrap_or_default();
             if holds(body, b"/Catalog") {
@@ -97,11 +90,10 @@ fn with_new_table(bytes: &[u8]) -> Option<Vec<u8>> {
         }
     }
     let (root, root_generation) = catalog?;
-    objects.sort_unstable();
-    let size = objects.last()?.0 + 1;
+    let size = objects.last_key_value()?.0.checked_add(1)?;
     // Earlier tables and trailers must not be found first.
     let mut file = bytes.to_vec();
-    for (.., start) in &objects {
+    for (_, start) in objects.values() {
         blank_comment(&mut file, *start);
     }
     blank(&mut file, b"startxref");
@@ -109,7 +101,7 @@ fn with_new_table(bytes: &[u8]) -> Option<Vec<u8>> {
     file.push(b'\n');
     let table = file.len();
     file.extend_from_slice(b"xref\n0 1\n0000000000 65535 f \n");
-    for (number, generation, start) in &objects {
+    for (number, (generation, start)) in &objects {
         file.extend(format!("{number} 1\n{start:010} {generation:05} n \n").bytes());
     }
     file.extend(
@@ -133,7 +125,8 @@ fn blank(bytes: &mut [u8], word: &[u8]) {
 
 /// Overwrites a comment on the first line of an object, which the parser does not expect there.
 fn blank_comment(bytes: &mut [u8], start: usize) {
-    let length = bytes[start..].iter().position(|b| *b == b'\n').unwrap_or(0);
+    let ends = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let length = bytes[start..].iter().position(ends).unwrap_or(0);
     let line = &mut bytes[start..start + length];
     if let Some(comment) = line.iter().position(|b| *b == b'%') {
         line[comment..].fill(b' ');
@@ -379,6 +372,13 @@ mod tests {
         let locked = file.replace("/Root", "/Encrypt 8 0 R /Root");
         let reason = extract(locked.as_bytes(), 9).unwrap_err().0;
         assert!(reason.starts_with("encrypted"), "{reason}");
+    }
+
+    #[test]
+    fn a_comment_ends_with_its_line() {
+        let mut file = *b"1 0 obj % a\r<< >>\r% b\n";
+        blank_comment(&mut file, 0);
+        assert_eq!(&file, b"1 0 obj    \r<< >>\r% b\n");
     }
 
     #[test]

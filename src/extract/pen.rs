@@ -188,10 +188,7 @@ impl Pen {
     /// [`Skip`] when more was written than the limit allows.
     pub(super) fn finish(self, meta: Meta) -> Result<Extracted, Skip> {
         if self.full {
-            let mebibytes = self.limit >> 20;
-            return Err(Skip(format!(
-                "it unpacks to more than {mebibytes} MiB of text"
-            )));
+            return Err(Skip::too_much(self.limit));
         }
         let outline = Outline {
             text: self.text,

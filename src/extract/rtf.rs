@@ -331,23 +331,16 @@ impl Reader {
     }
 
     fn unicode(&mut self, unit: u16) {
-        let high = self.high.take();
-        if high.is_none() {
-            let kept = self.high;
-            self.settle();
-            self.high = kept;
-        }
-        let pair = [high.unwrap_or(unit), unit];
-        let units = if high.is_some() {
-            &pair[..]
+        let text = if let Some(high) = self.high.take() {
+            String::from_utf16_lossy(&[high, unit])
         } else {
-            &pair[1..]
+            self.settle();
+            if (0xd800..0xdc00).contains(&unit) {
+                self.high = Some(unit);
+                return;
+            }
+            String::from_utf16_lossy(&[unit])
         };
-        if high.is_none() && (0xd800..0xdc00).contains(&unit) {
-            self.high = Some(unit);
-            return;
-        }
-        let text = String::from_utf16_lossy(units);
         self.text_now(&text);
     }
 

@@ -133,17 +133,17 @@ fn open(bytes: &[u8], limit: usize) -> Result<Book<'_>, Skip> {
     let source = Cursor::new(bytes);
     let broken = |error: &dyn std::fmt::Display| {
         let said = error.to_string().to_lowercase();
-        Skip(if said.contains("password") || said.contains("encrypt") {
-            "encrypted: it cannot be read without its password".into()
+        if said.contains("password") || said.contains("encrypt") {
+            Skip::encrypted()
         } else {
-            format!("broken: its parser says \"{error}\"")
-        })
+            Skip(format!("broken: its parser says \"{error}\""))
+        }
     };
     if bytes.starts_with(OLE) {
         // An encrypted new workbook is a container without a workbook in it.
         let inner = cfb::CompoundFile::open(source.clone());
         if inner.is_ok_and(|file| file.exists("/EncryptedPackage")) {
-            return Err(broken(&"password"));
+            return Err(Skip::encrypted());
         }
         return Ok(Sheets::Xls(Xls::new(source).map_err(|e| broken(&e))?));
     }
@@ -373,14 +373,18 @@ fn reader(text: &str, delimiter: u8) -> csv::Reader<&[u8]> {
         .from_reader(text.as_bytes())
 }
 
-/// The separator that splits the first records into the most columns of which all have as many.
+/// The separator that splits the first records into the most columns of which all have as many. Titles
+/// above the table hold none.
 fn delimiter(text: &str) -> u8 {
+    let candidates = [b',', b';', b'\t', b'|'];
+    let titles = text.split_inclusive('\n');
+    let titles = titles.take_while(|line| !line.bytes().any(|byte| candidates.contains(&byte)));
+    let table = &text[titles.map(str::len).sum::<usize>()..];
     let columns = |separator: u8| {
-        let mut reader = reader(text, separator);
+        let mut reader = reader(table, separator);
         let counts = reader.records().take(10).flatten().map(|r| r.len());
         counts.min().unwrap_or(0)
     };
-    let candidates = [b',', b';', b'\t', b'|'];
     let best = candidates.into_iter().rev().max_by_key(|s| columns(*s));
     best.unwrap_or(b',')
 }
@@ -549,6 +553,10 @@ mod tests {
             "row 1 | Name | Age\nrow 2 | Name: Ann; B. | Age: 7\nrow 3 | Name: Ben\n"
         );
         assert_eq!(read("1,2\n3,4\n"), "row 1 | 1 | 2\nrow 2 | 3 | 4\n");
+        assert_eq!(
+            read("Hours of May\nName;Hours\nAnn;7,5\n"),
+            "row 1 | Hours of May\nrow 2 | Name | Hours\nrow 3 | Name: Ann | Hours: 7,5\n"
+        );
         assert_eq!(
             read("N,R\r\nAnn,7\r\n\r\nBen,8\r\n"),
             "row 1 | N | R\nrow 2 | N: Ann | R: 7\nrow 4 | N: Ben | R: 8\n"

@@ -45,6 +45,14 @@ pub(super) struct Worker {
     files: u32,
 }
 
+impl Worker {
+    /// May it read another file? One that was ended while it waited, as for want of memory, would tell
+    /// that file's owner that it cannot be read.
+    fn is_fit(&mut self) -> bool {
+        self.files < FILES && matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
 impl Drop for Worker {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -85,9 +93,10 @@ pub(super) fn run(
     bytes: &[u8],
     limits: &WorkerLimits,
 ) -> Result<Extracted, Unread> {
+    drop(idle.take_if(|worker| !worker.is_fit()));
     let mut worker = match idle.take() {
-        Some(worker) if worker.files < FILES => worker,
-        _ => start(limits)?,
+        Some(worker) => worker,
+        None => start(limits)?,
     };
     let request = Request {
         kind: kind.as_str().to_owned(),
@@ -109,11 +118,7 @@ pub(super) fn run(
             ))
             .into())
         }
-        Asked::TooMuch => Err(Skip(format!(
-            "it unpacks to more than {} MiB of text",
-            limits.output_bytes >> 20
-        ))
-        .into()),
+        Asked::TooMuch => Err(Skip::too_much(limits.output_bytes).into()),
         Asked::Died => Err(match worker.child.wait() {
             Ok(status) => Skip(death(status)).into(),
             Err(error) => Unread::Reader(format!("the extraction worker was lost: {error}")),
@@ -161,10 +166,8 @@ fn ask(worker: &mut Worker, request: &Request, bytes: &[u8], timeout: Duration) 
         });
         let asked = receive.recv_timeout(timeout).unwrap_or(Asked::TooSlow);
         if !matches!(asked, Asked::Replied(_)) {
-            if !matches!(asked, Asked::Died) {
-                let _ = child.kill();
-            }
-            // The threads end when the pipes do.
+            // The threads end when the pipes do; one that died already stays dead of the same.
+            let _ = child.kill();
             let _ = child.wait();
         }
         asked
@@ -200,12 +203,9 @@ fn death(status: ExitStatus) -> String {
     #[cfg(unix)]
     {
         use std::os::unix::process::ExitStatusExt;
-        match status.signal() {
-            Some(9 | 24) => return "gave up: reading it takes too long".into(),
-            Some(6 | 11) => {
-                return "gave up: reading it takes too much memory or crashes its parser".into();
-            }
-            _ => {}
+        // Who takes too long is ended by the parent; 9 is the system's word for want of memory.
+        if let Some(6 | 9 | 11) = status.signal() {
+            return "gave up: reading it takes too much memory or crashes its parser".into();
         }
     }
     format!("broken: its parser ended without a result ({status})")
@@ -275,3 +275,30 @@ fn limit(memory_bytes: Option<u64>) {
 
 #[cfg(not(unix))]
 fn limit(_: Option<u64>) {}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(unix)]
+    #[test]
+    fn one_that_ended_while_it_waited_reads_nothing_more() {
+        use super::*;
+        let limits = WorkerLimits {
+            // It finds no script that is called as the subcommand, and ends.
+            program: "/bin/sh".into(),
+            timeout: Duration::from_secs(60),
+            memory_bytes: 0,
+            output_bytes: 0,
+        };
+        let mut worker = start(&limits).unwrap();
+        worker.child.wait().unwrap();
+        assert!(!worker.is_fit());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn one_that_the_system_ended_took_too_much_memory() {
+        use std::os::unix::process::ExitStatusExt;
+        let said = super::death(std::process::ExitStatus::from_raw(9));
+        assert!(said.contains("memory"), "{said}");
+    }
+}

@@ -487,7 +487,7 @@ impl Ingest {
 
     fn mark_synced(&self, source: &Source, found: &Found) -> Result<(), StoreError> {
         let mut mounts = source.mounts.clone();
-        mounts.extend(found.mounts.iter().cloned());
+        mounts.extend(found.mounts.iter().map(|(path, _)| path.clone()));
         mounts.sort();
         mounts.dedup();
         let now = (self.now_ms)();

@@ -35,10 +35,9 @@ pub struct Found {
     pub not_read: BTreeMap<String, usize>,
     /// The folder that was scanned.
     pub root: RootId,
-    /// Folders below the root on which something is mounted.
-    pub mounts: Vec<String>,
-    /// Those, with the device that each was on when it was met.
-    devices: Vec<(String, u64)>,
+    /// Folders below the root on which something is mounted, with the device that each was on when it
+    /// was met.
+    pub mounts: Vec<(String, u64)>,
 }
 
 /// Why a folder could not be scanned at all.
@@ -104,7 +103,7 @@ pub fn scan(source: &Source) -> Result<Found, ScanError> {
     if root_id(root) != found.root {
         return Err(ScanError::Away { root: root.clone() });
     }
-    for (mount, device) in &found.devices {
+    for (mount, device) in &found.mounts {
         if root_id(&root.join(mount)).device != *device {
             let reason = "it was unmounted while it was read: its documents are kept".to_owned();
             found.unreadable.push((mount.clone(), reason));
@@ -112,8 +111,8 @@ pub fn scan(source: &Source) -> Result<Found, ScanError> {
     }
     for mount in &source.mounts {
         let below = format!("{mount}/");
-        let alive =
-            found.mounts.contains(mount) || found.files.keys().any(|p| p.starts_with(&below));
+        let alive = found.mounts.iter().any(|(known, _)| known == mount)
+            || found.files.keys().any(|p| p.starts_with(&below));
         if !alive {
             let reason = "what was mounted here is gone: its documents are kept".to_owned();
             found.unreadable.push((mount.clone(), reason));
@@ -283,7 +282,10 @@ impl Found {
         };
         let kind = entry.file_type();
         if kind.is_some_and(|t| t.is_dir()) {
-            self.note_mount(&path, entry);
+            #[cfg(unix)]
+            if let Ok(meta) = entry.metadata() {
+                self.note_mount(path, std::os::unix::fs::MetadataExt::dev(&meta));
+            }
             return;
         }
         if !kind.is_some_and(|t| t.is_file()) {
@@ -323,22 +325,20 @@ impl Found {
         }
     }
 
-    fn note_mount(&mut self, path: &str, entry: &ignore::DirEntry) {
-        #[cfg(unix)]
-        if !path.is_empty()
-            && let Ok(meta) = entry.metadata()
-            && let device = std::os::unix::fs::MetadataExt::dev(&meta)
-            && device != self.root.device
-            && !self
-                .mounts
-                .iter()
-                .any(|m| path.starts_with(&format!("{m}/")))
-        {
-            self.mounts.push(path.to_owned());
-            self.devices.push((path.to_owned(), device));
+    /// Notes a folder that is on another device than the one around it. Folders come before what is
+    /// in them.
+    #[cfg(unix)]
+    fn note_mount(&mut self, path: String, device: u64) {
+        let holds = |mount: &str| {
+            let below = path.strip_prefix(mount);
+            below.is_some_and(|below| below.starts_with('/'))
+        };
+        let mut around = self.mounts.iter().rev();
+        let around = around.find(|(mount, _)| holds(mount));
+        let around = around.map_or(self.root.device, |(_, device)| *device);
+        if !path.is_empty() && device != around {
+            self.mounts.push((path, device));
         }
-        #[cfg(not(unix))]
-        let _ = (path, entry);
     }
 }
 
@@ -531,6 +531,26 @@ mod tests {
         let found = hash(folder.path(), "long.md").unwrap();
         assert_eq!(found, *blake3::hash(&bytes).as_bytes());
         assert!(hash(folder.path(), "gone.md").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_mounted_within_what_is_mounted_is_noted() {
+        let mut found = Found::default();
+        for (path, device) in [
+            ("", 0),
+            ("a", 1),
+            ("a/b", 1),
+            ("a/b/c", 2),
+            ("a/b/c/d", 2),
+            ("a/b/e", 1),
+            ("ab", 0),
+            ("f", 1),
+        ] {
+            found.note_mount(path.to_owned(), device);
+        }
+        let noted = found.mounts.iter().map(|(path, _)| path.as_str());
+        assert_eq!(noted.collect::<Vec<_>>(), ["a", "a/b/c", "f"]);
     }
 
     #[test]

@@ -113,6 +113,8 @@ fn netscape(text: &str) -> Vec<Item> {
     let lower = text.to_ascii_lowercase();
     let mut items: Vec<Item> = Vec::new();
     let (mut folders, mut next): (Vec<String>, String) = (Vec::new(), String::new());
+    // What is said below is of a bookmark, not of a folder or of what is left out.
+    let mut of_last = false;
     let mut rest = text;
     while let Some(open) = rest.find('<') {
         rest = &rest[open + 1..];
@@ -129,6 +131,7 @@ fn netscape(text: &str) -> Vec<Item> {
             unescaped(&behind[..end])
         };
         match name.as_str() {
+            "DT" => of_last = false,
             "H3" => next = until("</h3>"),
             "DL" => folders.push(std::mem::take(&mut next)),
             "/DL" => {
@@ -147,10 +150,11 @@ fn netscape(text: &str) -> Vec<Item> {
                     let tags = tags.split(',').map(str::trim).filter(|tag| !tag.is_empty());
                     made.tags = tags.map(str::to_owned).collect();
                     items.push(made);
+                    of_last = true;
                 }
             }
             "DD" => {
-                if let Some(last) = items.last_mut() {
+                if let Some(last) = items.last_mut().filter(|_| of_last) {
                     let about = behind.split('<').next().unwrap_or_default();
                     last.text.push_str(&unescaped(about));
                 }
@@ -178,9 +182,11 @@ mod tests {
     fn what_browsers_export_becomes_notes() {
         let html = "<!DOCTYPE NETSCAPE-Bookmark-file-1>\n<H1>Bookmarks</H1>\n<DL><p>\n<DT><H3 ADD_DATE=\"1\">Birds &amp; more</H3>\n<DL><p>\n\
             <DT><A HREF=\"https://example.org/?a=1&amp;b=2\" ADD_DATE=\"1700000000\" TAGS=\"owl,night\">The barn owl</A>\n<DD>It eats voles.\n</DL><p>\n\
-            <DT><A HREF=\"https://example.org/mill\">The mill</A>\n<DT><A HREF=\"javascript:alert(1)\">no</A>\n</DL>\n";
+            <DT><A HREF=\"https://example.org/mill\">The mill</A>\n<DT><A HREF=\"javascript:alert(1)\">no</A>\n<DD>Of no.\n\
+            <DT><H3>Night</H3>\n<DD>Of the folder.\n<DL><p>\n</DL><p>\n</DL>\n";
         let (first, second, notes) = twice(What::Bookmarks, "b.html", html);
         assert_eq!((first.made, second.unchanged, notes.len()), (2, 2, 2));
+        assert!(!notes.concat().contains("Of "), "{notes:?}");
         let owl = notes.iter().find(|note| note.contains("barn owl")).unwrap();
         for part in [
             "https://example.org/?a=1&b=2",

@@ -1,16 +1,17 @@
 //! A folder of mail: each message becomes a note. Maildir names its files without an ending, so that
 //! they would not be read as a source.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use mail_parser::mailbox::mbox::MessageIterator;
 use mail_parser::{Address, Message, MessageParser};
 
 use super::{Item, What, bad, digest};
 use crate::error::Failure;
-use crate::extract::body_of_mail;
+use crate::extract::{body_of_mail, messages_of_mailbox};
 
 /// Longer messages are archives.
 const MOST_BYTES: u64 = 64 << 20;
@@ -29,7 +30,28 @@ pub(super) fn read(path: &Path, problems: &mut Vec<String>) -> Result<Vec<Item>,
     for file in files {
         take_in(&file, &mut items, problems);
     }
-    Ok(items)
+    Ok(told_apart(items))
+}
+
+/// Messages of which each has an id of its own. Copies are left out; what a list sends of a message,
+/// with its own mark in the subject or words below the text, is another, told by what it says.
+fn told_apart(items: Vec<Item>) -> Vec<Item> {
+    let mut known: HashMap<String, usize> = HashMap::new();
+    let mut apart: Vec<Item> = Vec::with_capacity(items.len());
+    for mut item in items {
+        if let Some(first) = known.get(&item.id).map(|at| &apart[*at]) {
+            if (&first.title, &first.text) == (&item.title, &item.text) {
+                continue;
+            }
+            let says = digest(&format!("{}\n{}", item.title, item.text));
+            item.id = format!("{} {says}", item.id);
+        }
+        if let Entry::Vacant(place) = known.entry(item.id.clone()) {
+            place.insert(apart.len());
+            apart.push(item);
+        }
+    }
+    apart
 }
 
 /// The messages of a file, or why it has none. What cannot be read keeps nothing else from being.
@@ -51,14 +73,11 @@ fn take_in(file: &Path, items: &mut Vec<Item>, problems: &mut Vec<String>) {
     }
 }
 
-/// Gives the messages of a file one after the other: a mailbox may be longer than the memory.
+/// Gives the messages of a file one after the other.
 fn messages(file: &Path, mut each: impl FnMut(&[u8])) -> std::io::Result<()> {
     let mut reader = BufReader::new(File::open(file)?);
     if reader.fill_buf()?.starts_with(b"From ") {
-        for message in MessageIterator::new(reader) {
-            each(message?.contents());
-        }
-        return Ok(());
+        return messages_of_mailbox(reader, each);
     }
     let mut message = Vec::new();
     reader.take(MOST_BYTES + 1).read_to_end(&mut message)?;
@@ -157,6 +176,40 @@ mod tests {
         // A folder in the place of a file fails as what one may not read does.
         take_in(folder.path(), &mut items, &mut problems);
         assert_eq!((items.len(), problems.len()), (1, 2), "{problems:?}");
+    }
+
+    #[test]
+    fn a_sentence_that_begins_with_from_cuts_no_message() {
+        let folder = tempfile::tempdir().unwrap();
+        let mbox = folder.path().join("old");
+        let mail = "From ada@example.org Tue Nov  3 10:00:00 2026\nFrom: ada@example.org\n\n\
+            The owl nests.\n\nFrom what I know, it hunts at night.\n";
+        fs::write(&mbox, mail).unwrap();
+        let mut problems = Vec::new();
+        let items = read(&mbox, &mut problems).unwrap();
+        assert_eq!((items.len(), problems.len()), (1, 0), "{problems:?}");
+        assert!(items[0].text.contains("at night"), "{}", items[0].text);
+    }
+
+    #[test]
+    fn messages_of_one_id_that_say_different_things_are_all_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, into) = (folder.path().join("mail"), folder.path().join("notes"));
+        fs::create_dir(&from).unwrap();
+        let said = [
+            ("a", "Owls", "They nest."),
+            ("b", "Owls", "They nest."),
+            ("c", "[birds] Owls", "They nest."),
+            ("d", "Owls", "They nest.\n\nThe birds list"),
+        ];
+        for (name, subject, text) in said {
+            let id = "Message-ID: <1@example.org>";
+            let mail = format!("From: ada@example.org\n{id}\nSubject: {subject}\n\n{text}\n");
+            fs::write(from.join(name), mail).unwrap();
+        }
+        let run = || import(What::Mail, &from, &into).unwrap();
+        assert_eq!(run().made, 3);
+        assert_eq!(run().unchanged, 3);
     }
 
     #[test]

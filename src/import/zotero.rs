@@ -149,7 +149,7 @@ impl Library {
     fn of(database: &Connection) -> rusqlite::Result<Self> {
         let field = |name: &'static str| {
             let sql = format!(
-                "SELECT d.itemID, v.value FROM itemData d
+                "SELECT d.itemID, CAST(v.value AS TEXT) FROM itemData d
              JOIN itemDataValues v ON v.valueID = d.valueID
              JOIN fields f ON f.fieldID = d.fieldID WHERE f.fieldName = '{name}'"
             );
@@ -162,7 +162,7 @@ impl Library {
             .collect::<rusqlite::Result<_>>()?;
         let people = by_item(rows(
             database,
-            "SELECT ic.itemID, trim(coalesce(c.firstName, '') || ' ' || c.lastName)
+            "SELECT ic.itemID, trim(coalesce(c.firstName, '') || ' ' || coalesce(c.lastName, ''))
          FROM itemCreators ic JOIN creators c ON c.creatorID = ic.creatorID ORDER BY ic.orderIndex",
         )?);
         let tags = by_item(rows(
@@ -171,14 +171,15 @@ impl Library {
         )?);
         let notes = by_item(rows(
             database,
-            "SELECT parentItemID, note FROM itemNotes WHERE parentItemID IS NOT NULL
+            "SELECT parentItemID, coalesce(note, '') FROM itemNotes WHERE parentItemID IS NOT NULL
          AND itemID NOT IN (SELECT itemID FROM deletedItems) ORDER BY itemID",
         )?);
         let papers = by_item(rows(
             database,
             "SELECT a.parentItemID, i.key || '/' || substr(a.path, 9) FROM itemAttachments a
          JOIN items i ON i.itemID = a.itemID
-         WHERE a.parentItemID IS NOT NULL AND a.path LIKE 'storage:%' ORDER BY a.itemID",
+         WHERE a.parentItemID IS NOT NULL AND a.path LIKE 'storage:%'
+         AND a.itemID NOT IN (SELECT itemID FROM deletedItems) ORDER BY a.itemID",
         )?);
         // Older databases have none.
         let marked = rows(
@@ -186,7 +187,8 @@ impl Library {
         "SELECT a.parentItemID, coalesce(n.text, '') || iif(n.comment IS NULL, '', char(10) || n.comment)
            || iif(n.pageLabel IS NULL, '', ' (page ' || n.pageLabel || ')')
          FROM itemAnnotations n JOIN itemAttachments a ON a.itemID = n.parentItemID
-         WHERE a.parentItemID IS NOT NULL ORDER BY n.sortIndex",
+         WHERE a.parentItemID IS NOT NULL AND a.itemID NOT IN (SELECT itemID FROM deletedItems)
+         AND n.itemID NOT IN (SELECT itemID FROM deletedItems) ORDER BY n.sortIndex",
     );
         Ok(Self {
             fields,
@@ -303,6 +305,25 @@ mod tests {
         assert!(before[1].is_some_and(|(_, bytes)| bytes > 0));
         assert_eq!(read(folder.path()).unwrap().len(), 1);
         assert_eq!(written(&file), before);
+    }
+
+    #[test]
+    fn papers_in_the_trash_stay_there_and_titles_may_be_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Connection::open(folder.path().join(NAME)).unwrap();
+        database.execute_batch(TABLES).unwrap();
+        let change = "INSERT INTO itemDataValues VALUES (4, 1984);
+            UPDATE itemData SET valueID = 4 WHERE fieldID = 1;
+            UPDATE itemNotes SET note = NULL;
+            INSERT INTO deletedItems VALUES (2);";
+        database.execute_batch(change).unwrap();
+        drop(database);
+        let item = read(folder.path()).unwrap().remove(0);
+        assert_eq!(
+            (item.title.as_str(), item.text.as_str()),
+            ("1984", "They eat voles.")
+        );
+        assert!(item.from.contains(&("files", String::new())), "{item:?}");
     }
 
     #[test]
