@@ -139,7 +139,9 @@ function send(
 ): Promise<http.IncomingMessage> {
   return new Promise((resolve, reject) => {
     const service = find(options);
-    const sent = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+    // Half a pair of UTF-16, as a passage that was cut may end with, is told as U+FFFD: JSON has none.
+    const clean = (_: string, value: unknown) => (typeof value === "string" ? Buffer.from(value).toString() : value);
+    const sent = body === undefined ? undefined : Buffer.from(JSON.stringify(body, clean));
     if (sent && sent.length > MOST_BYTES) {
       throw new Unavailable(`that is too much for one question (${Math.round(sent.length / 1024)} KiB): select less`);
     }

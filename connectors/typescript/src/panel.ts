@@ -44,8 +44,8 @@ const TITLES: [View, string][] = [
   ["learned", "Learned"],
 ];
 
-/** Words of a passage that are looked for elsewhere. */
-const MOST_WORDS = 60;
+/** As much of a passage as is looked for elsewhere. */
+const MOST_LETTERS = 2000;
 
 /** Units whose evidence is shown at once. */
 const MOST_UNITS = 20;
@@ -289,14 +289,13 @@ export function mount(root: HTMLElement, host: Host): Panel {
     wanted = undefined;
     lookedFor += 1;
     const mine = lookedFor;
-    // Words alone: none is to be read as a filter.
-    const words = text.match(/[\p{L}\p{N}]{2,}/gu)?.slice(0, MOST_WORDS) ?? [];
-    if (!words.length) {
+    if (!text.trim()) {
       near.replaceChildren();
       return;
     }
     try {
-      const found = await host.call("POST", "/v1/search", { query: words.join(" "), k: 12 });
+      // Words alone: none is to be read as a filter.
+      const found = await host.call("POST", "/v1/search", { query: text.slice(0, MOST_LETTERS), literal: true, k: 12 });
       // The cursor may have gone on meanwhile.
       if (mine !== lookedFor) return;
       const others = found.hits.filter((one: Citation) => one.path !== path);

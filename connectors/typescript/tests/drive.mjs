@@ -115,10 +115,15 @@ async function clients() {
       await refused(client.ask({ home }, { question: QUESTION }, () => {}), /no coho is running on/);
     }
   });
+  await check("half a character is no reason to refuse what is searched for", async () => {
+    assert.ok((await client.call({}, "POST", "/v1/search", { query: "float voltage \ud83d" })).hits.length);
+  });
   await check("an answer can be stopped", async () => {
-    const stop = new AbortController();
-    const asked = client.ask({}, { question: QUESTION, strategy: "naive" }, () => stop.abort(), stop.signal);
+    const [stop, heard] = [new AbortController(), []];
+    const hear = (name) => (heard.push(name), stop.abort());
+    const asked = client.ask({}, { question: QUESTION, strategy: "naive" }, hear, stop.signal);
     await asked.catch((error) => assert.equal(error.name, "AbortError"));
+    assert.ok(heard.length && !heard.includes("done"), heard);
   });
   await check("and while it is heard, when all of it has come, and before it is asked", async () => {
     const all = await saying(200, "text/event-stream", 'event: token\ndata: {"text":"It"}\n\nevent: done\ndata: {}\n\n');
@@ -542,6 +547,7 @@ async function panel(browser) {
       if (method === "PATCH") units.splice(units.findIndex((unit) => route.endsWith(`/${unit.id}`)), 1);
       if (route !== "/v1/search") return { evidence: [] };
       window.searched = [...(window.searched ?? []), body.query];
+      window.literal = body.literal;
       await new Promise((done) => setTimeout(done, body.query.startsWith("slow") ? 200 : 0));
       if (body.query === "slow and wrong") throw new Error("that search failed");
       return { hits: [{ path: body.query, lines: null, title: "", text: "" }] };
@@ -611,11 +617,12 @@ async function panel(browser) {
     assert.equal(await page.evaluate(() => document.activeElement.querySelectorAll(".coho-unit").length), 3);
   });
   await check("panel: what is related is looked for when somebody looks", async () => {
-    await page.evaluate(() => window.panel.related("trains to Graz", ""));
+    // As it is written: what is torn apart between letters is no word of Hindi.
+    await page.evaluate(() => window.panel.related("tag:x हिन्दी", ""));
     assert.equal(await page.evaluate(() => window.searched), undefined);
     await page.click("#coho-related-tab");
     await page.waitForSelector("#coho-related li");
-    assert.deepEqual(await page.evaluate(() => window.searched), ["trains to Graz"]);
+    assert.deepEqual(await page.evaluate(() => [window.searched, window.literal]), [["tag:x हिन्दी"], true]);
   });
   await check("panel: an older search does not overtake a newer one", async () => {
     await page.evaluate(() => Promise.all([window.panel.search("slow"), window.panel.search("fast")]));
