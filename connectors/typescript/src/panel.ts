@@ -30,6 +30,7 @@ export interface Panel {
   ask(question: string): Promise<void>;
   search(query: string): Promise<void>;
   related(text: string, path: string): Promise<void>;
+  /** Shows a view; where it has a box, that takes the keys. */
   show(view: View): void;
   /** Stops the answer that is being written; what is there stays. */
   stop(): void;
@@ -180,6 +181,8 @@ export function mount(root: HTMLElement, host: Host): Panel {
     question.input.value = text;
     say("");
     stop.hidden = false;
+    // Read aloud when it is whole.
+    answer.setAttribute("aria-busy", "true");
     // The answer that is there is no answer to this question: nobody judges it meanwhile.
     after.hidden = true;
     let begun = false;
@@ -204,6 +207,7 @@ export function mount(root: HTMLElement, host: Host): Panel {
     } finally {
       if (running === mine) {
         stop.hidden = true;
+        answer.setAttribute("aria-busy", "false");
         after.hidden = false;
       }
     }
@@ -359,6 +363,12 @@ export function mount(root: HTMLElement, host: Host): Panel {
     return card;
   }
 
+  // Who calls a view types into it; a panel that is only built takes nobody's keys.
+  const called = (view: View) => {
+    show(view);
+    views.get(view)?.querySelector("textarea")?.focus();
+  };
+
   show("ask");
-  return { ask: (text) => ask(text).catch(failed), search: (text) => search(text).catch(failed), related, show, stop: halt };
+  return { ask: (text) => ask(text).catch(failed), search: (text) => search(text).catch(failed), related, show: called, stop: halt };
 }

@@ -581,11 +581,21 @@ async function panel(browser) {
     assert.equal(await asked.textContent(), "What?");
     await page.evaluate(() => void window.panel.ask("wait"));
     assert.equal(await page.inputValue("#coho-ask textarea"), "wait");
+    assert.equal(await page.getAttribute(".coho-answer", "aria-busy"), "true");
     assert.equal(await asked.textContent(), "What?");
     assert.ok((await page.isVisible("text=Stop")) && !(await page.isVisible("text=Good")));
     await page.evaluate(() => window.panel.stop());
     await page.waitForSelector("#coho-ask >> text=Stop", { state: "hidden" });
     assert.ok(await page.isVisible("text=Good"));
+    assert.equal(await page.getAttribute(".coho-answer", "aria-busy"), "false");
+  });
+  await check("panel: who calls a view types into it, and nobody's keys are taken else", async () => {
+    assert.equal(await page.evaluate(() => document.activeElement.tagName), "BODY");
+    for (const view of ["search", "ask"]) {
+      await page.evaluate((name) => window.panel.show(name), view);
+      await page.keyboard.type(view);
+      assert.match(await page.inputValue(`#coho-${view} textarea`), new RegExp(`${view}$`));
+    }
   });
   await check("panel: a mark opens its passage and tells of it, as its line does", async () => {
     await page.evaluate(() => window.panel.ask("cited"));
