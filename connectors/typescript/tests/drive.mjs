@@ -197,6 +197,7 @@ function editor(seen) {
       createStatusBarItem: () => (seen.item = { ...nothing, show() {} }),
       registerWebviewViewProvider: (_, provider) => ((seen.provider = provider), nothing),
       onDidChangeTextEditorSelection: () => nothing,
+      onDidChangeActiveTextEditor: (run) => ((seen.switched = run), nothing),
       createQuickPick: () => {
         const on = (name) => (run) => (seen.pick[name] = run);
         seen.pick = { items: [], selectedItems: [], show() {}, hide() {}, dispose() {} };
@@ -293,6 +294,14 @@ async function vscode(browser) {
     await seen.commands["coho.related"]();
     await page.waitForFunction(() => !document.querySelector(".coho-message").textContent);
   });
+  await check("VS Code: what is related follows to another file", async () => {
+    const shown = () => page.textContent("#coho-related .coho-list .coho-link");
+    const before = seen.written;
+    seen.written = "The float voltage of the charge controller.";
+    seen.switched();
+    await until(async () => (await shown()).startsWith("balcony-solar.md"), "what is related to the other file");
+    seen.written = before;
+  });
   await check("VS Code: an answer streams into the panel, and its citation opens at the line", async () => {
     await seen.commands["coho.ask"]();
     await page.waitForSelector("#coho-ask .coho-list li", { timeout: 60000 });
@@ -345,12 +354,16 @@ async function vscode(browser) {
     let asked = "";
     const service = createServer((request, response) => {
       request.on("data", (piece) => (asked += piece));
-      request.on("end", () => response.end('{"hits": []}'));
+      const hit = { title: "$(sync~spin)", path: "/n/a.md", lines: null, text: "cd $(pwd) $(ls -l)" };
+      request.on("end", () => response.end(JSON.stringify({ hits: [hit] })));
     });
     await new Promise((ready) => service.listen(0, "127.0.0.1", ready));
     seen.set = { address: `http://127.0.0.1:${service.address().port}` };
     await Promise.all(["c", "ch", "charge"].map((query) => seen.pick.changed(query)));
     assert.equal(asked, '{"query":"charge"}');
+    // A backslash has VS Code show no icon.
+    const [{ label, description, detail }] = seen.pick.items;
+    assert.deepEqual([label, description, detail], ["\\$(sync~spin)", "a.md", "cd \\$(pwd) $(ls -l)"]);
     seen.set = {};
     service.close();
   });
