@@ -158,6 +158,34 @@ An error says what to do to have one."
      (detail detail)
      (t (format "coho answered with status %s" status)))))
 
+(defun coho--settings (service method path sent)
+  "What tells curl to send SENT, as JSON, with METHOD to PATH of SERVICE."
+  (mapconcat
+   #'identity
+   (append
+    (list (concat "url = " (coho--quoted (concat (car service) path)))
+          (concat "request = " (coho--quoted method))
+          (concat "header = " (coho--quoted (concat "Authorization: Bearer " (cdr service))))
+          "noproxy = \"*\""
+          "write-out = \"\\ncoho-status:%{http_code}\"")
+    (and sent (list "header = \"Content-Type: application/json\""
+                    (concat "data-raw = " (coho--quoted (decode-coding-string sent 'utf-8)))))
+    '(""))
+   "\n"))
+
+(defun coho--ended (done address code status text)
+  "Tell DONE how a request to ADDRESS ended.
+CODE is that of curl, STATUS and TEXT are the answer's."
+  (cond
+   ((memq code '(7 28))
+    (funcall done (format "coho does not answer at %s: start `coho serve'" address) nil))
+   ((/= code 0)
+    (funcall done (format "the connection to coho broke off (curl says %d); try again" code) nil))
+   ((>= (or status 500) 400)
+    (funcall done (coho--why text status) nil))
+   (t
+    (funcall done nil (ignore-errors (json-parse-string (string-trim text) :null-object nil))))))
+
 (defun coho--call (method path body done &optional event)
   "Send a request with METHOD to PATH, with BODY (an alist, or nil).
 DONE is called once, with an error (a string, or nil) and the answer.
@@ -195,23 +223,8 @@ Returns the process."
             (lambda (process _change)
               (unless (or (process-live-p process) (process-get process 'coho-stopped))
                 (funcall take rest)
-                (let ((code (process-exit-status process))
-                      (text (string-join (nreverse lines) "\n")))
-                  (cond
-                   ((memq code '(7 28))
-                    (funcall done (format "coho does not answer at %s: start `coho serve'"
-                                          (car service))
-                             nil))
-                   ((/= code 0)
-                    (funcall done (format "the connection to coho broke off (curl says %d); try again"
-                                          code)
-                             nil))
-                   ((>= (or status 500) 400)
-                    (funcall done (coho--why text status) nil))
-                   (t
-                    (funcall done nil
-                             (ignore-errors
-                               (json-parse-string (string-trim text) :null-object nil)))))))))
+                (coho--ended done (car service) (process-exit-status process) status
+                             (string-join (nreverse lines) "\n")))))
            ;; The folder of a buffer need not be there.
            (default-directory temporary-file-directory)
            (process
@@ -221,21 +234,7 @@ Returns the process."
                                      "--connect-timeout" "5" "--config" "-")
                           :filter filter :sentinel sentinel)))
       ;; By stdin: the token is in no list of processes.
-      (process-send-string
-       process
-       (concat
-        (mapconcat
-         #'identity
-         (append
-          (list (concat "url = " (coho--quoted (concat (car service) path)))
-                (concat "request = " (coho--quoted method))
-                (concat "header = " (coho--quoted (concat "Authorization: Bearer " (cdr service))))
-                "noproxy = \"*\""
-                "write-out = \"\\ncoho-status:%{http_code}\"")
-          (and sent (list "header = \"Content-Type: application/json\""
-                          (concat "data-raw = " (coho--quoted (decode-coding-string sent 'utf-8))))))
-         "\n")
-        "\n"))
+      (process-send-string process (coho--settings service method path sent))
       (process-send-eof process)
       process)))
 

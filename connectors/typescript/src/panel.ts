@@ -162,15 +162,15 @@ export function mount(root: HTMLElement, host: Host): Panel {
     void host.call("POST", `/v1/answers/${id}/signals`, { kind: "opened" }).catch(() => {});
   }
 
+  /** The place of a passage, which opens it, and what puts a link to it into the note. */
+  function links(cited: Citation, open: () => void): HTMLElement {
+    const insert = host.insert && button("Link", () => host.insert?.(cited), { title: "Put a link into the note" });
+    return make("div", { class: "coho-row" }, button(place(cited), open, { class: "coho-link" }), insert);
+  }
+
   function cite(id: string, citation: Citation): HTMLLIElement {
-    const open = () => follow(id, citation);
-    const insert = host.insert && button("Link", () => host.insert?.(citation), { title: "Put a link into the note" });
-    return make(
-      "li",
-      { value: String(citation.n) },
-      make("div", { class: "coho-row" }, button(place(citation), open, { class: "coho-link" }), insert),
-      make("blockquote", {}, citation.text),
-    );
+    const row = links(citation, () => follow(id, citation));
+    return make("li", { value: String(citation.n) }, row, make("blockquote", {}, citation.text));
   }
 
   async function ask(text: string): Promise<void> {
@@ -248,13 +248,11 @@ export function mount(root: HTMLElement, host: Host): Panel {
   views.get("related")?.append(make("p", { class: "coho-soft" }, "What other notes say about where you are."), near);
 
   function hit(found: Citation): HTMLLIElement {
-    const open = () => visit(found);
-    const insert = host.insert && button("Link", () => host.insert?.(found), { title: "Put a link into the note" });
     const about = [found.title, found.heading].filter(Boolean).join(" > ");
     return make(
       "li",
       {},
-      make("div", { class: "coho-row" }, button(place(found), open, { class: "coho-link" }), insert),
+      links(found, () => visit(found)),
       make("div", { class: "coho-soft" }, about),
       make("div", {}, found.text.replace(/\s+/g, " ").slice(0, 300)),
     );
