@@ -17,7 +17,12 @@ export interface Options {
 }
 
 /** What to do, in words for the owner. */
-export class Unavailable extends Error {}
+export class Unavailable extends Error {
+  /** `status` is that of an answer which says it; nothing where nobody answered. */
+  constructor(message: string, readonly status?: number) {
+    super(message);
+  }
+}
 
 /** The version of the API that this speaks. */
 const NEEDS = "0.1";
@@ -135,7 +140,7 @@ function saidBy(text: string, status: number): string {
 function send(
   options: Options,
   [method, route, body]: [string, string, unknown?],
-  signal: AbortSignal | undefined,
+  signal?: AbortSignal,
 ): Promise<http.IncomingMessage> {
   return new Promise((resolve, reject) => {
     const service = find(options);
@@ -180,11 +185,17 @@ async function whole(response: http.IncomingMessage): Promise<string> {
   return Buffer.concat(pieces).toString("utf8");
 }
 
+/** As `send`, where the service does what it was asked for. */
+async function taken(...request: Parameters<typeof send>): Promise<http.IncomingMessage> {
+  const response = await send(...request);
+  const status = response.statusCode ?? 500;
+  if (status >= 400) throw new Unavailable(saidBy(await whole(response), status), status);
+  return response;
+}
+
 /** One request; what the service says, parsed. */
 export async function call(options: Options, method: string, route: string, body?: unknown): Promise<any> {
-  const response = await send(options, [method, route, body], undefined);
-  const text = await whole(response);
-  if ((response.statusCode ?? 500) >= 400) throw new Unavailable(saidBy(text, response.statusCode ?? 500));
+  const text = await whole(await taken(options, [method, route, body]));
   try {
     return text ? JSON.parse(text) : undefined;
   } catch {
@@ -199,10 +210,7 @@ export async function ask(
   heard: (name: string, value: any) => void,
   signal?: AbortSignal,
 ): Promise<void> {
-  const response = await send(options, ["POST", "/v1/ask", { ...body, stream: true }], signal);
-  if ((response.statusCode ?? 500) >= 400) {
-    throw new Unavailable(saidBy(await whole(response), response.statusCode ?? 500));
-  }
+  const response = await taken(options, ["POST", "/v1/ask", { ...body, stream: true }], signal);
   const decoder = new TextDecoder();
   let rest = "";
   let ended = false;

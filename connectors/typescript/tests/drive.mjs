@@ -249,6 +249,12 @@ async function vscode(browser) {
     assert.equal(seen.changed({ affectsConfiguration: (section) => section === "editor" }), false);
     await seen.changed({ affectsConfiguration: (section) => section === "coho" });
     assert.match(seen.item.tooltip, /does not answer/);
+    assert.match(seen.item.text, /circle-slash/);
+    const guarded = await saying(403, "application/problem+json", '{"detail": "this token may not read"}');
+    seen.set = { address: guarded.address };
+    await seen.changed({ affectsConfiguration: (section) => section === "coho" });
+    assert.deepEqual([seen.item.text, seen.item.tooltip], ["$(beaker) coho", "this token may not read"]);
+    guarded.close();
     seen.set = {};
   });
   await check("VS Code: without a selection it says what to do", async () => {

@@ -198,7 +198,9 @@ export function activate(context: vscode.ExtensionContext): void {
       item.text = wrong ? "$(warning) coho" : "$(beaker) coho";
       item.tooltip = wrong ?? `${status.documents} documents, ${status.units.active} units in use`;
     } catch (error) {
-      item.text = "$(circle-slash) coho";
+      // A token that may only ask is told nothing of the whole.
+      const runs = error instanceof client.Unavailable && error.status === 403;
+      item.text = runs ? "$(beaker) coho" : "$(circle-slash) coho";
       item.tooltip = (error as Error).message;
     }
   };
