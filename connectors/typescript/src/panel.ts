@@ -99,12 +99,13 @@ function place(citation: { path: string; lines: [number, number] | null; page?: 
 /** Builds the panel below `root`. */
 export function mount(root: HTMLElement, host: Host): Panel {
   const message = make("p", { class: "coho-message", role: "status", "aria-live": "polite" });
-  const tabs = make("div", { class: "coho-tabs", role: "tablist", "aria-label": "coho" });
+  // No ARIA tabs: who is told of those reaches for the arrow keys.
+  const tabs = make("nav", { class: "coho-tabs", "aria-label": "Views" });
   const views = new Map<View, HTMLElement>();
   for (const [view, title] of TITLES) {
     const id = `coho-${view}`;
-    tabs.append(button(title, () => show(view), { role: "tab", id: `${id}-tab`, "aria-controls": id }));
-    views.set(view, make("section", { id, role: "tabpanel", "aria-labelledby": `${id}-tab`, hidden: "" }));
+    tabs.append(button(title, () => show(view), { id: `${id}-tab` }));
+    views.set(view, make("section", { id, "aria-label": title, hidden: "" }));
   }
   root.classList.add("coho");
   root.replaceChildren(tabs, message, ...views.values());
@@ -118,7 +119,7 @@ export function mount(root: HTMLElement, host: Host): Panel {
     for (const [name, section] of views) {
       section.hidden = name !== view;
       const tab = tabs.querySelector(`#coho-${name}-tab`);
-      tab?.setAttribute("aria-selected", String(name === view));
+      tab?.setAttribute("aria-pressed", String(name === view));
     }
     if (view === "learned") void units().catch(failed);
     if (view === "related") void lookNear();

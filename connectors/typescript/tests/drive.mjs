@@ -614,6 +614,7 @@ async function panel(browser) {
       await page.evaluate((name) => window.panel.show(name), view);
       await page.keyboard.type(view);
       assert.match(await page.inputValue(`#coho-${view} textarea`), new RegExp(`${view}$`));
+      assert.equal(await page.textContent(".coho-tabs [aria-pressed=true]"), view === "ask" ? "Ask" : "Search");
     }
   });
   await check("panel: a mark opens its passage and tells of it, as its line does", async () => {
