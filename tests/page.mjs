@@ -279,8 +279,13 @@ await bare.addInitScript(() => {
 const forbidden = { status: 403, contentType: "application/problem+json", body: '{"detail": "this token may not read"}' };
 await bare.route("**/v1/status", (route) => route.fulfill(forbidden));
 await bare.goto(base);
-await bare.fill("#token", token);
-await bare.press("#token", "Enter");
+// What was pasted with the quotes around it is no service that is away.
+for (const pasted of [`“${token}”`, token]) {
+  await bare.fill("#token", pasted);
+  await bare.press("#token", "Enter");
+  if (pasted === token) continue;
+  await bare.locator("#message", { hasText: "That is no token" }).waitFor({ timeout: 10000 }).catch(() => wrong.push("what is no token is not told"));
+}
 await bare.waitForSelector("#ask:not([hidden])").catch(() => wrong.push("a token that may only ask is not let in"));
 await bare.fill("#question", question);
 await bare.press("#question", "Enter");

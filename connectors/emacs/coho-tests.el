@@ -273,6 +273,13 @@
       (cl-letf (((symbol-function 'coho--call) #'ignore))
         (call-interactively (key-binding (kbd "RET")))))
     (should (equal coho-tests--said file))
+    ;; So it is when it is a hit.
+    (setq coho-tests--said nil)
+    (puthash "text" "x" citation)
+    (cl-letf (((symbol-function 'completing-read) (lambda (&rest all) (nth 6 all))))
+      (should (string-suffix-p ".pdf page 7 x" (coho--label citation)))
+      (coho--offer "x: " (list citation)))
+    (should (equal coho-tests--said file))
     (delete-file file)))
 
 (ert-deftest coho-says-what-notes-do-not-support ()

@@ -158,6 +158,34 @@ An error says what to do to have one."
      (detail detail)
      (t (format "coho answered with status %s" status)))))
 
+(defun coho--settings (service method path sent)
+  "What tells curl to send SENT, as JSON, with METHOD to PATH of SERVICE."
+  (mapconcat
+   #'identity
+   (append
+    (list (concat "url = " (coho--quoted (concat (car service) path)))
+          (concat "request = " (coho--quoted method))
+          (concat "header = " (coho--quoted (concat "Authorization: Bearer " (cdr service))))
+          "noproxy = \"*\""
+          "write-out = \"\\ncoho-status:%{http_code}\"")
+    (and sent (list "header = \"Content-Type: application/json\""
+                    (concat "data-raw = " (coho--quoted (decode-coding-string sent 'utf-8)))))
+    '(""))
+   "\n"))
+
+(defun coho--ended (done address code status text)
+  "Tell DONE how a request to ADDRESS ended.
+CODE is that of curl, STATUS and TEXT are the answer's."
+  (cond
+   ((memq code '(7 28))
+    (funcall done (format "coho does not answer at %s: start `coho serve'" address) nil))
+   ((/= code 0)
+    (funcall done (format "the connection to coho broke off (curl says %d); try again" code) nil))
+   ((>= (or status 500) 400)
+    (funcall done (coho--why text status) nil))
+   (t
+    (funcall done nil (ignore-errors (json-parse-string (string-trim text) :null-object nil))))))
+
 (defun coho--call (method path body done &optional event)
   "Send a request with METHOD to PATH, with BODY (an alist, or nil).
 DONE is called once, with an error (a string, or nil) and the answer.
@@ -195,23 +223,8 @@ Returns the process."
             (lambda (process _change)
               (unless (or (process-live-p process) (process-get process 'coho-stopped))
                 (funcall take rest)
-                (let ((code (process-exit-status process))
-                      (text (string-join (nreverse lines) "\n")))
-                  (cond
-                   ((memq code '(7 28))
-                    (funcall done (format "coho does not answer at %s: start `coho serve'"
-                                          (car service))
-                             nil))
-                   ((/= code 0)
-                    (funcall done (format "the connection to coho broke off (curl says %d); try again"
-                                          code)
-                             nil))
-                   ((>= (or status 500) 400)
-                    (funcall done (coho--why text status) nil))
-                   (t
-                    (funcall done nil
-                             (ignore-errors
-                               (json-parse-string (string-trim text) :null-object nil)))))))))
+                (coho--ended done (car service) (process-exit-status process) status
+                             (string-join (nreverse lines) "\n")))))
            ;; The folder of a buffer need not be there.
            (default-directory temporary-file-directory)
            (process
@@ -221,21 +234,7 @@ Returns the process."
                                      "--connect-timeout" "5" "--config" "-")
                           :filter filter :sentinel sentinel)))
       ;; By stdin: the token is in no list of processes.
-      (process-send-string
-       process
-       (concat
-        (mapconcat
-         #'identity
-         (append
-          (list (concat "url = " (coho--quoted (concat (car service) path)))
-                (concat "request = " (coho--quoted method))
-                (concat "header = " (coho--quoted (concat "Authorization: Bearer " (cdr service))))
-                "noproxy = \"*\""
-                "write-out = \"\\ncoho-status:%{http_code}\"")
-          (and sent (list "header = \"Content-Type: application/json\""
-                          (concat "data-raw = " (coho--quoted (decode-coding-string sent 'utf-8))))))
-         "\n")
-        "\n"))
+      (process-send-string process (coho--settings service method path sent))
       (process-send-eof process)
       process)))
 
@@ -256,6 +255,15 @@ Returns the process."
   "The first line of THING, a hit or a citation, or nil."
   (let ((lines (gethash "lines" thing)))
     (and (vectorp lines) (aref lines 0))))
+
+(defun coho--place (thing)
+  "Where THING, a hit or a citation, stands: its file with a line or a page."
+  (let ((line (coho--line thing))
+        (page (gethash "page" thing)))
+    (concat (file-name-nondirectory (gethash "path" thing))
+            (cond (line (format ":%d" line))
+                  ((natnump page) (format " page %d" page))
+                  (t "")))))
 
 (defvar coho-answer-mode-map
   (let ((map (make-sparse-keymap)))
@@ -305,31 +313,16 @@ system has for it."
         (id (and coho--answer (gethash "id" coho--answer))))
     (unless citation
       (user-error "There is no citation on this line"))
-    (if (coho--line citation)
-        (coho--open citation #'find-file-other-window)
-      (coho--open-outside citation))
+    (coho--open citation #'find-file-other-window)
     (ignore-errors
       (coho--call "POST" (format "/v1/answers/%s/signals" id) '((kind . "opened")) #'ignore))))
-
-(defun coho--open-outside (citation)
-  "Open the file of CITATION by the program for it; Emacs would show its bytes."
-  (let ((path (coho--on-disk (gethash "path" citation))))
-    (coho--is-there path citation)
-    (require 'org)
-    ;; It reads variables of the environment in a name.
-    (org-open-file (replace-regexp-in-string "\\$" "$$" path t t))))
 
 (defun coho--insert-citation (citation)
   "Insert a line that leads to CITATION."
   (let* ((path (gethash "path" citation))
-         (line (coho--line citation))
-         (page (gethash "page" citation))
          (start (point)))
     (insert (format "- [%d] " (gethash "n" citation)))
-    (insert-text-button (concat (file-name-nondirectory path)
-                                (cond (line (format ":%d" line))
-                                      (page (format " page %d" page))
-                                      (t "")))
+    (insert-text-button (coho--place citation)
                         ;; A mouse moves no point.
                         'action (lambda (button) (goto-char (button-start button)) (coho-follow))
                         'follow-link t
@@ -435,31 +428,37 @@ What is not supported of its CLAIMS is said below."
 
 ;;; Searching
 
-(defun coho--is-there (path hit)
-  "Signal what to do where no file is at PATH, that of HIT."
-  (unless (file-readable-p path)
-    (user-error "%s is not there any more: search for what it said" (gethash "path" hit))))
+(defun coho--open (thing &optional visit)
+  "Visit the file of THING, a hit or a citation, at its line.
+That is done by VISIT or `find-file'.  One without lines is
+opened by the program for it: Emacs would show its bytes."
+  (let ((path (coho--on-disk (gethash "path" thing)))
+        (line (coho--line thing)))
+    (unless (file-readable-p path)
+      (user-error "%s is not there any more: search for what it said" (gethash "path" thing)))
+    (if line
+        (coho--visit path line (or visit #'find-file))
+      (require 'org)
+      ;; It reads variables of the environment in a name.
+      (org-open-file (replace-regexp-in-string "\\$" "$$" path t t)))))
 
-(defun coho--open (hit &optional visit)
-  "Visit the file of HIT at its line, by VISIT or `find-file'."
-  (let ((path (coho--on-disk (gethash "path" hit))))
-    (coho--is-there path hit)
-    (funcall (or visit #'find-file) path)
-    (push-mark nil t)
-    ;; Lines are those of the whole file.
-    (widen)
-    (goto-char (point-min))
-    (forward-line (1- (or (coho--line hit) 1)))
-    ;; Out of a fold; the function has another name since Org 9.6.
-    (when (derived-mode-p 'org-mode)
-      (funcall (if (fboundp 'org-fold-show-context) 'org-fold-show-context 'org-show-context)))))
+(defun coho--visit (path line visit)
+  "Go to LINE of the file at PATH, which VISIT shows."
+  (funcall visit path)
+  (push-mark nil t)
+  ;; Lines are those of the whole file.
+  (widen)
+  (goto-char (point-min))
+  (forward-line (1- line))
+  ;; Out of a fold; the function has another name since Org 9.6.
+  (when (derived-mode-p 'org-mode)
+    (funcall (if (fboundp 'org-fold-show-context) 'org-fold-show-context 'org-show-context))))
 
 (defun coho--label (hit)
   "HIT as completion shows it."
   (let ((heading (gethash "heading" hit)))
-    (format "%s:%s %s%s"
-            (file-name-nondirectory (gethash "path" hit))
-            (or (coho--line hit) 1)
+    (format "%s %s%s"
+            (coho--place hit)
             (if heading (concat heading ": ") "")
             (truncate-string-to-width
              (replace-regexp-in-string "[ \t\n]+" " " (gethash "text" hit)) 100))))

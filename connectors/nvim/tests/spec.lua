@@ -59,10 +59,10 @@ end), told)
 -- A mark in the text leads to the same place.
 vim.api.nvim_set_current_win(vim.fn.bufwinid("coho://answer"))
 vim.cmd("normal! gg")
-if vim.fn.search("\\[1\\]") > 0 then
-  coho.follow()
-  check("so does its mark", vim.api.nvim_buf_get_name(0) .. ":" .. vim.api.nvim_win_get_cursor(0)[1] == at)
-end
+vim.fn.search("\\[1\\]")
+check("a mark stands in the text", not vim.api.nvim_get_current_line():find("^%[1%] "), vim.api.nvim_get_current_line())
+coho.follow()
+check("so does its mark", vim.api.nvim_buf_get_name(0) .. ":" .. vim.api.nvim_win_get_cursor(0)[1] == at)
 
 -- An unsaved buffer is not lost, and can be asked about.
 vim.cmd("enew")
@@ -258,10 +258,12 @@ end
 
 vim.cmd("enew")
 vim.api.nvim_buf_set_lines(0, 0, -1, false, { string.rep("word ", 300000) })
+local before = answer()
 vim.cmd("1CohoAsk")
 check("a selection of a megabyte is refused with a reason", wait(function()
   return last():find("select less", 1, true)
 end), last())
+check("and the answer stays", before ~= "" and answer() == before, answer())
 vim.api.nvim_buf_set_lines(0, 0, -1, false, { string.rep("word ", 4000) })
 vim.cmd("1CohoAsk")
 check("and a smaller one by the service", wait(function()
@@ -300,13 +302,15 @@ for _, no_folder in ipairs({ "", "below/here" }) do
 end
 vim.env.COHO_HOME, vim.env.XDG_DATA_HOME = home, data_home
 coho.options.home = "/nowhere"
-local before = answer()
-vim.cmd("CohoAsk x")
-check("where nobody can be asked, the answer stays", last():find("no coho is running", 1, true) and answer() == before, answer())
-vim.cmd("CohoSearch x")
-check("and one that was never there", wait(function()
-  return last():find("no coho is running on /nowhere", 1, true)
-end), told)
+before = answer()
+for _, run in ipairs({ "CohoAsk", "CohoSearch" }) do
+  told = {}
+  vim.cmd(run .. " x")
+  check("and one that was never there", wait(function()
+    return last():find("no coho is running on /nowhere", 1, true)
+  end), told)
+end
+check("where nobody can be asked, the answer stays", answer() == before, answer())
 coho.options.home = nil
 
 -- Of a service that was killed the announcement stays; whoever listens there is told nothing.

@@ -59,8 +59,9 @@ export default class CohoPlugin extends Plugin {
   async onload(): Promise<void> {
     this.set = { ...this.set, ...(await this.loadData()) };
     this.registerView(VIEW, (leaf) => new PanelView(leaf, this));
-    this.addRibbonIcon("flask-conical", "Ask your notes", () => void this.shown());
-    this.addCommand({ id: "ask", name: "Ask your notes", callback: () => void this.shown().then((p) => p?.show("ask")) });
+    const ask = () => void this.shown().then((p) => p?.show("ask"));
+    this.addRibbonIcon("flask-conical", "Ask your notes", ask);
+    this.addCommand({ id: "ask", name: "Ask your notes", callback: ask });
     this.addCommand({
       id: "ask-selection",
       name: "Ask about the selection",

@@ -17,7 +17,12 @@ export interface Options {
 }
 
 /** What to do, in words for the owner. */
-export class Unavailable extends Error {}
+export class Unavailable extends Error {
+  /** `status` is that of an answer which says it; nothing where nobody answered. */
+  constructor(message: string, readonly status?: number) {
+    super(message);
+  }
+}
 
 /** The version of the API that this speaks. */
 const NEEDS = "0.1";
@@ -135,11 +140,13 @@ function saidBy(text: string, status: number): string {
 function send(
   options: Options,
   [method, route, body]: [string, string, unknown?],
-  signal: AbortSignal | undefined,
+  signal?: AbortSignal,
 ): Promise<http.IncomingMessage> {
   return new Promise((resolve, reject) => {
     const service = find(options);
-    const sent = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+    // Half a pair of UTF-16, as a passage that was cut may end with, is told as U+FFFD: JSON has none.
+    const clean = (_: string, value: unknown) => (typeof value === "string" ? Buffer.from(value).toString() : value);
+    const sent = body === undefined ? undefined : Buffer.from(JSON.stringify(body, clean));
     if (sent && sent.length > MOST_BYTES) {
       throw new Unavailable(`that is too much for one question (${Math.round(sent.length / 1024)} KiB): select less`);
     }
@@ -178,11 +185,17 @@ async function whole(response: http.IncomingMessage): Promise<string> {
   return Buffer.concat(pieces).toString("utf8");
 }
 
+/** As `send`, where the service does what it was asked for. */
+async function taken(...request: Parameters<typeof send>): Promise<http.IncomingMessage> {
+  const response = await send(...request);
+  const status = response.statusCode ?? 500;
+  if (status >= 400) throw new Unavailable(saidBy(await whole(response), status), status);
+  return response;
+}
+
 /** One request; what the service says, parsed. */
 export async function call(options: Options, method: string, route: string, body?: unknown): Promise<any> {
-  const response = await send(options, [method, route, body], undefined);
-  const text = await whole(response);
-  if ((response.statusCode ?? 500) >= 400) throw new Unavailable(saidBy(text, response.statusCode ?? 500));
+  const text = await whole(await taken(options, [method, route, body]));
   try {
     return text ? JSON.parse(text) : undefined;
   } catch {
@@ -197,10 +210,7 @@ export async function ask(
   heard: (name: string, value: any) => void,
   signal?: AbortSignal,
 ): Promise<void> {
-  const response = await send(options, ["POST", "/v1/ask", { ...body, stream: true }], signal);
-  if ((response.statusCode ?? 500) >= 400) {
-    throw new Unavailable(saidBy(await whole(response), response.statusCode ?? 500));
-  }
+  const response = await taken(options, ["POST", "/v1/ask", { ...body, stream: true }], signal);
   const decoder = new TextDecoder();
   let rest = "";
   let ended = false;

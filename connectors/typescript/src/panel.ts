@@ -30,6 +30,7 @@ export interface Panel {
   ask(question: string): Promise<void>;
   search(query: string): Promise<void>;
   related(text: string, path: string): Promise<void>;
+  /** Shows a view; where it has a box, that takes the keys. */
   show(view: View): void;
   /** Stops the answer that is being written; what is there stays. */
   stop(): void;
@@ -44,8 +45,8 @@ const TITLES: [View, string][] = [
   ["learned", "Learned"],
 ];
 
-/** Words of a passage that are looked for elsewhere. */
-const MOST_WORDS = 60;
+/** As much of a passage as is looked for elsewhere. */
+const MOST_LETTERS = 2000;
 
 /** Units whose evidence is shown at once. */
 const MOST_UNITS = 20;
@@ -98,12 +99,13 @@ function place(citation: { path: string; lines: [number, number] | null; page?: 
 /** Builds the panel below `root`. */
 export function mount(root: HTMLElement, host: Host): Panel {
   const message = make("p", { class: "coho-message", role: "status", "aria-live": "polite" });
-  const tabs = make("div", { class: "coho-tabs", role: "tablist", "aria-label": "coho" });
+  // No ARIA tabs: who is told of those reaches for the arrow keys.
+  const tabs = make("nav", { class: "coho-tabs", "aria-label": "Views" });
   const views = new Map<View, HTMLElement>();
   for (const [view, title] of TITLES) {
     const id = `coho-${view}`;
-    tabs.append(button(title, () => show(view), { role: "tab", id: `${id}-tab`, "aria-controls": id }));
-    views.set(view, make("section", { id, role: "tabpanel", "aria-labelledby": `${id}-tab`, hidden: "" }));
+    tabs.append(button(title, () => show(view), { id: `${id}-tab` }));
+    views.set(view, make("section", { id, "aria-label": title, hidden: "" }));
   }
   root.classList.add("coho");
   root.replaceChildren(tabs, message, ...views.values());
@@ -117,7 +119,7 @@ export function mount(root: HTMLElement, host: Host): Panel {
     for (const [name, section] of views) {
       section.hidden = name !== view;
       const tab = tabs.querySelector(`#coho-${name}-tab`);
-      tab?.setAttribute("aria-selected", String(name === view));
+      tab?.setAttribute("aria-pressed", String(name === view));
     }
     if (view === "learned") void units().catch(failed);
     if (view === "related") void lookNear();
@@ -161,15 +163,15 @@ export function mount(root: HTMLElement, host: Host): Panel {
     void host.call("POST", `/v1/answers/${id}/signals`, { kind: "opened" }).catch(() => {});
   }
 
+  /** The place of a passage, which opens it, and what puts a link to it into the note. */
+  function links(cited: Citation, open: () => void): HTMLElement {
+    const insert = host.insert && button("Link", () => host.insert?.(cited), { title: "Put a link into the note" });
+    return make("div", { class: "coho-row" }, button(place(cited), open, { class: "coho-link" }), insert);
+  }
+
   function cite(id: string, citation: Citation): HTMLLIElement {
-    const open = () => follow(id, citation);
-    const insert = host.insert && button("Link", () => host.insert?.(citation), { title: "Put a link into the note" });
-    return make(
-      "li",
-      { value: String(citation.n) },
-      make("div", { class: "coho-row" }, button(place(citation), open, { class: "coho-link" }), insert),
-      make("blockquote", {}, citation.text),
-    );
+    const row = links(citation, () => follow(id, citation));
+    return make("li", { value: String(citation.n) }, row, make("blockquote", {}, citation.text));
   }
 
   async function ask(text: string): Promise<void> {
@@ -180,6 +182,8 @@ export function mount(root: HTMLElement, host: Host): Panel {
     question.input.value = text;
     say("");
     stop.hidden = false;
+    // Read aloud when it is whole.
+    answer.setAttribute("aria-busy", "true");
     // The answer that is there is no answer to this question: nobody judges it meanwhile.
     after.hidden = true;
     let begun = false;
@@ -204,6 +208,7 @@ export function mount(root: HTMLElement, host: Host): Panel {
     } finally {
       if (running === mine) {
         stop.hidden = true;
+        answer.setAttribute("aria-busy", "false");
         after.hidden = false;
       }
     }
@@ -244,13 +249,11 @@ export function mount(root: HTMLElement, host: Host): Panel {
   views.get("related")?.append(make("p", { class: "coho-soft" }, "What other notes say about where you are."), near);
 
   function hit(found: Citation): HTMLLIElement {
-    const open = () => visit(found);
-    const insert = host.insert && button("Link", () => host.insert?.(found), { title: "Put a link into the note" });
     const about = [found.title, found.heading].filter(Boolean).join(" > ");
     return make(
       "li",
       {},
-      make("div", { class: "coho-row" }, button(place(found), open, { class: "coho-link" }), insert),
+      links(found, () => visit(found)),
       make("div", { class: "coho-soft" }, about),
       make("div", {}, found.text.replace(/\s+/g, " ").slice(0, 300)),
     );
@@ -289,14 +292,13 @@ export function mount(root: HTMLElement, host: Host): Panel {
     wanted = undefined;
     lookedFor += 1;
     const mine = lookedFor;
-    // Words alone: none is to be read as a filter.
-    const words = text.match(/[\p{L}\p{N}]{2,}/gu)?.slice(0, MOST_WORDS) ?? [];
-    if (!words.length) {
+    if (!text.trim()) {
       near.replaceChildren();
       return;
     }
     try {
-      const found = await host.call("POST", "/v1/search", { query: words.join(" "), k: 12 });
+      // Words alone: none is to be read as a filter.
+      const found = await host.call("POST", "/v1/search", { query: text.slice(0, MOST_LETTERS), literal: true, k: 12 });
       // The cursor may have gone on meanwhile.
       if (mine !== lookedFor) return;
       const others = found.hits.filter((one: Citation) => one.path !== path);
@@ -360,6 +362,12 @@ export function mount(root: HTMLElement, host: Host): Panel {
     return card;
   }
 
+  // Who calls a view types into it; a panel that is only built takes nobody's keys.
+  const called = (view: View) => {
+    show(view);
+    views.get(view)?.querySelector("textarea")?.focus();
+  };
+
   show("ask");
-  return { ask: (text) => ask(text).catch(failed), search: (text) => search(text).catch(failed), related, show, stop: halt };
+  return { ask: (text) => ask(text).catch(failed), search: (text) => search(text).catch(failed), related, show: called, stop: halt };
 }

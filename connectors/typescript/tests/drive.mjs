@@ -115,10 +115,15 @@ async function clients() {
       await refused(client.ask({ home }, { question: QUESTION }, () => {}), /no coho is running on/);
     }
   });
+  await check("half a character is no reason to refuse what is searched for", async () => {
+    assert.ok((await client.call({}, "POST", "/v1/search", { query: "float voltage \ud83d" })).hits.length);
+  });
   await check("an answer can be stopped", async () => {
-    const stop = new AbortController();
-    const asked = client.ask({}, { question: QUESTION, strategy: "naive" }, () => stop.abort(), stop.signal);
+    const [stop, heard] = [new AbortController(), []];
+    const hear = (name) => (heard.push(name), stop.abort());
+    const asked = client.ask({}, { question: QUESTION, strategy: "naive" }, hear, stop.signal);
     await asked.catch((error) => assert.equal(error.name, "AbortError"));
+    assert.ok(heard.length && !heard.includes("done"), heard);
   });
   await check("and while it is heard, when all of it has come, and before it is asked", async () => {
     const all = await saying(200, "text/event-stream", 'event: token\ndata: {"text":"It"}\n\nevent: done\ndata: {}\n\n');
@@ -192,6 +197,7 @@ function editor(seen) {
       createStatusBarItem: () => (seen.item = { ...nothing, show() {} }),
       registerWebviewViewProvider: (_, provider) => ((seen.provider = provider), nothing),
       onDidChangeTextEditorSelection: () => nothing,
+      onDidChangeActiveTextEditor: (run) => ((seen.switched = run), nothing),
       createQuickPick: () => {
         const on = (name) => (run) => (seen.pick[name] = run);
         seen.pick = { items: [], selectedItems: [], show() {}, hide() {}, dispose() {} };
@@ -243,6 +249,12 @@ async function vscode(browser) {
     assert.equal(seen.changed({ affectsConfiguration: (section) => section === "editor" }), false);
     await seen.changed({ affectsConfiguration: (section) => section === "coho" });
     assert.match(seen.item.tooltip, /does not answer/);
+    assert.match(seen.item.text, /circle-slash/);
+    const guarded = await saying(403, "application/problem+json", '{"detail": "this token may not read"}');
+    seen.set = { address: guarded.address };
+    await seen.changed({ affectsConfiguration: (section) => section === "coho" });
+    assert.deepEqual([seen.item.text, seen.item.tooltip], ["$(beaker) coho", "this token may not read"]);
+    guarded.close();
     seen.set = {};
   });
   await check("VS Code: without a selection it says what to do", async () => {
@@ -287,6 +299,14 @@ async function vscode(browser) {
     seen.set = {};
     await seen.commands["coho.related"]();
     await page.waitForFunction(() => !document.querySelector(".coho-message").textContent);
+  });
+  await check("VS Code: what is related follows to another file", async () => {
+    const shown = () => page.textContent("#coho-related .coho-list .coho-link");
+    const before = seen.written;
+    seen.written = "The float voltage of the charge controller.";
+    seen.switched();
+    await until(async () => (await shown()).startsWith("balcony-solar.md"), "what is related to the other file");
+    seen.written = before;
   });
   await check("VS Code: an answer streams into the panel, and its citation opens at the line", async () => {
     await seen.commands["coho.ask"]();
@@ -340,12 +360,16 @@ async function vscode(browser) {
     let asked = "";
     const service = createServer((request, response) => {
       request.on("data", (piece) => (asked += piece));
-      request.on("end", () => response.end('{"hits": []}'));
+      const hit = { title: "$(sync~spin)", path: "/n/a.md", lines: null, text: "cd $(pwd) $(ls -l)" };
+      request.on("end", () => response.end(JSON.stringify({ hits: [hit] })));
     });
     await new Promise((ready) => service.listen(0, "127.0.0.1", ready));
     seen.set = { address: `http://127.0.0.1:${service.address().port}` };
     await Promise.all(["c", "ch", "charge"].map((query) => seen.pick.changed(query)));
     assert.equal(asked, '{"query":"charge"}');
+    // A backslash has VS Code show no icon.
+    const [{ label, description, detail }] = seen.pick.items;
+    assert.deepEqual([label, description, detail], ["\\$(sync~spin)", "a.md", "cd \\$(pwd) $(ls -l)"]);
     seen.set = {};
     service.close();
   });
@@ -542,6 +566,7 @@ async function panel(browser) {
       if (method === "PATCH") units.splice(units.findIndex((unit) => route.endsWith(`/${unit.id}`)), 1);
       if (route !== "/v1/search") return { evidence: [] };
       window.searched = [...(window.searched ?? []), body.query];
+      window.literal = body.literal;
       await new Promise((done) => setTimeout(done, body.query.startsWith("slow") ? 200 : 0));
       if (body.query === "slow and wrong") throw new Error("that search failed");
       return { hits: [{ path: body.query, lines: null, title: "", text: "" }] };
@@ -575,11 +600,22 @@ async function panel(browser) {
     assert.equal(await asked.textContent(), "What?");
     await page.evaluate(() => void window.panel.ask("wait"));
     assert.equal(await page.inputValue("#coho-ask textarea"), "wait");
+    assert.equal(await page.getAttribute(".coho-answer", "aria-busy"), "true");
     assert.equal(await asked.textContent(), "What?");
     assert.ok((await page.isVisible("text=Stop")) && !(await page.isVisible("text=Good")));
     await page.evaluate(() => window.panel.stop());
     await page.waitForSelector("#coho-ask >> text=Stop", { state: "hidden" });
     assert.ok(await page.isVisible("text=Good"));
+    assert.equal(await page.getAttribute(".coho-answer", "aria-busy"), "false");
+  });
+  await check("panel: who calls a view types into it, and nobody's keys are taken else", async () => {
+    assert.equal(await page.evaluate(() => document.activeElement.tagName), "BODY");
+    for (const view of ["search", "ask"]) {
+      await page.evaluate((name) => window.panel.show(name), view);
+      await page.keyboard.type(view);
+      assert.match(await page.inputValue(`#coho-${view} textarea`), new RegExp(`${view}$`));
+      assert.equal(await page.textContent(".coho-tabs [aria-pressed=true]"), view === "ask" ? "Ask" : "Search");
+    }
   });
   await check("panel: a mark opens its passage and tells of it, as its line does", async () => {
     await page.evaluate(() => window.panel.ask("cited"));
@@ -611,11 +647,12 @@ async function panel(browser) {
     assert.equal(await page.evaluate(() => document.activeElement.querySelectorAll(".coho-unit").length), 3);
   });
   await check("panel: what is related is looked for when somebody looks", async () => {
-    await page.evaluate(() => window.panel.related("trains to Graz", ""));
+    // As it is written: what is torn apart between letters is no word of Hindi.
+    await page.evaluate(() => window.panel.related("tag:x हिन्दी", ""));
     assert.equal(await page.evaluate(() => window.searched), undefined);
     await page.click("#coho-related-tab");
     await page.waitForSelector("#coho-related li");
-    assert.deepEqual(await page.evaluate(() => window.searched), ["trains to Graz"]);
+    assert.deepEqual(await page.evaluate(() => [window.searched, window.literal]), [["tag:x हिन्दी"], true]);
   });
   await check("panel: an older search does not overtake a newer one", async () => {
     await page.evaluate(() => Promise.all([window.panel.search("slow"), window.panel.search("fast")]));

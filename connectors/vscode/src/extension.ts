@@ -127,6 +127,11 @@ class PanelView implements vscode.WebviewViewProvider {
   }
 }
 
+/** Text in which `$(pwd)` is no icon, which VS Code would show instead. */
+function withoutIcons(text: string): string {
+  return text.replace(/\$\([a-z0-9-]+(~[a-z]+)?\)/gi, "\\$&");
+}
+
 async function search(): Promise<void> {
   const pick = vscode.window.createQuickPick<vscode.QuickPickItem & { path?: string; line?: number }>();
   pick.placeholder = "Search your notes";
@@ -147,9 +152,9 @@ async function search(): Promise<void> {
       const found = await client.call(await options(), "POST", "/v1/search", body);
       if (mine !== asked) return;
       pick.items = found.hits.map((hit: any) => ({
-        label: hit.title,
-        description: `${hit.path.split(/[\\/]/).pop()}${hit.lines ? `:${hit.lines[0]}` : ""}`,
-        detail: hit.text.replace(/\s+/g, " ").slice(0, 200),
+        label: withoutIcons(hit.title),
+        description: withoutIcons(`${hit.path.split(/[\\/]/).pop()}${hit.lines ? `:${hit.lines[0]}` : ""}`),
+        detail: withoutIcons(hit.text.replace(/\s+/g, " ").slice(0, 200)),
         alwaysShow: true,
         path: hit.path,
         line: hit.lines?.[0] ?? 1,
@@ -193,7 +198,9 @@ export function activate(context: vscode.ExtensionContext): void {
       item.text = wrong ? "$(warning) coho" : "$(beaker) coho";
       item.tooltip = wrong ?? `${status.documents} documents, ${status.units.active} units in use`;
     } catch (error) {
-      item.text = "$(circle-slash) coho";
+      // A token that may only ask is told nothing of the whole.
+      const runs = error instanceof client.Unavailable && error.status === 403;
+      item.text = runs ? "$(beaker) coho" : "$(circle-slash) coho";
       item.tooltip = (error as Error).message;
     }
   };
@@ -205,8 +212,11 @@ export function activate(context: vscode.ExtensionContext): void {
     return editor && { what: "related", text: here(editor), path: client.real(editor.document.uri.fsPath) };
   };
   const follow = () => {
-    const message = related();
-    if (message) panel.whisper(message);
+    clearTimeout(quiet);
+    quiet = setTimeout(() => {
+      const message = related();
+      if (message) panel.whisper(message);
+    }, QUIET_MS);
   };
   const command = (name: string, run: () => unknown) => vscode.commands.registerCommand(name, run);
   context.subscriptions.push(
@@ -215,10 +225,8 @@ export function activate(context: vscode.ExtensionContext): void {
     { dispose: () => clearTimeout(quiet) },
     vscode.workspace.onDidChangeConfiguration((change) => change.affectsConfiguration("coho") && look()),
     vscode.window.registerWebviewViewProvider("coho.panel", panel, { webviewOptions: { retainContextWhenHidden: true } }),
-    vscode.window.onDidChangeTextEditorSelection(() => {
-      clearTimeout(quiet);
-      quiet = setTimeout(follow, QUIET_MS);
-    }),
+    vscode.window.onDidChangeTextEditorSelection(follow),
+    vscode.window.onDidChangeActiveTextEditor(follow),
     command("coho.ask", async () => {
       const text = await vscode.window.showInputBox({ prompt: "Ask your notes" });
       if (text?.trim()) await panel.tell({ what: "ask", text });

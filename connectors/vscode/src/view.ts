@@ -32,7 +32,6 @@ window.addEventListener("message", (event) => {
   const said = event.data;
   if (said.kind === "do") {
     if (said.what === "ask") void panel.ask(said.text);
-    else if (said.what === "search") void panel.search(said.text);
     else if (said.what === "related") void panel.related(said.text, said.path);
     else if (said.what === "show") panel.show(said.view);
     return;

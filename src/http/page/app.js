@@ -515,6 +515,11 @@ document.addEventListener("keydown", (event) => {
 });
 
 async function begin(given) {
+  // What a header cannot hold would be told as a service that is away.
+  if (!/^[!-~]+$/.test(given)) {
+    enter();
+    throw new Error("That is no token: paste the content of the file `token`, and nothing else.");
+  }
   token = given;
   let away = "";
   await read("/v1/status").catch((error) => {

@@ -191,17 +191,7 @@ function M.ask(given)
     end)
     return
   end
-  -- Where there is nobody to ask, the last answer stays.
-  local found, missing = service().find()
-  if not found then
-    tell(missing)
-    return
-  end
-  M.stop()
-  window()
-  show({ "> " .. vim.fn.strcharpart(question:gsub("%s+", " "), 0, 500), "", "" })
-  at_hand.id, at_hand.citations = nil, {}
-  local ended = false
+  local ended, stop = false, nil
   local function heard(name, value)
     if name == "token" then
       append(value.text)
@@ -216,14 +206,24 @@ function M.ask(given)
     end
   end
   local body = { question = question, stream = true }
-  at_hand.stop = service().call("POST", "/v1/ask", body, function(failed)
-    at_hand.stop = nil
+  stop = service().call("POST", "/v1/ask", body, function(failed)
+    if stop then
+      at_hand.stop = nil
+    end
     if failed then
       tell(failed)
     elseif not ended then
       tell("the answer broke off; ask again")
     end
   end, heard)
+  -- Where nobody can be asked, the last answer stays.
+  if not stop then
+    return
+  end
+  M.stop()
+  window()
+  show({ "> " .. vim.fn.strcharpart(question:gsub("%s+", " "), 0, 500), "", "" })
+  at_hand.id, at_hand.citations, at_hand.stop = nil, {}, stop
 end
 
 --- Stops the answer that is being written; what is there stays.

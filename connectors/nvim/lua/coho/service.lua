@@ -140,33 +140,9 @@ local MOST_BYTES = 64 * 1024
 
 local MARK = "coho-status:"
 
---- Sends a request. `done(error, value)` is called once; `event(name, value)` for every
---- server-sent event before it. Returns what stops it.
-function M.call(method, path, body, done, event)
-  local service, missing = M.find()
-  if not service then
-    vim.schedule(function()
-      done(missing)
-    end)
-    return function() end
-  end
-  local sent = body and vim.json.encode(vim.tbl_map(function(value)
-    return type(value) == "string" and M.clean(value) or value
-  end, body))
-  if sent and #sent > MOST_BYTES then
-    vim.schedule(function()
-      done("that is too much for one question (" .. math.floor(#sent / 1024) .. " KiB): select less")
-    end)
-    return function() end
-  end
-  if vim.fn.executable("curl") == 0 then
-    vim.schedule(function()
-      done("curl is missing: install it")
-    end)
-    return function() end
-  end
-  -- By stdin: the token is in no list of processes.
-  local config = {
+-- The settings of curl. By stdin: the token is in no list of processes.
+local function config(service, method, path, sent)
+  local lines = {
     "url = " .. quoted(service.address .. path),
     "request = " .. quoted(method),
     "header = " .. quoted("Authorization: Bearer " .. service.token),
@@ -174,8 +150,29 @@ function M.call(method, path, body, done, event)
     "write-out = " .. quoted("\n" .. MARK .. "%{http_code}"),
   }
   if sent then
-    table.insert(config, 'header = "Content-Type: application/json"')
-    table.insert(config, "data-raw = " .. quoted(sent))
+    table.insert(lines, 'header = "Content-Type: application/json"')
+    table.insert(lines, "data-raw = " .. quoted(sent))
+  end
+  return table.concat(lines, "\n") .. "\n"
+end
+
+--- Sends a request. `done(error, value)` is called once, and later; `event(name, value)` for every
+--- server-sent event before it. Returns what stops it; nothing where nothing is sent.
+function M.call(method, path, body, done, event)
+  local service, why_not = M.find()
+  local sent = body and vim.json.encode(vim.tbl_map(function(value)
+    return type(value) == "string" and M.clean(value) or value
+  end, body))
+  if service and sent and #sent > MOST_BYTES then
+    why_not = "that is too much for one question (" .. math.floor(#sent / 1024) .. " KiB): select less"
+  elseif service and vim.fn.executable("curl") == 0 then
+    why_not = "curl is missing: install it"
+  end
+  if why_not then
+    vim.schedule(function()
+      done(why_not)
+    end)
+    return nil
   end
   local rest, lines, name, stopped = "", {}, "", false
   local status
@@ -221,7 +218,7 @@ function M.call(method, path, body, done, event)
       end
     end,
   })
-  vim.fn.chansend(job, table.concat(config, "\n") .. "\n")
+  vim.fn.chansend(job, config(service, method, path, sent))
   vim.fn.chanclose(job, "stdin")
   return function()
     stopped = true
