@@ -524,7 +524,7 @@ pub(super) fn is_heading(line: &str) -> bool {
 pub(super) fn task_state(heading: &str) -> Option<&str> {
     let text = heading.trim_start_matches(['*', '#', ' ']);
     let state = text.split_whitespace().next()?;
-    let is_state = ["TODO", "DONE", "NEXT", "WAITING"].contains(&state);
+    let is_state = ["TODO", "DONE", "NEXT", "WAITING", "CANCELLED"].contains(&state);
     (heading.starts_with(['*', '#']) && is_state).then_some(state)
 }
 

@@ -34,16 +34,18 @@ pub(super) fn docx(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     };
     let mut pen = Pen::new(limit);
     let mut body = Paragraphs::default();
-    walk(&document, |node| {
+    let broken = walk(&document, |node| {
         docx_node(node, &mut body, &styles, &mut pen);
     })?;
+    pen.broke_off(broken);
     body.end(&mut pen);
     for notes in ["footnotes.xml", "endnotes.xml", "comments.xml"] {
         if let Some(xml) = archive.text(&resolve(&main, notes))? {
             let mut body = Paragraphs::default();
-            walk(&xml, |node| {
+            let broken = walk(&xml, |node| {
                 docx_node(node, &mut body, &styles, &mut pen);
             })?;
+            pen.broke_off(broken);
             body.end(&mut pen);
         }
     }
@@ -454,7 +456,7 @@ fn odt_content(xml: &str, meta: Meta, limit: usize) -> Result<Extracted, Skip> {
     let mut inside = false;
     let mut looks = HashMap::new();
     let mut style = String::new();
-    walk(xml, |node| match node {
+    let broken = walk(xml, |node| match node {
         Node::Open("body", _) => inside = true,
         Node::Close("body") => inside = false,
         _ if inside => odt_node(node, &mut body, &looks, &mut pen),
@@ -467,6 +469,7 @@ fn odt_content(xml: &str, meta: Meta, limit: usize) -> Result<Extracted, Skip> {
         }
         _ => {}
     })?;
+    pen.broke_off(broken);
     body.end(&mut pen);
     pen.finish(meta)
 }
@@ -596,7 +599,7 @@ fn slides(archive: &mut Archive<'_>, main: &str) -> Result<Vec<String>, Skip> {
 fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<(), Skip> {
     let mut body = Paragraphs::default();
     let mut kind = String::new();
-    walk(xml, |node| match node {
+    let broken = walk(xml, |node| match node {
         Node::Open("sp" | "graphicFrame", _) => kind.clear(),
         Node::Open("ph", attributes) => kind = attributes.get("type").unwrap_or_default(),
         Node::Open("p", _) => {
@@ -630,6 +633,7 @@ fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<(), Skip> {
         Node::Text(text) if body.in_text => body.push(text),
         _ => {}
     })?;
+    pen.broke_off(broken);
     body.end(pen);
     Ok(())
 }
@@ -704,6 +708,16 @@ mod tests {
              </txbxContent><t>y</t></r></p><p><r><t>end</t></r></p>",
             "boxed\n\nend\n",
         );
+    }
+
+    #[test]
+    fn a_document_that_breaks_off_says_so() {
+        let read = |xml: &str| odt_content(xml, Meta::default(), 1 << 20).unwrap();
+        let whole = "<o:d><o:body><t:p>The mill</t:p></o:body></o:d>";
+        assert_eq!(read(whole).missing, None);
+        let broken = read("<o:d><o:body><t:p>The mill</t:p><t:p>stands <t:s");
+        assert_eq!(broken.outline.text, "The mill\n\nstands\n");
+        assert!(broken.missing.unwrap().starts_with("read in part: "));
     }
 
     #[test]

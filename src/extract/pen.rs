@@ -41,6 +41,8 @@ pub(super) struct Pen {
     full: bool,
     /// What is known of the head of the table that is written.
     header: Header,
+    /// Why it was not read to its end.
+    broken: Option<String>,
 }
 
 /// Whether the first row of a table names its columns.
@@ -75,7 +77,13 @@ impl Pen {
             limit,
             full: false,
             header: Header::None,
+            broken: None,
         }
+    }
+
+    /// A part that is read was given up for this, if it was.
+    pub(super) fn broke_off(&mut self, error: Option<String>) {
+        self.broken = self.broken.take().or(error);
     }
 
     /// What follows is on this page.
@@ -194,10 +202,11 @@ impl Pen {
             text: self.text,
             blocks: self.blocks,
         };
+        let missing = self.broken.map(|error| format!("read in part: {error}"));
         Ok(Extracted {
             outline,
             meta,
-            missing: None,
+            missing,
         })
     }
 }

@@ -48,11 +48,11 @@ impl Attributes<'_> {
 /// Elements that are deeper are an attack, not a document.
 const DEEPEST: usize = 10_000;
 
-/// Calls `visit` for all that is in `xml`. What is well-formed up to an error is seen.
+/// Calls `visit` for all that is in `xml`. What is well-formed up to an error is seen; returns that error.
 ///
 /// # Errors
 /// [`Skip`] when nothing could be read, or when elements are nested too deep.
-pub(super) fn walk(xml: &str, mut visit: impl FnMut(Node<'_>)) -> Result<(), Skip> {
+pub(super) fn walk(xml: &str, mut visit: impl FnMut(Node<'_>)) -> Result<Option<String>, Skip> {
     let mut reader = Reader::from_str(xml);
     let config = reader.config_mut();
     config.check_end_names = false;
@@ -94,8 +94,8 @@ pub(super) fn walk(xml: &str, mut visit: impl FnMut(Node<'_>)) -> Result<(), Ski
                     (None, None) => {}
                 }
             }
-            Ok(Event::Eof) => return Ok(()),
-            Err(_) if seen => return Ok(()),
+            Ok(Event::Eof) => return Ok(None),
+            Err(error) if seen => return Ok(Some(error.to_string())),
             Err(error) => return Err(Skip(format!("broken: its XML cannot be read ({error})"))),
             Ok(_) => {}
         }
