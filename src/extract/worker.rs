@@ -285,7 +285,7 @@ mod tests {
         let limits = WorkerLimits {
             // It finds no script that is called as the subcommand, and ends.
             program: "/bin/sh".into(),
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
             memory_bytes: 0,
             output_bytes: 0,
         };
