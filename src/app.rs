@@ -237,16 +237,15 @@ impl App {
         emit: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Answer, Failure> {
         self.presence.here();
-        // Quotes have no form, which is what is answered elsewhere where the model may not be asked.
-        if self.generator.is_some() && !self.may_ask_model(ask)? {
-            return Err(BadRequest::new(
-                "source_never_leaves",
-                "the best passages never leave this machine, and the language model is on another",
-                "leave `response_format` out: they are quoted then",
-            )
-            .into());
-        }
         self.answering_to(ask, |parts| {
+            if parts.generator.is_none() && self.generator.is_some() {
+                return Err(BadRequest::new(
+                    "source_never_leaves",
+                    "the best passages never leave this machine, and the language model is on another",
+                    "leave `response_format` out: they are quoted then",
+                )
+                .into());
+            }
             answer::structured(parts, ask, schema, cancel, emit)
         })?
     }

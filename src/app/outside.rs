@@ -141,7 +141,7 @@ impl App {
 
     /// Whether the language model may be asked about a question. Where it is on another machine and
     /// the best passages are of a source that never leaves, the answer is made without it.
-    pub(super) fn may_ask_model(&self, ask: &Ask) -> Result<bool, Failure> {
+    fn may_ask_model(&self, ask: &Ask) -> Result<bool, Failure> {
         if !self.model_is_elsewhere() {
             return Ok(true);
         }

@@ -520,12 +520,14 @@ pub(super) fn is_heading(line: &str) -> bool {
     line.starts_with('#') || marked_heading(line).is_some()
 }
 
+/// Words that say how far a heading is, in org-mode's default setup.
+pub const TASK_STATES: [&str; 5] = ["TODO", "DONE", "NEXT", "WAITING", "CANCELLED"];
+
 /// How far a heading of org-mode says that something is: "TODO" of "** TODO Move the boxes".
 pub(super) fn task_state(heading: &str) -> Option<&str> {
     let text = heading.trim_start_matches(['*', '#', ' ']);
     let state = text.split_whitespace().next()?;
-    let is_state = ["TODO", "DONE", "NEXT", "WAITING", "CANCELLED"].contains(&state);
-    (heading.starts_with(['*', '#']) && is_state).then_some(state)
+    (heading.starts_with(['*', '#']) && TASK_STATES.contains(&state)).then_some(state)
 }
 
 /// The lines of a paragraph, those joined that were wrapped. What goes on behind an item is always of

@@ -377,6 +377,23 @@ pub struct LlamaOptions {
 }
 
 #[cfg(test)]
+impl LlamaOptions {
+    /// For one question at once, and nothing kept.
+    pub(crate) fn plain(path: PathBuf) -> Self {
+        Self {
+            path,
+            context_tokens: 512,
+            parallel: 1,
+            threads: 0,
+            gpu_layers: 0,
+            kv: KvType::F16,
+            lora: None,
+            states: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

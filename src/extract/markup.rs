@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::{Extracted, add_property, push_new};
 use crate::domain::outline::{Block, BlockKind, Outline};
+use crate::domain::sentence::TASK_STATES;
 use crate::domain::source::Meta;
 
 /// Lines of a text with their byte ranges, line ends included.
@@ -73,9 +74,6 @@ impl Blocks {
         }
     }
 }
-
-/// Words that say how far a heading is, in org-mode's default setup.
-const TODO_WORDS: &[&str] = &["TODO", "DONE", "NEXT", "WAITING", "CANCELLED"];
 
 pub(super) fn org(text: String) -> Extracted {
     let mut blocks = Blocks::default();
@@ -150,7 +148,7 @@ fn keyword<'l>(line: &'l str, key: &str) -> Option<&'l str> {
 fn org_heading(text: &str) -> (&str, Vec<String>) {
     let mut title = text;
     let first = title.split(' ').next().unwrap_or_default();
-    if TODO_WORDS.contains(&first) {
+    if TASK_STATES.contains(&first) {
         title = title[first.len()..].trim_start();
     }
     if let Some(rest) = title.strip_prefix("[#")

@@ -62,26 +62,16 @@ impl fmt::Display for Unreadable {
 impl Unreadable {
     /// What a copy of the ledger holds in its place, where that can be read.
     fn whole_in(&self, copy: &Connection) -> Option<String> {
-        let Self {
-            table,
-            column,
-            key,
-            id,
-        } = self;
+        let (table, column, key) = (self.table, self.column, self.key);
         let sql = format!("SELECT {column} FROM {table} WHERE {key} = ?1");
-        let held = copy.query_row(&sql, [id], |row| Ok(readable(row, 0)));
+        let held = copy.query_row(&sql, [&self.id], |row| Ok(readable(row, 0)));
         held.ok().flatten()
     }
 
     fn put(&self, ledger: &Connection, text: &str) -> Result<()> {
-        let Self {
-            table,
-            column,
-            key,
-            id,
-        } = self;
+        let (table, column, key) = (self.table, self.column, self.key);
         let sql = format!("UPDATE {table} SET {column} = ?2 WHERE {key} = ?1");
-        ledger.execute(&sql, params![id, text])?;
+        ledger.execute(&sql, params![self.id, text])?;
         Ok(())
     }
 

@@ -479,7 +479,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::engine::generate::{KvType, Message, Role};
+    use crate::engine::generate::{Message, Role};
 
     /// A keeper whose process does what `script` says.
     fn keeper(folder: &std::path::Path, script: &str) -> LlamaProcess {
@@ -487,16 +487,7 @@ mod tests {
         std::fs::write(&program, format!("#!/bin/sh\nread options\n{script}\n")).unwrap();
         let executable = std::fs::Permissions::from_mode(0o700);
         std::fs::set_permissions(&program, executable).unwrap();
-        let options = LlamaOptions {
-            path: folder.join("model.gguf"),
-            context_tokens: 512,
-            parallel: 1,
-            threads: 0,
-            gpu_layers: 0,
-            kv: KvType::F16,
-            lora: None,
-            states: None,
-        };
+        let options = LlamaOptions::plain(folder.join("model.gguf"));
         let mut model = LlamaProcess::new(program, options);
         model.silence = Duration::from_millis(400);
         model

@@ -188,7 +188,6 @@ impl States {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::generate::KvType;
 
     #[test]
     fn what_was_written_in_part_goes_and_what_is_whole_stays() {
@@ -200,14 +199,8 @@ mod tests {
             std::fs::write(file, "x").unwrap();
         }
         let options = LlamaOptions {
-            path,
-            context_tokens: 512,
-            parallel: 1,
-            threads: 0,
-            gpu_layers: 0,
-            kv: KvType::F16,
-            lora: None,
             states: Some(states.clone()),
+            ..LlamaOptions::plain(path)
         };
         assert!(States::open(&options).is_some());
         assert!(!states.join("a.draft").exists() && states.join("b.kv").exists());

@@ -76,14 +76,21 @@ impl Generator for Remembered {
             Ok(known)
         } else {
             let running = self.model.generate(prompt, cancel)?;
-            running.result.wait().map_err(EngineError::Lane)?
+            // Whoever asked with too much evidence asks again with less: an error is the result's.
+            let written = running.result.wait().map_err(EngineError::Lane)?;
+            if let Some(whole) = written
+                .as_ref()
+                .ok()
+                .filter(|w| w.finish != Finish::Cancelled)
+            {
+                self.memory.lock().written.insert(key, whole.clone());
+            }
+            written
         };
         let (say, pieces) = tokio::sync::mpsc::unbounded_channel();
         let (tell, result) = promise("the language model");
-        let whole = written.as_ref().ok();
-        if let Some(whole) = whole.filter(|whole| whole.finish != Finish::Cancelled) {
-            self.memory.lock().written.insert(key, whole.clone());
-            let _ = say.send(whole.text.clone());
+        if let Ok(written) = &written {
+            let _ = say.send(written.text.clone());
         }
         let _ = tell.send(written);
         Ok(Stream { pieces, result })

@@ -794,6 +794,24 @@ fn take_back(store: &Store, unit: &Unit) -> Result<State, Failure> {
 /// # Errors
 /// What the ledger says.
 pub fn undo(store: &Store, what: &Undo, reason: &str) -> Result<usize, StoreError> {
+    with_weights(store, what, |transaction| {
+        batches::undo(transaction, what, reason)
+    })
+}
+
+/// As [`undo`] of a batch that lost, without the owner: what they approved of it meanwhile stays in use.
+fn roll_back(store: &Store, batch: &str, reason: &str) -> Result<usize, StoreError> {
+    with_weights(store, &Undo::Batch(batch.to_owned()), |transaction| {
+        batches::roll_back(transaction, batch, reason)
+    })
+}
+
+/// Forgets the weights of the ranking that were learned with it, in the same transaction.
+fn with_weights(
+    store: &Store,
+    what: &Undo,
+    take_back: impl FnOnce(&Transaction<'_>) -> Result<usize, StoreError>,
+) -> Result<usize, StoreError> {
     let learned = ranking::in_use(store)?;
     store.ledger().write(|transaction| {
         let with_it = match what {
@@ -805,18 +823,7 @@ pub fn undo(store: &Store, what: &Undo, reason: &str) -> Result<usize, StoreErro
         if with_it {
             ranking::forget(transaction)?;
         }
-        batches::undo(transaction, what, reason)
-    })
-}
-
-/// As [`undo`] of a batch that lost, without the owner: what they approved of it meanwhile stays in use.
-fn roll_back(store: &Store, batch: &str, reason: &str) -> Result<usize, StoreError> {
-    let learned = ranking::in_use(store)?;
-    store.ledger().write(|transaction| {
-        if learned.is_some_and(|learned| learned.batch == batch) {
-            ranking::forget(transaction)?;
-        }
-        batches::roll_back(transaction, batch, reason)
+        take_back(transaction)
     })
 }
 
