@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Context;
 use super::caller::unauthorized;
-use super::failure::refusal;
+use super::failure::{Refusal, refusal};
 use super::routes::blocking;
 use super::wire::Problem;
 use axum::Json;
@@ -45,16 +45,10 @@ pub(super) async fn token(
 
 /// Lets a request pass that is addressed to us by a name of ours and comes from no other site.
 pub(super) async fn host(State(context): State<Context>, request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    let named = headers
-        .get(header::HOST)
-        .and_then(|value| value.to_str().ok());
-    let named = named.or_else(|| request.uri().authority().map(|a| a.as_str()));
-    if !named.is_some_and(|host| is_ours(&context, host)) {
-        let hint = "use 127.0.0.1 or localhost, or add the name to serve.allowed_hosts";
-        let detail = "the Host header names no host of this service";
-        return refusal(403, "host_not_allowed", detail, Some(hint.into())).into_response();
+    if let Some(refusal) = misaddressed(&context, &request) {
+        return refusal.into_response();
     }
+    let headers = request.headers();
     if let Some(origin) = allowed_origin(&context, headers) {
         let mut response = if asks_before(&request) {
             StatusCode::NO_CONTENT.into_response()
@@ -70,6 +64,27 @@ pub(super) async fn host(State(context): State<Context>, request: Request, next:
         return refusal(403, "origin_not_allowed", detail, Some(hint.into())).into_response();
     }
     next.run(request).await
+}
+
+/// What somebody hears whose request names another host than ours, or does not say which it means.
+fn misaddressed(context: &Context, request: &Request) -> Option<Refusal> {
+    let mut named = request.headers().get_all(header::HOST).iter();
+    let (first, second) = (named.next(), named.next());
+    if second.is_some() {
+        let detail = "the request has more than one Host header";
+        let hint = "send one: it cannot be said which of them is meant";
+        return Some(refusal(400, "two_hosts", detail, Some(hint.into())));
+    }
+    let first = first.map(|value| value.to_str().unwrap_or(""));
+    // What is sent by way of a proxy names the host in its address, too.
+    let whole = request.uri().authority().map(|a| a.as_str());
+    let mut hosts = first.into_iter().chain(whole).peekable();
+    if hosts.peek().is_some() && hosts.all(|host| is_ours(context, host)) {
+        return None;
+    }
+    let hint = "use 127.0.0.1 or localhost, or add the name to serve.allowed_hosts";
+    let detail = "the Host header names no host of this service";
+    Some(refusal(403, "host_not_allowed", detail, Some(hint.into())))
 }
 
 /// The origin of a request, where it is another site's that the owner allows.
