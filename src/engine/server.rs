@@ -334,7 +334,7 @@ impl Call {
             };
             coming.streamed = true;
             if data == "[DONE]" {
-                coming.ended = true;
+                coming.end(self.most);
                 break;
             }
             let chunk: Chunk = serde_json::from_str(data).map_err(|error| EngineError::Run {
@@ -395,6 +395,24 @@ fn is_of_connecting(error: &ureq::Error) -> bool {
         ),
         _ => false,
     }
+}
+
+/// Does a server's reason for an answer's end say that it broke off? They have many names for a model
+/// that was done (`stop`, `eos`, `end_turn`), and few for one that was not.
+fn is_cut_off(reason: &str) -> bool {
+    // The limit of tokens; a filter of the provider's; a server that failed or was told to stop.
+    const SIGNS: [&str; 8] = [
+        "length",
+        "max",
+        "filter",
+        "safety",
+        "recitation",
+        "abort",
+        "error",
+        "resource",
+    ];
+    let reason = reason.to_lowercase();
+    SIGNS.iter().any(|sign| reason.contains(sign))
 }
 
 /// Closes what a call waits for once its reader has left; returns when the call has ended.
@@ -462,7 +480,7 @@ impl Coming {
         // Some name no reason as an empty one.
         let reason = choice.finish_reason.unwrap_or_default();
         self.ended |= !reason.is_empty();
-        if reason == "stop" {
+        if !reason.is_empty() && !is_cut_off(&reason) {
             generated.finish = Finish::Stop;
         }
         let piece = choice.delta.content.unwrap_or_default();
@@ -474,6 +492,16 @@ impl Coming {
             self.piece_ends.push(end);
         }
         piece
+    }
+
+    /// The server says that this was all. Where it does not say why, an answer is taken for cut off
+    /// that has as many tokens as it may.
+    fn end(&mut self, most: usize) {
+        let tokens = self.piece_ends.len().max(self.counted);
+        if !self.ended && tokens < most {
+            self.generated.finish = Finish::Stop;
+        }
+        self.ended = true;
     }
 
     /// What has come.
@@ -748,6 +776,35 @@ mod tests {
             assert_eq!(written(&server).unwrap().text, "At");
             answering.join().unwrap();
         }
+    }
+
+    #[test]
+    fn an_answer_is_cut_off_where_the_server_says_so_or_it_has_as_much_as_it_may() {
+        let check = |reason: Value, pieces: usize, expected: Finish| {
+            let last = json!({ "choices": [{ "delta": {}, "finish_reason": reason }] });
+            let said = piece("At").repeat(pieces);
+            let answer = format!("{HEAD}{said}data: {last}\n\ndata: [DONE]\n\n");
+            let (server, answering) = server(answer, false);
+            assert_eq!(written(&server).unwrap().finish, expected, "{last}");
+            answering.join().unwrap();
+        };
+        for done in [
+            "stop",
+            "eos",
+            "eos_token",
+            "end_turn",
+            "stop_sequence",
+            "tool_calls",
+        ] {
+            check(json!(done), 1, Finish::Stop);
+        }
+        for cut in ["length", "MAX_TOKENS", "content_filter", "abort"] {
+            check(json!(cut), 1, Finish::Length);
+        }
+        check(Value::Null, 1, Finish::Stop);
+        check(json!(""), 1, Finish::Stop);
+        // As many as were asked for.
+        check(Value::Null, 16, Finish::Length);
     }
 
     #[test]
