@@ -127,14 +127,23 @@ fn origin_is_ours(context: &Context, headers: &HeaderMap) -> bool {
 }
 
 fn is_ours(context: &Context, authority: &str) -> bool {
-    let host = match authority.rfind(':') {
-        // The colons of an IPv6 address stand in brackets.
-        Some(at) if !authority.ends_with(']') => &authority[..at],
-        _ => authority,
-    };
+    let host = host_of(authority);
     context.hosts.iter().any(|ours| {
         ours.eq_ignore_ascii_case(host) || format!("[{ours}]").eq_ignore_ascii_case(host)
     })
+}
+
+/// The host of an authority, without its port. The colons of an IPv6 address stand in brackets where a
+/// port follows.
+pub(super) fn host_of(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port))
+            if !port.ends_with(']') && (host.ends_with(']') || !host.contains(':')) =>
+        {
+            host
+        }
+        _ => authority,
+    }
 }
 
 tokio::task_local! {
@@ -186,4 +195,20 @@ pub(super) async fn request_id(
         HeaderValue::from_static("nosniff"),
     );
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_told_from_its_port() {
+        let check = |authority: &str, expected: &str| assert_eq!(host_of(authority), expected);
+        check("localhost:7621", "localhost");
+        check("nas.local", "nas.local");
+        check("[::1]:7621", "[::1]");
+        check("[::1]", "[::1]");
+        check("fd00::7", "fd00::7");
+        check("localhost:", "localhost");
+    }
 }
