@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::EngineError;
@@ -130,6 +130,7 @@ impl ModelServer {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Chunk {
+    #[serde(deserialize_with = "or_nothing")]
     choices: Vec<Choice>,
     usage: Option<Usage>,
     /// What went wrong in the middle.
@@ -139,6 +140,7 @@ struct Chunk {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Choice {
+    #[serde(deserialize_with = "or_nothing")]
     delta: Delta,
     finish_reason: Option<String>,
     logprobs: Option<LogProbs>,
@@ -158,14 +160,25 @@ struct LogProbs {
 
 #[derive(Deserialize)]
 struct LogProb {
-    logprob: f32,
+    logprob: Option<f32>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Usage {
+    #[serde(deserialize_with = "or_nothing")]
     prompt_tokens: usize,
+    #[serde(deserialize_with = "or_nothing")]
     completion_tokens: usize,
+}
+
+/// What a server says as `null` is as if it was not there.
+fn or_nothing<'de, D, T>(value: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Option::deserialize(value).map(Option::unwrap_or_default)
 }
 
 /// How a server is spoken to that may be silent for so long.
@@ -475,7 +488,9 @@ impl Coming {
     fn take(&mut self, choice: Choice) -> String {
         let generated = &mut self.generated;
         let scored = choice.logprobs.and_then(|l| l.content).unwrap_or_default();
-        let scored = scored.into_iter().map(|token| token.logprob);
+        // Beyond that it is the logarithm of no probability, or infinite, which JSON cannot keep.
+        let log_prob = |token: LogProb| token.logprob.unwrap_or(UNTOLD).clamp(UNTOLD, 0.0);
+        let scored = scored.into_iter().map(log_prob);
         generated.log_probs.extend(scored);
         // Some name no reason as an empty one.
         let reason = choice.finish_reason.unwrap_or_default();
@@ -741,6 +756,21 @@ mod tests {
         assert!(!untold.is_weighed());
         assert!(untold.least_probability(0..14) < 1e-6, "{untold:?}");
         assert_eq!(untold.sure_part(0..14, 0.1), "");
+    }
+
+    #[test]
+    fn what_is_null_is_as_if_it_was_not_there_and_nothing_is_infinitely_unlikely() {
+        let answer = format!(
+            "{HEAD}data: {{\"choices\":null,\"usage\":{{\"prompt_tokens\":null}}}}\n\n\
+             data: {{\"choices\":[{{\"delta\":{{\"content\":\"Nine.\"}},\"logprobs\":{{\"content\":\
+             [{{\"logprob\":-1e300}},{{\"logprob\":null}},{{\"logprob\":0.5}}]}}}}]}}\n\n\
+             data: {{\"choices\":[{{\"delta\":null,\"finish_reason\":\"stop\"}}]}}\n\n"
+        );
+        let (server, answering) = server(answer, false);
+        let said = written(&server).unwrap();
+        answering.join().unwrap();
+        assert_eq!(said.text, "Nine.");
+        assert_eq!(said.log_probs, [UNTOLD, UNTOLD, 0.0]);
     }
 
     #[test]
