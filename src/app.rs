@@ -46,7 +46,7 @@ use crate::flow::writeback::ranking;
 use crate::settings::{Places, Settings};
 use crate::store::feedback;
 use crate::store::units::UseUnits;
-use crate::store::{self, Access, Store, StoreError, VectorSpace};
+use crate::store::{self, Access, Indexes, Store, StoreError, VectorSpace};
 
 /// Tokens of the headings that are embedded with a chunk, at most.
 const HEADING_TOKENS: usize = 32;
@@ -92,7 +92,7 @@ impl App {
     pub fn open(settings: Settings, places: Places, access: Access) -> Result<Self, Failure> {
         let models = Models::at(&places.models);
         models.installed(&settings.models.embedder)?;
-        let mut app = Self::without_models(settings, places, access)?;
+        let mut app = Self::without_models(settings, places, access, Store::indexes)?;
         app.models.runtime()?;
         app.generator = generator(&app.settings, &app.models, &app.places.home)?;
         app.reranker = reranker(&app.settings, &app.models)?;
@@ -100,7 +100,8 @@ impl App {
     }
 
     /// As [`App::open`], for who looks at what is kept, erases it, copies it or gives access to it:
-    /// that also goes without the models. Only what asks one says then that it is not installed.
+    /// that also goes without the models. Only what asks one says then that it is not installed. Who
+    /// only reads needs no indexes either, which may be damaged.
     ///
     /// # Errors
     /// What the store says, or an embedding model that nobody knows.
@@ -109,13 +110,22 @@ impl App {
         places: Places,
         access: Access,
     ) -> Result<Self, Failure> {
-        let mut app = Self::without_models(settings, places, access)?;
+        let opening: Opening = match access {
+            Access::Write => Store::indexes,
+            Access::Read => |store, space| Ok(store.closed_indexes(space)),
+        };
+        let mut app = Self::without_models(settings, places, access, opening)?;
         let generator = generator(&app.settings, &app.models, &app.places.home);
         app.generator = generator.unwrap_or_default();
         Ok(app)
     }
 
-    fn without_models(settings: Settings, places: Places, access: Access) -> Result<Self, Failure> {
+    fn without_models(
+        settings: Settings,
+        places: Places,
+        access: Access,
+        opening: Opening,
+    ) -> Result<Self, Failure> {
         let models = Models::at(&places.models);
         models.shape_of(&settings.models.embedder)?;
         let store = Store::open(&places.home, access)?.exact_up_to(settings.search.exact_rows);
@@ -127,7 +137,7 @@ impl App {
             let usable = is_installed(name) || !is_installed(&chosen);
             *name != chosen && usable && store.has_indexes(name)
         });
-        let space = |name: &str| space(&settings, &models, &store, name);
+        let space = |name: &str| space(&settings, &models, &store, name, opening);
         let current = space(other.as_ref().unwrap_or(&chosen))?;
         if access == Access::Write && other.is_none() && in_use.as_ref() != Some(&chosen) {
             store.switch_to(&current.indexes)?;
@@ -382,12 +392,16 @@ fn ingest_options(settings: &Settings) -> IngestOptions {
     }
 }
 
+/// How the indexes of an embedding model are had.
+type Opening = fn(&Store, &VectorSpace) -> Result<Indexes, StoreError>;
+
 /// An embedding model with its indexes and the way in which documents are cut for it.
 fn space(
     settings: &Settings,
     models: &Models,
     store: &Store,
     name: &str,
+    opening: Opening,
 ) -> Result<Space, Failure> {
     let shape = models.shape_of(name)?;
     let folder = models.folder_of(name);
@@ -422,10 +436,11 @@ fn space(
         Ok(Box::new(model) as Box<dyn Embedder>)
     })
     .map_err(no_thread)?;
-    let indexes = store.indexes(&VectorSpace {
+    let of = VectorSpace {
         model: name.to_owned(),
         dimensions: shape.dimensions,
-    })?;
+    };
+    let indexes = opening(store, &of)?;
     let cutter = Cutter::new(limits, recipe, move || Tokens::load(&folder));
     Ok(Space {
         embedder,

@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Resource,
-    ResourceContents, ResourceTemplate, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CustomRequest,
+    CustomResult, ErrorCode, Implementation, InitializeRequestParams, ListResourceTemplatesResult,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams,
+    ReadResourceResponse, ReadResourceResult, Resource, ResourceContents, ResourceTemplate,
+    ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -714,6 +715,34 @@ fn protocol_error(failure: &Failure) -> ErrorData {
     ErrorData::internal_error(failure.to_string(), Some(data))
 }
 
+/// What is wrong with a request that the library cannot read: it has a method that nobody knows, or
+/// what goes with it is not what its method takes.
+fn unread(request: &CustomRequest) -> ErrorData {
+    let why = match request.method.as_str() {
+        "initialize" => misfit::<InitializeRequestParams>(request),
+        "tools/call" => misfit::<CallToolRequestParams>(request),
+        "resources/read" => misfit::<ReadResourceRequestParams>(request),
+        "tools/list" | "resources/list" | "resources/templates/list" => {
+            misfit::<PaginatedRequestParams>(request)
+        }
+        other => return ErrorData::new(ErrorCode::METHOD_NOT_FOUND, other.to_owned(), None),
+    };
+    let method = &request.method;
+    ErrorData::invalid_params(
+        format!("`{method}` does not take these params: {why}"),
+        None,
+    )
+}
+
+/// Why a request's parameters are not `P`.
+fn misfit<P: DeserializeOwned>(request: &CustomRequest) -> String {
+    match request.params_as::<P>() {
+        Err(error) => error.to_string(),
+        Ok(Some(_)) => "they do not fit together".into(),
+        Ok(None) => "there are none".into(),
+    }
+}
+
 /// Runs what may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
@@ -835,6 +864,14 @@ impl ServerHandler for Tools {
             Err(failed) => Err(failed.map_or_else(|error| error, |f| protocol_error(&f))),
         }
     }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        Err(unread(&request))
+    }
 }
 
 #[cfg(test)]
@@ -924,6 +961,21 @@ mod tests {
         let source = json!({ "query": "x", "source": true });
         check(source, "`source` takes a whole number or a text, not true");
         check(json!({ "query": "x", "kk": 1 }), "unknown field `kk`");
+    }
+
+    #[test]
+    fn wrong_params_are_no_unknown_method() {
+        let check = |method: &str, params: Option<Value>, code: i32, words: &str| {
+            let said = unread(&CustomRequest::new(method, params));
+            assert!(
+                said.code.0 == code && said.message.contains(words),
+                "{said:?}"
+            );
+        };
+        check("initialize", Some(json!({})), -32602, "protocolVersion");
+        check("tools/call", Some(json!({ "name": 7 })), -32602, "string");
+        check("resources/read", None, -32602, "there are none");
+        check("prompts/make", Some(json!({})), -32601, "prompts/make");
     }
 
     #[test]

@@ -598,81 +598,175 @@ const MOST_THREADS: usize = 512;
 /// About 32 years: clocks cannot tell a time that lies farther ahead than theirs goes.
 const MOST_SECONDS: u64 = 1_000_000_000;
 
+/// A chunk has room for its headings and as much again.
+const LEAST_CHUNK: u64 = 64;
+
+/// Tokens, KiB or MiB: more are no limit at all, and as bytes soon no number.
+const MOST_OF_A_SIZE: u64 = 1 << 20;
+
+/// A key, its value, whether that will do, and what will.
+type Case = (&'static str, String, bool, &'static str);
+
 /// Refuses numbers that nobody can mean. A limit that is no number would limit nothing.
 fn check_ranges(settings: &Settings) -> Result<(), SettingsError> {
+    let mut cases = counts(settings).into_iter();
+    let mut others = amounts(settings).into_iter().chain(times(settings));
+    let misfit = |(_, _, fits, _): &Case| !fits;
+    match cases.find(misfit).or_else(|| others.find(misfit)) {
+        Some((key, value, _, wanted)) => Err(SettingsError::Range { key, value, wanted }),
+        None => Ok(()),
+    }
+}
+
+/// What is counted: hits, tokens, threads, KiB and MiB.
+fn counts(settings: &Settings) -> Vec<Case> {
+    const SIZE: std::ops::RangeInclusive<u64> = 1..=MOST_OF_A_SIZE;
     let Settings {
         serve,
         models,
         search,
         answer,
-        watch,
+        extract,
         chunks,
-        remote,
-        writeback,
         ..
     } = settings;
-    let weight = search.dense_weight;
-    let mut cases = vec![
-        (
-            "search.dense_weight",
-            weight.to_string(),
-            (0.0..=1.0).contains(&weight),
-            "from 0 to 1",
-        ),
-        (
-            "chunks.min_tokens",
-            chunks.min_tokens.to_string(),
-            chunks.min_tokens <= chunks.max_tokens,
-            "at most `chunks.max_tokens`",
-        ),
-    ];
-    for (key, value) in [("search.k", search.k), ("answer.k", answer.k)] {
-        let fits = (1..=MOST_HITS).contains(&value);
-        cases.push((key, value.to_string(), fits, "from 1 to 100"));
-    }
-    let context = models.context_tokens;
-    cases.extend([
+    let hits = 1..=MOST_HITS as u64;
+    let context = u64::from(LEAST_CONTEXT)..=u64::from(MOST_CONTEXT);
+    let parallel = 1..=MOST_PARALLEL as u64;
+    let size = "from 1 to 1048576";
+    let sized = [
+        ("search.k", search.k as u64, hits.clone(), "from 1 to 100"),
+        ("answer.k", answer.k as u64, hits, "from 1 to 100"),
         (
             "models.parallel",
-            models.parallel.to_string(),
-            (1..=MOST_PARALLEL).contains(&models.parallel),
+            models.parallel as u64,
+            parallel,
             "from 1 to 64",
         ),
         (
             "models.context_tokens",
-            context.to_string(),
-            (LEAST_CONTEXT..=MOST_CONTEXT).contains(&context),
+            u64::from(models.context_tokens),
+            context,
             "from 512 to 1048576",
         ),
         (
             "models.threads",
-            models.threads.to_string(),
-            models.threads <= MOST_THREADS,
+            models.threads as u64,
+            0..=MOST_THREADS as u64,
             "from 0 to 512",
         ),
-    ]);
-    for (key, value) in [
+        (
+            "chunks.max_tokens",
+            chunks.max_tokens as u64,
+            LEAST_CHUNK..=MOST_OF_A_SIZE,
+            "from 64 to 1048576",
+        ),
+        (
+            "chunks.min_tokens",
+            chunks.min_tokens as u64,
+            0..=chunks.max_tokens as u64,
+            "at most `chunks.max_tokens`",
+        ),
+        ("answer.max_tokens", answer.max_tokens as u64, SIZE, size),
+        (
+            "answer.evidence_tokens",
+            answer.evidence_tokens as u64,
+            SIZE,
+            size,
+        ),
+        ("serve.max_body_kb", serve.max_body_kb as u64, SIZE, size),
+        ("extract.max_file_mb", extract.max_file_mb, SIZE, size),
+        (
+            "extract.max_text_mb",
+            extract.max_text_mb as u64,
+            SIZE,
+            size,
+        ),
+        ("extract.memory_mb", extract.memory_mb, SIZE, size),
+    ];
+    let cases = sized.into_iter().map(|(key, value, range, wanted)| {
+        (key, value.to_string(), range.contains(&value), wanted)
+    });
+    cases.collect()
+}
+
+/// What is weighed or paid.
+fn amounts(settings: &Settings) -> Vec<Case> {
+    let Settings {
+        search,
+        answer,
+        remote,
+        writeback,
+        ..
+    } = settings;
+    let shares = [
+        (
+            "search.dense_weight",
+            search.dense_weight,
+            0.0..=1.0,
+            "from 0 to 1",
+        ),
+        (
+            "answer.least_coverage",
+            answer.least_coverage,
+            0.0..=1.0,
+            "from 0 to 1",
+        ),
+        (
+            "answer.least_cosine",
+            answer.least_cosine,
+            -1.0..=1.0,
+            "from -1 to 1",
+        ),
+        (
+            "answer.least_log_prob",
+            answer.least_log_prob,
+            f32::NEG_INFINITY..=0.0,
+            "0 or less",
+        ),
+    ];
+    let prices = [
         ("remote.money_per_day", remote.money_per_day),
         ("remote.price_read", remote.price_read),
         ("remote.price_written", remote.price_written),
         ("answer.price_per_million", answer.price_per_million),
         ("writeback.day_joules", writeback.day_joules),
-    ] {
-        cases.push((key, value.to_string(), value >= 0.0, "0 or more"));
-    }
-    for (key, seconds) in [
+    ];
+    let shares = shares.into_iter().map(|(key, value, range, wanted)| {
+        (key, value.to_string(), range.contains(&value), wanted)
+    });
+    let prices = prices
+        .into_iter()
+        .map(|(key, value)| (key, value.to_string(), value >= 0.0, "0 or more"));
+    shares.chain(prices).collect()
+}
+
+/// Times: seconds, and milliseconds.
+fn times(settings: &Settings) -> Vec<Case> {
+    let Settings {
+        serve,
+        models,
+        watch,
+        writeback,
+        extract,
+        ..
+    } = settings;
+    let times = [
         ("serve.head_timeout_s", serve.head_timeout_s),
+        ("models.idle_unload_s", models.idle_unload_s),
+        ("watch.debounce_ms", watch.debounce_ms),
         ("watch.rescan_s", watch.rescan_s),
         ("watch.poll_s", watch.poll_s),
+        ("watch.backup_s", watch.backup_s),
         ("writeback.idle_s", writeback.idle_s),
-    ] {
-        let fits = seconds <= MOST_SECONDS;
-        cases.push((key, seconds.to_string(), fits, "at most 1000000000"));
-    }
-    match cases.into_iter().find(|(_, _, fits, _)| !fits) {
-        Some((key, value, _, wanted)) => Err(SettingsError::Range { key, value, wanted }),
-        None => Ok(()),
-    }
+        ("writeback.day_s", writeback.day_s),
+        ("extract.timeout_s", extract.timeout_s),
+    ];
+    let cases = times.into_iter().map(|(key, time)| {
+        let fits = time <= MOST_SECONDS;
+        (key, time.to_string(), fits, "at most 1000000000")
+    });
+    cases.collect()
 }
 
 /// The settings in the text of a file called `origin`.
@@ -767,8 +861,26 @@ fn parse(origin: &str, table: &Table) -> Result<Settings, SettingsError> {
         .try_into()
         .map_err(|error: toml::de::Error| SettingsError::Value {
             origin: origin.to_owned(),
-            reason: error.to_string().trim().replace('\n', " "),
+            reason: in_words(error.to_string().trim().replace('\n', " ")),
         })
+}
+
+/// What a value is said to be, with the names of Rust's types in words.
+fn in_words(reason: String) -> String {
+    let words = [
+        ("expected usize", "expected a whole number from 0"),
+        ("expected u64", "expected a whole number from 0"),
+        (
+            "expected u32",
+            "expected a whole number from 0 to 4294967295",
+        ),
+        (
+            "invalid socket address syntax",
+            "expected an address and a port from 0 to 65535, such as `127.0.0.1:7621`,",
+        ),
+    ];
+    let told = |said: String, (of_rust, plain): (&str, &str)| said.replace(of_rust, plain);
+    words.into_iter().fold(reason, told)
 }
 
 /// `localhost:7621`, which people write, as the address that they mean.
@@ -977,6 +1089,17 @@ mod tests {
         check("[search]\nk = 100", None);
         check("[answer]\nk = 101", Some(&format!("to {MOST_HITS}")));
         check("[search]\nk = 200", Some("search.k"));
+        check("[search]\nk = 1000000000", Some("from 1 to 100"));
+        check("[answer]\nmax_tokens = 0", Some("answer.max_tokens"));
+        check("[answer]\nleast_cosine = nan", Some("answer.least_cosine"));
+        check("[answer]\nleast_log_prob = -inf", None);
+        check("[chunks]\nmax_tokens = 0", Some("from 64 to 1048576"));
+        // As bytes it would be none, or no number at all.
+        check(
+            "[extract]\nmax_file_mb = 17592186044416",
+            Some("extract.max_file_mb"),
+        );
+        check("[serve]\nmax_body_kb = 0", Some("serve.max_body_kb"));
         check(
             "[chunks]\nmax_tokens = 100\nmin_tokens = 101",
             Some("chunks.max_tokens"),
@@ -990,6 +1113,26 @@ mod tests {
         check("[watch]\nrescan_s = 1000000000", None);
         let never = format!("[watch]\nrescan_s = {}", i64::MAX);
         check(&never, Some("watch.rescan_s"));
+    }
+
+    #[test]
+    fn what_is_no_such_number_is_told_with_what_would_be_one() {
+        let check = |text: &str, words: &[&str]| {
+            let error = of_file(text).unwrap_err();
+            for word in words {
+                assert!(error.contains(word), "{error}");
+            }
+        };
+        check("[search]\nk = -1", &["search.k", "a whole number from 0"]);
+        check("[watch]\npoll_s = 1.5", &["watch.poll_s", "from 0"]);
+        check(
+            "[writeback]\nday_units = 4294967296",
+            &["writeback.day_units", "to 4294967295"],
+        );
+        check(
+            "[serve]\nlisten = '127.0.0.1:99999'",
+            &["serve.listen", "a port from 0 to 65535"],
+        );
     }
 
     #[test]

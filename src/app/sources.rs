@@ -29,20 +29,21 @@ pub struct SourceStatus {
 }
 
 impl App {
-    /// The source with this number or whole path. A path may be gone, or lead there by a link.
+    /// The source with this number or whole path, where `~` is the home folder. A path may be gone, or
+    /// lead there by a link.
     ///
     /// # Errors
     /// [`StoreError::NoSuchSource`], or what the ledger says.
     pub fn source_named(&self, name: &str) -> Result<SourceId, Failure> {
-        let sources = self.sources()?;
-        let path = PathBuf::from(name);
+        let known = self.sources()?;
+        let path = sources::path_named(name, sources::home().as_deref());
         let leads = path.canonicalize().ok().filter(|_| path.is_absolute());
         let is_it = |source: &Source| {
             source.id.to_string() == name
                 || source.path == path
                 || leads.as_ref() == Some(&source.path)
         };
-        let found = sources.iter().map(|s| &s.source).find(|s| is_it(s));
+        let found = known.iter().map(|s| &s.source).find(|s| is_it(s));
         let missing = || StoreError::NoSuchSource {
             name: name.to_owned(),
         };

@@ -36,7 +36,8 @@ pub struct Status {
     pub disk: Option<Disk>,
     /// Files that could not be read.
     pub problems: u64,
-    /// What happened when a damaged ledger was replaced by its copy, if it ever was.
+    /// What happened when a damaged ledger was replaced by its copy, if it ever was; none for who may
+    /// see a part of the notes alone.
     pub recovery: Option<String>,
     /// How far words can travel.
     pub network: Network,
@@ -178,7 +179,7 @@ impl App {
             },
             disk: sees_all.then_some(disk),
             problems: counts.problems,
-            recovery,
+            recovery: recovery.filter(|_| sees_all),
             network: network::of(&self.settings, self.left_sum()?),
             tokens: network::tokens(tokens, self.settings.answer.price_per_million),
             learning: sees_all.then(|| self.learning_line()).transpose()?,

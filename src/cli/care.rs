@@ -155,7 +155,7 @@ pub(super) fn run_backup(session: Session, target: &Path) -> Result<ExitCode, Fa
     let json = session.json;
     let app = session.open_records(Access::Read)?;
     let space = app.spaces.current();
-    let written = backup::write(&app.store, &space.indexes, target, now_ms());
+    let written = backup::write(&app.store, space.indexes.space(), target, now_ms());
     let description = written.map_err(|error| match error {
         // Not the data folder, but the place that was chosen for the archive.
         StoreError::Io { path, source } if !path.starts_with(app.store.home()) => {
@@ -171,6 +171,12 @@ pub(super) fn run_backup(session: Session, target: &Path) -> Result<ExitCode, Fa
             description.documents,
             description.chunks,
             target.display()
+        );
+    }
+    let lacking = description.chunks.saturating_sub(description.vectors);
+    if lacking > 0 {
+        eprintln!(
+            "{lacking} vectors are not in it: `coho sync` makes them anew once it is restored"
         );
     }
     Ok(ExitCode::SUCCESS)

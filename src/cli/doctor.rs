@@ -12,7 +12,9 @@ use crate::engine::generate::Generator;
 use crate::engine::install::Models;
 use crate::engine::onnx::OnnxEmbedder;
 use crate::error::{Failure, Fault};
-use crate::store::{Access, Store, create_private_folder, is_open_to_others};
+use crate::store::{
+    Access, Store, StoreError, VectorSpace, create_private_folder, is_open_to_others,
+};
 
 impl Check {
     fn of<F: Fault>(name: &'static str, outcome: Result<String, F>) -> Self {
@@ -46,6 +48,7 @@ pub(super) fn run(session: &Session) -> ExitCode {
     let models = Models::at(&session.places.models);
     let mut checks = vec![data_folder(session), ledger(session)];
     checks.extend(recovery(session));
+    checks.extend(indexes(session, &models));
     checks.push(Check::of(
         "ONNX Runtime",
         models.runtime().map(|path| path.display().to_string()),
@@ -133,6 +136,47 @@ fn recovery(session: &Session) -> Option<Check> {
     let there = home.join("ledger.sqlite").exists();
     let said = there.then(|| super::care::recovery(home))??;
     Some(Check::new("recovery", true, said, ""))
+}
+
+const MAKES_ANEW: &str = "`coho verify --repair` makes them anew from the ledger";
+
+/// The indexes, by which notes are found. What is wrong with the ledger or the models is told of those.
+fn indexes(session: &Session, models: &Models) -> Option<Check> {
+    let home = &session.places.home;
+    let there = home.join("ledger.sqlite").exists();
+    let store = there.then(|| Store::open(home, Access::Read).ok())??;
+    let in_use = store.embedder_in_use().ok()?;
+    let model = in_use.unwrap_or_else(|| session.settings.models.embedder.clone());
+    let dimensions = models.shape_of(&model).ok()?.dimensions;
+    let space = VectorSpace { model, dimensions };
+    Some(match damage(&store, &space) {
+        Ok(found) if found.is_empty() => Check::new("indexes", true, space.model, ""),
+        Ok(found) => Check::new("indexes", false, found.join("; "), MAKES_ANEW),
+        Err(error) => {
+            let hint = error.hint().unwrap_or_else(|| MAKES_ANEW.into());
+            Check::new("indexes", false, Failure::from(error).whole(), &hint)
+        }
+    })
+}
+
+/// What is damaged in the indexes of an embedding model. What is only not there yet is no damage: a
+/// service may be about to write it.
+fn damage(store: &Store, space: &VectorSpace) -> Result<Vec<String>, StoreError> {
+    if store.ledger().read(|s| s.counts())?.documents == 0 {
+        return Ok(Vec::new());
+    }
+    if !store.has_indexes(&space.model) {
+        return Err(StoreError::NotIndexed);
+    }
+    let indexes = store.indexes(space)?;
+    if store.ledger().read(|s| store.is_unindexed(&indexes, s))? {
+        return Err(StoreError::NotIndexed);
+    }
+    let found = store.index_differences(&indexes)?.into_iter();
+    let damaged = found.filter(|difference| difference.what.ends_with("_damaged"));
+    Ok(damaged
+        .map(|d| format!("{} {}", d.count, d.meaning))
+        .collect())
 }
 
 fn embedder(session: &Session, models: &Models) -> Result<String, crate::engine::EngineError> {

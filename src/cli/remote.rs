@@ -51,6 +51,22 @@ pub(super) struct Remote {
     address: SocketAddr,
     token: String,
     agent: ureq::Agent,
+    /// For what is answered soon or not at all.
+    soon: ureq::Agent,
+}
+
+/// A service that does not say within so long whether it is there is taken for one that is not.
+const SOON: Duration = Duration::from_secs(10);
+
+/// What speaks to the service and waits for it no longer than this.
+fn agent(longest: Option<Duration>) -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_connect(Some(Duration::from_secs(5)))
+        .timeout_global(longest)
+        .proxy(None)
+        .build()
+        .into()
 }
 
 /// What a running service said instead of doing what was asked.
@@ -73,9 +89,12 @@ enum RemoteError {
 impl Fault for RemoteError {
     fn kind(&self) -> Kind {
         match self {
+            Self::Silent { .. }
+            | Self::Refused {
+                status: 429 | 503, ..
+            } => Kind::NotReady,
             Self::Refused { status: 500.., .. } => Kind::Ours,
             Self::Refused { .. } => Kind::BadInput,
-            Self::Silent { .. } => Kind::NotReady,
         }
     }
     fn code(&self) -> &'static str {
@@ -121,34 +140,35 @@ impl Remote {
             return None;
         }
         let token = std::fs::read_to_string(places.home.join("token")).ok()?;
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_connect(Some(Duration::from_secs(5)))
-            .proxy(None)
-            .build();
         Some(Self {
             address: announcement.address,
             token: token.trim().to_owned(),
-            agent: config.into(),
+            agent: agent(None),
+            soon: agent(Some(SOON)),
         })
     }
 
     fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        self.call_by(&self.agent, (method, path), body)
+    }
+
+    fn call_by(
+        &self,
+        agent: &ureq::Agent,
+        (method, path): (&str, &str),
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
         let url = format!("http://{}{path}", self.address);
         let bearer = format!("Bearer {}", self.token);
         let response = match (method, body) {
-            ("GET", _) => self.agent.get(&url).header("Authorization", &bearer).call(),
-            ("DELETE", _) => self
-                .agent
-                .delete(&url)
-                .header("Authorization", &bearer)
-                .call(),
+            ("GET", _) => agent.get(&url).header("Authorization", &bearer).call(),
+            ("DELETE", _) => agent.delete(&url).header("Authorization", &bearer).call(),
             (_, Some(body)) => {
-                let request = self.agent.post(&url).header("Authorization", &bearer);
+                let request = agent.post(&url).header("Authorization", &bearer);
                 request.send_json(body)
             }
             (_, None) => {
-                let request = self.agent.post(&url).header("Authorization", &bearer);
+                let request = agent.post(&url).header("Authorization", &bearer);
                 request.send_empty()
             }
         };
@@ -181,12 +201,12 @@ impl Remote {
 
     /// Does it answer?
     pub(super) fn is_there(&self) -> bool {
-        self.call("GET", "/healthz", None).is_ok()
+        self.call_by(&self.soon, ("GET", "/healthz"), None).is_ok()
     }
 
     /// Does the system keep it from reaching other machines?
     pub(super) fn is_behind_gap(&self) -> Result<bool, Failure> {
-        let status = self.call("GET", "/v1/status", None)?;
+        let status = self.call_by(&self.soon, ("GET", "/v1/status"), None)?;
         Ok(status["network"]["enforced"].as_bool().unwrap_or(false))
     }
 
@@ -341,6 +361,32 @@ mod tests {
         check(Path::new("4"), &[4]);
         check(&there.join("other"), &[]);
         assert_eq!(ids_of(&listed, None), [3, 4]);
+    }
+
+    #[test]
+    fn a_service_that_hangs_is_not_waited_for_and_one_that_is_busy_is_no_fault_of_ours() {
+        // It takes connections, and says nothing.
+        let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let remote = Remote {
+            address: hanging.local_addr().unwrap(),
+            token: String::new(),
+            agent: agent(None),
+            soon: agent(Some(Duration::from_millis(100))),
+        };
+        assert!(!remote.is_there());
+        assert_eq!(remote.is_behind_gap().unwrap_err().code(), "service_silent");
+        let check = |status: u16, expected: Kind| {
+            let refused = RemoteError::Refused {
+                status,
+                code: "x",
+                detail: String::new(),
+                hint: None,
+            };
+            assert_eq!(refused.kind(), expected, "{status}");
+        };
+        check(503, Kind::NotReady);
+        check(500, Kind::Ours);
+        check(404, Kind::BadInput);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{ArgGroup, Subcommand};
 
 use super::{Session, Writing, open_for_writing, output, show, stop_on_interrupt};
@@ -21,7 +22,11 @@ pub(super) enum UnitsAction {
         #[arg(long)]
         state: Option<State>,
         /// So many at most
-        #[arg(long, default_value_t = learning::LISTED)]
+        #[arg(
+            long,
+            default_value_t = learning::LISTED,
+            value_parser = RangedU64ValueParser::<usize>::new().range(1..)
+        )]
         limit: usize,
     },
     /// Tell the whole story of a unit

@@ -4,6 +4,7 @@
 //! prepared in a staging folder beside it and renamed, so that no half file ever has a final name.
 //! Downloads are done by the package registry's own client and checked against the manifest.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -364,14 +365,29 @@ impl Models {
         Ok(name)
     }
 
+    /// Gives what is ready its place. What has the name stays what it was until the new record takes the
+    /// place of its own, in one step; its files go after that.
     fn publish(&self, ready: &Path, installed: &Installed) -> Result<(), EngineError> {
         let text = serde_json::to_vec_pretty(installed).expect("a record has no odd keys");
         write(&ready.join(RECORD), &text)?;
         let target = self.folder_of(&installed.name);
-        if target.exists() {
-            std::fs::remove_dir_all(&target).map_err(|source| EngineError::io(&target, source))?;
+        if !target.exists() {
+            return rename(ready, &target);
         }
-        std::fs::rename(ready, &target).map_err(|source| EngineError::io(&target, source))
+        // It was measured of another one.
+        let _ = std::fs::remove_file(target.join(READING));
+        let new = names_in(ready)?;
+        for name in new.iter().filter(|name| *name != RECORD) {
+            rename(&ready.join(name), &target.join(name))?;
+        }
+        rename(&ready.join(RECORD), &target.join(RECORD))?;
+        for name in names_in(&target)? {
+            if !new.contains(&name) {
+                let path = target.join(name);
+                let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -442,6 +458,18 @@ fn remove_left(models: &Path) {
 
 fn create_folder(path: &Path) -> Result<(), EngineError> {
     std::fs::create_dir_all(path).map_err(|source| EngineError::io(path, source))
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), EngineError> {
+    std::fs::rename(from, to).map_err(|source| EngineError::io(to, source))
+}
+
+/// The names of what is in a folder.
+fn names_in(folder: &Path) -> Result<Vec<OsString>, EngineError> {
+    let entries = std::fs::read_dir(folder).map_err(|source| EngineError::io(folder, source))?;
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+    let names = names.collect::<std::io::Result<_>>();
+    names.map_err(|source| EngineError::io(folder, source))
 }
 
 fn size_of(path: &Path) -> Result<u64, EngineError> {
@@ -666,6 +694,38 @@ mod tests {
         }
         let added = models.add(&file, Some("b")).unwrap();
         assert!(models.file_of(&added).is_file() && file.is_file());
+    }
+
+    #[test]
+    fn what_is_installed_stays_so_until_what_takes_its_place_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let models = Models::at(&folder.path().join("models"));
+        let ours = folder.path().join("a.gguf");
+        std::fs::write(&ours, "GGUF").unwrap();
+        let first = models.add(&ours, None).unwrap();
+        let (there, ready) = (models.folder_of("a"), folder.path().join("ready"));
+        let second = Installed {
+            file: "new.gguf".into(),
+            ..first.clone()
+        };
+        let publish = || {
+            std::fs::create_dir_all(&ready).unwrap();
+            std::fs::write(ready.join("new.gguf"), "GGUF").unwrap();
+            models.publish(&ready, &second)
+        };
+        // A folder of this name is in the way: it ends half way, as if it had been killed.
+        std::fs::create_dir_all(there.join("new.gguf/x")).unwrap();
+        publish().unwrap_err();
+        assert_eq!(models.installed("a").unwrap(), first);
+        std::fs::remove_dir_all(there.join("new.gguf")).unwrap();
+        for left in ["old.gguf", READING] {
+            std::fs::write(there.join(left), "{}").unwrap();
+        }
+        publish().unwrap();
+        assert_eq!(models.installed("a").unwrap(), second);
+        let mut names = names_in(&there).unwrap();
+        names.sort();
+        assert_eq!(names, [RECORD, "new.gguf"]);
     }
 
     #[cfg(unix)]

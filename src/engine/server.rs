@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::EngineError;
@@ -130,6 +130,7 @@ impl ModelServer {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Chunk {
+    #[serde(deserialize_with = "or_nothing")]
     choices: Vec<Choice>,
     usage: Option<Usage>,
     /// What went wrong in the middle.
@@ -139,6 +140,7 @@ struct Chunk {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Choice {
+    #[serde(deserialize_with = "or_nothing")]
     delta: Delta,
     finish_reason: Option<String>,
     logprobs: Option<LogProbs>,
@@ -158,14 +160,25 @@ struct LogProbs {
 
 #[derive(Deserialize)]
 struct LogProb {
-    logprob: f32,
+    logprob: Option<f32>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Usage {
+    #[serde(deserialize_with = "or_nothing")]
     prompt_tokens: usize,
+    #[serde(deserialize_with = "or_nothing")]
     completion_tokens: usize,
+}
+
+/// What a server says as `null` is as if it was not there.
+fn or_nothing<'de, D, T>(value: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Option::deserialize(value).map(Option::unwrap_or_default)
 }
 
 /// How a server is spoken to that may be silent for so long.
@@ -334,7 +347,7 @@ impl Call {
             };
             coming.streamed = true;
             if data == "[DONE]" {
-                coming.ended = true;
+                coming.end(self.most);
                 break;
             }
             let chunk: Chunk = serde_json::from_str(data).map_err(|error| EngineError::Run {
@@ -397,6 +410,24 @@ fn is_of_connecting(error: &ureq::Error) -> bool {
     }
 }
 
+/// Does a server's reason for an answer's end say that it broke off? They have many names for a model
+/// that was done (`stop`, `eos`, `end_turn`), and few for one that was not.
+fn is_cut_off(reason: &str) -> bool {
+    // The limit of tokens; a filter of the provider's; a server that failed or was told to stop.
+    const SIGNS: [&str; 8] = [
+        "length",
+        "max",
+        "filter",
+        "safety",
+        "recitation",
+        "abort",
+        "error",
+        "resource",
+    ];
+    let reason = reason.to_lowercase();
+    SIGNS.iter().any(|sign| reason.contains(sign))
+}
+
 /// Closes what a call waits for once its reader has left; returns when the call has ended.
 fn close_when_left(asking: ureq::Agent, cancel: &AtomicBool, end: &Receiver<()>) {
     while end.recv_timeout(GLANCE) == Err(RecvTimeoutError::Timeout) {
@@ -457,12 +488,14 @@ impl Coming {
     fn take(&mut self, choice: Choice) -> String {
         let generated = &mut self.generated;
         let scored = choice.logprobs.and_then(|l| l.content).unwrap_or_default();
-        let scored = scored.into_iter().map(|token| token.logprob);
+        // Beyond that it is the logarithm of no probability, or infinite, which JSON cannot keep.
+        let log_prob = |token: LogProb| token.logprob.unwrap_or(UNTOLD).clamp(UNTOLD, 0.0);
+        let scored = scored.into_iter().map(log_prob);
         generated.log_probs.extend(scored);
         // Some name no reason as an empty one.
         let reason = choice.finish_reason.unwrap_or_default();
         self.ended |= !reason.is_empty();
-        if reason == "stop" {
+        if !reason.is_empty() && !is_cut_off(&reason) {
             generated.finish = Finish::Stop;
         }
         let piece = choice.delta.content.unwrap_or_default();
@@ -474,6 +507,16 @@ impl Coming {
             self.piece_ends.push(end);
         }
         piece
+    }
+
+    /// The server says that this was all. Where it does not say why, an answer is taken for cut off
+    /// that has as many tokens as it may.
+    fn end(&mut self, most: usize) {
+        let tokens = self.piece_ends.len().max(self.counted);
+        if !self.ended && tokens < most {
+            self.generated.finish = Finish::Stop;
+        }
+        self.ended = true;
     }
 
     /// What has come.
@@ -716,6 +759,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_null_is_as_if_it_was_not_there_and_nothing_is_infinitely_unlikely() {
+        let answer = format!(
+            "{HEAD}data: {{\"choices\":null,\"usage\":{{\"prompt_tokens\":null}}}}\n\n\
+             data: {{\"choices\":[{{\"delta\":{{\"content\":\"Nine.\"}},\"logprobs\":{{\"content\":\
+             [{{\"logprob\":-1e300}},{{\"logprob\":null}},{{\"logprob\":0.5}}]}}}}]}}\n\n\
+             data: {{\"choices\":[{{\"delta\":null,\"finish_reason\":\"stop\"}}]}}\n\n"
+        );
+        let (server, answering) = server(answer, false);
+        let said = written(&server).unwrap();
+        answering.join().unwrap();
+        assert_eq!(said.text, "Nine.");
+        assert_eq!(said.log_probs, [UNTOLD, UNTOLD, 0.0]);
+    }
+
+    #[test]
     fn thoughts_that_are_not_told_are_counted() {
         let token = json!({
             "choices": [{
@@ -748,6 +806,35 @@ mod tests {
             assert_eq!(written(&server).unwrap().text, "At");
             answering.join().unwrap();
         }
+    }
+
+    #[test]
+    fn an_answer_is_cut_off_where_the_server_says_so_or_it_has_as_much_as_it_may() {
+        let check = |reason: Value, pieces: usize, expected: Finish| {
+            let last = json!({ "choices": [{ "delta": {}, "finish_reason": reason }] });
+            let said = piece("At").repeat(pieces);
+            let answer = format!("{HEAD}{said}data: {last}\n\ndata: [DONE]\n\n");
+            let (server, answering) = server(answer, false);
+            assert_eq!(written(&server).unwrap().finish, expected, "{last}");
+            answering.join().unwrap();
+        };
+        for done in [
+            "stop",
+            "eos",
+            "eos_token",
+            "end_turn",
+            "stop_sequence",
+            "tool_calls",
+        ] {
+            check(json!(done), 1, Finish::Stop);
+        }
+        for cut in ["length", "MAX_TOKENS", "content_filter", "abort"] {
+            check(json!(cut), 1, Finish::Length);
+        }
+        check(Value::Null, 1, Finish::Stop);
+        check(json!(""), 1, Finish::Stop);
+        // As many as were asked for.
+        check(Value::Null, 16, Finish::Length);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Context;
 use super::caller::unauthorized;
-use super::failure::refusal;
+use super::failure::{Refusal, refusal};
 use super::routes::blocking;
 use super::wire::Problem;
 use axum::Json;
@@ -45,16 +45,10 @@ pub(super) async fn token(
 
 /// Lets a request pass that is addressed to us by a name of ours and comes from no other site.
 pub(super) async fn host(State(context): State<Context>, request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    let named = headers
-        .get(header::HOST)
-        .and_then(|value| value.to_str().ok());
-    let named = named.or_else(|| request.uri().authority().map(|a| a.as_str()));
-    if !named.is_some_and(|host| is_ours(&context, host)) {
-        let hint = "use 127.0.0.1 or localhost, or add the name to serve.allowed_hosts";
-        let detail = "the Host header names no host of this service";
-        return refusal(403, "host_not_allowed", detail, Some(hint.into())).into_response();
+    if let Some(refusal) = misaddressed(&context, &request) {
+        return refusal.into_response();
     }
+    let headers = request.headers();
     if let Some(origin) = allowed_origin(&context, headers) {
         let mut response = if asks_before(&request) {
             StatusCode::NO_CONTENT.into_response()
@@ -70,6 +64,27 @@ pub(super) async fn host(State(context): State<Context>, request: Request, next:
         return refusal(403, "origin_not_allowed", detail, Some(hint.into())).into_response();
     }
     next.run(request).await
+}
+
+/// What somebody hears whose request names another host than ours, or does not say which it means.
+fn misaddressed(context: &Context, request: &Request) -> Option<Refusal> {
+    let mut named = request.headers().get_all(header::HOST).iter();
+    let (first, second) = (named.next(), named.next());
+    if second.is_some() {
+        let detail = "the request has more than one Host header";
+        let hint = "send one: it cannot be said which of them is meant";
+        return Some(refusal(400, "two_hosts", detail, Some(hint.into())));
+    }
+    let first = first.map(|value| value.to_str().unwrap_or(""));
+    // What is sent by way of a proxy names the host in its address, too.
+    let whole = request.uri().authority().map(|a| a.as_str());
+    let mut hosts = first.into_iter().chain(whole).peekable();
+    if hosts.peek().is_some() && hosts.all(|host| is_ours(context, host)) {
+        return None;
+    }
+    let hint = "use 127.0.0.1 or localhost, or add the name to serve.allowed_hosts";
+    let detail = "the Host header names no host of this service";
+    Some(refusal(403, "host_not_allowed", detail, Some(hint.into())))
 }
 
 /// The origin of a request, where it is another site's that the owner allows.
@@ -112,14 +127,23 @@ fn origin_is_ours(context: &Context, headers: &HeaderMap) -> bool {
 }
 
 fn is_ours(context: &Context, authority: &str) -> bool {
-    let host = match authority.rfind(':') {
-        // The colons of an IPv6 address stand in brackets.
-        Some(at) if !authority.ends_with(']') => &authority[..at],
-        _ => authority,
-    };
+    let host = host_of(authority);
     context.hosts.iter().any(|ours| {
         ours.eq_ignore_ascii_case(host) || format!("[{ours}]").eq_ignore_ascii_case(host)
     })
+}
+
+/// The host of an authority, without its port. The colons of an IPv6 address stand in brackets where a
+/// port follows.
+pub(super) fn host_of(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port))
+            if !port.ends_with(']') && (host.ends_with(']') || !host.contains(':')) =>
+        {
+            host
+        }
+        _ => authority,
+    }
 }
 
 tokio::task_local! {
@@ -171,4 +195,20 @@ pub(super) async fn request_id(
         HeaderValue::from_static("nosniff"),
     );
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_told_from_its_port() {
+        let check = |authority: &str, expected: &str| assert_eq!(host_of(authority), expected);
+        check("localhost:7621", "localhost");
+        check("nas.local", "nas.local");
+        check("[::1]:7621", "[::1]");
+        check("[::1]", "[::1]");
+        check("fd00::7", "fd00::7");
+        check("localhost:", "localhost");
+    }
 }

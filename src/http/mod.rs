@@ -83,7 +83,11 @@ pub async fn serve(
     let mut closed = closing.clone();
     let ready = Arc::new(AtomicBool::new(false));
     let settings = &service.app.settings.serve;
-    let mut hosts = settings.allowed_hosts.clone();
+    // With a port they would be nobody's: those of requests are compared without.
+    let allowed = settings.allowed_hosts.iter();
+    let mut hosts: Vec<String> = allowed
+        .map(|host| guard::host_of(host).to_owned())
+        .collect();
     hosts.extend(["localhost", "127.0.0.1", "[::1]"].map(String::from));
     let head = Duration::from_secs(settings.head_timeout_s.max(1));
     hosts.push(listener.local_addr()?.ip().to_string());

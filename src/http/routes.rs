@@ -1,6 +1,7 @@
 //! The handlers: unwrap, call the pipeline on a blocking thread, wrap.
 
 use std::convert::Infallible;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -290,8 +291,8 @@ pub(super) struct ByNumber {
 /// How much to list.
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Page {
-    /// Entries at most.
-    limit: Option<usize>,
+    /// Entries at most: 50 where nothing is said, 500 in any case.
+    limit: Option<NonZeroUsize>,
 }
 
 /// Kept answers.
@@ -318,7 +319,7 @@ pub(super) async fn answers(
     May(caller, _): May<Ask>,
     Parameters(page): Parameters<Page>,
 ) -> Outcome<Json<Answers>> {
-    let limit = page.limit.unwrap_or(50).min(500);
+    let limit = page.limit.map_or(50, NonZeroUsize::get).min(500);
     let answers = blocking(move || {
         Ok(caller.app.store.ledger().read(|snapshot| {
             let answers = snapshot.answers(limit)?.into_iter();
@@ -380,15 +381,15 @@ pub(super) async fn signal(
 pub(super) struct UnitsPage {
     /// Only those in this state.
     state: Option<unit::State>,
-    /// Units at most.
-    limit: Option<usize>,
+    /// Units at most: 500 where nothing is said, 10000 in any case.
+    limit: Option<NonZeroUsize>,
 }
 
 pub(super) async fn units(
     May(caller, _): May<Read>,
     Parameters(page): Parameters<UnitsPage>,
 ) -> Outcome<Json<Units>> {
-    let limit = page.limit.unwrap_or(LISTED).min(10_000);
+    let limit = page.limit.map_or(LISTED, NonZeroUsize::get).min(10_000);
     blocking(move || caller.app.units(page.state, limit))
         .await
         .map(Json)
@@ -434,15 +435,15 @@ pub(super) struct DocumentsPage {
     source: Option<i64>,
     /// Only those behind the one with this number.
     after: Option<i64>,
-    /// Documents at most.
-    limit: Option<usize>,
+    /// Documents at most: 100 where nothing is said, 1000 in any case.
+    limit: Option<NonZeroUsize>,
 }
 
 pub(super) async fn documents(
     May(caller, _): May<Read>,
     Parameters(page): Parameters<DocumentsPage>,
 ) -> Outcome<Json<Documents>> {
-    let limit = page.limit.unwrap_or(100).min(1000);
+    let limit = page.limit.map_or(100, NonZeroUsize::get).min(1000);
     let source = page.source.map(SourceId);
     let after = DocumentId(page.after.unwrap_or(0));
     blocking(move || caller.app.documents(source, after, limit))

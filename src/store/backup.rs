@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use super::index::{Indexes, VectorSpace};
+use super::index::{Indexes, VectorSpace, each_vector_in};
 use super::ledger::{self, Ledger};
 use super::unreadable::{fill_from, is_readable};
 use super::{Access, Result, Store, StoreError, create_private_folder, ledger_path, reach};
@@ -592,17 +592,23 @@ fn each_row(
     Ok(false)
 }
 
-/// Writes an archive of the whole store into the new file `target`. The store may be in use.
+/// Writes an archive of the whole store, with the vectors of an embedding model, into the new file
+/// `target`. The store may be in use. Vectors that cannot be read are left out: they can be made again.
 ///
 /// # Errors
-/// [`StoreError::Backup`] when the file exists; what the stores say.
-pub fn write(store: &Store, indexes: &Indexes, target: &Path, now_ms: i64) -> Result<Description> {
+/// [`StoreError::Backup`] when the file exists; what the ledger and the file system say.
+pub fn write(
+    store: &Store,
+    space: &VectorSpace,
+    target: &Path,
+    now_ms: i64,
+) -> Result<Description> {
     if target.exists() {
         return Err(failed(target, "there is a file of this name already"));
     }
     let temporary = draft_of(&folder_of(target).join("coho-backup-ledger"));
     let draft = draft_of(target);
-    let written = write_parts(store, indexes, &temporary, &draft, now_ms);
+    let written = write_parts(store, space, &temporary, &draft, now_ms);
     let _ = std::fs::remove_file(&temporary);
     match written.and_then(|description| publish(&draft, target).map(|()| description)) {
         Ok(description) => Ok(description),
@@ -615,7 +621,7 @@ pub fn write(store: &Store, indexes: &Indexes, target: &Path, now_ms: i64) -> Re
 
 fn write_parts(
     store: &Store,
-    indexes: &Indexes,
+    space: &VectorSpace,
     temporary: &Path,
     draft: &Path,
     now_ms: i64,
@@ -639,7 +645,8 @@ fn write_parts(
     let mut hasher = blake3::Hasher::new();
     let mut vectors = 0;
     let mut outcome = Ok(());
-    indexes.vectors.each(|id, vector| {
+    let folder = store.index_folder(&space.model);
+    let read = each_vector_in(&folder, space, |id, vector| {
         // Sorted by the ledger's query.
         if outcome.is_ok() && visible.binary_search(&id).is_ok() {
             let mut row = id.0.to_vec();
@@ -648,16 +655,19 @@ fn write_parts(
             outcome = zip.write_all(&row);
             vectors += 1;
         }
-    })?;
+    });
     outcome.map_err(io)?;
+    if let Err(error) = read {
+        tracing::warn!(%error, "not all vectors can be copied");
+    }
     let description = Description {
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").into(),
         made_ms: now_ms,
         documents: counts.documents,
         chunks: counts.chunks,
-        embedder: indexes.space().model.clone(),
-        dimensions: indexes.space().dimensions,
+        embedder: space.model.clone(),
+        dimensions: space.dimensions,
         vectors,
         ledger_hash,
         vectors_hash: hasher.finalize().to_hex().to_string(),
@@ -869,11 +879,11 @@ fn restore_vectors(
         let vector = numbers.map(|n| f32::from_le_bytes([n[0], n[1], n[2], n[3]]));
         rows.push((ChunkId(id), vector.collect()));
         if rows.len() == 8192 {
-            indexes.vectors.add(&rows)?;
+            indexes.vectors()?.add(&rows)?;
             rows.clear();
         }
     }
-    indexes.vectors.add(&rows)?;
+    indexes.vectors()?.add(&rows)?;
     indexes.rest()
 }
 

@@ -87,7 +87,9 @@ impl Store {
     ) -> Result<Candidates> {
         let started = Instant::now();
         let only = editions(snapshot, seek.query)?;
-        let asked = indexes.lexical.ask(seek.query, only.as_ref(), snapshot.1)?;
+        let asked = indexes
+            .lexical()?
+            .ask(seek.query, only.as_ref(), snapshot.1)?;
         let mut visible = Visible::new(snapshot, only.as_deref());
         let (lexical, mut entries) = by_words(indexes, &asked, seek.limit, &mut visible)?;
         let lexical_ms = millis(started);
@@ -132,14 +134,14 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Row>> {
         let only = editions(snapshot, query)?;
-        let asked = indexes.lexical.ask(query, only.as_ref(), snapshot.1)?;
+        let asked = indexes.lexical()?.ask(query, only.as_ref(), snapshot.1)?;
         let only = if query.without.is_empty() && query.phrases.is_empty() {
             only
         } else {
             // Documents are listed, so that a word left out is left out of the whole document.
-            let left_out = indexes.lexical.left_out(&asked)?.into_iter();
+            let left_out = indexes.lexical()?.left_out(&asked)?.into_iter();
             let left_out: Editions = left_out.map(|hit| hit.edition).collect();
-            let fitting = indexes.lexical.narrowed(&asked)?.into_iter();
+            let fitting = indexes.lexical()?.narrowed(&asked)?.into_iter();
             let fitting = fitting.map(|hit| hit.edition);
             let fitting = fitting.filter(|edition| !left_out.contains(*edition));
             Some(Arc::new(fitting.collect()))
@@ -179,7 +181,7 @@ fn allowed(
     }
     if let Some(only) = only {
         let extent = Extent {
-            passages: indexes.vectors.len(),
+            passages: indexes.vectors()?.len(),
             documents: documents(visible.snapshot)?,
             fitting: only.len(),
         };
@@ -232,7 +234,7 @@ fn by_words(
     // Room for entries that are no longer visible.
     let mut wide = limit + limit / 5;
     loop {
-        let hits = indexes.lexical.search(asked, wide)?;
+        let hits = indexes.lexical()?.search(asked, wide)?;
         let all = hits.len() < wide || wide >= limit * MOST_COPIES;
         let mut entries: HashMap<ChunkId, Entry> = HashMap::new();
         let mut lexical: Vec<Candidate> = Vec::new();
@@ -263,7 +265,7 @@ fn named(
     visible: &mut Visible<'_>,
 ) -> Result<HashMap<ChunkId, Vec<Hit>>> {
     let mut named: HashMap<ChunkId, Vec<Hit>> = HashMap::new();
-    for hit in indexes.lexical.narrowed(asked)? {
+    for hit in indexes.lexical()?.narrowed(asked)? {
         if visible.edition(hit.edition)? {
             named.entry(hit.chunk).or_default().push(hit);
         }
@@ -290,7 +292,7 @@ fn dense(
         }
         Allowed::Named(named) => return among(indexes, named, vector, limit, entries),
     };
-    let nearest = indexes.vectors.nearest(vector, None, wide)?;
+    let nearest = indexes.vectors()?.nearest(vector, None, wide)?;
     shown(indexes, asked, &nearest, limit, visible, entries)
 }
 
@@ -303,7 +305,7 @@ fn among(
     entries: &mut HashMap<ChunkId, Entry>,
 ) -> Result<Vec<Candidate>> {
     let only: Vec<ChunkId> = named.keys().copied().collect();
-    let nearest = indexes.vectors.nearest(vector, Some(&only), limit)?;
+    let nearest = indexes.vectors()?.nearest(vector, Some(&only), limit)?;
     for candidate in &nearest {
         let entry = entries.entry(candidate.chunk).or_default();
         entry.hits.clone_from(&named[&candidate.chunk]);
@@ -322,7 +324,7 @@ fn enough(
 ) -> Result<Vec<Candidate>> {
     let before: HashSet<ChunkId> = entries.keys().copied().collect();
     loop {
-        let nearest = indexes.vectors.nearest(vector, None, wide)?;
+        let nearest = indexes.vectors()?.nearest(vector, None, wide)?;
         let found = shown(indexes, asked, &nearest, limit, visible, entries)?;
         let kept: HashSet<ChunkId> = found.iter().map(|candidate| candidate.chunk).collect();
         // How many more were looked up depends on what lies between them.
@@ -375,7 +377,7 @@ fn look_up(
 ) -> Result<()> {
     let new = candidates.iter().map(|candidate| candidate.chunk);
     let new: Vec<ChunkId> = new.filter(|chunk| !entries.contains_key(chunk)).collect();
-    for hit in indexes.lexical.entries_of(asked, &new)? {
+    for hit in indexes.lexical()?.entries_of(asked, &new)? {
         if visible.edition(hit.edition)? {
             entries.entry(hit.chunk).or_default().hits.push(hit);
         }
@@ -409,7 +411,7 @@ fn judged(
     if let Some(vector) = vector {
         let others = entries.keys().filter(|chunk| !cosines.contains_key(chunk));
         let others: Vec<ChunkId> = others.copied().collect();
-        cosines.extend(indexes.vectors.cosines(vector, &others)?);
+        cosines.extend(indexes.vectors()?.cosines(vector, &others)?);
     }
     let hits: Vec<Hit> = entries
         .values()
@@ -417,7 +419,7 @@ fn judged(
         .copied()
         .collect();
     let addresses: Vec<_> = hits.iter().map(|hit| hit.address).collect();
-    let mut occurrences = indexes.lexical.occurrences(asked, &addresses)?;
+    let mut occurrences = indexes.lexical()?.occurrences(asked, &addresses)?;
     add_begun(indexes, snapshot, asked, &hits, &mut occurrences)?;
     let mut best: HashMap<ChunkId, (Judged, Vec<Edition>)> = HashMap::with_capacity(entries.len());
     for (hit, found) in hits.iter().zip(&occurrences) {
@@ -470,7 +472,7 @@ fn add_begun(
         return Ok(());
     }
     let addresses: Vec<_> = hits.iter().map(|hit| hit.address).collect();
-    let doubtful = indexes.lexical.doubtful_occurrences(asked, &addresses)?;
+    let doubtful = indexes.lexical()?.doubtful_occurrences(asked, &addresses)?;
     for ((hit, found), more) in hits.iter().zip(occurrences).zip(&doubtful) {
         if !beginnings.iter().any(|(number, _)| more.holds(*number)) {
             continue;
@@ -724,7 +726,7 @@ mod tests {
         let vector = at(0.0);
         let searched = part.ledger().read(|snapshot| {
             let only = Arc::new(snapshot.editions(&[])?);
-            let asked = indexes.lexical.ask(&query, Some(&only), true)?;
+            let asked = indexes.lexical()?.ask(&query, Some(&only), true)?;
             assert_eq!(documents(snapshot)?, 43, "also those that are not seen");
             // The last is more than there is.
             for limit in [1, 2, 7] {

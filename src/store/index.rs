@@ -4,6 +4,7 @@
 //! hidden: every such loss is logged, and `coho verify` tells of it. Vectors take long to make: what
 //! only the system keeps from being read is left as it is.
 
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -30,13 +31,30 @@ const CHECKED_BYTES: u64 = 512 << 20;
 pub struct Indexes {
     space: VectorSpace,
     folder: PathBuf,
-    pub(super) vectors: Vectors,
-    pub(super) lexical: Lexical,
+    /// None where they were left closed.
+    both: Option<Both>,
     /// The edition up to which another process's writes were looked at.
     followed: Mutex<i64>,
 }
 
+/// The two, opened.
+struct Both {
+    vectors: Vectors,
+    lexical: Lexical,
+}
+
 impl Indexes {
+    /// The indexes in `folder`, left closed: for who asks for nothing that they hold, which is as if they
+    /// were gone.
+    pub(super) fn closed(folder: &Path, space: &VectorSpace) -> Self {
+        Self {
+            space: space.clone(),
+            folder: folder.to_owned(),
+            both: None,
+            followed: Mutex::default(),
+        }
+    }
+
     /// Opens the indexes in `folder`, or creates them; `edition` is the newest that the ledger knew
     /// before. With [`Access::Write`] damaged ones are thrown away, to be healed from the ledger.
     ///
@@ -59,10 +77,27 @@ impl Indexes {
         Ok(Self {
             space: space.clone(),
             folder: folder.to_owned(),
-            vectors,
-            lexical,
+            both: Some(Both { vectors, lexical }),
             followed: Mutex::new(edition),
         })
+    }
+
+    /// The index of vectors.
+    ///
+    /// # Errors
+    /// [`StoreError::NotIndexed`] where it was left closed.
+    pub(super) fn vectors(&self) -> Result<&Vectors> {
+        let both = self.both.as_ref().ok_or(StoreError::NotIndexed)?;
+        Ok(&both.vectors)
+    }
+
+    /// The index of words.
+    ///
+    /// # Errors
+    /// [`StoreError::NotIndexed`] where it was left closed.
+    pub(super) fn lexical(&self) -> Result<&Lexical> {
+        let both = self.both.as_ref().ok_or(StoreError::NotIndexed)?;
+        Ok(&both.lexical)
     }
 
     /// The embedding model and the length of its vectors.
@@ -76,14 +111,15 @@ impl Indexes {
     /// # Errors
     /// What the indexes say.
     pub fn follow(&self, edition: i64) -> Result<()> {
-        if self.lexical.is_writer() {
+        let (vectors, lexical) = (self.vectors()?, self.lexical()?);
+        if lexical.is_writer() {
             return Ok(());
         }
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         if *followed < edition {
-            self.lexical.reload()?;
+            lexical.reload()?;
             // A compaction may take files away while they are read: the next look finds the others.
-            self.vectors.reload().or_else(|_| self.vectors.reload())?;
+            vectors.reload().or_else(|_| vectors.reload())?;
             *followed = edition;
         }
         Ok(())
@@ -110,8 +146,8 @@ impl Indexes {
     /// # Errors
     /// What the indexes say.
     pub(super) fn rest(&self) -> Result<()> {
-        self.vectors.rest()?;
-        self.lexical.rest();
+        self.vectors()?.rest()?;
+        self.lexical()?.rest();
         Ok(())
     }
 
@@ -120,7 +156,7 @@ impl Indexes {
     /// # Errors
     /// [`StoreError::Vectors`].
     pub fn each_vector(&self, visit: impl FnMut(ChunkId, &[f32])) -> Result<()> {
-        self.vectors.each(visit)
+        self.vectors()?.each(visit)
     }
 
     /// The rows nearest to a vector, visible or not, for measuring.
@@ -128,7 +164,7 @@ impl Indexes {
     /// # Errors
     /// [`StoreError::Dimensions`], [`StoreError::Vectors`].
     pub fn nearest(&self, vector: &[f32], limit: usize) -> Result<Vec<Candidate>> {
-        self.vectors.nearest(vector, None, limit)
+        self.vectors()?.nearest(vector, None, limit)
     }
 
     /// Merges small fragments now.
@@ -136,13 +172,15 @@ impl Indexes {
     /// # Errors
     /// [`StoreError::Vectors`].
     pub fn compact(&self) -> Result<()> {
-        self.vectors.compact()
+        self.vectors()?.compact()
     }
 
     /// Builds the vector index of this kind and waits for it, for measuring.
     pub fn build_index(&self, kind: VectorIndexKind) {
-        self.vectors.build_index(kind);
-        self.vectors.settle();
+        if let Ok(vectors) = self.vectors() {
+            vectors.build_index(kind);
+            vectors.settle();
+        }
     }
 
     /// Bytes on disk: vectors, terms.
@@ -153,12 +191,16 @@ impl Indexes {
 
     /// Begins to read into memory what makes many searches fast. For processes that live long.
     pub fn warm(&self) {
-        self.vectors.read_codes();
+        if let Ok(vectors) = self.vectors() {
+            vectors.read_codes();
+        }
     }
 
     /// Waits for what is made in the background.
     pub fn settle(&self) {
-        self.vectors.settle();
+        if let Ok(vectors) = self.vectors() {
+            vectors.settle();
+        }
     }
 }
 
@@ -191,6 +233,25 @@ fn open_vectors(
     Ok(vectors)
 }
 
+/// Visits every vector of the index in `folder` that can be read, one after the other, without keeping
+/// them in memory.
+///
+/// # Errors
+/// What LanceDB says; those before it were visited.
+pub(super) fn each_vector_in(
+    folder: &Path,
+    space: &VectorSpace,
+    visit: impl FnMut(ChunkId, &[f32]),
+) -> Result<()> {
+    let folder = folder.join("vectors");
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    let vectors = open_vectors(&folder, space.dimensions, 0, Access::Read)?;
+    let visited = std::panic::catch_unwind(AssertUnwindSafe(|| vectors.each(visit)));
+    visited.unwrap_or_else(|_| Err(panicked(&folder)))
+}
+
 /// Opens an index, and looks again where that fails: a service may compact while we begin to read,
 /// and then files of the version that was looked at vanish; the next look finds the new version.
 fn tried<T>(open: impl Fn() -> Result<T>) -> Result<T> {
@@ -200,10 +261,12 @@ fn tried<T>(open: impl Fn() -> Result<T>) -> Result<T> {
 /// LanceDB panics on some damaged files.
 fn guarded(folder: &Path, dimensions: usize, exact_rows: usize) -> Result<Vectors> {
     let opened = std::panic::catch_unwind(|| Vectors::open(folder, dimensions, exact_rows));
-    opened.unwrap_or_else(|_| {
-        let source = std::io::Error::other("reading it ended in a panic");
-        Err(StoreError::io(folder, source))
-    })
+    opened.unwrap_or_else(|_| Err(panicked(folder)))
+}
+
+fn panicked(folder: &Path) -> StoreError {
+    let source = std::io::Error::other("reading it ended in a panic");
+    StoreError::io(folder, source)
 }
 
 fn open_lexical(folder: &Path, access: Access) -> Result<Lexical> {

@@ -622,14 +622,23 @@ impl Store {
     /// # Errors
     /// What the indexes say.
     pub fn indexes(&self, space: &VectorSpace) -> Result<Indexes> {
-        let folder = self.home.join("index").join(&space.model);
+        let folder = self.index_folder(&space.model);
         let edition = self.ledger.read(|snapshot| snapshot.newest_edition())?;
         Indexes::open(&folder, space, self.exact_rows, (self.access, edition))
     }
 
+    /// The same, left closed: for who needs nothing that they hold, whether they can be read or not.
+    pub fn closed_indexes(&self, space: &VectorSpace) -> Indexes {
+        Indexes::closed(&self.index_folder(&space.model), space)
+    }
+
+    fn index_folder(&self, model: &str) -> PathBuf {
+        self.home.join("index").join(model)
+    }
+
     /// Are there indexes of this embedding model?
     pub fn has_indexes(&self, model: &str) -> bool {
-        self.home.join("index").join(model).is_dir()
+        self.index_folder(model).is_dir()
     }
 
     /// Puts the indexes of an embedding model in use. Those of others are removed.
@@ -657,7 +666,7 @@ impl Store {
     /// What the file system says.
     pub fn discard_indexes(&self, model: &str) -> Result<()> {
         self.for_writing()?;
-        index::remove(&self.home.join("index").join(model))
+        index::remove(&self.index_folder(model))
     }
 
     fn for_writing(&self) -> Result<()> {
@@ -681,10 +690,10 @@ impl Store {
             .ledger
             .write(|transaction| documents::reserve_editions(transaction, writes))?;
         reach("reserved", &self.home)?;
-        indexes.vectors.add(&change.vectors)?;
+        indexes.vectors()?.add(&change.vectors)?;
         reach("vectors", &self.home)?;
         let terms = self.terms_of(change, first)?;
-        indexes.lexical.update(&terms, &[])?;
+        indexes.lexical()?.update(&terms, &[])?;
         reach("terms", &self.home)?;
         self.ledger.write(|transaction| {
             let mut editions = (first.0..).map(Edition);
@@ -744,9 +753,9 @@ impl Store {
             return Ok(());
         }
         reach("garbage", &self.home)?;
-        indexes.vectors.delete(&chunks)?;
+        indexes.vectors()?.delete(&chunks)?;
         reach("garbage-vectors", &self.home)?;
-        indexes.lexical.update(&[], &editions)?;
+        indexes.lexical()?.update(&[], &editions)?;
         reach("garbage-terms", &self.home)?;
         self.ledger
             .write(|transaction| documents::clear_garbage(transaction, &chunks, &editions))
@@ -759,7 +768,7 @@ impl Store {
     /// What the stores say.
     pub fn heal_terms(&self, indexes: &Indexes) -> Result<usize> {
         self.for_writing()?;
-        let present = indexes.lexical.sizes()?;
+        let present = indexes.lexical()?.sizes()?;
         let missing: Vec<Edition> = self.ledger.read(|snapshot| {
             let visible = snapshot.edition_sizes()?.into_iter();
             let missing = visible.filter(|(edition, size)| present.get(edition) != Some(size));
@@ -769,7 +778,7 @@ impl Store {
             let terms: Vec<TermsDocument> = self
                 .ledger
                 .read(|snapshot| some.iter().map(|e| snapshot.terms_of(*e, None)).collect())?;
-            indexes.lexical.update(&terms, &[])?;
+            indexes.lexical()?.update(&terms, &[])?;
         }
         Ok(missing.len())
     }
@@ -779,7 +788,7 @@ impl Store {
     /// # Errors
     /// What the stores say.
     pub fn is_unindexed(&self, indexes: &Indexes, snapshot: &Snapshot<'_>) -> Result<bool> {
-        Ok(indexes.lexical.is_empty() && snapshot.counts()?.documents > 0)
+        Ok(indexes.lexical()?.is_empty() && snapshot.counts()?.documents > 0)
     }
 
     /// Visible chunks that have no vector.
@@ -788,7 +797,7 @@ impl Store {
     /// What the ledger says.
     pub fn missing_vectors(&self, indexes: &Indexes) -> Result<Vec<ChunkId>> {
         let visible = self.ledger.read(|snapshot| snapshot.chunk_ids())?;
-        Ok(indexes.vectors.lacking(&visible))
+        Ok(indexes.vectors()?.lacking(&visible))
     }
 
     /// Writes the words of what is visible anew where removed ones stand beside them.
@@ -797,7 +806,7 @@ impl Store {
     /// [`StoreError::Lexical`].
     pub fn drop_removed_terms(&self, indexes: &Indexes) -> Result<()> {
         self.for_writing()?;
-        indexes.lexical.drop_removed()
+        indexes.lexical()?.drop_removed()
     }
 
     /// Writes vectors of chunks that are visible already.
@@ -806,7 +815,7 @@ impl Store {
     /// What LanceDB says.
     pub fn heal_vectors(&self, indexes: &Indexes, vectors: &[(ChunkId, Vec<f32>)]) -> Result<()> {
         self.for_writing()?;
-        indexes.vectors.add(vectors)
+        indexes.vectors()?.add(vectors)
     }
 
     /// Removes what lies in the indexes and nobody will ever see; returns vectors and editions.
@@ -819,12 +828,12 @@ impl Store {
             .ledger
             .read(|s| Ok::<_, StoreError>((s.chunk_ids()?, s.edition_sizes()?)))?;
         let visible: HashSet<ChunkId> = chunks.into_iter().collect();
-        let present = indexes.vectors.ids().into_iter();
+        let present = indexes.vectors()?.ids().into_iter();
         let vectors: Vec<ChunkId> = present.filter(|id| !visible.contains(id)).collect();
-        let present = indexes.lexical.sizes()?.into_keys();
+        let present = indexes.lexical()?.sizes()?.into_keys();
         let terms: Vec<Edition> = present.filter(|e| !editions.contains_key(e)).collect();
-        indexes.vectors.delete(&vectors)?;
-        indexes.lexical.update(&[], &terms)?;
+        indexes.vectors()?.delete(&vectors)?;
+        indexes.lexical()?.update(&[], &terms)?;
         Ok((vectors.len(), terms.len()))
     }
 

@@ -3,13 +3,15 @@
 //! Filters are answered by the ledger, which knows what is visible; the indexes are told which
 //! editions they may look at.
 
+use std::path::Path;
+
 use rusqlite::types::Value;
 use rusqlite::{Transaction, params, params_from_iter};
 
 use super::StoreError;
 use super::editions::Editions;
 use super::ledger::Snapshot;
-use super::sources::Source;
+use super::sources::{Source, home, path_named};
 use crate::domain::link;
 use crate::domain::query::{Filter, Test};
 use crate::domain::source::{DocumentId, Meta, SourceId};
@@ -104,7 +106,8 @@ fn condition(test: &Test, sources: &[Source], values: &mut Vec<Value>) -> Result
             }
         }
         Test::Source(named) => {
-            let ids = sources_named(named, sources)?;
+            let home = home().map(|home| home.canonicalize().unwrap_or(home));
+            let ids = sources_named(named, sources, home.as_deref())?;
             let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
             format!("d.source_id IN ({})", ids.join(", "))
         }
@@ -153,10 +156,13 @@ fn nanoseconds(ms: i64) -> Value {
     ms.saturating_mul(1_000_000).into()
 }
 
-/// Sources by number; where it is none of one, by path, or by the end of their path.
-fn sources_named(named: &str, sources: &[Source]) -> Result<Vec<SourceId>> {
+/// Sources by number; where it is none of one, by path; or else by the end of their path.
+fn sources_named(named: &str, sources: &[Source], home: Option<&Path>) -> Result<Vec<SourceId>> {
     let number = named.parse().ok().map(SourceId);
-    if let Some(source) = sources.iter().find(|source| Some(source.id) == number) {
+    let path = path_named(named, home);
+    let mut whole = sources.iter();
+    let whole = whole.find(|source| Some(source.id) == number || source.path == path);
+    if let Some(source) = whole {
         return Ok(vec![source.id]);
     }
     let plain = named
@@ -234,6 +240,25 @@ mod tests {
     use crate::store::sources::{self, Rules};
 
     #[test]
+    fn the_path_of_a_source_is_no_end_of_anothers() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+        let add = |path: &str| {
+            ledger
+                .write(|t| sources::add_source(t, path, &Rules::default(), 0))
+                .unwrap()
+        };
+        let (copy, own) = (add("/mnt/home/ann/notes"), add("/home/ann/notes"));
+        let sources = ledger.read(|snapshot| snapshot.sources()).unwrap();
+        let home = Some(Path::new("/home/ann"));
+        let named = |name: &str| sources_named(name, &sources, home).unwrap();
+        for name in ["~/notes", "~/notes/", "/home/ann/notes"] {
+            assert_eq!(named(name), [own], "{name}");
+        }
+        assert_eq!(named("ann/notes"), [copy, own]);
+    }
+
+    #[test]
     fn the_number_of_a_source_is_no_end_of_a_path() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
@@ -245,7 +270,7 @@ mod tests {
         let notes = add("/home/a/notes");
         let second = add(&format!("/home/a/semester/{notes}"));
         let sources = ledger.read(|snapshot| snapshot.sources()).unwrap();
-        let named = |name: &str| sources_named(name, &sources).ok();
+        let named = |name: &str| sources_named(name, &sources, None).ok();
         assert_eq!(named(&notes.to_string()), Some(vec![notes]));
         assert_eq!(named(&format!("semester/{notes}")), Some(vec![second]));
         assert_eq!(named("~/a/notes/"), Some(vec![notes]));

@@ -3,7 +3,7 @@
 //! Owns their rows in the ledger. Whatever was made of a source goes with it, in one transaction.
 //! Refuses to look at the folders: a scan does, and says what it found.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -118,6 +118,23 @@ pub struct RootId {
     pub device: u64,
     /// Inode number.
     pub inode: u64,
+}
+
+/// The path that somebody names, where `~` is their home folder.
+pub fn path_named(name: &str, home: Option<&Path>) -> PathBuf {
+    let below = match name {
+        "~" => Some(""),
+        _ => name.strip_prefix("~/"),
+    };
+    match (below, home) {
+        (Some(below), Some(home)) => home.join(below),
+        _ => PathBuf::from(name),
+    }
+}
+
+/// The owner's home folder, where the system tells.
+pub fn home() -> Option<PathBuf> {
+    directories::BaseDirs::new().map(|folders| folders.home_dir().to_owned())
 }
 
 impl Snapshot<'_> {

@@ -114,7 +114,7 @@ impl Store {
 }
 
 fn vector_differences(snapshot: &Snapshot<'_>, indexes: &Indexes) -> Result<Vec<Difference>> {
-    let (present, damaged) = indexes.vectors.read_all()?;
+    let (present, damaged) = indexes.vectors()?.read_all()?;
     let visible: HashSet<ChunkId> = snapshot.chunk_ids()?.into_iter().collect();
     let leaving: HashSet<ChunkId> = snapshot.garbage()?.0.into_iter().collect();
     let mut once = HashSet::new();
@@ -151,9 +151,9 @@ fn vector_differences(snapshot: &Snapshot<'_>, indexes: &Indexes) -> Result<Vec<
 }
 
 fn term_differences(snapshot: &Snapshot<'_>, indexes: &Indexes) -> Result<Vec<Difference>> {
-    let files = indexes.lexical.damaged_files()?;
+    let files = indexes.lexical()?.damaged_files()?;
     let files: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
-    let present = indexes.lexical.sizes()?;
+    let present = indexes.lexical()?.sizes()?;
     let visible = snapshot.edition_sizes()?;
     let leaving = snapshot.garbage()?.1;
     let mut missing = Vec::new();

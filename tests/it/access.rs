@@ -187,6 +187,9 @@ fn what_a_token_may_not_see_is_not_there() {
             "guest", "--source", "1", "--right", "read", "--right", "ask", "--right", "write",
         ],
     );
+    let recovery = "INSERT INTO memo (name, value) VALUES ('recovery', '/diary is damaged')";
+    let ledger = rusqlite::Connection::open(home.path("home").join("ledger.sqlite")).unwrap();
+    ledger.execute(recovery, []).unwrap();
     let everything = [
         guest.get("/v1/sources").1,
         guest.get("/v1/documents").1,
@@ -213,7 +216,7 @@ fn what_a_token_may_not_see_is_not_there() {
     }
     assert_eq!(everything[2]["documents"], 2);
     assert_eq!(everything[2]["chunks"], 2);
-    for whole in ["/disk", "/home", "/models/folder"] {
+    for whole in ["/disk", "/home", "/models/folder", "/recovery"] {
         assert_eq!(everything[2].pointer(whole), Some(&Value::Null), "{whole}");
     }
     assert_eq!(everything[4]["answers"], json!([]));

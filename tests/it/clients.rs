@@ -419,6 +419,12 @@ fn documents_are_listed_page_by_page_and_read_whole() {
     );
     assert_eq!(service.get("/v1/documents/999").0, 404);
     assert_eq!(service.get("/v1/documents/0").0, 404);
+    // No page at all would look like the last.
+    for list in ["documents", "answers", "units"] {
+        let (status, refused) = service.get(&format!("/v1/{list}?limit=0"));
+        assert_eq!((status, &refused["code"]), (400, &json!("bad_parameter")));
+        assert!(refused["detail"].as_str().unwrap().contains("limit"));
+    }
 }
 
 #[test]

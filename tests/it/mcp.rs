@@ -320,6 +320,8 @@ fn what_is_wrong_is_said_so_that_a_model_can_do_better() {
     // Nothing that was not offered.
     let params = json!({ "name": "remember", "arguments": { "title": "a", "text": "b" } });
     assert_eq!(client.ask("tools/call", &params)["error"]["code"], -32602);
+    let unread = client.ask("tools/call", &json!({ "name": "search", "arguments": "x" }));
+    assert_eq!(unread["error"]["code"], -32602, "{unread}");
     let nowhere = json!({ "uri": "file:///etc/passwd" });
     assert!(client.ask("resources/read", &nowhere)["error"].is_object());
     assert_eq!(client.end(), Some(0));
@@ -486,6 +488,8 @@ fn a_token_limits_what_an_agent_gets() {
         (code, &said["result"]["serverInfo"]["name"]),
         (200, &json!("coho"))
     );
+    let (_, unread) = post(&service, token, &message(5, "initialize", &json!({})));
+    assert_eq!(unread["error"]["code"], -32602, "{unread}");
     let resources = message(4, "resources/list", &json!({}));
     let (_, listed) = post(&service, token, &resources);
     assert_eq!(

@@ -75,6 +75,12 @@ fn only_the_owner_may_ask() {
         "403"
     );
     assert_eq!(bare("/healthz", "Host: evil.example:80\r\n"), "403");
+    assert_eq!(
+        bare("http://evil.example/healthz", "Host: 127.0.0.1\r\n"),
+        "403"
+    );
+    let two = "Host: 127.0.0.1\r\nHost: evil.example\r\n";
+    assert_eq!(bare("/healthz", two), "400");
     let origin = "Origin: http://evil.example\r\n";
     assert_eq!(bare("/v1/status", &format!("{host}{right}{origin}")), "403");
     let origin = "Origin: http://localhost:7621\r\n";

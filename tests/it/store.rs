@@ -86,6 +86,37 @@ fn an_empty_manifest_is_found_and_mended() {
 }
 
 #[test]
+fn damaged_indexes_stop_neither_status_nor_backup_and_the_doctor_tells() {
+    let home = filled();
+    let before = home.fingerprint();
+    let told = home.run(&["doctor"]).ok().stdout;
+    assert!(told.contains("ok      indexes:"), "{told}");
+    for file in files_below(&home.path("home/index")) {
+        if file.extension() == Some("manifest".as_ref()) {
+            File::create(&file).unwrap();
+        }
+    }
+    assert_eq!(home.json(&["status"])["documents"], 40);
+    let told = home.run(&["doctor"]);
+    assert_eq!(told.code, 1, "{}", told.stdout);
+    let words = ["missing indexes:", "coho verify --repair"];
+    let said = words.iter().all(|word| told.stdout.contains(word));
+    assert!(said, "{}", told.stdout);
+    let archive = home.path("all.zip");
+    let archive = archive.to_str().unwrap();
+    let written = home.json(&["backup", archive]);
+    assert_eq!(
+        (&written["documents"], &written["vectors"]),
+        (&json!(40), &json!(0))
+    );
+    // What is not in it is made anew.
+    let other = Home::new();
+    other.json(&["restore", archive]);
+    other.json(&["sync"]);
+    assert_eq!(other.json(&["verify"])["fingerprint"], before.as_str());
+}
+
+#[test]
 fn a_flipped_term_is_found_and_mended() {
     damaged_and_mended(
         |home| {

@@ -8,7 +8,8 @@ use std::sync::atomic::AtomicBool;
 use coho::app::App;
 use coho::app::learning::RunBody;
 use coho::domain::chunk::ChunkId;
-use coho::domain::unit::{Quotes, Review, State, Unit, Uses};
+use coho::domain::generator::Drafts;
+use coho::domain::unit::{Merge, Quotes, Review, State, Unit, Uses};
 use coho::flow::answer::{Answer, StepKind};
 use coho::flow::writeback::{Decision, Report};
 use coho::settings::Settings;
@@ -19,7 +20,7 @@ use coho::store::units::batches::Undo;
 use coho::store::units::{self, UseUnits, life, near};
 use serde_json::{Value, json};
 
-use crate::kit::{Dice, Home, number, open, sync};
+use crate::kit::{Dice, Home, number, open, server, sync};
 
 fn add(app: &App, home: &Home) {
     let source = app.add_source(&home.notes(), &Rules::default()).unwrap();
@@ -984,6 +985,39 @@ fn approved(home: &Home) -> (App, Unit, Vec<u8>) {
     let unit = app.decide(&unit.id, Decision::Approve).unwrap();
     let text = std::fs::read(home.notes().join("garden.md")).unwrap();
     (app, unit, text)
+}
+
+#[test]
+fn a_unit_led_nowhere_where_nothing_that_was_written_from_it_is_told() {
+    let home = Home::new();
+    let (app, unit, _) = approved(&home);
+    drop(app);
+    let url = server(|_| {
+        let choice = json!({ "delta": { "content": "Zebedee sold it in 1999." } });
+        let end = json!({ "delta": {}, "finish_reason": "stop" });
+        let events =
+            [choice, end].map(|choice| format!("data: {}\n\n", json!({ "choices": [choice] })));
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{}\
+             data: [DONE]\n\n",
+            events.concat()
+        )
+    });
+    let app = open(&home, |settings| {
+        settings.models.server.url = format!("{url}/v1");
+        settings.models.server.model = "scripted".into();
+        settings.answer.drafts = Drafts::Always;
+        // In ranking it would lead.
+        settings.writeback.merge = Merge::Context;
+    });
+    let answer = asked(&app, PEAR, false);
+    assert!(
+        recalls(&answer) && answer.answer.contains("2004"),
+        "{answer:#?}"
+    );
+    let hits = &answer.retrieval.hits;
+    assert!(hits.iter().all(|hit| hit.unit_id.is_none()), "{hits:#?}");
+    assert_eq!(app.unit(&unit.id).unwrap().unit.state, State::Active);
 }
 
 /// The note goes for so long that what was learned of it goes, too; something is done; it comes back,

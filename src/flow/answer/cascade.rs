@@ -117,9 +117,6 @@ impl Work<'_> {
         sentences: Vec<Sentence>,
     ) -> Option<bool> {
         let begun = self.begin();
-        for (hit, _) in &sentences {
-            self.led_by(*hit, &unit.id);
-        }
         let outcome = format!("unit {}", unit.id);
         self.end(&begun, StepKind::Recall, outcome, Vec::new());
         if let Some(writer) = writer {
@@ -128,10 +125,17 @@ impl Work<'_> {
                 unit_prompt(unit, &work.task(), work.most_tokens())
             };
             if let Some((draft, claims)) = self.draft(writer, StepKind::Draft, &evidence, &build) {
-                let told = self.reader.gone || self.tell_all(&draft, &claims);
-                return told.then_some(false);
+                if !self.reader.gone && !self.holds_up(&draft, &claims) {
+                    return None;
+                }
+                self.lead(unit, &sentences);
+                if !self.reader.gone {
+                    self.tell_all(&draft, &claims);
+                }
+                return Some(false);
             }
         }
+        self.lead(unit, &sentences);
         let mut quoted = sentences;
         let beside = self.sentences(0..self.hits().len(), BESIDE);
         for sentence in beside {
@@ -140,6 +144,13 @@ impl Work<'_> {
             }
         }
         Some(self.quote_these(quoted))
+    }
+
+    /// Notes that a unit led to its sentences: once they are told, not before.
+    fn lead(&mut self, unit: &Unit, sentences: &[Sentence]) {
+        for (hit, _) in sentences {
+            self.led_by(*hit, &unit.id);
+        }
     }
 
     /// Searches again, with the words of the best sentence, where it leaves much of the question
@@ -290,19 +301,23 @@ impl Work<'_> {
         prompt
     }
 
-    /// Tells the claims of a draft that the model was sure of, as far as that is known; says whether
-    /// it did.
-    fn tell_all(&mut self, draft: &Generated, claims: &[Supported]) -> bool {
+    /// Is something of a draft supported, and was the model sure of it, as far as that is known?
+    fn holds_up(&self, draft: &Generated, claims: &[Supported]) -> bool {
         let unsure = draft.mean_log_prob() < self.parts.options.least_log_prob;
-        if draft.is_weighed() && unsure {
+        !claims.is_empty() && !(draft.is_weighed() && unsure)
+    }
+
+    /// Tells the claims of a draft that holds up; says whether it did.
+    fn tell_all(&mut self, draft: &Generated, claims: &[Supported]) -> bool {
+        if !self.holds_up(draft, claims) {
             return false;
         }
-        self.told |= !claims.is_empty();
+        self.told = true;
         for (claim, hit, span) in claims {
             self.tell(claim, *hit, span.clone());
         }
-        self.cut_off = draft.finish == Finish::Length && !claims.is_empty();
-        !claims.is_empty()
+        self.cut_off = draft.finish == Finish::Length;
+        true
     }
 
     /// Yes or no, and what the notes say. Where no sentence states what is asked, or its contrary,
