@@ -446,6 +446,30 @@ fn pages_of_a_site_that_the_owner_allows_may_ask_with_a_token() {
 }
 
 #[test]
+fn a_host_that_the_owner_allows_may_be_named() {
+    let home = Home::new();
+    let hosts = [("COHO_SERVE_ALLOWED_HOSTS", "notes.local, nas")];
+    let service = home.serve_with(&hosts);
+    let check = |headers: &str, expected: u16| {
+        let request = format!("GET /healthz HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
+        let answer = service.raw(request.as_bytes());
+        let begin = format!("HTTP/1.1 {expected} ");
+        assert!(answer.starts_with(&begin), "{headers}: {answer}");
+    };
+    check("Host: notes.local\r\n", 200);
+    check("Host: NOTES.local:7621\r\n", 200);
+    check("Host: nas\r\n", 200);
+    check("Host: 127.0.0.1\r\n", 200);
+    check("Host: other.local\r\n", 403);
+    check("Host: notes.local.evil.example\r\n", 403);
+    check("Host: evil.notes.local\r\n", 403);
+    // The page under that name is ours, and none of another name is.
+    let named = "Host: notes.local\r\n";
+    check(&format!("{named}Origin: http://notes.local:7621\r\n"), 200);
+    check(&format!("{named}Origin: http://other.local\r\n"), 403);
+}
+
+#[test]
 fn what_no_route_takes_is_a_problem_everywhere() {
     let (_home, service) = served();
     let send = |request: &str, headers: &str, body: &str| {
