@@ -536,11 +536,12 @@ pub(super) async fn sync(
     State(context): State<Context>,
     May(caller, _): May<Write>,
     At(ByNumber { id }): At<ByNumber>,
-) -> Outcome<Json<Report>> {
+) -> Outcome<Told<Report>> {
     let id = SourceId(id);
     blocking(move || caller.app.source(id)).await?;
     match context.service.syncer.sync(id).await {
-        Ok(outcome) => Ok(Json(outcome?)),
+        // It names every file that could not be read.
+        Ok(outcome) => told(move || outcome).await,
         Err(_) => Err(Failure::from(StoreError::NoSource { id }).into()),
     }
 }
