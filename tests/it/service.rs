@@ -1,8 +1,8 @@
 //! The service: who may ask, what it answers, how it follows the folder, how it ends.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 
 use serde_json::{Value, json};
 
@@ -193,26 +193,41 @@ fn an_answer_that_cannot_be_kept_is_told() {
 }
 
 #[test]
-fn a_client_that_leaves_does_not_hold_up_the_next() {
-    let (_home, service) = served();
-    let body = json!({ "question": "Tell me all about the soup", "stream": true }).to_string();
-    for _ in 0..5 {
-        let mut stream = service.connect();
+fn nothing_more_is_written_for_a_client_that_leaves() {
+    let (home, service) = served();
+    assert_eq!(service.stop(), 0);
+    // Takes questions, and answers none: coho would wait for minutes.
+    let model = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", model.local_addr().unwrap());
+    let settings = format!("[models.server]\nurl = \"{url}\"\nmodel = \"silent\"\n");
+    fs::write(home.path("config.toml"), settings).unwrap();
+    let service = home.serve();
+    let question = "How long does the lentil soup need?";
+    for stream in [true, false] {
+        let body = json!({ "question": question, "strategy": "naive", "stream": stream });
+        let body = body.to_string();
         let request = format!(
             "POST /v1/ask HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             service.token,
             body.len()
         );
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut first = [0; 64];
-        let _ = stream.read(&mut first);
+        let mut client = service.connect();
+        client.write_all(request.as_bytes()).unwrap();
+        let (mut asked, _) = model.accept().unwrap();
+        let patience = Some(std::time::Duration::from_secs(30));
+        asked.set_read_timeout(patience).unwrap();
+        drop(client);
+        let mut heard = Vec::new();
+        // The model is left, however that is done.
+        if let Err(error) = asked.read_to_end(&mut heard) {
+            let kind = error.kind();
+            assert!(kind != ErrorKind::WouldBlock && kind != ErrorKind::TimedOut);
+        }
+        assert!(!heard.is_empty(), "it was asked");
     }
-    let answer = service.post(
-        "/v1/ask",
-        &json!({ "question": "How long does the soup need?" }),
-    );
-    assert_eq!(answer.0, 200);
+    let quoted = json!({ "question": question, "strategy": "extractive" });
+    assert_eq!(service.post("/v1/ask", &quoted).0, 200);
 }
 
 #[test]
