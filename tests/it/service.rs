@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -482,6 +483,29 @@ fn a_host_that_the_owner_allows_may_be_named() {
     let named = "Host: notes.local\r\n";
     check(&format!("{named}Origin: http://notes.local:7621\r\n"), 200);
     check(&format!("{named}Origin: http://other.local\r\n"), 403);
+}
+
+#[test]
+fn who_opens_the_service_to_other_machines_is_told_what_that_means() {
+    let (home, service) = served();
+    drop(service);
+    let said = fs::read_to_string(home.path("service.log")).unwrap();
+    assert!(!said.contains("other machines"), "{said}");
+    // An address that no machine has: nothing is opened by this.
+    let mut child = home
+        .command()
+        .args(["serve", "--listen", "192.0.2.1:0"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stderr.read_line(&mut said).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let warning = "warning: 192.0.2.1:0 can be reached from other machines";
+    assert!(said.starts_with(warning), "{said}");
 }
 
 #[test]
