@@ -461,6 +461,96 @@ fn pages_of_a_site_that_the_owner_allows_may_ask_with_a_token() {
     );
 }
 
+/// Bytes that a thread has read from files; sockets do not count. Not every system says it.
+#[cfg(target_os = "linux")]
+fn bytes_read(process: u32, thread: u32) -> Option<u64> {
+    let told = fs::read_to_string(format!("/proc/{process}/task/{thread}/io")).ok()?;
+    let read = told.lines().find_map(|line| line.strip_prefix("rchar: "))?;
+    read.trim().parse().ok()
+}
+
+/// Whatever may block has a thread of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_threads_that_serve_everybody_read_no_file() {
+    let (home, service) = served();
+    let process = service.child.id();
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let serves = |task: &fs::DirEntry| {
+        let name = fs::read_to_string(task.path().join("comm"));
+        name.is_ok_and(|name| name == "coho-http\n")
+    };
+    let serving = tasks.map(Result::unwrap).filter(serves);
+    let mut serving: Vec<u32> = serving
+        .map(|task| task.file_name().to_str().unwrap().parse().unwrap())
+        .collect();
+    serving.sort_unstable();
+    // Those that may block have the same name, and come later.
+    serving.truncate(2);
+    let Some(by_the_first) = bytes_read(process, process) else {
+        kit::skipped("this system does not say what a thread has read");
+        return;
+    };
+    assert!(by_the_first > 0, "it is counted");
+    let (_, made) = service.post("/v1/tokens", &json!({ "name": "guest" }));
+    let more = home.path("more");
+    fs::create_dir(&more).unwrap();
+    fs::write(more.join("a.md"), "The canoe is in the boat house.\n").unwrap();
+    let question = "When does the night train to Rome leave?";
+    let chat = json!([{ "role": "user", "content": question }]);
+    for (path, body) in [
+        ("/v1/search", json!({ "query": "night train" })),
+        ("/v1/ask", json!({ "question": question })),
+        ("/v1/ask", json!({ "question": question, "stream": true })),
+        (
+            "/v1/ask",
+            json!({ "question": question, "strategy": "naive" }),
+        ),
+        (
+            "/v1/chat/completions",
+            json!({ "model": "coho", "messages": chat }),
+        ),
+        (
+            "/v1/embeddings",
+            json!({ "model": "coho", "input": ["a", "b"] }),
+        ),
+        ("/v1/writeback", json!({})),
+        ("/v1/sources", json!({ "path": more })),
+        ("/v1/sources/2/sync", json!({})),
+    ] {
+        let (code, said) = service.post(path, &body);
+        assert!(code < 300, "{path}: {said}");
+    }
+    let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {} });
+    let guest = made["token"].as_str().unwrap();
+    for token in [guest, service.token.as_str()] {
+        let (code, said) = crate::mcp::post(&service, token, &list);
+        assert_eq!(code, 200, "{said}");
+    }
+    for path in [
+        "/",
+        "/openapi.json",
+        "/metrics",
+        "/v1/status",
+        "/v1/sources",
+        "/v1/documents",
+        "/v1/documents/1",
+        "/v1/answers",
+        "/v1/units",
+        "/v1/models",
+        "/v1/tokens",
+    ] {
+        let (code, said) = service.get(path);
+        assert_eq!(code, 200, "{path}: {said}");
+    }
+    assert_eq!(service.delete("/v1/sources/2").0, 204);
+    let read: Vec<Option<u64>> = serving
+        .iter()
+        .map(|thread| bytes_read(process, *thread))
+        .collect();
+    assert_eq!(read, [Some(0), Some(0)]);
+}
+
 #[test]
 fn a_host_that_the_owner_allows_may_be_named() {
     let home = Home::new();
