@@ -77,7 +77,7 @@ enum Command {
         /// Leave out files that fit this glob (may be repeated)
         #[arg(long, value_name = "GLOB")]
         exclude: Vec<String>,
-        /// Only register it
+        /// Only register it: the next sync reads it, or a service that runs
         #[arg(long)]
         no_sync: bool,
         /// Never distil knowledge units from it

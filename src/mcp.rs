@@ -717,7 +717,7 @@ fn protocol_error(failure: &Failure) -> ErrorData {
 
 /// What is wrong with a request that the library cannot read: it has a method that nobody knows, or
 /// what goes with it is not what its method takes.
-fn unread(request: &CustomRequest) -> ErrorData {
+fn misread(request: &CustomRequest) -> ErrorData {
     let why = match request.method.as_str() {
         "initialize" => misfit::<InitializeRequestParams>(request),
         "tools/call" => misfit::<CallToolRequestParams>(request),
@@ -870,7 +870,7 @@ impl ServerHandler for Tools {
         request: CustomRequest,
         _: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        Err(unread(&request))
+        Err(misread(&request))
     }
 }
 
@@ -966,7 +966,7 @@ mod tests {
     #[test]
     fn wrong_params_are_no_unknown_method() {
         let check = |method: &str, params: Option<Value>, code: i32, words: &str| {
-            let said = unread(&CustomRequest::new(method, params));
+            let said = misread(&CustomRequest::new(method, params));
             assert!(
                 said.code.0 == code && said.message.contains(words),
                 "{said:?}"

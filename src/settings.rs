@@ -1146,6 +1146,8 @@ mod tests {
             .map(|l| l.trim_start_matches("# ").to_owned() + "\n")
             .skip(2)
             .collect();
+        // Clients of others know the port.
+        assert!(text.contains("# listen = \"127.0.0.1:7621\"\n"), "{text}");
         assert_eq!(of_file(&text), Ok(Settings::default()));
         assert_eq!(of_file(&bare), Ok(Settings::default()));
         set_in_file(&path, "models.generator", "none").unwrap();

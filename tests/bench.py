@@ -169,7 +169,10 @@ class Service:
         )
         text = ""
         while True:
-            text += self.process.stdout.readline()
+            line = self.process.stdout.readline()
+            if not line:
+                raise SystemExit("the service did not start: `coho serve` in its place says why")
+            text += line
             try:
                 hello = json.loads(text)
                 break

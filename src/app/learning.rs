@@ -469,7 +469,7 @@ fn is_time(app: &App) -> bool {
     let set = &app.settings.writeback;
     let quiet = now_ms() - app.presence.asked_ms.load(Ordering::Relaxed);
     let idle_ms = i64::try_from(set.idle_s * 1000).unwrap_or(i64::MAX);
-    if !set.automatic || quiet < idle_ms || on_battery(Path::new(SUPPLIES)) {
+    if !set.automatic || quiet < idle_ms || is_on_battery() {
         return false;
     }
     waiting(&app.store, set, &app.presence).unwrap_or_else(|error| {
@@ -513,7 +513,7 @@ fn idle(app: &App, shared: &(Mutex<bool>, Condvar), stop: &AtomicBool) {
         return;
     }
     let told = |_: Step| {
-        if on_battery(Path::new(SUPPLIES)) {
+        if is_on_battery() {
             stop.store(true, Ordering::Relaxed);
         }
     };
@@ -537,6 +537,10 @@ fn idle(app: &App, shared: &(Mutex<bool>, Condvar), stop: &AtomicBool) {
 const SUPPLIES: &str = "/sys/class/power_supply";
 
 /// Does the machine run on its battery? Where the system does not tell, it does not.
+pub fn is_on_battery() -> bool {
+    on_battery(Path::new(SUPPLIES))
+}
+
 fn on_battery(folder: &Path) -> bool {
     let read = |path: &Path, name: &str| -> String {
         let text = std::fs::read_to_string(path.join(name)).unwrap_or_default();

@@ -194,7 +194,7 @@ impl Transport<RoleServer> for Stdio {
         let Some(held) = &self.held else {
             return Some(message);
         };
-        let Err(failure) = held.check() else {
+        let Err(failure) = in_place(|| held.check()) else {
             return Some(message);
         };
         let refused = ErrorData::invalid_request(failure.to_string(), None);
@@ -219,7 +219,7 @@ impl Stdio {
             let Some(message) = self.waiting.pop() else {
                 match messages_of(&self.lines.recv().await?) {
                     Ok(messages) => self.waiting = messages.into_iter().rev().collect(),
-                    Err(refusal) => write_line(&refusal.to_string()),
+                    Err(refusal) => in_place(|| write_line(&refusal.to_string())),
                 }
                 continue;
             };
@@ -237,12 +237,18 @@ impl Stdio {
                         let said = format!("this is no message of MCP: {error}");
                         let error = json!({ "code": NO_MESSAGE, "message": said });
                         let refusal = json!({ "jsonrpc": "2.0", "id": id, "error": error });
-                        write_line(&refusal.to_string());
+                        in_place(|| write_line(&refusal.to_string()));
                     }
                 }
             }
         }
     }
+}
+
+/// Does what may block, and waits for nothing: what receives a message may be dropped at any wait, and
+/// the message with it.
+fn in_place<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
 }
 
 /// Answers here until stdin ends, or the token is taken back.

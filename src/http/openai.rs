@@ -23,8 +23,8 @@ use serde_json::{Value, json};
 
 use super::caller::{Ask as Asking, May, Read};
 use super::failure::{Refusal, for_openai};
-use super::routes::{ById, CancelOnDrop, Listener, blocking, streamed};
-use super::wire::{At, Body, Problem};
+use super::routes::{ById, CancelOnDrop, Listener, blocking, streamed, told};
+use super::wire::{At, Body, Problem, Told};
 use crate::app::{App, NotFound};
 use crate::domain::image::{WithoutImages, without_images};
 use crate::domain::sentence::Code;
@@ -355,8 +355,14 @@ pub(super) async fn chat(
     Body(body): Body<ChatBody>,
 ) -> Outcome<Response> {
     let app = Arc::clone(&caller.app);
-    let ask = asked(&app, &body)?;
-    let schema = schema_of(&app, body.response_format.as_ref()).map_err(Failure::from)?;
+    let known = Arc::clone(&app);
+    // A conversation may hold whole documents.
+    let (body, ask, schema) = blocking(move || {
+        let ask = asked(&known, &body)?;
+        let schema = schema_of(&known, body.response_format.as_ref())?;
+        Ok((body, ask, schema))
+    })
+    .await?;
     let structured = schema.is_some();
     let cancel = CancelOnDrop(Arc::default());
     let flag = Arc::clone(&cancel.0);
@@ -387,12 +393,13 @@ pub(super) async fn chat(
         return streamed(cancel, failed, work).await;
     }
     let head = head("chat.completion");
-    let answer = blocking(move || {
+    let answer = told(move || {
         let mut unheard = |_| ControlFlow::Continue(());
-        run(&app, &ask, schema.as_deref(), &flag, &mut unheard)
+        let answer = run(&app, &ask, schema.as_deref(), &flag, &mut unheard)?;
+        Ok(whole(head, answer, structured))
     })
     .await?;
-    Ok(Json(whole(head, answer, structured)).into_response())
+    Ok(answer.into_response())
 }
 
 /// An answer that is told at once; `structured` says whether it has a form that was asked for.
@@ -570,7 +577,7 @@ fn embed(
 pub(super) async fn embeddings(
     May(caller, _): May<Read>,
     Body(body): Body<EmbeddingsBody>,
-) -> Outcome<Json<Value>> {
+) -> Outcome<Told<Value>> {
     let app = Arc::clone(&caller.app);
     let texts = texts_of(body.input).map_err(Failure::from)?;
     let space = app.spaces.current();
@@ -584,8 +591,16 @@ pub(super) async fn embeddings(
         let hint = "leave `dimensions` out";
         return Err(Failure::from(BadRequest::new("bad_dimensions", what, hint)).into());
     }
-    let (vectors, words) = blocking(move || embed(&app, &space, texts)).await?;
     let encoding = body.encoding_format.unwrap_or_default();
+    told(move || {
+        let (vectors, words) = embed(&app, &space, texts)?;
+        Ok(embedded(&name, &vectors, words, encoding))
+    })
+    .await
+}
+
+/// Vectors, as OpenAI's API tells them.
+fn embedded(model: &str, vectors: &[Vec<f32>], words: usize, encoding: Encoding) -> Value {
     let written = |vector: &Vec<f32>| match encoding {
         Encoding::Float => json!(vector),
         Encoding::Base64 => {
@@ -598,12 +613,12 @@ pub(super) async fn embeddings(
         .enumerate()
         .map(|(index, v)| json!({ "object": "embedding", "index": index, "embedding": written(v) }))
         .collect();
-    Ok(Json(json!({
+    json!({
         "object": "list",
-        "model": name,
+        "model": model,
         "data": data,
         "usage": { "prompt_tokens": words, "total_tokens": words },
-    })))
+    })
 }
 
 /// The names under which something can be asked for.

@@ -18,7 +18,7 @@ use schemars::{JsonSchema, SchemaGenerator, json_schema};
 
 use super::Context;
 use super::failure::{Refusal, also_for_openai};
-use super::wire::{At, Body, Parameters, Problem};
+use super::wire::{At, Body, Parameters, Problem, Told};
 use super::{openai, routes};
 use crate::app::learning::Batches;
 use crate::app::tokens::NewToken;
@@ -40,6 +40,21 @@ impl<T: JsonSchema> OperationInput for At<T> {
 impl<T: JsonSchema> OperationInput for Parameters<T> {
     fn operation_input(context: &mut GenContext, operation: &mut Operation) {
         Query::<T>::operation_input(context, operation);
+    }
+}
+
+impl<T: JsonSchema> OperationOutput for Told<T> {
+    type Inner = T;
+
+    fn operation_response(context: &mut GenContext, operation: &mut Operation) -> Option<Response> {
+        Json::<T>::operation_response(context, operation)
+    }
+
+    fn inferred_responses(
+        context: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Vec<(Option<StatusCode>, Response)> {
+        Json::<T>::inferred_responses(context, operation)
     }
 }
 

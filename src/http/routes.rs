@@ -1,4 +1,4 @@
-//! The handlers: unwrap, call the pipeline on a blocking thread, wrap.
+//! The handlers: unwrap, call the pipeline and write what comes of it on a blocking thread, wrap.
 
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
@@ -23,7 +23,7 @@ use super::caller::{Admin, Ask, May, Read, Write, no_right};
 use super::failure::{Refusal, also_for_openai, lost, refusal};
 use super::meter::prometheus;
 use super::wire::{
-    AskBody, At, Body, FeedbackBody, Parameters, Problem, SearchBody, SignalBody, SourceBody,
+    AskBody, At, Body, FeedbackBody, Parameters, Problem, SearchBody, SignalBody, SourceBody, Told,
     UnitBody,
 };
 use super::{Context, guard};
@@ -56,6 +56,17 @@ pub(super) async fn blocking<T: Send + 'static>(
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(lost()),
     }
+}
+
+/// As [`blocking`]; what comes of it is written as JSON there, too.
+pub(super) async fn told<T: Serialize + Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Outcome<Told<T>> {
+    let written = blocking(move || Ok(Told::of(&work()?))).await?;
+    written.map_err(|error| {
+        tracing::error!(%error, "an answer cannot be written as JSON");
+        lost()
+    })
 }
 
 /// How long a stream that has begun waits for more before its status says that all is well.
@@ -188,7 +199,7 @@ pub(super) async fn search(
     State(context): State<Context>,
     May(caller, _): May<Read>,
     Body(body): Body<SearchBody>,
-) -> Outcome<Json<Found>> {
+) -> Outcome<Told<Found>> {
     let app = Arc::clone(&caller.app);
     let _turn = context.searches.acquire().await;
     let search = move || {
@@ -199,7 +210,7 @@ pub(super) async fn search(
         query.explain = body.explain;
         app.search(&query)
     };
-    blocking(search).await.map(Json)
+    told(search).await
 }
 
 pub(super) async fn ask(
@@ -226,9 +237,8 @@ pub(super) async fn ask(
     let cancel = CancelOnDrop(Arc::new(AtomicBool::new(false)));
     if !body.stream.unwrap_or(wants_events) {
         let flag = Arc::clone(&cancel.0);
-        let answer: Answer =
-            blocking(move || app.ask(&ask, &flag, &mut |_| ControlFlow::Continue(()))).await?;
-        return Ok(Json(answer).into_response());
+        let answer = told(move || app.ask(&ask, &flag, &mut |_| ControlFlow::Continue(()))).await?;
+        return Ok(answer.into_response());
     }
     let flag = Arc::clone(&cancel.0);
     let failed = |problem: &Problem| vec![event("error", problem)];
@@ -318,36 +328,34 @@ pub(super) struct Sources {
 pub(super) async fn answers(
     May(caller, _): May<Ask>,
     Parameters(page): Parameters<Page>,
-) -> Outcome<Json<Answers>> {
+) -> Outcome<Told<Answers>> {
     let limit = page.limit.map_or(50, NonZeroUsize::get).min(500);
-    let answers = blocking(move || {
-        Ok(caller.app.store.ledger().read(|snapshot| {
+    told(move || {
+        let answers = caller.app.store.ledger().read(|snapshot| {
             let answers = snapshot.answers(limit)?.into_iter();
             let shown = answers.map(|answer| with_passages(snapshot, answer));
             shown.collect::<Result<Vec<Value>, StoreError>>()
-        })?)
+        })?;
+        Ok(Answers { answers })
     })
-    .await?;
-    Ok(Json(Answers { answers }))
+    .await
 }
 
 pub(super) async fn answer(
     May(caller, _): May<Ask>,
     At(ById { id }): At<ById>,
-) -> Outcome<Json<Kept>> {
-    let wanted = id.clone();
-    let found = blocking(move || {
-        Ok(caller.app.store.ledger().read(|snapshot| {
-            let found = snapshot.answer(&wanted)?;
+) -> Outcome<Told<Kept>> {
+    told(move || {
+        let found = caller.app.store.ledger().read(|snapshot| {
+            let found = snapshot.answer(&id)?;
             found
                 .map(|answer| with_passages(snapshot, answer))
                 .transpose()
-        })?)
+        })?;
+        let missing = || NotFound::new("answer", id);
+        Ok(Kept(found.ok_or_else(missing)?))
     })
-    .await?;
-    let missing = || Failure::from(NotFound::new("answer", id));
-    let found = found.ok_or_else(missing)?;
-    Ok(Json(Kept(found)))
+    .await
 }
 
 pub(super) async fn feedback(
@@ -388,44 +396,40 @@ pub(super) struct UnitsPage {
 pub(super) async fn units(
     May(caller, _): May<Read>,
     Parameters(page): Parameters<UnitsPage>,
-) -> Outcome<Json<Units>> {
+) -> Outcome<Told<Units>> {
     let limit = page.limit.map_or(LISTED, NonZeroUsize::get).min(10_000);
-    blocking(move || caller.app.units(page.state, limit))
-        .await
-        .map(Json)
+    told(move || caller.app.units(page.state, limit)).await
 }
 
 pub(super) async fn unit(
     May(caller, _): May<Read>,
     At(ById { id }): At<ById>,
-) -> Outcome<Json<Story>> {
-    blocking(move || caller.app.unit(&id)).await.map(Json)
+) -> Outcome<Told<Story>> {
+    told(move || caller.app.unit(&id)).await
 }
 
 pub(super) async fn decide_unit(
     May(caller, _): May<Admin>,
     At(ById { id }): At<ById>,
     Body(body): Body<UnitBody>,
-) -> Outcome<Json<Unit>> {
-    blocking(move || caller.app.decide(&id, body.decision))
-        .await
-        .map(Json)
+) -> Outcome<Told<Unit>> {
+    told(move || caller.app.decide(&id, body.decision)).await
 }
 
-pub(super) async fn batches(May(caller, _): May<Admin>) -> Outcome<Json<Batches>> {
-    blocking(move || caller.app.batches(50)).await.map(Json)
+pub(super) async fn batches(May(caller, _): May<Admin>) -> Outcome<Told<Batches>> {
+    told(move || caller.app.batches(50)).await
 }
 
 pub(super) async fn writeback(
     May(caller, _): May<Admin>,
     Body(body): Body<RunBody>,
-) -> Outcome<Json<writeback::Report>> {
+) -> Outcome<Told<writeback::Report>> {
     // A client that leaves ends the run after the answer at hand; the next run goes on with it.
     let stop = CancelOnDrop(Arc::default());
     let flag = Arc::clone(&stop.0);
-    let report = blocking(move || caller.app.write_back(&body, &|_| {}, &flag)).await;
+    let report = told(move || caller.app.write_back(&body, &|_| {}, &flag)).await;
     drop(stop);
-    report.map(Json)
+    report
 }
 
 /// Which documents to list.
@@ -442,42 +446,43 @@ pub(super) struct DocumentsPage {
 pub(super) async fn documents(
     May(caller, _): May<Read>,
     Parameters(page): Parameters<DocumentsPage>,
-) -> Outcome<Json<Documents>> {
+) -> Outcome<Told<Documents>> {
     let limit = page.limit.map_or(100, NonZeroUsize::get).min(1000);
     let source = page.source.map(SourceId);
     let after = DocumentId(page.after.unwrap_or(0));
-    blocking(move || caller.app.documents(source, after, limit))
-        .await
-        .map(Json)
+    told(move || caller.app.documents(source, after, limit)).await
 }
 
 pub(super) async fn document(
     May(caller, _): May<Read>,
     At(ByNumber { id }): At<ByNumber>,
-) -> Outcome<Json<WholeDocument>> {
-    blocking(move || caller.app.document(DocumentId(id)))
-        .await
-        .map(Json)
+) -> Outcome<Told<WholeDocument>> {
+    told(move || caller.app.document(DocumentId(id))).await
 }
 
 pub(super) async fn sources(
     State(context): State<Context>,
     May(caller, _): May<Read>,
-) -> Outcome<Json<Sources>> {
-    let sources = blocking(move || context.service.sources(&caller.app)).await?;
-    Ok(Json(Sources { sources }))
+) -> Outcome<Told<Sources>> {
+    told(move || {
+        let sources = context.service.sources(&caller.app)?;
+        Ok(Sources { sources })
+    })
+    .await
 }
 
 pub(super) async fn source(
     State(context): State<Context>,
     May(caller, _): May<Read>,
     At(ByNumber { id }): At<ByNumber>,
-) -> Outcome<Json<SourceStatus>> {
-    let sources = blocking(move || context.service.sources(&caller.app)).await?;
-    let mut sources = sources.into_iter();
-    let found = sources.find(|status| status.source.id == SourceId(id));
-    let missing = || Failure::from(StoreError::NoSource { id: SourceId(id) });
-    Ok(Json(found.ok_or_else(missing)?))
+) -> Outcome<Told<SourceStatus>> {
+    let id = SourceId(id);
+    told(move || {
+        let mut sources = context.service.sources(&caller.app)?.into_iter();
+        let found = sources.find(|status| status.source.id == id);
+        Ok(found.ok_or(StoreError::NoSource { id })?)
+    })
+    .await
 }
 
 pub(super) async fn add_source(
@@ -524,19 +529,20 @@ pub(super) async fn remove_source(
 }
 
 /// What left for the remote model.
-pub(super) async fn left(May(caller, _): May<Admin>) -> Outcome<Json<Left>> {
-    blocking(move || caller.app.left()).await.map(Json)
+pub(super) async fn left(May(caller, _): May<Admin>) -> Outcome<Told<Left>> {
+    told(move || caller.app.left()).await
 }
 
 pub(super) async fn sync(
     State(context): State<Context>,
     May(caller, _): May<Write>,
     At(ByNumber { id }): At<ByNumber>,
-) -> Outcome<Json<Report>> {
+) -> Outcome<Told<Report>> {
     let id = SourceId(id);
     blocking(move || caller.app.source(id)).await?;
     match context.service.syncer.sync(id).await {
-        Ok(outcome) => Ok(Json(outcome?)),
+        // It names every file that could not be read.
+        Ok(outcome) => told(move || outcome).await,
         Err(_) => Err(Failure::from(StoreError::NoSource { id }).into()),
     }
 }
@@ -578,17 +584,16 @@ async fn may_still_listen(service: Arc<Service>, caller: Caller) -> bool {
 pub(super) async fn status(
     State(context): State<Context>,
     May(caller, _): May<Read>,
-) -> Outcome<Json<Status>> {
-    let status = blocking(move || context.service.status(&caller.app));
-    status.await.map(Json)
+) -> Outcome<Told<Status>> {
+    told(move || context.service.status(&caller.app)).await
 }
 
-pub(super) async fn problems(May(caller, _): May<Read>) -> Outcome<Json<Problems>> {
-    blocking(move || caller.app.problems()).await.map(Json)
+pub(super) async fn problems(May(caller, _): May<Read>) -> Outcome<Told<Problems>> {
+    told(move || caller.app.problems()).await
 }
 
-pub(super) async fn tokens(May(caller, _): May<Admin>) -> Outcome<Json<Tokens>> {
-    blocking(move || caller.app.tokens()).await.map(Json)
+pub(super) async fn tokens(May(caller, _): May<Admin>) -> Outcome<Told<Tokens>> {
+    told(move || caller.app.tokens()).await
 }
 
 pub(super) async fn add_token(
@@ -609,8 +614,6 @@ pub(super) struct ByName {
 pub(super) async fn revoke_token(
     May(caller, _): May<Admin>,
     At(ByName { name }): At<ByName>,
-) -> Outcome<Json<Revoked>> {
-    blocking(move || caller.app.revoke_token(&name))
-        .await
-        .map(Json)
+) -> Outcome<Told<Revoked>> {
+    told(move || caller.app.revoke_token(&name)).await
 }

@@ -1,5 +1,7 @@
-//! What goes over the wire and is not the product of a pipeline: request bodies and problems.
+//! What goes over the wire and is not the product of a pipeline: request bodies and problems. Also how
+//! JSON is read and written without holding up other requests.
 
+use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,13 +10,14 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Context;
-use super::failure::{Refusal, refusal};
+use super::failure::{Refusal, lost, refusal};
 use crate::domain::source::SourceName;
 use crate::flow::answer::Strategy;
 use crate::flow::writeback::Decision;
@@ -206,7 +209,10 @@ pub(super) const SLOWEST_BODY: Duration = Duration::from_secs(30);
 /// cut off while it sends sees a broken connection instead of the answer.
 const DRAINED: usize = 16;
 
-impl<T: DeserializeOwned> FromRequest<Context> for Body<T> {
+/// Bytes of a body that are read as JSON where they arrived; more are read where it may block.
+const READ_AT_ONCE: usize = 64 << 10;
+
+impl<T: DeserializeOwned + Send + 'static> FromRequest<Context> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, context: &Context) -> Result<Self, Refusal> {
@@ -254,9 +260,7 @@ impl<T: DeserializeOwned> FromRequest<Context> for Body<T> {
             let detail = "the body is no JSON object";
             return Err(refusal(400, "bad_body", detail, Some(hint.into())));
         }
-        let axum::Json(value) =
-            axum::Json::<T>::from_bytes(&bytes).map_err(|rejection| explain(&rejection))?;
-        Ok(Self(value))
+        value_of(bytes).await.map(Self)
     }
 }
 
@@ -294,7 +298,74 @@ async fn read(body: axum::body::Body, limit: usize) -> Result<Vec<u8>, Refusal> 
     Ok(bytes)
 }
 
+async fn value_of<T: DeserializeOwned + Send + 'static>(bytes: Vec<u8>) -> Result<T, Refusal> {
+    let at_once = bytes.len() <= READ_AT_ONCE;
+    let parse = move || axum::Json::<T>::from_bytes(&bytes);
+    let parsed = if at_once {
+        parse()
+    } else {
+        let parsed = tokio::task::spawn_blocking(parse).await;
+        parsed.map_err(|_| lost())?
+    };
+    let axum::Json(value) = parsed.map_err(|rejection| explain(&rejection))?;
+    Ok(value)
+}
+
 fn explain(rejection: &JsonRejection) -> Refusal {
     let hint = "the schemas and the README show the shape";
     refusal(400, "bad_body", rejection.body_text(), Some(hint.into()))
+}
+
+/// What is told as JSON, written already: a note or a list may be megabytes long.
+pub(super) struct Told<T>(Vec<u8>, PhantomData<T>);
+
+impl<T: Serialize> Told<T> {
+    /// Writes it.
+    pub(super) fn of(value: &T) -> serde_json::Result<Self> {
+        Ok(Self(serde_json::to_vec(value)?, PhantomData))
+    }
+}
+
+impl<T> IntoResponse for Told<T> {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], self.0).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::{ThreadId, current};
+
+    use serde::de::IgnoredAny;
+    use serde::{Deserializer, Serializer};
+
+    use super::*;
+    use crate::http::routes::told;
+
+    /// Knows the thread on which it was read, and tells the one on which it is written.
+    struct Where(ThreadId);
+
+    impl Serialize for Where {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_str(&format!("{:?}", current().id()))
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Where {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            IgnoredAny::deserialize(deserializer)?;
+            Ok(Self(current().id()))
+        }
+    }
+
+    #[tokio::test]
+    async fn long_json_is_read_and_written_where_it_may_block() {
+        let here = current().id();
+        let of = async |json: String| value_of::<Where>(json.into_bytes()).await.ok().unwrap();
+        assert_eq!(of("{}".into()).await.0, here);
+        let long = format!("{{\"a\":\"{}\"}}", "x".repeat(READ_AT_ONCE));
+        assert_ne!(of(long).await.0, here);
+        let Told(json, _) = told(move || Ok(Where(here))).await.ok().unwrap();
+        assert_ne!(String::from_utf8(json).unwrap(), format!("\"{here:?}\""));
+    }
 }

@@ -68,6 +68,22 @@ fn adding_twice_is_adding_once() {
 }
 
 #[test]
+fn a_folder_may_be_registered_now_and_read_later() {
+    let home = Home::new();
+    home.write("mast.md", "# Mast\n\nThe mast is 9 metres high.\n");
+    let notes = home.notes();
+    let added = home.json(&["add", notes.to_str().unwrap(), "--no-sync"]);
+    assert!(added["report"].is_null(), "{added}");
+    let source = home.json(&["sources"])["sources"][0].take();
+    assert_eq!(source["id"], added["source"]["id"]);
+    assert_eq!(source["documents"], 0);
+    assert!(source["synced_ms"].is_null(), "{source}");
+    assert!(home.found("mast").is_empty());
+    assert_eq!(home.json(&["sync"])["reports"][0]["added"], 1);
+    assert_eq!(home.found("mast"), ["mast.md"]);
+}
+
+#[test]
 fn what_was_said_of_a_folder_is_shown() {
     let home = Home::new();
     let notes = home.notes();

@@ -186,14 +186,22 @@ impl Home {
 
     /// With its log going somewhere else than into `service.log`.
     pub fn serve_into(&self, variables: &[(&str, &str)], stderr: Stdio) -> Service {
-        let mut child = self
-            .command()
+        self.service(self.start(variables, stderr))
+    }
+
+    /// Starts a service and does not wait for it.
+    pub fn start(&self, variables: &[(&str, &str)], stderr: Stdio) -> Child {
+        self.command()
             .args(["serve", "--listen", "127.0.0.1:0", "--json"])
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()
-            .unwrap();
+            .unwrap()
+    }
+
+    /// The service in a process that was started, once it is ready.
+    pub fn service(&self, mut child: Child) -> Service {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let hello = hello(&mut stdout, &self.path("service.log"));
         let token = fs::read_to_string(hello["token_file"].as_str().unwrap()).unwrap();

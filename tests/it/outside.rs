@@ -1,4 +1,5 @@
-//! The remote model: nothing leaves unless it is asked for, masked, written down and within limits.
+//! What leaves: nothing, unless the owner configured where to; for the remote model only what is asked
+//! for, masked, written down and within limits.
 
 use std::fs;
 use std::sync::{Arc, Mutex};
@@ -306,4 +307,106 @@ fn what_never_leaves_is_not_read_aloud_by_another_machine() {
     let sent = aloud(QUESTION);
     assert!(!sent.stderr.contains("never leaves"), "{}", sent.stderr);
     assert!(sent.stderr.contains("does not answer"), "{}", sent.stderr);
+}
+
+/// Does something on a thread whose children are killed when they send anything to an address, be it
+/// on this machine: whoever listens there may pass it on. Nothing is done where the system has no such
+/// filters.
+#[cfg(target_os = "linux")]
+fn kept_in<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| keep_in().ok().map(|()| work()));
+        inside.join().unwrap()
+    })
+}
+
+/// For this thread, and what it starts; there is no way back.
+#[cfg(target_os = "linux")]
+fn keep_in() -> Result<(), Box<dyn std::error::Error>> {
+    use std::collections::BTreeMap;
+
+    use seccompiler::{
+        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+        SeccompRule, TargetArch,
+    };
+
+    // Where a socket was connected, `sendto` names no address.
+    let address = SeccompCondition::new(4, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?;
+    let deadly = BTreeMap::from([
+        (libc::SYS_connect, Vec::new()),
+        (libc::SYS_sendto, vec![SeccompRule::new(vec![address])?]),
+        (libc::SYS_sendmsg, Vec::new()),
+        (libc::SYS_sendmmsg, Vec::new()),
+    ]);
+    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
+    let kill = SeccompAction::KillProcess;
+    let filter = SeccompFilter::new(deadly, SeccompAction::Allow, kill, arch)?;
+    let program = BpfProgram::try_from(filter)?;
+    seccompiler::apply_filter(&program)?;
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nobody_is_connected_to_whom_the_owner_did_not_configure() {
+    let (url, heard) = remote(echo);
+    let home = Home::new();
+    home.write("journeys.md", NOTE);
+    // Read by the worker.
+    home.write("steps.csv", "tower,steps\nmill,212\n");
+    let notes = home.notes();
+    let run = |arguments: &[&str]| kept_in(|| home.run(arguments));
+    let Some(added) = run(&["add", notes.to_str().unwrap()]) else {
+        crate::kit::skipped("this system has no filters of system calls");
+        return;
+    };
+    added.done();
+    let written = ["ask", QUESTION, "--strategy", "naive"];
+    for arguments in [
+        &["search", "mill steps"][..],
+        &["ask", QUESTION],
+        &written,
+        &["writeback", "run"],
+        &["status"],
+        &["doctor"],
+        &["models", "list"],
+        &["verify", "--repair"],
+        &["reindex"],
+        &["sync"],
+    ] {
+        run(arguments).unwrap().done();
+    }
+
+    let log = fs::File::create(home.path("service.log")).unwrap();
+    let started = kept_in(|| home.start(&[], log.into())).unwrap();
+    let service = home.service(started);
+    for (path, body) in [
+        ("/v1/search", json!({ "query": "mill steps" })),
+        ("/v1/ask", json!({ "question": QUESTION })),
+        (
+            "/v1/ask",
+            json!({ "question": QUESTION, "strategy": "naive" }),
+        ),
+        (
+            "/v1/embeddings",
+            json!({ "model": "coho", "input": QUESTION }),
+        ),
+        ("/v1/writeback", json!({})),
+    ] {
+        let (code, said) = service.post(path, &body);
+        assert_eq!(code, 200, "{path}: {said}");
+    }
+    home.write("owl.md", "# Owl\n\nThe owl sleeps in the tower.\n");
+    crate::kit::wait_for("a new note is found", || {
+        service.best("owl").contains("owl")
+    });
+    assert_eq!(service.stop(), 0);
+
+    // Where somebody is configured and asked for, the trap snaps.
+    let text = format!("[remote]\nurl = \"{url}\"\nmodel = \"far\"\n");
+    fs::write(home.path("config.toml"), text).unwrap();
+    run(&["ask", QUESTION]).unwrap().done();
+    let ran = run(&["ask", QUESTION, "--remote"]).unwrap();
+    assert_eq!(ran.code, -1, "{} {}", ran.stdout, ran.stderr);
+    assert!(heard.lock().unwrap().is_empty());
 }

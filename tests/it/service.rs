@@ -1,8 +1,9 @@
 //! The service: who may ask, what it answers, how it follows the folder, how it ends.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -199,26 +200,41 @@ fn an_answer_that_cannot_be_kept_is_told() {
 }
 
 #[test]
-fn a_client_that_leaves_does_not_hold_up_the_next() {
-    let (_home, service) = served();
-    let body = json!({ "question": "Tell me all about the soup", "stream": true }).to_string();
-    for _ in 0..5 {
-        let mut stream = service.connect();
+fn nothing_more_is_written_for_a_client_that_leaves() {
+    let (home, service) = served();
+    assert_eq!(service.stop(), 0);
+    // Takes questions, and answers none: coho would wait for minutes.
+    let model = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", model.local_addr().unwrap());
+    let settings = format!("[models.server]\nurl = \"{url}\"\nmodel = \"silent\"\n");
+    fs::write(home.path("config.toml"), settings).unwrap();
+    let service = home.serve();
+    let question = "How long does the lentil soup need?";
+    for stream in [true, false] {
+        let body = json!({ "question": question, "strategy": "naive", "stream": stream });
+        let body = body.to_string();
         let request = format!(
             "POST /v1/ask HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             service.token,
             body.len()
         );
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut first = [0; 64];
-        let _ = stream.read(&mut first);
+        let mut client = service.connect();
+        client.write_all(request.as_bytes()).unwrap();
+        let (mut asked, _) = model.accept().unwrap();
+        let patience = Some(std::time::Duration::from_secs(30));
+        asked.set_read_timeout(patience).unwrap();
+        drop(client);
+        let mut heard = Vec::new();
+        // The model is left, however that is done.
+        if let Err(error) = asked.read_to_end(&mut heard) {
+            let kind = error.kind();
+            assert!(kind != ErrorKind::WouldBlock && kind != ErrorKind::TimedOut);
+        }
+        assert!(!heard.is_empty(), "it was asked");
     }
-    let answer = service.post(
-        "/v1/ask",
-        &json!({ "question": "How long does the soup need?" }),
-    );
-    assert_eq!(answer.0, 200);
+    let quoted = json!({ "question": question, "strategy": "extractive" });
+    assert_eq!(service.post("/v1/ask", &quoted).0, 200);
 }
 
 #[test]
@@ -449,6 +465,143 @@ fn pages_of_a_site_that_the_owner_allows_may_ask_with_a_token() {
         other.starts_with("http/1.1 403") && !other.contains("allow-origin"),
         "{other}"
     );
+}
+
+/// Bytes that a thread has read from files; sockets do not count. Not every system says it.
+#[cfg(target_os = "linux")]
+fn bytes_read(process: u32, thread: u32) -> Option<u64> {
+    let told = fs::read_to_string(format!("/proc/{process}/task/{thread}/io")).ok()?;
+    let read = told.lines().find_map(|line| line.strip_prefix("rchar: "))?;
+    read.trim().parse().ok()
+}
+
+/// Whatever may block has a thread of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_threads_that_serve_everybody_read_no_file() {
+    let (home, service) = served();
+    let process = service.child.id();
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let serves = |task: &fs::DirEntry| {
+        let name = fs::read_to_string(task.path().join("comm"));
+        name.is_ok_and(|name| name == "coho-http\n")
+    };
+    let serving = tasks.map(Result::unwrap).filter(serves);
+    let mut serving: Vec<u32> = serving
+        .map(|task| task.file_name().to_str().unwrap().parse().unwrap())
+        .collect();
+    serving.sort_unstable();
+    // Those that may block have the same name, and come later.
+    serving.truncate(2);
+    let Some(by_the_first) = bytes_read(process, process) else {
+        kit::skipped("this system does not say what a thread has read");
+        return;
+    };
+    assert!(by_the_first > 0, "it is counted");
+    let (_, made) = service.post("/v1/tokens", &json!({ "name": "guest" }));
+    let more = home.path("more");
+    fs::create_dir(&more).unwrap();
+    fs::write(more.join("a.md"), "The canoe is in the boat house.\n").unwrap();
+    let question = "When does the night train to Rome leave?";
+    let chat = json!([{ "role": "user", "content": question }]);
+    for (path, body) in [
+        ("/v1/search", json!({ "query": "night train" })),
+        ("/v1/ask", json!({ "question": question })),
+        ("/v1/ask", json!({ "question": question, "stream": true })),
+        (
+            "/v1/ask",
+            json!({ "question": question, "strategy": "naive" }),
+        ),
+        (
+            "/v1/chat/completions",
+            json!({ "model": "coho", "messages": chat }),
+        ),
+        (
+            "/v1/embeddings",
+            json!({ "model": "coho", "input": ["a", "b"] }),
+        ),
+        ("/v1/writeback", json!({})),
+        ("/v1/sources", json!({ "path": more })),
+        ("/v1/sources/2/sync", json!({})),
+    ] {
+        let (code, said) = service.post(path, &body);
+        assert!(code < 300, "{path}: {said}");
+    }
+    let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {} });
+    let guest = made["token"].as_str().unwrap();
+    for token in [guest, service.token.as_str()] {
+        let (code, said) = crate::mcp::post(&service, token, &list);
+        assert_eq!(code, 200, "{said}");
+    }
+    for path in [
+        "/",
+        "/openapi.json",
+        "/metrics",
+        "/v1/status",
+        "/v1/sources",
+        "/v1/documents",
+        "/v1/documents/1",
+        "/v1/answers",
+        "/v1/units",
+        "/v1/models",
+        "/v1/tokens",
+    ] {
+        let (code, said) = service.get(path);
+        assert_eq!(code, 200, "{path}: {said}");
+    }
+    assert_eq!(service.delete("/v1/sources/2").0, 204);
+    let read: Vec<Option<u64>> = serving
+        .iter()
+        .map(|thread| bytes_read(process, *thread))
+        .collect();
+    assert_eq!(read, [Some(0), Some(0)]);
+}
+
+#[test]
+fn a_host_that_the_owner_allows_may_be_named() {
+    let home = Home::new();
+    let hosts = [("COHO_SERVE_ALLOWED_HOSTS", "notes.local, nas")];
+    let service = home.serve_with(&hosts);
+    let check = |headers: &str, expected: u16| {
+        let request = format!("GET /healthz HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
+        let answer = service.raw(request.as_bytes());
+        let begin = format!("HTTP/1.1 {expected} ");
+        assert!(answer.starts_with(&begin), "{headers}: {answer}");
+    };
+    check("Host: notes.local\r\n", 200);
+    check("Host: NOTES.local:7621\r\n", 200);
+    check("Host: nas\r\n", 200);
+    check("Host: 127.0.0.1\r\n", 200);
+    check("Host: other.local\r\n", 403);
+    check("Host: notes.local.evil.example\r\n", 403);
+    check("Host: evil.notes.local\r\n", 403);
+    // The page under that name is ours, and none of another name is.
+    let named = "Host: notes.local\r\n";
+    check(&format!("{named}Origin: http://notes.local:7621\r\n"), 200);
+    check(&format!("{named}Origin: http://other.local\r\n"), 403);
+}
+
+#[test]
+fn who_opens_the_service_to_other_machines_is_told_what_that_means() {
+    let (home, service) = served();
+    drop(service);
+    let said = fs::read_to_string(home.path("service.log")).unwrap();
+    assert!(!said.contains("other machines"), "{said}");
+    // An address that no machine has: nothing is opened by this.
+    let mut child = home
+        .command()
+        .args(["serve", "--listen", "192.0.2.1:0"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stderr.read_line(&mut said).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let warning = "warning: 192.0.2.1:0 can be reached from other machines";
+    assert!(said.starts_with(warning), "{said}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use coho::app::App;
-use coho::app::learning::RunBody;
+use coho::app::learning::{RunBody, is_on_battery};
 use coho::domain::chunk::ChunkId;
 use coho::domain::generator::Drafts;
 use coho::domain::unit::{Merge, Quotes, Review, State, Unit, Uses};
@@ -20,7 +20,7 @@ use coho::store::units::batches::Undo;
 use coho::store::units::{self, UseUnits, life, near};
 use serde_json::{Value, json};
 
-use crate::kit::{Dice, Home, number, open, server, sync};
+use crate::kit::{Dice, Home, number, open, server, skipped, sync};
 
 fn add(app: &App, home: &Home) {
     let source = app.add_source(&home.notes(), &Rules::default()).unwrap();
@@ -1384,6 +1384,10 @@ fn a_source_that_changes_while_it_is_judged_makes_a_stale_unit() {
 
 #[test]
 fn an_idle_service_learns_by_itself_and_ends_at_once() {
+    if is_on_battery() {
+        skipped("on its battery the machine is spared");
+        return;
+    }
     let home = Home::new();
     garden(&home);
     home.add();
