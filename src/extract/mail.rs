@@ -11,6 +11,7 @@ use std::io::{BufRead, Cursor, Read};
 use encoding_rs::{UTF_8, WINDOWS_1252};
 use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 
+use super::office::unpack_limit;
 use super::pen::{Pen, one_line};
 use super::{Extracted, Skip, html, text};
 use crate::domain::source::Meta;
@@ -465,30 +466,30 @@ fn people(address: &Address<'_>) -> String {
 pub(super) fn outlook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     let mut file = cfb::CompoundFile::open(Cursor::new(bytes))
         .map_err(|error| Skip(format!("broken: it is no Outlook message ({error})")))?;
-    let mut property = |number: &str| -> Option<String> {
-        let wide = stream(&mut file, &format!("/__substg1.0_{number}001F"), limit);
+    let mut property = |number: &str| -> Result<Option<String>, Skip> {
+        let wide = stream(&mut file, &format!("/__substg1.0_{number}001F"), limit)?;
         if let Some(wide) = wide {
-            return Some(encoding_rs::UTF_16LE.decode(&wide).0.into_owned());
+            return Ok(Some(encoding_rs::UTF_16LE.decode(&wide).0.into_owned()));
         }
         let narrow = stream(&mut file, &format!("/__substg1.0_{number}001E"), limit)?;
-        text::decode(&narrow).ok()
+        Ok(narrow.and_then(|narrow| text::decode(&narrow).ok()))
     };
-    let subject = property("0037")
+    let subject = property("0037")?
         .map(|s| one_line(&s))
         .filter(|s| !s.is_empty());
     let mut pen = Pen::new(limit);
     pen.heading(1, subject.as_deref().unwrap_or("(no subject)"));
     let mut head = Vec::new();
     for (name, number) in [("From", "0C1A"), ("To", "0E04"), ("Cc", "0E03")] {
-        let people = property(number).map(|s| one_line(&s)).unwrap_or_default();
+        let people = property(number)?.map(|s| one_line(&s)).unwrap_or_default();
         if !people.is_empty() {
             head.push(format!("{name}: {people}"));
         }
     }
     pen.paragraph(&head.join("\n"));
-    if let Some(body) = property("1000").filter(|b| !b.trim().is_empty()) {
+    if let Some(body) = property("1000")?.filter(|b| !b.trim().is_empty()) {
         paragraphs(&body, &mut pen);
-    } else if let Some(page) = stream(&mut file, "/__substg1.0_10130102", limit) {
+    } else if let Some(page) = stream(&mut file, "/__substg1.0_10130102", limit)? {
         html::write_all(&html::decode(&page)?, &mut pen);
     } else {
         return Err(Skip(
@@ -502,15 +503,27 @@ pub(super) fn outlook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     pen.finish(meta)
 }
 
+/// A stream of a compound file, or `None` where there is none of this name.
+///
+/// # Errors
+/// [`Skip`] for one of more than a text of `limit` bytes may take up.
 fn stream(
     file: &mut cfb::CompoundFile<Cursor<&[u8]>>,
     name: &str,
     limit: usize,
-) -> Option<Vec<u8>> {
-    let stream = file.open_stream(name).ok()?;
+) -> Result<Option<Vec<u8>>, Skip> {
+    let most = unpack_limit(limit);
+    let Ok(stream) = file.open_stream(name) else {
+        return Ok(None);
+    };
     let mut bytes = Vec::new();
-    stream.take(limit as u64).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    if stream.take(most + 1).read_to_end(&mut bytes).is_err() {
+        return Ok(None);
+    }
+    if bytes.len() as u64 > most {
+        return Err(Skip::too_much(limit));
+    }
+    Ok(Some(bytes))
 }
 
 #[cfg(test)]
@@ -532,6 +545,29 @@ mod tests {
         assert!(text.contains("Date: 2024-01-02T10:00:00+01:00"), "{text}");
         assert!(text.contains("Schöne Tür"), "{text}");
         assert!(message(b"no headers here", 9).is_err());
+    }
+
+    /// An Outlook message with this body.
+    fn outlook_message(body: &str) -> Vec<u8> {
+        use std::io::Write;
+        let mut file = cfb::CompoundFile::create(Cursor::new(Vec::new())).unwrap();
+        let wide: Vec<u8> = body.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let mut stream = file.create_stream("/__substg1.0_1000001F").unwrap();
+        stream.write_all(&wide).unwrap();
+        drop(stream);
+        file.flush().unwrap();
+        file.into_inner().into_inner()
+    }
+
+    #[test]
+    fn a_body_of_outlook_is_read_whole_or_not_at_all() {
+        let body = format!("{}end.", "word ".repeat(300));
+        let message = outlook_message(&body);
+        // Two bytes of the file are one of text.
+        let found = outlook(&message, 2000).unwrap().outline.text;
+        assert!(found.ends_with("end.\n"), "{found}");
+        let refused = |limit: usize| outlook(&message, limit).unwrap_err() == Skip::too_much(limit);
+        assert!(refused(1000) && refused(100));
     }
 
     #[test]
