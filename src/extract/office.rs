@@ -490,11 +490,15 @@ fn is_above(height: &str) -> bool {
     height.is_ok_and(|height| height > 0.0)
 }
 
-/// Elements of an `OpenDocument` text that no reader sees, or sees as text: what was deleted, numbers
-/// of notes, what is said of a picture or a comment, and pictures themselves.
+/// Elements of an `OpenDocument` text that no reader sees, or sees as text: what was deleted or is
+/// hidden, numbers of notes, what is said of a picture or a comment, and pictures themselves.
 fn is_silent_in_odt(name: &str, attributes: &Attributes<'_>, in_comment: bool) -> bool {
     match name {
         "tracked-changes" | "note-citation" | "binary-data" => true,
+        "section" | "hidden-text" => {
+            attributes.get("display").as_deref() == Some("none")
+                || attributes.get("is-hidden").as_deref() == Some("true")
+        }
         "creator" | "date" | "date-string" | "creator-initials" | "sender-initials" => in_comment,
         // The title of the document, where a text shows it, is `text:title`.
         "title" | "desc" => attributes.prefix().as_deref() == Some("svg"),
@@ -515,14 +519,18 @@ fn odt_node(node: Node<'_>, body: &mut Paragraphs, looks: &HashMap<String, Look>
         Node::Open("span", attributes) => {
             let style = attributes.get("style-name").unwrap_or_default();
             let around = body.looks.last().copied().unwrap_or_default();
-            body.looks
-                .push(looks.get(&style).copied().unwrap_or(around));
+            let mut look = looks.get(&style).copied().unwrap_or(around);
+            look.hidden |= around.hidden;
+            body.looks.push(look);
         }
         Node::Close("span") => body.end_run(),
-        Node::Open("p", _) => body.begin_paragraph(),
-        Node::Open("h", attributes) => {
+        Node::Open(name @ ("p" | "h"), attributes) => {
             body.begin_paragraph();
-            if let Some(paragraph) = body.open.last_mut() {
+            let style = attributes.get("style-name").unwrap_or_default();
+            if let Some(look) = body.looks.last_mut() {
+                look.hidden = looks.get(&style).is_some_and(|look| look.hidden);
+            }
+            if let Some(paragraph) = body.open.last_mut().filter(|_| name == "h") {
                 paragraph.level = Some(number(&attributes, "outline-level", 1));
             }
         }
@@ -562,8 +570,11 @@ pub(super) fn pptx(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     let mut pen = Pen::new(limit);
     for (index, slide) in slides.iter().enumerate() {
         pen.page(index + 1);
-        if let Some(xml) = archive.text(slide)? {
-            shapes(&xml, &mut pen, true)?;
+        let Some(xml) = archive.text(slide)? else {
+            continue;
+        };
+        if !shapes(&xml, &mut pen, true)? {
+            continue;
         }
         let notes = relations(&mut archive, slide)?;
         let notes = notes.iter().find(|r| r.kind.ends_with("/notesSlide"));
@@ -596,10 +607,16 @@ fn slides(archive: &mut Archive<'_>, main: &str) -> Result<Vec<String>, Skip> {
     Ok(slides)
 }
 
-fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<(), Skip> {
+/// Writes the text of a slide or of its notes; tells whether the slide is shown.
+fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<bool, Skip> {
     let mut body = Paragraphs::default();
     let mut kind = String::new();
+    let mut is_shown = true;
     let broken = walk(xml, |node| match node {
+        Node::Open("sld", attributes) => {
+            is_shown = !matches!(attributes.get("show").as_deref(), Some("0" | "false"));
+        }
+        _ if !is_shown => {}
         Node::Open("sp" | "graphicFrame", _) => kind.clear(),
         Node::Open("ph", attributes) => kind = attributes.get("type").unwrap_or_default(),
         Node::Open("p", _) => {
@@ -633,9 +650,11 @@ fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<(), Skip> {
         Node::Text(text) if body.in_text => body.push(text),
         _ => {}
     })?;
-    pen.broke_off(broken);
+    if is_shown {
+        pen.broke_off(broken);
+    }
     body.end(pen);
-    Ok(())
+    Ok(is_shown)
 }
 
 #[cfg(test)]
@@ -751,6 +770,15 @@ mod tests {
              <t:span t:style-name='T1'><t:note><t:p>a note 7</t:p></t:note></t:span>end</t:p>",
             "a note 7\n\n10^6 l, end\n",
         );
+        check(
+            "<s:style s:name='P1'><s:text-properties t:display='none'/></s:style>\
+             <s:style s:name='T1'><s:text-properties s:text-position='super 58%'/></s:style>",
+            "<t:p>seen</t:p><t:section t:display='none'><t:p>a<t:s/>secret</t:p></t:section>\
+             <t:section><t:h t:outline-level='2'>Mills</t:h></t:section>\
+             <t:p t:style-name='P1'>hid<t:span t:style-name='T1'>7</t:span></t:p>\
+             <t:p>end<t:hidden-text t:is-hidden='true'>no</t:hidden-text></t:p>",
+            "seen\n\n## Mills\n\nend\n",
+        );
     }
 
     #[test]
@@ -760,6 +788,22 @@ mod tests {
             </office:document>";
         let found = odt(flat.as_bytes(), 1 << 20).unwrap();
         assert_eq!(found.meta.title.as_deref(), Some("Mills"));
+    }
+
+    #[test]
+    fn slides_that_are_hidden_are_left_out() {
+        let check = |show: &str, expected: &str| {
+            let slide =
+                format!("<p:sld {show}><p:sp><a:p><a:r><a:t>The mill</a:t></a:r></a:p></p:sp>");
+            let mut pen = Pen::new(1 << 20);
+            let is_shown = shapes(&format!("{slide}</p:sld>"), &mut pen, true).unwrap();
+            let text = pen.finish(Meta::default()).unwrap().outline.text;
+            assert_eq!((is_shown, text.as_str()), (!expected.is_empty(), expected));
+        };
+        check("", "The mill\n");
+        check("show='1'", "The mill\n");
+        check("show='0'", "");
+        check("show='false'", "");
     }
 
     #[test]
