@@ -82,7 +82,14 @@ impl<'a> Readable<'a> {
                 };
             }
             Some(Kind::Org) => org(&text),
-            Some(Kind::Rst) => grids(&text),
+            Some(Kind::Rst) => {
+                let text = simple_tables(&text).map_or(text, Cow::Owned);
+                let hidden = grids(&text);
+                return Self {
+                    text: rewritten(text, hidden),
+                    is_code: false,
+                };
+            }
             Some(Kind::Asciidoc) => cells_of_asciidoc(&text),
             Some(Kind::Markdown) => unseen_in_markdown(&text),
             _ => Vec::new(),
@@ -236,6 +243,99 @@ fn grids(text: &str) -> Vec<Change> {
         }
     }
     changes
+}
+
+/// The text with the tables of reStructuredText whose columns are told by runs of `=`, if it holds any:
+/// bars stand before the cells, and the line below their head is as Markdown has it. A first cell at
+/// the margin moves by one place; the last one ends where it did.
+fn simple_tables(text: &str) -> Option<String> {
+    let all: Vec<(Range<usize>, &str)> = lines(text).collect();
+    let mut bytes = text.as_bytes().to_vec();
+    let mut found = false;
+    let mut at = 0;
+    while at < all.len() {
+        let Some((columns, borders)) = simple_table(&all, at) else {
+            at += 1;
+            continue;
+        };
+        found = true;
+        let last = borders.last().copied().unwrap_or(at);
+        for (n, (range, line)) in all.iter().enumerate().take(last + 1).skip(at) {
+            let written = &mut bytes[range.clone()];
+            if n != at && n != last && borders.contains(&n) {
+                let first = columns.first().copied().unwrap_or(0);
+                written[first..].fill(b'-');
+                written[first] = b'|';
+            } else if borders.contains(&n) || is_under_head(line) {
+                written.fill(b' ');
+            } else {
+                put_bars(written, line, &columns);
+            }
+        }
+        at = last + 1;
+    }
+    // Blanks and bars stand in the place of blanks, and cells were moved whole.
+    found.then(|| String::from_utf8(bytes).ok()).flatten()
+}
+
+/// A table that begins at this line: where its columns begin, in characters, and which lines are its
+/// borders: one above, one below, and one below its head where it has one.
+fn simple_table(all: &[(Range<usize>, &str)], at: usize) -> Option<(Vec<usize>, Vec<usize>)> {
+    /// A table of more lines is not read as one.
+    const MOST_LINES: usize = 1000;
+    let border = all[at].1.trim_end();
+    let columns = columns_of(border)?;
+    let mut borders = vec![at];
+    for n in (at + 1..all.len()).take(MOST_LINES) {
+        if all[n].1.trim_end() != border {
+            continue;
+        }
+        borders.push(n);
+        let below = all.get(n + 1);
+        if borders.len() == 3 || below.is_none_or(|(_, line)| line.trim().is_empty()) {
+            return Some((columns, borders));
+        }
+    }
+    None
+}
+
+/// Where the runs of `=` begin, two or more, that a line is.
+fn columns_of(border: &str) -> Option<Vec<usize>> {
+    let bytes = border.as_bytes();
+    let begins = |at: &usize| bytes[*at] == b'=' && (*at == 0 || bytes[*at - 1] == b' ');
+    let columns: Vec<usize> = (0..bytes.len()).filter(begins).collect();
+    let is_border = bytes.iter().all(|byte| b"= ".contains(byte));
+    (is_border && columns.len() > 1).then_some(columns)
+}
+
+/// Does a line stand below cells of a head that span columns?
+fn is_under_head(line: &str) -> bool {
+    line.contains("--") && line.bytes().all(|byte| b"- ".contains(&byte))
+}
+
+/// Writes bars before the cells of a row, where blanks stand; a row without room for the first stays.
+fn put_bars(written: &mut [u8], line: &str, columns: &[usize]) {
+    let place = |column: usize| line.char_indices().nth(column).map(|(at, _)| at);
+    let mut places = columns.iter().map_while(|column| place(*column));
+    let Some(first) = places.next() else {
+        return;
+    };
+    let rest: Vec<usize> = places.collect();
+    if first > 0 {
+        written[first - 1] = b'|';
+    } else {
+        let end = rest.first().copied().unwrap_or(0);
+        if end < 2 || !written[..end].ends_with(b"  ") {
+            return;
+        }
+        written[..end - 1].rotate_right(1);
+        written[0] = b'|';
+    }
+    for at in rest {
+        if written[at - 1] == b' ' {
+            written[at - 1] = b'|';
+        }
+    }
 }
 
 /// Tables of `AsciiDoc` with a cell a line: as many as the first line has are one row.
@@ -403,6 +503,28 @@ mod tests {
         check("a.org", ":tea:\nIt is warm.", ":tea:\nIt is warm.");
         check("a.org", ":LOGBOOK:\n- a", "         \n   ");
         check("a.org", ":LOGBOOK:\n* next", ":LOGBOOK:\n# next");
+    }
+
+    #[test]
+    fn tables_without_corners_have_bars() {
+        check(
+            "a.rst",
+            "=====  =====\nPlace  Größe\n=====  =====\nGröß   3 µm\nAt     (7)  x\n\
+             =====  =====\n\nend",
+            "            \n|Place|Größe\n|-----------\n|Größ |3 µm\n|At   |(7)  x\n            \n\nend",
+        );
+        check(
+            "a.rst",
+            "  == ==\n  a  b\n  -- --\n  12 34\n  == ==",
+            "       \n |a |b\n       \n |12|34\n       ",
+        );
+        check("a.rst", "== ==\n12 34\n== ==", "     \n12 34\n     ");
+        check("a.rst", "=== ===\nno table", "=== ===\nno table");
+        check(
+            "a.rst",
+            "Head\n====\n\nx\n\nMore\n====",
+            "Head\n====\n\nx\n\nMore\n====",
+        );
     }
 
     #[test]
