@@ -8,8 +8,8 @@
 use std::io::Cursor;
 
 use calamine::{
-    Cell, CellType, Data, DataType, ExcelDateTime, Ods, Range, Reader, SheetType, SheetVisible,
-    Sheets, Style, Xls, Xlsb, Xlsx, XlsxError,
+    Data, DataType, ExcelDateTime, Ods, Reader, SheetType, SheetVisible, Sheets, Style, Xls, Xlsb,
+    XlsbError, Xlsx, XlsxError,
 };
 
 use super::archive::{Archive, OLE};
@@ -58,18 +58,29 @@ pub(super) fn workbook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
 
 /// Writes a sheet, or what can be read of it.
 fn write_sheet(book: &mut Book<'_>, name: &str, pen: &mut Pen) -> Result<(), String> {
-    if let Sheets::Xlsx(book) = book {
-        let (range, read) = xlsx_cells(book, name);
-        if read.is_ok() || !range.is_empty() {
-            pen.heading(1, name);
-            write_range(&range, String::clone, pen);
+    let mut cells = Vec::new();
+    let read = match book {
+        Sheets::Xlsx(book) => match read_xlsx(book, name, &mut cells) {
+            // Charts on sheets of their own.
+            Err(XlsxError::NotAWorksheet(_)) => Ok(()),
+            read => read.map_err(|error| error.to_string()),
+        },
+        Sheets::Xlsb(book) => read_xlsb(book, name, &mut cells).map_err(|e| e.to_string()),
+        Sheets::Xls(_) | Sheets::Ods(_) => {
+            let range = book.worksheet_range(name).map_err(|e| e.to_string())?;
+            let (row, column) = range.start().unwrap_or_default();
+            for (r, c, value) in range.used_cells() {
+                let place = (row + r as u32, column + c as u32);
+                push(&mut cells, place, shown(value, Format::Plain));
+            }
+            Ok(())
         }
-        return read;
+    };
+    if read.is_ok() || !cells.is_empty() {
+        pen.heading(1, name);
+        write_cells(cells, pen);
     }
-    let range = book.worksheet_range(name).map_err(|e| e.to_string())?;
-    pen.heading(1, name);
-    write_range(&range, |value| shown(value, Format::Plain), pen);
-    Ok(())
+    read
 }
 
 /// Of longer names of sheets, the beginning is told.
@@ -92,38 +103,64 @@ fn listed(broken: &[String]) -> Option<String> {
     }
 }
 
-fn write_range<T: CellType>(range: &Range<T>, show: impl Fn(&T) -> String, pen: &mut Pen) {
-    let first = range.start().map_or(0, |(row, _)| row as usize);
-    let rows = range.rows().enumerate();
-    let rows = rows.map(|(i, row)| (first + i + 1, row.iter().map(&show).collect()));
+/// The row and the column of a cell, counted from 0, and what it shows.
+type Cell = ((u32, u32), String);
+
+fn push(cells: &mut Vec<Cell>, place: (u32, u32), text: String) {
+    if !text.is_empty() {
+        cells.push((place, text));
+    }
+}
+
+/// Writes cells row by row. What lies far from the others takes up no more room than they do: only
+/// columns that are used count, and of rows without cells one is enough to part tables.
+fn write_cells(mut cells: Vec<Cell>, pen: &mut Pen) {
+    cells.sort_by_key(|(place, _)| *place);
+    let mut columns: Vec<u32> = cells.iter().map(|((_, column), _)| *column).collect();
+    columns.sort_unstable();
+    columns.dedup();
+    let mut last = None;
+    let rows = cells.chunk_by(|(a, _), (b, _)| a.0 == b.0).flat_map(|row| {
+        let number = row.first().map_or(0, |((row, _), _)| *row as usize) + 1;
+        let mut texts = Vec::new();
+        for ((_, column), text) in row {
+            let at = columns.partition_point(|known| known < column);
+            // Where two cells claim one place, the later one has it.
+            texts.truncate(at);
+            texts.resize(at, String::new());
+            texts.push(text.clone());
+        }
+        let gap = last.replace(number).is_some_and(|last| last + 1 < number);
+        let gap = gap.then(|| (number - 1, Vec::new()));
+        gap.into_iter().chain([(number, texts)])
+    });
     rows::write(rows, pen);
 }
 
-/// The cells of a sheet as they are shown, and what keeps the rest from being read.
-fn xlsx_cells(book: &mut Xlsx<Cursor<&[u8]>>, name: &str) -> (Range<String>, Result<(), String>) {
-    let mut cells = Vec::new();
-    let read = read_xlsx_cells(book, name, &mut cells);
-    let read = match read {
-        // Charts on sheets of their own.
-        Err(XlsxError::NotAWorksheet(_)) => Ok(()),
-        read => read.map_err(|error| error.to_string()),
-    };
-    (Range::from_sparse(cells), read)
-}
-
-fn read_xlsx_cells(
+fn read_xlsx(
     book: &mut Xlsx<Cursor<&[u8]>>,
     name: &str,
-    cells: &mut Vec<Cell<String>>,
+    cells: &mut Vec<Cell>,
 ) -> Result<(), XlsxError> {
     let mut reader = book.worksheet_cells_reader(name)?;
     let formats: Vec<Format> = reader.styles().iter().map(Format::of).collect();
     while let Some((cell, style)) = reader.next_cell_with_style_id()? {
         let format = formats.get(style).copied().unwrap_or(Format::Plain);
         let text = shown(&cell.get_value().clone().into(), format);
-        if !text.is_empty() {
-            cells.push(Cell::new(cell.get_position(), text));
-        }
+        push(cells, cell.get_position(), text);
+    }
+    Ok(())
+}
+
+fn read_xlsb(
+    book: &mut Xlsb<Cursor<&[u8]>>,
+    name: &str,
+    cells: &mut Vec<Cell>,
+) -> Result<(), XlsbError> {
+    let mut reader = book.worksheet_cells_reader(name)?;
+    while let Some(cell) = reader.next_cell()? {
+        let text = shown(&cell.get_value().clone().into(), Format::Plain);
+        push(cells, cell.get_position(), text);
     }
     Ok(())
 }
@@ -540,6 +577,26 @@ mod tests {
         assert!(reason.contains("the sheet \"Bad\""), "{reason}");
         let whole = workbook(&xlsx(&[("Good", "visible", &whole)]), 1 << 20);
         assert_eq!(whole.unwrap().missing, None);
+    }
+
+    #[test]
+    fn a_cell_far_from_the_others_keeps_nothing_from_being_read() {
+        let cell = |place: &str, text: &str| {
+            format!("<c r='{place}' t='inlineStr'><is><t>{text}</t></is></c>")
+        };
+        let data = format!(
+            "<row r='2'>{}{}</row><row r='3'>{}{}</row><row r='1048576'>{}</row></sheetData></worksheet>",
+            cell("C2", "Item"),
+            cell("E2", "Place"),
+            cell("C3", "Oar"),
+            cell("E3", "Shed"),
+            cell("XFD1048576", "stray"),
+        );
+        let found = workbook(&xlsx(&[("Far", "visible", &data)]), 1 << 20).unwrap();
+        assert_eq!(
+            found.outline.text,
+            "# Far\n\nrow 2 | Item | Place\nrow 3 | Item: Oar | Place: Shed\nrow 1048576 | stray\n"
+        );
     }
 
     #[test]
