@@ -15,6 +15,7 @@ mod mail;
 mod markdown;
 mod markup;
 mod notebook;
+mod ods;
 mod office;
 mod pdf;
 mod pen;

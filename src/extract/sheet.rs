@@ -3,19 +3,20 @@
 //! Each row becomes one line, `row 7 | Name: Ann | Age: 7`, so that a row found alone still says
 //! what its numbers mean. Sheets are pages; hidden ones are left out. Values are written as the sheet
 //! shows them as far as the reader tells how: shares, times, durations and zeros in front of numbers,
-//! the latter and the first of xlsx only.
+//! the latter and the first of xlsx and ods only.
 
+use std::collections::HashSet;
 use std::io::Cursor;
 
 use calamine::{
-    Data, DataType, ExcelDateTime, Ods, Reader, SheetType, SheetVisible, Sheets, Style, Xls, Xlsb,
+    Data, DataType, ExcelDateTime, Reader, SheetType, SheetVisible, Sheets, Style, Xls, Xlsb,
     XlsbError, Xlsx, XlsxError,
 };
 
 use super::archive::{Archive, OLE};
 use super::office::unpack_limit;
 use super::pen::{Pen, one_line};
-use super::{Extracted, Skip, rows, text};
+use super::{Extracted, Skip, ods, rows, text};
 use crate::domain::source::Meta;
 
 type Book<'a> = Sheets<Cursor<&'a [u8]>>;
@@ -25,15 +26,23 @@ type Book<'a> = Sheets<Cursor<&'a [u8]>>;
 /// # Errors
 /// [`Skip`].
 pub(super) fn workbook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
-    let mut book = open(bytes, limit)?;
     let mut pen = Pen::new(limit);
+    let Some(mut book) = open(bytes, limit)? else {
+        let mut archive = Archive::open(bytes, unpack_limit(limit))?;
+        ods::write(&mut archive, limit, &mut pen)?;
+        return pen.finish(Meta::default());
+    };
     let mut broken: Vec<String> = Vec::new();
     for (index, sheet) in book.sheets_metadata().to_vec().iter().enumerate() {
         if sheet.visible != SheetVisible::Visible {
             continue;
         }
         pen.page(index + 1);
-        let read = write_sheet(&mut book, &sheet.name, &mut pen);
+        let mut cells = Vec::new();
+        let read = read_sheet(&mut book, &sheet.name, &mut cells);
+        if read.is_ok() || !cells.is_empty() {
+            write_sheet(&sheet.name, cells, &Hidden::default(), &[], &mut pen);
+        }
         // Charts and macros are no cells that somebody misses.
         if let Err(error) = read
             && sheet.typ == SheetType::WorkSheet
@@ -56,31 +65,25 @@ pub(super) fn workbook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     Ok(found)
 }
 
-/// Writes a sheet, or what can be read of it.
-fn write_sheet(book: &mut Book<'_>, name: &str, pen: &mut Pen) -> Result<(), String> {
-    let mut cells = Vec::new();
-    let read = match book {
-        Sheets::Xlsx(book) => match read_xlsx(book, name, &mut cells) {
+/// The cells of a sheet, or what can be read of them.
+fn read_sheet(book: &mut Book<'_>, name: &str, cells: &mut Vec<Cell>) -> Result<(), String> {
+    match book {
+        Sheets::Xlsx(book) => match read_xlsx(book, name, cells) {
             // Charts on sheets of their own.
             Err(XlsxError::NotAWorksheet(_)) => Ok(()),
             read => read.map_err(|error| error.to_string()),
         },
-        Sheets::Xlsb(book) => read_xlsb(book, name, &mut cells).map_err(|e| e.to_string()),
+        Sheets::Xlsb(book) => read_xlsb(book, name, cells).map_err(|e| e.to_string()),
         Sheets::Xls(_) | Sheets::Ods(_) => {
             let range = book.worksheet_range(name).map_err(|e| e.to_string())?;
             let (row, column) = range.start().unwrap_or_default();
             for (r, c, value) in range.used_cells() {
                 let place = (row + r as u32, column + c as u32);
-                push(&mut cells, place, shown(value, Format::Plain));
+                push(cells, place, shown(value, Format::Plain));
             }
             Ok(())
         }
-    };
-    if read.is_ok() || !cells.is_empty() {
-        pen.heading(1, name);
-        write_cells(cells, pen);
     }
-    read
 }
 
 /// Of longer names of sheets, the beginning is told.
@@ -104,7 +107,61 @@ fn listed(broken: &[String]) -> Option<String> {
 }
 
 /// The row and the column of a cell, counted from 0, and what it shows.
-type Cell = ((u32, u32), String);
+pub(super) type Cell = ((u32, u32), String);
+
+/// What somebody noted on a cell.
+pub(super) struct Comment {
+    /// The row and the column of the cell, counted from 0.
+    pub(super) place: (u32, u32),
+    /// What it says, on one line.
+    pub(super) text: String,
+}
+
+/// Rows and columns that somebody hid, counted from 0.
+#[derive(Default)]
+pub(super) struct Hidden {
+    pub(super) rows: HashSet<u32>,
+    pub(super) columns: HashSet<u32>,
+}
+
+impl Hidden {
+    fn holds(&self, (row, column): (u32, u32)) -> bool {
+        self.rows.contains(&row) || self.columns.contains(&column)
+    }
+}
+
+/// Writes a sheet: its name, its rows, and what is noted on its cells with what they show.
+pub(super) fn write_sheet(
+    name: &str,
+    mut cells: Vec<Cell>,
+    hidden: &Hidden,
+    comments: &[Comment],
+    pen: &mut Pen,
+) {
+    cells.retain(|(place, _)| !hidden.holds(*place));
+    cells.sort_by_key(|(place, _)| *place);
+    pen.heading(1, name);
+    write_cells(&cells, hidden, pen);
+    for Comment { place, text } in comments.iter().filter(|c| !hidden.holds(c.place)) {
+        let at = cells.partition_point(|(known, _)| known < place);
+        let cell = cells.get(at).filter(|(known, _)| known == place);
+        let cell = cell.map_or_else(String::new, |(_, text)| format!(" ({text})"));
+        let name = name_of(*place);
+        pen.paragraph(&format!("Comment on {name}{cell}: {text}"));
+    }
+}
+
+/// What a spreadsheet calls the cell of this row and column: `AB7`.
+fn name_of((row, column): (u32, u32)) -> String {
+    let mut letters = String::new();
+    let mut left = column.saturating_add(1);
+    while left > 0 {
+        let letter = (left - 1) % 26;
+        letters.insert(0, char::from(b'A' + letter as u8));
+        left = (left - 1) / 26;
+    }
+    format!("{letters}{}", row.saturating_add(1))
+}
 
 fn push(cells: &mut Vec<Cell>, place: (u32, u32), text: String) {
     if !text.is_empty() {
@@ -112,28 +169,30 @@ fn push(cells: &mut Vec<Cell>, place: (u32, u32), text: String) {
     }
 }
 
-/// Writes cells row by row. What lies far from the others takes up no more room than they do: only
-/// columns that are used count, and of rows without cells one is enough to part tables.
-fn write_cells(mut cells: Vec<Cell>, pen: &mut Pen) {
-    cells.sort_by_key(|(place, _)| *place);
+/// Writes sorted cells row by row. What lies far from the others takes up no more room than they do:
+/// only columns that are used count, and of rows without cells one is enough to part tables.
+fn write_cells(cells: &[Cell], hidden: &Hidden, pen: &mut Pen) {
     let mut columns: Vec<u32> = cells.iter().map(|((_, column), _)| *column).collect();
     columns.sort_unstable();
     columns.dedup();
-    let mut last = None;
-    let rows = cells.chunk_by(|(a, _), (b, _)| a.0 == b.0).flat_map(|row| {
-        let number = row.first().map_or(0, |((row, _), _)| *row as usize) + 1;
-        let mut texts = Vec::new();
-        for ((_, column), text) in row {
-            let at = columns.partition_point(|known| known < column);
-            // Where two cells claim one place, the later one has it.
-            texts.truncate(at);
-            texts.resize(at, String::new());
-            texts.push(text.clone());
-        }
-        let gap = last.replace(number).is_some_and(|last| last + 1 < number);
-        let gap = gap.then(|| (number - 1, Vec::new()));
-        gap.into_iter().chain([(number, texts)])
-    });
+    let mut next: Option<u32> = None;
+    let rows = cells
+        .chunk_by(|(a, _), (b, _)| a.0 == b.0)
+        .flat_map(|cells| {
+            let row = cells.first().map_or(0, |((row, _), _)| *row);
+            let mut texts: Vec<String> = Vec::new();
+            for ((_, column), text) in cells {
+                let at = columns.partition_point(|known| known < column);
+                // Where two cells claim one place, the later one has it.
+                texts.truncate(at);
+                texts.resize(at, String::new());
+                texts.push(text.clone());
+            }
+            let mut between = next.replace(row.saturating_add(1)).unwrap_or(row)..row;
+            let is_gap = between.any(|row| !hidden.rows.contains(&row));
+            let gap = is_gap.then(|| (row as usize, Vec::new()));
+            gap.into_iter().chain([(row as usize + 1, texts)])
+        });
     rows::write(rows, pen);
 }
 
@@ -165,8 +224,8 @@ fn read_xlsb(
     Ok(())
 }
 
-/// The reader that the content asks for, whatever the file is called.
-fn open(bytes: &[u8], limit: usize) -> Result<Book<'_>, Skip> {
+/// The reader that the content asks for, whatever the file is called; `None` for `OpenDocument`.
+fn open(bytes: &[u8], limit: usize) -> Result<Option<Book<'_>>, Skip> {
     let source = Cursor::new(bytes);
     let broken = |error: &dyn std::fmt::Display| {
         let said = error.to_string().to_lowercase();
@@ -182,24 +241,27 @@ fn open(bytes: &[u8], limit: usize) -> Result<Book<'_>, Skip> {
         if inner.is_ok_and(|file| file.exists("/EncryptedPackage")) {
             return Err(Skip::encrypted());
         }
-        return Ok(Sheets::Xls(Xls::new(source).map_err(|e| broken(&e))?));
+        let book = Xls::new(source).map_err(|e| broken(&e))?;
+        return Ok(Some(Sheets::Xls(book)));
     }
     let mut archive = Archive::open(bytes, unpack_limit(limit))?;
     archive.check_size()?;
     let names = archive.names();
     let holds = |name: &str| names.iter().any(|known| known == name);
-    Ok(if holds("xl/workbook.bin") {
+    if holds("content.xml") {
+        return Ok(None);
+    }
+    Ok(Some(if holds("xl/workbook.bin") {
         Sheets::Xlsb(Xlsb::new(source).map_err(|e| broken(&e))?)
-    } else if holds("content.xml") {
-        Sheets::Ods(Ods::new(source).map_err(|e| broken(&e))?)
     } else {
         Sheets::Xlsx(Xlsx::new(source).map_err(|e| broken(&e))?)
-    })
+    }))
 }
 
 /// How a cell shows its number, as far as that changes what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+pub(super) enum Format {
+    /// As the number is.
     Plain,
     /// A share of a hundred, with so many decimals.
     Percent(usize),
@@ -253,7 +315,7 @@ impl Format {
 }
 
 /// A value as its cell shows it; times without seconds where there are none.
-fn shown(value: &Data, format: Format) -> String {
+pub(super) fn shown(value: &Data, format: Format) -> String {
     match (value, format) {
         (Data::DateTime(time), _) if time.is_duration() => clock(time.as_f64()),
         (Data::DateTime(time), _) => moment(*time, format == Format::Time),
@@ -577,6 +639,15 @@ mod tests {
         assert!(reason.contains("the sheet \"Bad\""), "{reason}");
         let whole = workbook(&xlsx(&[("Good", "visible", &whole)]), 1 << 20);
         assert_eq!(whole.unwrap().missing, None);
+    }
+
+    #[test]
+    fn cells_are_called_as_spreadsheets_call_them() {
+        let check = |place: (u32, u32), expected: &str| assert_eq!(name_of(place), expected);
+        check((0, 0), "A1");
+        check((6, 25), "Z7");
+        check((6, 26), "AA7");
+        check((1_048_575, 16_383), "XFD1048576");
     }
 
     #[test]
