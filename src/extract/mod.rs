@@ -24,6 +24,7 @@ mod rtf;
 mod sheet;
 mod text;
 pub mod worker;
+mod xlsx;
 mod xml;
 
 pub(crate) use mail::{body as body_of_mail, messages as messages_of_mailbox};

@@ -54,7 +54,7 @@ pub(super) fn docx(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
 }
 
 /// The main part of an Office Open XML file is where its relations say; `usual` where they don't.
-fn main_part(archive: &mut Archive<'_>, usual: &str) -> Result<String, Skip> {
+pub(super) fn main_part(archive: &mut Archive<'_>, usual: &str) -> Result<String, Skip> {
     let relations = relations(archive, "")?;
     let main = relations
         .into_iter()
@@ -62,14 +62,17 @@ fn main_part(archive: &mut Archive<'_>, usual: &str) -> Result<String, Skip> {
     Ok(main.map_or_else(|| usual.to_owned(), |r| r.target))
 }
 
-struct Relation {
-    id: String,
-    kind: String,
-    target: String,
+/// Where a part of an Office Open XML file refers to another.
+pub(super) struct Relation {
+    pub(super) id: String,
+    /// An address that ends with the name of what the other is to the part.
+    pub(super) kind: String,
+    /// The name of the other part.
+    pub(super) target: String,
 }
 
 /// The relations of a part, with resolved targets.
-fn relations(archive: &mut Archive<'_>, part: &str) -> Result<Vec<Relation>, Skip> {
+pub(super) fn relations(archive: &mut Archive<'_>, part: &str) -> Result<Vec<Relation>, Skip> {
     let (folder, name) = part.rsplit_once('/').unwrap_or(("", part));
     let path = resolve("", &format!("{folder}/_rels/{name}.rels"));
     let mut found = Vec::new();

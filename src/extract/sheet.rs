@@ -1,9 +1,10 @@
 //! Tables: workbooks (xlsx, xls, ods…) and separated values, row by row with their headers.
 //!
 //! Each row becomes one line, `row 7 | Name: Ann | Age: 7`, so that a row found alone still says
-//! what its numbers mean. Sheets are pages; hidden ones are left out. Values are written as the sheet
-//! shows them as far as the reader tells how: shares, times, durations and zeros in front of numbers,
-//! the latter and the first of xlsx and ods only.
+//! what its numbers mean. Sheets are pages; hidden ones are left out, and so are hidden rows and
+//! columns of xlsx and ods, whose comments are read. Values are written as the sheet shows them as far
+//! as the reader tells how: shares, times, durations and zeros in front of numbers, the latter and the
+//! first of xlsx and ods only.
 
 use std::collections::HashSet;
 use std::io::Cursor;
@@ -16,7 +17,7 @@ use calamine::{
 use super::archive::{Archive, OLE};
 use super::office::unpack_limit;
 use super::pen::{Pen, one_line};
-use super::{Extracted, Skip, ods, rows, text};
+use super::{Extracted, Skip, ods, rows, text, xlsx};
 use crate::domain::source::Meta;
 
 type Book<'a> = Sheets<Cursor<&'a [u8]>>;
@@ -32,6 +33,10 @@ pub(super) fn workbook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
         ods::write(&mut archive, limit, &mut pen)?;
         return pen.finish(Meta::default());
     };
+    let is_xlsx = matches!(book, Sheets::Xlsx(_));
+    let archive = is_xlsx.then(|| Archive::open(bytes, unpack_limit(limit)));
+    let mut archive = archive.transpose()?;
+    let parts = archive.as_mut().map(xlsx::sheets).unwrap_or_default();
     let mut broken: Vec<String> = Vec::new();
     for (index, sheet) in book.sheets_metadata().to_vec().iter().enumerate() {
         if sheet.visible != SheetVisible::Visible {
@@ -41,7 +46,11 @@ pub(super) fn workbook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
         let mut cells = Vec::new();
         let read = read_sheet(&mut book, &sheet.name, &mut cells);
         if read.is_ok() || !cells.is_empty() {
-            write_sheet(&sheet.name, cells, &Hidden::default(), &[], &mut pen);
+            let (hidden, comments) = match (&mut archive, parts.get(&sheet.name)) {
+                (Some(archive), Some(part)) => xlsx::beside(archive, part),
+                _ => (Hidden::default(), Vec::new()),
+            };
+            write_sheet(&sheet.name, cells, &hidden, &comments, &mut pen);
         }
         // Charts and macros are no cells that somebody misses.
         if let Err(error) = read
@@ -637,6 +646,10 @@ mod tests {
         let book = xlsx(&[("Bad", "visible", "<row r='1'><c r='A1'")]);
         let reason = workbook(&book, 1 << 20).unwrap_err().0;
         assert!(reason.contains("the sheet \"Bad\""), "{reason}");
+        let hidden = whole.replace("<row r='2'", "<row r='2' hidden='1'");
+        let found = workbook(&xlsx(&[("Good", "visible", &hidden)]), 1 << 20).unwrap();
+        let expected = "# Good\n\nrow 1 | Item | Share | Hour\n";
+        assert_eq!(found.outline.text, expected);
         let whole = workbook(&xlsx(&[("Good", "visible", &whole)]), 1 << 20);
         assert_eq!(whole.unwrap().missing, None);
     }
