@@ -8,6 +8,7 @@
 
 mod archive;
 mod canvas;
+mod chart;
 mod code;
 mod epub;
 mod html;

@@ -2,14 +2,15 @@
 //!
 //! All three are zip archives of XML in which text lies in paragraphs and tables. Read are what a
 //! reader of the document sees: not deleted or hidden text, field codes, headers, footers, or the
-//! second copy of a text box. What stands raised is told from what it stands behind. Slides are pages.
+//! second copy of a text box. What stands raised is told from what it stands behind. Slides are pages;
+//! charts and diagrams of a Word document stand behind its text.
 
 use std::collections::HashMap;
 
 use super::archive::{Archive, resolve};
 use super::pen::{Pen, one_line};
 use super::xml::{Attributes, Node, walk};
-use super::{Extracted, Skip, push_new};
+use super::{Extracted, Skip, chart, push_new};
 use crate::domain::source::Meta;
 
 /// How much an archive may unpack to, in multiples of the text that may come out of it: markup is
@@ -39,6 +40,7 @@ pub(super) fn docx(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     })?;
     pen.broke_off(broken);
     body.end(&mut pen);
+    write_drawn(&mut archive, &main, &mut pen);
     for notes in ["footnotes.xml", "endnotes.xml", "comments.xml"] {
         if let Some(xml) = archive.text(&resolve(&main, notes))? {
             let mut body = Paragraphs::default();
@@ -60,6 +62,20 @@ pub(super) fn main_part(archive: &mut Archive<'_>, usual: &str) -> Result<String
         .into_iter()
         .find(|r| r.kind.ends_with("/officeDocument"));
     Ok(main.map_or_else(|| usual.to_owned(), |r| r.target))
+}
+
+/// Writes what is drawn of the data that a part refers to: diagrams and charts.
+fn write_drawn(archive: &mut Archive<'_>, part: &str, pen: &mut Pen) {
+    for relation in relations(archive, part).unwrap_or_default() {
+        if relation.kind.ends_with("/diagramData") {
+            let xml = archive.text(&relation.target);
+            let xml = xml.map(Option::unwrap_or_default);
+            if let Err(Skip(error)) = xml.and_then(|xml| shapes(&xml, pen, false)) {
+                pen.broke_off(Some(error));
+            }
+        }
+    }
+    chart::write(archive, part, pen);
 }
 
 /// Where a part of an Office Open XML file refers to another.
@@ -579,6 +595,7 @@ pub(super) fn pptx(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
         if !shapes(&xml, &mut pen, true)? {
             continue;
         }
+        write_drawn(&mut archive, slide, &mut pen);
         let notes = relations(&mut archive, slide)?;
         let notes = notes.iter().find(|r| r.kind.ends_with("/notesSlide"));
         if let Some(notes) = notes
@@ -791,6 +808,45 @@ mod tests {
             </office:document>";
         let found = odt(flat.as_bytes(), 1 << 20).unwrap();
         assert_eq!(found.meta.title.as_deref(), Some("Mills"));
+    }
+
+    #[test]
+    fn diagrams_and_charts_are_read_where_the_document_can_be() {
+        use std::io::Write;
+        let parts = [
+            (
+                "word/document.xml",
+                "<document><p><r><t>Hens</t></r></p></document>",
+            ),
+            (
+                "word/_rels/document.xml.rels",
+                "<Relationships><Relationship Type='x/diagramData' Target='d.xml'/>\
+                 <Relationship Type='x/chart' Target='c.xml'/>\
+                 <Relationship Type='x/chart' Target='bad.xml'/></Relationships>",
+            ),
+            (
+                "word/d.xml",
+                "<d:t><a:p><a:r><a:t>Egg to hen</a:t></a:r></a:p></d:t>",
+            ),
+            (
+                "word/c.xml",
+                "<c:title><a:p><a:t>Eggs</a:t></a:p></c:title><c:ser><c:val><c:pt idx='0'>\
+                 <c:v>7</c:v></c:pt></c:val></c:ser>",
+            ),
+            ("word/bad.xml", "<c:title><a:p"),
+        ];
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for (name, text) in parts {
+            let options = zip::write::SimpleFileOptions::default();
+            zip.start_file(name, options).unwrap();
+            zip.write_all(text.as_bytes()).unwrap();
+        }
+        let found = docx(&zip.finish().unwrap().into_inner(), 1 << 20).unwrap();
+        assert_eq!(
+            found.outline.text,
+            "Hens\n\nEgg to hen\n\nChart: Eggs\n\n7\n"
+        );
+        assert!(found.missing.is_some());
     }
 
     #[test]

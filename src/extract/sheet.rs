@@ -51,6 +51,9 @@ pub(super) fn workbook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
                 _ => (Hidden::default(), Vec::new()),
             };
             write_sheet(&sheet.name, cells, &hidden, &comments, &mut pen);
+            if let (Some(archive), Some(part)) = (&mut archive, parts.get(&sheet.name)) {
+                xlsx::write_charts(archive, part, &mut pen);
+            }
         }
         // Charts and macros are no cells that somebody misses.
         if let Err(error) = read
@@ -290,7 +293,7 @@ impl Format {
     }
 
     /// What the first section of a code such as `0.0%` or `[$-409]hh:mm "h";@` says.
-    fn of_code(code: &str) -> Self {
+    pub(super) fn of_code(code: &str) -> Self {
         let mut marks = String::new();
         let (mut quoted, mut bracketed) = (false, false);
         let mut chars = code.chars();

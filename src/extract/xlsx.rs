@@ -1,5 +1,5 @@
-//! What workbooks of Office Open XML say beside their cells: which rows and columns are hidden, and what
-//! is noted on cells.
+//! What workbooks of Office Open XML say beside their cells: which rows and columns are hidden, what is
+//! noted on cells, and how charts are called.
 //!
 //! Rows and columns that somebody hid are left out as hidden sheets are; those that a filter or a folded
 //! group keeps back for now are read. What cannot be read here hides nothing, and no cell depends on it.
@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 
 use super::archive::Archive;
+use super::chart;
 use super::office::{Relation, main_part, relations};
-use super::pen::one_line;
+use super::pen::{Pen, one_line};
 use super::sheet::{Comment, Hidden};
 use super::xml::{Attributes, Node, walk};
 
@@ -49,6 +50,14 @@ pub(super) fn beside(archive: &mut Archive<'_>, sheet: &str) -> (Hidden, Vec<Com
         }
     }
     (hidden, found)
+}
+
+/// Writes the titles of the charts on a sheet; their numbers are those of cells.
+pub(super) fn write_charts(archive: &mut Archive<'_>, sheet: &str, pen: &mut Pen) {
+    let relations = relations(archive, sheet).unwrap_or_default();
+    for drawing in targets(&relations, "/drawing") {
+        chart::write_titles(archive, drawing, pen);
+    }
 }
 
 fn targets<'r>(relations: &'r [Relation], kind: &str) -> impl Iterator<Item = &'r str> {
