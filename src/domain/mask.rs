@@ -32,12 +32,13 @@ const LEAST_DIGITS: usize = 3;
 const LEAST_SECRET: usize = 16;
 
 /// Words that stand before a secret.
-const TELLING: [&str; 20] = [
+const TELLING: [&str; 40] = [
     "password",
     "passwort",
     "passphrase",
     "passwd",
     "passcode",
+    "pass",
     "pwd",
     "pw",
     "pin",
@@ -50,9 +51,28 @@ const TELLING: [&str; 20] = [
     "contraseña",
     "kennwort",
     "motdepasse",
+    "passe",
+    "mdp",
     "code",
     "passkey",
     "zugangscode",
+    "phrase",
+    "mnemonic",
+    "senha",
+    "parola",
+    "wachtwoord",
+    "lösenord",
+    "adgangskode",
+    "passord",
+    "salasana",
+    "hasło",
+    "heslo",
+    "şifre",
+    "пароль",
+    "密码",
+    "密碼",
+    "パスワード",
+    "비밀번호",
 ];
 
 /// What stands between such a word and its secret, and before that perhaps one of these.
@@ -813,6 +833,20 @@ mod tests {
         );
         leaves(r#"{"api_key": "abc def", "#, &["abc", "def"], &["api_key"]);
         leaves("password: #$%&!", &["#$%&!"], &[]);
+        for telling in [
+            "Wifi pass",
+            "db_pass",
+            "seed phrase",
+            "пароль",
+            "Wachtwoord",
+            "密码",
+        ] {
+            leaves(
+                &format!("{telling}: correct horse\nold"),
+                &words[..2],
+                &["old"],
+            );
+        }
     }
 
     #[test]

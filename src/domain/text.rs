@@ -82,8 +82,15 @@ impl<'a> Readable<'a> {
                 };
             }
             Some(Kind::Org) => org(&text),
-            Some(Kind::Rst) => grids(&text),
-            Some(Kind::Asciidoc) => cells_of_asciidoc(&text),
+            Some(Kind::Rst) => {
+                let text = simple_tables(&text).map_or(text, Cow::Owned);
+                let hidden = grids(&text);
+                return Self {
+                    text: rewritten(text, hidden),
+                    is_code: false,
+                };
+            }
+            Some(Kind::Asciidoc) => asciidoc(&text),
             Some(Kind::Markdown) => unseen_in_markdown(&text),
             _ => Vec::new(),
         };
@@ -238,39 +245,205 @@ fn grids(text: &str) -> Vec<Change> {
     changes
 }
 
-/// Tables of `AsciiDoc` with a cell a line: as many as the first line has are one row.
-fn cells_of_asciidoc(text: &str) -> Vec<Change> {
+/// The text with the tables of reStructuredText whose columns are told by runs of `=`, if it holds any:
+/// bars stand before the cells, and the line below their head is as Markdown has it. A first cell at
+/// the margin moves by one place; the last one ends where it did.
+fn simple_tables(text: &str) -> Option<String> {
+    let all: Vec<(Range<usize>, &str)> = lines(text).collect();
+    let mut bytes = text.as_bytes().to_vec();
+    let mut found = false;
+    let mut at = 0;
+    while at < all.len() {
+        let Some((columns, borders)) = simple_table(&all, at) else {
+            at += 1;
+            continue;
+        };
+        found = true;
+        let last = borders.last().copied().unwrap_or(at);
+        for (n, (range, line)) in all.iter().enumerate().take(last + 1).skip(at) {
+            let written = &mut bytes[range.clone()];
+            if n != at && n != last && borders.contains(&n) {
+                let first = columns.first().copied().unwrap_or(0);
+                written[first..].fill(b'-');
+                written[first] = b'|';
+            } else if borders.contains(&n) || is_under_head(line) {
+                written.fill(b' ');
+            } else {
+                put_bars(written, line, &columns);
+            }
+        }
+        at = last + 1;
+    }
+    // Blanks and bars stand in the place of blanks, and cells were moved whole.
+    found.then(|| String::from_utf8(bytes).ok()).flatten()
+}
+
+/// A table that begins at this line: where its columns begin, in characters, and which lines are its
+/// borders: one above, one below, and one below its head where it has one.
+fn simple_table(all: &[(Range<usize>, &str)], at: usize) -> Option<(Vec<usize>, Vec<usize>)> {
+    /// A table of more lines is not read as one.
+    const MOST_LINES: usize = 1000;
+    let border = all[at].1.trim_end();
+    let columns = columns_of(border)?;
+    let mut borders = vec![at];
+    for n in (at + 1..all.len()).take(MOST_LINES) {
+        if all[n].1.trim_end() != border {
+            continue;
+        }
+        borders.push(n);
+        let below = all.get(n + 1);
+        if borders.len() == 3 || below.is_none_or(|(_, line)| line.trim().is_empty()) {
+            return Some((columns, borders));
+        }
+    }
+    None
+}
+
+/// Where the runs of `=` begin, two or more, that a line is.
+fn columns_of(border: &str) -> Option<Vec<usize>> {
+    let bytes = border.as_bytes();
+    let begins = |at: &usize| bytes[*at] == b'=' && (*at == 0 || bytes[*at - 1] == b' ');
+    let columns: Vec<usize> = (0..bytes.len()).filter(begins).collect();
+    let is_border = bytes.iter().all(|byte| b"= ".contains(byte));
+    (is_border && columns.len() > 1).then_some(columns)
+}
+
+/// Does a line stand below cells of a head that span columns?
+fn is_under_head(line: &str) -> bool {
+    line.contains("--") && line.bytes().all(|byte| b"- ".contains(&byte))
+}
+
+/// Writes bars before the cells of a row, where blanks stand; a row without room for the first stays.
+fn put_bars(written: &mut [u8], line: &str, columns: &[usize]) {
+    let place = |column: usize| line.char_indices().nth(column).map(|(at, _)| at);
+    let mut places = columns.iter().map_while(|column| place(*column));
+    let Some(first) = places.next() else {
+        return;
+    };
+    let rest: Vec<usize> = places.collect();
+    if first > 0 {
+        written[first - 1] = b'|';
+    } else {
+        let end = rest.first().copied().unwrap_or(0);
+        if end < 2 || !written[..end].ends_with(b"  ") {
+            return;
+        }
+        written[..end - 1].rotate_right(1);
+        written[0] = b'|';
+    }
+    for at in rest {
+        if written[at - 1] == b' ' {
+            written[at - 1] = b'|';
+        }
+    }
+}
+
+/// What `AsciiDoc` writes in its own way: tables with a cell a line, of which as many as the first line
+/// has are one row, and what its readers are not shown: comments, and what is set for the program.
+fn asciidoc(text: &str) -> Vec<Change> {
     let mut changes = Vec::new();
-    let mut columns = None;
-    let mut in_table = false;
-    let mut held = 0;
-    let mut last_end = 0;
+    let mut rows = Rows::default();
+    // What ends the block under way, whose lines stay as they are or are not seen.
+    let mut block: Option<&str> = None;
+    let mut above = ["", ""];
     for (range, line) in lines(text) {
-        if line.trim() == "|===" {
-            in_table = !in_table;
-            (columns, held) = (None, 0);
-            changes.push((range, ""));
-            continue;
-        }
-        let cells = line.matches('|').count();
-        if !in_table || cells == 0 || !line.starts_with('|') {
-            continue;
-        }
-        let wanted = *columns.get_or_insert(cells);
-        if held > 0
-            && held < wanted
-            && text[last_end..range.start]
-                .trim_matches(['\r', '\n'])
-                .is_empty()
-        {
-            changes.push((last_end..range.start, ROW_GOES_ON));
-            held += cells;
+        let written = line.trim_end();
+        let begins = if block.is_some() || is_underline(above, written) {
+            None
         } else {
-            held = cells;
+            end_of_block(written).filter(|ends| has_line(&text[range.end..], ends))
+        };
+        above = [above[1], written];
+        let is_comment = block.or(begins).is_some_and(|ends| ends.starts_with('/'));
+        let is_text = block.or(begins).is_none();
+        if is_comment || is_text && is_for_asciidoctor(written) {
+            changes.push((range, ""));
+        } else if is_text && written == "|===" {
+            rows = Rows {
+                in_table: !rows.in_table,
+                ..Rows::default()
+            };
+            changes.push((range, ""));
+        } else if is_text {
+            let gap = rows.take(text, range, line);
+            changes.extend(gap.map(|gap| (gap, ROW_GOES_ON)));
         }
-        last_end = range.end;
+        block = match block {
+            Some(ends) => Some(ends).filter(|ends| *ends != written),
+            None => begins,
+        };
     }
     changes
+}
+
+/// Does a text have this line?
+fn has_line(text: &str, wanted: &str) -> bool {
+    text.lines().any(|line| line.trim_end() == wanted)
+}
+
+/// The line that ends a block of code or a comment which this line begins.
+fn end_of_block(line: &str) -> Option<&str> {
+    if line.starts_with("```") {
+        return Some("```");
+    }
+    let is_run = |mark: char| line.len() >= 4 && line.chars().all(|c| c == mark);
+    ['-', '.', '+', '/'].into_iter().any(is_run).then_some(line)
+}
+
+/// Does a line stand below a title that is about as long? The other lines are the two above it.
+fn is_underline([outer, title]: [&str; 2], line: &str) -> bool {
+    (outer.is_empty() || outer.starts_with('['))
+        && title.starts_with(char::is_alphanumeric)
+        && title.chars().count().abs_diff(line.len()) <= 1
+}
+
+/// Is it a line of a comment, an attribute such as `:toc: left`, or what is said of the block below it,
+/// such as `[source,sh]`?
+fn is_for_asciidoctor(line: &str) -> bool {
+    let comment = line.starts_with("//") && !line.starts_with("///");
+    let name = line.strip_prefix(':').and_then(|rest| rest.split_once(':'));
+    let attribute = name.is_some_and(|(name, value)| {
+        let name = name.trim_matches('!');
+        let letters = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        !name.is_empty()
+            && name.chars().all(letters)
+            && (value.is_empty() || value.starts_with(' '))
+    });
+    let about = line
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let about = about.is_some_and(|about| !about.trim_matches(['[', ']']).contains(['[', ']']));
+    comment || attribute || about
+}
+
+/// Rows of a table under way.
+#[derive(Default)]
+struct Rows {
+    in_table: bool,
+    columns: Option<usize>,
+    /// Cells of the last row.
+    held: usize,
+    last_end: usize,
+}
+
+impl Rows {
+    /// Takes in a line; where it goes on with the row before, returns what stands between them.
+    fn take(&mut self, text: &str, range: Range<usize>, line: &str) -> Option<Range<usize>> {
+        let cells = line.matches('|').count();
+        if !self.in_table || cells == 0 || !line.starts_with('|') {
+            return None;
+        }
+        let wanted = *self.columns.get_or_insert(cells);
+        let gap = self.last_end..range.start;
+        self.last_end = range.end;
+        let is_next = text[gap.clone()].trim_matches(['\r', '\n']).is_empty();
+        if self.held > 0 && self.held < wanted && is_next {
+            self.held += cells;
+            return Some(gap);
+        }
+        self.held = cells;
+        None
+    }
 }
 
 /// Stands in the place of the end of a line that goes on in the next one.
@@ -403,6 +576,48 @@ mod tests {
         check("a.org", ":tea:\nIt is warm.", ":tea:\nIt is warm.");
         check("a.org", ":LOGBOOK:\n- a", "         \n   ");
         check("a.org", ":LOGBOOK:\n* next", ":LOGBOOK:\n# next");
+    }
+
+    #[test]
+    fn what_asciidoc_is_told_is_blank() {
+        check(
+            "a.adoc",
+            "= Mill\nAnn Novak\n:toc: left\n:!numbered:\n\n// no\nIt stands.\n[source,sh]\n----\n\
+             // a\n:b: c\n----\n////\nold\n////\nEnd.",
+            "= Mill\nAnn Novak\n          \n           \n\n     \nIt stands.\n           \n----\n\
+             // a\n:b: c\n----\n    \n   \n    \nEnd.",
+        );
+        // No code begins here, nor a comment that has no end.
+        check(
+            "a.adoc",
+            "Part\n----\n:a: b\n\nMore\n----\n////\nend",
+            "Part\n----\n     \n\nMore\n----\n////\nend",
+        );
+        for same in ["[1] a", ": a", "[a] or [b]", "a // b", "::"] {
+            check("a.adoc", same, same);
+        }
+    }
+
+    #[test]
+    fn tables_without_corners_have_bars() {
+        check(
+            "a.rst",
+            "=====  =====\nPlace  Größe\n=====  =====\nGröß   3 µm\nAt     (7)  x\n\
+             =====  =====\n\nend",
+            "            \n|Place|Größe\n|-----------\n|Größ |3 µm\n|At   |(7)  x\n            \n\nend",
+        );
+        check(
+            "a.rst",
+            "  == ==\n  a  b\n  -- --\n  12 34\n  == ==",
+            "       \n |a |b\n       \n |12|34\n       ",
+        );
+        check("a.rst", "== ==\n12 34\n== ==", "     \n12 34\n     ");
+        check("a.rst", "=== ===\nno table", "=== ===\nno table");
+        check(
+            "a.rst",
+            "Head\n====\n\nx\n\nMore\n====",
+            "Head\n====\n\nx\n\nMore\n====",
+        );
     }
 
     #[test]

@@ -31,7 +31,11 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     for (index, section) in sections.iter().enumerate() {
         if let Some(bytes) = archive.read(section)? {
             pen.page(index + 1);
-            html::write_all(&html::decode(&bytes)?, &mut pen);
+            // A picture may stand in the place of a section.
+            match html::decode(&bytes) {
+                Ok(page) => drop(html::write_all(&page, &mut pen)),
+                Err(Skip(error)) => pen.broke_off(Some(error)),
+            }
         }
     }
     pen.finish(meta)
@@ -78,4 +82,30 @@ fn spine(xml: &str, package: &str) -> Result<(Meta, Vec<String>), Skip> {
     })?;
     let sections = order.iter().filter_map(|id| files.get(id).cloned());
     Ok((meta, sections.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_that_is_no_text_hides_none_of_the_others() {
+        use std::io::Write;
+        let package = "<package><manifest><item id='a' href='a.png'/><item id='b' href='b.html'/>\
+            </manifest><spine><itemref idref='a'/><itemref idref='b'/></spine></package>";
+        let parts: [(&str, &[u8]); 3] = [
+            ("book.opf", package.as_bytes()),
+            ("a.png", b"\x89PNG\0\0\0IHDR"),
+            ("b.html", b"<p>The heron nests.</p>"),
+        ];
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for (name, bytes) in parts {
+            let options = zip::write::SimpleFileOptions::default();
+            zip.start_file(name, options).unwrap();
+            zip.write_all(bytes).unwrap();
+        }
+        let found = extract(&zip.finish().unwrap().into_inner(), 1 << 20).unwrap();
+        assert_eq!(found.outline.text, "The heron nests.\n");
+        assert!(found.missing.is_some());
+    }
 }

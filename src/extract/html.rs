@@ -1135,6 +1135,12 @@ mod tests {
     }
 
     #[test]
+    fn a_page_whose_bytes_are_all_ascii_may_be_japanese() {
+        let page = b"<meta charset=iso-2022-jp><p>\x1b$BF|K\\\x1b(B</p>";
+        assert_eq!(extract(page, 1 << 20).unwrap().outline.text, "日本\n");
+    }
+
+    #[test]
     fn deep_nesting_ends() {
         let html = "<div>".repeat(20_000) + "deep" + &"</div>".repeat(20_000);
         assert!(read(&html).outline.text.contains("deep"));

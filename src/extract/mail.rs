@@ -11,8 +11,9 @@ use std::io::{BufRead, Cursor, Read};
 use encoding_rs::{UTF_8, WINDOWS_1252};
 use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 
+use super::office::unpack_limit;
 use super::pen::{Pen, one_line};
-use super::{Extracted, Skip, html, text};
+use super::{Extracted, LIST_ITEMS, Skip, html, text};
 use crate::domain::source::Meta;
 
 /// One message.
@@ -465,30 +466,32 @@ fn people(address: &Address<'_>) -> String {
 pub(super) fn outlook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     let mut file = cfb::CompoundFile::open(Cursor::new(bytes))
         .map_err(|error| Skip(format!("broken: it is no Outlook message ({error})")))?;
-    let mut property = |number: &str| -> Option<String> {
-        let wide = stream(&mut file, &format!("/__substg1.0_{number}001F"), limit);
-        if let Some(wide) = wide {
-            return Some(encoding_rs::UTF_16LE.decode(&wide).0.into_owned());
-        }
-        let narrow = stream(&mut file, &format!("/__substg1.0_{number}001E"), limit)?;
-        text::decode(&narrow).ok()
-    };
-    let subject = property("0037")
+    let subject = property(&mut file, "", "0037", limit)?
         .map(|s| one_line(&s))
         .filter(|s| !s.is_empty());
     let mut pen = Pen::new(limit);
     pen.heading(1, subject.as_deref().unwrap_or("(no subject)"));
     let mut head = Vec::new();
     for (name, number) in [("From", "0C1A"), ("To", "0E04"), ("Cc", "0E03")] {
-        let people = property(number).map(|s| one_line(&s)).unwrap_or_default();
+        let people = property(&mut file, "", number, limit)?;
+        let people = people.map(|s| one_line(&s)).unwrap_or_default();
         if !people.is_empty() {
             head.push(format!("{name}: {people}"));
         }
     }
+    let fixed = stream(&mut file, "/__properties_version1.0", limit)?;
+    if let Some(date) = fixed.as_deref().and_then(sent_at) {
+        head.push(format!("Date: {date}"));
+    }
+    let names = attached(&mut file, limit)?;
+    if !names.is_empty() {
+        head.push(format!("Attachments: {}", names.join(", ")));
+    }
     pen.paragraph(&head.join("\n"));
-    if let Some(body) = property("1000").filter(|b| !b.trim().is_empty()) {
+    let body = property(&mut file, "", "1000", limit)?;
+    if let Some(body) = body.filter(|b| !b.trim().is_empty()) {
         paragraphs(&body, &mut pen);
-    } else if let Some(page) = stream(&mut file, "/__substg1.0_10130102", limit) {
+    } else if let Some(page) = stream(&mut file, "/__substg1.0_10130102", limit)? {
         html::write_all(&html::decode(&page)?, &mut pen);
     } else {
         return Err(Skip(
@@ -502,15 +505,89 @@ pub(super) fn outlook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     pen.finish(meta)
 }
 
+/// A property that is text, of the message or of what lies in a storage of it.
+fn property(
+    file: &mut cfb::CompoundFile<Cursor<&[u8]>>,
+    storage: &str,
+    number: &str,
+    limit: usize,
+) -> Result<Option<String>, Skip> {
+    let wide = format!("{storage}/__substg1.0_{number}001F");
+    if let Some(wide) = stream(file, &wide, limit)? {
+        return Ok(Some(encoding_rs::UTF_16LE.decode(&wide).0.into_owned()));
+    }
+    let narrow = format!("{storage}/__substg1.0_{number}001E");
+    let narrow = stream(file, &narrow, limit)?;
+    Ok(narrow.and_then(|narrow| text::decode(&narrow).ok()))
+}
+
+/// When a message was sent, or else when it came, by its properties of a fixed length: behind a head,
+/// each is its tag and, eight bytes on, its value (2.4 of MS-OXMSG).
+fn sent_at(properties: &[u8]) -> Option<jiff::Timestamp> {
+    const HEAD: usize = 32;
+    /// From 1601, whence Windows counts tenths of microseconds.
+    const SECONDS_TO_1970: i64 = 11_644_473_600;
+    const SENT: u32 = 0x0039_0040;
+    const CAME: u32 = 0x0e06_0040;
+    let time = |tag: u32| {
+        let mut entries = properties.get(HEAD..)?.chunks_exact(16);
+        let entry = entries.find(|entry| entry[..4] == tag.to_le_bytes())?;
+        let ticks = u64::from_le_bytes(entry[8..].try_into().ok()?);
+        let seconds = i64::try_from(ticks / 10_000_000).ok()?;
+        let is_set = seconds > 0;
+        let time = jiff::Timestamp::from_second(seconds - SECONDS_TO_1970).ok();
+        time.filter(|_| is_set)
+    };
+    time(SENT).or_else(|| time(CAME))
+}
+
+/// The names of what is attached.
+fn attached(
+    file: &mut cfb::CompoundFile<Cursor<&[u8]>>,
+    limit: usize,
+) -> Result<Vec<String>, Skip> {
+    let entries = file.read_root_storage();
+    let storages: Vec<String> = entries
+        .map(|entry| format!("/{}", entry.name()))
+        .filter(|name| name.starts_with("/__attach_version1.0_"))
+        .take(LIST_ITEMS)
+        .collect();
+    let mut names = Vec::new();
+    for storage in storages {
+        // Its long name, the one for old programs, what it is shown as.
+        for number in ["3707", "3704", "3001"] {
+            let name = property(file, &storage, number, limit)?;
+            let name = name.map(|name| one_line(&name)).unwrap_or_default();
+            if !name.is_empty() {
+                names.push(name);
+                break;
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// A stream of a compound file, or `None` where there is none of this name.
+///
+/// # Errors
+/// [`Skip`] for one of more than a text of `limit` bytes may take up.
 fn stream(
     file: &mut cfb::CompoundFile<Cursor<&[u8]>>,
     name: &str,
     limit: usize,
-) -> Option<Vec<u8>> {
-    let stream = file.open_stream(name).ok()?;
+) -> Result<Option<Vec<u8>>, Skip> {
+    let most = unpack_limit(limit);
+    let Ok(stream) = file.open_stream(name) else {
+        return Ok(None);
+    };
     let mut bytes = Vec::new();
-    stream.take(limit as u64).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    if stream.take(most + 1).read_to_end(&mut bytes).is_err() {
+        return Ok(None);
+    }
+    if bytes.len() as u64 > most {
+        return Err(Skip::too_much(limit));
+    }
+    Ok(Some(bytes))
 }
 
 #[cfg(test)]
@@ -532,6 +609,60 @@ mod tests {
         assert!(text.contains("Date: 2024-01-02T10:00:00+01:00"), "{text}");
         assert!(text.contains("Schöne Tür"), "{text}");
         assert!(message(b"no headers here", 9).is_err());
+    }
+
+    /// An Outlook message of these streams; what is attached lies in a storage.
+    fn outlook_message(streams: &[(&str, &[u8])]) -> Vec<u8> {
+        use std::io::Write;
+        let mut file = cfb::CompoundFile::create(Cursor::new(Vec::new())).unwrap();
+        for (name, bytes) in streams {
+            if let Some((storage, _)) = name.rsplit_once('/').filter(|(s, _)| !s.is_empty()) {
+                file.create_storage_all(storage).unwrap();
+            }
+            let mut stream = file.create_stream(name).unwrap();
+            stream.write_all(bytes).unwrap();
+        }
+        file.flush().unwrap();
+        file.into_inner().into_inner()
+    }
+
+    fn wide(text: &str) -> Vec<u8> {
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+    }
+
+    #[test]
+    fn a_message_of_outlook_says_when_it_was_sent_and_what_is_attached() {
+        let mut fixed = vec![0; 32];
+        fixed.extend([0x40, 0, 0x39, 0, 6, 0, 0, 0]);
+        // 2024-01-02T09:00:00Z.
+        fixed.extend(((1_704_186_000_u64 + 11_644_473_600) * 10_000_000).to_le_bytes());
+        let message = outlook_message(&[
+            ("/__substg1.0_0037001F", &wide("Oars")),
+            ("/__substg1.0_1000001F", &wide("They came.")),
+            ("/__properties_version1.0", &fixed),
+            (
+                "/__attach_version1.0_#00000000/__substg1.0_3707001F",
+                &wide("bill.pdf"),
+            ),
+        ]);
+        let found = outlook(&message, 1 << 20).unwrap();
+        assert_eq!(
+            found.outline.text,
+            "# Oars\n\nDate: 2024-01-02T09:00:00Z\nAttachments: bill.pdf\n\nThey came.\n"
+        );
+        assert_eq!(sent_at(&fixed[..40]), None);
+        assert_eq!(sent_at(&[]), None);
+    }
+
+    #[test]
+    fn a_body_of_outlook_is_read_whole_or_not_at_all() {
+        let body = format!("{}end.", "word ".repeat(300));
+        let message = outlook_message(&[("/__substg1.0_1000001F", &wide(&body))]);
+        // Two bytes of the file are one of text.
+        let found = outlook(&message, 2000).unwrap().outline.text;
+        assert!(found.ends_with("end.\n"), "{found}");
+        let refused = |limit: usize| outlook(&message, limit).unwrap_err() == Skip::too_much(limit);
+        assert!(refused(1000) && refused(100));
     }
 
     #[test]

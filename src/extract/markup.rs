@@ -212,6 +212,11 @@ pub(super) fn asciidoc(text: String) -> Extracted {
         } else if line.is_empty() {
             blocks.close();
         } else {
+            if let Some(title) = keyword(line, ":doctitle:").or(keyword(line, ":title:"))
+                && meta.title.is_none()
+            {
+                meta.title = Some(title.to_owned());
+            }
             for key in [":keywords:", ":page-tags:"] {
                 for tag in keyword(line, key).unwrap_or("").split(',') {
                     push_new(&mut meta.tags, tag.trim());
@@ -368,6 +373,20 @@ mod tests {
         check("#+URL:\n", false);
         let found = org("#+url: <https://example.org/a>\n".into());
         assert_eq!(found.meta.properties["url"], page);
+    }
+
+    #[test]
+    fn the_title_of_asciidoc_may_be_an_attribute() {
+        let title = |text: &str| asciidoc(text.to_owned()).meta.title;
+        assert_eq!(
+            title(":doctitle: Mills\n\nThey stand.\n").as_deref(),
+            Some("Mills")
+        );
+        assert_eq!(
+            title("= Mills\n:title: Of mills\n").as_deref(),
+            Some("Mills")
+        );
+        assert_eq!(title(":title:\n"), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 mod archive;
 mod canvas;
+mod chart;
 mod code;
 mod epub;
 mod html;
@@ -15,6 +16,7 @@ mod mail;
 mod markdown;
 mod markup;
 mod notebook;
+mod ods;
 mod office;
 mod pdf;
 mod pen;
@@ -23,6 +25,7 @@ mod rtf;
 mod sheet;
 mod text;
 pub mod worker;
+mod xlsx;
 mod xml;
 
 pub(crate) use mail::{body as body_of_mail, messages as messages_of_mailbox};
@@ -38,7 +41,7 @@ use crate::domain::source::{Kind, Meta};
 use worker::Worker;
 
 /// Raised when readers change so that files read earlier should be read again.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 /// What was found in a file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -2,14 +2,15 @@
 //!
 //! All three are zip archives of XML in which text lies in paragraphs and tables. Read are what a
 //! reader of the document sees: not deleted or hidden text, field codes, headers, footers, or the
-//! second copy of a text box. What stands raised is told from what it stands behind. Slides are pages.
+//! second copy of a text box. What stands raised is told from what it stands behind. Slides are pages;
+//! charts and diagrams of a Word document stand behind its text.
 
 use std::collections::HashMap;
 
 use super::archive::{Archive, resolve};
 use super::pen::{Pen, one_line};
 use super::xml::{Attributes, Node, walk};
-use super::{Extracted, Skip, push_new};
+use super::{Extracted, Skip, chart, push_new};
 use crate::domain::source::Meta;
 
 /// How much an archive may unpack to, in multiples of the text that may come out of it: markup is
@@ -39,6 +40,7 @@ pub(super) fn docx(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     })?;
     pen.broke_off(broken);
     body.end(&mut pen);
+    write_drawn(&mut archive, &main, &mut pen);
     for notes in ["footnotes.xml", "endnotes.xml", "comments.xml"] {
         if let Some(xml) = archive.text(&resolve(&main, notes))? {
             let mut body = Paragraphs::default();
@@ -54,7 +56,7 @@ pub(super) fn docx(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
 }
 
 /// The main part of an Office Open XML file is where its relations say; `usual` where they don't.
-fn main_part(archive: &mut Archive<'_>, usual: &str) -> Result<String, Skip> {
+pub(super) fn main_part(archive: &mut Archive<'_>, usual: &str) -> Result<String, Skip> {
     let relations = relations(archive, "")?;
     let main = relations
         .into_iter()
@@ -62,14 +64,31 @@ fn main_part(archive: &mut Archive<'_>, usual: &str) -> Result<String, Skip> {
     Ok(main.map_or_else(|| usual.to_owned(), |r| r.target))
 }
 
-struct Relation {
-    id: String,
-    kind: String,
-    target: String,
+/// Writes what is drawn of the data that a part refers to: diagrams and charts.
+fn write_drawn(archive: &mut Archive<'_>, part: &str, pen: &mut Pen) {
+    for relation in relations(archive, part).unwrap_or_default() {
+        if relation.kind.ends_with("/diagramData") {
+            let xml = archive.text(&relation.target);
+            let xml = xml.map(Option::unwrap_or_default);
+            if let Err(Skip(error)) = xml.and_then(|xml| shapes(&xml, pen, false)) {
+                pen.broke_off(Some(error));
+            }
+        }
+    }
+    chart::write(archive, part, pen);
+}
+
+/// Where a part of an Office Open XML file refers to another.
+pub(super) struct Relation {
+    pub(super) id: String,
+    /// An address that ends with the name of what the other is to the part.
+    pub(super) kind: String,
+    /// The name of the other part.
+    pub(super) target: String,
 }
 
 /// The relations of a part, with resolved targets.
-fn relations(archive: &mut Archive<'_>, part: &str) -> Result<Vec<Relation>, Skip> {
+pub(super) fn relations(archive: &mut Archive<'_>, part: &str) -> Result<Vec<Relation>, Skip> {
     let (folder, name) = part.rsplit_once('/').unwrap_or(("", part));
     let path = resolve("", &format!("{folder}/_rels/{name}.rels"));
     let mut found = Vec::new();
@@ -490,11 +509,15 @@ fn is_above(height: &str) -> bool {
     height.is_ok_and(|height| height > 0.0)
 }
 
-/// Elements of an `OpenDocument` text that no reader sees, or sees as text: what was deleted, numbers
-/// of notes, what is said of a picture or a comment, and pictures themselves.
+/// Elements of an `OpenDocument` text that no reader sees, or sees as text: what was deleted or is
+/// hidden, numbers of notes, what is said of a picture or a comment, and pictures themselves.
 fn is_silent_in_odt(name: &str, attributes: &Attributes<'_>, in_comment: bool) -> bool {
     match name {
         "tracked-changes" | "note-citation" | "binary-data" => true,
+        "section" | "hidden-text" => {
+            attributes.get("display").as_deref() == Some("none")
+                || attributes.get("is-hidden").as_deref() == Some("true")
+        }
         "creator" | "date" | "date-string" | "creator-initials" | "sender-initials" => in_comment,
         // The title of the document, where a text shows it, is `text:title`.
         "title" | "desc" => attributes.prefix().as_deref() == Some("svg"),
@@ -515,14 +538,18 @@ fn odt_node(node: Node<'_>, body: &mut Paragraphs, looks: &HashMap<String, Look>
         Node::Open("span", attributes) => {
             let style = attributes.get("style-name").unwrap_or_default();
             let around = body.looks.last().copied().unwrap_or_default();
-            body.looks
-                .push(looks.get(&style).copied().unwrap_or(around));
+            let mut look = looks.get(&style).copied().unwrap_or(around);
+            look.hidden |= around.hidden;
+            body.looks.push(look);
         }
         Node::Close("span") => body.end_run(),
-        Node::Open("p", _) => body.begin_paragraph(),
-        Node::Open("h", attributes) => {
+        Node::Open(name @ ("p" | "h"), attributes) => {
             body.begin_paragraph();
-            if let Some(paragraph) = body.open.last_mut() {
+            let style = attributes.get("style-name").unwrap_or_default();
+            if let Some(look) = body.looks.last_mut() {
+                look.hidden = looks.get(&style).is_some_and(|look| look.hidden);
+            }
+            if let Some(paragraph) = body.open.last_mut().filter(|_| name == "h") {
                 paragraph.level = Some(number(&attributes, "outline-level", 1));
             }
         }
@@ -562,9 +589,13 @@ pub(super) fn pptx(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     let mut pen = Pen::new(limit);
     for (index, slide) in slides.iter().enumerate() {
         pen.page(index + 1);
-        if let Some(xml) = archive.text(slide)? {
-            shapes(&xml, &mut pen, true)?;
+        let Some(xml) = archive.text(slide)? else {
+            continue;
+        };
+        if !shapes(&xml, &mut pen, true)? {
+            continue;
         }
+        write_drawn(&mut archive, slide, &mut pen);
         let notes = relations(&mut archive, slide)?;
         let notes = notes.iter().find(|r| r.kind.ends_with("/notesSlide"));
         if let Some(notes) = notes
@@ -596,10 +627,16 @@ fn slides(archive: &mut Archive<'_>, main: &str) -> Result<Vec<String>, Skip> {
     Ok(slides)
 }
 
-fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<(), Skip> {
+/// Writes the text of a slide or of its notes; tells whether the slide is shown.
+fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<bool, Skip> {
     let mut body = Paragraphs::default();
     let mut kind = String::new();
+    let mut is_shown = true;
     let broken = walk(xml, |node| match node {
+        Node::Open("sld", attributes) => {
+            is_shown = !matches!(attributes.get("show").as_deref(), Some("0" | "false"));
+        }
+        _ if !is_shown => {}
         Node::Open("sp" | "graphicFrame", _) => kind.clear(),
         Node::Open("ph", attributes) => kind = attributes.get("type").unwrap_or_default(),
         Node::Open("p", _) => {
@@ -633,9 +670,11 @@ fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<(), Skip> {
         Node::Text(text) if body.in_text => body.push(text),
         _ => {}
     })?;
-    pen.broke_off(broken);
+    if is_shown {
+        pen.broke_off(broken);
+    }
     body.end(pen);
-    Ok(())
+    Ok(is_shown)
 }
 
 #[cfg(test)]
@@ -751,6 +790,15 @@ mod tests {
              <t:span t:style-name='T1'><t:note><t:p>a note 7</t:p></t:note></t:span>end</t:p>",
             "a note 7\n\n10^6 l, end\n",
         );
+        check(
+            "<s:style s:name='P1'><s:text-properties t:display='none'/></s:style>\
+             <s:style s:name='T1'><s:text-properties s:text-position='super 58%'/></s:style>",
+            "<t:p>seen</t:p><t:section t:display='none'><t:p>a<t:s/>secret</t:p></t:section>\
+             <t:section><t:h t:outline-level='2'>Mills</t:h></t:section>\
+             <t:p t:style-name='P1'>hid<t:span t:style-name='T1'>7</t:span></t:p>\
+             <t:p>end<t:hidden-text t:is-hidden='true'>no</t:hidden-text></t:p>",
+            "seen\n\n## Mills\n\nend\n",
+        );
     }
 
     #[test]
@@ -760,6 +808,61 @@ mod tests {
             </office:document>";
         let found = odt(flat.as_bytes(), 1 << 20).unwrap();
         assert_eq!(found.meta.title.as_deref(), Some("Mills"));
+    }
+
+    #[test]
+    fn diagrams_and_charts_are_read_where_the_document_can_be() {
+        use std::io::Write;
+        let parts = [
+            (
+                "word/document.xml",
+                "<document><p><r><t>Hens</t></r></p></document>",
+            ),
+            (
+                "word/_rels/document.xml.rels",
+                "<Relationships><Relationship Type='x/diagramData' Target='d.xml'/>\
+                 <Relationship Type='x/chart' Target='c.xml'/>\
+                 <Relationship Type='x/chart' Target='bad.xml'/></Relationships>",
+            ),
+            (
+                "word/d.xml",
+                "<d:t><a:p><a:r><a:t>Egg to hen</a:t></a:r></a:p></d:t>",
+            ),
+            (
+                "word/c.xml",
+                "<c:title><a:p><a:t>Eggs</a:t></a:p></c:title><c:ser><c:val><c:pt idx='0'>\
+                 <c:v>7</c:v></c:pt></c:val></c:ser>",
+            ),
+            ("word/bad.xml", "<c:title><a:p"),
+        ];
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for (name, text) in parts {
+            let options = zip::write::SimpleFileOptions::default();
+            zip.start_file(name, options).unwrap();
+            zip.write_all(text.as_bytes()).unwrap();
+        }
+        let found = docx(&zip.finish().unwrap().into_inner(), 1 << 20).unwrap();
+        assert_eq!(
+            found.outline.text,
+            "Hens\n\nEgg to hen\n\nChart: Eggs\n\n7\n"
+        );
+        assert!(found.missing.is_some());
+    }
+
+    #[test]
+    fn slides_that_are_hidden_are_left_out() {
+        let check = |show: &str, expected: &str| {
+            let slide =
+                format!("<p:sld {show}><p:sp><a:p><a:r><a:t>The mill</a:t></a:r></a:p></p:sp>");
+            let mut pen = Pen::new(1 << 20);
+            let is_shown = shapes(&format!("{slide}</p:sld>"), &mut pen, true).unwrap();
+            let text = pen.finish(Meta::default()).unwrap().outline.text;
+            assert_eq!((is_shown, text.as_str()), (!expected.is_empty(), expected));
+        };
+        check("", "The mill\n");
+        check("show='1'", "The mill\n");
+        check("show='0'", "");
+        check("show='false'", "");
     }
 
     #[test]

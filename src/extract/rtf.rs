@@ -242,7 +242,7 @@ impl Reader {
         let number = std::str::from_utf8(&bytes[word_end..number_end]).unwrap_or_default();
         let mut next = number_end + usize::from(bytes.get(number_end) == Some(&b' '));
         if word == "bin" {
-            next += number.parse::<usize>().unwrap_or(0);
+            next = next.saturating_add(number.parse::<usize>().unwrap_or(0));
         }
         self.word(word, number.parse().ok());
         next.min(bytes.len())
@@ -493,6 +493,12 @@ mod tests {
 
     fn read(rtf: &[u8]) -> String {
         extract(rtf, 1 << 20).unwrap().outline.text
+    }
+
+    #[test]
+    fn what_says_to_be_longer_than_the_file_ends_with_it() {
+        let found = extract(br"{\rtf1 seen\bin18446744073709551599 gone}", 1 << 20).unwrap();
+        assert_eq!(found.outline.text, "seen\n");
     }
 
     #[test]

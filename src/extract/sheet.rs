@@ -1,21 +1,23 @@
 //! Tables: workbooks (xlsx, xls, ods…) and separated values, row by row with their headers.
 //!
 //! Each row becomes one line, `row 7 | Name: Ann | Age: 7`, so that a row found alone still says
-//! what its numbers mean. Sheets are pages; hidden ones are left out. Values are written as the sheet
-//! shows them as far as the reader tells how: shares, times, durations and zeros in front of numbers,
-//! the latter and the first of xlsx only.
+//! what its numbers mean. Sheets are pages; hidden ones are left out, and so are hidden rows and
+//! columns of xlsx and ods, whose comments are read. Values are written as the sheet shows them as far
+//! as the reader tells how: shares, times, durations and zeros in front of numbers, the latter and the
+//! first of xlsx and ods only.
 
+use std::collections::HashSet;
 use std::io::Cursor;
 
 use calamine::{
-    Cell, CellType, Data, DataType, ExcelDateTime, Ods, Range, Reader, SheetType, SheetVisible,
-    Sheets, Style, Xls, Xlsb, Xlsx, XlsxError,
+    Data, DataType, ExcelDateTime, Reader, SheetType, SheetVisible, Sheets, Style, Xls, Xlsb,
+    XlsbError, Xlsx, XlsxError,
 };
 
 use super::archive::{Archive, OLE};
 use super::office::unpack_limit;
 use super::pen::{Pen, one_line};
-use super::{Extracted, Skip, rows, text};
+use super::{Extracted, Skip, ods, rows, text, xlsx};
 use crate::domain::source::Meta;
 
 type Book<'a> = Sheets<Cursor<&'a [u8]>>;
@@ -25,15 +27,34 @@ type Book<'a> = Sheets<Cursor<&'a [u8]>>;
 /// # Errors
 /// [`Skip`].
 pub(super) fn workbook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
-    let mut book = open(bytes, limit)?;
     let mut pen = Pen::new(limit);
+    let Some(mut book) = open(bytes, limit)? else {
+        let mut archive = Archive::open(bytes, unpack_limit(limit))?;
+        ods::write(&mut archive, limit, &mut pen)?;
+        return pen.finish(Meta::default());
+    };
+    let is_xlsx = matches!(book, Sheets::Xlsx(_));
+    let archive = is_xlsx.then(|| Archive::open(bytes, unpack_limit(limit)));
+    let mut archive = archive.transpose()?;
+    let parts = archive.as_mut().map(xlsx::sheets).unwrap_or_default();
     let mut broken: Vec<String> = Vec::new();
     for (index, sheet) in book.sheets_metadata().to_vec().iter().enumerate() {
         if sheet.visible != SheetVisible::Visible {
             continue;
         }
         pen.page(index + 1);
-        let read = write_sheet(&mut book, &sheet.name, &mut pen);
+        let mut cells = Vec::new();
+        let read = read_sheet(&mut book, &sheet.name, &mut cells);
+        if read.is_ok() || !cells.is_empty() {
+            let (hidden, comments) = match (&mut archive, parts.get(&sheet.name)) {
+                (Some(archive), Some(part)) => xlsx::beside(archive, part),
+                _ => (Hidden::default(), Vec::new()),
+            };
+            write_sheet(&sheet.name, cells, &hidden, &comments, &mut pen);
+            if let (Some(archive), Some(part)) = (&mut archive, parts.get(&sheet.name)) {
+                xlsx::write_charts(archive, part, &mut pen);
+            }
+        }
         // Charts and macros are no cells that somebody misses.
         if let Err(error) = read
             && sheet.typ == SheetType::WorkSheet
@@ -56,20 +77,25 @@ pub(super) fn workbook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     Ok(found)
 }
 
-/// Writes a sheet, or what can be read of it.
-fn write_sheet(book: &mut Book<'_>, name: &str, pen: &mut Pen) -> Result<(), String> {
-    if let Sheets::Xlsx(book) = book {
-        let (range, read) = xlsx_cells(book, name);
-        if read.is_ok() || !range.is_empty() {
-            pen.heading(1, name);
-            write_range(&range, String::clone, pen);
+/// The cells of a sheet, or what can be read of them.
+fn read_sheet(book: &mut Book<'_>, name: &str, cells: &mut Vec<Cell>) -> Result<(), String> {
+    match book {
+        Sheets::Xlsx(book) => match read_xlsx(book, name, cells) {
+            // Charts on sheets of their own.
+            Err(XlsxError::NotAWorksheet(_)) => Ok(()),
+            read => read.map_err(|error| error.to_string()),
+        },
+        Sheets::Xlsb(book) => read_xlsb(book, name, cells).map_err(|e| e.to_string()),
+        Sheets::Xls(_) | Sheets::Ods(_) => {
+            let range = book.worksheet_range(name).map_err(|e| e.to_string())?;
+            let (row, column) = range.start().unwrap_or_default();
+            for (r, c, value) in range.used_cells() {
+                let place = (row + r as u32, column + c as u32);
+                push(cells, place, shown(value, Format::Plain));
+            }
+            Ok(())
         }
-        return read;
     }
-    let range = book.worksheet_range(name).map_err(|e| e.to_string())?;
-    pen.heading(1, name);
-    write_range(&range, |value| shown(value, Format::Plain), pen);
-    Ok(())
 }
 
 /// Of longer names of sheets, the beginning is told.
@@ -92,44 +118,126 @@ fn listed(broken: &[String]) -> Option<String> {
     }
 }
 
-fn write_range<T: CellType>(range: &Range<T>, show: impl Fn(&T) -> String, pen: &mut Pen) {
-    let first = range.start().map_or(0, |(row, _)| row as usize);
-    let rows = range.rows().enumerate();
-    let rows = rows.map(|(i, row)| (first + i + 1, row.iter().map(&show).collect()));
+/// The row and the column of a cell, counted from 0, and what it shows.
+pub(super) type Cell = ((u32, u32), String);
+
+/// What somebody noted on a cell.
+pub(super) struct Comment {
+    /// The row and the column of the cell, counted from 0.
+    pub(super) place: (u32, u32),
+    /// What it says, on one line.
+    pub(super) text: String,
+}
+
+/// Rows and columns that somebody hid, counted from 0.
+#[derive(Default)]
+pub(super) struct Hidden {
+    pub(super) rows: HashSet<u32>,
+    pub(super) columns: HashSet<u32>,
+}
+
+impl Hidden {
+    fn holds(&self, (row, column): (u32, u32)) -> bool {
+        self.rows.contains(&row) || self.columns.contains(&column)
+    }
+}
+
+/// Writes a sheet: its name, its rows, and what is noted on its cells with what they show.
+pub(super) fn write_sheet(
+    name: &str,
+    mut cells: Vec<Cell>,
+    hidden: &Hidden,
+    comments: &[Comment],
+    pen: &mut Pen,
+) {
+    cells.retain(|(place, _)| !hidden.holds(*place));
+    cells.sort_by_key(|(place, _)| *place);
+    pen.heading(1, name);
+    write_cells(&cells, hidden, pen);
+    for Comment { place, text } in comments.iter().filter(|c| !hidden.holds(c.place)) {
+        let at = cells.partition_point(|(known, _)| known < place);
+        let cell = cells.get(at).filter(|(known, _)| known == place);
+        let cell = cell.map_or_else(String::new, |(_, text)| format!(" ({text})"));
+        let name = name_of(*place);
+        pen.paragraph(&format!("Comment on {name}{cell}: {text}"));
+    }
+}
+
+/// What a spreadsheet calls the cell of this row and column: `AB7`.
+fn name_of((row, column): (u32, u32)) -> String {
+    let mut letters = String::new();
+    let mut left = column.saturating_add(1);
+    while left > 0 {
+        let letter = (left - 1) % 26;
+        letters.insert(0, char::from(b'A' + letter as u8));
+        left = (left - 1) / 26;
+    }
+    format!("{letters}{}", row.saturating_add(1))
+}
+
+fn push(cells: &mut Vec<Cell>, place: (u32, u32), text: String) {
+    if !text.is_empty() {
+        cells.push((place, text));
+    }
+}
+
+/// Writes sorted cells row by row. What lies far from the others takes up no more room than they do:
+/// only columns that are used count, and of rows without cells one is enough to part tables.
+fn write_cells(cells: &[Cell], hidden: &Hidden, pen: &mut Pen) {
+    let mut columns: Vec<u32> = cells.iter().map(|((_, column), _)| *column).collect();
+    columns.sort_unstable();
+    columns.dedup();
+    let mut next: Option<u32> = None;
+    let rows = cells
+        .chunk_by(|(a, _), (b, _)| a.0 == b.0)
+        .flat_map(|cells| {
+            let row = cells.first().map_or(0, |((row, _), _)| *row);
+            let mut texts: Vec<String> = Vec::new();
+            for ((_, column), text) in cells {
+                let at = columns.partition_point(|known| known < column);
+                // Where two cells claim one place, the later one has it.
+                texts.truncate(at);
+                texts.resize(at, String::new());
+                texts.push(text.clone());
+            }
+            let mut between = next.replace(row.saturating_add(1)).unwrap_or(row)..row;
+            let is_gap = between.any(|row| !hidden.rows.contains(&row));
+            let gap = is_gap.then(|| (row as usize, Vec::new()));
+            gap.into_iter().chain([(row as usize + 1, texts)])
+        });
     rows::write(rows, pen);
 }
 
-/// The cells of a sheet as they are shown, and what keeps the rest from being read.
-fn xlsx_cells(book: &mut Xlsx<Cursor<&[u8]>>, name: &str) -> (Range<String>, Result<(), String>) {
-    let mut cells = Vec::new();
-    let read = read_xlsx_cells(book, name, &mut cells);
-    let read = match read {
-        // Charts on sheets of their own.
-        Err(XlsxError::NotAWorksheet(_)) => Ok(()),
-        read => read.map_err(|error| error.to_string()),
-    };
-    (Range::from_sparse(cells), read)
-}
-
-fn read_xlsx_cells(
+fn read_xlsx(
     book: &mut Xlsx<Cursor<&[u8]>>,
     name: &str,
-    cells: &mut Vec<Cell<String>>,
+    cells: &mut Vec<Cell>,
 ) -> Result<(), XlsxError> {
     let mut reader = book.worksheet_cells_reader(name)?;
     let formats: Vec<Format> = reader.styles().iter().map(Format::of).collect();
     while let Some((cell, style)) = reader.next_cell_with_style_id()? {
         let format = formats.get(style).copied().unwrap_or(Format::Plain);
         let text = shown(&cell.get_value().clone().into(), format);
-        if !text.is_empty() {
-            cells.push(Cell::new(cell.get_position(), text));
-        }
+        push(cells, cell.get_position(), text);
     }
     Ok(())
 }
 
-/// The reader that the content asks for, whatever the file is called.
-fn open(bytes: &[u8], limit: usize) -> Result<Book<'_>, Skip> {
+fn read_xlsb(
+    book: &mut Xlsb<Cursor<&[u8]>>,
+    name: &str,
+    cells: &mut Vec<Cell>,
+) -> Result<(), XlsbError> {
+    let mut reader = book.worksheet_cells_reader(name)?;
+    while let Some(cell) = reader.next_cell()? {
+        let text = shown(&cell.get_value().clone().into(), Format::Plain);
+        push(cells, cell.get_position(), text);
+    }
+    Ok(())
+}
+
+/// The reader that the content asks for, whatever the file is called; `None` for `OpenDocument`.
+fn open(bytes: &[u8], limit: usize) -> Result<Option<Book<'_>>, Skip> {
     let source = Cursor::new(bytes);
     let broken = |error: &dyn std::fmt::Display| {
         let said = error.to_string().to_lowercase();
@@ -145,24 +253,27 @@ fn open(bytes: &[u8], limit: usize) -> Result<Book<'_>, Skip> {
         if inner.is_ok_and(|file| file.exists("/EncryptedPackage")) {
             return Err(Skip::encrypted());
         }
-        return Ok(Sheets::Xls(Xls::new(source).map_err(|e| broken(&e))?));
+        let book = Xls::new(source).map_err(|e| broken(&e))?;
+        return Ok(Some(Sheets::Xls(book)));
     }
     let mut archive = Archive::open(bytes, unpack_limit(limit))?;
     archive.check_size()?;
     let names = archive.names();
     let holds = |name: &str| names.iter().any(|known| known == name);
-    Ok(if holds("xl/workbook.bin") {
+    if holds("content.xml") {
+        return Ok(None);
+    }
+    Ok(Some(if holds("xl/workbook.bin") {
         Sheets::Xlsb(Xlsb::new(source).map_err(|e| broken(&e))?)
-    } else if holds("content.xml") {
-        Sheets::Ods(Ods::new(source).map_err(|e| broken(&e))?)
     } else {
         Sheets::Xlsx(Xlsx::new(source).map_err(|e| broken(&e))?)
-    })
+    }))
 }
 
 /// How a cell shows its number, as far as that changes what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+pub(super) enum Format {
+    /// As the number is.
     Plain,
     /// A share of a hundred, with so many decimals.
     Percent(usize),
@@ -182,7 +293,7 @@ impl Format {
     }
 
     /// What the first section of a code such as `0.0%` or `[$-409]hh:mm "h";@` says.
-    fn of_code(code: &str) -> Self {
+    pub(super) fn of_code(code: &str) -> Self {
         let mut marks = String::new();
         let (mut quoted, mut bracketed) = (false, false);
         let mut chars = code.chars();
@@ -216,7 +327,7 @@ impl Format {
 }
 
 /// A value as its cell shows it; times without seconds where there are none.
-fn shown(value: &Data, format: Format) -> String {
+pub(super) fn shown(value: &Data, format: Format) -> String {
     match (value, format) {
         (Data::DateTime(time), _) if time.is_duration() => clock(time.as_f64()),
         (Data::DateTime(time), _) => moment(*time, format == Format::Time),
@@ -538,8 +649,41 @@ mod tests {
         let book = xlsx(&[("Bad", "visible", "<row r='1'><c r='A1'")]);
         let reason = workbook(&book, 1 << 20).unwrap_err().0;
         assert!(reason.contains("the sheet \"Bad\""), "{reason}");
+        let hidden = whole.replace("<row r='2'", "<row r='2' hidden='1'");
+        let found = workbook(&xlsx(&[("Good", "visible", &hidden)]), 1 << 20).unwrap();
+        let expected = "# Good\n\nrow 1 | Item | Share | Hour\n";
+        assert_eq!(found.outline.text, expected);
         let whole = workbook(&xlsx(&[("Good", "visible", &whole)]), 1 << 20);
         assert_eq!(whole.unwrap().missing, None);
+    }
+
+    #[test]
+    fn cells_are_called_as_spreadsheets_call_them() {
+        let check = |place: (u32, u32), expected: &str| assert_eq!(name_of(place), expected);
+        check((0, 0), "A1");
+        check((6, 25), "Z7");
+        check((6, 26), "AA7");
+        check((1_048_575, 16_383), "XFD1048576");
+    }
+
+    #[test]
+    fn a_cell_far_from_the_others_keeps_nothing_from_being_read() {
+        let cell = |place: &str, text: &str| {
+            format!("<c r='{place}' t='inlineStr'><is><t>{text}</t></is></c>")
+        };
+        let data = format!(
+            "<row r='2'>{}{}</row><row r='3'>{}{}</row><row r='1048576'>{}</row></sheetData></worksheet>",
+            cell("C2", "Item"),
+            cell("E2", "Place"),
+            cell("C3", "Oar"),
+            cell("E3", "Shed"),
+            cell("XFD1048576", "stray"),
+        );
+        let found = workbook(&xlsx(&[("Far", "visible", &data)]), 1 << 20).unwrap();
+        assert_eq!(
+            found.outline.text,
+            "# Far\n\nrow 2 | Item | Place\nrow 3 | Item: Oar | Place: Shed\nrow 1048576 | stray\n"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
+use encoding_rs::{Encoding, ISO_2022_JP, UTF_16BE, UTF_16LE};
 
 use super::Skip;
 
@@ -24,6 +24,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<String, Skip> {
     if bytes.contains(&0) {
         return Err(Skip("binary: it holds NUL bytes, text does not".into()));
     }
+    if is_iso_2022_jp(bytes) {
+        let (text, _) = ISO_2022_JP.decode_without_bom_handling(bytes);
+        return checked(text.into_owned());
+    }
     if let Ok(text) = std::str::from_utf8(bytes) {
         return checked(text.to_owned());
     }
@@ -32,6 +36,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<String, Skip> {
     }
     let (text, _) = guess(bytes).decode_without_bom_handling(bytes);
     checked(text.into_owned())
+}
+
+/// Is it Japanese as old mail and pages have it? All bytes of that are ASCII, and would pass for UTF-8.
+fn is_iso_2022_jp(bytes: &[u8]) -> bool {
+    let begins = |three: &[u8]| matches!(three, b"\x1b$B" | b"\x1b$@");
+    bytes.is_ascii() && bytes.windows(3).any(begins) && guess(bytes) == ISO_2022_JP
 }
 
 /// Is it UTF-8 but for a damaged place or two: one invalid sequence to four whole characters beyond
@@ -235,6 +245,8 @@ mod tests {
             "日本語のメモが途中で切れてい\u{fffd}",
         );
         check(b"the end\0\0\0\0", "the end");
+        check(b"a \x1b$BF|K\\\x1b(B b", "a 日本 b");
+        check(b"\x1b[31m5\x1b[0m \x1b$B", "5 \x1b$B");
         assert!(decode(b"\x7fELF\0\0\0\x01").is_err());
         assert!(decode(&[1, 2, 3, 4, 5, 6, 7, 8]).is_err());
     }
