@@ -111,6 +111,54 @@
    (coho-ask (mapconcat #'identity (make-list 4000 "word") " "))
    (should (coho-tests--heard "at most 10000 are taken"))))
 
+(ert-deftest coho-offers-the-hits-of-the-last-search-alone ()
+  (let ((hit (json-parse-string "{\"path\": \"/nowhere/all.md\", \"text\": \"x\"}")) found offered)
+    (cl-letf (((symbol-function 'coho-hits)
+               (lambda (_body then) (push then found) (list 'search)))
+              ((symbol-function 'process-live-p) #'ignore)
+              ((symbol-function 'coho--open) #'ignore)
+              ((symbol-function 'completing-read)
+               (lambda (prompt _table _predicate _match _initial _history default)
+                 (push prompt offered)
+                 default)))
+      (coho-search "older")
+      (coho-search "newer")
+      (dolist (then (reverse found))
+        (funcall then nil (list hit)))
+      (should (coho-tests--wait (lambda () offered)))
+      (sleep-for 0.1)
+      (should (equal offered '("newer: "))))
+    (setq coho--search nil)))
+
+(defun coho-tests--hanging (said)
+  "A server that says SAID to whoever asks, and hangs."
+  (make-network-process
+   :name "hangs" :server t :host "127.0.0.1" :service t :family 'ipv4
+   :filter (lambda (client _) (process-send-string client said))))
+
+(ert-deftest coho-gives-up-a-service-that-hangs ()
+  (let ((coho--quiet-s 1))
+    (dolist (case (list (list #'coho-search "")
+                        (list #'coho-ask (concat "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+                                                 "event: token\ndata: {\"text\":\"The start of it\"}\n\n"))))
+      (coho-tests--hearing
+       (let* ((server (coho-tests--hanging (nth 1 case)))
+              (coho-address (format "http://127.0.0.1:%d" (process-contact server :service))))
+         (funcall (car case) "x")
+         (should (coho-tests--heard "hangs"))
+         (delete-process server))))
+    (should (string-match-p "The start of it" (coho-tests--text)))
+    (coho-tests--hearing
+     (let* ((server (coho-tests--hanging ""))
+            (coho-address (format "http://127.0.0.1:%d" (process-contact server :service))))
+       (coho-search "x")
+       (let ((process coho--search))
+         (coho-stop)
+         (should-not (process-live-p process)))
+       (sleep-for 0.1)
+       (should-not coho-tests--said)
+       (delete-process server)))))
+
 (ert-deftest coho-tells-of-a-file-that-moved ()
   (let ((hit (json-parse-string "{\"path\": \"/nowhere/at/all.md\", \"lines\": [1, 2]}")))
     (should-error (coho--open hit) :type 'user-error)))
@@ -146,7 +194,8 @@
     (cl-letf (((symbol-function 'active-minibuffer-window) (lambda () (= (setq asked (1+ asked)) 1)))
               ((symbol-function 'completing-read) (lambda (&rest _) (setq offered "1 all.md:1 x")))
               ((symbol-function 'coho--open) #'ignore))
-      (coho--offer "x: " (list (json-parse-string "{\"path\": \"/nowhere/all.md\", \"text\": \"x\"}")))
+      (coho--offer "x: " (list (json-parse-string "{\"path\": \"/nowhere/all.md\", \"text\": \"x\"}"))
+                   coho--search)
       (should-not offered)
       (should (coho-tests--wait (lambda () offered))))))
 
@@ -168,7 +217,7 @@
     (cl-letf (((symbol-function 'completing-read)
                (lambda (_prompt _table _predicate _match _initial _history default) default))
               ((symbol-function 'coho--open) (lambda (chosen) (setq opened chosen))))
-      (coho--offer "x: " (list hit)))
+      (coho--offer "x: " (list hit) coho--search))
     (should (eq opened hit))))
 
 (ert-deftest coho-leaves-the-keys-of-org-alone ()
@@ -278,7 +327,7 @@
     (puthash "text" "x" citation)
     (cl-letf (((symbol-function 'completing-read) (lambda (&rest all) (nth 6 all))))
       (should (string-suffix-p ".pdf page 7 x" (coho--label citation)))
-      (coho--offer "x: " (list citation)))
+      (coho--offer "x: " (list citation) coho--search))
     (should (equal coho-tests--said file))
     (delete-file file)))
 
