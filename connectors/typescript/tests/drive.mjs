@@ -118,6 +118,27 @@ async function clients() {
   await check("half a character is no reason to refuse what is searched for", async () => {
     assert.ok((await client.call({}, "POST", "/v1/search", { query: "float voltage \ud83d" })).hits.length);
   });
+  await check("a service that hangs is given up, in the middle of an answer, too, and who will not wait may stop", async () => {
+    const hanging = createServer((request, response) => {
+      if (request.url !== "/v1/ask") return;
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write('event: token\ndata: {"text":"The start"}\n\n');
+    });
+    await new Promise((ready) => hanging.listen(0, "127.0.0.1", ready));
+    const options = { address: `http://127.0.0.1:${hanging.address().port}`, token: "t" };
+    const [heard, before] = [[], client.quiet.ms];
+    client.quiet.ms = 300;
+    await refused(client.call(options, "GET", "/v1/status"), /hangs/);
+    await refused(client.ask(options, { question: QUESTION }, (name) => heard.push(name)), /hangs/);
+    assert.deepEqual(heard, ["token"]);
+    client.quiet.ms = before;
+    const stop = new AbortController();
+    const asked = client.call(options, "POST", "/v1/search", { query: "x" }, stop.signal);
+    setTimeout(() => stop.abort(), 50);
+    await assert.rejects(asked, { name: "AbortError" });
+    hanging.closeAllConnections();
+    hanging.close();
+  });
   await check("an answer can be stopped", async () => {
     const [stop, heard] = [new AbortController(), []];
     const hear = (name) => (heard.push(name), stop.abort());
