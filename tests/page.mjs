@@ -113,8 +113,10 @@ let held = [];
 await anew.route("**/v1/ask", (route) => held.push(route));
 // The first stream of events ends at once, as when the service is started anew.
 let listened = 0;
+// A service that is busy then does not want to be listened to.
+const ends = [{ status: 200, contentType: "text/event-stream", body: "" }, { status: 429, contentType: "application/problem+json", body: '{"detail": "busy"}' }];
 await anew.route("**/v1/events", (route) =>
-  listened++ ? route.continue() : route.fulfill({ status: 200, contentType: "text/event-stream", body: "" }));
+  listened < ends.length ? route.fulfill(ends[listened++]) : (listened++, route.continue()));
 await anew.goto(`${base}/#token=${token}`);
 await anew.waitForSelector("#ask:not([hidden])");
 const question = "What float voltage is the charge controller set to?";
@@ -150,9 +152,36 @@ await anew.click("nav button[data-view=ask]");
 await asks();
 await anew.click("#stop");
 await anew.waitForSelector("#stop", { state: "hidden" });
-for (let tries = 0; listened < 2 && tries < 100; tries++) await anew.evaluate("new Promise((done) => setTimeout(done, 100))");
-if (listened < 2) wrong.push("the page does not listen again after the service was away");
+for (let tries = 0; listened < 3 && tries < 100; tries++) await anew.evaluate("new Promise((done) => setTimeout(done, 100))");
+if (listened < 3) wrong.push("the page does not listen again after the service was away, and busy");
 await anew.close();
+
+// A service that hangs is given up: before it answers, and in the middle of an answer.
+const patient = await browser.newPage();
+await patient.clock.install();
+await patient.goto(`${base}/#token=${token}`);
+await patient.waitForSelector("#ask:not([hidden])");
+const half = () => {
+  const [fetched, piece] = [window.fetch, new TextEncoder().encode('event: token\ndata: {"text":"The half"}\n\n')];
+  window.fetch = async (_, { signal }) => {
+    window.fetch = fetched;
+    const start = (to) => (to.enqueue(piece), signal.addEventListener("abort", () => to.error(signal.reason)));
+    return new Response(new ReadableStream({ start }));
+  };
+};
+for (const [hangs, came] of [[() => patient.route("**/v1/ask", () => {}), ""], [() => patient.evaluate(half), "The half"]]) {
+  await hangs();
+  await patient.fill("#question", question);
+  await patient.press("#question", "Enter");
+  await patient.waitForSelector("#stop:not([hidden])");
+  await patient.waitForFunction((text) => document.querySelector("#answer").textContent === text, came, { polling: 50 });
+  await patient.clock.fastForward(61000);
+  const said = patient.locator("#message", { hasText: "coho hangs" }).waitFor({ timeout: 10000 });
+  await said.catch(async () => wrong.push(`a service that hangs is waited for: it says “${await patient.textContent("#message")}”`));
+  if (await patient.isVisible("#stop")) wrong.push("Stop stays when a service hangs");
+  await patient.unroute("**/v1/ask");
+}
+await patient.close();
 
 // What goes wrong is said with what to do, and an older search does not overtake a newer one.
 const context = await browser.newContext({ permissions: ["clipboard-read", "clipboard-write"] });
