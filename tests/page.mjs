@@ -255,8 +255,27 @@ const failed = rough.waitForResponse((response) => response.request() === failin
 await failing[0].continue();
 await (await failed).finished();
 await rough.evaluate("new Promise((done) => setTimeout(done, 100))");
-if (await rough.textContent("#message")) wrong.push(`an older search says “${await rough.textContent("#message")}”`);
+if (!/^\d+ found\.$/.test(await rough.textContent("#message"))) wrong.push(`an older search says “${await rough.textContent("#message")}”`);
 await rough.unroute("**/v1/search");
+// A long passage can be read to its end.
+const long = `${"word ".repeat(200)}end`;
+await rough.route("**/v1/search", (route) => route.fulfill({ json: { hits: [{ path: "/n/long.md", lines: [1, 2], title: "long", text: long }] } }));
+await rough.fill("#query", "long");
+await rough.press("#query", "Enter");
+await says("1 found.", "a search that found one");
+const more = rough.getByRole("button", { name: "Whole passage", expanded: false });
+await more.click();
+if ((await rough.textContent("#hits p")) !== long) wrong.push("the rest of a passage is not shown");
+await rough.getByRole("button", { name: "Whole passage", expanded: true }).click();
+if (!(await rough.textContent("#hits p")).endsWith("…")) wrong.push("the rest of a passage is not hidden again");
+await rough.unroute("**/v1/search");
+// Escape takes back a word that an input method composes, and leaves no field.
+await rough.focus("#query");
+const escaped = (isComposing) => rough.evaluate((composing) => {
+  document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", isComposing: composing, bubbles: true }));
+  return document.activeElement.id;
+}, isComposing);
+if ((await escaped(true)) !== "query" || (await escaped(false)) === "query") wrong.push("Escape while a word is composed leaves the field");
 // What was learned is that of the state which is chosen, whichever is told first.
 await rough.click("nav button[data-view=units]");
 await rough.waitForSelector("#unit-list[aria-busy=false]");

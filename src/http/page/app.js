@@ -7,6 +7,8 @@ const views = ["ask", "search", "units", "sources", "status"];
 // After so long without a byte a service that hangs is given up. A stream is never quiet for longer
 // than 15 seconds while somebody writes to it.
 const QUIET_MS = 60000;
+// What is shown at once of a passage that was found.
+const MOST_LETTERS = 400;
 let token = "";
 let answer = null;
 let running = null;
@@ -293,6 +295,21 @@ async function copy() {
   await call("POST", `/v1/answers/${answer.id}/signals`, { kind: "copied" }).catch(() => {});
 }
 
+// The start of a passage, and what shows the rest of it.
+function passage(text) {
+  const letters = [...text];
+  if (letters.length <= MOST_LETTERS) return [element("p", text)];
+  const start = `${letters.slice(0, MOST_LETTERS).join("")}…`;
+  const shown = element("p", start);
+  const more = element("button", "Whole passage", { type: "button", "aria-expanded": "false" });
+  more.addEventListener("click", () => {
+    const open = more.getAttribute("aria-expanded") !== "true";
+    more.setAttribute("aria-expanded", String(open));
+    shown.textContent = open ? text : start;
+  });
+  return [shown, more];
+}
+
 async function search(query, explain) {
   searched += 1;
   const mine = searched;
@@ -307,7 +324,7 @@ async function search(query, explain) {
       const item = element("li");
       item.append(element("div", place(hit), { class: "place" }));
       item.append(element("strong", [hit.title, hit.heading].filter(Boolean).join(" > ")));
-      item.append(element("p", hit.text.length > 400 ? `${hit.text.slice(0, 400)}…` : hit.text));
+      item.append(...passage(hit.text));
       if (hit.explain) {
         const said = hit.explain;
         const rank = (n) => (n ? `place ${n}` : "not proposed");
@@ -323,7 +340,8 @@ async function search(query, explain) {
       return item;
     }),
   );
-  say(found.hits.length ? "" : "Nothing found.");
+  // Who does not see the list hears that it is there.
+  say(found.hits.length ? `${found.hits.length} found.` : "Nothing found.");
 }
 
 async function units() {
@@ -548,6 +566,8 @@ function keys(wanted) {
 keys(remembered("localStorage", "keys") !== "off");
 $("keys").addEventListener("change", () => keys($("keys").checked));
 document.addEventListener("keydown", (event) => {
+  // The keys are the input method's while it composes a word: Escape takes that back.
+  if (event.isComposing) return;
   const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
   if (event.key === "Escape") document.activeElement.blur();
   if (typing || !$("keys").checked || event.ctrlKey || event.metaKey || event.altKey) return;
