@@ -273,7 +273,8 @@ export function mount(root: HTMLElement, host: Host): Panel {
     });
     if (!newest()) return;
     hits.replaceChildren(...found.hits.map(hit));
-    if (!found.hits.length) say("nothing was found");
+    // Who does not see the list hears that it is there.
+    say(found.hits.length ? `${found.hits.length} found` : "nothing was found");
   }
 
   let lookedFor = 0;

@@ -679,7 +679,7 @@ async function panel(browser) {
     await page.evaluate(() => Promise.all([window.panel.search("slow"), window.panel.search("fast")]));
     assert.equal(await page.textContent("#coho-search .coho-link"), "fast");
     await page.evaluate(() => Promise.all([window.panel.search("slow and wrong"), window.panel.search("fast")]));
-    assert.deepEqual([await page.textContent("#coho-search .coho-link"), await message.textContent()], ["fast", ""]);
+    assert.deepEqual([await page.textContent("#coho-search .coho-link"), await message.textContent()], ["fast", "1 found"]);
   });
   await page.close();
 }
