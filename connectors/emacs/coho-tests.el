@@ -159,6 +159,37 @@
        (should-not coho-tests--said)
        (delete-process server)))))
 
+(ert-deftest coho-leaves-who-reads-where-they-are ()
+  (coho--write "What?" "" nil nil)
+  (coho--append (mapconcat #'number-to-string (number-sequence 1 200) "\n"))
+  (let ((answer (json-parse-string "{\"citations\": [], \"claims\": []}"))
+        (window (display-buffer "*coho*")))
+    (puthash "answer" (mapconcat #'number-to-string (number-sequence 1 200) "\n") answer)
+    (with-current-buffer "*coho*"
+      (goto-char (point-min))
+      (search-forward "\n150\n")
+      (let ((here (point)))
+        (set-window-point window here)
+        (coho--finish "What?" answer)
+        (should (= (point) here))
+        (should (= (window-point window) here))
+        (puthash "answer" "Short." answer)
+        (coho--finish "What?" answer)
+        (should (= (point) (point-max)))))))
+
+(ert-deftest coho-says-that-what-answers-is-no-coho ()
+  (dolist (case '(("200 OK" . "no coho") ("500 Internal Server Error" . "status 500")))
+    (coho-tests--hearing
+     (let* ((server (make-network-process
+                     :name "other" :server t :host "127.0.0.1" :service t :family 'ipv4
+                     :filter (lambda (client _)
+                               (process-send-string
+                                client (format "HTTP/1.1 %s\r\nContent-Length: 4\r\n\r\n[{}]" (car case))))))
+            (coho-address (format "http://127.0.0.1:%d" (process-contact server :service))))
+       (coho-search "x")
+       (should (coho-tests--heard (cdr case)))
+       (delete-process server)))))
+
 (ert-deftest coho-tells-of-a-file-that-moved ()
   (let ((hit (json-parse-string "{\"path\": \"/nowhere/at/all.md\", \"lines\": [1, 2]}")))
     (should-error (coho--open hit) :type 'user-error)))

@@ -155,7 +155,8 @@ An error says what to do to have one."
 
 (defun coho--why (body status)
   "What the problem in BODY of an answer with STATUS says, for a person."
-  (let* ((problem (ignore-errors (json-parse-string body :null-object nil)))
+  (let* ((said (ignore-errors (json-parse-string body :null-object nil)))
+         (problem (and (hash-table-p said) said))
          (detail (and problem (gethash "detail" problem)))
          (hint (and problem (gethash "hint" problem))))
     (cond
@@ -372,6 +373,20 @@ What is not supported of its CLAIMS is said below."
       (goto-char (point-min)))
     (current-buffer)))
 
+(defun coho--finish (question answer)
+  "Show the whole ANSWER to QUESTION; whoever reads in it stays where they are."
+  (with-current-buffer (coho--buffer)
+    (let* ((windows (get-buffer-window-list nil nil t))
+           (places (mapcar (lambda (window) (list window (window-start window) (window-point window)))
+                           windows))
+           (here (point)))
+      (coho--write question (gethash "answer" answer)
+                   (gethash "citations" answer) (gethash "claims" answer))
+      (goto-char (min here (point-max)))
+      (pcase-dolist (`(,window ,start ,point) places)
+        (set-window-start window (min start (point-max)) t)
+        (set-window-point window (min point (point-max)))))))
+
 (defun coho--append (text)
   "Write TEXT at the end of the answer; whoever reads in it stays where they are."
   (with-current-buffer (coho--buffer)
@@ -402,8 +417,7 @@ What is not supported of its CLAIMS is said below."
                ("token" (coho--append (gethash "text" data)))
                ("done"
                 (setq ended t coho--answer data)
-                (coho--write question (gethash "answer" data)
-                             (gethash "citations" data) (gethash "claims" data)))
+                (coho--finish question data))
                ("error"
                 (setq ended t)
                 (message "coho: %s" (gethash "detail" data))))))))
@@ -487,7 +501,9 @@ opened by the program for it: Emacs would show its bytes."
 FOUND gets an error or nil, and the hits.  Returns the process."
   (coho--call "POST" "/v1/search" (append body `((k . ,coho-hits)))
               (lambda (failed value)
-                (funcall found failed (and value (append (gethash "hits" value) nil))))))
+                (if (or failed (hash-table-p value))
+                    (funcall found failed (and value (append (gethash "hits" value) nil)))
+                  (funcall found "what answered is no coho: is the address right?" nil)))))
 
 (defun coho--offer (prompt hits search)
   "Let one of HITS be chosen after PROMPT, and open it.
