@@ -453,7 +453,7 @@ async function obsidian(browser) {
     loadData = async () => ({});
     registerView = (_, make) => (seen.view = make);
     addRibbonIcon = () => {};
-    addCommand = ({ id }) => (seen.commands = [...(seen.commands ?? []), id]);
+    addCommand = (command) => (seen.commands = { ...seen.commands, [command.id]: command });
     addSettingTab = () => {};
     registerEvent = () => {};
     register = () => {};
@@ -481,7 +481,9 @@ async function obsidian(browser) {
   const { default: CohoPlugin } = loaded(here("../../obsidian/dist/main.js"), "obsidian", standIn);
   const plugin = new CohoPlugin(app);
   await plugin.onload();
-  assert.deepEqual(seen.commands, ["ask", "ask-selection", "related", "review"]);
+  assert.deepEqual(Object.keys(seen.commands), ["ask", "ask-selection", "search", "related", "review"]);
+  seen.commands["ask-selection"].editorCallback({ getSelection: () => " " });
+  assert.match(seen.notice, /select first/);
   const host = plugin.host();
   const page = await browser.newPage({ viewport: { width: 380, height: 900 } });
   await page.exposeFunction("call", (...all) => host.call(...all));
