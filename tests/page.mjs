@@ -294,7 +294,8 @@ if ((await rough.textContent("#unit-list")) !== "None.") wrong.push("units of an
 await rough.unroute("**/v1/units?*state=active*");
 await rough.click("nav button[data-view=search]");
 // A unit that is gone is left out, and what is not shown is counted.
-const [unit] = await rough.evaluate("read('/v1/units?state=active').then((listed) => listed.units)");
+const given = { headers: { Authorization: `Bearer ${token}` } };
+const [unit] = (await (await fetch(`${base}/v1/units?state=active`, given)).json()).units;
 const listed = [{ ...unit, id: "gone" }, ...Array(26).fill(unit)];
 await rough.route("**/v1/units?*", (route) => route.fulfill({ json: { units: listed } }));
 await rough.click("nav button[data-view=units]");

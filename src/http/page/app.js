@@ -1,6 +1,5 @@
 // The page: asks the API like any other client. Everything that comes from notes is put into the
-// document as text, never as markup.
-"use strict";
+// document as text, never as markup. `marks.js` stands before it.
 
 const $ = (id) => document.getElementById(id);
 const views = ["ask", "search", "units", "sources", "status"];
@@ -197,26 +196,6 @@ async function ask(question) {
   }
 }
 
-// An answer cut at its marks, "[1]"; what stands in code, or right behind a word, is none.
-function pieces(text) {
-  const found = [""];
-  const prose = (part) => {
-    for (const piece of part.split(/(\[\d+\])/)) {
-      const behindWord = /[\p{L}\p{N}]$/u.test(found[found.length - 1]);
-      if (/^\[\d+\]$/.test(piece) && !behindWord) found.push(piece, "");
-      else found[found.length - 1] += piece;
-    }
-  };
-  let from = 0;
-  for (const code of text.matchAll(/(`{3,})[^]*?(?:\1|$)|`[^`\n]*`/g)) {
-    prose(text.slice(from, code.index));
-    found[found.length - 1] += code[0];
-    from = code.index + code[0].length;
-  }
-  prose(text.slice(from));
-  return found;
-}
-
 function finished(whole) {
   answer = whole;
   $("answer").replaceChildren(
@@ -234,11 +213,8 @@ function finished(whole) {
       return item;
     }),
   );
-  const loose = whole.claims.filter((claim) => !claim.supported);
-  const missing = loose.flatMap((claim) => claim.missing);
-  $("unsupported").textContent =
-    "[?] your notes do not support this" + (missing.length ? `: they do not hold ${missing.join(", ")}` : "");
-  $("unsupported").hidden = !loose.length;
+  $("unsupported").textContent = doubt(whole.claims);
+  $("unsupported").hidden = !$("unsupported").textContent;
   spent.answers += 1;
   spent.joules += whole.energy.joules;
   spent.method = whole.energy.method;
