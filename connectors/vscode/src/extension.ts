@@ -44,7 +44,8 @@ async function open(told: string, line: number): Promise<void> {
       await vscode.workspace.fs.stat(file);
       await vscode.commands.executeCommand("vscode.open", file);
     } catch {
-      void vscode.window.showErrorMessage(`coho: ${told} is not there any more: search for what it said`);
+      // A name such as [x](command:y) would be a link there.
+      void vscode.window.showErrorMessage(`coho: ${told.replaceAll("](", "] (")} is not there any more: search for what it said`);
     }
   }
 }
