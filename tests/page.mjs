@@ -150,8 +150,9 @@ await anew.locator("#facts", { hasText: "50.0 tokens/s" }).waitFor();
 // Stop ends an answer.
 await anew.click("nav button[data-view=ask]");
 await asks();
-await anew.click("#stop");
+await anew.press("#stop", "Enter");
 await anew.waitForSelector("#stop", { state: "hidden" });
+if ((await anew.evaluate("document.activeElement.id")) !== "question") wrong.push("the keyboard is lost when an answer is stopped");
 for (let tries = 0; listened < 3 && tries < 100; tries++) await anew.evaluate("new Promise((done) => setTimeout(done, 100))");
 if (listened < 3) wrong.push("the page does not listen again after the service was away, and busy");
 await anew.close();

@@ -189,6 +189,8 @@ export function mount(root: HTMLElement, host: Host): Panel {
       );
     } finally {
       if (running === mine) {
+        // The button that was pressed goes.
+        if (document.activeElement === stop) question.input.focus();
         stop.hidden = true;
         answer.setAttribute("aria-busy", "false");
         after.hidden = false;

@@ -372,6 +372,8 @@ async function vscode(browser) {
     assert.deepEqual([seen.pick.items, seen.pick.busy], [[], false]);
     await heard({ kind: "open", path: "/nowhere/gone.md", line: 3 });
     assert.match(seen.error, /not there any more/);
+    await heard({ kind: "open", path: "/nowhere/[x](command:y).md", line: 3 });
+    assert.ok(!seen.error.includes("](command:"), seen.error);
     const file = path.join(mkdtempSync(path.join(os.tmpdir(), "coho-")), "new\nline.md");
     writeFileSync(file, "one\ntwo\n");
     await heard({ kind: "open", path: file.replace("\n", "\\x0A"), line: 2 });
@@ -626,8 +628,10 @@ async function panel(browser) {
     assert.equal(await page.getAttribute(".coho-answer", "aria-busy"), "true");
     assert.equal(await asked.textContent(), "What?");
     assert.ok((await page.isVisible("text=Stop")) && !(await page.isVisible("text=Good")));
-    await page.evaluate(() => window.panel.stop());
+    await page.press("text=Stop", "Enter");
     await page.waitForSelector("#coho-ask >> text=Stop", { state: "hidden" });
+    assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Ask your notes");
+    await page.evaluate(() => document.activeElement.blur());
     assert.ok(await page.isVisible("text=Good"));
     assert.equal(await page.getAttribute(".coho-answer", "aria-busy"), "false");
   });

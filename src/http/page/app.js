@@ -190,6 +190,8 @@ async function ask(question) {
     // Whoever asked again meanwhile has an answer of their own running.
     if (running === mine) {
       running = null;
+      // The button that was pressed goes.
+      if (document.activeElement === $("stop")) $("question").focus();
       $("stop").hidden = true;
       $("answer").setAttribute("aria-busy", "false");
     }
