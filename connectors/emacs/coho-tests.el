@@ -107,6 +107,7 @@
             (said (should-error (coho-search "x") :type 'user-error)))
        (should (string-prefix-p (format "No coho is running on %s:" home) (cadr said)))))
    (should-error (coho-ask (make-string 1000000 ?x)) :type 'user-error)
+   (should-error (coho-ask (make-string 30000 ?\")) :type 'user-error)
    (should-error (coho-ask "  ") :type 'user-error)
    (coho-ask (mapconcat #'identity (make-list 4000 "word") " "))
    (should (coho-tests--heard "at most 10000 are taken"))))

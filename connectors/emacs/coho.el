@@ -211,7 +211,8 @@ Returns the process."
                                       pair))
                                   body))))
          (rest "") (name "") lines status)
-    (when (and sent (> (string-bytes sent) coho--most-bytes))
+    ;; As it is quoted: of a text full of quotes that is twice as much.
+    (when (and sent (> (string-bytes (coho--quoted sent)) coho--most-bytes))
       (user-error "That is too much for one question (%d KiB): select less"
                   (/ (string-bytes sent) 1024)))
     (let* ((take

@@ -169,7 +169,8 @@ function M.call(method, path, body, done, event)
   local sent = body and vim.json.encode(vim.tbl_map(function(value)
     return type(value) == "string" and M.clean(value) or value
   end, body))
-  if service and sent and #sent > MOST_BYTES then
+  -- As it is quoted: of a text full of quotes that is twice as much.
+  if service and sent and #quoted(sent) > MOST_BYTES then
     why_not = "that is too much for one question (" .. math.floor(#sent / 1024) .. " KiB): select less"
   elseif service and vim.fn.executable("curl") == 0 then
     why_not = "curl is missing: install it"
