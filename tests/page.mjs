@@ -182,6 +182,13 @@ for (const [hangs, came] of [[() => patient.route("**/v1/ask", () => {}), ""], [
   if (await patient.isVisible("#stop")) wrong.push("Stop stays when a service hangs");
   await patient.unroute("**/v1/ask");
 }
+// A token that is told to a page which is open already is taken, and does not stay in the address.
+await patient.goto(`${base}/#token=wrong`);
+await patient.locator("#message", { hasText: "token" }).waitFor();
+if (!(await patient.isVisible("#enter"))) wrong.push("a token that is wrong is not asked for anew");
+await patient.goto(`${base}/#token=${token}`);
+await patient.waitForSelector("#ask:not([hidden])").catch(() => wrong.push("a token is not taken where the page is open"));
+if (patient.url().includes("token")) wrong.push("the token stays in the address of a page that is open");
 await patient.close();
 
 // What goes wrong is said with what to do, and an older search does not overtake a newer one.

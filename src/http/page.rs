@@ -1,4 +1,4 @@
-//! The page at `/`: three files in the binary, and headers that keep everything else out.
+//! The page at `/`: its files in the binary, and headers that keep everything else out.
 
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};

@@ -581,9 +581,18 @@ async function begin(given) {
   watch();
 }
 
-// A token in the fragment never reaches a server or a log.
-const given = new URLSearchParams(location.hash.slice(1)).get("token");
-if (given) history.replaceState(null, "", location.pathname);
-const known = given || remembered("sessionStorage", "token");
+// A token in the fragment never reaches a server or a log; nor does it stay in the address.
+function given() {
+  const told = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (told) history.replaceState(null, "", location.pathname);
+  return told;
+}
+
+// Where the page is open already, an address with another fragment does not load it anew.
+addEventListener("hashchange", () => {
+  const told = given();
+  if (told) begin(told).catch((error) => say(error.message));
+});
+const known = given() || remembered("sessionStorage", "token");
 if (known) begin(known).catch((error) => say(error.message));
 else enter();
