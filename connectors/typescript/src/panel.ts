@@ -19,6 +19,14 @@ interface Claim {
   missing: string[];
 }
 
+/** Where sentences of a unit stand; no `text` where they do not any more. */
+interface Stand {
+  path: string;
+  lines: [number, number] | null;
+  text: string | null;
+  sentences: string[];
+}
+
 export interface Host {
   call(method: string, route: string, body?: unknown): Promise<any>;
   ask(question: string, heard: (name: string, value: any) => void, signal: AbortSignal): Promise<void>;
@@ -329,9 +337,11 @@ export function mount(root: HTMLElement, host: Host): Panel {
         failed(error);
       }
     };
-    const evidence = story.evidence.map((stand: { path: string; lines: [number, number] | null; sentences: string[] }) =>
-      make("li", {}, make("span", { class: "coho-soft" }, place(stand)), make("blockquote", {}, stand.sentences.join(" "))),
-    );
+    const evidence = story.evidence.map((stand: Stand) => {
+      // Whoever decides knows that it stands there no more.
+      const where = place(stand) + (stand.text === null ? " (gone)" : "");
+      return make("li", {}, make("span", { class: "coho-soft" }, where), make("blockquote", {}, stand.sentences.join(" ")));
+    });
     const card: HTMLElement = make(
       "article",
       { class: "coho-unit", tabindex: "-1" },

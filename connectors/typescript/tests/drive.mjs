@@ -589,7 +589,8 @@ async function panel(browser) {
       if (route === "/v1/units/3") throw new Error("unit 3 is gone");
       if (route.startsWith("/v1/answers/")) return (window.signals = [...(window.signals ?? []), [route, body]]);
       if (method === "PATCH") units.splice(units.findIndex((unit) => route.endsWith(`/${unit.id}`)), 1);
-      if (route !== "/v1/search") return { evidence: [] };
+      const gone = { path: "n/a.md", lines: null, text: null, sentences: ["so"] };
+      if (route !== "/v1/search") return { evidence: route === "/v1/units/0" ? [gone] : [] };
       window.searched = [...(window.searched ?? []), body.query];
       window.literal = body.literal;
       await new Promise((done) => setTimeout(done, body.query.startsWith("slow") ? 200 : 0));
@@ -658,7 +659,7 @@ async function panel(browser) {
     await page.getByText("and 3 more").waitFor();
     assert.equal(await message.textContent(), "");
     assert.equal(await page.locator(".coho-unit").count(), 19);
-    assert.match(await page.locator(".coho-unit").first().textContent(), /unit 0/);
+    assert.match(await page.locator(".coho-unit").first().textContent(), /unit 0.*a\.md \(gone\)so/);
     await page.locator("text=Approve").first().click();
     await page.getByText("approved: unit 0").waitFor();
     assert.match(await page.evaluate(() => document.activeElement.textContent), /^unit 1A/);
