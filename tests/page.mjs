@@ -56,6 +56,8 @@ for (const [name, options] of [
   await page.fill("#question", "What float voltage is the charge controller set to?");
   await page.keyboard.press("Enter");
   await page.waitForSelector("#after:not([hidden])");
+  const leads = await page.getAttribute("#answer button", "title");
+  if (!/\.md:\d+-\d+/.test(leads)) wrong.push(`a mark leads to ${leads}`);
   await page.click("#citations button");
   const marked = await page.textContent("#passage mark");
   if (!marked.includes("13.6")) wrong.push(`the passage marks ${marked}`);

@@ -213,7 +213,8 @@ export function mount(root: HTMLElement, host: Host): Panel {
         const n = /^\[(\d+)\]$/.exec(piece)?.[1];
         const citation = whole.citations.find((c) => String(c.n) === n);
         if (!citation) return document.createTextNode(piece);
-        return button(piece, () => follow(whole.id, citation), { class: "coho-link" });
+        // A mark alone says nothing of where it leads.
+        return button(piece, () => follow(whole.id, citation), { class: "coho-link", title: place(citation) });
       }),
     );
     citations.replaceChildren(...whole.citations.map((citation) => cite(whole.id, citation)));

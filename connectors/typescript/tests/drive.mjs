@@ -647,6 +647,7 @@ async function panel(browser) {
   });
   await check("panel: a mark opens its passage and tells of it, as its line does", async () => {
     await page.evaluate(() => window.panel.ask("cited"));
+    assert.equal(await page.getAttribute(".coho-answer .coho-link", "title"), "a.pdf, page 7");
     for (const link of [".coho-answer .coho-link", "#coho-ask .coho-list .coho-link"]) {
       await page.evaluate(() => (window.signals = []));
       await page.click(link);

@@ -238,7 +238,8 @@ function place(citation) {
 }
 
 function opener(citation, label) {
-  const button = element("button", label, { type: "button", class: "cite" });
+  // A mark alone, "[1]", says nothing of where it leads.
+  const button = element("button", label, { type: "button", class: "cite", title: place(citation) });
   button.addEventListener("click", () => open(citation));
   return button;
 }
