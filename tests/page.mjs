@@ -56,6 +56,8 @@ for (const [name, options] of [
   await page.fill("#question", "What float voltage is the charge controller set to?");
   await page.keyboard.press("Enter");
   await page.waitForSelector("#after:not([hidden])");
+  const leads = await page.getAttribute("#answer button", "title");
+  if (!/\.md:\d+-\d+/.test(leads)) wrong.push(`a mark leads to ${leads}`);
   await page.click("#citations button");
   const marked = await page.textContent("#passage mark");
   if (!marked.includes("13.6")) wrong.push(`the passage marks ${marked}`);
@@ -113,8 +115,10 @@ let held = [];
 await anew.route("**/v1/ask", (route) => held.push(route));
 // The first stream of events ends at once, as when the service is started anew.
 let listened = 0;
+// A service that is busy then does not want to be listened to.
+const ends = [{ status: 200, contentType: "text/event-stream", body: "" }, { status: 429, contentType: "application/problem+json", body: '{"detail": "busy"}' }];
 await anew.route("**/v1/events", (route) =>
-  listened++ ? route.continue() : route.fulfill({ status: 200, contentType: "text/event-stream", body: "" }));
+  listened < ends.length ? route.fulfill(ends[listened++]) : (listened++, route.continue()));
 await anew.goto(`${base}/#token=${token}`);
 await anew.waitForSelector("#ask:not([hidden])");
 const question = "What float voltage is the charge controller set to?";
@@ -148,11 +152,46 @@ await anew.locator("#facts", { hasText: "50.0 tokens/s" }).waitFor();
 // Stop ends an answer.
 await anew.click("nav button[data-view=ask]");
 await asks();
-await anew.click("#stop");
+await anew.press("#stop", "Enter");
 await anew.waitForSelector("#stop", { state: "hidden" });
-for (let tries = 0; listened < 2 && tries < 100; tries++) await anew.evaluate("new Promise((done) => setTimeout(done, 100))");
-if (listened < 2) wrong.push("the page does not listen again after the service was away");
+if ((await anew.evaluate("document.activeElement.id")) !== "question") wrong.push("the keyboard is lost when an answer is stopped");
+for (let tries = 0; listened < 3 && tries < 100; tries++) await anew.evaluate("new Promise((done) => setTimeout(done, 100))");
+if (listened < 3) wrong.push("the page does not listen again after the service was away, and busy");
 await anew.close();
+
+// A service that hangs is given up: before it answers, and in the middle of an answer.
+const patient = await browser.newPage();
+await patient.clock.install();
+await patient.goto(`${base}/#token=${token}`);
+await patient.waitForSelector("#ask:not([hidden])");
+const half = () => {
+  const [fetched, piece] = [window.fetch, new TextEncoder().encode('event: token\ndata: {"text":"The half"}\n\n')];
+  window.fetch = async (_, { signal }) => {
+    window.fetch = fetched;
+    const start = (to) => (to.enqueue(piece), signal.addEventListener("abort", () => to.error(signal.reason)));
+    return new Response(new ReadableStream({ start }));
+  };
+};
+for (const [hangs, came] of [[() => patient.route("**/v1/ask", () => {}), ""], [() => patient.evaluate(half), "The half"]]) {
+  await hangs();
+  await patient.fill("#question", question);
+  await patient.press("#question", "Enter");
+  await patient.waitForSelector("#stop:not([hidden])");
+  await patient.waitForFunction((text) => document.querySelector("#answer").textContent === text, came, { polling: 50 });
+  await patient.clock.fastForward(61000);
+  const said = patient.locator("#message", { hasText: "coho hangs" }).waitFor({ timeout: 10000 });
+  await said.catch(async () => wrong.push(`a service that hangs is waited for: it says “${await patient.textContent("#message")}”`));
+  if (await patient.isVisible("#stop")) wrong.push("Stop stays when a service hangs");
+  await patient.unroute("**/v1/ask");
+}
+// A token that is told to a page which is open already is taken, and does not stay in the address.
+await patient.goto(`${base}/#token=wrong`);
+await patient.locator("#message", { hasText: "token" }).waitFor();
+if (!(await patient.isVisible("#enter"))) wrong.push("a token that is wrong is not asked for anew");
+await patient.goto(`${base}/#token=${token}`);
+await patient.waitForSelector("#ask:not([hidden])").catch(() => wrong.push("a token is not taken where the page is open"));
+if (patient.url().includes("token")) wrong.push("the token stays in the address of a page that is open");
+await patient.close();
 
 // What goes wrong is said with what to do, and an older search does not overtake a newer one.
 const context = await browser.newContext({ permissions: ["clipboard-read", "clipboard-write"] });
@@ -226,8 +265,27 @@ const failed = rough.waitForResponse((response) => response.request() === failin
 await failing[0].continue();
 await (await failed).finished();
 await rough.evaluate("new Promise((done) => setTimeout(done, 100))");
-if (await rough.textContent("#message")) wrong.push(`an older search says “${await rough.textContent("#message")}”`);
+if (!/^\d+ found\.$/.test(await rough.textContent("#message"))) wrong.push(`an older search says “${await rough.textContent("#message")}”`);
 await rough.unroute("**/v1/search");
+// A long passage can be read to its end.
+const long = `${"word ".repeat(200)}end`;
+await rough.route("**/v1/search", (route) => route.fulfill({ json: { hits: [{ path: "/n/long.md", lines: [1, 2], title: "long", text: long }] } }));
+await rough.fill("#query", "long");
+await rough.press("#query", "Enter");
+await says("1 found.", "a search that found one");
+const more = rough.getByRole("button", { name: "Whole passage", expanded: false });
+await more.click();
+if ((await rough.textContent("#hits p")) !== long) wrong.push("the rest of a passage is not shown");
+await rough.getByRole("button", { name: "Whole passage", expanded: true }).click();
+if (!(await rough.textContent("#hits p")).endsWith("…")) wrong.push("the rest of a passage is not hidden again");
+await rough.unroute("**/v1/search");
+// Escape takes back a word that an input method composes, and leaves no field.
+await rough.focus("#query");
+const escaped = (isComposing) => rough.evaluate((composing) => {
+  document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", isComposing: composing, bubbles: true }));
+  return document.activeElement.id;
+}, isComposing);
+if ((await escaped(true)) !== "query" || (await escaped(false)) === "query") wrong.push("Escape while a word is composed leaves the field");
 // What was learned is that of the state which is chosen, whichever is told first.
 await rough.click("nav button[data-view=units]");
 await rough.waitForSelector("#unit-list[aria-busy=false]");
@@ -246,7 +304,8 @@ if ((await rough.textContent("#unit-list")) !== "None.") wrong.push("units of an
 await rough.unroute("**/v1/units?*state=active*");
 await rough.click("nav button[data-view=search]");
 // A unit that is gone is left out, and what is not shown is counted.
-const [unit] = await rough.evaluate("read('/v1/units?state=active').then((listed) => listed.units)");
+const given = { headers: { Authorization: `Bearer ${token}` } };
+const [unit] = (await (await fetch(`${base}/v1/units?state=active`, given)).json()).units;
 const listed = [{ ...unit, id: "gone" }, ...Array(26).fill(unit)];
 await rough.route("**/v1/units?*", (route) => route.fulfill({ json: { units: listed } }));
 await rough.click("nav button[data-view=units]");

@@ -52,11 +52,18 @@
 (defconst coho--most-bytes 65536
   "What curl takes in a line of its settings; far more than any question.")
 
+(defvar coho--quiet-s 60
+  "Seconds without a byte after which a service that hangs is given up.
+A stream is never quiet for longer than 15 while somebody writes to it.")
+
 (defvar coho--answer nil
   "The answer at hand, as the service sent it.")
 
 (defvar coho--process nil
   "The request that writes the answer at hand.")
+
+(defvar coho--search nil
+  "The last search: its hits alone are offered.")
 
 ;;; The service
 
@@ -148,7 +155,8 @@ An error says what to do to have one."
 
 (defun coho--why (body status)
   "What the problem in BODY of an answer with STATUS says, for a person."
-  (let* ((problem (ignore-errors (json-parse-string body :null-object nil)))
+  (let* ((said (ignore-errors (json-parse-string body :null-object nil)))
+         (problem (and (hash-table-p said) said))
          (detail (and problem (gethash "detail" problem)))
          (hint (and problem (gethash "hint" problem))))
     (cond
@@ -167,6 +175,8 @@ An error says what to do to have one."
           (concat "request = " (coho--quoted method))
           (concat "header = " (coho--quoted (concat "Authorization: Bearer " (cdr service))))
           "noproxy = \"*\""
+          "speed-limit = 1"
+          (format "speed-time = %d" coho--quiet-s)
           "write-out = \"\\ncoho-status:%{http_code}\"")
     (and sent (list "header = \"Content-Type: application/json\""
                     (concat "data-raw = " (coho--quoted (decode-coding-string sent 'utf-8)))))
@@ -177,8 +187,10 @@ An error says what to do to have one."
   "Tell DONE how a request to ADDRESS ended.
 CODE is that of curl, STATUS and TEXT are the answer's."
   (cond
-   ((memq code '(7 28))
+   ((= code 7)
     (funcall done (format "coho does not answer at %s: start `coho serve'" address) nil))
+   ((= code 28)
+    (funcall done (format "coho at %s hangs, or cannot be reached: try again, or start `coho serve' anew" address) nil))
    ((/= code 0)
     (funcall done (format "the connection to coho broke off (curl says %d); try again" code) nil))
    ((>= (or status 500) 400)
@@ -199,7 +211,8 @@ Returns the process."
                                       pair))
                                   body))))
          (rest "") (name "") lines status)
-    (when (and sent (> (string-bytes sent) coho--most-bytes))
+    ;; As it is quoted: of a text full of quotes that is twice as much.
+    (when (and sent (> (string-bytes (coho--quoted sent)) coho--most-bytes))
       (user-error "That is too much for one question (%d KiB): select less"
                   (/ (string-bytes sent) 1024)))
     (let* ((take
@@ -269,6 +282,7 @@ Returns the process."
   (let ((map (make-sparse-keymap)))
     (define-key map (kbd "C-c C-g") #'coho-good)
     (define-key map (kbd "C-c C-b") #'coho-bad)
+    (define-key map (kbd "C-c C-k") #'coho-stop)
     (define-key map (kbd "RET") #'coho-follow)
     (define-key map (kbd "C-c C-o") #'coho-follow)
     (define-key map (kbd "TAB") #'forward-button)
@@ -360,6 +374,20 @@ What is not supported of its CLAIMS is said below."
       (goto-char (point-min)))
     (current-buffer)))
 
+(defun coho--finish (question answer)
+  "Show the whole ANSWER to QUESTION; whoever reads in it stays where they are."
+  (with-current-buffer (coho--buffer)
+    (let* ((windows (get-buffer-window-list nil nil t))
+           (places (mapcar (lambda (window) (list window (window-start window) (window-point window)))
+                           windows))
+           (here (point)))
+      (coho--write question (gethash "answer" answer)
+                   (gethash "citations" answer) (gethash "claims" answer))
+      (goto-char (min here (point-max)))
+      (pcase-dolist (`(,window ,start ,point) places)
+        (set-window-start window (min start (point-max)) t)
+        (set-window-point window (min point (point-max)))))))
+
 (defun coho--append (text)
   "Write TEXT at the end of the answer; whoever reads in it stays where they are."
   (with-current-buffer (coho--buffer)
@@ -390,22 +418,28 @@ What is not supported of its CLAIMS is said below."
                ("token" (coho--append (gethash "text" data)))
                ("done"
                 (setq ended t coho--answer data)
-                (coho--write question (gethash "answer" data)
-                             (gethash "citations" data) (gethash "claims" data)))
+                (coho--finish question data))
                ("error"
                 (setq ended t)
                 (message "coho: %s" (gethash "detail" data))))))))
     ;; Only now: where nobody can be asked, the last answer stays.
-    (coho-stop)
+    (coho--stop coho--process)
     (setq coho--answer nil coho--process process)
     (display-buffer (coho--write question "" nil nil))))
 
+(defun coho--stop (process)
+  "Stop the request PROCESS, of which nothing more is told."
+  (when (process-live-p process)
+    (process-put process 'coho-stopped t)
+    (delete-process process)))
+
 (defun coho-stop ()
-  "Stop the answer that is being written; what is there stays."
+  "Stop the answer that is being written, and a search.
+What is there of the answer stays."
   (interactive)
-  (when (process-live-p coho--process)
-    (process-put coho--process 'coho-stopped t)
-    (delete-process coho--process)))
+  (coho--stop coho--process)
+  (coho--stop coho--search)
+  (setq coho--search nil))
 
 (defun coho--judge (verdict)
   "Say that the answer at hand deserves VERDICT."
@@ -465,36 +499,45 @@ opened by the program for it: Emacs would show its bytes."
 
 (defun coho-hits (body found)
   "Search with BODY, an alist as the service takes it.
-FOUND gets an error or nil, and the hits."
+FOUND gets an error or nil, and the hits.  Returns the process."
   (coho--call "POST" "/v1/search" (append body `((k . ,coho-hits)))
               (lambda (failed value)
-                (funcall found failed (and value (append (gethash "hits" value) nil))))))
+                (if (or failed (hash-table-p value))
+                    (funcall found failed (and value (append (gethash "hits" value) nil)))
+                  (funcall found "what answered is no coho: is the address right?" nil)))))
 
-(defun coho--offer (prompt hits)
-  "Let one of HITS be chosen after PROMPT, and open it."
+(defun coho--offer (prompt hits search)
+  "Let one of HITS be chosen after PROMPT, and open it.
+Where SEARCH, which found them, is not the last one, nothing is offered."
   (cond
+   ((not (eq search coho--search)))
    ((null hits) (message "coho: nothing was found"))
    ;; Whoever is typing there is not disturbed.
-   ((active-minibuffer-window) (run-at-time 0.5 nil #'coho--offer prompt hits))
+   ((active-minibuffer-window) (run-at-time 0.5 nil #'coho--offer prompt hits search))
    (t
     (let* ((labels (seq-map-indexed (lambda (hit n) (cons (format "%d %s" (1+ n) (coho--label hit)) hit))
                                     hits))
            (chosen (completing-read prompt (lambda (string predicate action)
                                              ;; They come in the order of their worth.
                                              (if (eq action 'metadata)
-                                                 '(metadata (display-sort-function . identity))
+                                                 '(metadata (display-sort-function . identity)
+                                                            (cycle-sort-function . identity))
                                                (complete-with-action action labels string predicate)))
                                     nil t nil nil (caar labels))))
       (coho--open (cdr (assoc chosen labels)))))))
 
 (defun coho--then-offer (prompt body keep)
   "Search with BODY, then offer after PROMPT the hits that KEEP keeps."
-  (coho-hits body
-             (lambda (failed hits)
-               (if failed
-                   (message "coho: %s" failed)
-                 ;; Out of the process: who reads a choice may take long.
-                 (run-at-time 0 nil #'coho--offer prompt (seq-filter keep hits))))))
+  (let* (search
+         (process
+          (coho-hits body
+                     (lambda (failed hits)
+                       (if failed
+                           (message "coho: %s" failed)
+                         ;; Out of the process: who reads a choice may take long.
+                         (run-at-time 0 nil #'coho--offer prompt (seq-filter keep hits) search))))))
+    (coho--stop coho--search)
+    (setq search process coho--search process)))
 
 ;;;###autoload
 (defun coho-search (query)

@@ -1,4 +1,4 @@
-//! The page at `/`: three files in the binary, and headers that keep everything else out.
+//! The page at `/`: its files in the binary, and headers that keep everything else out.
 
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -31,10 +31,11 @@ pub(super) async fn index() -> Response {
     file("text/html; charset=utf-8", include_str!("page/index.html"))
 }
 
+/// One module; what the panel of the editors has of it, too, stands in a file of its own.
 pub(super) async fn script() -> Response {
     file(
         "text/javascript; charset=utf-8",
-        include_str!("page/app.js"),
+        concat!(include_str!("page/marks.js"), include_str!("page/app.js")),
     )
 }
 

@@ -448,7 +448,10 @@ fn the_page_runs_nothing_but_its_own() {
     }
     // No markup is ever made of text, and nothing inline would run.
     let page = include_str!("../../src/http/page/index.html");
-    let script = include_str!("../../src/http/page/app.js");
+    let script = concat!(
+        include_str!("../../src/http/page/marks.js"),
+        include_str!("../../src/http/page/app.js")
+    );
     let handler = |part: &str| part.starts_with("on") && part.contains('=');
     assert!(!page.split_whitespace().any(handler), "{page}");
     for forbidden in [

@@ -13,6 +13,6 @@ end
 command("CohoAsk", "ask", { nargs = "*", range = true, desc = "Ask your notes; with a range, ask what is selected" })
 command("CohoSearch", "search", { nargs = "*", desc = "Search your notes" })
 command("CohoRelated", "related", { nargs = 0, desc = "Notes that are related to the paragraph under the cursor" })
-command("CohoStop", "stop", { nargs = 0, desc = "Stop the answer that is being written" })
+command("CohoStop", "stop", { nargs = 0, desc = "Stop the answer that is being written, and a search" })
 command("CohoGood", "good", { nargs = 0, desc = "Say that the last answer was good" })
 command("CohoBad", "bad", { nargs = 0, desc = "Say that the last answer was bad" })

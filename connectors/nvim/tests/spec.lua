@@ -264,6 +264,12 @@ check("a selection of a megabyte is refused with a reason", wait(function()
   return last():find("select less", 1, true)
 end), last())
 check("and the answer stays", before ~= "" and answer() == before, answer())
+told = {}
+vim.api.nvim_buf_set_lines(0, 0, -1, false, { string.rep('"', 30000) })
+vim.cmd("1CohoAsk")
+check("so is one that is too much as it is quoted", wait(function()
+  return last():find("select less", 1, true)
+end), last())
 vim.api.nvim_buf_set_lines(0, 0, -1, false, { string.rep("word ", 4000) })
 vim.cmd("1CohoAsk")
 check("and a smaller one by the service", wait(function()
@@ -343,8 +349,8 @@ coho.follow()
 check("a file that moved is said to have moved", last():find("is not there any more", 1, true), told)
 os.rename(path .. ".moved", path)
 
--- A server that says this to whoever asks, and ends.
-local function saying(text)
+-- A server that says this to whoever asks, and ends, or hangs.
+local function saying(text, hangs)
   local server = vim.loop.new_tcp()
   server:bind("127.0.0.1", 0)
   server:listen(8, function()
@@ -354,7 +360,9 @@ local function saying(text)
       if piece then
         local head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
         client:write(head .. text, function()
-          client:close()
+          if not hangs then
+            client:close()
+          end
         end)
       end
     end)
@@ -551,6 +559,34 @@ check("a stream cut in half is said", wait(function()
   return last():find("broke off", 1, true)
 end), told)
 check("and what came stays", answer():find("The half of it", 1, true), answer())
+server:close()
+
+-- One that hangs is given up, before it says a word and in the middle of an answer; a search can be stopped.
+local service_module = require("coho.service")
+local quiet_s = service_module.quiet_s
+service_module.quiet_s = 1
+server = saying('event: token\ndata: {"text":"The start of it"}\n\n', true)
+vim.cmd("CohoAsk What hangs?")
+check("an answer that hangs is given up", wait(function()
+  return last():find("hangs", 1, true)
+end), told)
+check("and what came of it stays", answer():find("The start of it", 1, true), answer())
+server:close()
+server = vim.loop.new_tcp()
+server:bind("127.0.0.1", 0)
+server:listen(8, function() end)
+coho.options.address = "http://127.0.0.1:" .. server:getsockname().port
+told = {}
+vim.cmd("CohoSearch x")
+check("so is a search", wait(function()
+  return last():find("hangs", 1, true)
+end), told)
+told = {}
+vim.cmd("CohoSearch x")
+vim.cmd("CohoStop")
+vim.wait(3000)
+check("of a search that was stopped nothing is told", #told == 0, told)
+service_module.quiet_s = quiet_s
 coho.options.address = nil
 server:close()
 

@@ -68,8 +68,10 @@ export default class CohoPlugin extends Plugin {
       editorCallback: (editor) => {
         const text = editor.getSelection().trim();
         if (text) void this.shown().then((panel) => panel?.ask(text));
+        else new Notice("coho: select first what to ask");
       },
     });
+    this.addCommand({ id: "search", name: "Search your notes", callback: () => void this.shown().then((p) => p?.show("search")) });
     this.addCommand({ id: "related", name: "Show related notes", callback: () => void this.shown().then((p) => (p?.show("related"), this.related())) });
     this.addCommand({ id: "review", name: "Review what was learned", callback: () => void this.shown().then((p) => p?.show("learned")) });
     this.addSettingTab(new CohoSettings(this.app, this));

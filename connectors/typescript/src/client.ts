@@ -30,6 +30,12 @@ const NEEDS = "0.1";
 /** More than any question, less than the service takes. */
 const MOST_BYTES = 512 * 1024;
 
+/**
+ * After so long without a byte, a service that hangs is given up. A stream is never quiet for longer
+ * than 15 seconds while somebody writes to it.
+ */
+export const quiet = { ms: 60_000 };
+
 export function home(options: Options): string {
   const set = options.home?.replace(/^~(?=$|[\\/])/, os.homedir()) || process.env.COHO_HOME;
   if (set) return set;
@@ -122,6 +128,7 @@ function find(options: Options): { address: string; token: string } {
 }
 
 function broken(error: unknown): Unavailable {
+  if (error instanceof Unavailable) return error;
   return new Unavailable(`the connection to coho broke off (${(error as Error).message}): try again`);
 }
 
@@ -157,7 +164,15 @@ function send(
       headers["content-length"] = sent.length;
     }
     const via = url.protocol === "https:" ? https : http;
-    const request = via.request(url, { method, headers }, resolve);
+    let answer: http.IncomingMessage | undefined;
+    const request = via.request(url, { method, headers, timeout: quiet.ms }, (response) => {
+      answer = response;
+      resolve(response);
+    });
+    request.on("timeout", () => {
+      const hangs = `coho at ${service.address} hangs, or cannot be reached: try again, or start \`coho serve\` anew`;
+      (answer ?? request).destroy(new Unavailable(hangs));
+    });
     // As an option it would stay with the connection, where nobody hears of it once all has come.
     const stop = () => {
       request.destroy();
@@ -194,8 +209,21 @@ async function taken(...request: Parameters<typeof send>): Promise<http.Incoming
 }
 
 /** One request; what the service says, parsed. */
-export async function call(options: Options, method: string, route: string, body?: unknown): Promise<any> {
-  const text = await whole(await taken(options, [method, route, body]));
+export async function call(
+  options: Options,
+  method: string,
+  route: string,
+  body?: unknown,
+  signal?: AbortSignal,
+): Promise<any> {
+  let text = "";
+  try {
+    text = await whole(await taken(options, [method, route, body], signal));
+  } catch (error) {
+    // Who stopped it broke it off.
+    signal?.throwIfAborted();
+    throw error;
+  }
   try {
     return text ? JSON.parse(text) : undefined;
   } catch {

@@ -1,6 +1,8 @@
 // The panel that editors show: ask, search, what is related, what was learned. It knows the page it
 // is in and a host, which speaks to the service and opens files; it builds nodes, never markup.
 
+import { doubt, pieces } from "../../../src/http/page/marks.js";
+
 export interface Citation {
   n: number;
   path: string;
@@ -15,6 +17,14 @@ export interface Citation {
 interface Claim {
   supported: boolean;
   missing: string[];
+}
+
+/** Where sentences of a unit stand; no `text` where they do not any more. */
+interface Stand {
+  path: string;
+  lines: [number, number] | null;
+  text: string | null;
+  sentences: string[];
 }
 
 export interface Host {
@@ -50,26 +60,6 @@ const MOST_LETTERS = 2000;
 
 /** Units whose evidence is shown at once. */
 const MOST_UNITS = 20;
-
-/** An answer cut at its marks, "[1]"; what stands in code, or right behind a word, is none. */
-function pieces(text: string): string[] {
-  const found = [""];
-  const prose = (part: string) => {
-    for (const piece of part.split(/(\[\d+\])/)) {
-      const behindWord = /[\p{L}\p{N}]$/u.test(found[found.length - 1] ?? "");
-      if (/^\[\d+\]$/.test(piece) && !behindWord) found.push(piece, "");
-      else found[found.length - 1] += piece;
-    }
-  };
-  let from = 0;
-  for (const code of text.matchAll(/(`{3,})[^]*?(?:\1|$)|`[^`\n]*`/g)) {
-    prose(text.slice(from, code.index));
-    found[found.length - 1] += code[0];
-    from = code.index + code[0].length;
-  }
-  prose(text.slice(from));
-  return found;
-}
 
 type Child = Node | string | null | undefined;
 
@@ -145,12 +135,12 @@ export function mount(root: HTMLElement, host: Host): Panel {
   // Ask. What stands in the box may be another question by now, or one that nobody answered.
   const asked = make("p", { class: "coho-soft", hidden: "" });
   const answer = make("div", { class: "coho-answer", "aria-live": "polite" });
-  const doubt = make("p", { class: "coho-soft", hidden: "" });
+  const unsupported = make("p", { class: "coho-soft", hidden: "" });
   const citations = make("ol", { class: "coho-list" });
   const stop = button("Stop", () => halt(), { hidden: "" });
   const after = make("div", { class: "coho-row" });
   const question = form("Ask your notes", ask);
-  views.get("ask")?.append(question.made, asked, answer, doubt, citations, stop, after);
+  views.get("ask")?.append(question.made, asked, answer, unsupported, citations, stop, after);
   let running: AbortController | undefined;
 
   const halt = () => running?.abort();
@@ -195,7 +185,7 @@ export function mount(root: HTMLElement, host: Host): Panel {
           // Where nobody answers, the last answer stays.
           if (!begun) {
             for (const old of [answer, citations, after]) old.replaceChildren();
-            doubt.hidden = true;
+            unsupported.hidden = true;
             asked.textContent = text;
             asked.hidden = false;
           }
@@ -207,6 +197,8 @@ export function mount(root: HTMLElement, host: Host): Panel {
       );
     } finally {
       if (running === mine) {
+        // The button that was pressed goes.
+        if (document.activeElement === stop) question.input.focus();
         stop.hidden = true;
         answer.setAttribute("aria-busy", "false");
         after.hidden = false;
@@ -221,15 +213,13 @@ export function mount(root: HTMLElement, host: Host): Panel {
         const n = /^\[(\d+)\]$/.exec(piece)?.[1];
         const citation = whole.citations.find((c) => String(c.n) === n);
         if (!citation) return document.createTextNode(piece);
-        return button(piece, () => follow(whole.id, citation), { class: "coho-link" });
+        // A mark alone says nothing of where it leads.
+        return button(piece, () => follow(whole.id, citation), { class: "coho-link", title: place(citation) });
       }),
     );
     citations.replaceChildren(...whole.citations.map((citation) => cite(whole.id, citation)));
-    const loose = whole.claims.filter((claim) => !claim.supported);
-    const missing = loose.flatMap((claim) => claim.missing);
-    doubt.textContent =
-      "[?] your notes do not support this" + (missing.length ? `: they do not hold ${missing.join(", ")}` : "");
-    doubt.hidden = !loose.length;
+    unsupported.textContent = doubt(whole.claims);
+    unsupported.hidden = !unsupported.textContent;
     const judge = (verdict: string) => async () => {
       try {
         await host.call("POST", `/v1/answers/${whole.id}/feedback`, { verdict });
@@ -273,7 +263,8 @@ export function mount(root: HTMLElement, host: Host): Panel {
     });
     if (!newest()) return;
     hits.replaceChildren(...found.hits.map(hit));
-    if (!found.hits.length) say("nothing was found");
+    // Who does not see the list hears that it is there.
+    say(found.hits.length ? `${found.hits.length} found` : "nothing was found");
   }
 
   let lookedFor = 0;
@@ -347,9 +338,11 @@ export function mount(root: HTMLElement, host: Host): Panel {
         failed(error);
       }
     };
-    const evidence = story.evidence.map((stand: { path: string; lines: [number, number] | null; sentences: string[] }) =>
-      make("li", {}, make("span", { class: "coho-soft" }, place(stand)), make("blockquote", {}, stand.sentences.join(" "))),
-    );
+    const evidence = story.evidence.map((stand: Stand) => {
+      // Whoever decides knows that it stands there no more.
+      const where = place(stand) + (stand.text === null ? " (gone)" : "");
+      return make("li", {}, make("span", { class: "coho-soft" }, where), make("blockquote", {}, stand.sentences.join(" ")));
+    });
     const card: HTMLElement = make(
       "article",
       { class: "coho-unit", tabindex: "-1" },

@@ -118,6 +118,27 @@ async function clients() {
   await check("half a character is no reason to refuse what is searched for", async () => {
     assert.ok((await client.call({}, "POST", "/v1/search", { query: "float voltage \ud83d" })).hits.length);
   });
+  await check("a service that hangs is given up, in the middle of an answer, too, and who will not wait may stop", async () => {
+    const hanging = createServer((request, response) => {
+      if (request.url !== "/v1/ask") return;
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write('event: token\ndata: {"text":"The start"}\n\n');
+    });
+    await new Promise((ready) => hanging.listen(0, "127.0.0.1", ready));
+    const options = { address: `http://127.0.0.1:${hanging.address().port}`, token: "t" };
+    const [heard, before] = [[], client.quiet.ms];
+    client.quiet.ms = 300;
+    await refused(client.call(options, "GET", "/v1/status"), /hangs/);
+    await refused(client.ask(options, { question: QUESTION }, (name) => heard.push(name)), /hangs/);
+    assert.deepEqual(heard, ["token"]);
+    client.quiet.ms = before;
+    const stop = new AbortController();
+    const asked = client.call(options, "POST", "/v1/search", { query: "x" }, stop.signal);
+    setTimeout(() => stop.abort(), 50);
+    await assert.rejects(asked, { name: "AbortError" });
+    hanging.closeAllConnections();
+    hanging.close();
+  });
   await check("an answer can be stopped", async () => {
     const [stop, heard] = [new AbortController(), []];
     const hear = (name) => (heard.push(name), stop.abort());
@@ -351,6 +372,8 @@ async function vscode(browser) {
     assert.deepEqual([seen.pick.items, seen.pick.busy], [[], false]);
     await heard({ kind: "open", path: "/nowhere/gone.md", line: 3 });
     assert.match(seen.error, /not there any more/);
+    await heard({ kind: "open", path: "/nowhere/[x](command:y).md", line: 3 });
+    assert.ok(!seen.error.includes("](command:"), seen.error);
     const file = path.join(mkdtempSync(path.join(os.tmpdir(), "coho-")), "new\nline.md");
     writeFileSync(file, "one\ntwo\n");
     await heard({ kind: "open", path: file.replace("\n", "\\x0A"), line: 2 });
@@ -432,7 +455,7 @@ async function obsidian(browser) {
     loadData = async () => ({});
     registerView = (_, make) => (seen.view = make);
     addRibbonIcon = () => {};
-    addCommand = ({ id }) => (seen.commands = [...(seen.commands ?? []), id]);
+    addCommand = (command) => (seen.commands = { ...seen.commands, [command.id]: command });
     addSettingTab = () => {};
     registerEvent = () => {};
     register = () => {};
@@ -460,7 +483,9 @@ async function obsidian(browser) {
   const { default: CohoPlugin } = loaded(here("../../obsidian/dist/main.js"), "obsidian", standIn);
   const plugin = new CohoPlugin(app);
   await plugin.onload();
-  assert.deepEqual(seen.commands, ["ask", "ask-selection", "related", "review"]);
+  assert.deepEqual(Object.keys(seen.commands), ["ask", "ask-selection", "search", "related", "review"]);
+  seen.commands["ask-selection"].editorCallback({ getSelection: () => " " });
+  assert.match(seen.notice, /select first/);
   const host = plugin.host();
   const page = await browser.newPage({ viewport: { width: 380, height: 900 } });
   await page.exposeFunction("call", (...all) => host.call(...all));
@@ -564,7 +589,8 @@ async function panel(browser) {
       if (route === "/v1/units/3") throw new Error("unit 3 is gone");
       if (route.startsWith("/v1/answers/")) return (window.signals = [...(window.signals ?? []), [route, body]]);
       if (method === "PATCH") units.splice(units.findIndex((unit) => route.endsWith(`/${unit.id}`)), 1);
-      if (route !== "/v1/search") return { evidence: [] };
+      const gone = { path: "n/a.md", lines: null, text: null, sentences: ["so"] };
+      if (route !== "/v1/search") return { evidence: route === "/v1/units/0" ? [gone] : [] };
       window.searched = [...(window.searched ?? []), body.query];
       window.literal = body.literal;
       await new Promise((done) => setTimeout(done, body.query.startsWith("slow") ? 200 : 0));
@@ -603,8 +629,10 @@ async function panel(browser) {
     assert.equal(await page.getAttribute(".coho-answer", "aria-busy"), "true");
     assert.equal(await asked.textContent(), "What?");
     assert.ok((await page.isVisible("text=Stop")) && !(await page.isVisible("text=Good")));
-    await page.evaluate(() => window.panel.stop());
+    await page.press("text=Stop", "Enter");
     await page.waitForSelector("#coho-ask >> text=Stop", { state: "hidden" });
+    assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Ask your notes");
+    await page.evaluate(() => document.activeElement.blur());
     assert.ok(await page.isVisible("text=Good"));
     assert.equal(await page.getAttribute(".coho-answer", "aria-busy"), "false");
   });
@@ -619,6 +647,7 @@ async function panel(browser) {
   });
   await check("panel: a mark opens its passage and tells of it, as its line does", async () => {
     await page.evaluate(() => window.panel.ask("cited"));
+    assert.equal(await page.getAttribute(".coho-answer .coho-link", "title"), "a.pdf, page 7");
     for (const link of [".coho-answer .coho-link", "#coho-ask .coho-list .coho-link"]) {
       await page.evaluate(() => (window.signals = []));
       await page.click(link);
@@ -631,7 +660,7 @@ async function panel(browser) {
     await page.getByText("and 3 more").waitFor();
     assert.equal(await message.textContent(), "");
     assert.equal(await page.locator(".coho-unit").count(), 19);
-    assert.match(await page.locator(".coho-unit").first().textContent(), /unit 0/);
+    assert.match(await page.locator(".coho-unit").first().textContent(), /unit 0.*a\.md \(gone\)so/);
     await page.locator("text=Approve").first().click();
     await page.getByText("approved: unit 0").waitFor();
     assert.match(await page.evaluate(() => document.activeElement.textContent), /^unit 1A/);
@@ -658,7 +687,7 @@ async function panel(browser) {
     await page.evaluate(() => Promise.all([window.panel.search("slow"), window.panel.search("fast")]));
     assert.equal(await page.textContent("#coho-search .coho-link"), "fast");
     await page.evaluate(() => Promise.all([window.panel.search("slow and wrong"), window.panel.search("fast")]));
-    assert.deepEqual([await page.textContent("#coho-search .coho-link"), await message.textContent()], ["fast", ""]);
+    assert.deepEqual([await page.textContent("#coho-search .coho-link"), await message.textContent()], ["fast", "1 found"]);
   });
   await page.close();
 }

@@ -44,7 +44,8 @@ async function open(told: string, line: number): Promise<void> {
       await vscode.workspace.fs.stat(file);
       await vscode.commands.executeCommand("vscode.open", file);
     } catch {
-      void vscode.window.showErrorMessage(`coho: ${told} is not there any more: search for what it said`);
+      // A name such as [x](command:y) would be a link there.
+      void vscode.window.showErrorMessage(`coho: ${told.replaceAll("](", "] (")} is not there any more: search for what it said`);
     }
   }
 }
@@ -110,7 +111,7 @@ class PanelView implements vscode.WebviewViewProvider {
         let value;
         if (said.kind === "call") {
           const body = said.route === "/v1/search" && said.body.k === undefined ? { ...said.body, ...chosen({ k: "search.k" }) } : said.body;
-          value = await client.call(await options(), said.method, said.route, body);
+          value = await client.call(await options(), said.method, said.route, body, stop.signal);
         } else {
           const body = { question: said.question, ...chosen({ strategy: "answer.strategy", k: "answer.k" }) };
           const heard = (name: string, value: unknown) => void post({ id: said.id, kind: "event", name, value });
@@ -137,8 +138,11 @@ async function search(): Promise<void> {
   pick.placeholder = "Search your notes";
   pick.matchOnDescription = true;
   let asked = 0;
+  let stop = new AbortController();
   pick.onDidChangeValue(async (query) => {
     const mine = ++asked;
+    stop.abort();
+    stop = new AbortController();
     if (!query.trim()) {
       pick.items = [];
       pick.busy = false;
@@ -149,7 +153,7 @@ async function search(): Promise<void> {
     if (mine !== asked) return;
     try {
       const body = { query, ...chosen({ k: "search.k" }) };
-      const found = await client.call(await options(), "POST", "/v1/search", body);
+      const found = await client.call(await options(), "POST", "/v1/search", body, stop.signal);
       if (mine !== asked) return;
       pick.items = found.hits.map((hit: any) => ({
         label: withoutIcons(hit.title),
@@ -170,7 +174,11 @@ async function search(): Promise<void> {
     if (chosen?.path) void open(chosen.path, chosen.line ?? 1);
     pick.hide();
   });
-  pick.onDidHide(() => pick.dispose());
+  pick.onDidHide(() => {
+    asked += 1;
+    stop.abort();
+    pick.dispose();
+  });
   pick.show();
 }
 

@@ -1,9 +1,13 @@
 // The page: asks the API like any other client. Everything that comes from notes is put into the
-// document as text, never as markup.
-"use strict";
+// document as text, never as markup. `marks.js` stands before it.
 
 const $ = (id) => document.getElementById(id);
 const views = ["ask", "search", "units", "sources", "status"];
+// After so long without a byte a service that hangs is given up. A stream is never quiet for longer
+// than 15 seconds while somebody writes to it.
+const QUIET_MS = 60000;
+// What is shown at once of a passage that was found.
+const MOST_LETTERS = 400;
 let token = "";
 let answer = null;
 let running = null;
@@ -42,18 +46,35 @@ function say(text) {
   $("message").textContent = text;
 }
 
-async function call(method, path, body, more = {}) {
+// Ends a request when `signal` does, or when nothing was heard for `ms`; nothing is for ever.
+function patience(signal, ms) {
+  const end = new AbortController();
+  let timer = 0;
+  const over = () => clearTimeout(timer);
+  const heard = () => {
+    over();
+    const hangs = () => end.abort(new Error("coho hangs: try again, or start `coho serve` anew"));
+    if (ms) timer = setTimeout(hangs, ms);
+  };
+  const stop = () => end.abort(signal.reason);
+  signal?.addEventListener("abort", stop);
+  if (signal?.aborted) stop();
+  heard();
+  return { signal: end.signal, heard, over };
+}
+
+async function send(method, path, body, wait, accept) {
   const response = await fetch(path, {
     method,
     headers: {
       Authorization: `Bearer ${token}`,
       ...(body === undefined ? {} : { "Content-Type": "application/json" }),
-      ...(more.accept ? { Accept: more.accept } : {}),
+      ...(accept ? { Accept: accept } : {}),
     },
     body: body === undefined ? undefined : JSON.stringify(body),
-    signal: more.signal,
-  }).catch((error) => {
-    throw error.name === "AbortError" ? error : new Error("coho does not answer: start `coho serve`");
+    signal: wait.signal,
+  }).catch(() => {
+    throw wait.signal.aborted ? wait.signal.reason : new Error("coho does not answer: start `coho serve`");
   });
   if (response.ok) return response;
   if (response.status === 401) enter();
@@ -67,9 +88,35 @@ async function call(method, path, body, more = {}) {
   throw Object.assign(new Error(said), { status: response.status });
 }
 
-const read = async (path) => (await call("GET", path)).json();
+/** What the service says, whole. */
+async function call(method, path, body, ms = QUIET_MS) {
+  const wait = patience(undefined, ms);
+  try {
+    const text = await (await send(method, path, body, wait)).text();
+    return text ? JSON.parse(text) : undefined;
+  } catch (error) {
+    throw wait.signal.aborted ? wait.signal.reason : error;
+  } finally {
+    wait.over();
+  }
+}
+
+const read = (path) => call("GET", path);
+
+/** What the service says piece by piece: events, once it has begun. */
+async function stream(method, path, body, signal) {
+  const wait = patience(signal, QUIET_MS);
+  try {
+    return events(await send(method, path, body, wait, "text/event-stream"), wait);
+  } catch (error) {
+    wait.over();
+    throw error;
+  }
+}
 
 function enter() {
+  token = "";
+  watching?.abort();
   remember("sessionStorage", "token", null);
   for (const view of views) $(view).hidden = true;
   $("enter").hidden = false;
@@ -89,25 +136,30 @@ function show(view) {
 }
 
 // Server-sent events of a response, one by one.
-async function* events(response) {
+async function* events(response, wait) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
-  for (;;) {
-    // A connection that breaks ends them as one that is closed does.
-    const { value, done } = await reader.read().catch((error) => {
-      if (error.name === "AbortError") throw error;
-      return { done: true };
-    });
-    if (done) return;
-    text += value;
-    for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
-      const lines = text.slice(0, end).split("\n");
-      text = text.slice(end + 2);
-      const name = lines.find((line) => line.startsWith("event:"));
-      const data = lines.filter((line) => line.startsWith("data:"));
-      if (data.length)
-        yield [name ? name.slice(6).trim() : "message", JSON.parse(data.map((l) => l.slice(5)).join("\n"))];
+  try {
+    for (;;) {
+      // A connection that breaks ends them as one that is closed does.
+      const { value, done } = await reader.read().catch(() => {
+        wait.signal.throwIfAborted();
+        return { done: true };
+      });
+      if (done) return;
+      wait.heard();
+      text += value;
+      for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
+        const lines = text.slice(0, end).split("\n");
+        text = text.slice(end + 2);
+        const name = lines.find((line) => line.startsWith("event:"));
+        const data = lines.filter((line) => line.startsWith("data:"));
+        if (data.length)
+          yield [name ? name.slice(6).trim() : "message", JSON.parse(data.map((l) => l.slice(5)).join("\n"))];
+      }
     }
+  } finally {
+    wait.over();
   }
 }
 
@@ -125,9 +177,7 @@ async function ask(question) {
   $("unsupported").hidden = true;
   $("stop").hidden = false;
   try {
-    const body = { question, stream: true };
-    const response = await call("POST", "/v1/ask", body, { accept: "text/event-stream", signal: mine.signal });
-    for await (const [name, data] of events(response)) {
+    for await (const [name, data] of await stream("POST", "/v1/ask", { question, stream: true }, mine.signal)) {
       if (running !== mine) return;
       if (name === "token") $("answer").append(data.text);
       else if (name === "error") {
@@ -140,30 +190,12 @@ async function ask(question) {
     // Whoever asked again meanwhile has an answer of their own running.
     if (running === mine) {
       running = null;
+      // The button that was pressed goes.
+      if (document.activeElement === $("stop")) $("question").focus();
       $("stop").hidden = true;
       $("answer").setAttribute("aria-busy", "false");
     }
   }
-}
-
-// An answer cut at its marks, "[1]"; what stands in code, or right behind a word, is none.
-function pieces(text) {
-  const found = [""];
-  const prose = (part) => {
-    for (const piece of part.split(/(\[\d+\])/)) {
-      const behindWord = /[\p{L}\p{N}]$/u.test(found[found.length - 1]);
-      if (/^\[\d+\]$/.test(piece) && !behindWord) found.push(piece, "");
-      else found[found.length - 1] += piece;
-    }
-  };
-  let from = 0;
-  for (const code of text.matchAll(/(`{3,})[^]*?(?:\1|$)|`[^`\n]*`/g)) {
-    prose(text.slice(from, code.index));
-    found[found.length - 1] += code[0];
-    from = code.index + code[0].length;
-  }
-  prose(text.slice(from));
-  return found;
 }
 
 function finished(whole) {
@@ -183,11 +215,8 @@ function finished(whole) {
       return item;
     }),
   );
-  const loose = whole.claims.filter((claim) => !claim.supported);
-  const missing = loose.flatMap((claim) => claim.missing);
-  $("unsupported").textContent =
-    "[?] your notes do not support this" + (missing.length ? `: they do not hold ${missing.join(", ")}` : "");
-  $("unsupported").hidden = !loose.length;
+  $("unsupported").textContent = doubt(whole.claims);
+  $("unsupported").hidden = !$("unsupported").textContent;
   spent.answers += 1;
   spent.joules += whole.energy.joules;
   spent.method = whole.energy.method;
@@ -209,7 +238,8 @@ function place(citation) {
 }
 
 function opener(citation, label) {
-  const button = element("button", label, { type: "button", class: "cite" });
+  // A mark alone, "[1]", says nothing of where it leads.
+  const button = element("button", label, { type: "button", class: "cite", title: place(citation) });
   button.addEventListener("click", () => open(citation));
   return button;
 }
@@ -244,23 +274,36 @@ async function copy() {
   await call("POST", `/v1/answers/${answer.id}/signals`, { kind: "copied" }).catch(() => {});
 }
 
+// The start of a passage, and what shows the rest of it.
+function passage(text) {
+  const letters = [...text];
+  if (letters.length <= MOST_LETTERS) return [element("p", text)];
+  const start = `${letters.slice(0, MOST_LETTERS).join("")}…`;
+  const shown = element("p", start);
+  const more = element("button", "Whole passage", { type: "button", "aria-expanded": "false" });
+  more.addEventListener("click", () => {
+    const open = more.getAttribute("aria-expanded") !== "true";
+    more.setAttribute("aria-expanded", String(open));
+    shown.textContent = open ? text : start;
+  });
+  return [shown, more];
+}
+
 async function search(query, explain) {
   searched += 1;
   const mine = searched;
   // Whoever searched again meanwhile hears nothing more of this one.
   const newest = () => mine === searched;
-  const found = await call("POST", "/v1/search", { query, explain })
-    .then((response) => response.json())
-    .catch((error) => {
-      if (newest()) throw error;
-    });
+  const found = await call("POST", "/v1/search", { query, explain }).catch((error) => {
+    if (newest()) throw error;
+  });
   if (!newest()) return;
   $("hits").replaceChildren(
     ...found.hits.map((hit) => {
       const item = element("li");
       item.append(element("div", place(hit), { class: "place" }));
       item.append(element("strong", [hit.title, hit.heading].filter(Boolean).join(" > ")));
-      item.append(element("p", hit.text.length > 400 ? `${hit.text.slice(0, 400)}…` : hit.text));
+      item.append(...passage(hit.text));
       if (hit.explain) {
         const said = hit.explain;
         const rank = (n) => (n ? `place ${n}` : "not proposed");
@@ -276,7 +319,8 @@ async function search(query, explain) {
       return item;
     }),
   );
-  say(found.hits.length ? "" : "Nothing found.");
+  // Who does not see the list hears that it is there.
+  say(found.hits.length ? `${found.hits.length} found.` : "Nothing found.");
 }
 
 async function units() {
@@ -330,7 +374,7 @@ function unitCard(story) {
 
 /** Decides about a unit, and offers the way back. */
 async function decide(unit, decision) {
-  const now = await (await call("PATCH", `/v1/units/${unit.id}`, { decision })).json();
+  const now = await call("PATCH", `/v1/units/${unit.id}`, { decision });
   await units();
   const state = $("state").querySelector(`[value="${now.state}"]`).textContent;
   const said = $("decided");
@@ -348,7 +392,8 @@ async function decide(unit, decision) {
 async function learn() {
   $("decided").hidden = true;
   say("Looking at your answers…");
-  const report = await (await call("POST", "/v1/writeback", {})).json();
+  // It may take as long as the owner lets it.
+  const report = await call("POST", "/v1/writeback", {}, 0);
   say(`${report.considered.length} answers judged, ${report.made} units made, ${report.promoted.length} put in use.`);
   await units();
 }
@@ -372,13 +417,13 @@ async function watch() {
   let wait = 1000;
   while (!mine.signal.aborted) {
     try {
-      const response = await call("GET", "/v1/events", undefined, { signal: mine.signal });
+      const notices = await stream("GET", "/v1/events", undefined, mine.signal);
       wait = 1000;
       heard({ event: "connected" });
-      for await (const [, notice] of events(response)) heard(notice);
+      for await (const [, notice] of notices) heard(notice);
     } catch (error) {
-      // Who may not listen now may not in a moment.
-      if (mine.signal.aborted || error.status < 500) return;
+      // Whose token may not listen now may not in a moment; a service that is busy may be heard then.
+      if (mine.signal.aborted || [401, 403].includes(error.status)) return;
     }
     $("progress").textContent = "coho does not answer; trying again.";
     await new Promise((done) => setTimeout(done, wait));
@@ -500,6 +545,8 @@ function keys(wanted) {
 keys(remembered("localStorage", "keys") !== "off");
 $("keys").addEventListener("change", () => keys($("keys").checked));
 document.addEventListener("keydown", (event) => {
+  // The keys are the input method's while it composes a word: Escape takes that back.
+  if (event.isComposing) return;
   const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
   if (event.key === "Escape") document.activeElement.blur();
   if (typing || !$("keys").checked || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -535,9 +582,18 @@ async function begin(given) {
   watch();
 }
 
-// A token in the fragment never reaches a server or a log.
-const given = new URLSearchParams(location.hash.slice(1)).get("token");
-if (given) history.replaceState(null, "", location.pathname);
-const known = given || remembered("sessionStorage", "token");
+// A token in the fragment never reaches a server or a log; nor does it stay in the address.
+function given() {
+  const told = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (told) history.replaceState(null, "", location.pathname);
+  return told;
+}
+
+// Where the page is open already, an address with another fragment does not load it anew.
+addEventListener("hashchange", () => {
+  const told = given();
+  if (told) begin(told).catch((error) => say(error.message));
+});
+const known = given() || remembered("sessionStorage", "token");
 if (known) begin(known).catch((error) => say(error.message));
 else enter();

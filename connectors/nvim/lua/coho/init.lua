@@ -180,6 +180,31 @@ local function selected(given)
   return given.args == "" and text or given.args .. "\n" .. text
 end
 
+-- Stops the answer that is being written; what is there stays.
+local function stop_answer()
+  if at_hand.stop then
+    at_hand.stop()
+    at_hand.stop = nil
+  end
+end
+
+-- Only the last search is told of: one before it is stopped, whose hits would stand over the newer ones.
+local searches = { count = 0 }
+
+local function stop_search()
+  searches.count = searches.count + 1
+  if searches.stop then
+    searches.stop()
+    searches.stop = nil
+  end
+end
+
+--- Stops the answer that is being written, and a search.
+function M.stop()
+  stop_answer()
+  stop_search()
+end
+
 --- Asks; the answer is written into a window of its own while it comes.
 function M.ask(given)
   local question = vim.trim(selected(given))
@@ -220,18 +245,10 @@ function M.ask(given)
   if not stop then
     return
   end
-  M.stop()
+  stop_answer()
   window()
   show({ "> " .. vim.fn.strcharpart(question:gsub("%s+", " "), 0, 500), "", "" })
   at_hand.id, at_hand.citations, at_hand.stop = nil, {}, stop
-end
-
---- Stops the answer that is being written; what is there stays.
-function M.stop()
-  if at_hand.stop then
-    at_hand.stop()
-    at_hand.stop = nil
-  end
 end
 
 -- The citation that the cursor is on: in a mark [n], or in the line of one.
@@ -412,15 +429,9 @@ function M.find(body, found)
   end)
 end
 
--- Only the last search is told of: one before it is stopped, whose hits would stand over the newer ones.
-local searches = { count = 0 }
-
 local function find_last(body, found)
-  searches.count = searches.count + 1
+  stop_search()
   local mine = searches.count
-  if searches.stop then
-    searches.stop()
-  end
   searches.stop = M.find(body, function(failed, items)
     if mine == searches.count then
       found(failed, items)

@@ -138,6 +138,10 @@ end
 -- What curl takes in a line of its settings; far more than any question.
 local MOST_BYTES = 64 * 1024
 
+--- After so long without a byte, a service that hangs is given up. A stream is never quiet for longer
+--- than 15 seconds while somebody writes to it.
+M.quiet_s = 60
+
 local MARK = "coho-status:"
 
 -- The settings of curl. By stdin: the token is in no list of processes.
@@ -147,6 +151,8 @@ local function config(service, method, path, sent)
     "request = " .. quoted(method),
     "header = " .. quoted("Authorization: Bearer " .. service.token),
     "noproxy = \"*\"",
+    "speed-limit = 1",
+    "speed-time = " .. M.quiet_s,
     "write-out = " .. quoted("\n" .. MARK .. "%{http_code}"),
   }
   if sent then
@@ -163,7 +169,8 @@ function M.call(method, path, body, done, event)
   local sent = body and vim.json.encode(vim.tbl_map(function(value)
     return type(value) == "string" and M.clean(value) or value
   end, body))
-  if service and sent and #sent > MOST_BYTES then
+  -- As it is quoted: of a text full of quotes that is twice as much.
+  if service and sent and #quoted(sent) > MOST_BYTES then
     why_not = "that is too much for one question (" .. math.floor(#sent / 1024) .. " KiB): select less"
   elseif service and vim.fn.executable("curl") == 0 then
     why_not = "curl is missing: install it"
@@ -205,8 +212,10 @@ function M.call(method, path, body, done, event)
       if stopped or vim.v.exiting ~= vim.NIL then
         return
       end
-      if code == 7 or code == 28 then
+      if code == 7 then
         done("coho does not answer at " .. service.address .. ": start `coho serve`")
+      elseif code == 28 then
+        done("coho at " .. service.address .. " hangs, or cannot be reached: try again, or start `coho serve` anew")
       elseif code ~= 0 then
         done("the connection to coho broke off (curl says " .. code .. "); try again")
       elseif status >= 400 then
