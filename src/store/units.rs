@@ -65,6 +65,12 @@ pub const GOOD: &str = "good";
 /// The score that counts other sources that say the same.
 pub const SECOND_SOURCES: &str = "second_sources";
 
+/// Is it in use because the owner says so, or was an answer called good that it led to?
+pub fn is_decided(unit: &Unit) -> bool {
+    let approved = unit.state == State::Active && unit.reason.starts_with(life::BY_OWNER);
+    approved || unit.score(GOOD) > 0.0
+}
+
 const UNIT: &str =
     "SELECT id, state, title, text, questions, scores, batch, made_ms, trust, recipe,
         gates, reason, retrieved, cited, helped, harmed, replaces FROM unit";

@@ -1332,6 +1332,41 @@ fn what_turns_out_to_be_of_others_loses_its_trust() {
 }
 
 #[test]
+fn a_note_that_says_others_wrote_it_loses_its_trust_with_the_edit() {
+    let home = Home::new();
+    garden(&home);
+    // Front matter stands in the first passage of a note; this one has several.
+    let week = |n| {
+        format!(
+            "In week {n} the beds were weeded, the paths were swept, and the compost heap was \
+             turned over once more.\n\n"
+        )
+    };
+    let weeks: String = (1..=30).map(week).collect();
+    let note =
+        format!("# Garden\n\n{weeks}# Trees\n\nThe pear tree was planted in 2004 by Anna.\n");
+    home.write("garden.md", &note);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, PEAR);
+    run(&app);
+    ask(&app, PEAR_AGAIN);
+    let learned = run(&app).promoted;
+    assert_eq!(learned.len(), 1);
+    let head = "---\nimported-from: mail\n---\n\n";
+    home.write("garden.md", format!("{head}{note}"));
+    sync(&app);
+    let unit = app.unit(&learned[0]).unwrap().unit;
+    assert_eq!(unit.state, State::Stale, "{unit:#?}");
+    // The passage is the same: it is the trust in it that has changed.
+    assert_eq!(unit.reason, life::BY_OTHERS);
+    assert!(!recalls(&ask(&app, PEAR)));
+    run(&app);
+    let unit = app.unit(&learned[0]).unwrap().unit;
+    assert!(unit.state == State::Shadow && unit.trust < 1.0, "{unit:#?}");
+}
+
+#[test]
 fn a_source_that_changes_while_it_is_judged_makes_a_stale_unit() {
     let home = Home::new();
     garden(&home);

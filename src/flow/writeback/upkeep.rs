@@ -32,7 +32,7 @@ use crate::store::ledger::{Snapshot, Transaction};
 use crate::store::passages::Row;
 use crate::store::units::evidence::{self, Origin};
 use crate::store::units::life::{self, UnitEvent};
-use crate::store::units::{self, UseUnits, batches, near};
+use crate::store::units::{self, UseUnits, batches, is_decided, near};
 use crate::store::{StoreError, ledger};
 
 /// Times that a unit may be near a question without its sources ever being cited.
@@ -176,8 +176,7 @@ fn heed_one(
 }
 
 /// Makes those stale that were made of the owner's words and rest on what others wrote, as is known now:
-/// a note says so later, or this version of coho sees what an earlier one did not. What the owner
-/// decided stays.
+/// this version of coho sees what an earlier one did not. What the owner decided stays.
 fn lose_trust(bench: &Bench<'_>) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
     let lost = ledger.read(|snapshot| {
@@ -192,8 +191,7 @@ fn lose_trust(bench: &Bench<'_>) -> Result<(), Failure> {
         Ok::<_, StoreError>(lost)
     })?;
     for unit in lost {
-        let why = "what it rests on was written by others";
-        ledger.write(|transaction| bench.move_unit(transaction, &unit, State::Stale, why))?;
+        ledger.write(|t| bench.move_unit(t, &unit, State::Stale, life::BY_OTHERS))?;
     }
     Ok(())
 }
@@ -860,12 +858,6 @@ fn set_second(transaction: &Transaction<'_>, unit: &Unit, second: f32) -> Result
 /// Does a second source say what others wrote in it, as far as is known?
 fn leans_on_another(unit: &Unit) -> bool {
     unit.trust < OWN && unit.score(units::SECOND_SOURCES) > 0.0
-}
-
-/// Is it in use because the owner says so?
-pub(super) fn is_decided(unit: &Unit) -> bool {
-    let approved = unit.state == State::Active && unit.reason.starts_with(life::BY_OWNER);
-    approved || unit.score(units::GOOD) > 0.0
 }
 
 /// Are there units that were not compared with what was ingested last?
