@@ -1166,6 +1166,35 @@ fn a_spent_day_judges_nothing_until_there_is_more_to_spend() {
 }
 
 #[test]
+fn a_spent_day_tries_nothing_until_there_is_more_to_spend() {
+    let home = Home::new();
+    things(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, &made_of("canoe"));
+    ask(&app, &made_of("violin"));
+    let report = run(&app);
+    let mut considered = report.considered.iter();
+    let violin = considered.find(|one| one.question == made_of("violin"));
+    let violin = violin.unwrap().unit.clone().unwrap();
+    // It would answer for the canoe with what the violin is made of.
+    let harmful = Unit {
+        id: "harmful".into(),
+        questions: vec![made_of("canoe")],
+        ..app.unit(&violin).unwrap().unit
+    };
+    put(&app, &harmful);
+    drop(app);
+    let app = open(&home, |settings| settings.writeback.day_s = 0);
+    let report = run(&app);
+    assert!(report.reason.contains("budget"), "{report:#?}");
+    assert_eq!(app.unit("harmful").unwrap().unit.state, State::Shadow);
+    drop(app);
+    let app = open(&home, |_| {});
+    assert_eq!(run(&app).retired, ["harmful"]);
+}
+
+#[test]
 fn an_owner_who_wants_to_be_asked_decides_alone() {
     let home = Home::new();
     garden(&home);

@@ -181,9 +181,21 @@ impl Bench<'_> {
 
     /// Why nothing more may be begun today.
     fn over(&self) -> Option<&'static str> {
-        let cost = self.cost();
-        (cost.seconds > self.budget.seconds || cost.joules > self.budget.joules)
+        self.has_spent(1.0)
             .then_some("the day's budget is spent; the rest comes tomorrow")
+    }
+
+    /// Why no more may be judged or looked after for now: what comes of it is tried within the same
+    /// budget, and a run that never came to that would put nothing in use.
+    fn nearly_over(&self) -> Option<&'static str> {
+        let most = self.has_spent(1.0 - FOR_REPLAY);
+        let why = "what is left of the day's budget is for trying what was learned";
+        self.over().or_else(|| most.then_some(why))
+    }
+
+    fn has_spent(&self, share: f64) -> bool {
+        let cost = self.cost();
+        cost.seconds > self.budget.seconds * share || cost.joules > self.budget.joules * share
     }
 
     /// Why no more units may be made today. Those that are there are looked after all the same.
@@ -229,6 +241,9 @@ impl Bench<'_> {
         spent.1 += calls;
     }
 }
+
+/// Share of what a run may spend that is kept for trying its units on past questions.
+const FOR_REPLAY: f64 = 0.25;
 
 /// Answers that one run judges at most.
 const MOST_ANSWERS: usize = 5000;
@@ -332,7 +347,9 @@ fn work(
 /// Tries what is in trial and puts in use what helped. Says whether it came to the end.
 fn publish(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<bool, Failure> {
     if !replay::replay(bench, report, stop)? {
-        STOPPED.clone_into(&mut report.reason);
+        let asked = stop.load(Ordering::Relaxed);
+        let why = bench.over().filter(|_| !asked).unwrap_or(STOPPED);
+        why.clone_into(&mut report.reason);
         return Ok(false);
     }
     reach("writeback-replayed")?;
@@ -384,7 +401,7 @@ fn consider(
         if stop.load(Ordering::Relaxed) {
             return Ok(Some(STOPPED.into()));
         }
-        if let Some(why) = bench.over().or_else(|| bench.full()) {
+        if let Some(why) = bench.nearly_over().or_else(|| bench.full()) {
             return Ok(Some(why.into()));
         }
         let considered = consider_one(bench, candidate, task, report)?;

@@ -167,6 +167,8 @@ struct Tried {
     lost: HashSet<String>,
     change: f64,
     asked: usize,
+    /// Whether it ended before all were asked.
+    is_cut_off: bool,
 }
 
 /// What units in trial were made of.
@@ -220,7 +222,7 @@ impl Own {
 }
 
 /// Tries the units in trial, counts what they did, and takes out what harms. Says whether it came to
-/// the end: where `stop` was set before, nothing is decided.
+/// the end: where `stop` was set before, or the day's budget is spent, nothing more is decided.
 pub(super) fn replay(
     bench: &Bench<'_>,
     report: &mut Report,
@@ -245,14 +247,10 @@ pub(super) fn replay(
     // Without those that harm others come to the front, which may harm, too: the questions that lost
     // are asked again until none does.
     let mut rounds = 0;
-    while !tried.harmed.is_empty() && rounds < MOST_ROUNDS && !stop.load(Ordering::Relaxed) {
+    while !tried.harmed.is_empty() && rounds < MOST_ROUNDS && !tried.is_cut_off {
         rounds += 1;
         report.retired.extend(take_out(bench, &tried.harmed)?);
         trial.retain(|unit| !tried.harmed.contains_key(unit));
-        if bench.over().is_some() {
-            // Nothing comes into use that was not tried to the end.
-            return Ok(false);
-        }
         let lost = every.iter().copied();
         let lost: Vec<_> = lost
             .filter(|case| tried.lost.contains(&case.id()))
@@ -262,8 +260,9 @@ pub(super) fn replay(
             tried = try_on(bench, &every, &own, &trial, stop)?;
         }
     }
-    // Where units still harm, the next run goes on taking them out.
-    if stop.load(Ordering::Relaxed) || !tried.harmed.is_empty() {
+    // Nothing comes into use that was not tried to the end; where units still harm, the next run goes on
+    // taking them out.
+    if stop.load(Ordering::Relaxed) || tried.is_cut_off || !tried.harmed.is_empty() {
         return Ok(false);
     }
     conclude(bench, report, &tried)?;
@@ -324,7 +323,8 @@ fn try_on(
         return Ok(tried);
     }
     for case in cases {
-        if stop.load(Ordering::Relaxed) {
+        if stop.load(Ordering::Relaxed) || bench.over().is_some() {
+            tried.is_cut_off = true;
             break;
         }
         let with = trial.iter().filter(|unit| !own.made(case, unit));

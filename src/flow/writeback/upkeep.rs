@@ -51,7 +51,7 @@ pub(super) fn upkeep(
     lose_trust(bench)?;
     let stale = ledger.read(|snapshot| snapshot.units(Some(State::Stale), MOST_UNITS))?;
     for unit in stale {
-        if stop.load(Ordering::Relaxed) || bench.over().is_some() {
+        if stop.load(Ordering::Relaxed) || bench.nearly_over().is_some() {
             return Ok(());
         }
         // Another one that was renewed may have been found to say the same.
@@ -739,7 +739,7 @@ fn contradicted(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Re
     });
     let sentences: HashSet<(&str, Cow<'_, str>)> = sentences.collect();
     for unit in &units {
-        if stop.load(Ordering::Relaxed) || bench.over().is_some() {
+        if stop.load(Ordering::Relaxed) || bench.nearly_over().is_some() {
             return Ok(());
         }
         // Those that were not there when the last round began, and those that lean on a second source,
