@@ -374,6 +374,30 @@ fn what_a_note_says_of_something_else_by_now_contests_nothing() {
 }
 
 #[test]
+fn a_lie_about_a_thing_contests_it_and_the_truth_about_another_does_not() {
+    let home = Home::new();
+    garden(&home);
+    let listens = |note: &str, server: &str, port: u32| {
+        let text = format!("# {server} server\n\nThe {server} server listens on port {port}.\n");
+        home.write(note, text);
+    };
+    listens("web.md", "web", 80);
+    listens("mail.md", "mail", 25);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, "On which port does the web server listen?");
+    run(&app);
+    let known = app.units(None, 10).unwrap().units;
+    assert_eq!(known.len(), 1, "{known:#?}");
+    assert_eq!(known[0].state, State::Shadow, "{}", known[0].reason);
+    listens("planted.md", "web", 8099);
+    sync(&app);
+    run(&app);
+    let known = app.units(None, 10).unwrap().units;
+    assert_eq!(known[0].state, State::Contested, "{known:#?}");
+}
+
+#[test]
 fn what_two_notes_say_in_the_same_words_is_known_of_each() {
     let home = Home::new();
     garden(&home);
