@@ -241,6 +241,22 @@ pub fn set_scores(
     Ok(())
 }
 
+/// Sets the questions that a unit answers; their vectors are those of [`near::put_vectors`].
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn set_questions(
+    transaction: &Transaction<'_>,
+    unit: &str,
+    questions: &[String],
+) -> Result<()> {
+    transaction.execute(
+        "UPDATE unit SET questions = ?2 WHERE id = ?1",
+        params![unit, serde_json::to_string(questions)?],
+    )?;
+    Ok(())
+}
+
 /// Sets how far a unit is trusted.
 ///
 /// # Errors

@@ -801,6 +801,32 @@ fn a_unit_answers_no_other_question_however_near() {
 }
 
 #[test]
+fn a_unit_in_use_loses_a_question_that_it_does_not_answer() {
+    let home = Home::new();
+    things(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, &made_of("violin"));
+    let unit = run(&app).considered[0].unit.clone().unwrap();
+    let unit = app.unit(&unit).unwrap().unit;
+    // As an earlier version may have left it.
+    let right = "Of what is the violin in the attic made?".to_owned();
+    let wrong = "What is the violin in the kitchen worth?".to_owned();
+    let first = made_of("violin");
+    let given = Unit {
+        state: State::Active,
+        reason: "another question is answered with what it says".into(),
+        questions: vec![first.clone(), wrong, right.clone()],
+        ..unit
+    };
+    put(&app, &given);
+    run(&app);
+    let unit = app.unit(&given.id).unwrap().unit;
+    assert_eq!(unit.state, State::Active, "{}", unit.reason);
+    assert_eq!(unit.questions, [first, right]);
+}
+
+#[test]
 fn a_sentence_that_stands_twice_stops_nothing() {
     let home = Home::new();
     let filler = |of: &str| {

@@ -49,6 +49,7 @@ pub(super) fn upkeep(
     let ledger = bench.store().ledger();
     heed(bench, report)?;
     lose_trust(bench)?;
+    drop_questions(bench)?;
     let stale = ledger.read(|snapshot| snapshot.units(Some(State::Stale), MOST_UNITS))?;
     for unit in stale {
         if stop.load(Ordering::Relaxed) || bench.nearly_over().is_some() {
@@ -205,6 +206,52 @@ fn rests_on_others(snapshot: &Snapshot<'_>, unit: &Unit) -> Result<bool, StoreEr
         }
     }
     Ok(false)
+}
+
+/// Takes from units the questions that they do not answer, as is known now: an earlier version gave them
+/// more. What the owner decided stays.
+fn drop_questions(bench: &Bench<'_>) -> Result<(), Failure> {
+    let ledger = bench.store().ledger();
+    let model = bench.parts.searcher.space.indexes.model();
+    for state in [State::Active, State::Shadow] {
+        let mut units = ledger.read(|snapshot| snapshot.units(Some(state), MOST_UNITS))?;
+        units.retain(|unit| !is_decided(unit));
+        for unit in units {
+            let questions = answered(&unit);
+            if questions.len() == unit.questions.len() {
+                continue;
+            }
+            let before = unit.questions.clone();
+            let unit = Unit { questions, ..unit };
+            let vectors = distil::vectors(bench, &unit)?;
+            ledger.write(|t| {
+                // One that was forgotten meanwhile does not come back.
+                if units::unit(t, &unit.id)?.is_none_or(|now| now.questions != before) {
+                    return Ok(());
+                }
+                batches::note_before(t, &bench.batch, &unit.id)?;
+                units::set_questions(t, &unit.id, &unit.questions)?;
+                near::put_vectors(t, &unit.id, model, &vectors)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The question that a unit was made for, and those of the others that would be given to it today. One
+/// that was made of two answers the questions of both.
+fn answered(unit: &Unit) -> Vec<String> {
+    let Some((first, others)) = unit.questions.split_first() else {
+        return Vec::new();
+    };
+    let says = unit.under_title();
+    let is_answered = |question: &&String| {
+        let is_other = unit.replaces.is_empty() && gate::asks_for_another(question, first, &says);
+        let mut above = unit.titles().chain([unit.above()]);
+        !is_other && above.any(|above| distil::answers(question, above, &unit.text))
+    };
+    let others = others.iter().filter(is_answered);
+    std::iter::once(first).chain(others).cloned().collect()
 }
 
 /// Verifies a stale unit again, distils it again, or retires it.
