@@ -1151,6 +1151,28 @@ fn what_the_owner_approves_in_use_is_written_down_once() {
 }
 
 #[test]
+fn what_was_never_of_use_goes_unless_the_owner_wants_it() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, PEAR);
+    run(&app);
+    let unit = app.units(None, 10).unwrap().units.remove(0);
+    let near = app.store.ledger().write(|transaction| {
+        for _ in 0..30 {
+            units::count_use(transaction, &unit.id, units::Use::Retrieved)?;
+        }
+        life::move_unit(transaction, &unit.id, State::Active, "for the test")
+    });
+    assert!(near.unwrap());
+    assert_eq!(run(&app).retired, std::slice::from_ref(&unit.id));
+    app.decide(&unit.id, Decision::Approve).unwrap();
+    assert!(run(&app).retired.is_empty());
+    assert_eq!(app.unit(&unit.id).unwrap().unit.state, State::Active);
+}
+
+#[test]
 fn a_rejection_that_is_taken_back_brings_nothing_back_that_is_gone() {
     let home = Home::new();
     garden(&home);

@@ -65,7 +65,8 @@ pub(super) fn upkeep(
     contradicted(bench, report, stop)?;
     let active = ledger.read(|snapshot| snapshot.units(Some(State::Active), MOST_UNITS))?;
     for unit in active {
-        if unit.uses.retrieved >= USELESS && unit.uses.cited == 0 {
+        // Where the owner put it back, it would go again with every run.
+        if unit.uses.retrieved >= USELESS && unit.uses.cited == 0 && !is_decided(&unit) {
             let why = format!("near {} questions and never of use", unit.uses.retrieved);
             ledger.write(|t| {
                 bench.move_unit(t, &unit.id, State::Retired, &why)?;
