@@ -10,7 +10,7 @@ use coho::app::learning::RunBody;
 use coho::domain::chunk::ChunkId;
 use coho::domain::unit::{Quotes, Review, State, Unit, Uses};
 use coho::flow::answer::{Answer, StepKind};
-use coho::flow::writeback::{Decision, Report};
+use coho::flow::writeback::{Decision, Report, Step};
 use coho::settings::Settings;
 use coho::store::StoreError;
 use coho::store::erase::Erase;
@@ -1762,6 +1762,23 @@ fn what_is_forgotten_is_gone() {
         }
     }
     assert!(home.json(&["verify"])["ok"].as_bool().unwrap());
+}
+
+#[test]
+fn what_is_forgotten_while_a_run_is_under_way_does_not_come_back() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, PEAR);
+    ask(&app, "Who serviced the boiler in May?");
+    let forget = |_: Step| {
+        app.forget(&Erase::All).unwrap();
+    };
+    let report = app.write_back(&RunBody::default(), &forget, &AtomicBool::new(false));
+    let report = report.unwrap();
+    assert!(report.reason.contains("forgotten"), "{report:#?}");
+    assert!(app.units(None, 10).unwrap().units.is_empty());
 }
 
 #[test]

@@ -47,7 +47,7 @@ use crate::store::ledger::Transaction;
 use crate::store::units::batches::{self, DAY_MS, Spent, Undo};
 use crate::store::units::considered::{self, Candidate, Past};
 use crate::store::units::{self, evidence, life};
-use crate::store::{Store, StoreError, feedback};
+use crate::store::{Store, StoreError, erase, feedback};
 
 /// How writeback works.
 #[derive(Clone, Debug)]
@@ -163,6 +163,8 @@ pub(super) struct Bench<'a> {
     /// What may be spent, and what of it was written down as spent.
     budget: Spent,
     spent: Cell<Spent>,
+    /// How often something had been erased when it began.
+    erasures: i64,
 }
 
 impl Bench<'_> {
@@ -222,6 +224,12 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// Was something forgotten since the run began? What was made of what it read may tell of it, and is
+    /// not written.
+    fn is_outdated(&self, transaction: &Transaction<'_>) -> Result<bool, StoreError> {
+        Ok(erase::erasures(transaction)? != self.erasures)
+    }
+
     /// Moves a unit; what it was before is kept for an undo of the batch.
     fn move_unit(
         &self,
@@ -261,8 +269,9 @@ pub fn run(
     stop: &AtomicBool,
 ) -> Result<Report, Failure> {
     let ledger = parts.searcher.store.ledger();
-    let (open, spent) = ledger.read(|snapshot| {
-        Ok::<_, StoreError>((snapshot.open_batch()?, snapshot.spent(task.now_ms)?))
+    let (open, spent, erasures) = ledger.read(|snapshot| {
+        let spent = snapshot.spent(task.now_ms)?;
+        Ok::<_, StoreError>((snapshot.open_batch()?, spent, snapshot.erasures()?))
     })?;
     // A batch that was cut off is gone on with.
     let goes_on = open.is_some();
@@ -284,6 +293,7 @@ pub fn run(
             units: options.day_units.saturating_sub(spent.units),
         },
         spent: Cell::default(),
+        erasures,
     };
     let mut report = Report {
         batch: bench.batch.clone(),
@@ -363,6 +373,9 @@ fn publish(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<
     Ok(true)
 }
 
+/// Why a run ended before it was done, where something was forgotten that it may have read.
+const FORGOTTEN: &str = "something was forgotten meanwhile; the rest comes next time";
+
 /// Why a run ended before it was done, where somebody asked it to.
 const STOPPED: &str = "stopped; the rest comes next time";
 
@@ -403,6 +416,10 @@ fn consider(
         }
         if let Some(why) = bench.nearly_over().or_else(|| bench.full()) {
             return Ok(Some(why.into()));
+        }
+        let erasures = bench.store().ledger().read(|s| s.erasures())?;
+        if erasures != bench.erasures {
+            return Ok(Some(FORGOTTEN.into()));
         }
         let considered = consider_one(bench, candidate, task, report)?;
         report.considered.push(considered);
@@ -458,17 +475,28 @@ fn consider_one(
         judged.gates.push(Verdict::refused(Gate::Novel, None, why));
         judged.unit = None;
     }
-    let id = judged.unit.as_ref().map(|unit| unit.id.clone());
     reach("writeback-judged")?;
     if !task.dry {
         let model = bench.parts.searcher.space.indexes.model();
-        ledger.write(|transaction| {
+        let kept = ledger.write(|transaction| {
+            if bench.is_outdated(transaction)? {
+                return Ok(false);
+            }
             judged.keep(transaction, (&bench.batch, model))?;
-            let id = id.as_deref();
+            let id = judged.unit.as_ref().map(|unit| unit.id.as_str());
             bench.spend(transaction, u32::from(new))?;
-            considered::put_considered(transaction, &candidate.id, &bench.batch, id, &judged.gates)
+            considered::put_considered(
+                transaction,
+                &candidate.id,
+                &bench.batch,
+                id,
+                &judged.gates,
+            )?;
+            Ok(true)
         })?;
+        judged.unit = judged.unit.filter(|_| kept);
     }
+    let id = judged.unit.as_ref().map(|unit| unit.id.clone());
     reach("writeback-kept")?;
     if let Some(unit) = &judged.unit {
         report.made += usize::from(new);
@@ -872,6 +900,7 @@ pub fn without_gates(
         meter: Meter::start(),
         budget: Spent::default(),
         spent: Cell::default(),
+        erasures: 0,
     };
     let mut made = Vec::new();
     for answer in answers {

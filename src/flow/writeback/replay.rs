@@ -249,7 +249,10 @@ pub(super) fn replay(
     let mut rounds = 0;
     while !tried.harmed.is_empty() && rounds < MOST_ROUNDS && !tried.is_cut_off {
         rounds += 1;
-        report.retired.extend(take_out(bench, &tried.harmed)?);
+        let Some(out) = take_out(bench, &tried.harmed)? else {
+            return Ok(false);
+        };
+        report.retired.extend(out);
         trial.retain(|unit| !tried.harmed.contains_key(unit));
         let lost = every.iter().copied();
         let lost: Vec<_> = lost
@@ -269,12 +272,16 @@ pub(super) fn replay(
     Ok(true)
 }
 
-/// Takes units out of use that harmed a question; returns those that were not out already.
+/// Takes units out of use that harmed a question; returns those that were not out already, or `None`
+/// where something was forgotten, which may be such a question.
 fn take_out(
     bench: &Bench<'_>,
     harmed: &HashMap<String, String>,
-) -> Result<Vec<String>, StoreError> {
+) -> Result<Option<Vec<String>>, StoreError> {
     bench.store().ledger().write(|transaction| {
+        if bench.is_outdated(transaction)? {
+            return Ok(None);
+        }
         let mut out = Vec::new();
         for (unit, question) in harmed {
             let why = format!("replay: it led away from the evidence for “{question}”");
@@ -284,7 +291,7 @@ fn take_out(
             life::bring_back(transaction, unit)?;
             units::count_use(transaction, unit, units::Use::Harmed)?;
         }
-        Ok(out)
+        Ok(Some(out))
     })
 }
 

@@ -222,12 +222,10 @@ fn drop_questions(bench: &Bench<'_>) -> Result<(), Failure> {
             if questions.len() == unit.questions.len() {
                 continue;
             }
-            let before = unit.questions.clone();
             let unit = Unit { questions, ..unit };
             let vectors = distil::vectors(bench, &unit)?;
             ledger.write(|t| {
-                // One that was forgotten meanwhile does not come back.
-                if units::unit(t, &unit.id)?.is_none_or(|now| now.questions != before) {
+                if bench.is_outdated(t)? {
                     return Ok(());
                 }
                 batches::note_before(t, &bench.batch, &unit.id)?;
@@ -287,7 +285,10 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
     };
     let model = bench.parts.searcher.space.indexes.model();
     let events = ledger.read(|snapshot| snapshot.unit_events(&unit.id))?;
-    ledger.write(|transaction| {
+    let kept = ledger.write(|transaction| {
+        if bench.is_outdated(transaction)? {
+            return Ok(false);
+        }
         bench.move_unit(transaction, &unit.id, State::Retired, &why)?;
         life::bring_back(transaction, &unit.id)?;
         anew.keep(transaction, (&bench.batch, model))?;
@@ -295,8 +296,12 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
             let approved = new.state == State::Shadow && keeps_approval(new, unit, &events);
             approve_again(bench, transaction, new, approved)?;
         }
-        bench.spend(transaction, u32::from(is_made))
+        bench.spend(transaction, u32::from(is_made))?;
+        Ok(true)
     })?;
+    if !kept {
+        return Ok(());
+    }
     report.made += usize::from(is_made);
     report.widened += usize::from(anew.unit.is_some() && !is_made);
     report.retired.push(unit.id.clone());
@@ -402,7 +407,10 @@ fn said_again(
     let approved = verdict.passed && keeps_approval(new, unit, &events);
     let contested = contested_by_use(&events);
     let model = bench.parts.searcher.space.indexes.model();
-    ledger.write(|transaction| {
+    let kept = ledger.write(|transaction| {
+        if bench.is_outdated(transaction)? {
+            return Ok(false);
+        }
         anew.keep(transaction, (&bench.batch, model))?;
         if approved || contested.is_some() {
             life::move_unit(transaction, &unit.id, State::Shadow, STANDS)?;
@@ -416,9 +424,10 @@ fn said_again(
             let why = format!("{}; {STANDS}", decision(&undone.reason));
             life::say_anew(transaction, &unit.id, State::Shadow, &why)?;
         }
-        bench.spend(transaction, 0)
+        bench.spend(transaction, 0)?;
+        Ok(true)
     })?;
-    report.verified.push(unit.id.clone());
+    report.verified.extend(kept.then(|| unit.id.clone()));
     Ok(())
 }
 
@@ -744,7 +753,12 @@ fn embed_again(bench: &Bench<'_>) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
     for unit in ledger.read(|snapshot| snapshot.without_vectors(model))? {
         let vectors = distil::vectors(bench, &unit)?;
-        ledger.write(|t| near::put_vectors(t, &unit.id, model, &vectors))?;
+        ledger.write(|t| {
+            if bench.is_outdated(t)? {
+                return Ok(());
+            }
+            near::put_vectors(t, &unit.id, model, &vectors)
+        })?;
     }
     Ok(())
 }
