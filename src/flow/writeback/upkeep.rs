@@ -286,7 +286,7 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
     let model = bench.parts.searcher.space.indexes.model();
     let events = ledger.read(|snapshot| snapshot.unit_events(&unit.id))?;
     let kept = ledger.write(|transaction| {
-        if bench.is_outdated(transaction)? {
+        if bench.is_outdated(transaction)? || !is_as(transaction, unit)? {
             return Ok(false);
         }
         bench.move_unit(transaction, &unit.id, State::Retired, &why)?;
@@ -322,11 +322,15 @@ fn verified(
     let (verdict, second) = still_uncontested(bench, unit, &sources)?;
     let events = ledger.read(|snapshot| snapshot.unit_events(&unit.id))?;
     let trust = origins.iter().map(judge::trust_of).fold(OWN, f32::min);
-    ledger.write(|transaction| {
+    let looked_at = ledger.write(|transaction| {
+        if !is_as(transaction, unit)? {
+            return Ok(false);
+        }
         batches::note_before(transaction, &bench.batch, &unit.id)?;
         if let Some(why) = &refused {
             life::move_unit(transaction, &unit.id, State::Retired, why)?;
-            return life::bring_back(transaction, &unit.id).map(drop);
+            life::bring_back(transaction, &unit.id)?;
+            return Ok(true);
         }
         set_second(transaction, unit, second)?;
         evidence::put_evidence(transaction, &unit.id, &sources)?;
@@ -339,13 +343,17 @@ fn verified(
         life::move_unit(transaction, &unit.id, State::Shadow, &why)?;
         life::stale_if_gone(transaction, &unit.id)?;
         if let Some(why) = contested_by_use(&events) {
-            life::move_unit(transaction, &unit.id, State::Contested, why).map(drop)
+            life::move_unit(transaction, &unit.id, State::Contested, why)?;
         } else if verdict.passed {
-            approve_again(bench, transaction, unit, was_approved(&events))
+            approve_again(bench, transaction, unit, was_approved(&events))?;
         } else {
-            life::move_unit(transaction, &unit.id, State::Contested, &verdict.reason).map(drop)
+            life::move_unit(transaction, &unit.id, State::Contested, &verdict.reason)?;
         }
+        Ok(true)
     })?;
+    if !looked_at {
+        return Ok(());
+    }
     let outcome = if refused.is_some() {
         &mut report.retired
     } else {
@@ -353,6 +361,12 @@ fn verified(
     };
     outcome.push(unit.id.clone());
     Ok(())
+}
+
+/// Is a unit still what it was when it was read? The owner may have decided about it meanwhile.
+fn is_as(transaction: &Transaction<'_>, unit: &Unit) -> Result<bool, StoreError> {
+    let now = units::unit(transaction, &unit.id)?;
+    Ok(now.is_some_and(|now| (now.state, &now.reason) == (unit.state, &unit.reason)))
 }
 
 /// Why a unit was contested before it became stale, where that was for what came of it: its sentences
@@ -408,7 +422,7 @@ fn said_again(
     let contested = contested_by_use(&events);
     let model = bench.parts.searcher.space.indexes.model();
     let kept = ledger.write(|transaction| {
-        if bench.is_outdated(transaction)? {
+        if bench.is_outdated(transaction)? || !is_as(transaction, unit)? {
             return Ok(false);
         }
         anew.keep(transaction, (&bench.batch, model))?;
@@ -873,18 +887,20 @@ fn contested_again(
     if unit.trust < OWN && second < 1.0 && !why.starts_with(life::BY_OWNER) {
         (state, why) = (State::Shadow, FREED.to_owned());
     }
-    ledger.write(|t| {
-        if verdict.passed {
+    let is_freed = ledger.write(|t| {
+        let is_same = is_as(t, unit)?;
+        if is_same && verdict.passed {
             batches::note_before(t, &bench.batch, &unit.id)?;
             set_second(t, unit, second)?;
             life::move_unit(t, &unit.id, state, &why)?;
-        } else if verdict.reason != unit.reason {
+        } else if is_same && verdict.reason != unit.reason {
             batches::note_before(t, &bench.batch, &unit.id)?;
             life::say_anew(t, &unit.id, State::Contested, &verdict.reason)?;
         }
-        noted(t)
+        noted(t)?;
+        Ok(verdict.passed && is_same)
     })?;
-    if verdict.passed {
+    if is_freed {
         let outcome = if state == State::Active {
             &mut report.promoted
         } else {
