@@ -1782,6 +1782,29 @@ fn what_is_forgotten_while_a_run_is_under_way_does_not_come_back() {
 }
 
 #[test]
+fn no_report_names_what_was_forgotten_while_it_was_written() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    let first = ask(&app, PEAR).id;
+    ask(&app, "Who serviced the boiler in May?");
+    ask(&app, "Which door lock does the shed have?");
+    let forget = |step: Step| {
+        if step.judged == 2 {
+            app.forget(&Erase::Answer(first.clone())).unwrap();
+        }
+    };
+    let report = app.write_back(&RunBody::default(), &forget, &AtomicBool::new(false));
+    assert_eq!(report.unwrap().considered.len(), 2);
+    let ledger = rusqlite::Connection::open(home.path("home/ledger.sqlite")).unwrap();
+    let kept: String = ledger
+        .query_row("SELECT report FROM batch", [], |row| row.get(0))
+        .unwrap();
+    assert!(!kept.contains("pear"), "{kept}");
+}
+
+#[test]
 fn no_title_is_a_question_that_was_forgotten() {
     let home = Home::new();
     garden(&home);

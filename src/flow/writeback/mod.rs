@@ -323,7 +323,11 @@ pub fn run(
             if !learned && batches::drop_empty_batch(t, &bench.batch)? {
                 return Ok(true);
             }
-            batches::end_batch(t, &bench.batch, published, &report.reason, &report, now)?;
+            let mut kept = report.clone();
+            if bench.is_outdated(t)? {
+                kept.considered.clear();
+            }
+            batches::end_batch(t, &bench.batch, published, &report.reason, &kept, now)?;
             Ok::<_, StoreError>(false)
         })?;
         if dropped {
