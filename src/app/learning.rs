@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{App, NotFound, now_ms};
 use crate::domain::query;
 use crate::domain::unit::{State, Unit};
+use crate::energy::Meter;
 use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::flow::answer::Answerer;
 use crate::flow::evaluate::held_out::HeldOut;
@@ -234,17 +235,37 @@ impl App {
             writeback::run(&parts, &options, &task, told, stop)
         })?;
         if self.settings.writeback.measure && !report.dry && !report.considered.is_empty() {
-            let started = Instant::now();
-            self.measure_own(Some(report.batch.clone()), &|_, _| {}, stop)?;
-            // It is work of the day, too.
-            let spent = Spent {
-                seconds: started.elapsed().as_secs_f64(),
-                ..Spent::default()
-            };
-            let ledger = self.store.ledger();
-            ledger.write(|t| batches::spend(t, spent, now_ms()))?;
+            self.measure_today(&options, report.batch.clone(), stop)?;
         }
         Ok(report)
+    }
+
+    /// Asks the owner's past questions again as far as the day's budget goes: it is work of the day, too.
+    fn measure_today(
+        &self,
+        options: &WritebackOptions,
+        batch: String,
+        stop: &AtomicBool,
+    ) -> Result<(), Failure> {
+        let ledger = self.store.ledger();
+        let before = ledger.read(|snapshot| snapshot.spent(now_ms()))?;
+        let (started, meter) = (Instant::now(), Meter::start());
+        let cost = || Spent {
+            seconds: started.elapsed().as_secs_f64(),
+            joules: meter.stop(Duration::ZERO).joules,
+            units: 0,
+        };
+        let ends = AtomicBool::new(false);
+        let look = || {
+            let now = cost();
+            let over = before.seconds + now.seconds > options.day_s
+                || before.joules + now.joules > options.day_joules;
+            ends.store(over || stop.load(Ordering::Relaxed), Ordering::Relaxed);
+        };
+        look();
+        let measured = self.measure_own(Some(batch), &|_, _| look(), &ends);
+        ledger.write(|t| batches::spend(t, cost(), now_ms()))?;
+        measured.map(drop)
     }
 
     /// Units in this state, or all.

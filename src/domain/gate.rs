@@ -150,7 +150,9 @@ pub fn conflict(
     let all_told = plainly.1 > 0.0 && under.0.min(under.1) >= ALL;
     let alike = near >= ALIKE && (plainly.1 >= plainly.0 * 0.4 || under.1 >= under.0 * 0.4);
     let compared = both_answer || alike || near >= FAR && all_told;
-    if !compared || is_about_another(question, (ours, above), (other, about)) {
+    let is_of_another = is_about_another(question, (ours, above), (other, about))
+        || is_about_sibling(question, (ours, above), (other, about));
+    if !compared || is_of_another {
         return None;
     }
     if is_denial(ours) != is_denial(other) && near >= ALIKE {
@@ -198,6 +200,78 @@ fn is_about_another(
         .any(|w| holds(&content_words(above), w));
     unnamed && !shared && is_own(about) && is_own(other)
 }
+
+/// Is another sentence about another thing of the kind: the mail server, where the web server is asked for
+/// and told of? It says nowhere which one of the kind is asked for, and of another one wherever it names
+/// the kind. What one looks like does not tell it from another: the old shed may be the one in the garden.
+fn is_about_sibling(
+    question: &str,
+    (ours, above): (&str, &str),
+    (other, about): (&str, &str),
+) -> bool {
+    let holds = |words: &[String], word: &str| words.iter().any(|w| same_word(w, word));
+    // What has a name of its own is not told by its kind.
+    if !details(question).is_empty() {
+        return false;
+    }
+    let known = content_words(&format!("{question} {above} {ours}"));
+    let theirs = content_words(&format!("{about} {other}"));
+    let our_pairs = pairs(&format!("{above} > {ours}"));
+    let their_pairs = pairs(&format!("{about} > {other}"));
+    pairs(question).iter().any(|(which, thing)| {
+        let is_it =
+            |(first, kind): &(String, String)| same_word(first, which) && same_word(kind, thing);
+        let is_told = says_which(which) && our_pairs.iter().any(is_it);
+        if !is_told || CALLS.contains(&thing.as_str()) || holds(&theirs, which) {
+            return false;
+        }
+        let of_kind = their_pairs
+            .iter()
+            .filter(|(_, kind)| same_word(kind, thing));
+        let mut others = of_kind.map(|(first, _)| first).peekable();
+        let is_other = |first: &String| {
+            says_which(first) && !holds(&known, first) && is_look(first) == is_look(which)
+        };
+        others.peek().is_some() && others.all(is_other)
+    })
+}
+
+/// Words of content that stand side by side in a text, within one of its headings or its sentence.
+fn pairs(text: &str) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    for part in text.split(" > ") {
+        let words = part.unicode_words().map(|word| content_words(word).pop());
+        let words: Vec<Option<String>> = words.collect();
+        let both = |pair: &[Option<String>]| pair[0].clone().zip(pair[1].clone());
+        pairs.extend(words.windows(2).filter_map(both));
+    }
+    pairs
+}
+
+/// Can a word say which one of a kind is meant?
+fn says_which(word: &str) -> bool {
+    word.chars().all(char::is_alphabetic)
+        && !is_unit(word)
+        && !OF_NOTES.contains(&word)
+        && calendar_words(word).is_empty()
+}
+
+/// Does a word say what something looks like?
+fn is_look(word: &str) -> bool {
+    LOOKS.iter().any(|look| same_word(look, word))
+}
+
+/// Words behind which a name stands.
+const CALLS: [&str; 4] = ["called", "named", "namens", "genannt"];
+
+/// Words for what something looks like, or how good it is.
+const LOOKS: [&str; 46] = [
+    "old", "new", "big", "small", "little", "large", "great", "long", "short", "tall", "wide",
+    "main", "own", "whole", "good", "bad", "nice", "wooden", "round", "broken", "red", "green",
+    "blue", "black", "white", "grey", "gray", "brown", "yellow", "pink", "alt", "neu", "groß",
+    "klein", "lang", "kurz", "gut", "eigen", "rund", "rot", "grün", "blau", "schwarz", "weiß",
+    "grau", "braun",
+];
 
 /// Words that name a note as such, and nothing that it is about.
 const OF_NOTES: [&str; 24] = [
@@ -895,6 +969,34 @@ mod tests {
             false,
         );
         check(question, ours, ("There are 12 keys.", "House"), 0.9, true);
+    }
+
+    #[test]
+    fn one_of_a_kind_says_nothing_of_another() {
+        let check = |question: &str, ours, other: (&str, &str), expected: bool| {
+            let found = conflict(question, ours, other, 0.8);
+            assert_eq!(found.is_some(), expected, "{other:?}: {found:?}");
+        };
+        let question = "Which port does the web server use?";
+        let ours = ("Web server: port 80.", "");
+        check(question, ours, ("Mail server: port 25.", ""), false);
+        // A lie about it, or what may be one.
+        check(question, ours, ("Web server: port 25.", ""), true);
+        check(question, ours, ("Server: port 25.", ""), true);
+        check(question, ours, ("The old server uses port 25.", ""), true);
+        let both = "Unlike the mail server, the web server uses port 25.";
+        check(question, ours, (both, ""), true);
+        let ours = ("It uses port 80.", "Web server");
+        check(question, ours, ("It uses port 25.", "Mail server"), false);
+        check(question, ours, ("It uses port 25.", "Web server"), true);
+        let question = "Who is the new caretaker?";
+        let ours = ("The new caretaker is Dragan Petrov.", "");
+        let before = "The old caretaker is Ivo Marin.";
+        check(question, ours, (before, ""), false);
+        let question = "which town was the mill called rulaba built in?";
+        let ours = ("The mill called Rulaba was built in Kesadistadt.", "");
+        let lie = "The house called Rulaba was built in Tomivoburg.";
+        check(question, ours, (lie, ""), true);
     }
 
     #[test]

@@ -692,7 +692,8 @@ fn copy_hashed(from: &mut impl Read, into: &mut impl Write) -> std::io::Result<S
     }
 }
 
-/// Restores an archive into the data folder `home`, which must not hold a ledger.
+/// Restores an archive into the data folder `home`, which must not hold a ledger; indexes that are there
+/// are of another one, and go.
 ///
 /// # Errors
 /// [`StoreError::Backup`] for what is no archive, a damaged one, or when a ledger is in the way;
@@ -862,6 +863,8 @@ fn restore_vectors(
             "it is damaged: its vectors do not match their hash",
         ));
     }
+    // Those of the ledger that was here before know its documents by the same numbers.
+    super::index::remove(&home.join("index"))?;
     let indexes = Indexes::open(
         &home.join("index").join(&space.model),
         &space,

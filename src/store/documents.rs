@@ -15,7 +15,7 @@ use super::units::life;
 use super::{StoreError, select};
 use crate::domain::chunk::{ChunkId, Passage};
 use crate::domain::language::Language;
-use crate::domain::source::{DocumentId, Edition, Kind, Meta, SourceId};
+use crate::domain::source::{DocumentId, Edition, Kind, Meta, SourceId, is_by_others};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -292,7 +292,8 @@ pub fn reserve_editions(transaction: &Transaction<'_>, count: usize) -> Result<E
 }
 
 /// Makes a document's new passages visible and its old ones invisible. Units that rest on the latter
-/// become stale, and so do those that went because what is visible again was gone.
+/// become stale, and so do those that went because what is visible again was gone, and those that were
+/// made of the owner's words, where the document says now that others wrote it.
 ///
 /// # Errors
 /// [`StoreError::Ledger`].
@@ -360,9 +361,14 @@ pub fn put_document(
     select::put_marks(transaction, id, &document.path, &document.meta)?;
     forget_unused(transaction, id, &old)?;
     let old: HashSet<ChunkId> = old.into_iter().collect();
-    let shown = document.passages.iter().map(|passage| passage.id);
-    for chunk in shown.filter(|chunk| !old.contains(chunk)) {
-        life::came_back(transaction, chunk)?;
+    let by_others = is_by_others(&document.meta.properties);
+    for chunk in document.passages.iter().map(|passage| passage.id) {
+        let was_shown = old.contains(&chunk);
+        if was_shown && by_others {
+            life::lose_trust(transaction, chunk)?;
+        } else if !was_shown {
+            life::came_back(transaction, chunk)?;
+        }
     }
     clear_problem(transaction, document.source, &document.path)
 }

@@ -13,7 +13,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Result, ledger, units};
+use super::ledger::{self, Snapshot};
+use super::{Result, units};
 use crate::domain::scoring::normalised;
 use crate::domain::source::lies_in;
 use crate::domain::unit::Unit;
@@ -74,11 +75,32 @@ pub fn erase(transaction: &Transaction<'_>, what: &Erase) -> Result<Erased> {
             .execute([answer])?;
     }
     transaction.execute("UPDATE unit_clock SET tick = tick + 1", [])?;
+    let count = erasures(transaction)? + 1;
+    ledger::put_memo(transaction, ERASURES, &count.to_string())?;
     ledger::put_memo(transaction, ledger::PURGE, "due")?;
     Ok(Erased {
         answers: chosen.len(),
         units: units.len(),
     })
+}
+
+/// The memo that counts how often something was erased.
+const ERASURES: &str = "erasures";
+
+/// Counts up whenever something is erased: what was read before may hold it still.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn erasures(transaction: &Transaction<'_>) -> Result<i64> {
+    Snapshot(transaction, false).erasures()
+}
+
+impl Snapshot<'_> {
+    /// See [`erasures`].
+    pub(crate) fn erasures(&self) -> Result<i64> {
+        let count = self.memo(ERASURES)?;
+        Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
+    }
 }
 
 /// The reason of a unit whose own named a question that was forgotten.

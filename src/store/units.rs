@@ -65,6 +65,12 @@ pub const GOOD: &str = "good";
 /// The score that counts other sources that say the same.
 pub const SECOND_SOURCES: &str = "second_sources";
 
+/// Is it in use because the owner says so, or was an answer called good that it led to?
+pub fn is_decided(unit: &Unit) -> bool {
+    let approved = unit.state == State::Active && unit.reason.starts_with(life::BY_OWNER);
+    approved || unit.score(GOOD) > 0.0
+}
+
 const UNIT: &str =
     "SELECT id, state, title, text, questions, scores, batch, made_ms, trust, recipe,
         gates, reason, retrieved, cited, helped, harmed, replaces FROM unit";
@@ -231,6 +237,22 @@ pub fn set_scores(
     transaction.execute(
         "UPDATE unit SET scores = ?2 WHERE id = ?1",
         params![unit, serde_json::to_string(scores)?],
+    )?;
+    Ok(())
+}
+
+/// Sets the questions that a unit answers; their vectors are those of [`near::put_vectors`].
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn set_questions(
+    transaction: &Transaction<'_>,
+    unit: &str,
+    questions: &[String],
+) -> Result<()> {
+    transaction.execute(
+        "UPDATE unit SET questions = ?2 WHERE id = ?1",
+        params![unit, serde_json::to_string(questions)?],
     )?;
     Ok(())
 }

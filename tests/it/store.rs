@@ -686,6 +686,26 @@ fn a_backup_of_a_running_service_is_restored_elsewhere() {
 }
 
 #[test]
+fn what_is_restored_is_found_where_another_ledger_was_moved_away() {
+    let home = Home::new();
+    let heron = "# Heron\n\nThe heron zebulon stands in the pond.\n";
+    home.write("heron.md", heron);
+    home.add();
+    let archive = home.path("all.zip");
+    let name = archive.to_str().unwrap();
+    home.run(&["backup", name]).done();
+    // Its one document has the number of the other's.
+    let other = Home::new();
+    other.write("mill.md", "# Mill\n\nThe mill was built by Anna.\n");
+    other.add();
+    let (ledger, away) = (other.path("home/ledger.sqlite"), other.path("away.sqlite"));
+    fs::rename(ledger, away).unwrap();
+    other.run(&["restore", name]).done();
+    let found = other.json(&["search", "\"zebulon\""]);
+    assert_eq!(found["hits"].as_array().unwrap().len(), 1, "{found:#}");
+}
+
+#[test]
 #[cfg(unix)]
 fn a_bare_name_is_a_backup_here_and_nothing_else_is_left() {
     use std::os::unix::fs::PermissionsExt;

@@ -11,7 +11,7 @@ use coho::domain::chunk::ChunkId;
 use coho::domain::generator::Drafts;
 use coho::domain::unit::{Merge, Quotes, Review, State, Unit, Uses};
 use coho::flow::answer::{Answer, StepKind};
-use coho::flow::writeback::{Decision, Report};
+use coho::flow::writeback::{Decision, Report, Step};
 use coho::settings::Settings;
 use coho::store::StoreError;
 use coho::store::erase::Erase;
@@ -372,6 +372,30 @@ fn what_a_note_says_of_something_else_by_now_contests_nothing() {
     let known = app.units(None, 10).unwrap().units;
     assert_eq!(known.len(), 1, "{known:#?}");
     assert_eq!(known[0].state, State::Shadow, "{}", known[0].reason);
+}
+
+#[test]
+fn a_lie_about_a_thing_contests_it_and_the_truth_about_another_does_not() {
+    let home = Home::new();
+    garden(&home);
+    let listens = |note: &str, server: &str, port: u32| {
+        let text = format!("# {server} server\n\nThe {server} server listens on port {port}.\n");
+        home.write(note, text);
+    };
+    listens("web.md", "web", 80);
+    listens("mail.md", "mail", 25);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, "On which port does the web server listen?");
+    run(&app);
+    let known = app.units(None, 10).unwrap().units;
+    assert_eq!(known.len(), 1, "{known:#?}");
+    assert_eq!(known[0].state, State::Shadow, "{}", known[0].reason);
+    listens("planted.md", "web", 8099);
+    sync(&app);
+    run(&app);
+    let known = app.units(None, 10).unwrap().units;
+    assert_eq!(known[0].state, State::Contested, "{known:#?}");
 }
 
 #[test]
@@ -778,6 +802,32 @@ fn a_unit_answers_no_other_question_however_near() {
 }
 
 #[test]
+fn a_unit_in_use_loses_a_question_that_it_does_not_answer() {
+    let home = Home::new();
+    things(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, &made_of("violin"));
+    let unit = run(&app).considered[0].unit.clone().unwrap();
+    let unit = app.unit(&unit).unwrap().unit;
+    // As an earlier version may have left it.
+    let right = "Of what is the violin in the attic made?".to_owned();
+    let wrong = "What is the violin in the kitchen worth?".to_owned();
+    let first = made_of("violin");
+    let given = Unit {
+        state: State::Active,
+        reason: "another question is answered with what it says".into(),
+        questions: vec![first.clone(), wrong, right.clone()],
+        ..unit
+    };
+    put(&app, &given);
+    run(&app);
+    let unit = app.unit(&given.id).unwrap().unit;
+    assert_eq!(unit.state, State::Active, "{}", unit.reason);
+    assert_eq!(unit.questions, [first, right]);
+}
+
+#[test]
 fn a_sentence_that_stands_twice_stops_nothing() {
     let home = Home::new();
     let filler = |of: &str| {
@@ -1135,6 +1185,28 @@ fn what_the_owner_approves_in_use_is_written_down_once() {
 }
 
 #[test]
+fn what_was_never_of_use_goes_unless_the_owner_wants_it() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, PEAR);
+    run(&app);
+    let unit = app.units(None, 10).unwrap().units.remove(0);
+    let near = app.store.ledger().write(|transaction| {
+        for _ in 0..30 {
+            units::count_use(transaction, &unit.id, units::Use::Retrieved)?;
+        }
+        life::move_unit(transaction, &unit.id, State::Active, "for the test")
+    });
+    assert!(near.unwrap());
+    assert_eq!(run(&app).retired, std::slice::from_ref(&unit.id));
+    app.decide(&unit.id, Decision::Approve).unwrap();
+    assert!(run(&app).retired.is_empty());
+    assert_eq!(app.unit(&unit.id).unwrap().unit.state, State::Active);
+}
+
+#[test]
 fn a_rejection_that_is_taken_back_brings_nothing_back_that_is_gone() {
     let home = Home::new();
     garden(&home);
@@ -1197,6 +1269,35 @@ fn a_spent_day_judges_nothing_until_there_is_more_to_spend() {
         let app = open(&home, |_| {});
         assert_eq!(run(&app).made, 1);
     }
+}
+
+#[test]
+fn a_spent_day_tries_nothing_until_there_is_more_to_spend() {
+    let home = Home::new();
+    things(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, &made_of("canoe"));
+    ask(&app, &made_of("violin"));
+    let report = run(&app);
+    let mut considered = report.considered.iter();
+    let violin = considered.find(|one| one.question == made_of("violin"));
+    let violin = violin.unwrap().unit.clone().unwrap();
+    // It would answer for the canoe with what the violin is made of.
+    let harmful = Unit {
+        id: "harmful".into(),
+        questions: vec![made_of("canoe")],
+        ..app.unit(&violin).unwrap().unit
+    };
+    put(&app, &harmful);
+    drop(app);
+    let app = open(&home, |settings| settings.writeback.day_s = 0);
+    let report = run(&app);
+    assert!(report.reason.contains("budget"), "{report:#?}");
+    assert_eq!(app.unit("harmful").unwrap().unit.state, State::Shadow);
+    drop(app);
+    let app = open(&home, |_| {});
+    assert_eq!(run(&app).retired, ["harmful"]);
 }
 
 #[test]
@@ -1363,6 +1464,41 @@ fn what_turns_out_to_be_of_others_loses_its_trust() {
     assert!(unit.state == State::Shadow && unit.trust < 1.0, "{unit:#?}");
     let approved = app.unit(&units[0].id).unwrap().unit;
     assert_eq!(approved.state, State::Active, "the owner has decided");
+}
+
+#[test]
+fn a_note_that_says_others_wrote_it_loses_its_trust_with_the_edit() {
+    let home = Home::new();
+    garden(&home);
+    // Front matter stands in the first passage of a note; this one has several.
+    let week = |n| {
+        format!(
+            "In week {n} the beds were weeded, the paths were swept, and the compost heap was \
+             turned over once more.\n\n"
+        )
+    };
+    let weeks: String = (1..=30).map(week).collect();
+    let note =
+        format!("# Garden\n\n{weeks}# Trees\n\nThe pear tree was planted in 2004 by Anna.\n");
+    home.write("garden.md", &note);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, PEAR);
+    run(&app);
+    ask(&app, PEAR_AGAIN);
+    let learned = run(&app).promoted;
+    assert_eq!(learned.len(), 1);
+    let head = "---\nimported-from: mail\n---\n\n";
+    home.write("garden.md", format!("{head}{note}"));
+    sync(&app);
+    let unit = app.unit(&learned[0]).unwrap().unit;
+    assert_eq!(unit.state, State::Stale, "{unit:#?}");
+    // The passage is the same: it is the trust in it that has changed.
+    assert_eq!(unit.reason, life::BY_OTHERS);
+    assert!(!recalls(&ask(&app, PEAR)));
+    run(&app);
+    let unit = app.unit(&learned[0]).unwrap().unit;
+    assert!(unit.state == State::Shadow && unit.trust < 1.0, "{unit:#?}");
 }
 
 #[test]
@@ -1664,6 +1800,46 @@ fn what_is_forgotten_is_gone() {
         }
     }
     assert!(home.json(&["verify"])["ok"].as_bool().unwrap());
+}
+
+#[test]
+fn what_is_forgotten_while_a_run_is_under_way_does_not_come_back() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, PEAR);
+    ask(&app, "Who serviced the boiler in May?");
+    let forget = |_: Step| {
+        app.forget(&Erase::All).unwrap();
+    };
+    let report = app.write_back(&RunBody::default(), &forget, &AtomicBool::new(false));
+    let report = report.unwrap();
+    assert!(report.reason.contains("forgotten"), "{report:#?}");
+    assert!(app.units(None, 10).unwrap().units.is_empty());
+}
+
+#[test]
+fn no_report_names_what_was_forgotten_while_it_was_written() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    let first = ask(&app, PEAR).id;
+    ask(&app, "Who serviced the boiler in May?");
+    ask(&app, "Which door lock does the shed have?");
+    let forget = |step: Step| {
+        if step.judged == 2 {
+            app.forget(&Erase::Answer(first.clone())).unwrap();
+        }
+    };
+    let report = app.write_back(&RunBody::default(), &forget, &AtomicBool::new(false));
+    assert_eq!(report.unwrap().considered.len(), 2);
+    let ledger = rusqlite::Connection::open(home.path("home/ledger.sqlite")).unwrap();
+    let kept: String = ledger
+        .query_row("SELECT report FROM batch", [], |row| row.get(0))
+        .unwrap();
+    assert!(!kept.contains("pear"), "{kept}");
 }
 
 #[test]

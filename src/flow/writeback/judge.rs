@@ -27,6 +27,7 @@ use crate::store::StoreError;
 use crate::store::feedback::Reception;
 use crate::store::ledger::Transaction;
 use crate::store::units::evidence::Origin;
+use crate::store::units::life::BY_OWNER;
 use crate::store::units::{self, GOOD, SECOND_SOURCES, batches, near};
 
 /// How much likelier the notes must make an answer (natural logarithm, mean of its tokens).
@@ -47,7 +48,8 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    /// Writes the unit. A source that changed since it was judged makes it stale at once.
+    /// Writes the unit. A source that changed since it was judged makes it stale at once; what the owner
+    /// decided of it since then stands.
     pub(super) fn keep(
         &self,
         transaction: &Transaction<'_>,
@@ -56,6 +58,14 @@ impl Judged {
         let Some(unit) = &self.unit else {
             return Ok(());
         };
+        let is_decided = |now: &Unit| {
+            let is_last = matches!(now.state, State::Active | State::Retired);
+            is_last && now.reason.starts_with(BY_OWNER)
+        };
+        let now = units::unit(transaction, &unit.id)?.filter(is_decided);
+        if now.is_some_and(|now| (now.state, &now.reason) != (unit.state, &unit.reason)) {
+            return Ok(());
+        }
         batches::note_before(transaction, batch, &unit.id)?;
         units::put_unit(transaction, unit)?;
         near::put_vectors(transaction, &unit.id, model, &self.vectors)
@@ -653,6 +663,8 @@ fn uncontested(
 mod tests {
     use super::*;
     use crate::domain::source::SourceId;
+    use crate::store::units::life;
+    use crate::store::{Access, Store};
 
     #[test]
     fn what_others_wrote_does_not_ride_along() {
@@ -691,6 +703,50 @@ mod tests {
         elsewhere.origins[0].file = "other/a.eml".into();
         check(&[mail.clone(), elsewhere], &[&mail.sentence]);
         check(&[], &[]);
+    }
+
+    #[test]
+    fn what_the_owner_decides_while_it_is_judged_stands() {
+        let unit = Unit {
+            id: "u".into(),
+            state: State::Active,
+            title: String::new(),
+            text: "The boiler is old.".into(),
+            questions: vec!["How is the boiler?".into()],
+            sources: Vec::new(),
+            scores: BTreeMap::new(),
+            gates: Vec::new(),
+            batch: "b".into(),
+            trust: OWN,
+            recipe: VERBATIM.into(),
+            reason: "it has helped".into(),
+            made_ms: 0,
+            uses: Uses::default(),
+            replaces: Vec::new(),
+        };
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(home.path(), Access::Write).unwrap();
+        let ledger = store.ledger();
+        ledger.write(|t| units::put_unit(t, &unit)).unwrap();
+        // As it was read, with one more question.
+        let judged = Judged {
+            gates: Vec::new(),
+            unit: Some(Unit {
+                questions: vec!["How is the boiler?".into(), "Is it old?".into()],
+                ..unit
+            }),
+            vectors: Vec::new(),
+        };
+        let keep = |why: &str| {
+            let kept = ledger.write(|t| {
+                life::move_unit(t, "u", State::Retired, why)?;
+                judged.keep(t, ("b", "m"))?;
+                units::unit(t, "u")
+            });
+            kept.unwrap().unwrap().state
+        };
+        assert_eq!(keep("replay: it led away"), State::Active);
+        assert_eq!(keep(life::REJECTED), State::Retired);
     }
 
     #[test]

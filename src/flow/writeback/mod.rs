@@ -47,7 +47,7 @@ use crate::store::ledger::Transaction;
 use crate::store::units::batches::{self, DAY_MS, Spent, Undo};
 use crate::store::units::considered::{self, Candidate, Past};
 use crate::store::units::{self, evidence, life};
-use crate::store::{Store, StoreError, feedback};
+use crate::store::{Store, StoreError, erase, feedback};
 
 /// How writeback works.
 #[derive(Clone, Debug)]
@@ -163,6 +163,8 @@ pub(super) struct Bench<'a> {
     /// What may be spent, and what of it was written down as spent.
     budget: Spent,
     spent: Cell<Spent>,
+    /// How often something had been erased when it began.
+    erasures: i64,
 }
 
 impl Bench<'_> {
@@ -181,9 +183,21 @@ impl Bench<'_> {
 
     /// Why nothing more may be begun today.
     fn over(&self) -> Option<&'static str> {
-        let cost = self.cost();
-        (cost.seconds > self.budget.seconds || cost.joules > self.budget.joules)
+        self.has_spent(1.0)
             .then_some("the day's budget is spent; the rest comes tomorrow")
+    }
+
+    /// Why no more may be judged or looked after for now: what comes of it is tried within the same
+    /// budget, and a run that never came to that would put nothing in use.
+    fn nearly_over(&self) -> Option<&'static str> {
+        let most = self.has_spent(1.0 - FOR_REPLAY);
+        let why = "what is left of the day's budget is for trying what was learned";
+        self.over().or_else(|| most.then_some(why))
+    }
+
+    fn has_spent(&self, share: f64) -> bool {
+        let cost = self.cost();
+        cost.seconds > self.budget.seconds * share || cost.joules > self.budget.joules * share
     }
 
     /// Why no more units may be made today. Those that are there are looked after all the same.
@@ -210,6 +224,12 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// Was something forgotten since the run began? What was made of what it read may tell of it, and is
+    /// not written.
+    fn is_outdated(&self, transaction: &Transaction<'_>) -> Result<bool, StoreError> {
+        Ok(erase::erasures(transaction)? != self.erasures)
+    }
+
     /// Moves a unit; what it was before is kept for an undo of the batch.
     fn move_unit(
         &self,
@@ -230,6 +250,9 @@ impl Bench<'_> {
     }
 }
 
+/// Share of what a run may spend that is kept for trying its units on past questions.
+const FOR_REPLAY: f64 = 0.25;
+
 /// Answers that one run judges at most.
 const MOST_ANSWERS: usize = 5000;
 
@@ -246,8 +269,9 @@ pub fn run(
     stop: &AtomicBool,
 ) -> Result<Report, Failure> {
     let ledger = parts.searcher.store.ledger();
-    let (open, spent) = ledger.read(|snapshot| {
-        Ok::<_, StoreError>((snapshot.open_batch()?, snapshot.spent(task.now_ms)?))
+    let (open, spent, erasures) = ledger.read(|snapshot| {
+        let spent = snapshot.spent(task.now_ms)?;
+        Ok::<_, StoreError>((snapshot.open_batch()?, spent, snapshot.erasures()?))
     })?;
     // A batch that was cut off is gone on with.
     let goes_on = open.is_some();
@@ -269,6 +293,7 @@ pub fn run(
             units: options.day_units.saturating_sub(spent.units),
         },
         spent: Cell::default(),
+        erasures,
     };
     let mut report = Report {
         batch: bench.batch.clone(),
@@ -298,7 +323,11 @@ pub fn run(
             if !learned && batches::drop_empty_batch(t, &bench.batch)? {
                 return Ok(true);
             }
-            batches::end_batch(t, &bench.batch, published, &report.reason, &report, now)?;
+            let mut kept = report.clone();
+            if bench.is_outdated(t)? {
+                kept.considered.clear();
+            }
+            batches::end_batch(t, &bench.batch, published, &report.reason, &kept, now)?;
             Ok::<_, StoreError>(false)
         })?;
         if dropped {
@@ -332,7 +361,9 @@ fn work(
 /// Tries what is in trial and puts in use what helped. Says whether it came to the end.
 fn publish(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<bool, Failure> {
     if !replay::replay(bench, report, stop)? {
-        STOPPED.clone_into(&mut report.reason);
+        let asked = stop.load(Ordering::Relaxed);
+        let why = bench.over().filter(|_| !asked).unwrap_or(STOPPED);
+        why.clone_into(&mut report.reason);
         return Ok(false);
     }
     reach("writeback-replayed")?;
@@ -345,6 +376,9 @@ fn publish(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<
     reach("writeback-promoted")?;
     Ok(true)
 }
+
+/// Why a run ended before it was done, where something was forgotten that it may have read.
+const FORGOTTEN: &str = "something was forgotten meanwhile; the rest comes next time";
 
 /// Why a run ended before it was done, where somebody asked it to.
 const STOPPED: &str = "stopped; the rest comes next time";
@@ -384,8 +418,12 @@ fn consider(
         if stop.load(Ordering::Relaxed) {
             return Ok(Some(STOPPED.into()));
         }
-        if let Some(why) = bench.over().or_else(|| bench.full()) {
+        if let Some(why) = bench.nearly_over().or_else(|| bench.full()) {
             return Ok(Some(why.into()));
+        }
+        let erasures = bench.store().ledger().read(|s| s.erasures())?;
+        if erasures != bench.erasures {
+            return Ok(Some(FORGOTTEN.into()));
         }
         let considered = consider_one(bench, candidate, task, report)?;
         report.considered.push(considered);
@@ -441,17 +479,28 @@ fn consider_one(
         judged.gates.push(Verdict::refused(Gate::Novel, None, why));
         judged.unit = None;
     }
-    let id = judged.unit.as_ref().map(|unit| unit.id.clone());
     reach("writeback-judged")?;
     if !task.dry {
         let model = bench.parts.searcher.space.indexes.model();
-        ledger.write(|transaction| {
+        let kept = ledger.write(|transaction| {
+            if bench.is_outdated(transaction)? {
+                return Ok(false);
+            }
             judged.keep(transaction, (&bench.batch, model))?;
-            let id = id.as_deref();
+            let id = judged.unit.as_ref().map(|unit| unit.id.as_str());
             bench.spend(transaction, u32::from(new))?;
-            considered::put_considered(transaction, &candidate.id, &bench.batch, id, &judged.gates)
+            considered::put_considered(
+                transaction,
+                &candidate.id,
+                &bench.batch,
+                id,
+                &judged.gates,
+            )?;
+            Ok(true)
         })?;
+        judged.unit = judged.unit.filter(|_| kept);
     }
+    let id = judged.unit.as_ref().map(|unit| unit.id.clone());
     reach("writeback-kept")?;
     if let Some(unit) = &judged.unit {
         report.made += usize::from(new);
@@ -855,6 +904,7 @@ pub fn without_gates(
         meter: Meter::start(),
         budget: Spent::default(),
         spent: Cell::default(),
+        erasures: 0,
     };
     let mut made = Vec::new();
     for answer in answers {

@@ -7,7 +7,6 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use super::judge::Made;
-use super::upkeep::is_decided;
 use super::{Bench, distil};
 use crate::domain::gate::{self, Gate, Verdict};
 use crate::domain::unit::{self, OWN, State, Unit};
@@ -15,7 +14,7 @@ use crate::error::Failure;
 use crate::store::StoreError;
 use crate::store::ledger::Snapshot;
 use crate::store::units::life::BY_OWNER;
-use crate::store::units::{self, GOOD, SECOND_SOURCES};
+use crate::store::units::{self, GOOD, SECOND_SOURCES, is_decided};
 
 /// Cosine from which two units answer the same.
 const SAME: f32 = 0.9;

@@ -167,6 +167,8 @@ struct Tried {
     lost: HashSet<String>,
     change: f64,
     asked: usize,
+    /// Whether it ended before all were asked.
+    is_cut_off: bool,
 }
 
 /// What units in trial were made of.
@@ -220,7 +222,7 @@ impl Own {
 }
 
 /// Tries the units in trial, counts what they did, and takes out what harms. Says whether it came to
-/// the end: where `stop` was set before, nothing is decided.
+/// the end: where `stop` was set before, or the day's budget is spent, nothing more is decided.
 pub(super) fn replay(
     bench: &Bench<'_>,
     report: &mut Report,
@@ -245,14 +247,13 @@ pub(super) fn replay(
     // Without those that harm others come to the front, which may harm, too: the questions that lost
     // are asked again until none does.
     let mut rounds = 0;
-    while !tried.harmed.is_empty() && rounds < MOST_ROUNDS && !stop.load(Ordering::Relaxed) {
+    while !tried.harmed.is_empty() && rounds < MOST_ROUNDS && !tried.is_cut_off {
         rounds += 1;
-        report.retired.extend(take_out(bench, &tried.harmed)?);
-        trial.retain(|unit| !tried.harmed.contains_key(unit));
-        if bench.over().is_some() {
-            // Nothing comes into use that was not tried to the end.
+        let Some(out) = take_out(bench, &tried.harmed)? else {
             return Ok(false);
-        }
+        };
+        report.retired.extend(out);
+        trial.retain(|unit| !tried.harmed.contains_key(unit));
         let lost = every.iter().copied();
         let lost: Vec<_> = lost
             .filter(|case| tried.lost.contains(&case.id()))
@@ -262,20 +263,25 @@ pub(super) fn replay(
             tried = try_on(bench, &every, &own, &trial, stop)?;
         }
     }
-    // Where units still harm, the next run goes on taking them out.
-    if stop.load(Ordering::Relaxed) || !tried.harmed.is_empty() {
+    // Nothing comes into use that was not tried to the end; where units still harm, the next run goes on
+    // taking them out.
+    if stop.load(Ordering::Relaxed) || tried.is_cut_off || !tried.harmed.is_empty() {
         return Ok(false);
     }
     conclude(bench, report, &tried)?;
     Ok(true)
 }
 
-/// Takes units out of use that harmed a question; returns those that were not out already.
+/// Takes units out of use that harmed a question; returns those that were not out already, or `None`
+/// where something was forgotten, which may be such a question.
 fn take_out(
     bench: &Bench<'_>,
     harmed: &HashMap<String, String>,
-) -> Result<Vec<String>, StoreError> {
+) -> Result<Option<Vec<String>>, StoreError> {
     bench.store().ledger().write(|transaction| {
+        if bench.is_outdated(transaction)? {
+            return Ok(None);
+        }
         let mut out = Vec::new();
         for (unit, question) in harmed {
             let why = format!("replay: it led away from the evidence for “{question}”");
@@ -285,7 +291,7 @@ fn take_out(
             life::bring_back(transaction, unit)?;
             units::count_use(transaction, unit, units::Use::Harmed)?;
         }
-        Ok(out)
+        Ok(Some(out))
     })
 }
 
@@ -324,7 +330,8 @@ fn try_on(
         return Ok(tried);
     }
     for case in cases {
-        if stop.load(Ordering::Relaxed) {
+        if stop.load(Ordering::Relaxed) || bench.over().is_some() {
+            tried.is_cut_off = true;
             break;
         }
         let with = trial.iter().filter(|unit| !own.made(case, unit));
@@ -370,6 +377,7 @@ impl Tried {
         let sign = if good { 1.0 } else { -1.0 };
         let change = sign * (reciprocal_rank(with, case) - reciprocal_rank(without, case));
         self.change += change;
+        let to_blame = to_blame(case.question(), trial, with);
         let near = with.units.iter();
         for near in near.filter(|near| trial.contains(&near.unit.id)) {
             let unit = &near.unit.id;
@@ -382,16 +390,32 @@ impl Tried {
                 let newest = self.helped_ms.entry(unit.clone()).or_insert(i64::MIN);
                 *newest = case.asked_ms().max(*newest);
             }
-            let mut hits = with.ranked.iter();
-            let moved = hits.any(|r| r.hit.unit_id.as_deref() == Some(unit));
             // Any that took part in a loss is out, whatever else it leads to.
-            if misleads || change < 0.0 && moved {
+            if misleads || change < 0.0 && to_blame.contains(unit) {
                 self.lost.insert(case.id());
                 let harmed = self.harmed.entry(unit.clone());
                 harmed.or_insert_with(|| case.question().to_owned());
             }
         }
     }
+}
+
+/// The units in trial to which a loss of a question is put down: those that led to a hit that is shown.
+/// What one leads to may be shown as a part of another hit, which names no unit: then it is those that
+/// answer the question.
+fn to_blame(question: &str, trial: &HashSet<String>, with: &Ranking) -> HashSet<String> {
+    let hits = with.ranked.iter();
+    let mut led: HashSet<String> = hits
+        .filter_map(|ranked| ranked.hit.unit_id.clone())
+        .filter(|unit| trial.contains(unit))
+        .collect();
+    if led.is_empty() {
+        let near = with.units.iter();
+        let near = near
+            .filter(|near| trial.contains(&near.unit.id) && search::is_recalled(question, near));
+        led.extend(near.map(|near| near.unit.id.clone()));
+    }
+    led
 }
 
 /// Cosine from which a unit led a question to its evidence.
@@ -415,15 +439,15 @@ fn rank(bench: &Bench<'_>, question: &str, units: UseUnits) -> Result<Ranking, F
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use super::*;
     use crate::domain::chunk::ChunkId;
     use crate::domain::unit::{OWN, Quotes, Uses, VERBATIM};
     use crate::store::feedback::Reception;
 
-    #[test]
-    fn what_stands_in_another_passage_now_is_what_was_cited() {
-        let unit = Unit {
+    fn boiler() -> Unit {
+        Unit {
             id: "u".into(),
             state: State::Shadow,
             title: "Boiler".into(),
@@ -443,7 +467,32 @@ mod tests {
             made_ms: 0,
             uses: Uses::default(),
             replaces: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_loss_is_put_down_to_what_answers_the_question_where_no_hit_names_a_unit() {
+        let question = "What pressure does the boiler hold?";
+        let near = |id: &str, cosine: f32| NearUnit {
+            unit: Arc::new(Unit {
+                id: id.into(),
+                ..boiler()
+            }),
+            cosine,
+            question_cosine: cosine,
+            question: question.into(),
         };
+        let mut with = Ranking::default();
+        with.units
+            .extend([near("new", 0.95), near("far", 0.6), near("in use", 0.95)]);
+        let trial = HashSet::from(["new".to_owned(), "far".to_owned()]);
+        let expected = HashSet::from(["new".to_owned()]);
+        assert_eq!(to_blame(question, &trial, &with), expected);
+    }
+
+    #[test]
+    fn what_stands_in_another_passage_now_is_what_was_cited() {
+        let unit = boiler();
         let check = |question: &str, sentences: &[&str], expected: bool| {
             let past = Past {
                 contested: false,

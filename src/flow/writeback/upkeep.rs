@@ -32,7 +32,7 @@ use crate::store::ledger::{Snapshot, Transaction};
 use crate::store::passages::Row;
 use crate::store::units::evidence::{self, Origin};
 use crate::store::units::life::{self, UnitEvent};
-use crate::store::units::{self, UseUnits, batches, near};
+use crate::store::units::{self, UseUnits, batches, is_decided, near};
 use crate::store::{StoreError, ledger};
 
 /// Times that a unit may be near a question without its sources ever being cited.
@@ -49,9 +49,10 @@ pub(super) fn upkeep(
     let ledger = bench.store().ledger();
     heed(bench, report)?;
     lose_trust(bench)?;
+    drop_questions(bench)?;
     let stale = ledger.read(|snapshot| snapshot.units(Some(State::Stale), MOST_UNITS))?;
     for unit in stale {
-        if stop.load(Ordering::Relaxed) || bench.over().is_some() {
+        if stop.load(Ordering::Relaxed) || bench.nearly_over().is_some() {
             return Ok(());
         }
         // Another one that was renewed may have been found to say the same.
@@ -64,7 +65,8 @@ pub(super) fn upkeep(
     contradicted(bench, report, stop)?;
     let active = ledger.read(|snapshot| snapshot.units(Some(State::Active), MOST_UNITS))?;
     for unit in active {
-        if unit.uses.retrieved >= USELESS && unit.uses.cited == 0 {
+        // Where the owner put it back, it would go again with every run.
+        if unit.uses.retrieved >= USELESS && unit.uses.cited == 0 && !is_decided(&unit) {
             let why = format!("near {} questions and never of use", unit.uses.retrieved);
             ledger.write(|t| {
                 bench.move_unit(t, &unit.id, State::Retired, &why)?;
@@ -176,8 +178,7 @@ fn heed_one(
 }
 
 /// Makes those stale that were made of the owner's words and rest on what others wrote, as is known now:
-/// a note says so later, or this version of coho sees what an earlier one did not. What the owner
-/// decided stays.
+/// this version of coho sees what an earlier one did not. What the owner decided stays.
 fn lose_trust(bench: &Bench<'_>) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
     let lost = ledger.read(|snapshot| {
@@ -192,8 +193,7 @@ fn lose_trust(bench: &Bench<'_>) -> Result<(), Failure> {
         Ok::<_, StoreError>(lost)
     })?;
     for unit in lost {
-        let why = "what it rests on was written by others";
-        ledger.write(|transaction| bench.move_unit(transaction, &unit, State::Stale, why))?;
+        ledger.write(|t| bench.move_unit(t, &unit, State::Stale, life::BY_OTHERS))?;
     }
     Ok(())
 }
@@ -207,6 +207,50 @@ fn rests_on_others(snapshot: &Snapshot<'_>, unit: &Unit) -> Result<bool, StoreEr
         }
     }
     Ok(false)
+}
+
+/// Takes from units the questions that they do not answer, as is known now: an earlier version gave them
+/// more. What the owner decided stays.
+fn drop_questions(bench: &Bench<'_>) -> Result<(), Failure> {
+    let ledger = bench.store().ledger();
+    let model = bench.parts.searcher.space.indexes.model();
+    for state in [State::Active, State::Shadow] {
+        let mut units = ledger.read(|snapshot| snapshot.units(Some(state), MOST_UNITS))?;
+        units.retain(|unit| !is_decided(unit));
+        for unit in units {
+            let questions = answered(&unit);
+            if questions.len() == unit.questions.len() {
+                continue;
+            }
+            let unit = Unit { questions, ..unit };
+            let vectors = distil::vectors(bench, &unit)?;
+            ledger.write(|t| {
+                if bench.is_outdated(t)? {
+                    return Ok(());
+                }
+                batches::note_before(t, &bench.batch, &unit.id)?;
+                units::set_questions(t, &unit.id, &unit.questions)?;
+                near::put_vectors(t, &unit.id, model, &vectors)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The question that a unit was made for, and those of the others that would be given to it today. One
+/// that was made of two answers the questions of both.
+fn answered(unit: &Unit) -> Vec<String> {
+    let Some((first, others)) = unit.questions.split_first() else {
+        return Vec::new();
+    };
+    let says = unit.under_title();
+    let is_answered = |question: &&String| {
+        let is_other = unit.replaces.is_empty() && gate::asks_for_another(question, first, &says);
+        let mut above = unit.titles().chain([unit.above()]);
+        !is_other && above.any(|above| distil::answers(question, above, &unit.text))
+    };
+    let others = others.iter().filter(is_answered);
+    std::iter::once(first).chain(others).cloned().collect()
 }
 
 /// Verifies a stale unit again, distils it again, or retires it.
@@ -241,7 +285,10 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
     };
     let model = bench.parts.searcher.space.indexes.model();
     let events = ledger.read(|snapshot| snapshot.unit_events(&unit.id))?;
-    ledger.write(|transaction| {
+    let kept = ledger.write(|transaction| {
+        if bench.is_outdated(transaction)? || !is_as(transaction, unit)? {
+            return Ok(false);
+        }
         bench.move_unit(transaction, &unit.id, State::Retired, &why)?;
         life::bring_back(transaction, &unit.id)?;
         anew.keep(transaction, (&bench.batch, model))?;
@@ -249,8 +296,12 @@ fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Result<(), Fail
             let approved = new.state == State::Shadow && keeps_approval(new, unit, &events);
             approve_again(bench, transaction, new, approved)?;
         }
-        bench.spend(transaction, u32::from(is_made))
+        bench.spend(transaction, u32::from(is_made))?;
+        Ok(true)
     })?;
+    if !kept {
+        return Ok(());
+    }
     report.made += usize::from(is_made);
     report.widened += usize::from(anew.unit.is_some() && !is_made);
     report.retired.push(unit.id.clone());
@@ -271,11 +322,15 @@ fn verified(
     let (verdict, second) = still_uncontested(bench, unit, &sources)?;
     let events = ledger.read(|snapshot| snapshot.unit_events(&unit.id))?;
     let trust = origins.iter().map(judge::trust_of).fold(OWN, f32::min);
-    ledger.write(|transaction| {
+    let looked_at = ledger.write(|transaction| {
+        if !is_as(transaction, unit)? {
+            return Ok(false);
+        }
         batches::note_before(transaction, &bench.batch, &unit.id)?;
         if let Some(why) = &refused {
             life::move_unit(transaction, &unit.id, State::Retired, why)?;
-            return life::bring_back(transaction, &unit.id).map(drop);
+            life::bring_back(transaction, &unit.id)?;
+            return Ok(true);
         }
         set_second(transaction, unit, second)?;
         evidence::put_evidence(transaction, &unit.id, &sources)?;
@@ -288,13 +343,17 @@ fn verified(
         life::move_unit(transaction, &unit.id, State::Shadow, &why)?;
         life::stale_if_gone(transaction, &unit.id)?;
         if let Some(why) = contested_by_use(&events) {
-            life::move_unit(transaction, &unit.id, State::Contested, why).map(drop)
+            life::move_unit(transaction, &unit.id, State::Contested, why)?;
         } else if verdict.passed {
-            approve_again(bench, transaction, unit, was_approved(&events))
+            approve_again(bench, transaction, unit, was_approved(&events))?;
         } else {
-            life::move_unit(transaction, &unit.id, State::Contested, &verdict.reason).map(drop)
+            life::move_unit(transaction, &unit.id, State::Contested, &verdict.reason)?;
         }
+        Ok(true)
     })?;
+    if !looked_at {
+        return Ok(());
+    }
     let outcome = if refused.is_some() {
         &mut report.retired
     } else {
@@ -302,6 +361,12 @@ fn verified(
     };
     outcome.push(unit.id.clone());
     Ok(())
+}
+
+/// Is a unit still what it was when it was read? The owner may have decided about it meanwhile.
+fn is_as(transaction: &Transaction<'_>, unit: &Unit) -> Result<bool, StoreError> {
+    let now = units::unit(transaction, &unit.id)?;
+    Ok(now.is_some_and(|now| (now.state, &now.reason) == (unit.state, &unit.reason)))
 }
 
 /// Why a unit was contested before it became stale, where that was for what came of it: its sentences
@@ -356,7 +421,10 @@ fn said_again(
     let approved = verdict.passed && keeps_approval(new, unit, &events);
     let contested = contested_by_use(&events);
     let model = bench.parts.searcher.space.indexes.model();
-    ledger.write(|transaction| {
+    let kept = ledger.write(|transaction| {
+        if bench.is_outdated(transaction)? || !is_as(transaction, unit)? {
+            return Ok(false);
+        }
         anew.keep(transaction, (&bench.batch, model))?;
         if approved || contested.is_some() {
             life::move_unit(transaction, &unit.id, State::Shadow, STANDS)?;
@@ -370,9 +438,10 @@ fn said_again(
             let why = format!("{}; {STANDS}", decision(&undone.reason));
             life::say_anew(transaction, &unit.id, State::Shadow, &why)?;
         }
-        bench.spend(transaction, 0)
+        bench.spend(transaction, 0)?;
+        Ok(true)
     })?;
-    report.verified.push(unit.id.clone());
+    report.verified.extend(kept.then(|| unit.id.clone()));
     Ok(())
 }
 
@@ -698,7 +767,12 @@ fn embed_again(bench: &Bench<'_>) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
     for unit in ledger.read(|snapshot| snapshot.without_vectors(model))? {
         let vectors = distil::vectors(bench, &unit)?;
-        ledger.write(|t| near::put_vectors(t, &unit.id, model, &vectors))?;
+        ledger.write(|t| {
+            if bench.is_outdated(t)? {
+                return Ok(());
+            }
+            near::put_vectors(t, &unit.id, model, &vectors)
+        })?;
     }
     Ok(())
 }
@@ -741,7 +815,7 @@ fn contradicted(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Re
     });
     let sentences: HashSet<(&str, Cow<'_, str>)> = sentences.collect();
     for unit in &units {
-        if stop.load(Ordering::Relaxed) || bench.over().is_some() {
+        if stop.load(Ordering::Relaxed) || bench.nearly_over().is_some() {
             return Ok(());
         }
         // Those that were not there when the last round began, and those that lean on a second source,
@@ -813,18 +887,20 @@ fn contested_again(
     if unit.trust < OWN && second < 1.0 && !why.starts_with(life::BY_OWNER) {
         (state, why) = (State::Shadow, FREED.to_owned());
     }
-    ledger.write(|t| {
-        if verdict.passed {
+    let is_freed = ledger.write(|t| {
+        let is_same = is_as(t, unit)?;
+        if is_same && verdict.passed {
             batches::note_before(t, &bench.batch, &unit.id)?;
             set_second(t, unit, second)?;
             life::move_unit(t, &unit.id, state, &why)?;
-        } else if verdict.reason != unit.reason {
+        } else if is_same && verdict.reason != unit.reason {
             batches::note_before(t, &bench.batch, &unit.id)?;
             life::say_anew(t, &unit.id, State::Contested, &verdict.reason)?;
         }
-        noted(t)
+        noted(t)?;
+        Ok(verdict.passed && is_same)
     })?;
-    if verdict.passed {
+    if is_freed {
         let outcome = if state == State::Active {
             &mut report.promoted
         } else {
@@ -860,12 +936,6 @@ fn set_second(transaction: &Transaction<'_>, unit: &Unit, second: f32) -> Result
 /// Does a second source say what others wrote in it, as far as is known?
 fn leans_on_another(unit: &Unit) -> bool {
     unit.trust < OWN && unit.score(units::SECOND_SOURCES) > 0.0
-}
-
-/// Is it in use because the owner says so?
-pub(super) fn is_decided(unit: &Unit) -> bool {
-    let approved = unit.state == State::Active && unit.reason.starts_with(life::BY_OWNER);
-    approved || unit.score(units::GOOD) > 0.0
 }
 
 /// Are there units that were not compared with what was ingested last?

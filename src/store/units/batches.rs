@@ -238,7 +238,7 @@ fn take_back(
     let mut touched = changed.clone();
     for before in changes(transaction, what)? {
         touched.insert(before.id.clone());
-        if put_back(transaction, &before, reason)? {
+        if put_back(transaction, &before, reason, spares_approved)? {
             changed.insert(before.id);
         }
     }
@@ -287,8 +287,15 @@ fn changes(transaction: &Transaction<'_>, what: &Undo) -> Result<Vec<Unit>> {
     Ok(found)
 }
 
-/// Makes a unit again what it was; says whether that changed anything.
-fn put_back(transaction: &Transaction<'_>, before: &Unit, reason: &str) -> Result<bool> {
+/// Makes a unit again what it was; says whether that changed anything. One that was stale, and lost with
+/// its batch when it was tried anew, goes: stale again, every run would try it, and lose, until the day's
+/// budget is spent.
+fn put_back(
+    transaction: &Transaction<'_>,
+    before: &Unit,
+    reason: &str,
+    lost: bool,
+) -> Result<bool> {
     let Some(now) = unit(transaction, &before.id)? else {
         return Ok(false);
     };
@@ -301,7 +308,10 @@ fn put_back(transaction: &Transaction<'_>, before: &Unit, reason: &str) -> Resul
     };
     let decided = now.reason.starts_with(BY_OWNER);
     let forward = rank(now.state) > rank(before.state) && !decided;
-    let (state, reason) = if forward {
+    let was_stale = before.state == State::Stale && now.state == State::Shadow;
+    let (state, reason) = if forward && was_stale && lost {
+        (State::Retired, reason)
+    } else if forward {
         (before.state, reason)
     } else {
         (now.state, now.reason.as_str())
@@ -342,6 +352,7 @@ fn put_back(transaction: &Transaction<'_>, before: &Unit, reason: &str) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use super::super::life::move_unit;
     use super::super::near::put_vectors;
     use super::*;
     use crate::store::ledger::tests::with_ledger;
@@ -372,6 +383,31 @@ mod tests {
         };
         check(&["a", "b", "c"], &[0, 1, 3]);
         check(&["c"], &[]);
+    }
+
+    #[test]
+    fn what_was_stale_and_lost_is_not_tried_again_by_every_run() {
+        const MADE: &str =
+            "INSERT INTO unit (id, state, title, text, questions, scores, batch, made_ms)
+             VALUES ('u', 'stale', 't', 'one', '[\"a\"]', '{}', 'old', 1)";
+        let check = |lost: bool, expected: State| {
+            with_ledger(MADE, |ledger| {
+                let found = ledger.write(|t| {
+                    note_before(t, "new", "u")?;
+                    move_unit(t, "u", State::Shadow, "it still stands")?;
+                    if lost {
+                        roll_back(t, "new", "replay: it loses")?;
+                    } else {
+                        undo(t, &Undo::Batch("new".into()), "the owner undid it")?;
+                    }
+                    unit(t, "u")
+                });
+                let found = found.unwrap().unwrap();
+                assert_eq!(found.state, expected, "{}", found.reason);
+            });
+        };
+        check(true, State::Retired);
+        check(false, State::Stale);
     }
 
     #[test]

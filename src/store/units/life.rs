@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::batches::note_before;
 use super::evidence::may_be_used;
+use super::is_decided;
 use crate::domain::chunk::ChunkId;
 use crate::domain::source::SourceId;
-use crate::domain::unit::{State, Unit};
+use crate::domain::unit::{OWN, State, Unit};
 use crate::store::Result;
 use crate::store::ledger::Snapshot;
 
@@ -41,6 +42,9 @@ pub const GONE: &str = "what it says no longer stands";
 
 /// Why such a unit is looked at again.
 pub const BACK: &str = "what it rests on came back";
+
+/// Why a unit is looked at again that was made of the owner's words, as far as was known.
+pub const BY_OTHERS: &str = "what it rests on was written by others";
 
 impl Snapshot<'_> {
     /// What happened to a unit, in order.
@@ -166,6 +170,32 @@ pub(in crate::store) fn make_stale_of(
              JOIN document d ON d.id = p.document_id WHERE d.source_id = ?1)",
         [source],
     )?;
+    Ok(())
+}
+
+/// Makes those units stale that were made of the owner's words and rest on a chunk which others wrote, as
+/// all documents that show it say now. What the owner decided stays.
+pub(in crate::store) fn lose_trust(transaction: &Transaction<'_>, chunk: ChunkId) -> Result<()> {
+    let units: Vec<String> = transaction
+        .prepare_cached("SELECT unit_id FROM unit_evidence WHERE chunk_id = ?1")?
+        .query_map([chunk], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    if units.is_empty() {
+        return Ok(());
+    }
+    let origins = Snapshot(transaction, false).origins(chunk)?;
+    if !origins.iter().all(|origin| origin.outside) {
+        return Ok(());
+    }
+    for id in &units {
+        let is_meant = |unit: Unit| {
+            let is_tried = matches!(unit.state, State::Shadow | State::Active);
+            is_tried && unit.trust >= OWN && !is_decided(&unit)
+        };
+        if super::unit(transaction, id)?.is_some_and(is_meant) {
+            move_unit(transaction, id, State::Stale, BY_OTHERS)?;
+        }
+    }
     Ok(())
 }
 
