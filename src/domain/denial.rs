@@ -9,6 +9,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::context::{content_words, same_word};
 use super::figure::numbers;
+use super::words::as_read;
 
 /// Does a text deny something?
 pub fn is_denial(text: &str) -> bool {
@@ -416,7 +417,7 @@ const PRONOUNS: [&str; 12] = [
 ];
 
 fn cut(text: &str) -> Vec<Piece> {
-    let text = text.replace('’', "'");
+    let text = as_read(text).replace('’', "'");
     let mut found: Vec<Piece> = Vec::new();
     let mut begun: Option<(usize, Link, &str)> = None;
     let (mut end, mut last) = (0, "");
@@ -505,6 +506,7 @@ mod tests {
         check("It is green.", false);
         check("It is a not-for-profit club at No. 5.", false);
         check("Nothing is locked.", true);
+        check("Es gibt k\u{ad}ein Schloss.", true);
     }
 
     #[test]

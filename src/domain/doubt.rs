@@ -42,6 +42,7 @@ use super::figure::{
 };
 use super::question::{asks, core, is_polar};
 use super::sentence::task_state;
+use super::words::as_read;
 
 /// A sign that the notes speak of something else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +117,8 @@ pub fn doubts(question: &str, sentence: &str, around: &str, about: &str) -> Vec<
     if is_polar(question) || !asks(question) {
         return Vec::new();
     }
-    let question = core(question);
+    let (sentence, around, about) = (&*as_read(sentence), &*as_read(around), &*as_read(about));
+    let question = &*as_read(core(question));
     // What is not open is closed.
     let turned = Some(question).filter(|question| !is_denial(question));
     let found = [
@@ -173,6 +175,8 @@ const YES_UNDER_TITLE: f32 = 0.75;
 /// What is asked must stand within one clause: "Tom owns the shop; Lena owns the website" says
 /// nothing of Tom's website.
 pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stance {
+    let (sentence, around, about) = (&*as_read(sentence), &*as_read(around), &*as_read(about));
+    let question = &*as_read(question);
     let asked = core(question);
     if labelled(asked, sentence, around, about).is_some() {
         return Stance::Open;
@@ -573,6 +577,7 @@ fn hold_any(words: &[String], list: &[&str]) -> bool {
 }
 
 fn lower(text: &str) -> Vec<String> {
+    let text = as_read(text);
     let words = text
         .unicode_words()
         .map(|word| word.to_lowercase().replace('’', "'"));
@@ -1176,6 +1181,14 @@ mod tests {
             told("Which colour is the south wall of the barn?", both),
             []
         );
+        // Nobody sees soft hyphens and joiners.
+        assert_eq!(
+            told(
+                "Which colour is the south wall of the barn?",
+                "The no\u{ad}rth wall of the barn is painted red."
+            ),
+            pair("south", "north")
+        );
         let equal = "The two shares are unequal.";
         assert_eq!(
             told("Which two shares are equal?", equal),
@@ -1229,6 +1242,7 @@ mod tests {
         let passport = "Is the passport renewed?";
         check(passport, "The passport is renewed.", yes);
         check(passport, "The passport is not renewed.", no);
+        check(passport, "The pass\u{ad}port is n\u{ad}ot renewed.", no);
         check(passport, "- [x] renew passport", yes);
         check(passport, "## DONE renew passport", yes);
         for open in [

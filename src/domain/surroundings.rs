@@ -11,6 +11,7 @@ use super::sentence::{
     Code, ends_with_stop, heading_at, is_heading, is_item, is_question, is_row, sentences,
 };
 use super::text::Text;
+use super::words::as_read;
 
 /// What a sentence stands under within its passage.
 ///
@@ -249,7 +250,7 @@ pub fn opens_with_pronoun(sentence: &str) -> bool {
         "il", "elle", "ils", "elles",
     ];
     let first = sentence.unicode_words().next().unwrap_or("");
-    PRONOUNS.contains(&first.to_lowercase().as_str())
+    PRONOUNS.contains(&as_read(first).to_lowercase().as_str())
 }
 
 /// The name that a sentence opens with: whom a pronoun of the next sentence means, most often.
@@ -257,7 +258,7 @@ fn named_first(sentence: &str) -> &str {
     let mut name: Option<Range<usize>> = None;
     for (n, (at, word)) in sentence.unicode_word_indices().enumerate() {
         let capital = word.starts_with(char::is_uppercase);
-        let names = capital && !STOP_WORDS.contains(&word.to_lowercase().as_str());
+        let names = capital && !STOP_WORDS.contains(&as_read(word).to_lowercase().as_str());
         match &mut name {
             Some(name) if names => name.end = at + word.len(),
             None if names => name = Some(at..at + word.len()),
@@ -452,6 +453,12 @@ mod tests {
                 ("height", "height = 90")
             ]
         );
+    }
+
+    #[test]
+    fn pronouns_are_read_through_what_nobody_sees() {
+        assert!(opens_with_pronoun("Die\u{ad}ses wurde verkauft."));
+        assert_eq!(named_first("D\u{ad}er Kessel ist alt."), "Kessel");
     }
 
     #[test]
