@@ -72,6 +72,47 @@ pub(super) fn denies(word: &str) -> bool {
     DENIALS.contains(&word) || word.ends_with("n't")
 }
 
+/// Does a lower-case word say, before a "to", that what follows is not done?
+pub(super) fn refuses(word: &str) -> bool {
+    const REFUSING: [&str; 20] = [
+        "refuse",
+        "refuses",
+        "refused",
+        "refusing",
+        "decline",
+        "declines",
+        "declined",
+        "declining",
+        "fail",
+        "fails",
+        "failed",
+        "failing",
+        "neglect",
+        "neglected",
+        "forget",
+        "forgets",
+        "forgot",
+        "forgotten",
+        "unable",
+        "unwilling",
+    ];
+    REFUSING.contains(&word)
+}
+
+/// Does the word at a place among the lower-case words of a text deny: by itself, or as in "declined to
+/// sign"? Side by side, two denials deny nothing: "never failed to".
+pub(super) fn denies_at(words: &[String], at: usize) -> bool {
+    let refuses_at = |at: usize| {
+        let refusing = words.get(at).is_some_and(|word| refuses(word));
+        refusing && words.get(at + 1).is_some_and(|word| word == "to")
+    };
+    if refuses_at(at) {
+        at == 0 || !denies(&words[at - 1])
+    } else {
+        denies(&words[at]) && !refuses_at(at + 1)
+    }
+}
+
 /// Does a sentence deny what a question asks, clause by clause?
 pub fn is_denied(question: &str, sentence: &str) -> bool {
     let mut words = content_words(question);
@@ -476,7 +517,7 @@ fn piece(text: &str, link: Link, mark: &str) -> Piece {
             || next.is_some_and(|next| is_number_sign(word, next))
     };
     let denies_itself =
-        (0..all.len()).any(|at| denies(&all[at]) && !in_phrase(at) && !begins_more(at));
+        (0..all.len()).any(|at| denies_at(&all, at) && !in_phrase(at) && !begins_more(at));
     Piece {
         written: text.to_owned(),
         mark: mark.to_owned(),
@@ -507,6 +548,11 @@ mod tests {
         check("It is a not-for-profit club at No. 5.", false);
         check("Nothing is locked.", true);
         check("Es gibt k\u{ad}ein Schloss.", true);
+        check("Anna declined to sign.", true);
+        check("Anna is unable to come.", true);
+        check("The rent declined.", false);
+        check("She never failed to call.", false);
+        check("Don't forget to call.", false);
     }
 
     #[test]
@@ -583,6 +629,10 @@ mod tests {
             true,
         );
         check("The key is here.", "Nothing was found.", true);
+        let lease = "Anna declined to sign the lease, but Tom signed it.";
+        check("Anna signed the lease.", lease, true);
+        check("Anna did not sign the lease.", lease, false);
+        check("Tom signed it.", lease, false);
     }
 
     #[test]

@@ -36,7 +36,7 @@ use std::collections::HashSet;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::context::{content_words, coverage, names, not_named, same_word, subject_coverage};
-use super::denial::{clauses, denies, denies_briefly, is_denial, is_denied};
+use super::denial::{clauses, denies, denies_at, denies_briefly, is_denial, is_denied, refuses};
 use super::figure::{
     calendar_words, figures, held_numbers, is_calendar_word, is_date, is_year, numbers, same_unit,
 };
@@ -213,8 +213,9 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
             Stance::Suggests(false)
         };
     }
-    if opposite(asked, sentence, around).is_some() {
-        return Stance::Suggests(denied);
+    if let Some(Doubt::Opposite(_, said)) = opposite(asked, sentence, around) {
+        // Who failed to do it did not succeed: that denies once.
+        return Stance::Suggests(denied && !refuses(&said));
     }
     // "The door is locked, but the window is not": what it is not stands in the other clause.
     let held = if denied && denies_briefly(asked, sentence) {
@@ -609,7 +610,7 @@ fn wants_no_denial(question: &str) -> bool {
     ];
     const FORGETTING: [&str; 5] = ["forget", "miss", "omit", "vergessen", "oublier"];
     let words = lower(question);
-    let at = words.iter().position(|word| denies(word));
+    let at = (0..words.len()).find(|at| denies_at(&words, *at));
     let (before, behind) = words.split_at(at.unwrap_or(0));
     // "When is it not open?" asks for a time.
     let depends = hold_any(before.get(1..).unwrap_or_default(), &CONDITIONS);
@@ -1130,6 +1131,8 @@ mod tests {
         let clutch = "The car starts only when the clutch is pressed.";
         assert_eq!(told("Why won't the car start?", clutch), []);
         assert_eq!(told("What helps if the car does not start?", clutch), []);
+        let pump = "Press the red button for the pump to start.";
+        assert_eq!(told("What helps if the pump fails to start?", pump), []);
         let closed = "The shop is closed on Mondays.";
         assert_eq!(told("When is the shop not open?", closed), []);
         let pack = "Pack the passport and the charger for Lisbon.";
@@ -1268,11 +1271,12 @@ mod tests {
             likely,
         );
         let loan = "Did the bank approve the loan?";
-        check(
-            loan,
-            "The bank refused to approve the loan.",
-            Stance::Unsettled,
-        );
+        check(loan, "The bank refused to approve the loan.", no);
+        check(loan, "The bank declined to approve the loan.", no);
+        let able = "Is Tom able to open the gate?";
+        check(able, "Tom is unable to open the gate.", unlikely);
+        let succeed = "Did Tom succeed in opening the gate?";
+        check(succeed, "Tom failed to open the gate.", unlikely);
         let website = "Does Tom own the website?";
         let owners = "Tom owns the data migration; Lena owns the website.";
         check(website, owners, Stance::Open);
