@@ -984,8 +984,8 @@ const OPPOSITES: &[(&[&str], &[&str])] = &[
         ],
     ),
     (
-        &["accept", "accepted"],
-        &["reject", "rejected", "refuse", "refused"],
+        &["accept", "accepted", "approve", "approved"],
+        &["reject", "rejected", "refuse", "refused", "declined"],
     ),
     (&["public"], &["private"]),
     (&["easy", "easier"], &["difficult", "hard", "harder"]),
@@ -993,6 +993,7 @@ const OPPOSITES: &[(&[&str], &[&str])] = &[
         &["succeed", "succeeded", "success", "successful"],
         &["fail", "failed", "failure"],
     ),
+    (&["pass", "passed"], &["fail", "failed"]),
     // "Left" is a side, too.
     (&["enter", "entered"], &["exit", "exited", "leave"]),
     (&["buy", "bought"], &["sell", "sold"]),
@@ -1273,6 +1274,9 @@ mod tests {
         let loan = "Did the bank approve the loan?";
         check(loan, "The bank refused to approve the loan.", no);
         check(loan, "The bank declined to approve the loan.", no);
+        check(loan, "The bank declined the loan.", unlikely);
+        let exam = "Anna failed the exam.";
+        check("Did Anna pass the exam?", exam, unlikely);
         let able = "Is Tom able to open the gate?";
         check(able, "Tom is unable to open the gate.", unlikely);
         let succeed = "Did Tom succeed in opening the gate?";
