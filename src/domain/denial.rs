@@ -272,12 +272,18 @@ impl Piece {
         let but = opens(&["but"]) && !self.mark.contains(',') || opens(&["bis", "auf"]);
         // "Nobody except Paula": that denies Paula nothing.
         let denied = before.is_some_and(|before| before.denies_itself);
-        !denied && !self.all.is_empty() && (self.opens_with(&EXCEPTIONS) || of_all && but)
+        let excepted = self.opens_with(&EXCEPTIONS) || self.sets_aside();
+        !denied && !self.all.is_empty() && (excepted || of_all && but)
+    }
+
+    /// Does it open with what something else stands in the place of: "instead of rye"?
+    fn sets_aside(&self) -> bool {
+        matches!(self.all.as_slice(), [first, second, ..] if sets_aside(first, second))
     }
 
     /// Does another clause begin with it, behind one of these words?
     fn begins_anew(&self, clause: &str, words: &[String]) -> bool {
-        if self.opens_with(&EXCEPTIONS) || self.opens_with(&PRONOUNS) {
+        if self.opens_with(&EXCEPTIONS) || self.opens_with(&PRONOUNS) || self.sets_aside() {
             return false;
         }
         if self.mark.contains([';', '!', '?']) {
@@ -348,6 +354,11 @@ const CONTRASTS: [&str; 13] = [
     "mientras", "mais", "tandis",
 ];
 
+/// Do two lower-case words set aside what stands behind them: "instead of", "rather than"?
+pub(super) fn sets_aside(word: &str, next: &str) -> bool {
+    [("instead", "of"), ("rather", "than")].contains(&(word, next))
+}
+
 /// Does another clause begin with this lower-case word?
 fn begins_clause(word: &str) -> bool {
     [&EXCEPTIONS[..], &CONTRASTS, &CONJUNCTIONS]
@@ -405,6 +416,8 @@ fn pieces(text: &str) -> Vec<Piece> {
         // Forward: "no lock, bolt or chain", "not locked and bolted".
         let leans = match pieces[at].link {
             Link::Apart => false,
+            // "Instead of rye, Tom bought oats."
+            Link::Comma if at == 1 && pieces[0].sets_aside() => false,
             Link::Comma => pieces[at].all.len() <= 3 && !pieces[at].opens_clause(),
             Link::And => !pieces[at].opens_clause(),
             // "I do not think that it is locked."
@@ -462,14 +475,17 @@ fn cut(text: &str) -> Vec<Piece> {
     let mut found: Vec<Piece> = Vec::new();
     let mut begun: Option<(usize, Link, &str)> = None;
     let (mut end, mut last) = (0, "");
-    for (at, word) in text.unicode_word_indices() {
+    let mut words = text.unicode_word_indices().peekable();
+    while let Some((at, word)) = words.next() {
         let lower = word.to_lowercase();
+        let next = words.peek().map_or("", |(_, next)| *next);
         let between = &text[end..at];
         let counts = is_number_sign(last, &lower);
         let link = if counts {
             None
         } else if between.contains([';', ':', '(', ')', '–', '—', '.', '!', '?'])
             || begins_clause(&lower)
+            || sets_aside(&lower, next)
         {
             Some(Link::Apart)
         } else if between.contains(',') {
@@ -629,10 +645,31 @@ mod tests {
             true,
         );
         check("The key is here.", "Nothing was found.", true);
+    }
+
+    #[test]
+    fn what_is_refused_or_set_aside_is_denied() {
+        let check = |claim: &str, sentence: &str, expected: bool| {
+            let wanted = content_words(claim);
+            assert_eq!(
+                oppose(claim, sentence, &wanted),
+                expected,
+                "{claim} / {sentence}"
+            );
+        };
         let lease = "Anna declined to sign the lease, but Tom signed it.";
         check("Anna signed the lease.", lease, true);
         check("Anna did not sign the lease.", lease, false);
         check("Tom signed it.", lease, false);
+        let flour = "We bought oats instead of rye.";
+        check("We bought rye.", flour, true);
+        check("We bought oats.", flour, false);
+        check(
+            "Tom bought oats.",
+            "Rather than rye, Tom bought oats.",
+            false,
+        );
+        check("Instead, Tom bought oats.", "Tom bought oats.", false);
     }
 
     #[test]

@@ -36,7 +36,9 @@ use std::collections::HashSet;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::context::{content_words, coverage, names, not_named, same_word, subject_coverage};
-use super::denial::{clauses, denies, denies_at, denies_briefly, is_denial, is_denied, refuses};
+use super::denial::{
+    clauses, denies, denies_at, denies_briefly, is_denial, is_denied, refuses, sets_aside,
+};
 use super::figure::{
     calendar_words, figures, held_numbers, is_calendar_word, is_date, is_year, numbers, same_unit,
 };
@@ -200,7 +202,11 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
     let clause = &clauses[at];
     let whole = coverage(asked, &[sentence]);
     let stands = states(sentence) && !is_open_task(sentence) && !plans(question, clause);
-    if !stands {
+    // How far what is set aside goes, words do not tell: "oats instead of rye on Monday".
+    let aside = lower(sentence)
+        .windows(2)
+        .any(|pair| sets_aside(&pair[0], &pair[1]));
+    if !stands || denied && aside {
         return Stance::Unsettled;
     }
     if let Some(stance) = switched(asked, sentence, about) {
@@ -1418,6 +1424,10 @@ mod tests {
             (
                 "Does Max eat fish?",
                 "Whereas Bella eats fish, Max eats only beef.",
+            ),
+            (
+                "Does Max eat fish on Monday?",
+                "Max eats beef instead of fish on Monday.",
             ),
             (
                 "Was the offer of Kraft accepted?",
