@@ -230,7 +230,8 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
         held
     };
     let turned = !denied && denies_by_meaning(sentence) && !denies_by_meaning(question);
-    if turned || counts_another(asked, clause) || excludes_others(asked, clause) {
+    let ended = denied && has_ended(asked, sentence);
+    if turned || ended || counts_another(asked, clause) || excludes_others(asked, clause) {
         return Stance::Unsettled;
     }
     if held >= STATES && !compares(question) {
@@ -382,6 +383,29 @@ fn contrasts(question: &str, sentence: &str) -> bool {
         pair[0] == "used" && pair[1] == "to" && !BEFORE_USED.contains(&before)
     });
     word || joined || was && !hold_any(&asked, &OF_THE_PAST)
+}
+
+/// Does a sentence say that something is so no more, where the question asks whether it was? "Tom no
+/// longer works here" does not deny that he did.
+fn has_ended(question: &str, sentence: &str) -> bool {
+    const OF_THE_PAST: [&str; 7] = ["did", "was", "were", "had", "used", "war", "waren"];
+    const NO_MORE: [[&str; 2]; 4] = [
+        ["no", "longer"],
+        ["any", "longer"],
+        ["any", "more"],
+        ["nicht", "mehr"],
+    ];
+    let said = lower(sentence);
+    let ends = said.windows(2).enumerate().any(|(at, pair)| {
+        let is = NO_MORE.iter().any(|words| pair == words.as_slice());
+        // "No longer than two hours."
+        let measures = said
+            .get(at + 2)
+            .is_some_and(|word| ["than", "als"].contains(&word.as_str()));
+        is && !measures
+    });
+    let ends = ends || said.iter().any(|word| word == "anymore");
+    ends && hold_any(&lower(question), &OF_THE_PAST)
 }
 
 /// "Only managers may": what others may, or when, it does not say.
@@ -1436,6 +1460,22 @@ mod tests {
         ] {
             check(question, sentence, Stance::Unsettled);
         }
+    }
+
+    #[test]
+    fn what_is_so_no_more_was_so() {
+        let check = |question: &str, sentence: &str, expected: Stance| {
+            let found = stance(question, sentence, sentence, "");
+            assert_eq!(found, expected, "{question} {sentence}");
+        };
+        let no = Stance::States(false);
+        let works = "Tom no longer works at the mill.";
+        check("Did Tom work at the mill?", works, Stance::Unsettled);
+        check("Does Tom work at the mill?", works, no);
+        let barks = "The dog does not bark at night any more.";
+        check("Did the dog bark at night?", barks, Stance::Unsettled);
+        let test = "The test was not rated and took no longer than an hour.";
+        check("Was the test rated?", test, no);
     }
 
     #[test]
