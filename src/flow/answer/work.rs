@@ -520,13 +520,17 @@ impl<'a> Work<'a> {
         doubt::doubts(self.question(), text, &around, &above)
     }
 
-    /// Where the best sentence lacks a number or a name that one of the next holds, with nothing that
-    /// speaks against it: that one is the best.
+    /// Where the best sentence lacks a number or a name that one of the next holds, or says the opposite
+    /// of a word, with nothing that speaks against that one: it is the best.
     fn prefer_undoubted(&mut self, doubts: &[Doubt]) -> bool {
         let lacking = doubts.iter().find_map(|doubt| match doubt {
-            Doubt::Number(word) | Doubt::Name(word) => Some(word.as_str()),
+            Doubt::Number(word) | Doubt::Name(word) | Doubt::Opposite(word, _) => {
+                Some(word.as_str())
+            }
             _ => None,
         });
+        // "Before" and "after" tell no sentence from another.
+        let lacking = lacking.filter(|word| !context::content_words(word).is_empty());
         let Some((lacking, best)) = lacking.zip(self.ranked.first()) else {
             return false;
         };
