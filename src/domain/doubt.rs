@@ -223,6 +223,11 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
     if let Some(stance) = switched(asked, sentence, about) {
         return stance;
     }
+    if let Some(bound) = bound(asked)
+        && self::bound(clause).is_none_or(|own| own.value != bound.value)
+    {
+        return measured(&bound, asked, clause, denied);
+    }
     if replaces(asked, sentence, around) {
         return if denied {
             Stance::Unsettled
@@ -498,6 +503,129 @@ fn counts_another(question: &str, clause: &str) -> bool {
     })
 }
 
+/// A number that something is measured against: "more than 800 euros", "before 1990".
+struct Bound {
+    value: String,
+    unit: Option<String>,
+    /// The words before it, whether they ask for more, and whether it will do itself.
+    words: &'static [&'static str],
+    is_least: bool,
+    is_within: bool,
+}
+
+impl Bound {
+    /// Is it a year that something was before or after?
+    fn is_of_time(&self) -> bool {
+        let said = self.words.first().copied().unwrap_or("");
+        kind(&self.value) == Kind::Year && ["before", "after", "vor", "nach"].contains(&said)
+    }
+
+    /// Is another number within it? Of three digits behind a point nobody knows what they are.
+    fn admits(&self, number: &str) -> Option<bool> {
+        let value = |text: &str| {
+            let digits = text.split_once('.').map_or("", |(_, digits)| digits);
+            text.parse::<f64>().ok().filter(|_| digits.len() != 3)
+        };
+        let (told, own) = (value(number)?, value(&self.value)?);
+        let passes = if self.is_least {
+            told > own
+        } else {
+            told < own
+        };
+        Some(passes || self.is_within && number == self.value)
+    }
+}
+
+/// The first such number of a text.
+fn bound(text: &str) -> Option<Bound> {
+    const BOUNDS: &[(&[&str], bool, bool)] = &[
+        (&["more", "than"], true, false),
+        (&["older", "than"], true, false),
+        (&["longer", "than"], true, false),
+        (&["higher", "than"], true, false),
+        (&["over"], true, false),
+        (&["above"], true, false),
+        (&["after"], true, false),
+        (&["at", "least"], true, true),
+        (&["less", "than"], false, false),
+        (&["fewer", "than"], false, false),
+        (&["younger", "than"], false, false),
+        (&["shorter", "than"], false, false),
+        (&["lower", "than"], false, false),
+        (&["under"], false, false),
+        (&["below"], false, false),
+        (&["before"], false, false),
+        (&["at", "most"], false, true),
+        (&["up", "to"], false, true),
+        (&["mehr", "als"], true, false),
+        (&["älter", "als"], true, false),
+        (&["länger", "als"], true, false),
+        (&["über"], true, false),
+        (&["nach"], true, false),
+        (&["mindestens"], true, true),
+        (&["weniger", "als"], false, false),
+        (&["jünger", "als"], false, false),
+        (&["unter"], false, false),
+        (&["vor"], false, false),
+        (&["höchstens"], false, true),
+    ];
+    let words = lower(text);
+    figures(text).into_iter().find_map(|figure| {
+        let holds = |word: &String| numbers(word).contains(&figure.value);
+        let before = &words[..words.iter().position(holds)?];
+        let ends = |said: &[&str]| {
+            let from = before.len().checked_sub(said.len());
+            from.is_some_and(|from| before[from..].iter().zip(said).all(|(a, b)| a == b))
+        };
+        let &(said, is_least, is_within) = BOUNDS.iter().find(|(said, ..)| ends(said))?;
+        Some(Bound {
+            value: figure.value,
+            unit: figure.unit,
+            words: said,
+            is_least,
+            is_within,
+        })
+    })
+}
+
+/// What a clause says to a question that measures something against a number: yes or no where it
+/// tells one of the same kind. That something was so in 1985 is no reason why it was not after 1990.
+fn measured(bound: &Bound, question: &str, clause: &str, denied: bool) -> Stance {
+    let in_doubt = |word: &str| {
+        let said = lower(word);
+        numbers(word).contains(&bound.value) || hold_any(&said, bound.words)
+    };
+    let held = rest(question, clause, in_doubt);
+    if held < SUGGESTS {
+        return Stance::Open;
+    }
+    let counts = |unit: Option<&String>| match (unit, bound.unit.as_ref()) {
+        (Some(own), Some(asked)) => same_unit(own, asked) || same_word(own, asked),
+        (own, asked) => own.is_none() && asked.is_none(),
+    };
+    let is_year = bound.is_of_time();
+    let values = figures(clause).into_iter().filter(|figure| {
+        if is_year {
+            kind(&figure.value) == Kind::Year
+        } else {
+            counts(figure.unit.as_ref())
+        }
+    });
+    let values: HashSet<String> = values.map(|figure| figure.value).collect();
+    let one = values.iter().next().filter(|_| values.len() == 1);
+    let Some(yes) = one.and_then(|number| bound.admits(number)) else {
+        return Stance::Unsettled;
+    };
+    if denied || self::bound(clause).is_some() {
+        return Stance::Unsettled;
+    }
+    if held >= STATES && (yes || !is_year) {
+        Stance::States(yes)
+    } else {
+        Stance::Suggests(yes)
+    }
+}
+
 /// Does a sentence hold another number, name, day of the week, month or letter in the place of one
 /// that is asked about?
 fn replaces(question: &str, sentence: &str, around: &str) -> bool {
@@ -743,16 +871,22 @@ fn number(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
         .filter(|figure| figure.unit.as_deref().is_some_and(is_clock))
         .map(|figure| figure.value)
         .collect();
+    let others = numbers(sentence);
+    // 840 is more than 800.
+    let bound = bound(question).filter(|bound| {
+        let mut alike = others.iter().filter(|own| kind(own) == kind(&bound.value));
+        alike.any(|own| bound.admits(own) == Some(true))
+    });
+    let is_bound = |number: &String| bound.as_ref().is_some_and(|own| own.value == *number);
     let mut missing: Vec<&String> = asked
         .iter()
-        .filter(|number| !holds(number) && !hours.contains(number))
+        .filter(|number| !holds(number) && !hours.contains(number) && !is_bound(number))
         .collect();
     missing.sort();
     let in_doubt = |word: &str| numbers(word).iter().any(|number| missing.contains(&number));
     if missing.is_empty() || rest(question, sentence, in_doubt) < REST_OF_NUMBER {
         return None;
     }
-    let others = numbers(sentence);
     let others: Vec<Kind> = others
         .difference(&asked)
         .map(|number| kind(number))
@@ -1573,6 +1707,33 @@ mod tests {
         ] {
             check(question, sentence, Stance::Unsettled);
         }
+    }
+
+    #[test]
+    fn what_is_measured_against_a_number_is_told_by_another_one() {
+        let check = |question: &str, sentence: &str, expected: Stance| {
+            let found = stance(question, sentence, sentence, "");
+            assert_eq!(found, expected, "{question} {sentence}");
+        };
+        let (yes, no) = (Stance::States(true), Stance::States(false));
+        let rent = "The rent is 840 euros.";
+        check("Is the rent more than 800 euros?", rent, yes);
+        check("Is the rent less than 800 euros?", rent, no);
+        check("Is the rent at least 840 euros?", rent, yes);
+        check("Is the rent over 800 dollars?", rent, Stance::Unsettled);
+        let most = "The rent is at most 840 euros.";
+        check("Is the rent over 800 euros?", most, Stance::Unsettled);
+        let club = "The club has 34 members and 3 guests.";
+        check("Does the club have more than 30 members?", club, yes);
+        check("Does the club have more than 30 guests?", club, no);
+        let built = "The house was built in 1985.";
+        check("Was the house built before 1990?", built, yes);
+        let after = "Was the house built after 1990?";
+        check(after, built, Stance::Suggests(false));
+        let flats = "The attic flat costs 840 euros a month.";
+        assert_eq!(told("Which flat costs more than 800 euros?", flats), []);
+        let less = told("Which flat costs less than 800 euros?", flats);
+        assert_eq!(less, [Doubt::Number("800".to_owned())]);
     }
 
     #[test]
