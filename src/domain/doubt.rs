@@ -212,7 +212,10 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
     };
     let clause = &clauses[at];
     let whole = coverage(asked, &[sentence]);
-    let stands = states(sentence) && !is_open_task(sentence) && !plans(question, clause);
+    let stands = states(sentence)
+        && !is_open_task(sentence)
+        && !plans(question, clause)
+        && !was_changed(asked, sentence);
     // How far what is set aside goes, words do not tell: "oats instead of rye on Monday".
     let aside = lower(sentence)
         .windows(2)
@@ -399,6 +402,33 @@ fn contrasts(question: &str, sentence: &str) -> bool {
         pair[0] == "used" && pair[1] == "to" && !BEFORE_USED.contains(&before)
     });
     word || joined || was && !hold_any(&asked, &OF_THE_PAST)
+}
+
+/// "The meeting was moved from Tuesday to Thursday": is it asked of what was so before?
+fn was_changed(question: &str, sentence: &str) -> bool {
+    const CHANGED: [&str; 12] = [
+        "moved",
+        "changed",
+        "switched",
+        "shifted",
+        "postponed",
+        "rescheduled",
+        "renamed",
+        "raised",
+        "lowered",
+        "verlegt",
+        "verschoben",
+        "geändert",
+    ];
+    const FROM: [&str; 3] = ["from", "von", "vom"];
+    let (asked, said) = (lower(question), lower(sentence));
+    let mut behind = said
+        .iter()
+        .skip_while(|word| !FROM.contains(&word.as_str()))
+        .skip(1);
+    let was = behind.find(|word| !content_words(word).is_empty());
+    let is_asked = was.is_some_and(|word| asked.contains(word));
+    is_asked && hold_any(&said, &CHANGED) && !hold_any(&asked, &CHANGED)
 }
 
 /// Does a sentence say that something is so no more, where the question asks whether it was? "Tom no
@@ -1695,6 +1725,10 @@ mod tests {
             (
                 "Does Max eat fish?",
                 "Whereas Bella eats fish, Max eats only beef.",
+            ),
+            (
+                "Is the meeting on Tuesday?",
+                "The meeting was moved from Tuesday to Thursday.",
             ),
             (
                 "Does Max eat fish on Monday?",
