@@ -231,16 +231,8 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
     {
         return measured(&bound, asked, clause, denied);
     }
-    if replaces(asked, sentence, around) {
-        return if denied {
-            Stance::Unsettled
-        } else {
-            Stance::Suggests(false)
-        };
-    }
-    if let Some(Doubt::Opposite(_, said)) = opposite(asked, sentence, around) {
-        // Who failed to do it did not succeed: that denies once.
-        return Stance::Suggests(denied && !refuses(&said));
+    if let Some(stance) = tells_another(asked, sentence, (around, about), denied) {
+        return stance;
     }
     // "The door is locked, but the window is not": what it is not stands in the other clause.
     let held = if denied && denies_briefly(asked, sentence) {
@@ -272,6 +264,35 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
         return Stance::Suggests(!denied);
     }
     Stance::Open
+}
+
+/// What a sentence says that holds something else in the place of what is asked about, or the opposite.
+fn tells_another(
+    question: &str,
+    sentence: &str,
+    (around, about): (&str, &str),
+    denied: bool,
+) -> Option<Stance> {
+    let unlikely = if denied {
+        Stance::Unsettled
+    } else {
+        Stance::Suggests(false)
+    };
+    if replaces(question, sentence, around) {
+        return Some(unlikely);
+    }
+    if let Some(Doubt::Opposite(_, said)) = opposite(question, sentence, around) {
+        // Who failed to do it did not succeed: that denies once.
+        return Some(Stance::Suggests(denied && !refuses(&said)));
+    }
+    // What the sentence beside it tells of may be something else.
+    let own = format!("{about} {sentence}");
+    let Doubt::Opposite(word, _) = other_of_kind(question, sentence, &own)? else {
+        return None;
+    };
+    // The door is not red that is green; but of the red door, the green one says nothing.
+    let is_said = lower(question).last() == Some(&word);
+    Some(if is_said { unlikely } else { Stance::Unsettled })
 }
 
 /// What a sentence says of something that is asked to be on or off; nothing where the question asks
@@ -1514,6 +1535,33 @@ mod tests {
         assert_eq!(
             told("Woraus sind Boden, Decke und Tür im Bad?", german),
             pair("bad", "schlafzimmer")
+        );
+    }
+
+    #[test]
+    fn another_of_a_kind_is_no_yes() {
+        let check = |question: &str, sentence: &str, about: &str, expected: Stance| {
+            let around = format!("{about} {sentence} The bath is white.");
+            let found = stance(question, sentence, &around, about);
+            assert_eq!(found, expected, "{question} / {sentence}");
+        };
+        let door = "The door of the kitchen is green.";
+        let unlikely = Stance::Suggests(false);
+        check("Is the door of the kitchen white?", door, "", unlikely);
+        check(
+            "Is the door of the cellar green?",
+            door,
+            "",
+            Stance::Unsettled,
+        );
+        let yes = Stance::States(true);
+        check("Is the door of the kitchen green?", door, "", yes);
+        let pump = "The pump is between the garage and the door.";
+        check(
+            "Is the pump near the cellar door?",
+            pump,
+            "Cellar",
+            Stance::Suggests(true),
         );
     }
 
