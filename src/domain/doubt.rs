@@ -427,7 +427,7 @@ fn contrasts(question: &str, sentence: &str) -> bool {
 
 /// "The meeting was moved from Tuesday to Thursday": is it asked of what was so before?
 fn was_changed(question: &str, sentence: &str) -> bool {
-    const CHANGED: [&str; 12] = [
+    const CHANGED: [&str; 21] = [
         "moved",
         "changed",
         "switched",
@@ -437,19 +437,28 @@ fn was_changed(question: &str, sentence: &str) -> bool {
         "renamed",
         "raised",
         "lowered",
+        "rose",
+        "risen",
+        "fell",
+        "fallen",
+        "grew",
+        "increased",
+        "reduced",
         "verlegt",
         "verschoben",
         "geändert",
+        "gestiegen",
+        "gesunken",
     ];
     const FROM: [&str; 3] = ["from", "von", "vom"];
+    const TO: [&str; 4] = ["to", "auf", "zu", "nach"];
     let (asked, said) = (lower(question), lower(sentence));
-    let mut behind = said
-        .iter()
-        .skip_while(|word| !FROM.contains(&word.as_str()))
-        .skip(1);
-    let was = behind.find(|word| !content_words(word).is_empty());
-    let is_asked = was.is_some_and(|word| asked.contains(word));
-    is_asked && hold_any(&said, &CHANGED) && !hold_any(&asked, &CHANGED)
+    let from = said.iter().position(|word| FROM.contains(&word.as_str()));
+    let behind: &[String] = from.map_or(&[], |from| &said[from + 1..]);
+    let was = behind.iter().find(|word| !content_words(word).is_empty());
+    let is_asked = was.is_some_and(|word| asked.contains(word)) && hold_any(behind, &TO);
+    let of_change = |word: &String| CHANGED.iter().any(|change| same_word(word, change));
+    is_asked && hold_any(&said, &CHANGED) && !asked.iter().any(of_change)
 }
 
 /// Does a sentence say that something is so no more, where the question asks whether it was? "Tom no
@@ -1775,6 +1784,10 @@ mod tests {
                 "Whereas Bella eats fish, Max eats only beef.",
             ),
             (
+                "Is the rent 800 euros?",
+                "The rent rose from 800 to 840 euros.",
+            ),
+            (
                 "Is the meeting on Tuesday?",
                 "The meeting was moved from Tuesday to Thursday.",
             ),
@@ -1816,6 +1829,13 @@ mod tests {
         assert_eq!(told("Which flat costs more than 800 euros?", flats), []);
         let less = told("Which flat costs less than 800 euros?", flats);
         assert_eq!(less, [Doubt::Number("800".to_owned())]);
+    }
+
+    #[test]
+    fn who_asks_of_the_change_is_told_of_it() {
+        let moved = "Ben moved from Graz to Linz.";
+        let found = stance("Did Ben move from Graz?", moved, moved, "");
+        assert_eq!(found, Stance::States(true));
     }
 
     #[test]
