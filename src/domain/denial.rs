@@ -8,7 +8,7 @@
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::context::{content_words, same_word};
-use super::figure::numbers;
+use super::figure::{calendar_words, numbers};
 use super::words::as_read;
 
 /// Does a text deny something?
@@ -463,6 +463,36 @@ pub(super) fn is_said_of_another(number: &str, words: &[String], sentence: &str)
     own.has_verb()
         && !own.opens_with(&PRONOUNS)
         && others.iter().any(|(other, _)| held(other) > held(own))
+}
+
+/// Is a month or a day of the week of a question told of something else than what it asks about? So it
+/// is where another piece, with one of its own, holds a word of the question that the piece with that
+/// one does not: in "Trash is collected on Mondays, paper on Thursdays", Monday is not of paper.
+pub(super) fn is_dated_otherwise(question: &str, sentence: &str) -> bool {
+    let asked = calendar_words(question);
+    let mut words = content_words(question);
+    words.retain(|word| !asked.iter().any(|(date, _)| date == word));
+    let pieces = cut(sentence);
+    let dated = pieces.iter().map(|piece| {
+        let dates = calendar_words(&piece.written).into_iter();
+        (piece, dates.map(|(_, key)| key).collect::<Vec<String>>())
+    });
+    let dated: Vec<(&Piece, Vec<String>)> = dated.collect();
+    asked.iter().any(|(_, key)| {
+        let own: Vec<&Piece> = dated
+            .iter()
+            .filter(|(_, keys)| keys.contains(key))
+            .map(|(piece, _)| *piece)
+            .collect();
+        let is_held = |word: &String| own.iter().any(|piece| piece.has(word));
+        let is_other = |(piece, keys): &(&Piece, Vec<String>)| {
+            let another = |own: &String| own != key && own[..1] == key[..1];
+            let more = || words.iter().any(|word| !is_held(word) && piece.has(word));
+            !keys.contains(key) && keys.iter().any(another) && more()
+        };
+        // "In May and June, the pool is open" tells it of both.
+        words.iter().any(&is_held) && dated.iter().any(is_other)
+    })
 }
 
 /// Words that stand for a subject that was named before.

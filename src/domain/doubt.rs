@@ -42,7 +42,8 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::context::{content_words, coverage, names, not_named, same_word, subject_coverage};
 use super::denial::{
-    clauses, denies, denies_at, denies_briefly, is_denial, is_denied, refuses, sets_aside,
+    clauses, denies, denies_at, denies_briefly, is_dated_otherwise, is_denial, is_denied, refuses,
+    sets_aside,
 };
 use super::figure::{
     calendar_words, figures, held_numbers, is_calendar_word, is_date, is_year, numbers, same_unit,
@@ -214,6 +215,7 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
     let whole = coverage(asked, &[sentence]);
     let stands = states(sentence)
         && !is_open_task(sentence)
+        && !is_dated_otherwise(asked, sentence)
         && !plans(question, clause)
         && !was_changed(asked, sentence);
     // How far what is set aside goes, words do not tell: "oats instead of rye on Monday".
@@ -1829,6 +1831,24 @@ mod tests {
         assert_eq!(told("Which flat costs more than 800 euros?", flats), []);
         let less = told("Which flat costs less than 800 euros?", flats);
         assert_eq!(less, [Doubt::Number("800".to_owned())]);
+    }
+
+    #[test]
+    fn a_day_is_of_what_it_is_told_of() {
+        let check = |question: &str, sentence: &str, expected: Stance| {
+            let found = stance(question, sentence, sentence, "");
+            assert_eq!(found, expected, "{question} {sentence}");
+        };
+        let yes = Stance::States(true);
+        let trash = "Trash is collected on Mondays, paper every second Thursday.";
+        let paper = "Is paper collected on Monday?";
+        check(paper, trash, Stance::Unsettled);
+        check("Is trash collected on Monday?", trash, yes);
+        let pool = "In May, June and July the pool is open.";
+        check("Is the pool open in May?", pool, yes);
+        let shops = "The gate is open on Monday, but the shop is open on Tuesday.";
+        check("Is the shop open on Monday?", shops, Stance::Unsettled);
+        check("Is the shop open on Tuesday?", shops, yes);
     }
 
     #[test]
