@@ -448,6 +448,15 @@ fn notes_that_speak_of_something_else_are_no_answer() {
 }
 
 #[test]
+fn who_asks_of_nothing_is_told_nothing() {
+    let home = home();
+    for question in ["Who are you?", "And how?"] {
+        let answer = ask(&home, question, &[]);
+        assert_eq!(answer["abstained"], true, "{answer}");
+    }
+}
+
+#[test]
 fn what_another_note_says_goes_before_the_opposite() {
     let home = Home::new();
     let tar = "# North\n\nThe north wall of the barn is painted with tar.\n";
