@@ -8,7 +8,8 @@
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::context::{content_words, same_word};
-use super::figure::numbers;
+use super::figure::{calendar_words, numbers};
+use super::words::as_read;
 
 /// Does a text deny something?
 pub fn is_denial(text: &str) -> bool {
@@ -69,6 +70,47 @@ pub(super) fn denies(word: &str) -> bool {
         "nem",
     ];
     DENIALS.contains(&word) || word.ends_with("n't")
+}
+
+/// Does a lower-case word say, before a "to", that what follows is not done?
+pub(super) fn refuses(word: &str) -> bool {
+    const REFUSING: [&str; 20] = [
+        "refuse",
+        "refuses",
+        "refused",
+        "refusing",
+        "decline",
+        "declines",
+        "declined",
+        "declining",
+        "fail",
+        "fails",
+        "failed",
+        "failing",
+        "neglect",
+        "neglected",
+        "forget",
+        "forgets",
+        "forgot",
+        "forgotten",
+        "unable",
+        "unwilling",
+    ];
+    REFUSING.contains(&word)
+}
+
+/// Does the word at a place among the lower-case words of a text deny: by itself, or as in "declined to
+/// sign"? Side by side, two denials deny nothing: "never failed to".
+pub(super) fn denies_at(words: &[String], at: usize) -> bool {
+    let refuses_at = |at: usize| {
+        let refusing = words.get(at).is_some_and(|word| refuses(word));
+        refusing && words.get(at + 1).is_some_and(|word| word == "to")
+    };
+    if refuses_at(at) {
+        at == 0 || !denies(&words[at - 1])
+    } else {
+        denies(&words[at]) && !refuses_at(at + 1)
+    }
 }
 
 /// Does a sentence deny what a question asks, clause by clause?
@@ -230,12 +272,18 @@ impl Piece {
         let but = opens(&["but"]) && !self.mark.contains(',') || opens(&["bis", "auf"]);
         // "Nobody except Paula": that denies Paula nothing.
         let denied = before.is_some_and(|before| before.denies_itself);
-        !denied && !self.all.is_empty() && (self.opens_with(&EXCEPTIONS) || of_all && but)
+        let excepted = self.opens_with(&EXCEPTIONS) || self.sets_aside();
+        !denied && !self.all.is_empty() && (excepted || of_all && but)
+    }
+
+    /// Does it open with what something else stands in the place of: "instead of rye"?
+    fn sets_aside(&self) -> bool {
+        matches!(self.all.as_slice(), [first, second, ..] if sets_aside(first, second))
     }
 
     /// Does another clause begin with it, behind one of these words?
     fn begins_anew(&self, clause: &str, words: &[String]) -> bool {
-        if self.opens_with(&EXCEPTIONS) || self.opens_with(&PRONOUNS) {
+        if self.opens_with(&EXCEPTIONS) || self.opens_with(&PRONOUNS) || self.sets_aside() {
             return false;
         }
         if self.mark.contains([';', '!', '?']) {
@@ -306,6 +354,11 @@ const CONTRASTS: [&str; 13] = [
     "mientras", "mais", "tandis",
 ];
 
+/// Do two lower-case words set aside what stands behind them: "instead of", "rather than"?
+pub(super) fn sets_aside(word: &str, next: &str) -> bool {
+    [("instead", "of"), ("rather", "than")].contains(&(word, next))
+}
+
 /// Does another clause begin with this lower-case word?
 fn begins_clause(word: &str) -> bool {
     [&EXCEPTIONS[..], &CONTRASTS, &CONJUNCTIONS]
@@ -363,6 +416,8 @@ fn pieces(text: &str) -> Vec<Piece> {
         // Forward: "no lock, bolt or chain", "not locked and bolted".
         let leans = match pieces[at].link {
             Link::Apart => false,
+            // "Instead of rye, Tom bought oats."
+            Link::Comma if at == 1 && pieces[0].sets_aside() => false,
             Link::Comma => pieces[at].all.len() <= 3 && !pieces[at].opens_clause(),
             Link::And => !pieces[at].opens_clause(),
             // "I do not think that it is locked."
@@ -410,24 +465,57 @@ pub(super) fn is_said_of_another(number: &str, words: &[String], sentence: &str)
         && others.iter().any(|(other, _)| held(other) > held(own))
 }
 
+/// Is a month or a day of the week of a question told of something else than what it asks about? So it
+/// is where another piece, with one of its own, holds a word of the question that the piece with that
+/// one does not: in "Trash is collected on Mondays, paper on Thursdays", Monday is not of paper.
+pub(super) fn is_dated_otherwise(question: &str, sentence: &str) -> bool {
+    let asked = calendar_words(question);
+    let mut words = content_words(question);
+    words.retain(|word| !asked.iter().any(|(date, _)| date == word));
+    let pieces = cut(sentence);
+    let dated = pieces.iter().map(|piece| {
+        let dates = calendar_words(&piece.written).into_iter();
+        (piece, dates.map(|(_, key)| key).collect::<Vec<String>>())
+    });
+    let dated: Vec<(&Piece, Vec<String>)> = dated.collect();
+    asked.iter().any(|(_, key)| {
+        let own: Vec<&Piece> = dated
+            .iter()
+            .filter(|(_, keys)| keys.contains(key))
+            .map(|(piece, _)| *piece)
+            .collect();
+        let is_held = |word: &String| own.iter().any(|piece| piece.has(word));
+        let is_other = |(piece, keys): &(&Piece, Vec<String>)| {
+            let another = |own: &String| own != key && own[..1] == key[..1];
+            let more = || words.iter().any(|word| !is_held(word) && piece.has(word));
+            !keys.contains(key) && keys.iter().any(another) && more()
+        };
+        // "In May and June, the pool is open" tells it of both.
+        words.iter().any(&is_held) && dated.iter().any(is_other)
+    })
+}
+
 /// Words that stand for a subject that was named before.
 const PRONOUNS: [&str; 12] = [
     "it", "he", "she", "they", "this", "that", "which", "who", "er", "sie", "es", "ihr",
 ];
 
 fn cut(text: &str) -> Vec<Piece> {
-    let text = text.replace('’', "'");
+    let text = as_read(text).replace('’', "'");
     let mut found: Vec<Piece> = Vec::new();
     let mut begun: Option<(usize, Link, &str)> = None;
     let (mut end, mut last) = (0, "");
-    for (at, word) in text.unicode_word_indices() {
+    let mut words = text.unicode_word_indices().peekable();
+    while let Some((at, word)) = words.next() {
         let lower = word.to_lowercase();
+        let next = words.peek().map_or("", |(_, next)| *next);
         let between = &text[end..at];
         let counts = is_number_sign(last, &lower);
         let link = if counts {
             None
         } else if between.contains([';', ':', '(', ')', '–', '—', '.', '!', '?'])
             || begins_clause(&lower)
+            || sets_aside(&lower, next)
         {
             Some(Link::Apart)
         } else if between.contains(',') {
@@ -475,7 +563,7 @@ fn piece(text: &str, link: Link, mark: &str) -> Piece {
             || next.is_some_and(|next| is_number_sign(word, next))
     };
     let denies_itself =
-        (0..all.len()).any(|at| denies(&all[at]) && !in_phrase(at) && !begins_more(at));
+        (0..all.len()).any(|at| denies_at(&all, at) && !in_phrase(at) && !begins_more(at));
     Piece {
         written: text.to_owned(),
         mark: mark.to_owned(),
@@ -505,6 +593,12 @@ mod tests {
         check("It is green.", false);
         check("It is a not-for-profit club at No. 5.", false);
         check("Nothing is locked.", true);
+        check("Es gibt k\u{ad}ein Schloss.", true);
+        check("Anna declined to sign.", true);
+        check("Anna is unable to come.", true);
+        check("The rent declined.", false);
+        check("She never failed to call.", false);
+        check("Don't forget to call.", false);
     }
 
     #[test]
@@ -581,6 +675,31 @@ mod tests {
             true,
         );
         check("The key is here.", "Nothing was found.", true);
+    }
+
+    #[test]
+    fn what_is_refused_or_set_aside_is_denied() {
+        let check = |claim: &str, sentence: &str, expected: bool| {
+            let wanted = content_words(claim);
+            assert_eq!(
+                oppose(claim, sentence, &wanted),
+                expected,
+                "{claim} / {sentence}"
+            );
+        };
+        let lease = "Anna declined to sign the lease, but Tom signed it.";
+        check("Anna signed the lease.", lease, true);
+        check("Anna did not sign the lease.", lease, false);
+        check("Tom signed it.", lease, false);
+        let flour = "We bought oats instead of rye.";
+        check("We bought rye.", flour, true);
+        check("We bought oats.", flour, false);
+        check(
+            "Tom bought oats.",
+            "Rather than rye, Tom bought oats.",
+            false,
+        );
+        check("Instead, Tom bought oats.", "Tom bought oats.", false);
     }
 
     #[test]

@@ -8,6 +8,8 @@
 
 use std::collections::HashSet;
 
+use super::words::as_read;
+
 /// A number with the word that stands behind it or sticks to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Figure {
@@ -423,7 +425,7 @@ fn words(text: &str) -> Vec<String> {
 const SIGNS: &str = "%€$£°";
 
 fn atoms(text: &str) -> Vec<Atom> {
-    let text = joined_groups(&plain_digits(text));
+    let text = joined_groups(&plain_digits(&as_read(text)));
     let parts = text.split(|c: char| c.is_whitespace() || "()[]{}\"'’`*_|<>=~“”„–—".contains(c));
     let mut atoms = Vec::new();
     for token in parts.filter(|token| !token.is_empty()) {
@@ -710,6 +712,10 @@ mod tests {
         check("12 March 2025", &["12", "2025", "2025-03-12"]);
         check("March 12th, 2025", &["12", "2025", "2025-03-12"]);
         check("12. März 2025 or 12.03.2025", &["12", "2025", "2025-03-12"]);
+        check(
+            "3. Sep\u{ad}tem\u{ad}ber 2025",
+            &["3", "2025", "2025-09-03"],
+        );
         check("8:14", &["08:14"]);
         check("you may 12 2025", &["12", "2025"]);
         // Digits of other scripts.

@@ -308,9 +308,10 @@ pub fn is_polar(question: &str) -> bool {
         "haven't", "had", "would", "should", "ist", "sind", "haben", "kann", "können", "waren",
         "est-ce",
     ];
-    const DOUBTFUL: [&str; 14] = [
-        "can", "will", "may", "might", "must", "am", "hat", "war", "gibt", "darf", "es", "son",
-        "hay", "está",
+    const DOUBTFUL: [&str; 25] = [
+        "can", "will", "may", "might", "must", "am", "hat", "war", "gibt", "darf", "dürfen",
+        "muss", "müssen", "soll", "sollen", "wird", "werden", "wurde", "wurden", "hatte", "hatten",
+        "es", "son", "hay", "está",
     ];
     let frame = frame(question).map(|(frame, _)| frame);
     let other = asks_what_in_german(question) || is_request(question);
@@ -500,6 +501,10 @@ mod tests {
         check("can opener manual", false);
         check("May 2024 invoices", false);
         check("Ist der Schuppen verschlossen?", true);
+        check("Dürfen Hunde in den Garten?", true);
+        check("Wird der Müll am Montag abgeholt?", true);
+        check("Werden Hunde oder Katzen geduldet?", false);
+        check("Wird der Müll abgeholt", false);
         check("Island of the day before", false);
         check("", false);
         check("Isn’t the shed locked?", true);

@@ -11,6 +11,7 @@ use super::sentence::{
     Code, ends_with_stop, heading_at, is_heading, is_item, is_question, is_row, sentences,
 };
 use super::text::Text;
+use super::words::as_read;
 
 /// What a sentence stands under within its passage.
 ///
@@ -32,6 +33,9 @@ impl<'a> Surroundings<'a> {
     pub fn of(text: impl Into<Text<'a>>, at: usize) -> Self {
         let read = text.into();
         let text = read.as_str();
+        if read.is_code() {
+            return Self::in_code(text, at);
+        }
         let matter = front_matter_end(text);
         let code = Code::of(read);
         let mut reading = Reading::default();
@@ -65,6 +69,30 @@ impl<'a> Surroundings<'a> {
         found.is_below = first.is_some_and(|first| outermost >= Some(first));
         found.lead = reading.lead();
         found
+    }
+
+    /// Those of source code: the definitions that it stands in, each with its indentation for a level.
+    fn in_code(text: &'a str, at: usize) -> Self {
+        let before = text.get(..at).unwrap_or(text);
+        let (above, own) = text.split_at(before.rfind('\n').map_or(0, |end| end + 1));
+        let is_written = |line: &&str| !line.trim().is_empty();
+        let mut depth = own.lines().find(is_written).map_or(0, indentation);
+        let mut headings = Vec::new();
+        for line in above.lines().rev().filter(|line| opens_block(line)) {
+            let outside = indentation(line);
+            if outside < depth {
+                depth = outside;
+                headings.extend(defined(line).map(|name| (outside, name)));
+            }
+        }
+        headings.reverse();
+        let first = text.lines().find(is_written).map(indentation);
+        let outermost = headings.first().map(|(level, _)| *level);
+        Self {
+            is_below: first.is_some_and(|first| outermost >= Some(first)),
+            headings,
+            lead: "",
+        }
     }
 
     /// Those of a sentence in every place where a passage holds it.
@@ -108,6 +136,68 @@ impl<'a> Surroundings<'a> {
         let parts: Vec<&str> = heading.into_iter().chain(self.lead()).collect();
         (!parts.is_empty()).then(|| parts.join(" > "))
     }
+}
+
+/// Bytes of the blanks before a line of code.
+fn indentation(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+/// May a line of code open what stands further in below it? Comments, attributes and labels may stand
+/// anywhere.
+fn opens_block(line: &str) -> bool {
+    const LABELS: [&str; 3] = ["public:", "private:", "protected:"];
+    const MARKS: [&str; 4] = ["#", "//", "/*", "*"];
+    let line = line.trim();
+    let is_mark = MARKS.iter().any(|mark| line.starts_with(mark));
+    !line.is_empty() && !is_mark && !LABELS.contains(&line)
+}
+
+/// The name of what a line of code defines, where a word says that it does.
+fn defined(line: &str) -> Option<&str> {
+    const DEFINING: [&str; 14] = [
+        "class",
+        "struct",
+        "enum",
+        "trait",
+        "interface",
+        "impl",
+        "module",
+        "mod",
+        "namespace",
+        "record",
+        "def",
+        "fn",
+        "func",
+        "function",
+    ];
+    const BEFORE: [&str; 15] = [
+        "pub",
+        "pub(crate)",
+        "pub(super)",
+        "public",
+        "private",
+        "protected",
+        "internal",
+        "export",
+        "default",
+        "abstract",
+        "static",
+        "final",
+        "sealed",
+        "async",
+        "unsafe",
+    ];
+    let mut words = line.split_whitespace().skip_while(|w| BEFORE.contains(w));
+    words.next().filter(|word| DEFINING.contains(word))?;
+    let rest: Vec<&str> = words.filter(|word| !DEFINING.contains(word)).collect();
+    // `impl Display for Lamp` is of Lamp.
+    let name = match rest.as_slice() {
+        [_, "for", name, ..] | [name, ..] => *name,
+        [] => return None,
+    };
+    let ends = |c: char| !(c.is_alphanumeric() || c == '_');
+    name.split(ends).next().filter(|name| !name.is_empty())
 }
 
 /// What stands around the sentence that is read, and belongs to it.
@@ -249,7 +339,7 @@ pub fn opens_with_pronoun(sentence: &str) -> bool {
         "il", "elle", "ils", "elles",
     ];
     let first = sentence.unicode_words().next().unwrap_or("");
-    PRONOUNS.contains(&first.to_lowercase().as_str())
+    PRONOUNS.contains(&as_read(first).to_lowercase().as_str())
 }
 
 /// The name that a sentence opens with: whom a pronoun of the next sentence means, most often.
@@ -257,7 +347,7 @@ fn named_first(sentence: &str) -> &str {
     let mut name: Option<Range<usize>> = None;
     for (n, (at, word)) in sentence.unicode_word_indices().enumerate() {
         let capital = word.starts_with(char::is_uppercase);
-        let names = capital && !STOP_WORDS.contains(&word.to_lowercase().as_str());
+        let names = capital && !STOP_WORDS.contains(&as_read(word).to_lowercase().as_str());
         match &mut name {
             Some(name) if names => name.end = at + word.len(),
             None if names => name = Some(at..at + word.len()),
@@ -402,6 +492,7 @@ pub(super) fn is_table_header(text: &str, span: &Range<usize>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::text::Readable;
     use super::*;
 
     #[test]
@@ -452,6 +543,35 @@ mod tests {
                 ("height", "height = 90")
             ]
         );
+    }
+
+    #[test]
+    fn code_stands_in_the_definitions_around_it() {
+        let check = |text: &str, line: &str, expected: Option<&str>| {
+            let readable = Readable::of(text, "a.py");
+            let at = text.find(line).unwrap();
+            let found = Surroundings::of(readable.text(), at);
+            assert_eq!(found.heading(Some("Outer")).as_deref(), expected, "{line}");
+        };
+        let text = "import os\n\nclass Lamp(Base):\n    watts = 4\n\n    def on(self):\n        if x:\n\
+                    \x20           turn()\n\n# So.\nclass Fan:\n    watts = 30\n\n\
+                    impl Show for Bulb {\npublic:\n    int watts;\n}\n";
+        check(text, "import", Some("Outer"));
+        check(text, "class Lamp", Some("Outer"));
+        check(text, "    watts = 4", Some("Outer > Lamp"));
+        check(text, "            turn()", Some("Outer > Lamp > on"));
+        check(text, "    watts = 30", Some("Outer > Fan"));
+        check(text, "    int watts", Some("Outer > Bulb"));
+        // The passage begins within a class, of which this one is no part.
+        let text = "    def on(self):\n        turn()\n\nclass Fan:\n    watts = 30\n";
+        check(text, "        turn()", Some("Outer > on"));
+        check(text, "    watts = 30", Some("Fan"));
+    }
+
+    #[test]
+    fn pronouns_are_read_through_what_nobody_sees() {
+        assert!(opens_with_pronoun("Die\u{ad}ses wurde verkauft."));
+        assert_eq!(named_first("D\u{ad}er Kessel ist alt."), "Kessel");
     }
 
     #[test]

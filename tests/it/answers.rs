@@ -448,6 +448,28 @@ fn notes_that_speak_of_something_else_are_no_answer() {
 }
 
 #[test]
+fn who_asks_of_nothing_is_told_nothing() {
+    let home = home();
+    for question in ["Who are you?", "And how?"] {
+        let answer = ask(&home, question, &[]);
+        assert_eq!(answer["abstained"], true, "{answer}");
+    }
+}
+
+#[test]
+fn what_another_note_says_goes_before_the_opposite() {
+    let home = Home::new();
+    let tar = "# North\n\nThe north wall of the barn is painted with tar.\n";
+    home.write("north.md", tar);
+    home.write("barn.md", "# Barn\n\nThe south wall has lime.\n");
+    home.add();
+    let question = "What is the south wall of the barn painted with?";
+    let answer = ask(&home, question, &[]);
+    let told = answer["answer"].as_str().unwrap();
+    assert!(told.contains("lime"), "{answer}");
+}
+
+#[test]
 fn a_form_that_is_cut_off_is_an_error() {
     let home = home();
     let settings = scripted_to(vec![vec![("{\"who\": ", -0.1)]], "length");

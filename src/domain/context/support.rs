@@ -9,7 +9,7 @@ use super::{
     Evidence, Names, Statement, Words, capitals, content_words, name_key, names, ratio, same_word,
     statements, unnamed,
 };
-use crate::domain::denial::{denies, is_denial, is_said_of_another, oppose};
+use crate::domain::denial::{denies, is_denial, is_said_of_another, oppose, refuses};
 use crate::domain::figure::{
     Figure, calendar_words, figures, held_numbers, is_unit, is_year, number_words, numbers,
     same_unit,
@@ -73,7 +73,8 @@ pub fn support(claim: &str, passages: &[Evidence<'_>], given: &[String]) -> Opti
     }
     let details = Details::of(claim, given);
     // "Who did not come?" "Oskar.": the question denies, the answer need not.
-    let answers_denial = given.iter().any(|word| denies(word)) && new.len() == all.len();
+    let denied = |word: &String| denies(word) || refuses(word);
+    let answers_denial = given.iter().any(denied) && new.len() == all.len();
     let counts = details.holds_figures(&all);
     // What the claim and the question speak of, figures aside.
     let mut subject: Vec<String> = all.iter().chain(given).cloned().collect();
@@ -410,6 +411,9 @@ mod tests {
         assert!(holds("Who did not come on Monday?", absent, "Oskar."));
         assert!(!holds("Who came on Monday?", absent, "Oskar."));
         assert!(!holds("Who did not come on Monday?", absent, "Oskar came."));
+        let lease = "Oskar declined to sign the lease.";
+        assert!(!holds("What happened?", lease, "Oskar signed the lease."));
+        assert!(holds("Who declined to sign the lease?", lease, "Oskar."));
     }
 
     #[test]

@@ -348,7 +348,11 @@ impl<'a> Work<'a> {
         let cosine = cosines.fold(0.0, f32::max);
         let texts: Vec<String> = hits.iter().map(|r| r.about() + " " + &r.hit.text).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let coverage = context::subject_coverage(self.asked(), &texts[..texts.len().min(3)]);
+        let coverage = if self.asks_nothing() {
+            0.0
+        } else {
+            context::subject_coverage(self.asked(), &texts[..texts.len().min(3)])
+        };
         let missing = context::missing_names(self.question(), &texts);
         let score = |n: usize| hits.get(n).map_or(0.0, |r| r.hit.score);
         let margin = score(0) - score(1);
@@ -380,6 +384,18 @@ impl<'a> Work<'a> {
         ];
         self.end(&begun, StepKind::Judge, outcome, seen);
         covered
+    }
+
+    /// Is there no word in the question that says what it is about, nor a filter: "Who are you?" All
+    /// notes hold what is none. "Who is Will?" asks about somebody.
+    fn asks_nothing(&self) -> bool {
+        let (asked, whole) = (self.question(), &self.ask.question);
+        let is_filtered = !asked.split_whitespace().eq(whole.split_whitespace());
+        let mut behind = asked.split_whitespace().skip(1);
+        let names = behind.any(|word| word.starts_with(char::is_uppercase) && word != "I");
+        let is_narrowed = is_filtered || self.ask.source.is_some();
+        let says = names || !context::content_words(self.asked()).is_empty();
+        asked.contains(char::is_alphanumeric) && !is_narrowed && !says
     }
 
     /// Does a cosine say little by itself? Embedding models of English find some likeness between any
@@ -520,13 +536,17 @@ impl<'a> Work<'a> {
         doubt::doubts(self.question(), text, &around, &above)
     }
 
-    /// Where the best sentence lacks a number or a name that one of the next holds, with nothing that
-    /// speaks against it: that one is the best.
+    /// Where the best sentence lacks a number or a name that one of the next holds, or says the opposite
+    /// of a word, with nothing that speaks against that one: it is the best.
     fn prefer_undoubted(&mut self, doubts: &[Doubt]) -> bool {
         let lacking = doubts.iter().find_map(|doubt| match doubt {
-            Doubt::Number(word) | Doubt::Name(word) => Some(word.as_str()),
+            Doubt::Number(word) | Doubt::Name(word) | Doubt::Opposite(word, _) => {
+                Some(word.as_str())
+            }
             _ => None,
         });
+        // "Before" and "after" tell no sentence from another.
+        let lacking = lacking.filter(|word| !context::content_words(word).is_empty());
         let Some((lacking, best)) = lacking.zip(self.ranked.first()) else {
             return false;
         };
