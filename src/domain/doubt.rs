@@ -32,9 +32,7 @@
 //! measured by `make abstention`.
 //!
 //! It is also from before another of a kind was doubted as an opposite is: the kitchen beside the
-//! bedroom, Monday beside Tuesday. The same way, with stems cut by their letters alone, that refused
-//! 0.5 / 1.5 of 100 questions without an answer, and of the others 0.1 / 0.0, 0.0 / 0.1, 0.0 / 0.2
-//! and none.
+//! bedroom, Monday beside Tuesday.
 
 use std::collections::HashSet;
 
@@ -1123,7 +1121,6 @@ const KINDS: &[&[&[&str]]] = &[
         &["america", "american"],
         &["australia", "australian"],
     ],
-    &[&["liberal"], &["conservative"]],
     &[&["frühling"], &["sommer"], &["herbst"], &["winter"]],
     &[
         &["küche"],

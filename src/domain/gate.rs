@@ -252,7 +252,7 @@ fn pairs(text: &str) -> Vec<(String, String)> {
 fn says_which(word: &str) -> bool {
     word.chars().all(char::is_alphabetic)
         && !is_unit(word)
-        && !OF_NOTES.contains(&word)
+        && (is_look(word) || !OF_NOTES.contains(&word))
         && calendar_words(word).is_empty()
 }
 
