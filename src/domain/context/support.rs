@@ -5,10 +5,9 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::{
-    Evidence, Names, Statement, Words, capitals, content_words, name_key, names, ratio, same_word,
-    statements, unnamed,
-};
+use super::chosen::{Statement, statements};
+use super::names::{Names, capitals, name_key, names, unnamed};
+use super::{Evidence, Words, content_words, ratio, same_word};
 use crate::domain::denial::{denies, is_denial, is_said_of_another, oppose, refuses};
 use crate::domain::figure::{
     Figure, calendar_words, figures, held_numbers, is_unit, is_year, number_words, numbers,

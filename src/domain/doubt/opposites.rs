@@ -1,0 +1,437 @@
+//! Words in the place of the one that is asked about: its opposite, another of its kind, another day of
+//! the week or month; with the lists of both.
+
+use std::collections::HashSet;
+
+use super::{Doubt, REST_OF_KIND, REST_OF_NUMBER, REST_OF_OPPOSITE, hold_any, lower, rest};
+use crate::domain::context::{content_words, same_word};
+use crate::domain::figure::{calendar_words, is_calendar_word};
+
+pub(super) fn opposite(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
+    let held = lower(around);
+    let held: HashSet<&str> = held.iter().map(String::as_str).collect();
+    let asked = lower(question);
+    let in_question = |word: &str| asked.iter().any(|own| own == word);
+    let found = asked.iter().enumerate().find_map(|(at, word)| {
+        // "How long" asks for a length, however short.
+        let measures = at > 0 && asked[at - 1] == "how";
+        let other = opposites(word, &held).filter(|other| !in_question(other))?;
+        (!measures).then(|| (word.clone(), other))
+    });
+    let (word, other) = found?;
+    let held = rest(question, sentence, |own| lower(own).contains(&word));
+    (held >= REST_OF_OPPOSITE).then_some(Doubt::Opposite(word, other))
+}
+
+/// Does a sentence say the opposite of a word of the question? A shop that is not open is closed.
+pub(super) fn turns(question: &str, sentence: &str) -> bool {
+    let held = lower(sentence);
+    let held: HashSet<&str> = held.iter().map(String::as_str).collect();
+    lower(question)
+        .iter()
+        .any(|word| opposites(word, &held).is_some())
+}
+
+/// The opposite of a word, where that is held and the word is not.
+fn opposites(word: &str, held: &HashSet<&str>) -> Option<String> {
+    let sides = OPPOSITES
+        .iter()
+        .flat_map(|(one, other)| [(one, other), (other, one)]);
+    // "Opens" is "open".
+    let says = |own: &&str| held.iter().any(|word| same_word(word, own));
+    let pair = sides.filter(|(own, _)| own.contains(&word) && !own.iter().any(says));
+    let mut others = pair.flat_map(|(_, other)| other.iter());
+    let said = others
+        .find(|other| held.contains(**other))
+        .map(|other| (*other).to_owned());
+    said.or_else(|| negated(word, held))
+}
+
+/// "Unequal" for "equal", and the other way round.
+fn negated(word: &str, held: &HashSet<&str>) -> Option<String> {
+    const PREFIXES: [&str; 7] = ["un", "in", "im", "ir", "il", "non", "dis"];
+    // To import is not the opposite of a port.
+    const TURNED: [&str; 32] = [
+        "accurate",
+        "active",
+        "adequate",
+        "advantage",
+        "agree",
+        "allow",
+        "appear",
+        "approve",
+        "complete",
+        "connect",
+        "correct",
+        "dependent",
+        "direct",
+        "effective",
+        "efficient",
+        "equality",
+        "formal",
+        "honest",
+        "like",
+        "mature",
+        "mobile",
+        "moral",
+        "mortal",
+        "partial",
+        "perfect",
+        "possible",
+        "proper",
+        "secure",
+        "sensitive",
+        "trust",
+        "valid",
+        "visible",
+    ];
+    let is_turned = |prefix: &str, rest: &str| {
+        let any_word = !["in", "im", "dis"].contains(&prefix);
+        any_word || TURNED.iter().any(|word| same_word(word, rest))
+    };
+    let short = |word: &str| word.chars().count() < 4;
+    if short(word) || content_words(word).is_empty() || held.iter().any(|h| same_word(h, word)) {
+        return None;
+    }
+    PREFIXES.iter().find_map(|prefix| {
+        let with = format!("{prefix}{word}");
+        let with = Some(with).filter(|_| is_turned(prefix, word));
+        let without = word.strip_prefix(prefix).filter(|rest| !short(rest));
+        let without = without
+            .filter(|rest| held.contains(rest) && is_turned(prefix, rest))
+            .map(str::to_owned);
+        without.or_else(|| with.filter(|with| held.contains(with.as_str())))
+    })
+}
+
+/// Words that can stand for one another in a sentence, and then turn it round. Those are left out of
+/// which a sentence often holds both (first and last, begin and end).
+const OPPOSITES: &[(&[&str], &[&str])] = &[
+    (&["before"], &["after"]),
+    (&["largest", "biggest", "greatest"], &["smallest"]),
+    (&["large", "big"], &["small"]),
+    (&["larger", "bigger", "greater"], &["smaller"]),
+    (&["more"], &["less", "fewer"]),
+    (&["most"], &["least", "fewest"]),
+    (&["high"], &["low"]),
+    (&["higher"], &["lower"]),
+    (&["highest"], &["lowest"]),
+    (
+        &[
+            "increase",
+            "increased",
+            "increases",
+            "increasing",
+            "rise",
+            "rose",
+            "risen",
+            "rising",
+            "grow",
+            "grew",
+            "growing",
+            "growth",
+        ],
+        &[
+            "decrease",
+            "decreased",
+            "decreases",
+            "decreasing",
+            "decline",
+            "declined",
+            "declining",
+            "fall",
+            "fell",
+            "falling",
+            "reduce",
+            "reduced",
+            "reduction",
+            "shrink",
+            "shrank",
+            "drop",
+            "dropped",
+        ],
+    ),
+    (
+        &["early", "earlier", "earliest"],
+        &["late", "later", "latest"],
+    ),
+    (&["older"], &["younger"]),
+    (&["oldest"], &["youngest", "newest"]),
+    (&["north", "northern"], &["south", "southern"]),
+    (&["east", "eastern"], &["west", "western"]),
+    (
+        &["win", "won", "wins", "winning", "victory"],
+        &["lose", "lost", "loses", "losing", "defeat", "defeated"],
+    ),
+    (&["open", "opened"], &["closed", "shut"]),
+    (&["better"], &["worse"]),
+    (&["best"], &["worst"]),
+    (&["rich", "wealthy"], &["poor"]),
+    (&["strong", "stronger"], &["weak", "weaker"]),
+    (&["hot", "warm"], &["cold", "cool"]),
+    (&["male"], &["female"]),
+    (&["men"], &["women"]),
+    (
+        &["support", "supported", "supports", "supporting"],
+        &["oppose", "opposed", "opposes", "opposing"],
+    ),
+    (
+        &["allow", "allowed", "allows", "permit", "permitted"],
+        &[
+            "forbid",
+            "forbidden",
+            "ban",
+            "banned",
+            "prohibit",
+            "prohibited",
+            "prevent",
+            "prevented",
+        ],
+    ),
+    (
+        &["accept", "accepted", "approve", "approved"],
+        &["reject", "rejected", "refuse", "refused", "declined"],
+    ),
+    (&["public"], &["private"]),
+    (&["easy", "easier"], &["difficult", "hard", "harder"]),
+    (
+        &["succeed", "succeeded", "success", "successful"],
+        &["fail", "failed", "failure"],
+    ),
+    (&["pass", "passed"], &["fail", "failed"]),
+    // "Left" is a side, too.
+    (&["enter", "entered"], &["exit", "exited", "leave"]),
+    (&["buy", "bought"], &["sell", "sold"]),
+    (&["minimum"], &["maximum"]),
+    (&["positive"], &["negative"]),
+    (&["longer", "longest"], &["shorter", "shortest"]),
+    (&["narrow"], &["wide", "broad"]),
+    (&["always"], &["never"]),
+    (
+        &["create", "created", "build", "built"],
+        &["destroy", "destroyed"],
+    ),
+    (&["above"], &["below"]),
+    (
+        &["import", "imported", "imports"],
+        &["export", "exported", "exports"],
+    ),
+    (&["include", "included"], &["exclude", "excluded"]),
+    (&["guilty"], &["innocent"]),
+    (&["expensive"], &["cheap"]),
+    (&["rural"], &["urban"]),
+    (&["fast", "faster"], &["slow", "slower"]),
+    (&["ally", "allies"], &["enemy", "enemies"]),
+    (&["inside"], &["outside"]),
+    (&["internal"], &["external"]),
+    (&["majority"], &["minority"]),
+    (&["common"], &["rare"]),
+    (&["modern"], &["ancient"]),
+    (&["mehr"], &["weniger"]),
+    (
+        &["größte", "größten", "größter"],
+        &["kleinste", "kleinsten", "kleinster"],
+    ),
+    (&["höchste", "höchsten"], &["niedrigste", "niedrigsten"]),
+    (
+        &["norden", "nördlich", "nördlichen"],
+        &["süden", "südlich", "südlichen"],
+    ),
+    (
+        &["osten", "östlich", "östlichen"],
+        &["westen", "westlich", "westlichen"],
+    ),
+    (&["offen", "geöffnet"], &["geschlossen"]),
+    (&["gekauft"], &["verkauft"]),
+    (&["gewann", "gewonnen"], &["verlor", "verloren"]),
+];
+
+/// Another of a kind than the one that is asked about: the bedroom, where that is the kitchen.
+pub(super) fn other_of_kind(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
+    let (asked, said, near) = (lower(question), lower(sentence), lower(around));
+    let (word, other) = KINDS.iter().find_map(|kind| {
+        let own = kind.iter().find(|names| hold_any(&asked, names))?;
+        let word = asked.iter().find(|word| own.contains(&word.as_str()))?;
+        let is_own = |word: &String| own.iter().any(|name| same_word(word, name));
+        let mut others = kind.iter().filter(|names| !hold_any(&asked, names));
+        let others = others.find(|names| hold_any(&said, names))?;
+        let other = said.iter().find(|word| others.contains(&word.as_str()))?;
+        (!near.iter().any(is_own)).then_some((word, other))
+    })?;
+    let held = rest(question, sentence, |own| lower(own).contains(word));
+    (held >= REST_OF_KIND).then(|| Doubt::Opposite(word.clone(), other.clone()))
+}
+
+/// What only one of a kind can be, each with its names. Those are left out that are told by their
+/// counterpart: who asks for a wife is told of her husband.
+const KINDS: &[&[&[&str]]] = &[
+    &[
+        &["north", "northern"],
+        &["south", "southern"],
+        &["east", "eastern"],
+        &["west", "western"],
+    ],
+    &[&["spring"], &["summer"], &["autumn"], &["winter"]],
+    &[
+        &["red"],
+        &["blue"],
+        &["green"],
+        &["yellow"],
+        &["black"],
+        &["white"],
+        &["grey", "gray"],
+        &["brown"],
+        &["orange"],
+        &["purple"],
+        &["pink"],
+    ],
+    &[
+        &["kitchen"],
+        &["bathroom"],
+        &["bedroom"],
+        &["cellar", "basement"],
+        &["attic"],
+        &["garage"],
+        &["hallway"],
+        &["balcony"],
+    ],
+    &[&["breakfast"], &["lunch"], &["dinner", "supper"]],
+    &[&["morning"], &["afternoon"], &["evening", "night"]],
+    &[
+        &["europe", "european"],
+        &["asia", "asian"],
+        &["africa", "african"],
+        &["america", "american"],
+        &["australia", "australian"],
+    ],
+    &[&["frühling"], &["sommer"], &["herbst"], &["winter"]],
+    &[
+        &["küche"],
+        &["bad", "badezimmer"],
+        &["schlafzimmer"],
+        &["wohnzimmer"],
+        &["kinderzimmer"],
+        &["keller"],
+        &["dachboden"],
+        &["garage"],
+        &["flur"],
+        &["balkon"],
+    ],
+    &[&["frühstück"], &["mittagessen"], &["abendessen"]],
+];
+
+/// Another day of the week or month than what is asked about; "Monday to Friday" names Wednesday, too.
+pub(super) fn calendar(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
+    let (own, near) = (calendar_words(sentence), calendar_words(around));
+    let kind = |key: &str| key.chars().next();
+    let replaced = |key: &str| {
+        let same = own.iter().filter(|(_, other)| kind(other) == kind(key));
+        let same: Vec<&(String, String)> = same.collect();
+        let is_near = near.iter().any(|(_, other)| other == key);
+        let in_time = match same.as_slice() {
+            [from, to] => spans(sentence, from, to, key),
+            _ => false,
+        };
+        !same.is_empty() && !is_near && !in_time
+    };
+    let mut asked = calendar_words(question).into_iter();
+    let (word, key) = asked.find(|(_, key)| replaced(key))?;
+    let (other, _) = own.iter().find(|(_, other)| kind(other) == kind(&key))?;
+    let held = rest(question, sentence, is_calendar_word);
+    (held >= REST_OF_NUMBER).then(|| Doubt::Opposite(word, other.clone()))
+}
+
+/// Do two days of the week or months of a sentence begin and end a time that a third is in? Saturday is
+/// between Friday and Monday, and December between October and March.
+fn spans(sentence: &str, from: &(String, String), to: &(String, String), key: &str) -> bool {
+    const UP_TO: [&str; 7] = ["to", "till", "until", "through", "bis", "hasta", "à"];
+    let sentence = sentence.to_lowercase();
+    let behind = sentence.split_once(from.0.as_str());
+    let between = behind.and_then(|(_, behind)| behind.split_once(to.0.as_str()));
+    // A date may be written in another way than it is told.
+    let between = between.map_or(sentence.as_str(), |(between, _)| between);
+    let ranges = between.contains(['-', '–']) || hold_any(&lower(between), &UP_TO);
+    let place = |key: &str| key[1..].parse::<u32>().unwrap_or(0);
+    let (from, to, at) = (place(&from.1), place(&to.1), place(key));
+    let within = if from <= to {
+        (from..=to).contains(&at)
+    } else {
+        at >= from || at <= to
+    };
+    ranges && within
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::doubts;
+    use super::super::tests::told;
+    use super::*;
+
+    #[test]
+    fn opposites_are_doubted() {
+        let pair = |a: &str, b: &str| vec![Doubt::Opposite(a.to_owned(), b.to_owned())];
+        let north = "The north wall of the barn is painted red.";
+        assert_eq!(
+            told("Which colour is the south wall of the barn?", north),
+            pair("south", "north")
+        );
+        assert_eq!(
+            told("Which colour is the north wall of the barn?", north),
+            []
+        );
+        let both = "The north wall of the barn is red, the south wall is green.";
+        assert_eq!(
+            told("Which colour is the south wall of the barn?", both),
+            []
+        );
+        // Nobody sees soft hyphens and joiners.
+        assert_eq!(
+            told(
+                "Which colour is the south wall of the barn?",
+                "The no\u{ad}rth wall of the barn is painted red."
+            ),
+            pair("south", "north")
+        );
+        let equal = "The two shares are unequal.";
+        assert_eq!(
+            told("Which two shares are equal?", equal),
+            pair("equal", "unequal")
+        );
+        assert_eq!(told("How low is the door?", "The door is 2 m high."), []);
+        let shop = "The shop opens at 9 and is closed on Sunday.";
+        assert_eq!(told("When does the shop open?", shop), []);
+        let honey = "Anna sells her honey at the market. We buy two jars.";
+        assert_eq!(told("Where does Anna sell her honey?", honey), []);
+        let menu = "Press the left button for the menu.";
+        assert_eq!(told("Which button do I press to enter the menu?", menu), []);
+        let port = "Plug the camera into the USB port and open the photos app.";
+        assert_eq!(told("How do I import the photos?", port), []);
+        assert_eq!(told("Is the door open?", "The door is closed."), []);
+    }
+
+    #[test]
+    fn another_of_a_kind_is_doubted() {
+        let pair = |a: &str, b: &str| vec![Doubt::Opposite(a.to_owned(), b.to_owned())];
+        let wall = "Which paint did we choose for the wall of the kitchen?";
+        let bedroom = "We choose matt paint for the wall of the bedroom.";
+        assert_eq!(told(wall, bedroom), pair("kitchen", "bedroom"));
+        let around = format!("Kitchen {bedroom}");
+        assert_eq!(doubts(wall, bedroom, &around, "Kitchen"), []);
+        let both = "We choose matt paint for the wall of the kitchen and the bedroom.";
+        assert_eq!(told(wall, both), []);
+        let choir = "On Monday we sing in the hall with the choir.";
+        assert_eq!(
+            told("With whom do we sing in the hall on Tuesday?", choir),
+            pair("tuesday", "monday")
+        );
+        assert_eq!(told("With whom do we sing on Monday?", choir), []);
+        // It says too little of the rest.
+        let heating = "The heating of the bedroom was bled.";
+        assert_eq!(told("Which tiles are in the kitchen?", heating), []);
+        let german = "Im Schlafzimmer sind Boden, Decke und Tür aus Holz.";
+        assert_eq!(
+            told("Woraus sind Boden, Decke und Tür im Bad?", german),
+            pair("bad", "schlafzimmer")
+        );
+    }
+}
