@@ -8,8 +8,13 @@ pub mod domain;
 pub mod error;
 #[path = "../../../src/extract/mod.rs"]
 pub mod extract;
-#[path = "../../../src/settings.rs"]
-pub mod settings;
+/// Around what has parts beside it: those of a file with a path of its own are looked for elsewhere.
+#[path = "../../../src"]
+mod source {
+    pub mod settings;
+}
+
+pub use source::settings;
 
 use domain::chunk::{Limits, Sections, TokenStarts, chunk};
 use domain::outline::Outline;
