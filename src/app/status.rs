@@ -13,7 +13,7 @@ use crate::domain::source::shown_name;
 use crate::engine::GeneratorHandle;
 use crate::error::Failure;
 use crate::store::StoreError;
-use crate::store::backup::RECOVERY;
+use crate::store::backup::recovery::RECOVERY;
 
 /// What `coho status` says.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]

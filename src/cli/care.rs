@@ -47,7 +47,7 @@ pub(super) fn recovery(home: &Path) -> Option<String> {
     let store = Store::open(home, Access::Read).ok()?;
     let said = store
         .ledger()
-        .read(|snapshot| snapshot.memo(backup::RECOVERY));
+        .read(|snapshot| snapshot.memo(backup::recovery::RECOVERY));
     said.ok().flatten()
 }
 
@@ -155,7 +155,7 @@ pub(super) fn run_backup(session: Session, target: &Path) -> Result<ExitCode, Fa
     let json = session.json;
     let app = session.open_records(Access::Read)?;
     let space = app.spaces.current();
-    let written = backup::write(&app.store, space.indexes.space(), target, now_ms());
+    let written = backup::archive::write(&app.store, space.indexes.space(), target, now_ms());
     let description = written.map_err(|error| match error {
         // Not the data folder, but the place that was chosen for the archive.
         StoreError::Io { path, source } if !path.starts_with(app.store.home()) => {
@@ -202,7 +202,7 @@ fn unusable(path: &Path, source: std::io::Error) -> Failure {
 pub(super) fn run_restore(session: Session, archive: &Path) -> Result<ExitCode, Failure> {
     let json = session.json;
     std::fs::File::open(archive).map_err(|source| unusable(archive, source))?;
-    let description = backup::restore(&session.places.home, archive)?;
+    let description = backup::archive::restore(&session.places.home, archive)?;
     let app = session.open_records(Access::Write)?;
     // The archive holds no index of words: it is made of the ledger.
     app.store.heal_terms(&app.spaces.current().indexes)?;

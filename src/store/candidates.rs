@@ -15,7 +15,8 @@ use std::time::Instant;
 
 use super::editions::Editions;
 use super::ledger::Snapshot;
-use super::lexical::{Asked, Hit};
+use super::lexical::Hit;
+use super::lexical::asked::Asked;
 use super::passages::Row;
 use super::{Indexes, Result, Store};
 use crate::domain::chunk::ChunkId;

@@ -13,7 +13,7 @@
 //! *Heal.* What the ledger shows and an index lacks, or the other way round, is found by
 //! [`Store::heal_terms`], [`Store::missing_vectors`] and [`Store::drop_orphans`], and mended.
 //! Deleting the `index` folder loses nothing but time. A damaged ledger is replaced by its last
-//! automatic backup, with what can still be read of the damaged one ([`backup`]).
+//! automatic backup, with what can still be read of the damaged one ([`backup::recovery`]).
 //!
 //! *Switch.* The indexes of another embedding model are built beside those in use
 //! ([`Store::indexes`] of another space) and put in their place by [`Store::switch_to`].
@@ -492,7 +492,7 @@ impl Store {
             tracing::warn!(%error, "what was left of a copy is still there");
         }
         let path = ledger_path(home);
-        let opened = backup::lost(home).map_or_else(|| Ledger::open(&path), Err);
+        let opened = backup::recovery::lost(home).map_or_else(|| Ledger::open(&path), Err);
         let opened = opened.and_then(|ledger| {
             if access == Access::Write {
                 ledger.check()?;
@@ -501,7 +501,7 @@ impl Store {
         });
         let ledger = match opened {
             Err(error) if error.trouble() == Some(Trouble::Damage) && access == Access::Write => {
-                backup::recover(home, &error)?;
+                backup::recovery::recover(home, &error)?;
                 Ledger::open(&path)?
             }
             opened => opened?,

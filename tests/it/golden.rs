@@ -56,7 +56,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
         ("service", of::<output::ServiceState>()),
         ("export", of::<output::Exported>()),
         ("completions", of::<output::Completions>()),
-        ("backup", of::<coho::store::backup::Description>()),
+        ("backup", of::<coho::store::backup::archive::Description>()),
         ("models-list", of::<output::ModelList>()),
         ("models-install", of::<output::InstalledModels>()),
         ("models-use", of::<output::Chosen>()),

@@ -30,7 +30,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::novel::MOST_QUESTIONS;
-pub(crate) use self::upkeep::{heard, is_to_compare};
+pub(crate) use self::upkeep::contradiction::is_to_compare;
+pub(crate) use self::upkeep::heard;
 use super::answer::prompt::unit_prompt;
 use super::answer::{Answer, Answerer};
 use super::evaluate::held_out::HeldOut;
@@ -650,7 +651,8 @@ fn was_undone(bench: &Bench<'_>, unit: &Unit) -> Result<bool, StoreError> {
     let ledger = bench.store().ledger();
     let events = ledger.read(|snapshot| snapshot.unit_events(&unit.id))?;
     let helped = bench.helped_ms.borrow().get(&unit.id).copied();
-    Ok(upkeep::undone_ms(&events).is_some_and(|undone| helped.is_none_or(|ms| ms <= undone)))
+    Ok(upkeep::history::undone_ms(&events)
+        .is_some_and(|undone| helped.is_none_or(|ms| ms <= undone)))
 }
 
 /// Past answers that are looked at which quote a unit and are contradicted.
@@ -669,7 +671,7 @@ fn disputed(bench: &Bench<'_>, unit: &Unit, past: &[Past]) -> Result<Option<Stri
             title: unit.above().to_owned(),
             ..unit.clone()
         };
-        let (verdict, _) = upkeep::still_uncontested(bench, &asked, &asked.sources)?;
+        let (verdict, _) = upkeep::contradiction::still_uncontested(bench, &asked, &asked.sources)?;
         if !verdict.passed {
             return Ok(Some(verdict.reason));
         }
