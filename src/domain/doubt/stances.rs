@@ -214,16 +214,21 @@ fn switched(question: &str, sentence: &str, about: &str) -> Option<Stance> {
 /// What a clause says to a question that measures something against a number: yes or no where it
 /// tells one of the same kind. That something was so in 1985 is no reason why it was not after 1990.
 fn measured(bound: &Bound, question: &str, clause: &str, denied: bool) -> Stance {
+    let same = |own: &str, asked: &str| same_unit(own, asked) || same_word(own, asked);
+    // What it is measured in says nothing of what is measured.
     let in_doubt = |word: &str| {
         let said = lower(word);
-        numbers(word).contains(&bound.value) || hold_any(&said, bound.words)
+        let is_unit = |unit: &String| said.iter().any(|word| same(word, unit));
+        numbers(word).contains(&bound.value)
+            || hold_any(&said, bound.words)
+            || bound.unit.as_ref().is_some_and(is_unit)
     };
     let held = rest(question, clause, in_doubt);
     if held < SUGGESTS {
         return Stance::Open;
     }
     let counts = |unit: Option<&String>| match (unit, bound.unit.as_ref()) {
-        (Some(own), Some(asked)) => same_unit(own, asked) || same_word(own, asked),
+        (Some(own), Some(asked)) => same(own, asked),
         (own, asked) => own.is_none() && asked.is_none(),
     };
     let is_year = bound.is_of_time();
@@ -543,6 +548,8 @@ mod tests {
         check("Is the rent less than 800 euros?", rent, no);
         check("Is the rent at least 840 euros?", rent, yes);
         check("Is the rent over 800 dollars?", rent, Stance::Unsettled);
+        let fee = "The fee is 84 euros.";
+        check("Is the rent more than 800 euros?", fee, Stance::Open);
         let most = "The rent is at most 840 euros.";
         check("Is the rent over 800 euros?", most, Stance::Unsettled);
         let club = "The club has 34 members and 3 guests.";

@@ -303,8 +303,8 @@ impl Work<'_> {
 
     /// Is something of a draft supported, and was the model sure of it, as far as that is known?
     fn holds_up(&self, draft: &Generated, claims: &[Supported]) -> bool {
-        let unsure = draft.mean_log_prob() < self.parts.options.least_log_prob;
-        !claims.is_empty() && !(draft.is_weighed() && unsure)
+        let sure = draft.mean_log_prob() >= self.parts.options.least_log_prob;
+        !claims.is_empty() && (sure || !draft.is_weighed())
     }
 
     /// Tells the claims of a draft that holds up; says whether it did.
