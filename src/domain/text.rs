@@ -285,14 +285,21 @@ fn simple_table(all: &[(Range<usize>, &str)], at: usize) -> Option<(Vec<usize>, 
     const MOST_LINES: usize = 1000;
     let border = all[at].1.trim_end();
     let columns = columns_of(border)?;
+    let is_blank = |n: usize| {
+        let line = all.get(n);
+        line.is_none_or(|(_, line)| line.trim().is_empty())
+    };
+    if is_blank(at + 1) {
+        // It ends a table whose beginning stands in another passage.
+        return None;
+    }
     let mut borders = vec![at];
     for n in (at + 1..all.len()).take(MOST_LINES) {
         if all[n].1.trim_end() != border {
             continue;
         }
         borders.push(n);
-        let below = all.get(n + 1);
-        if borders.len() == 3 || below.is_none_or(|(_, line)| line.trim().is_empty()) {
+        if borders.len() == 3 || is_blank(n + 1) {
             return Some((columns, borders));
         }
     }
@@ -322,6 +329,9 @@ fn put_bars(written: &mut [u8], line: &str, columns: &[usize]) {
     };
     let rest: Vec<usize> = places.collect();
     if first > 0 {
+        if written[first - 1] != b' ' {
+            return;
+        }
         written[first - 1] = b'|';
     } else {
         let end = rest.first().copied().unwrap_or(0);
@@ -613,6 +623,17 @@ mod tests {
         );
         check("a.rst", "== ==\n12 34\n== ==", "     \n12 34\n     ");
         check("a.rst", "=== ===\nno table", "=== ===\nno table");
+        // The end of another table; a row that begins ahead of its column.
+        check(
+            "a.rst",
+            "1   2\n==  ==\n\nend\n\n==  ==\na   b\n==  ==\n3   4\n==  ==",
+            "1   2\n==  ==\n\nend\n\n      \n|a |b\n|-----\n|3 |4\n      ",
+        );
+        check(
+            "a.rst",
+            "  == ==\n aé  b\n  == ==",
+            "       \n aé  b\n       ",
+        );
         check(
             "a.rst",
             "Head\n====\n\nx\n\nMore\n====",

@@ -48,6 +48,7 @@ struct Chart {
     titles: Vec<String>,
     series: Vec<Series>,
     in_series: bool,
+    in_labels: bool,
     /// What the values under way are.
     part: Part,
     index: u32,
@@ -113,6 +114,8 @@ impl Chart {
                 self.in_series = true;
             }
             Node::Close("ser") => self.in_series = false,
+            Node::Open("dLbls", _) => self.in_labels = true,
+            Node::Close("dLbls") => self.in_labels = false,
             Node::Open(name @ ("tx" | "cat" | "xVal" | "val" | "yVal"), _) => {
                 self.code.clear();
                 self.part = match name {
@@ -154,10 +157,14 @@ impl Chart {
     fn put(&mut self) {
         let text = one_line(&self.text);
         let shown = self.shown(&text);
-        let series = self.series.last_mut().filter(|_| self.in_series);
+        let is_of_series = self.in_series && !self.in_labels;
+        let series = self.series.last_mut().filter(|_| is_of_series);
         match (self.part, series) {
-            (Part::Name, Some(series)) => series.name = text,
-            // A title that is the text of a cell.
+            // It may be of two cells.
+            (Part::Name, Some(series)) => {
+                series.name = one_line(&format!("{} {text}", series.name));
+            }
+            // A title or a label that is the text of a cell.
             (Part::Name, None) if !text.is_empty() => self.titles.push(text),
             (Part::Categories, Some(series)) => {
                 let category = series.categories.entry(self.index).or_default();
@@ -212,11 +219,13 @@ mod tests {
         };
         let xml = format!(
             "<c:chartSpace><c:title><c:tx><c:rich><a:p><a:r><a:t>Eggs </a:t></a:r><a:r><a:t>laid</a:t>\
-             </a:r></a:p></c:rich></c:tx></c:title><c:ser><c:tx><c:strRef>{}</c:strRef></c:tx><c:cat>{}\
-             </c:cat><c:val><c:numCache><c:formatCode>0%</c:formatCode>{}</c:numCache></c:val></c:ser>\
+             </a:r></a:p></c:rich></c:tx></c:title><c:ser><c:tx><c:strRef>{}</c:strRef></c:tx><c:dLbls>\
+             <c:tx>{}</c:tx></c:dLbls><c:cat>{}</c:cat><c:val><c:numCache>\
+             <c:formatCode>0%</c:formatCode>{}</c:numCache></c:val></c:ser>\
              <c:ser><c:cat><c:formatCode>yyyy\\-mm</c:formatCode>{}</c:cat><c:val>{}</c:val></c:ser>\
              </c:chartSpace>",
-            points(&["Hens"]),
+            points(&["Old", "hens"]),
+            points(&["best"]),
             points(&["May", "June"]),
             points(&["0.125", "0.5"]),
             points(&["46146"]),
@@ -233,7 +242,7 @@ mod tests {
         let text = pen.finish(Meta::default()).unwrap().outline.text;
         assert_eq!(
             text,
-            "Chart: Eggs laid\n\nHens | May: 12.5 % | June: 50 %\n2026-05-04: 007\n"
+            "Chart: Eggs laid; best\n\nOld hens | May: 12.5 % | June: 50 %\n2026-05-04: 007\n"
         );
     }
 }

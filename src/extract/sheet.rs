@@ -2,9 +2,9 @@
 //!
 //! Each row becomes one line, `row 7 | Name: Ann | Age: 7`, so that a row found alone still says
 //! what its numbers mean. Sheets are pages; hidden ones are left out, and so are hidden rows and
-//! columns of xlsx and ods, whose comments are read. Values are written as the sheet shows them as far
-//! as the reader tells how: shares, times, durations and zeros in front of numbers, the latter and the
-//! first of xlsx and ods only.
+//! columns of xlsx and ods. Comments on the cells of these two are read. Values are written as the sheet
+//! shows them as far as the reader tells how: shares, times, durations and zeros in front of numbers,
+//! the latter and the first of xlsx and ods only.
 
 use std::collections::HashSet;
 use std::io::Cursor;

@@ -4,7 +4,7 @@
 //! Rows and columns that somebody hid are left out as hidden sheets are; those that a filter or a folded
 //! group keeps back for now are read. What cannot be read here hides nothing, and no cell depends on it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::archive::Archive;
 use super::chart;
@@ -43,13 +43,23 @@ pub(super) fn beside(archive: &mut Archive<'_>, sheet: &str) -> (Hidden, Vec<Com
     {
         hidden.rows.clear();
     }
-    let mut found = Vec::new();
-    for kind in ["/threadedComment", "/comments"] {
-        for target in targets(&relations, kind) {
-            comments(&part(archive, target), &mut found);
-        }
-    }
-    (hidden, found)
+    let mut of_kind = |kind: &str| -> Vec<Comment> {
+        let parts = targets(&relations, kind);
+        parts
+            .flat_map(|target| comments(&part(archive, target)))
+            .collect()
+    };
+    let threads = of_kind("/threadedComment");
+    let comments = with_threads(of_kind("/comments"), threads);
+    (hidden, comments)
+}
+
+/// Comments, and those that others may reply to: of these, older programs are told on the same cell
+/// that they cannot show them.
+fn with_threads(mut comments: Vec<Comment>, threads: Vec<Comment>) -> Vec<Comment> {
+    let places: HashSet<(u32, u32)> = threads.iter().map(|comment| comment.place).collect();
+    comments.retain(|comment| !places.contains(&comment.place));
+    threads.into_iter().chain(comments).collect()
 }
 
 /// Writes the titles of the charts on a sheet; their numbers are those of cells.
@@ -124,11 +134,9 @@ fn is_hidden(attributes: &Attributes<'_>) -> bool {
     is_set(attributes, "hidden") && level.is_none_or(|level| level == "0")
 }
 
-/// What older programs are told of a comment that others may reply to.
-const OF_THREAD: &str = "[Threaded comment]";
-
-/// Takes in comments, but for those that only stand for others.
-fn comments(xml: &str, found: &mut Vec<Comment>) {
+/// Comments with their places, in the order of the XML.
+fn comments(xml: &str) -> Vec<Comment> {
+    let mut found = Vec::new();
     let mut open: Option<Comment> = None;
     let mut in_text = false;
     let _ = walk(xml, |node| match node {
@@ -149,13 +157,14 @@ fn comments(xml: &str, found: &mut Vec<Comment>) {
         Node::Close("comment" | "threadedComment") => {
             if let Some(mut comment) = open.take() {
                 comment.text = one_line(&comment.text);
-                if !comment.text.is_empty() && !comment.text.starts_with(OF_THREAD) {
+                if !comment.text.is_empty() {
                     found.push(comment);
                 }
             }
         }
         _ => {}
     });
+    found
 }
 
 /// The row and the column of `AB7`, counted from 0.
@@ -204,19 +213,18 @@ mod tests {
 
     #[test]
     fn comments_are_read_with_their_places() {
-        let mut found = Vec::new();
-        comments(
+        let plain = comments(
             "<comments><comment ref='AB7'><text><r><t>Ann: </t></r><r><t>ask</t></r></text></comment>\
-             <comment ref='A1'><text><t>[Threaded comment] Your version</t></text></comment>\
+             <comment ref='A1'><text><t>[Kommentarthread] Ihre Version</t></text></comment>\
              <comment ref='?'><text><t>x</t></text></comment></comments>",
-            &mut found,
         );
-        comments(
-            "<ThreadedComments><threadedComment ref='A1'><text>yes</text></threadedComment>\
-             </ThreadedComments>",
-            &mut found,
+        let threads = comments(
+            "<ThreadedComments><threadedComment ref='A1'><text>why?</text></threadedComment>\
+             <threadedComment ref='A1'><text>yes</text></threadedComment></ThreadedComments>",
         );
+        let found = with_threads(plain, threads);
         let found: Vec<_> = found.iter().map(|c| (c.place, c.text.as_str())).collect();
-        assert_eq!(found, [((6, 27), "Ann: ask"), ((0, 0), "yes")]);
+        let expected = [((0, 0), "why?"), ((0, 0), "yes"), ((6, 27), "Ann: ask")];
+        assert_eq!(found, expected);
     }
 }
