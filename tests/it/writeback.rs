@@ -1305,6 +1305,22 @@ fn a_spent_day_tries_nothing_until_there_is_more_to_spend() {
 }
 
 #[test]
+fn what_the_owner_approves_while_it_is_tried_stays_in_use() {
+    let home = Home::new();
+    let app = with_harmful(&home);
+    // All are judged, and nothing was tried yet.
+    let approve = |step: Step| {
+        if step.judged == step.answers {
+            app.decide("harmful", Decision::Approve).unwrap();
+        }
+    };
+    app.write_back(&RunBody::default(), &approve, &AtomicBool::new(false))
+        .unwrap();
+    let unit = app.unit("harmful").unwrap().unit;
+    assert_eq!(unit.state, State::Active, "{}", unit.reason);
+}
+
+#[test]
 fn a_run_that_ends_for_what_was_forgotten_says_so() {
     let home = Home::new();
     let app = with_harmful(&home);
