@@ -1271,26 +1271,30 @@ fn a_spent_day_judges_nothing_until_there_is_more_to_spend() {
     }
 }
 
-#[test]
-fn a_spent_day_tries_nothing_until_there_is_more_to_spend() {
-    let home = Home::new();
-    things(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+/// With a unit in trial, `harmful`, that would answer for the canoe with what the violin is made of.
+fn with_harmful(home: &Home) -> App {
+    things(home);
+    let app = open(home, |_| {});
+    add(&app, home);
     ask(&app, &made_of("canoe"));
     ask(&app, &made_of("violin"));
     let report = run(&app);
     let mut considered = report.considered.iter();
     let violin = considered.find(|one| one.question == made_of("violin"));
     let violin = violin.unwrap().unit.clone().unwrap();
-    // It would answer for the canoe with what the violin is made of.
     let harmful = Unit {
         id: "harmful".into(),
         questions: vec![made_of("canoe")],
         ..app.unit(&violin).unwrap().unit
     };
     put(&app, &harmful);
-    drop(app);
+    app
+}
+
+#[test]
+fn a_spent_day_tries_nothing_until_there_is_more_to_spend() {
+    let home = Home::new();
+    drop(with_harmful(&home));
     let app = open(&home, |settings| settings.writeback.day_s = 0);
     let report = run(&app);
     assert!(report.reason.contains("budget"), "{report:#?}");
@@ -1298,6 +1302,39 @@ fn a_spent_day_tries_nothing_until_there_is_more_to_spend() {
     drop(app);
     let app = open(&home, |_| {});
     assert_eq!(run(&app).retired, ["harmful"]);
+}
+
+#[test]
+fn what_the_owner_approves_while_it_is_tried_stays_in_use() {
+    let home = Home::new();
+    let app = with_harmful(&home);
+    // All are judged, and nothing was tried yet.
+    let approve = |step: Step| {
+        if step.judged == step.answers {
+            app.decide("harmful", Decision::Approve).unwrap();
+        }
+    };
+    app.write_back(&RunBody::default(), &approve, &AtomicBool::new(false))
+        .unwrap();
+    let unit = app.unit("harmful").unwrap().unit;
+    assert_eq!(unit.state, State::Active, "{}", unit.reason);
+}
+
+#[test]
+fn a_run_that_ends_for_what_was_forgotten_says_so() {
+    let home = Home::new();
+    let app = with_harmful(&home);
+    let other = ask(&app, &made_of("anvil")).id;
+    // All are judged, and nothing was tried yet.
+    let forget = |step: Step| {
+        if step.judged == step.answers {
+            app.forget(&Erase::Answer(other.clone())).unwrap();
+        }
+    };
+    let report = app.write_back(&RunBody::default(), &forget, &AtomicBool::new(false));
+    let report = report.unwrap();
+    assert!(report.reason.contains("forgotten"), "{report:#?}");
+    assert_eq!(app.unit("harmful").unwrap().unit.state, State::Shadow);
 }
 
 #[test]

@@ -231,6 +231,12 @@ impl Bench<'_> {
         Ok(erase::erasures(transaction)? != self.erasures)
     }
 
+    /// Why nothing that comes of what was read may be written any more; see [`Self::is_outdated`].
+    fn forgotten(&self) -> Result<Option<&'static str>, StoreError> {
+        let erasures = self.store().ledger().read(|snapshot| snapshot.erasures())?;
+        Ok((erasures != self.erasures).then_some(FORGOTTEN))
+    }
+
     /// Moves a unit; what it was before is kept for an undo of the batch.
     fn move_unit(
         &self,
@@ -362,8 +368,11 @@ fn work(
 /// Tries what is in trial and puts in use what helped. Says whether it came to the end.
 fn publish(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<bool, Failure> {
     if !replay::replay(bench, report, stop)? {
-        let asked = stop.load(Ordering::Relaxed);
-        let why = bench.over().filter(|_| !asked).unwrap_or(STOPPED);
+        let why = if stop.load(Ordering::Relaxed) {
+            STOPPED
+        } else {
+            bench.over().or(bench.forgotten()?).unwrap_or(STOPPED)
+        };
         why.clone_into(&mut report.reason);
         return Ok(false);
     }
@@ -422,9 +431,8 @@ fn consider(
         if let Some(why) = bench.nearly_over().or_else(|| bench.full()) {
             return Ok(Some(why.into()));
         }
-        let erasures = bench.store().ledger().read(|s| s.erasures())?;
-        if erasures != bench.erasures {
-            return Ok(Some(FORGOTTEN.into()));
+        if let Some(why) = bench.forgotten()? {
+            return Ok(Some(why.into()));
         }
         let considered = consider_one(bench, candidate, task, report)?;
         report.considered.push(considered);

@@ -284,6 +284,11 @@ fn take_out(
         }
         let mut out = Vec::new();
         for (unit, question) in harmed {
+            let now = units::unit(transaction, unit)?;
+            if now.is_some_and(|now| now.state == State::Active) {
+                // It was in trial: the owner has put it in use meanwhile.
+                continue;
+            }
             let why = format!("replay: it led away from the evidence for “{question}”");
             if bench.move_unit(transaction, unit, State::Retired, &why)? {
                 out.push(unit.clone());

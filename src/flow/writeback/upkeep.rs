@@ -209,7 +209,7 @@ fn drop_questions(bench: &Bench<'_>) -> Result<(), Failure> {
             let unit = Unit { questions, ..unit };
             let vectors = distil::vectors(bench, &unit)?;
             ledger.write(|t| {
-                if bench.is_outdated(t)? {
+                if bench.is_outdated(t)? || !is_as(t, &unit)? {
                     return Ok(());
                 }
                 batches::note_before(t, &bench.batch, &unit.id)?;
