@@ -32,13 +32,12 @@ const LEAST_DIGITS: usize = 3;
 const LEAST_SECRET: usize = 16;
 
 /// Words that stand before a secret.
-const TELLING: [&str; 40] = [
+const TELLING: [&str; 38] = [
     "password",
     "passwort",
     "passphrase",
     "passwd",
     "passcode",
-    "pass",
     "pwd",
     "pw",
     "pin",
@@ -56,7 +55,6 @@ const TELLING: [&str; 40] = [
     "code",
     "passkey",
     "zugangscode",
-    "phrase",
     "mnemonic",
     "senha",
     "parola",
@@ -74,6 +72,9 @@ const TELLING: [&str; 40] = [
     "パスワード",
     "비밀번호",
 ];
+
+/// Words that stand before a secret only where a separator follows at once: mountains have passes.
+const LABELS: [&str; 2] = ["pass", "phrase"];
 
 /// What stands between such a word and its secret, and before that perhaps one of these.
 const SEPARATORS: [char; 4] = [':', '=', '：', '＝'];
@@ -402,9 +403,18 @@ fn is_number(said: &str) -> bool {
 
 /// Does it stand before a secret?
 fn tells(word: &str) -> bool {
+    is_one_of(&TELLING, word)
+}
+
+/// Does it stand before a secret where a separator follows at once?
+fn labels(word: &str) -> bool {
+    tells(word) || is_one_of(&LABELS, word)
+}
+
+fn is_one_of(words: &[&str], word: &str) -> bool {
     let word = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '_');
     let word = word.to_lowercase().replace('-', "_");
-    TELLING
+    words
         .iter()
         .any(|t| word == *t || word.ends_with(&format!("_{t}")))
 }
@@ -414,7 +424,7 @@ fn secret(text: &str, pieces: &[Range<usize>], n: usize) -> Option<Range<usize>>
     let piece = pieces[n].clone();
     let said = &text[piece.clone()];
     if let Some((name, value)) = said.split_once(['=', ':'])
-        && tells(name)
+        && labels(name)
         && !value.is_empty()
     {
         return Some(piece.end - value.len()..piece.end);
@@ -423,7 +433,7 @@ fn secret(text: &str, pieces: &[Range<usize>], n: usize) -> Option<Range<usize>>
     let before = |back: usize| n.checked_sub(back).map(|n| pieces[n].clone());
     let follows = before(1).is_some_and(|last| {
         let between = &text[last.end..piece.start];
-        tells(&text[last.clone()]) && between.contains([':', '='])
+        labels(&text[last.clone()]) && between.contains([':', '='])
             || SAYING.contains(&&text[last]) && before(2).is_some_and(|word| tells(&text[word]))
     });
     let letters = said.chars().filter(|c| c.is_ascii_alphabetic()).count();
@@ -572,11 +582,16 @@ fn told_from(text: &str, cell: &Range<usize>, links: &[Range<usize>]) -> Option<
     let said = &text[cell.clone()];
     keys_of(said).find_map(|word| {
         let at = cell.start + word.start;
-        if !tells(&said[word.clone()]) || links.iter().any(|link| link.contains(&at)) {
+        let (key, rest) = (&said[word.clone()], &said[word.end..]);
+        if !labels(key) || links.iter().any(|link| link.contains(&at)) {
             return None;
         }
-        let rest = &said[word.end..];
-        let value = value_of(rest).or_else(|| value_behind_aside(rest))?;
+        let value = if tells(key) {
+            value_of(rest).or_else(|| value_behind_aside(rest))?
+        } else {
+            let rest = rest.trim_start_matches(surrounds);
+            rest.strip_prefix(SEPARATORS)?
+        };
         Some(cell.end - value.len())
     })
 }
@@ -847,6 +862,8 @@ mod tests {
                 &["old"],
             );
         }
+        let closed = "The pass is closed until spring.";
+        assert_eq!(hidden(&[], closed), closed);
     }
 
     #[test]
