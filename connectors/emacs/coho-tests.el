@@ -160,6 +160,24 @@
        (should-not coho-tests--said)
        (delete-process server)))))
 
+(ert-deftest coho-waits-for-a-service-that-is-at-work ()
+  (let* ((coho--quiet-s 2)
+         (server (coho-tests--hanging "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"))
+         (coho-address (format "http://127.0.0.1:%d" (process-contact server :service)))
+         told)
+    ;; It says byte by byte that there is nothing yet.
+    (set-process-sentinel
+     server
+     (lambda (client change)
+       (when (string-prefix-p "open" change)
+         (dotimes (n 4)
+           (run-at-time (1+ n) nil #'process-send-string client "\n"))
+         (run-at-time 5 nil #'process-send-string client "[7]"))))
+    (coho--call "GET" "/v1/status" nil (lambda (&rest all) (setq told all)))
+    (should (coho-tests--wait (lambda () told)))
+    (should (equal told '(nil [7])))
+    (delete-process server)))
+
 (ert-deftest coho-leaves-who-reads-where-they-are ()
   (coho--write "What?" "" nil nil)
   (coho--append (mapconcat #'number-to-string (number-sequence 1 200) "\n"))

@@ -175,8 +175,6 @@ An error says what to do to have one."
           (concat "request = " (coho--quoted method))
           (concat "header = " (coho--quoted (concat "Authorization: Bearer " (cdr service))))
           "noproxy = \"*\""
-          "speed-limit = 1"
-          (format "speed-time = %d" coho--quiet-s)
           "write-out = \"\\ncoho-status:%{http_code}\"")
     (and sent (list "header = \"Content-Type: application/json\""
                     (concat "data-raw = " (coho--quoted (decode-coding-string sent 'utf-8)))))
@@ -197,6 +195,19 @@ CODE is that of curl, STATUS and TEXT are the answer's."
     (funcall done (coho--why text status) nil))
    (t
     (funcall done nil (ignore-errors (json-parse-string (string-trim text) :null-object nil))))))
+
+(defun coho--patience (process)
+  "Give the request PROCESS up when it is silent for `coho--quiet-s'.
+By steps: where Emacs itself stood still, what came meanwhile is read
+after one of them.  Curl's own limit of speed takes the few bytes that
+say \"not yet\" for none."
+  (when (process-live-p process)
+    (let ((silent (1+ (or (process-get process 'coho-silent) 0))))
+      (process-put process 'coho-silent silent)
+      (if (<= silent 4)
+          (run-at-time (/ coho--quiet-s 4.0) nil #'coho--patience process)
+        (process-put process 'coho-hangs t)
+        (delete-process process)))))
 
 (defun coho--call (method path body done &optional event)
   "Send a request with METHOD to PATH, with BODY (an alist, or nil).
@@ -228,7 +239,8 @@ Returns the process."
                   (when data (funcall event name data))))
                (t (push line lines)))))
            (filter
-            (lambda (_process piece)
+            (lambda (process piece)
+              (process-put process 'coho-silent 0)
               (let ((parts (split-string (concat rest piece) "\n")))
                 (mapc take (butlast parts))
                 (setq rest (car (last parts))))))
@@ -236,8 +248,9 @@ Returns the process."
             (lambda (process _change)
               (unless (or (process-live-p process) (process-get process 'coho-stopped))
                 (funcall take rest)
-                (coho--ended done (car service) (process-exit-status process) status
-                             (string-join (nreverse lines) "\n")))))
+                (coho--ended done (car service)
+                             (if (process-get process 'coho-hangs) 28 (process-exit-status process))
+                             status (string-join (nreverse lines) "\n")))))
            ;; The folder of a buffer need not be there.
            (default-directory temporary-file-directory)
            (process
@@ -249,6 +262,7 @@ Returns the process."
       ;; By stdin: the token is in no list of processes.
       (process-send-string process (coho--settings service method path sent))
       (process-send-eof process)
+      (coho--patience process)
       process)))
 
 ;;; Asking

@@ -586,6 +586,39 @@ vim.cmd("CohoSearch x")
 vim.cmd("CohoStop")
 vim.wait(3000)
 check("of a search that was stopped nothing is told", #told == 0, told)
+server:close()
+-- One that only says, byte by byte, that there is nothing yet does not hang.
+service_module.quiet_s = 2
+server = vim.loop.new_tcp()
+server:bind("127.0.0.1", 0)
+server:listen(8, function()
+  local client, timer, beats = vim.loop.new_tcp(), vim.loop.new_timer(), 0
+  server:accept(client)
+  client:read_start(function() end)
+  client:write("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+  timer:start(1000, 1000, function()
+    beats = beats + 1
+    if beats < 5 then
+      client:write("\n")
+    else
+      timer:close()
+      client:write("event: late\ndata: {}\n\n", function()
+        client:close()
+      end)
+    end
+  end)
+end)
+coho.options.address = "http://127.0.0.1:" .. server:getsockname().port
+local beating = {}
+service_module.call("GET", "/v1/events", nil, function(failed)
+  beating.failed, beating.over = failed, true
+end, function(name)
+  beating.name = name
+end)
+wait(function()
+  return beating.over
+end)
+check("one that is at work is waited for", beating.name == "late" and not beating.failed, beating)
 service_module.quiet_s = quiet_s
 coho.options.address = nil
 server:close()

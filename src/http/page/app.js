@@ -46,7 +46,7 @@ function say(text) {
   $("message").textContent = text;
 }
 
-// Ends a request when `signal` does, or when nothing was heard for `ms`; nothing is for ever.
+// Ends a request when `signal` does, or when nothing was heard for `ms`; where that is 0, no silence ends it.
 function patience(signal, ms) {
   const end = new AbortController();
   let timer = 0;

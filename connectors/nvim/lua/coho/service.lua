@@ -151,8 +151,6 @@ local function config(service, method, path, sent)
     "request = " .. quoted(method),
     "header = " .. quoted("Authorization: Bearer " .. service.token),
     "noproxy = \"*\"",
-    "speed-limit = 1",
-    "speed-time = " .. M.quiet_s,
     "write-out = " .. quoted("\n" .. MARK .. "%{http_code}"),
   }
   if sent then
@@ -182,7 +180,8 @@ function M.call(method, path, body, done, event)
     return nil
   end
   local rest, lines, name, stopped = "", {}, "", false
-  local status
+  local status, patience
+  local silent, hangs = 0, false
   local function line_came(line)
     if vim.startswith(line, MARK) then
       status = tonumber(line:sub(#MARK + 1))
@@ -200,6 +199,7 @@ function M.call(method, path, body, done, event)
   -- -q: nothing of what ~/.curlrc asks for.
   local job = vim.fn.jobstart({ "curl", "-q", "--silent", "--no-buffer", "--connect-timeout", "5", "--config", "-" }, {
     on_stdout = function(_, pieces)
+      silent = 0
       rest = rest .. pieces[1]
       for at = 2, #pieces do
         line_came(rest)
@@ -207,6 +207,7 @@ function M.call(method, path, body, done, event)
       end
     end,
     on_exit = function(_, code)
+      vim.fn.timer_stop(patience)
       line_came(rest)
       -- Who leaves Neovim stops it, too.
       if stopped or vim.v.exiting ~= vim.NIL then
@@ -214,7 +215,7 @@ function M.call(method, path, body, done, event)
       end
       if code == 7 then
         done("coho does not answer at " .. service.address .. ": start `coho serve`")
-      elseif code == 28 then
+      elseif hangs or code == 28 then
         done("coho at " .. service.address .. " hangs, or cannot be reached: try again, or start `coho serve` anew")
       elseif code ~= 0 then
         done("the connection to coho broke off (curl says " .. code .. "); try again")
@@ -227,6 +228,15 @@ function M.call(method, path, body, done, event)
       end
     end,
   })
+  -- By steps: where Neovim itself stood still, what came meanwhile is read after one of them. Curl's
+  -- own limit of speed takes the few bytes that say "not yet" for none.
+  patience = vim.fn.timer_start(M.quiet_s * 250, function()
+    silent = silent + 1
+    if silent > 4 then
+      hangs = true
+      vim.fn.jobstop(job)
+    end
+  end, { ["repeat"] = -1 })
   vim.fn.chansend(job, config(service, method, path, sent))
   vim.fn.chanclose(job, "stdin")
   return function()
