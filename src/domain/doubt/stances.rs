@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::numbers::{Bound, Kind, bound, kind, labelled, number};
-use super::opposites::{calendar, opposite, other_of_kind};
+use super::opposites::{calendar, opposite, other_of_kind, turns};
 use super::unsettled::{
     contrasts, counts_another, counts_some, excludes_others, has_ended, is_open_task, plans,
     states, was_changed,
@@ -212,8 +212,10 @@ fn switched(question: &str, sentence: &str, about: &str) -> Option<Stance> {
 }
 
 /// What a clause says to a question that measures something against a number: yes or no where it
-/// tells one of the same kind. That something was so in 1985 is no reason why it was not after 1990.
+/// tells one of the same kind. That something was so in 1985 is no reason why it was not after 1990,
+/// and a shop that opens at 9 is open after 10.
 fn measured(bound: &Bound, question: &str, clause: &str, denied: bool) -> Stance {
+    const LASTING: [&str; 7] = ["since", "until", "till", "from", "seit", "bis", "ab"];
     let same = |own: &str, asked: &str| same_unit(own, asked) || same_word(own, asked);
     // What it is measured in says nothing of what is measured.
     let in_doubt = |word: &str| {
@@ -231,12 +233,15 @@ fn measured(bound: &Bound, question: &str, clause: &str, denied: bool) -> Stance
         (Some(own), Some(asked)) => same(own, asked),
         (own, asked) => own.is_none() && asked.is_none(),
     };
-    let is_year = bound.is_of_time();
+    let is_time = bound.is_of_time();
+    let is_year = is_time && kind(&bound.value) == Kind::Year;
     let values = figures(clause).into_iter().filter(|figure| {
+        let same_kind = kind(&figure.value) == kind(&bound.value);
         if is_year {
-            kind(&figure.value) == Kind::Year
+            same_kind
         } else {
-            counts(figure.unit.as_ref())
+            // Over 18 is not who was born in 2009.
+            counts(figure.unit.as_ref()) && (same_kind || bound.unit.is_some())
         }
     });
     let values: HashSet<String> = values.map(|figure| figure.value).collect();
@@ -244,10 +249,14 @@ fn measured(bound: &Bound, question: &str, clause: &str, denied: bool) -> Stance
     let Some(yes) = one.and_then(|number| bound.admits(number)) else {
         return Stance::Unsettled;
     };
-    if denied || self::bound(clause).is_some() {
+    let lasts = is_year && hold_any(&lower(clause), &LASTING);
+    let is_bound = self::bound(clause).is_some();
+    if denied || is_bound || lasts || is_time && !is_year || turns(question, clause) {
         return Stance::Unsettled;
     }
-    if held >= STATES && (yes || !is_year) {
+    // A number that counts nothing may be one of anything.
+    let is_sure = if is_year { yes } else { bound.unit.is_some() };
+    if held >= STATES && is_sure {
         Stance::States(yes)
     } else {
         Stance::Suggests(yes)
@@ -559,6 +568,20 @@ mod tests {
         check("Was the house built before 1990?", built, yes);
         let after = "Was the house built after 1990?";
         check(after, built, Stance::Suggests(false));
+        let mill = "Tom has worked at the mill since 1995.";
+        check(
+            "Did Tom work at the mill after 2000?",
+            mill,
+            Stance::Unsettled,
+        );
+        let car = "The car was sold in 2019.";
+        check("Was the car bought after 2015?", car, Stance::Unsettled);
+        let shop = "The shop opens at 9 am.";
+        check("Is the shop open after 10 am?", shop, Stance::Unsettled);
+        let born = "Anna was born in 2009.";
+        check("Is Anna over 18?", born, Stance::Unsettled);
+        let tree = "The tree is 4 metres high.";
+        check("Is the tree taller than 3 metres?", tree, yes);
         let flats = "The attic flat costs 840 euros a month.";
         assert_eq!(told("Which flat costs more than 800 euros?", flats), []);
         let less = told("Which flat costs less than 800 euros?", flats);
