@@ -117,7 +117,9 @@ pub(super) fn denies_at(words: &[String], at: usize) -> bool {
 pub fn is_denied(question: &str, sentence: &str) -> bool {
     let mut words = content_words(question);
     words.retain(|word| !denies(word));
-    let briefly = !is_denial(question) && denies_briefly(question, sentence);
+    // "Did we buy oats instead of rye?" denies the rye itself.
+    let denied = pieces(question).iter().any(|piece| piece.denies);
+    let briefly = !denied && denies_briefly(question, sentence);
     oppose(question, sentence, &words) || briefly
 }
 

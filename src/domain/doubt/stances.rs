@@ -426,6 +426,10 @@ mod tests {
         let shop = "The shop is open every day but Wednesday.";
         check("Is the shop open on Wednesday?", shop, no);
         check("Was it Paula who came?", "Everyone except Paula came.", no);
+        let shop = "The shop is open every day except Wednesday.";
+        check("Is the shop open every day except Wednesday?", shop, yes);
+        let flour = "We bought oats instead of rye.";
+        check("Did we buy oats instead of rye?", flour, yes);
         let week = "The shop is open from Monday to Friday.";
         check("Is the shop open on Sunday?", week, unlikely);
         check("Is the shop open on Wednesday?", week, likely);
