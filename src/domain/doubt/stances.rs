@@ -603,6 +603,12 @@ mod tests {
         let paper = "Is paper collected on Monday?";
         check(paper, trash, Stance::Unsettled);
         check("Is trash collected on Monday?", trash, yes);
+        check("Is paper collected on Thursday?", trash, yes);
+        let lease = "The lease began on 1 March and ends on 28 February.";
+        check("Does the lease end in February?", lease, yes);
+        check("Does the lease end in March?", lease, Stance::Unsettled);
+        let swims = "Anna swims on Monday, Ben swims on Tuesday.";
+        check("Does Anna swim on Tuesday?", swims, Stance::Unsettled);
         let pool = "In May, June and July the pool is open.";
         check("Is the pool open in May?", pool, yes);
         let shops = "The gate is open on Monday, but the shop is open on Tuesday.";
