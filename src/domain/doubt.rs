@@ -50,7 +50,7 @@ use super::question::{asks, core, is_polar};
 use super::words::as_read;
 
 use self::numbers::{labelled, number};
-use self::opposites::{calendar, opposite, other_of_kind, turns};
+use self::opposites::{bounds_time, calendar, opposite, other_of_kind, turns};
 pub use self::stances::{Stance, stance};
 pub(super) use self::unsettled::is_open_task;
 
@@ -139,7 +139,7 @@ pub fn doubts(question: &str, sentence: &str, around: &str, about: &str) -> Vec<
         turned.and_then(|question| {
             opposite(question, sentence, around)
                 .or_else(|| other_of_kind(question, sentence, around))
-                .or_else(|| calendar(question, sentence, around))
+                .or_else(|| calendar(question, sentence, around).filter(|_| !bounds_time(question)))
         }),
         name(question, sentence, around),
         extreme(question, around),

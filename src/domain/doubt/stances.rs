@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::numbers::{Bound, Kind, bound, kind, labelled, number};
-use super::opposites::{calendar, opposite, other_of_kind, turns};
+use super::opposites::{bounds_time, calendar, opposite, other_of_kind, turns};
 use super::unsettled::{
     contrasts, counts_another, counts_some, excludes_others, has_ended, is_open_task, plans,
     states, was_changed,
@@ -157,6 +157,9 @@ fn tells_another(
     } else {
         Stance::Suggests(false)
     };
+    if bounds_time(question) && calendar(question, sentence, around).is_some() {
+        return Some(Stance::Unsettled);
+    }
     if replaces(question, sentence, around) {
         return Some(unlikely);
     }
@@ -436,6 +439,10 @@ mod tests {
         let winter = "The shop is open from October to March.";
         check("Is the shop open in December?", winter, likely);
         check("Is the shop open in June?", winter, unlikely);
+        let report = "The report is due on Wednesday.";
+        check("Is the report due by Friday?", report, Stance::Unsettled);
+        let park = "You may park here in June.";
+        check("May I park here in June?", park, yes);
         let days = "The check-in is open on Friday and Monday.";
         check("Is the check-in open on Saturday?", days, unlikely);
         check("Is the check-in open on Friday?", days, yes);
