@@ -186,15 +186,29 @@ fn switched(question: &str, sentence: &str, about: &str) -> Option<Stance> {
         "is", "are", "was", "were", "be", "been", "turned", "switched", "kept", "stays", "ist",
         "sind", "war", "waren",
     ];
+    const BEHIND: [&str; 9] = [
+        "again", "now", "today", "and", "but", "wieder", "jetzt", "und", "aber",
+    ];
+    const MARKS: [char; 9] = ['.', ',', ';', ':', '!', ')', '*', '_', '"'];
     let asked = lower(question);
     let last = asked.last()?.as_str();
     let pair = PAIRS.iter().find(|pair| pair.contains(&last))?;
     VERBS.contains(&asked.first()?.as_str()).then_some(())?;
     let said = lower(sentence);
+    let places: Vec<(usize, &str)> = sentence.unicode_word_indices().collect();
+    // "On the desk" switches nothing.
+    let ends = |at: usize| {
+        let (start, word) = places[at];
+        let behind = &sentence[start + word.len()..];
+        let goes_on = said
+            .get(at + 1)
+            .is_some_and(|next| BEHIND.contains(&next.as_str()));
+        behind.trim().is_empty() || behind.starts_with(MARKS) || goes_on
+    };
     let says = |switch: &str| {
         said.iter().enumerate().any(|(at, word)| {
             let before = &said[at.saturating_sub(2)..at];
-            word == switch && before.iter().any(|word| VERBS.contains(&word.as_str()))
+            word == switch && hold_any(before, &VERBS) && ends(at)
         })
     };
     let [is, is_not] = [true, false].map(|same| {
@@ -500,6 +514,11 @@ mod tests {
         check(
             heating,
             "The light in the guest room is on.",
+            Stance::Unsettled,
+        );
+        check(
+            heating,
+            "The heating in the guest room was serviced on 3 May.",
             Stance::Unsettled,
         );
         let under = |about: &str| stance(heating, "The heating is off.", about, about);
