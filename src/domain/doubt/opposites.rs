@@ -266,7 +266,8 @@ pub(super) fn other_of_kind(question: &str, sentence: &str, around: &str) -> Opt
         let (from, to) = (place(&said[first])?, place(&said[last])?);
         let ranges = is_time && hold_any(&said[first..last], &UP_TO);
         let in_range = ranges && is_between(place(word)?, from, to);
-        (!in_range && !near.iter().any(is_own)).then_some((word, &said[first]))
+        let is_met = in_range || is_time && only_bounds(word, &asked) || near.iter().any(is_own);
+        (!is_met).then_some((word, &said[first]))
     })?;
     let held = rest(question, sentence, |own| lower(own).contains(word));
     (held >= REST_OF_KIND).then(|| Doubt::Opposite(word.clone(), other.clone()))
@@ -339,16 +340,19 @@ const UP_TO: [&str; 7] = ["to", "till", "until", "through", "bis", "hasta", "à"
 
 /// Does a question ask for a time that a day or month only bounds: "due by Friday", "since March"?
 pub(super) fn bounds_time(question: &str) -> bool {
+    let asked = lower(question);
+    let dates = calendar_words(question);
+    dates.iter().any(|(date, _)| only_bounds(date, &asked))
+}
+
+/// Does a time only bound what these words ask for?
+fn only_bounds(time: &str, asked: &[String]) -> bool {
     const BOUNDING: [&str; 15] = [
         "before", "after", "since", "until", "till", "by", "from", "between", "through", "vor",
         "nach", "seit", "bis", "ab", "zwischen",
     ];
-    let asked = lower(question);
-    let dates = calendar_words(question);
-    asked.iter().enumerate().any(|(at, word)| {
-        let is_date = dates.iter().any(|(date, _)| date == word);
-        is_date && hold_any(&asked[at.saturating_sub(2)..at], &BOUNDING)
-    })
+    let mut words = asked.iter().enumerate();
+    words.any(|(at, word)| word == time && hold_any(&asked[at.saturating_sub(2)..at], &BOUNDING))
 }
 
 /// Another day of the week or month than what is asked about; "Monday to Friday" names Wednesday, too.
@@ -469,6 +473,8 @@ mod tests {
             told("What is open in winter?", pool),
             pair("winter", "spring")
         );
+        let hose = "In autumn, drain the hose.";
+        assert_eq!(told("What should we do before winter?", hose), []);
         let report = "The report is due on Wednesday.";
         assert_eq!(told("What is due by Friday?", report), []);
         assert_eq!(
