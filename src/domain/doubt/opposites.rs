@@ -267,10 +267,22 @@ pub(super) fn other_of_kind(question: &str, sentence: &str, around: &str) -> Opt
         let ranges = is_time && hold_any(&said[first..last], &UP_TO);
         let in_range = ranges && is_between(place(word)?, from, to);
         let is_met = in_range || is_time && only_bounds(word, &asked) || near.iter().any(is_own);
-        (!is_met).then_some((word, &said[first]))
+        let is_apart = COLOURS.contains(own) && colours_another(word, &asked, &said, first);
+        (!is_met && !is_apart).then_some((word, &said[first]))
     })?;
     let held = rest(question, sentence, |own| lower(own).contains(word));
     (held >= REST_OF_KIND).then(|| Doubt::Opposite(word.clone(), other.clone()))
+}
+
+/// Is a colour that is asked about one of a thing that a sentence holds, and that which the sentence says
+/// (at `first`) one of something else? The white wine may be in the brown cupboard.
+fn colours_another(word: &str, asked: &[String], said: &[String], first: usize) -> bool {
+    let holds = |words: &[String], word: &str| words.iter().any(|own| same_word(own, word));
+    let told = |word: &&String| !content_words(word).is_empty();
+    let at = asked.iter().position(|own| own == word);
+    let thing = at.and_then(|at| asked.get(at + 1)).filter(told);
+    let other = said.get(first + 1).filter(told);
+    thing.is_some_and(|thing| holds(said, thing)) && other.is_some_and(|own| !holds(asked, own))
 }
 
 /// Times of the year and of the day, each kind in order.
@@ -290,19 +302,7 @@ const KINDS: &[&[&[&str]]] = &[
         &["east", "eastern"],
         &["west", "western"],
     ],
-    &[
-        &["red"],
-        &["blue"],
-        &["green"],
-        &["yellow"],
-        &["black"],
-        &["white"],
-        &["grey", "gray"],
-        &["brown"],
-        &["orange"],
-        &["purple"],
-        &["pink"],
-    ],
+    COLOURS,
     &[
         &["kitchen"],
         &["bathroom"],
@@ -335,6 +335,20 @@ const KINDS: &[&[&[&str]]] = &[
     &[&["frühstück"], &["mittagessen"], &["abendessen"]],
 ];
 
+const COLOURS: &[&[&str]] = &[
+    &["red"],
+    &["blue"],
+    &["green"],
+    &["yellow"],
+    &["black"],
+    &["white"],
+    &["grey", "gray"],
+    &["brown"],
+    &["orange"],
+    &["purple"],
+    &["pink"],
+];
+
 /// Words behind which a time ends.
 const UP_TO: [&str; 7] = ["to", "till", "until", "through", "bis", "hasta", "à"];
 
@@ -345,14 +359,22 @@ pub(super) fn bounds_time(question: &str) -> bool {
     dates.iter().any(|(date, _)| only_bounds(date, &asked))
 }
 
+/// Words before a time in which something begins or ends that lasts.
+pub(super) const LASTING: [&str; 7] = ["since", "until", "till", "from", "seit", "bis", "ab"];
+
 /// Does a time only bound what these words ask for?
 fn only_bounds(time: &str, asked: &[String]) -> bool {
     const BOUNDING: [&str; 15] = [
         "before", "after", "since", "until", "till", "by", "from", "between", "through", "vor",
         "nach", "seit", "bis", "ab", "zwischen",
     ];
-    let mut words = asked.iter().enumerate();
-    words.any(|(at, word)| word == time && hold_any(&asked[at.saturating_sub(2)..at], &BOUNDING))
+    stands_behind(time, asked, &BOUNDING)
+}
+
+/// Does one of these words stand shortly before a time?
+fn stands_behind(time: &str, words: &[String], list: &[&str]) -> bool {
+    let mut words_at = words.iter().enumerate();
+    words_at.any(|(at, word)| word == time && hold_any(&words[at.saturating_sub(2)..at], list))
 }
 
 /// Another day of the week or month than what is asked about; "Monday to Friday" names Wednesday, too.
@@ -365,6 +387,8 @@ pub(super) fn calendar(question: &str, sentence: &str, around: &str) -> Option<D
         let is_near = near.iter().any(|(_, other)| other == key);
         let in_time = match same.as_slice() {
             [from, to] => spans(sentence, from, to, key),
+            // "The rent is 840 euros since March."
+            [time] => stands_behind(&time.0, &lower(sentence), &LASTING),
             _ => false,
         };
         !same.is_empty() && !is_near && !in_time
@@ -472,6 +496,15 @@ mod tests {
         assert_eq!(
             told("What is open in winter?", pool),
             pair("winter", "spring")
+        );
+        let rent = "The rent is 840 euros since March.";
+        assert_eq!(told("What is the rent in May?", rent), []);
+        let wine = "We keep the wine in the brown cupboard.";
+        assert_eq!(told("Where do we keep the white wine?", wine), []);
+        let red = "We keep the red wine in the brown cupboard.";
+        assert_eq!(
+            told("Where do we keep the white wine?", red),
+            pair("white", "red")
         );
         let hose = "In autumn, drain the hose.";
         assert_eq!(told("What should we do before winter?", hose), []);

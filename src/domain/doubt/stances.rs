@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::numbers::{Bound, Kind, bound, kind, labelled, number};
-use super::opposites::{bounds_time, calendar, opposite, other_of_kind, turns};
+use super::opposites::{LASTING, bounds_time, calendar, opposite, other_of_kind, turns};
 use super::unsettled::{
     contrasts, counts_another, counts_some, excludes_others, has_ended, is_open_task, plans,
     states, was_changed,
@@ -232,7 +232,6 @@ fn switched(question: &str, sentence: &str, about: &str) -> Option<Stance> {
 /// tells one of the same kind. That something was so in 1985 is no reason why it was not after 1990,
 /// and a shop that opens at 9 is open after 10.
 fn measured(bound: &Bound, question: &str, clause: &str, denied: bool) -> Stance {
-    const LASTING: [&str; 7] = ["since", "until", "till", "from", "seit", "bis", "ab"];
     let same = |own: &str, asked: &str| same_unit(own, asked) || same_word(own, asked);
     // What it is measured in says nothing of what is measured.
     let in_doubt = |word: &str| {
