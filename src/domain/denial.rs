@@ -104,7 +104,11 @@ pub(super) fn refuses(word: &str) -> bool {
 pub(super) fn denies_at(words: &[String], at: usize) -> bool {
     let refuses_at = |at: usize| {
         let refusing = words.get(at).is_some_and(|word| refuses(word));
-        refusing && words.get(at + 1).is_some_and(|word| word == "to")
+        // "The rent declined to 800."
+        let number = |word: &String| word.starts_with(|c: char| c.is_ascii_digit());
+        refusing
+            && words.get(at + 1).is_some_and(|word| word == "to")
+            && !words.get(at + 2).is_some_and(number)
     };
     if refuses_at(at) {
         at == 0 || !denies(&words[at - 1])
@@ -117,7 +121,9 @@ pub(super) fn denies_at(words: &[String], at: usize) -> bool {
 pub fn is_denied(question: &str, sentence: &str) -> bool {
     let mut words = content_words(question);
     words.retain(|word| !denies(word));
-    let briefly = !is_denial(question) && denies_briefly(question, sentence);
+    // "Did we buy oats instead of rye?" denies the rye itself.
+    let denied = pieces(question).iter().any(|piece| piece.denies);
+    let briefly = !denied && denies_briefly(question, sentence);
     oppose(question, sentence, &words) || briefly
 }
 
@@ -321,6 +327,13 @@ impl Piece {
         subject || repeats || named && (says || contrasts)
     }
 
+    /// Does it lack a subject or a verb that the piece before may have: "and ends in May", "paper on
+    /// Thursdays"?
+    fn goes_on(&self) -> bool {
+        let begins = self.has_verb() || self.opens_with(&SUBJECTS);
+        !begins || self.opens_with(&PRONOUNS) || self.opens_with(&GO_ON)
+    }
+
     /// Does it have a verb, as far as that can be seen?
     fn has_verb(&self) -> bool {
         let verb = |word: &String| {
@@ -467,7 +480,8 @@ pub(super) fn is_said_of_another(number: &str, words: &[String], sentence: &str)
 
 /// Is a month or a day of the week of a question told of something else than what it asks about? So it
 /// is where another piece, with one of its own, holds a word of the question that the piece with that
-/// one does not: in "Trash is collected on Mondays, paper on Thursdays", Monday is not of paper.
+/// one does not: in "Trash is collected on Mondays, paper on Thursdays", Monday is not of paper. What
+/// was said before goes on in a piece that leaves out its verb or its subject: Thursday is of paper.
 pub(super) fn is_dated_otherwise(question: &str, sentence: &str) -> bool {
     let asked = calendar_words(question);
     let mut words = content_words(question);
@@ -485,13 +499,19 @@ pub(super) fn is_dated_otherwise(question: &str, sentence: &str) -> bool {
             .map(|(piece, _)| *piece)
             .collect();
         let is_held = |word: &String| own.iter().any(|piece| piece.has(word));
-        let is_other = |(piece, keys): &(&Piece, Vec<String>)| {
+        let last = dated.iter().rposition(|(_, keys)| keys.contains(key));
+        let goes_on = own.iter().any(|piece| piece.goes_on());
+        let is_other = |(at, (piece, keys)): (usize, &(&Piece, Vec<String>))| {
             let another = |own: &String| own != key && own[..1] == key[..1];
-            let more = || words.iter().any(|word| !is_held(word) && piece.has(word));
-            !keys.contains(key) && keys.iter().any(another) && more()
+            let has = |held: bool| {
+                let mut words = words.iter().filter(|word| is_held(word) == held);
+                words.any(|word| piece.has(word))
+            };
+            let apart = !goes_on || Some(at) > last || has(true);
+            !keys.contains(key) && keys.iter().any(another) && has(false) && apart
         };
         // "In May and June, the pool is open" tells it of both.
-        words.iter().any(&is_held) && dated.iter().any(is_other)
+        words.iter().any(is_held) && dated.iter().enumerate().any(is_other)
     })
 }
 
@@ -597,6 +617,7 @@ mod tests {
         check("Anna declined to sign.", true);
         check("Anna is unable to come.", true);
         check("The rent declined.", false);
+        check("The rent declined to 800 euros.", false);
         check("She never failed to call.", false);
         check("Don't forget to call.", false);
     }

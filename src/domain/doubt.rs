@@ -45,12 +45,12 @@ mod unsettled;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::context::{coverage, names, not_named};
-use super::denial::{denies, denies_at, is_denial};
+use super::denial::{denies, denies_at, is_denial, refuses};
 use super::question::{asks, core, is_polar};
 use super::words::as_read;
 
 use self::numbers::{labelled, number};
-use self::opposites::{calendar, opposite, other_of_kind, turns};
+use self::opposites::{bounds_time, calendar, opposite, other_of_kind, turns};
 pub use self::stances::{Stance, stance};
 pub(super) use self::unsettled::is_open_task;
 
@@ -139,7 +139,7 @@ pub fn doubts(question: &str, sentence: &str, around: &str, about: &str) -> Vec<
         turned.and_then(|question| {
             opposite(question, sentence, around)
                 .or_else(|| other_of_kind(question, sentence, around))
-                .or_else(|| calendar(question, sentence, around))
+                .or_else(|| calendar(question, sentence, around).filter(|_| !bounds_time(question)))
         }),
         name(question, sentence, around),
         extreme(question, around),
@@ -173,6 +173,7 @@ fn denial(question: &str, sentence: &str) -> Option<Doubt> {
         && !wants_no_denial(question)
         && !is_denial(sentence)
         && !denies_by_meaning(sentence)
+        && !lower(sentence).iter().any(|word| refuses(word))
         && !turns(question, sentence);
     let held = || {
         rest(question, sentence, |word| {
@@ -345,6 +346,8 @@ mod tests {
             told(question, "We refused to lock the back door of the shed."),
             []
         );
+        let party = "Declined the party: Tom.";
+        assert_eq!(told("Who declined to come to the party?", party), []);
         // It may be said elsewhere, in other words.
         assert_eq!(told(question, "The shed is green."), []);
         // The answer need not deny what these deny.

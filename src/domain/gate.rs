@@ -253,6 +253,7 @@ fn says_which(word: &str) -> bool {
     word.chars().all(char::is_alphabetic)
         && !is_unit(word)
         && (is_look(word) || !OF_NOTES.contains(&word))
+        && !OF_TODAY.iter().any(|own| same_word(own, word))
         && calendar_words(word).is_empty()
 }
 
@@ -260,6 +261,11 @@ fn says_which(word: &str) -> bool {
 fn is_look(word: &str) -> bool {
     LOOKS.iter().any(|look| same_word(look, word))
 }
+
+/// Words that say how the same one is told now: the current port is no other server's.
+const OF_TODAY: [&str; 8] = [
+    "current", "latest", "updated", "revised", "correct", "actual", "aktuelle", "richtige",
+];
 
 /// Words behind which a name stands.
 const CALLS: [&str; 4] = ["called", "named", "namens", "genannt"];
@@ -984,6 +990,8 @@ mod tests {
         check(question, ours, ("Web server: port 25.", ""), true);
         check(question, ours, ("Server: port 25.", ""), true);
         check(question, ours, ("The old server uses port 25.", ""), true);
+        let current = "The current server uses port 25.";
+        check(question, ours, (current, ""), true);
         let both = "Unlike the mail server, the web server uses port 25.";
         check(question, ours, (both, ""), true);
         let ours = ("It uses port 80.", "Web server");

@@ -144,13 +144,13 @@ fn indentation(line: &str) -> usize {
 }
 
 /// May a line of code open what stands further in below it? Comments, attributes and labels may stand
-/// anywhere.
+/// anywhere, and a brace below the line that it belongs to.
 fn opens_block(line: &str) -> bool {
-    const LABELS: [&str; 3] = ["public:", "private:", "protected:"];
+    const ALONE: [&str; 4] = ["public:", "private:", "protected:", "{"];
     const MARKS: [&str; 4] = ["#", "//", "/*", "*"];
     let line = line.trim();
     let is_mark = MARKS.iter().any(|mark| line.starts_with(mark));
-    !line.is_empty() && !is_mark && !LABELS.contains(&line)
+    !line.is_empty() && !is_mark && !ALONE.contains(&line)
 }
 
 /// The name of what a line of code defines, where a word says that it does.
@@ -562,6 +562,8 @@ mod tests {
         check(text, "            turn()", Some("Outer > Lamp > on"));
         check(text, "    watts = 30", Some("Outer > Fan"));
         check(text, "    int watts", Some("Outer > Bulb"));
+        let text = "class Fan\n{\n    int watts;\n}\n";
+        check(text, "    int watts", Some("Outer > Fan"));
         // The passage begins within a class, of which this one is no part.
         let text = "    def on(self):\n        turn()\n\nclass Fan:\n    watts = 30\n";
         check(text, "        turn()", Some("Outer > on"));

@@ -72,8 +72,9 @@ pub fn support(claim: &str, passages: &[Evidence<'_>], given: &[String]) -> Opti
     }
     let details = Details::of(claim, given);
     // "Who did not come?" "Oskar.": the question denies, the answer need not.
-    let denied = |word: &String| denies(word) || refuses(word);
-    let answers_denial = given.iter().any(denied) && new.len() == all.len();
+    let is_new = new.len() == all.len();
+    let answers_denial = is_new && given.iter().any(|word| denies(word));
+    let answers_refusal = is_new && given.iter().any(|word| refuses(word));
     let counts = details.holds_figures(&all);
     // What the claim and the question speak of, figures aside.
     let mut subject: Vec<String> = all.iter().chain(given).cloned().collect();
@@ -82,6 +83,9 @@ pub fn support(claim: &str, passages: &[Evidence<'_>], given: &[String]) -> Opti
     subject.dedup();
     let judge = |statement: Statement| {
         let sentence = &passages[statement.passage].text[statement.span.clone()];
+        // Why a pump failed is not told by a seal that was not worn.
+        let refused = || content_words(sentence).iter().any(|word| refuses(word));
+        let answers = answers_denial || answers_refusal && refused();
         let meant = Words::of(&statement.subject);
         let held = if counts {
             Held::of(sentence)
@@ -109,7 +113,7 @@ pub fn support(claim: &str, passages: &[Evidence<'_>], given: &[String]) -> Opti
             linked: ratio(all.iter().filter(linked).count(), all.len()),
             missing_numbers,
             missing_details,
-            contradicts: !(answers_denial && is_denial(sentence)) && oppose(claim, sentence, &all),
+            contradicts: !(answers && is_denial(sentence)) && oppose(claim, sentence, &all),
             span: statement.span,
         };
         (support, also)
@@ -413,6 +417,8 @@ mod tests {
         let lease = "Oskar declined to sign the lease.";
         assert!(!holds("What happened?", lease, "Oskar signed the lease."));
         assert!(holds("Who declined to sign the lease?", lease, "Oskar."));
+        let seal = "The seal was not worn.";
+        assert!(!holds("Why did the pump fail?", seal, "The seal was worn."));
     }
 
     #[test]

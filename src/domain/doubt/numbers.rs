@@ -102,10 +102,10 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// Is it a year that something was before or after?
+    /// Is it asked what was before or after it?
     pub(super) fn is_of_time(&self) -> bool {
         let said = self.words.first().copied().unwrap_or("");
-        kind(&self.value) == Kind::Year && ["before", "after", "vor", "nach"].contains(&said)
+        ["before", "after", "vor", "nach"].contains(&said)
     }
 
     /// Is another number within it? Of three digits behind a point nobody knows what they are.
@@ -131,6 +131,12 @@ pub(super) fn bound(text: &str) -> Option<Bound> {
         (&["older", "than"], true, false),
         (&["longer", "than"], true, false),
         (&["higher", "than"], true, false),
+        (&["taller", "than"], true, false),
+        (&["bigger", "than"], true, false),
+        (&["larger", "than"], true, false),
+        (&["wider", "than"], true, false),
+        (&["deeper", "than"], true, false),
+        (&["heavier", "than"], true, false),
         (&["over"], true, false),
         (&["above"], true, false),
         (&["after"], true, false),
@@ -140,6 +146,9 @@ pub(super) fn bound(text: &str) -> Option<Bound> {
         (&["younger", "than"], false, false),
         (&["shorter", "than"], false, false),
         (&["lower", "than"], false, false),
+        (&["smaller", "than"], false, false),
+        (&["lighter", "than"], false, false),
+        (&["cheaper", "than"], false, false),
         (&["under"], false, false),
         (&["below"], false, false),
         (&["before"], false, false),
@@ -148,11 +157,18 @@ pub(super) fn bound(text: &str) -> Option<Bound> {
         (&["mehr", "als"], true, false),
         (&["älter", "als"], true, false),
         (&["länger", "als"], true, false),
+        (&["höher", "als"], true, false),
+        (&["größer", "als"], true, false),
+        (&["schwerer", "als"], true, false),
+        (&["teurer", "als"], true, false),
         (&["über"], true, false),
         (&["nach"], true, false),
         (&["mindestens"], true, true),
         (&["weniger", "als"], false, false),
         (&["jünger", "als"], false, false),
+        (&["kürzer", "als"], false, false),
+        (&["kleiner", "als"], false, false),
+        (&["billiger", "als"], false, false),
         (&["unter"], false, false),
         (&["vor"], false, false),
         (&["höchstens"], false, true),

@@ -246,24 +246,55 @@ const OPPOSITES: &[(&[&str], &[&str])] = &[
     (&["gewann", "gewonnen"], &["verlor", "verloren"]),
 ];
 
-/// Another of a kind than the one that is asked about: the bedroom, where that is the kitchen.
+/// Another of a kind than the one that is asked about: the bedroom, where that is the kitchen. "From the
+/// morning to the evening" holds the afternoon.
 pub(super) fn other_of_kind(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
     let (asked, said, near) = (lower(question), lower(sentence), lower(around));
-    let (word, other) = KINDS.iter().find_map(|kind| {
+    let timed = TIMES.iter().map(|kind| (kind, true));
+    let mut kinds = timed.chain(KINDS.iter().map(|kind| (kind, false)));
+    let (word, other) = kinds.find_map(|(kind, is_time)| {
         let own = kind.iter().find(|names| hold_any(&asked, names))?;
         let word = asked.iter().find(|word| own.contains(&word.as_str()))?;
         let is_own = |word: &String| own.iter().any(|name| same_word(word, name));
-        let mut others = kind.iter().filter(|names| !hold_any(&asked, names));
-        let others = others.find(|names| hold_any(&said, names))?;
-        let other = said.iter().find(|word| others.contains(&word.as_str()))?;
-        (!near.iter().any(is_own)).then_some((word, other))
+        let place = |word: &String| kind.iter().position(|names| names.contains(&word.as_str()));
+        let is_other = |at: &usize| {
+            let names = place(&said[*at]).map(|place| kind[place]);
+            names.is_some_and(|names| !hold_any(&asked, names))
+        };
+        let others: Vec<usize> = (0..said.len()).filter(is_other).collect();
+        let (first, last) = (*others.first()?, *others.last()?);
+        let (from, to) = (place(&said[first])?, place(&said[last])?);
+        let ranges = is_time && hold_any(&said[first..last], &UP_TO);
+        let in_range = ranges && is_between(place(word)?, from, to);
+        let is_met = in_range || is_time && only_bounds(word, &asked) || near.iter().any(is_own);
+        let is_apart = COLOURS.contains(own) && colours_another(word, &asked, &said, first);
+        (!is_met && !is_apart).then_some((word, &said[first]))
     })?;
     let held = rest(question, sentence, |own| lower(own).contains(word));
     (held >= REST_OF_KIND).then(|| Doubt::Opposite(word.clone(), other.clone()))
 }
 
-/// What only one of a kind can be, each with its names. Those are left out that are told by their
-/// counterpart: who asks for a wife is told of her husband.
+/// Is a colour that is asked about one of a thing that a sentence holds, and that which the sentence says
+/// (at `first`) one of something else? The white wine may be in the brown cupboard.
+fn colours_another(word: &str, asked: &[String], said: &[String], first: usize) -> bool {
+    let holds = |words: &[String], word: &str| words.iter().any(|own| same_word(own, word));
+    let told = |word: &&String| !content_words(word).is_empty();
+    let at = asked.iter().position(|own| own == word);
+    let thing = at.and_then(|at| asked.get(at + 1)).filter(told);
+    let other = said.get(first + 1).filter(told);
+    thing.is_some_and(|thing| holds(said, thing)) && other.is_some_and(|own| !holds(asked, own))
+}
+
+/// Times of the year and of the day, each kind in order.
+const TIMES: &[&[&[&str]]] = &[
+    &[&["spring"], &["summer"], &["autumn"], &["winter"]],
+    &[&["morning"], &["afternoon"], &["evening", "night"]],
+    &[&["frühling"], &["sommer"], &["herbst"], &["winter"]],
+];
+
+/// What else only one of a kind can be, each with its names. Those are left out that are told by their
+/// counterpart: who asks for a wife is told of her husband. "Bad" is an English word, too, and so is
+/// "garage": they stand in no list together.
 const KINDS: &[&[&[&str]]] = &[
     &[
         &["north", "northern"],
@@ -271,20 +302,7 @@ const KINDS: &[&[&[&str]]] = &[
         &["east", "eastern"],
         &["west", "western"],
     ],
-    &[&["spring"], &["summer"], &["autumn"], &["winter"]],
-    &[
-        &["red"],
-        &["blue"],
-        &["green"],
-        &["yellow"],
-        &["black"],
-        &["white"],
-        &["grey", "gray"],
-        &["brown"],
-        &["orange"],
-        &["purple"],
-        &["pink"],
-    ],
+    COLOURS,
     &[
         &["kitchen"],
         &["bathroom"],
@@ -296,7 +314,6 @@ const KINDS: &[&[&[&str]]] = &[
         &["balcony"],
     ],
     &[&["breakfast"], &["lunch"], &["dinner", "supper"]],
-    &[&["morning"], &["afternoon"], &["evening", "night"]],
     &[
         &["europe", "european"],
         &["asia", "asian"],
@@ -304,7 +321,6 @@ const KINDS: &[&[&[&str]]] = &[
         &["america", "american"],
         &["australia", "australian"],
     ],
-    &[&["frühling"], &["sommer"], &["herbst"], &["winter"]],
     &[
         &["küche"],
         &["bad", "badezimmer"],
@@ -313,12 +329,53 @@ const KINDS: &[&[&[&str]]] = &[
         &["kinderzimmer"],
         &["keller"],
         &["dachboden"],
-        &["garage"],
         &["flur"],
         &["balkon"],
     ],
     &[&["frühstück"], &["mittagessen"], &["abendessen"]],
 ];
+
+const COLOURS: &[&[&str]] = &[
+    &["red"],
+    &["blue"],
+    &["green"],
+    &["yellow"],
+    &["black"],
+    &["white"],
+    &["grey", "gray"],
+    &["brown"],
+    &["orange"],
+    &["purple"],
+    &["pink"],
+];
+
+/// Words behind which a time ends.
+const UP_TO: [&str; 7] = ["to", "till", "until", "through", "bis", "hasta", "à"];
+
+/// Does a question ask for a time that a day or month only bounds: "due by Friday", "since March"?
+pub(super) fn bounds_time(question: &str) -> bool {
+    let asked = lower(question);
+    let dates = calendar_words(question);
+    dates.iter().any(|(date, _)| only_bounds(date, &asked))
+}
+
+/// Words before a time in which something begins or ends that lasts.
+pub(super) const LASTING: [&str; 7] = ["since", "until", "till", "from", "seit", "bis", "ab"];
+
+/// Does a time only bound what these words ask for?
+fn only_bounds(time: &str, asked: &[String]) -> bool {
+    const BOUNDING: [&str; 15] = [
+        "before", "after", "since", "until", "till", "by", "from", "between", "through", "vor",
+        "nach", "seit", "bis", "ab", "zwischen",
+    ];
+    stands_behind(time, asked, &BOUNDING)
+}
+
+/// Does one of these words stand shortly before a time?
+fn stands_behind(time: &str, words: &[String], list: &[&str]) -> bool {
+    let mut words_at = words.iter().enumerate();
+    words_at.any(|(at, word)| word == time && hold_any(&words[at.saturating_sub(2)..at], list))
+}
 
 /// Another day of the week or month than what is asked about; "Monday to Friday" names Wednesday, too.
 pub(super) fn calendar(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
@@ -330,12 +387,16 @@ pub(super) fn calendar(question: &str, sentence: &str, around: &str) -> Option<D
         let is_near = near.iter().any(|(_, other)| other == key);
         let in_time = match same.as_slice() {
             [from, to] => spans(sentence, from, to, key),
+            // "The rent is 840 euros since March."
+            [time] => stands_behind(&time.0, &lower(sentence), &LASTING),
             _ => false,
         };
         !same.is_empty() && !is_near && !in_time
     };
+    // "May I park here in June?"
+    let may = lower(question).first().is_some_and(|word| word == "may");
     let mut asked = calendar_words(question).into_iter();
-    let (word, key) = asked.find(|(_, key)| replaced(key))?;
+    let (word, key) = asked.find(|(word, key)| !(may && word == "may") && replaced(key))?;
     let (other, _) = own.iter().find(|(_, other)| kind(other) == kind(&key))?;
     let held = rest(question, sentence, is_calendar_word);
     (held >= REST_OF_NUMBER).then(|| Doubt::Opposite(word, other.clone()))
@@ -344,21 +405,23 @@ pub(super) fn calendar(question: &str, sentence: &str, around: &str) -> Option<D
 /// Do two days of the week or months of a sentence begin and end a time that a third is in? Saturday is
 /// between Friday and Monday, and December between October and March.
 fn spans(sentence: &str, from: &(String, String), to: &(String, String), key: &str) -> bool {
-    const UP_TO: [&str; 7] = ["to", "till", "until", "through", "bis", "hasta", "à"];
     let sentence = sentence.to_lowercase();
     let behind = sentence.split_once(from.0.as_str());
     let between = behind.and_then(|(_, behind)| behind.split_once(to.0.as_str()));
     // A date may be written in another way than it is told.
     let between = between.map_or(sentence.as_str(), |(between, _)| between);
     let ranges = between.contains(['-', '–']) || hold_any(&lower(between), &UP_TO);
-    let place = |key: &str| key[1..].parse::<u32>().unwrap_or(0);
-    let (from, to, at) = (place(&from.1), place(&to.1), place(key));
-    let within = if from <= to {
+    let place = |key: &str| key[1..].parse::<usize>().unwrap_or(0);
+    ranges && is_between(place(key), place(&from.1), place(&to.1))
+}
+
+/// Is a place of a year, week or day between two others? Behind the last comes the first.
+fn is_between(at: usize, from: usize, to: usize) -> bool {
+    if from <= to {
         (from..=to).contains(&at)
     } else {
         at >= from || at <= to
-    };
-    ranges && within
+    }
 }
 
 #[cfg(test)]
@@ -428,6 +491,31 @@ mod tests {
         // It says too little of the rest.
         let heating = "The heating of the bedroom was bled.";
         assert_eq!(told("Which tiles are in the kitchen?", heating), []);
+        let pool = "The pool is open from spring to autumn.";
+        assert_eq!(told("What is open in summer?", pool), []);
+        assert_eq!(
+            told("What is open in winter?", pool),
+            pair("winter", "spring")
+        );
+        let rent = "The rent is 840 euros since March.";
+        assert_eq!(told("What is the rent in May?", rent), []);
+        let wine = "We keep the wine in the brown cupboard.";
+        assert_eq!(told("Where do we keep the white wine?", wine), []);
+        let red = "We keep the red wine in the brown cupboard.";
+        assert_eq!(
+            told("Where do we keep the white wine?", red),
+            pair("white", "red")
+        );
+        let hose = "In autumn, drain the hose.";
+        assert_eq!(told("What should we do before winter?", hose), []);
+        let report = "The report is due on Wednesday.";
+        assert_eq!(told("What is due by Friday?", report), []);
+        assert_eq!(
+            told("What is due on Friday?", report),
+            pair("friday", "wednesday")
+        );
+        let flood = "The flood damage in the garage came to 4,000 euros.";
+        assert_eq!(told("How bad was the flood damage?", flood), []);
         let german = "Im Schlafzimmer sind Boden, Decke und Tür aus Holz.";
         assert_eq!(
             told("Woraus sind Boden, Decke und Tür im Bad?", german),
