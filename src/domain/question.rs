@@ -1,5 +1,7 @@
 //! What kind of answer a question wants, as far as its words tell.
 
+use unicode_segmentation::UnicodeSegmentation;
+
 use super::language::Language;
 
 /// What is put around a question or a claim, and where in it that begins.
@@ -426,6 +428,16 @@ pub fn tells(sentence: &str) -> bool {
             && (at + 2..at + 4).any(|at| ["that", "dass"].contains(&word(at)));
         !before && (wants && words.len() > at + 5 || news)
     })
+}
+
+/// Does a question speak of who asks it: "What do I have to do?"
+pub fn is_of_asker(question: &str) -> bool {
+    const ASKERS: [&str; 21] = [
+        "i", "i'm", "i've", "me", "my", "we", "we're", "us", "our", "ich", "mir", "mich", "mein",
+        "meine", "wir", "uns", "unser", "unsere", "je", "nous", "yo",
+    ];
+    let lower = question.to_lowercase().replace('’', "'");
+    lower.unicode_words().any(|word| ASKERS.contains(&word))
 }
 
 /// Does a question point back to something that was said before it?

@@ -454,6 +454,8 @@ fn who_asks_of_nothing_is_told_nothing() {
         let answer = ask(&home, question, &[]);
         assert_eq!(answer["abstained"], true, "{answer}");
     }
+    let answer = ask(&home, "What do we have to do?", &[]);
+    assert_eq!(answer["abstained"], false, "{answer}");
 }
 
 #[test]

@@ -439,26 +439,9 @@ mod tests {
         let blood = "Anna's blood type is B positive.";
         check("Is Anna's blood type A positive?", blood, unlikely);
         check("Is Anna's blood type B positive?", blood, yes);
-        let shop = "The shop is open every day but Wednesday.";
-        check("Is the shop open on Wednesday?", shop, no);
         check("Was it Paula who came?", "Everyone except Paula came.", no);
-        let shop = "The shop is open every day except Wednesday.";
-        check("Is the shop open every day except Wednesday?", shop, yes);
         let flour = "We bought oats instead of rye.";
         check("Did we buy oats instead of rye?", flour, yes);
-        let week = "The shop is open from Monday to Friday.";
-        check("Is the shop open on Sunday?", week, unlikely);
-        check("Is the shop open on Wednesday?", week, likely);
-        let winter = "The shop is open from October to March.";
-        check("Is the shop open in December?", winter, likely);
-        check("Is the shop open in June?", winter, unlikely);
-        let report = "The report is due on Wednesday.";
-        check("Is the report due by Friday?", report, Stance::Unsettled);
-        let park = "You may park here in June.";
-        check("May I park here in June?", park, yes);
-        let days = "The check-in is open on Friday and Monday.";
-        check("Is the check-in open on Saturday?", days, unlikely);
-        check("Is the check-in open on Friday?", days, yes);
         let springs = "The law of springs was found by Hooke.";
         check("Was the law of springs found by Boyle?", springs, unlikely);
         check(
@@ -472,6 +455,33 @@ mod tests {
         check("Is the door locked?", window, yes);
         let heater = "The boiler is older than the heater.";
         check("Is the boiler older than the heater?", heater, likely);
+    }
+
+    #[test]
+    fn days_and_months_are_told_by_others() {
+        let check = |question: &str, sentence: &str, expected: Stance| {
+            let found = stance(question, sentence, sentence, "");
+            assert_eq!(found, expected, "{question} / {sentence}");
+        };
+        let (yes, no) = (Stance::States(true), Stance::States(false));
+        let (likely, unlikely) = (Stance::Suggests(true), Stance::Suggests(false));
+        let shop = "The shop is open every day but Wednesday.";
+        check("Is the shop open on Wednesday?", shop, no);
+        let shop = "The shop is open every day except Wednesday.";
+        check("Is the shop open every day except Wednesday?", shop, yes);
+        let week = "The shop is open from Monday to Friday.";
+        check("Is the shop open on Sunday?", week, unlikely);
+        check("Is the shop open on Wednesday?", week, likely);
+        let winter = "The shop is open from October to March.";
+        check("Is the shop open in December?", winter, likely);
+        check("Is the shop open in June?", winter, unlikely);
+        let report = "The report is due on Wednesday.";
+        check("Is the report due by Friday?", report, Stance::Unsettled);
+        let park = "You may park here in June.";
+        check("May I park here in June?", park, yes);
+        let days = "The check-in is open on Friday and Monday.";
+        check("Is the check-in open on Saturday?", days, unlikely);
+        check("Is the check-in open on Friday?", days, yes);
     }
 
     #[test]
@@ -494,55 +504,36 @@ mod tests {
             let found = stance(question, sentence, sentence, "");
             assert_eq!(found, expected, "{question} {sentence}");
         };
-        let heating = "Is the heating in the guest room on?";
-        check(
-            heating,
-            "The heating in the guest room is off.",
-            Stance::States(false),
-        );
-        check(
-            heating,
-            "The heating in the guest room is now on.",
+        let (yes, no, open) = (
             Stance::States(true),
-        );
-        check(
-            heating,
-            "The heating in the guest room is new.",
+            Stance::States(false),
             Stance::Unsettled,
         );
-        check(
-            heating,
-            "The light in the guest room is on.",
-            Stance::Unsettled,
-        );
+        let heating = "Is the heating in the guest room on?";
+        check(heating, "The heating in the guest room is off.", no);
+        check(heating, "The heating in the guest room is now on.", yes);
+        check(heating, "The heating in the guest room is new.", open);
+        check(heating, "The light in the guest room is on.", open);
         check(
             heating,
             "The heating in the guest room was serviced on 3 May.",
-            Stance::Unsettled,
+            open,
         );
         let under = |about: &str| stance(heating, "The heating is off.", about, about);
-        assert_eq!(under("Guest room"), Stance::States(false));
-        assert_eq!(under("Kitchen"), Stance::Unsettled);
+        assert_eq!(under("Guest room"), no);
+        assert_eq!(under("Kitchen"), open);
         let windows = "Were all windows replaced in 2021?";
-        check(
-            windows,
-            "Most windows were replaced in 2021.",
-            Stance::Unsettled,
-        );
-        check(
-            windows,
-            "All windows were replaced in 2021.",
-            Stance::States(true),
-        );
+        check(windows, "Most windows were replaced in 2021.", open);
+        check(windows, "All windows were replaced in 2021.", yes);
         check(
             "Does Max sleep in the kitchen?",
             "Max used to sleep in the kitchen.",
-            Stance::Unsettled,
+            open,
         );
         check(
             "Did Max sleep in the kitchen?",
             "Max used to sleep in the kitchen.",
-            Stance::States(true),
+            yes,
         );
         for (question, sentence) in [
             (

@@ -387,14 +387,16 @@ impl<'a> Work<'a> {
     }
 
     /// Is there no word in the question that says what it is about, nor a filter: "Who are you?" All
-    /// notes hold what is none. "Who is Will?" asks about somebody.
+    /// notes hold what is none. "Who is Will?" asks about somebody, and "What do I have to do?" about who
+    /// asks, whose notes they are.
     fn asks_nothing(&self) -> bool {
         let (asked, whole) = (self.question(), &self.ask.question);
         let is_filtered = !asked.split_whitespace().eq(whole.split_whitespace());
         let mut behind = asked.split_whitespace().skip(1);
         let names = behind.any(|word| word.starts_with(char::is_uppercase) && word != "I");
         let is_narrowed = is_filtered || self.ask.source.is_some();
-        let says = names || !context::content_words(self.asked()).is_empty();
+        let of_asker = question::is_of_asker(asked);
+        let says = names || of_asker || !context::content_words(self.asked()).is_empty();
         asked.contains(char::is_alphanumeric) && !is_narrowed && !says
     }
 
