@@ -100,7 +100,8 @@ pub(super) fn refuses(word: &str) -> bool {
 }
 
 /// Does the word at a place among the lower-case words of a text deny: by itself, or as in "declined to
-/// sign"? Side by side, two denials deny nothing: "never failed to".
+/// sign"? Side by side, two denials deny nothing: "never failed to"; nor does it what some may do: "those
+/// who decline to sign pay more".
 pub(super) fn denies_at(words: &[String], at: usize) -> bool {
     let refuses_at = |at: usize| {
         let refusing = words.get(at).is_some_and(|word| refuses(word));
@@ -110,8 +111,13 @@ pub(super) fn denies_at(words: &[String], at: usize) -> bool {
             && words.get(at + 1).is_some_and(|word| word == "to")
             && !words.get(at + 2).is_some_and(number)
     };
+    let may = |before: &str| {
+        let plain =
+            ["refuse", "decline", "fail", "neglect", "forget"].contains(&words[at].as_str());
+        plain && ["who", "that", "which", "if", "you", "they"].contains(&before)
+    };
     if refuses_at(at) {
-        at == 0 || !denies(&words[at - 1])
+        at == 0 || !denies(&words[at - 1]) && !may(&words[at - 1])
     } else {
         denies(&words[at]) && !refuses_at(at + 1)
     }
@@ -502,7 +508,8 @@ pub(super) fn is_dated_otherwise(question: &str, sentence: &str) -> bool {
         let last = dated.iter().rposition(|(_, keys)| keys.contains(key));
         let goes_on = own.iter().any(|piece| piece.goes_on());
         let is_other = |(at, (piece, keys)): (usize, &(&Piece, Vec<String>))| {
-            let another = |own: &String| own != key && own[..1] == key[..1];
+            let is_asked = |own: &String| asked.iter().any(|(_, key)| key == own);
+            let another = |own: &String| !is_asked(own) && own[..1] == key[..1];
             let has = |held: bool| {
                 let mut words = words.iter().filter(|word| is_held(word) == held);
                 words.any(|word| piece.has(word))
@@ -619,6 +626,7 @@ mod tests {
         check("The rent declined.", false);
         check("The rent declined to 800 euros.", false);
         check("She never failed to call.", false);
+        check("Those who decline to sign pay more.", false);
         check("Don't forget to call.", false);
     }
 

@@ -107,8 +107,9 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
     }
     if let Some(bound) = bound(asked)
         && self::bound(clause).is_none_or(|own| own.value != bound.value)
+        && let Some(stance) = measured(&bound, asked, clause, denied)
     {
-        return measured(&bound, asked, clause, denied);
+        return stance;
     }
     if let Some(stance) = tells_another(asked, sentence, (around, about), denied) {
         return stance;
@@ -230,8 +231,12 @@ fn switched(question: &str, sentence: &str, about: &str) -> Option<Stance> {
 
 /// What a clause says to a question that measures something against a number: yes or no where it
 /// tells one of the same kind. That something was so in 1985 is no reason why it was not after 1990,
-/// and a shop that opens at 9 is open after 10.
-fn measured(bound: &Bound, question: &str, clause: &str, denied: bool) -> Stance {
+/// and a shop that opens at 9 is open after 10. A clause without a number speaks of it as any other.
+fn measured(bound: &Bound, question: &str, clause: &str, denied: bool) -> Option<Stance> {
+    let figures = figures(clause);
+    if figures.is_empty() {
+        return None;
+    }
     let same = |own: &str, asked: &str| same_unit(own, asked) || same_word(own, asked);
     // What it is measured in says nothing of what is measured.
     let in_doubt = |word: &str| {
@@ -243,7 +248,7 @@ fn measured(bound: &Bound, question: &str, clause: &str, denied: bool) -> Stance
     };
     let held = rest(question, clause, in_doubt);
     if held < SUGGESTS {
-        return Stance::Open;
+        return Some(Stance::Open);
     }
     let counts = |unit: Option<&String>| match (unit, bound.unit.as_ref()) {
         (Some(own), Some(asked)) => same(own, asked),
@@ -251,7 +256,7 @@ fn measured(bound: &Bound, question: &str, clause: &str, denied: bool) -> Stance
     };
     let is_time = bound.is_of_time();
     let is_year = is_time && kind(&bound.value) == Kind::Year;
-    let values = figures(clause).into_iter().filter(|figure| {
+    let values = figures.into_iter().filter(|figure| {
         let same_kind = kind(&figure.value) == kind(&bound.value);
         if is_year {
             same_kind
@@ -263,20 +268,20 @@ fn measured(bound: &Bound, question: &str, clause: &str, denied: bool) -> Stance
     let values: HashSet<String> = values.map(|figure| figure.value).collect();
     let one = values.iter().next().filter(|_| values.len() == 1);
     let Some(yes) = one.and_then(|number| bound.admits(number)) else {
-        return Stance::Unsettled;
+        return Some(Stance::Unsettled);
     };
     let lasts = is_year && hold_any(&lower(clause), &LASTING);
     let is_bound = self::bound(clause).is_some();
     if denied || is_bound || lasts || is_time && !is_year || turns(question, clause) {
-        return Stance::Unsettled;
+        return Some(Stance::Unsettled);
     }
     // A number that counts nothing may be one of anything.
     let is_sure = if is_year { yes } else { bound.unit.is_some() };
-    if held >= STATES && is_sure {
+    Some(if held >= STATES && is_sure {
         Stance::States(yes)
     } else {
         Stance::Suggests(yes)
-    }
+    })
 }
 
 /// Does a sentence hold another number, name, day of the week, month or letter in the place of one
@@ -584,6 +589,9 @@ mod tests {
         let club = "The club has 34 members and 3 guests.";
         check("Does the club have more than 30 members?", club, yes);
         check("Does the club have more than 30 guests?", club, no);
+        let old = "In the Middle Ages the house was part of the manor.";
+        let before = "Was the house part of the manor before 1531?";
+        check(before, old, Stance::Suggests(true));
         let built = "The house was built in 1985.";
         check("Was the house built before 1990?", built, yes);
         let after = "Was the house built after 1990?";
@@ -630,6 +638,9 @@ mod tests {
         let shops = "The gate is open on Monday, but the shop is open on Tuesday.";
         check("Is the shop open on Monday?", shops, Stance::Unsettled);
         check("Is the shop open on Tuesday?", shops, yes);
+        let life = "Ann Lee (May 3, 1860 – September 28, 1935) was a nurse, author and gardener.";
+        let author = "Was Ann Lee (May 3, 1860 – September 28, 1935) a nurse and author?";
+        check(author, life, yes);
     }
 
     #[test]
