@@ -114,7 +114,7 @@ pub(super) fn denies_at(words: &[String], at: usize) -> bool {
     let may = |before: &str| {
         let plain =
             ["refuse", "decline", "fail", "neglect", "forget"].contains(&words[at].as_str());
-        plain && ["who", "that", "which", "if", "you", "they"].contains(&before)
+        plain && ["who", "that", "which"].contains(&before)
     };
     if refuses_at(at) {
         at == 0 || !denies(&words[at - 1]) && !may(&words[at - 1])
@@ -627,6 +627,7 @@ mod tests {
         check("The rent declined to 800 euros.", false);
         check("She never failed to call.", false);
         check("Those who decline to sign pay more.", false);
+        check("They refuse to sign.", true);
         check("Don't forget to call.", false);
     }
 

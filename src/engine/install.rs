@@ -366,7 +366,7 @@ impl Models {
     }
 
     /// Gives what is ready its place. What has the name stays what it was until the new record takes the
-    /// place of its own, in one step; its files go after that.
+    /// place of its own, in one step; its files go after that. A file of the same name goes before it.
     fn publish(&self, ready: &Path, installed: &Installed) -> Result<(), EngineError> {
         let text = serde_json::to_vec_pretty(installed).expect("a record has no odd keys");
         write(&ready.join(RECORD), &text)?;

@@ -239,15 +239,16 @@ mod tests {
     use crate::store::ledger::Ledger;
     use crate::store::sources::{self, Rules};
 
+    fn add(ledger: &Ledger, path: &str) -> SourceId {
+        let added = ledger.write(|t| sources::add_source(t, path, &Rules::default(), 0));
+        added.unwrap()
+    }
+
     #[test]
     fn the_path_of_a_source_is_no_end_of_anothers() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
-        let add = |path: &str| {
-            ledger
-                .write(|t| sources::add_source(t, path, &Rules::default(), 0))
-                .unwrap()
-        };
+        let add = |path: &str| add(&ledger, path);
         let (copy, own) = (add("/mnt/home/ann/notes"), add("/home/ann/notes"));
         let sources = ledger.read(|snapshot| snapshot.sources()).unwrap();
         let home = Some(Path::new("/home/ann"));
@@ -262,11 +263,7 @@ mod tests {
     fn the_number_of_a_source_is_no_end_of_a_path() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
-        let add = |path: &str| {
-            ledger
-                .write(|t| sources::add_source(t, path, &Rules::default(), 0))
-                .unwrap()
-        };
+        let add = |path: &str| add(&ledger, path);
         let notes = add("/home/a/notes");
         let second = add(&format!("/home/a/semester/{notes}"));
         let sources = ledger.read(|snapshot| snapshot.sources()).unwrap();
