@@ -217,13 +217,7 @@ pub fn rank(searcher: &Searcher<'_>, query: &Query) -> Result<Ranking, Failure> 
         .into());
     }
     let started = Instant::now();
-    // Of signs alone a model knows nothing.
-    let vector = if read.words.is_empty() || !read.signs().is_empty() {
-        None
-    } else {
-        let vector = space.embedder.query(read.words.clone())?.wait();
-        Some(vector.map_err(EngineError::Lane)??)
-    };
+    let vector = vector_of(space, &read)?;
     let embed_ms = millis(started);
     let ledger = store.ledger();
     let seek = vector.as_deref();
@@ -248,6 +242,16 @@ pub fn rank(searcher: &Searcher<'_>, query: &Query) -> Result<Ranking, Failure> 
     ranking.words.clone_from(&read.words);
     ranking.query = read;
     Ok(ranking)
+}
+
+/// The vector of a query that has words.
+fn vector_of(space: &Space, read: &query::Query) -> Result<Option<Vec<f32>>, Failure> {
+    // Of signs alone a model knows nothing.
+    if read.words.is_empty() || !read.signs().is_empty() {
+        return Ok(None);
+    }
+    let vector = space.embedder.query(read.words.clone())?.wait();
+    Ok(Some(vector.map_err(EngineError::Lane)??))
 }
 
 /// What was found, ordered, before its text is read.
@@ -321,6 +325,17 @@ fn finish(
         units: draft.units,
         ..Ranking::default()
     })
+}
+
+/// The units that [`rank`] would look at for a query, nearest first, without the search.
+///
+/// # Errors
+/// As [`rank`].
+pub(super) fn near(searcher: &Searcher<'_>, query: &Query) -> Result<Vec<NearUnit>, Failure> {
+    let Searcher { store, space, .. } = *searcher;
+    let vector = vector_of(space, &read(query)?)?;
+    let ledger = store.ledger();
+    Ok(ledger.read(|snapshot| near_units(store, space, snapshot, query, vector.as_deref()))?)
 }
 
 /// Cosine from which a unit is near a query.

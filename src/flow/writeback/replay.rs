@@ -1,8 +1,9 @@
 //! Never worse: units in trial are tried on the owner's own past questions before anything is shown.
 //!
-//! A past question with a known outcome is searched with and without the units in trial; the unit
+//! A past question with a known outcome is looked at with and without the units in trial; the unit
 //! that was made of it is left out, so that what is measured is what a unit does to *other*
-//! questions, those among them that came to the same sentences by themselves. A unit that
+//! questions, those among them that came to the same sentences by themselves. Hits move only for a unit
+//! that answers the very question, so that it is searched only where one of those in trial does. A unit that
 //! leads such a question to evidence that its answer rests on, or says what answers it, has
 //! helped; what an answer only quotes beside that counts for nothing, and neither does an answer that
 //! another passage contradicts. One that pushes such
@@ -30,8 +31,8 @@ use crate::store::units::considered::Past;
 use crate::store::units::near::NearUnit;
 use crate::store::units::{self, UseUnits, life};
 
-/// Past questions that are asked again at most, the newest first.
-pub(super) const MOST_PAST: usize = 400;
+/// Past questions that units are tried on at most, the newest first.
+pub(super) const MOST_PAST: usize = 2000;
 
 /// Questions of the set that are asked at most.
 const MOST_OF_SET: usize = 1000;
@@ -340,15 +341,58 @@ fn try_on(
             break;
         }
         let with = trial.iter().filter(|unit| !own.made(case, unit));
-        let with: HashSet<String> = with.cloned().collect();
-        let with = rank(bench, case.question(), UseUnits::With(with))?;
-        if with.units.iter().any(|near| trial.contains(&near.unit.id)) {
-            let without = rank(bench, case.question(), UseUnits::Active)?;
-            let kept = kept_of(bench, case)?;
-            tried.compare(case, (own, &kept), trial, (&with, &without));
+        let query = query(
+            bench,
+            case.question(),
+            UseUnits::With(with.cloned().collect()),
+        );
+        let mut near = search::near(&bench.parts.searcher, &query)?;
+        near.retain(|near| trial.contains(&near.unit.id));
+        if near.is_empty() {
+            continue;
         }
+        let moves = near.iter().any(|n| search::is_recalled(case.question(), n));
+        let moved = if moves {
+            moved(bench, case, query, trial)?
+        } else {
+            Moved::default()
+        };
+        let kept = if near.iter().any(|near| case.leads(&near.unit)) {
+            kept_of(bench, case)?
+        } else {
+            Vec::new()
+        };
+        tried.compare(case, &near, (own, &kept), &moved);
     }
     Ok(tried)
+}
+
+/// What units in trial did to the hits of a question.
+#[derive(Default)]
+struct Moved {
+    /// Change of the reciprocal rank of what its answer rests on; its negative where that is bad.
+    change: f64,
+    to_blame: HashSet<String>,
+}
+
+/// Searches for a question with the units that `query` allows, and without those in trial.
+fn moved(
+    bench: &Bench<'_>,
+    case: &Case<'_>,
+    query: Query,
+    trial: &HashSet<String>,
+) -> Result<Moved, Failure> {
+    let without = Query {
+        units: UseUnits::Active,
+        ..query.clone()
+    };
+    let with = search::rank(&bench.parts.searcher, &query)?;
+    let without = search::rank(&bench.parts.searcher, &without)?;
+    let sign = if case.good() { 1.0 } else { -1.0 };
+    Ok(Moved {
+        change: sign * (reciprocal_rank(&with, case) - reciprocal_rank(&without, case)),
+        to_blame: to_blame(case.question(), trial, &with),
+    })
 }
 
 /// The sentences of a past answer that a unit would be made of.
@@ -368,23 +412,18 @@ fn kept_of(bench: &Bench<'_>, case: &Case<'_>) -> Result<Vec<String>, Failure> {
 }
 
 impl Tried {
-    /// Counts what the units in trial did to a question that is ranked with and without them; `kept`
-    /// is what answers it.
+    /// Counts what the units in trial that are near a question did to it; `kept` is what answers it.
     fn compare(
         &mut self,
         case: &Case<'_>,
+        near: &[NearUnit],
         (own, kept): (&Own, &[String]),
-        trial: &HashSet<String>,
-        (with, without): (&Ranking, &Ranking),
+        moved: &Moved,
     ) {
         self.asked += 1;
-        let good = case.good();
-        let sign = if good { 1.0 } else { -1.0 };
-        let change = sign * (reciprocal_rank(with, case) - reciprocal_rank(without, case));
+        let (good, change) = (case.good(), moved.change);
         self.change += change;
-        let to_blame = to_blame(case.question(), trial, with);
-        let near = with.units.iter();
-        for near in near.filter(|near| trial.contains(&near.unit.id)) {
+        for near in near {
             let unit = &near.unit.id;
             let leads = case.leads(&near.unit);
             // It would be quoted for this question, and says something else.
@@ -396,7 +435,7 @@ impl Tried {
                 *newest = case.asked_ms().max(*newest);
             }
             // Any that took part in a loss is out, whatever else it leads to.
-            if misleads || change < 0.0 && to_blame.contains(unit) {
+            if misleads || change < 0.0 && moved.to_blame.contains(unit) {
                 self.lost.insert(case.id());
                 let harmed = self.harmed.entry(unit.clone());
                 harmed.or_insert_with(|| case.question().to_owned());
@@ -432,13 +471,12 @@ fn reciprocal_rank(ranking: &Ranking, case: &Case<'_>) -> f64 {
     reciprocal(ranked.position(|ranked| case.shown_by(ranked)))
 }
 
-fn rank(bench: &Bench<'_>, question: &str, units: UseUnits) -> Result<Ranking, Failure> {
-    let query = Query {
+fn query(bench: &Bench<'_>, question: &str, units: UseUnits) -> Query {
+    Query {
         units,
         merge: bench.parts.options.merge,
         ..Query::words(question, K)
-    };
-    search::rank(&bench.parts.searcher, &query)
+    }
 }
 
 #[cfg(test)]
