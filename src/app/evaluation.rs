@@ -27,7 +27,7 @@ use crate::flow::evaluate::result::{self, By, Harness, ModelSeen, RunResult, Set
 use crate::flow::evaluate::set::{self, EvaluationSet};
 use crate::flow::evaluate::split::{self, Split};
 use crate::flow::evaluate::suite::Suite;
-use crate::flow::evaluate::{Asking, set::ingest_set};
+use crate::flow::evaluate::{Asking, is_with_units, set::ingest_set};
 use crate::flow::ingest::Progress;
 use crate::flow::writeback::ranking;
 use crate::settings::{Places, Settings};
@@ -196,11 +196,17 @@ impl<'a> Table<'a> {
     }
 
     /// What was asked in other ways before is a part of the table; other questions, and those of a
-    /// set as it was before an edit, are not.
+    /// set as it was before an edit, or with other units, are not.
     fn shows(&self, outcome: &Outcome) -> bool {
-        let is_of = |set: &SetSeen| set.name == outcome.set && set.hash == outcome.of;
+        let is_of = if is_with_units(&outcome.arm) {
+            let mut units = self.units.iter();
+            units.any(|of| of.set == outcome.set && of.of == outcome.of)
+        } else {
+            let mut sets = self.sets.iter();
+            sets.any(|set| set.name == outcome.set && set.hash == outcome.of)
+        };
         let asked = self.asked.get(&outcome.set);
-        self.sets.iter().any(is_of) && asked.is_none_or(|asked| asked.contains(&outcome.id))
+        is_of && asked.is_none_or(|asked| asked.contains(&outcome.id))
     }
 
     fn so_far(&self, log: &Log, all: bool) -> RunResult {
@@ -314,12 +320,16 @@ fn with_units(
         let learned = learning::learn(parts, train, way, &learned, &told)?;
         let variants = Variants::new(parts, set, learned, model_gates);
         let mut yields = Vec::new();
+        let of = asking.of.clone();
         for variant in &suite.units {
-            yields.push(variants.use_only(*variant, train)?);
+            let units = variants.use_only(*variant, train, &of)?;
+            asking.of.clone_from(&units.of);
+            yields.push(units);
             asking.ask(parts, &split.asked, Some(*variant))?;
         }
         // Left as it was after learning, for a run that goes on.
-        variants.use_only(Variant::Approved, train)?;
+        variants.use_only(Variant::Approved, train, &of)?;
+        asking.of = of;
         Ok(yields)
     })
 }

@@ -56,6 +56,9 @@ pub struct Yield {
     pub set: String,
     /// Which units.
     pub variant: Variant,
+    /// Hash of the set and of these units.
+    #[serde(default)]
+    pub of: String,
     /// Questions learned from.
     pub answers: usize,
     /// Units in use.
@@ -239,6 +242,14 @@ fn id_in(variant: Variant, id: &str) -> String {
     blake3::hash(format!("{variant:?} {id}").as_bytes()).to_hex()[..16].into()
 }
 
+/// The hash of a set, with that of the units that are in use.
+fn hash_with(of: &str, units: &[WithVectors]) -> String {
+    let told = |(unit, _): &WithVectors| (unit.id.clone(), unit.questions.clone());
+    let mut told: Vec<_> = units.iter().map(told).collect();
+    told.sort();
+    blake3::hash(format!("{of} {told:?}").as_bytes()).to_hex()[..16].into()
+}
+
 /// Puts units in use, one variant after the other.
 pub struct Variants<'a> {
     parts: &'a Answerer<'a>,
@@ -265,11 +276,17 @@ impl<'a> Variants<'a> {
         }
     }
 
-    /// Puts the units of a variant in use, and no others; says how many, and what they are.
+    /// Puts the units of a variant in use, and no others; says how many, and what they are. `of` is the
+    /// hash of the set.
     ///
     /// # Errors
     /// What the store and the models say.
-    pub fn use_only(&self, variant: Variant, train: &[&SetQuestion]) -> Result<Yield, Failure> {
+    pub fn use_only(
+        &self,
+        variant: Variant,
+        train: &[&SetQuestion],
+        of: &str,
+    ) -> Result<Yield, Failure> {
         let units = self.units_of(variant)?;
         let model = self.parts.searcher.space.indexes.model();
         let ledger = self.parts.searcher.store.ledger();
@@ -283,7 +300,11 @@ impl<'a> Variants<'a> {
             }
             Ok::<_, StoreError>(())
         })?;
-        self.judged(variant, &units, train)
+        let judged = self.judged(variant, &units, train)?;
+        Ok(Yield {
+            of: hash_with(of, &units),
+            ..judged
+        })
     }
 
     fn units_of(&self, variant: Variant) -> Result<Vec<WithVectors>, Failure> {
@@ -435,6 +456,7 @@ impl<'a> Variants<'a> {
         Ok(Yield {
             set: self.set.name.clone(),
             variant,
+            of: String::new(),
             answers: self.learned.answers.len(),
             units: units.len(),
             supported: mean(&supported),

@@ -78,7 +78,7 @@ pub struct Asking<'a> {
     pub build: &'a str,
     /// The commit of the checkout that it is run in.
     pub commit: Option<&'a str>,
-    /// Hash of the set's questions, judgements and documents.
+    /// Hash of the set's questions, judgements and documents, and of the units in use.
     pub of: String,
     /// Hears what is done, and how far it is.
     pub told: &'a dyn Fn(&str, usize, usize),
@@ -224,6 +224,11 @@ impl Asking<'_> {
         self.harness.calls_s += calls.as_secs_f64();
         self.harness.wall_s += started.elapsed().as_secs_f64();
     }
+}
+
+/// Is a way with units, by its name?
+pub fn is_with_units(arm: &str) -> bool {
+    arm.contains('+')
 }
 
 /// What a way is called: `cascade+writeback`.

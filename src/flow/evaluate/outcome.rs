@@ -22,7 +22,7 @@ pub struct Outcome {
     pub arm: String,
     /// The question's name in its set.
     pub id: String,
-    /// Hash of the set's questions, judgements and documents, as they were.
+    /// Hash of the set's questions, judgements and documents, as they were; with units, of those, too.
     #[serde(default)]
     pub of: String,
     /// Groups that the question is of, such as `test` or `unanswerable`.
@@ -169,7 +169,7 @@ impl Log {
         &self.terms
     }
 
-    /// What came of a question before; of a set that was another then, nothing.
+    /// What came of a question before; of a set, or of units, that were others then, nothing.
     pub fn known(&self, (set, of): (&str, &str), arm: &str, id: &str) -> Option<&Outcome> {
         let known = self
             .known
