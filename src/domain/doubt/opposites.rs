@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use super::{Doubt, REST_OF_KIND, REST_OF_NUMBER, REST_OF_OPPOSITE, hold_any, lower, rest};
 use crate::domain::context::{content_words, same_word};
 use crate::domain::figure::{calendar_words, is_calendar_word};
+use crate::domain::question::asks_for_person;
 
 pub(super) fn opposite(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
     let held = lower(around);
@@ -21,6 +22,38 @@ pub(super) fn opposite(question: &str, sentence: &str, around: &str) -> Option<D
     let (word, other) = found?;
     let held = rest(question, sentence, |own| lower(own).contains(&word));
     (held >= REST_OF_OPPOSITE).then_some(Doubt::Opposite(word, other))
+}
+
+/// Do a word of a question and one of a text tell of one deal from its two sides: who sold us the car, and
+/// that we bought it? Of the same one, they tell of two deals: we sold, we bought.
+pub(super) fn are_converse(word: &str, other: &str, question: &str, text: &str) -> bool {
+    const DEALS: [&str; 6] = ["buy", "bought", "sell", "sold", "gekauft", "verkauft"];
+    const OF_WRITER: [&str; 4] = ["i", "we", "ich", "wir"];
+    let before = |words: Vec<String>, deal: &str| {
+        let at = words.iter().position(|word| word == deal);
+        let before = at.and_then(|at| at.checked_sub(1));
+        // Notes leave out who writes them, and who says "I" may say "we".
+        let before = before.map(|before| words[before].clone());
+        before.filter(|word| !OF_WRITER.contains(&word.as_str()))
+    };
+    DEALS.contains(&word) && before(lower(question), word) != before(lower(text), other)
+}
+
+/// Does a question ask for one who took part in what its word (`deal`) tells: "who sold", "which dealer
+/// sold"?
+pub(super) fn asks_for_party(question: &str, deal: &str) -> bool {
+    const WHICH: [&str; 7] = [
+        "which", "what", "welche", "welcher", "welches", "welchem", "welchen",
+    ];
+    // "Which car did Tom sell?" asks for what was sold.
+    const OF_OTHERS: [&str; 16] = [
+        "did", "do", "does", "was", "were", "is", "are", "has", "have", "had", "can", "hat",
+        "habe", "haben", "wurde", "wurden",
+    ];
+    let asked = lower(question);
+    let at = asked.iter().position(|word| word == deal).unwrap_or(0);
+    let before = &asked[..at];
+    asks_for_person(question) || hold_any(before, &WHICH) && !hold_any(before, &OF_OTHERS)
 }
 
 /// Does a sentence say the opposite of a word of the question? A shop that is not open is closed.
@@ -470,6 +503,29 @@ mod tests {
         let port = "Plug the camera into the USB port and open the photos app.";
         assert_eq!(told("How do I import the photos?", port), []);
         assert_eq!(told("Is the door open?", "The door is closed."), []);
+    }
+
+    #[test]
+    fn who_sold_it_is_told_by_who_bought_it() {
+        let check = |question: &str, sentence: &str, is_told: bool| {
+            let doubts = told(question, sentence);
+            assert_eq!(doubts.is_empty(), is_told, "{question}: {doubts:?}");
+        };
+        let car = "We bought the car from Tom.";
+        check("Who sold us the car?", car, true);
+        check("Do you know who sold us the car?", car, true);
+        check("Which dealer sold us the car?", car, true);
+        check("To whom did we sell the car?", car, false);
+        check("When did we sell the car?", car, false);
+        check("Which car did we sell?", car, false);
+        check("Who bought our car?", "We sold our car to Tom.", true);
+        let house = "Frau Adler sold me the house.";
+        check("From whom did I buy the house?", house, true);
+        check("Who lent us the drill?", "We borrowed it from Tom.", true);
+        let auto = "Wir haben das Auto von Tom gekauft.";
+        check("Wer hat uns das Auto verkauft?", auto, true);
+        let house = "The house was bought in 2019.";
+        check("When was the house sold?", house, false);
     }
 
     #[test]

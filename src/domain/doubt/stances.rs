@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::numbers::{Bound, Kind, bound, kind, labelled, number};
-use super::opposites::{LASTING, bounds_time, calendar, opposite, other_of_kind, turns};
+use super::opposites::{
+    LASTING, are_converse, bounds_time, calendar, opposite, other_of_kind, turns,
+};
 use super::unsettled::{
     contrasts, counts_another, counts_some, excludes_others, has_ended, is_open_task, plans,
     states, was_changed,
@@ -164,7 +166,10 @@ fn tells_another(
     if replaces(question, sentence, around) {
         return Some(unlikely);
     }
-    if let Some(Doubt::Opposite(_, said)) = opposite(question, sentence, around) {
+    if let Some(Doubt::Opposite(word, said)) = opposite(question, sentence, around) {
+        if are_converse(&word, &said, question, around) {
+            return Some(Stance::Unsettled);
+        }
         // Who failed to do it did not succeed: that denies once.
         return Some(Stance::Suggests(denied && !refuses(&said)));
     }
@@ -430,6 +435,9 @@ mod tests {
         check(loan, "The bank declined the loan.", unlikely);
         let exam = "Anna failed the exam.";
         check("Did Anna pass the exam?", exam, unlikely);
+        let car = "We bought the car from Tom.";
+        check("Did Tom sell us the car?", car, Stance::Unsettled);
+        check("Did we sell the car?", car, unlikely);
         let able = "Is Tom able to open the gate?";
         check(able, "Tom is unable to open the gate.", unlikely);
         let succeed = "Did Tom succeed in opening the gate?";
