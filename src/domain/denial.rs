@@ -8,7 +8,7 @@
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::context::{content_words, same_word};
-use super::figure::{calendar_words, numbers};
+use super::figure::{calendar_words, is_calendar_word, numbers};
 use super::words::as_read;
 
 /// Does a text deny something?
@@ -340,6 +340,65 @@ impl Piece {
         !begins || self.opens_with(&PRONOUNS) || self.opens_with(&GO_ON)
     }
 
+    /// Does it tell its day or month of a thing of its own, and hold none of these words: "paper on
+    /// Thursdays", "on Thursdays paper"?
+    fn is_of_another(&self, words: &[String]) -> bool {
+        // When, how often and how something is done is no thing.
+        const OF_TIME: [&str; 34] = [
+            "morning",
+            "afternoon",
+            "evening",
+            "night",
+            "noon",
+            "midnight",
+            "week",
+            "month",
+            "year",
+            "early",
+            "late",
+            "again",
+            "only",
+            "too",
+            "even",
+            "once",
+            "twice",
+            "sometimes",
+            "often",
+            "always",
+            "never",
+            "every",
+            "each",
+            "first",
+            "last",
+            "next",
+            "second",
+            "third",
+            "closed",
+            "open",
+            "vormittag",
+            "nachmittag",
+            "abend",
+            "jeden",
+        ];
+        let is_thing = |word: &str| {
+            let lower = word.to_lowercase();
+            let plain = word.chars().all(char::is_alphabetic) && !lower.ends_with("ly");
+            let of_time = OF_TIME.iter().any(|other| same_word(other, &lower));
+            plain && !of_time && !is_calendar_word(word) && !content_words(word).is_empty()
+        };
+        let leads = |word: &str| {
+            let lower = word.to_lowercase();
+            let links = [&AND[..], &CONTRASTS, &["the", "our"]];
+            links.iter().any(|list| list.contains(&lower.as_str()))
+        };
+        let own: Vec<&str> = self.written.unicode_words().collect();
+        let opening = own.iter().find(|word| !leads(word));
+        let mut pairs = own.windows(2);
+        let behind = pairs.any(|pair| is_calendar_word(pair[0]) && is_thing(pair[1]));
+        let told_of = behind || opening.is_some_and(|word| is_thing(word));
+        told_of && !words.iter().any(|word| self.has(word))
+    }
+
     /// Does it have a verb, as far as that can be seen?
     fn has_verb(&self) -> bool {
         let verb = |word: &String| {
@@ -487,7 +546,8 @@ pub(super) fn is_said_of_another(number: &str, words: &[String], sentence: &str)
 /// Is a month or a day of the week of a question told of something else than what it asks about? So it
 /// is where another piece, with one of its own, holds a word of the question that the piece with that
 /// one does not: in "Trash is collected on Mondays, paper on Thursdays", Monday is not of paper. What
-/// was said before goes on in a piece that leaves out its verb or its subject: Thursday is of paper.
+/// was said before goes on in a piece that leaves out its verb or its subject: Thursday is of paper, and
+/// not of trash.
 pub(super) fn is_dated_otherwise(question: &str, sentence: &str) -> bool {
     let asked = calendar_words(question);
     let mut words = content_words(question);
@@ -517,6 +577,13 @@ pub(super) fn is_dated_otherwise(question: &str, sentence: &str) -> bool {
             let apart = !goes_on || Some(at) > last || has(true);
             !keys.contains(key) && keys.iter().any(another) && has(false) && apart
         };
+        let is_apart = |(piece, keys): &(&Piece, Vec<String>)| {
+            let another = keys.iter().any(|own| own[..1] == key[..1]);
+            another && !keys.contains(key) && words.iter().any(|word| piece.has(word))
+        };
+        if !own.is_empty() && own.iter().all(|piece| piece.is_of_another(&words)) {
+            return dated.iter().any(is_apart);
+        }
         // "In May and June, the pool is open" tells it of both.
         words.iter().any(is_held) && dated.iter().enumerate().any(is_other)
     })

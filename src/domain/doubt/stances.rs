@@ -636,6 +636,15 @@ mod tests {
         check(paper, trash, Stance::Unsettled);
         check("Is trash collected on Monday?", trash, yes);
         check("Is paper collected on Thursday?", trash, yes);
+        let thursday = "Is trash collected on Thursday?";
+        check(thursday, trash, Stance::Unsettled);
+        let turned = "On Mondays trash is collected, on Thursdays paper.";
+        check(thursday, turned, Stance::Unsettled);
+        check(
+            thursday,
+            "Trash is collected on Mondays, and late on Thursdays.",
+            yes,
+        );
         let lease = "The lease began on 1 March and ends on 28 February.";
         check("Does the lease end in February?", lease, yes);
         check("Does the lease end in March?", lease, Stance::Unsettled);
