@@ -143,6 +143,32 @@ pub(super) fn denies_briefly(question: &str, sentence: &str) -> bool {
         .any(|piece| piece.denies && piece.is_within(&words))
 }
 
+/// Is what a sentence denies something else that the same one does: "Anna forgot to lock the door when
+/// she called" denies that she locked it, and not that she called?
+pub(super) fn denies_another(question: &str, sentence: &str) -> bool {
+    const SAME: [&str; 10] = [
+        "it", "he", "she", "they", "we", "i", "er", "es", "wir", "ich",
+    ];
+    let words = content_words(question);
+    let is_asked = |own: &String| words.iter().any(|word| same_word(own, word));
+    let (denied, stated): (Vec<Piece>, Vec<Piece>) =
+        pieces(sentence).into_iter().partition(|piece| piece.denies);
+    // Whom it is about stands before the word that denies.
+    let is_denied = |piece: &Piece| piece.denied_words().iter().any(is_asked);
+    let goes_on = |piece: &Piece| {
+        let links = |word: &&String| {
+            let word = word.as_str();
+            let relative = ["who", "whom", "whose", "which"].contains(&word);
+            !relative && (AND.contains(&word) || begins_clause(word))
+        };
+        let first = piece.all.iter().find(|word| !links(word));
+        let same = first.is_some_and(|word| SAME.contains(&word.as_str()) || is_asked(word));
+        same && piece.words.iter().any(is_asked)
+    };
+    let plain = !is_denial(question) && !denies_briefly(question, sentence);
+    plain && !denied.iter().any(is_denied) && stated.iter().any(goes_on)
+}
+
 /// The clauses of a text, in order, each with what leans on it: what is listed, what is excepted,
 /// and what goes on with a pronoun. Another subject with a verb of its own begins another clause.
 pub(super) fn clauses(text: &str) -> Vec<String> {
@@ -238,6 +264,12 @@ impl Piece {
         let known = |own: &String| words.iter().any(|word| same_word(own, word));
         let mut own = self.words.iter().filter(|word| !denies(word)).peekable();
         own.peek().is_some() && own.all(known)
+    }
+
+    /// Its words that are denied: from the word on that denies, or all, where another piece denies them.
+    fn denied_words(&self) -> &[String] {
+        let at = (0..self.all.len()).find(|at| denies_at(&self.all, *at));
+        &self.all[at.filter(|_| self.denies_itself).unwrap_or(0)..]
     }
 
     fn is_bare_no(&self) -> bool {
@@ -829,6 +861,29 @@ mod tests {
         let third = "On the third day, the boiler was repaired";
         check(third, &[third]);
         check("", &[]);
+    }
+
+    #[test]
+    fn what_else_one_does_is_not_denied_with_it() {
+        let check = |question: &str, sentence: &str, expected: bool| {
+            let told = denies_another(question, sentence);
+            assert_eq!(told, expected, "{question} / {sentence}");
+        };
+        let forgot = "Anna forgot to lock the door when she called.";
+        check("Did Anna call?", forgot, true);
+        check("Did Anna lock the door?", forgot, false);
+        let locked = "Anna did not lock the door when she called.";
+        check("Did Anna call?", locked, true);
+        check("Did Anna lock the door?", locked, false);
+        let window = "The window is not locked, but open.";
+        check("Is the window open?", window, true);
+        check("Is the window locked?", window, false);
+        let ben = "Anna did not, but Ben called.";
+        check("Did Anna call?", ben, false);
+        check("Did Anna call?", "Anna did not tell Ben who called.", false);
+        check("Did Anna call?", "Anna and Ben did not call.", false);
+        let brief = "It is locked, but the window is not.";
+        check("Is the window locked?", brief, false);
     }
 
     #[test]

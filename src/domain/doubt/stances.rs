@@ -16,7 +16,8 @@ use super::unsettled::{
 use super::{Doubt, REST_OF_NUMBER, denies_by_meaning, hold_any, lower, name, rest};
 use crate::domain::context::{content_words, coverage, names, same_word, subject_coverage};
 use crate::domain::denial::{
-    clauses, denies_briefly, is_dated_otherwise, is_denial, is_denied, refuses, sets_aside,
+    clauses, denies_another, denies_briefly, is_dated_otherwise, is_denial, is_denied, refuses,
+    sets_aside,
 };
 use crate::domain::figure::{figures, numbers, same_unit};
 use crate::domain::question::core;
@@ -101,7 +102,7 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
     let aside = lower(sentence)
         .windows(2)
         .any(|pair| sets_aside(&pair[0], &pair[1]));
-    if !stands || denied && aside {
+    if !stands || denied && (aside || denies_another(asked, sentence)) {
         return Stance::Unsettled;
     }
     if let Some(stance) = switched(asked, sentence, about) {
@@ -433,6 +434,9 @@ mod tests {
         check(loan, "The bank refused to approve the loan.", no);
         check(loan, "The bank declined to approve the loan.", no);
         check(loan, "The bank declined the loan.", unlikely);
+        let called = "Anna forgot to lock the door when she called.";
+        check("Did Anna call?", called, Stance::Unsettled);
+        check("Did Anna lock the door?", called, no);
         let exam = "Anna failed the exam.";
         check("Did Anna pass the exam?", exam, unlikely);
         let car = "We bought the car from Tom.";
