@@ -3,10 +3,13 @@
 
 use std::collections::HashSet;
 
+use unicode_segmentation::UnicodeSegmentation;
+
 use super::{Doubt, REST_OF_KIND, REST_OF_NUMBER, REST_OF_OPPOSITE, hold_any, lower, rest};
 use crate::domain::context::{content_words, same_word};
 use crate::domain::figure::{calendar_words, is_calendar_word};
 use crate::domain::question::asks_for_person;
+use crate::domain::sentence::{is_capital, is_german};
 
 pub(super) fn opposite(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
     let held = lower(around);
@@ -283,6 +286,7 @@ const OPPOSITES: &[(&[&str], &[&str])] = &[
 /// morning to the evening" holds the afternoon.
 pub(super) fn other_of_kind(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
     let (asked, said, near) = (lower(question), lower(sentence), lower(around));
+    let (asked_names, named) = (colours_in_names(question), colours_in_names(sentence));
     let timed = TIMES.iter().map(|kind| (kind, true));
     let mut kinds = timed.chain(KINDS.iter().map(|kind| (kind, false)));
     let (word, other) = kinds.find_map(|(kind, is_time)| {
@@ -292,7 +296,8 @@ pub(super) fn other_of_kind(question: &str, sentence: &str, around: &str) -> Opt
         let place = |word: &String| kind.iter().position(|names| names.contains(&word.as_str()));
         let is_other = |at: &usize| {
             let names = place(&said[*at]).map(|place| kind[place]);
-            names.is_some_and(|names| !hold_any(&asked, names))
+            let is_name = named.contains(&said[*at]) && !asked_names.contains(word);
+            !is_name && names.is_some_and(|names| !hold_any(&asked, names))
         };
         let others: Vec<usize> = (0..said.len()).filter(is_other).collect();
         let (first, last) = (*others.first()?, *others.last()?);
@@ -316,6 +321,38 @@ fn colours_another(word: &str, asked: &[String], said: &[String], first: usize) 
     let thing = at.and_then(|at| asked.get(at + 1)).filter(told);
     let other = said.get(first + 1).filter(told);
     thing.is_some_and(|thing| holds(said, thing)) && other.is_some_and(|own| !holds(asked, own))
+}
+
+/// Colours that are part of a name, in lower case: nothing is white at the White Horse.
+fn colours_in_names(text: &str) -> Vec<String> {
+    let words: Vec<(usize, &str)> = text.unicode_word_indices().collect();
+    if is_german(text) || words.iter().all(|(_, word)| is_capital(word)) {
+        return Vec::new();
+    }
+    let is_of_name = |word: &str| is_capital(word) && !content_words(word).is_empty();
+    let named = words.windows(2).flat_map(|pair| {
+        let [(at, word), (next_at, next)] = pair else {
+            return Vec::new();
+        };
+        let joined = &text[at + word.len()..*next_at] == " ";
+        if joined && is_of_name(word) && is_of_name(next) {
+            vec![word.to_lowercase(), next.to_lowercase()]
+        } else {
+            Vec::new()
+        }
+    });
+    let is_colour = |word: &String| COLOURS.iter().any(|names| names.contains(&word.as_str()));
+    named.filter(is_colour).collect()
+}
+
+/// Does a question ask whether something is of a colour that a text does not tell: "Is the door red?"
+pub(super) fn lacks_colour(question: &str, text: &str) -> bool {
+    let (asked, said) = (lower(question), lower(text));
+    let names = asked
+        .last()
+        .and_then(|last| COLOURS.iter().find(|names| names.contains(&last.as_str())));
+    let tells = |name: &&str| said.iter().any(|word| same_word(word, name));
+    names.is_some_and(|names| !names.iter().any(tells))
 }
 
 /// Times of the year and of the day, each kind in order.
@@ -562,6 +599,10 @@ mod tests {
             told("Where do we keep the white wine?", red),
             pair("white", "red")
         );
+        let horse = "We met Anna with her car at the White Horse.";
+        assert_eq!(told("Who met Anna, whose car is red?", horse), []);
+        let lion = "Who met Anna with her car at the Red Lion?";
+        assert_eq!(told(lion, horse), pair("red", "white"));
         let hose = "In autumn, drain the hose.";
         assert_eq!(told("What should we do before winter?", hose), []);
         let report = "The report is due on Wednesday.";

@@ -7,7 +7,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::numbers::{Bound, Kind, bound, kind, labelled, number};
 use super::opposites::{
-    LASTING, are_converse, bounds_time, calendar, opposite, other_of_kind, turns,
+    LASTING, are_converse, bounds_time, calendar, lacks_colour, opposite, other_of_kind, turns,
 };
 use super::unsettled::{
     contrasts, counts_another, counts_some, excludes_others, has_ended, is_open_task, plans,
@@ -176,8 +176,8 @@ fn tells_another(
     }
     // What the sentence beside it tells of may be something else.
     let own = format!("{about} {sentence}");
-    let Doubt::Opposite(word, _) = other_of_kind(question, sentence, &own)? else {
-        return None;
+    let Some(Doubt::Opposite(word, _)) = other_of_kind(question, sentence, &own) else {
+        return lacks_colour(question, &own).then_some(Stance::Open);
     };
     // The door is not red that is green; but of the red door, the green one says nothing.
     let is_said = lower(question).last() == Some(&word);
@@ -466,7 +466,11 @@ mod tests {
             "The boiler is old.",
             Stance::Open,
         );
-        check("Is the boiler old and green?", "The boiler is old.", likely);
+        check("Is the boiler old and loud?", "The boiler is old.", likely);
+        let horse = "Anna's car is parked at the White Horse.";
+        check("Is Anna's car red?", horse, Stance::Open);
+        let black = "Anna's car is black, and parked at the White Horse.";
+        check("Is Anna's car red?", black, unlikely);
         let window = "The door is locked, but the window is not.";
         check("Is the window locked?", window, no);
         check("Is the door locked?", window, yes);
