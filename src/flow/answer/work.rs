@@ -397,7 +397,16 @@ impl<'a> Work<'a> {
         let is_narrowed = is_filtered || self.ask.source.is_some();
         let of_asker = question::is_of_asker(asked);
         let says = names || of_asker || !context::content_words(self.asked()).is_empty();
-        asked.contains(char::is_alphanumeric) && !is_narrowed && !says
+        asked.contains(char::is_alphanumeric) && !is_narrowed && !says && !self.asks_by_small_word()
+    }
+
+    /// "who is will": does the question ask for somebody whom the notes call by its last word?
+    fn asks_by_small_word(&self) -> bool {
+        let word = self.asked().split_whitespace().next_back();
+        let word = word.unwrap_or_default().to_lowercase();
+        let word = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let named = |ranked: &Ranked| context::is_name_in(word, &ranked.hit.text);
+        question::asks_for_person(self.asked()) && self.hits().iter().take(3).any(named)
     }
 
     /// Does a cosine say little by itself? Embedding models of English find some likeness between any
