@@ -447,6 +447,24 @@ fn stands_behind(time: &str, words: &[String], list: &[&str]) -> bool {
     words_at.any(|(at, word)| word == time && hold_any(&words[at.saturating_sub(2)..at], list))
 }
 
+/// Is a time all that these words except?
+fn is_excepted(time: &str, words: &[String]) -> bool {
+    const EXCEPT: [&str; 7] = [
+        "except",
+        "excepting",
+        "excluding",
+        "außer",
+        "ausser",
+        "sauf",
+        "excepto",
+    ];
+    let of_days = |three: &[String]| {
+        let days = ["day", "days", "everyday", "daily", "month"].contains(&three[0].as_str());
+        days && three[1] == "but" && three[2] == time
+    };
+    stands_behind(time, words, &EXCEPT) || words.windows(3).any(of_days)
+}
+
 /// Another day of the week or month than what is asked about; "Monday to Friday" names Wednesday, too.
 pub(super) fn calendar(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
     let (own, near) = (calendar_words(sentence), calendar_words(around));
@@ -461,7 +479,11 @@ pub(super) fn calendar(question: &str, sentence: &str, around: &str) -> Option<D
             [time] => stands_behind(&time.0, &lower(sentence), &LASTING),
             _ => false,
         };
-        !same.is_empty() && !is_near && !in_time
+        // "Every day except Sunday" names Monday, too.
+        let excepts = same
+            .iter()
+            .any(|time| is_excepted(&time.0, &lower(sentence)));
+        !same.is_empty() && !is_near && !in_time && !excepts
     };
     // "May I park here in June?"
     let may = lower(question).first().is_some_and(|word| word == "may");
@@ -611,6 +633,8 @@ mod tests {
             told("What is due on Friday?", report),
             pair("friday", "wednesday")
         );
+        let duty = "Ben is on duty every day except Wednesday.";
+        assert_eq!(told("Who is on duty on Monday?", duty), []);
         let flood = "The flood damage in the garage came to 4,000 euros.";
         assert_eq!(told("How bad was the flood damage?", flood), []);
         let german = "Im Schlafzimmer sind Boden, Decke und Tür aus Holz.";

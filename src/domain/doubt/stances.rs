@@ -500,6 +500,10 @@ mod tests {
         check("Is the shop open on Wednesday?", shop, no);
         let shop = "The shop is open every day except Wednesday.";
         check("Is the shop open every day except Wednesday?", shop, yes);
+        check("Is the shop open on Tuesday?", shop, Stance::Unsettled);
+        let shop = "The shop is open every day but Sunday and Monday.";
+        check("Is the shop open on Tuesday?", shop, likely);
+        check("Is the shop open on Monday?", shop, no);
         let week = "The shop is open from Monday to Friday.";
         check("Is the shop open on Sunday?", week, unlikely);
         check("Is the shop open on Wednesday?", week, likely);
