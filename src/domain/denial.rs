@@ -151,10 +151,16 @@ pub(super) fn denies_another(question: &str, sentence: &str) -> bool {
     ];
     let words = content_words(question);
     let is_asked = |own: &String| words.iter().any(|word| same_word(own, word));
-    let (denied, stated): (Vec<Piece>, Vec<Piece>) =
-        pieces(sentence).into_iter().partition(|piece| piece.denies);
-    // Whom it is about stands before the word that denies.
-    let is_denied = |piece: &Piece| piece.denied_words().iter().any(is_asked);
+    let pieces = pieces(sentence);
+    // "Tom and Lena did not come": whom it is about stands before the word that denies.
+    let first = pieces.iter().position(|piece| piece.denies_itself);
+    let first = first.unwrap_or(0);
+    let is_denied = |(at, piece): (usize, &Piece)| {
+        let listed = at < first && !piece.excepts(None);
+        piece.denies && !listed && piece.denied_words().iter().any(is_asked)
+    };
+    // "But the window is not": what it is not stands elsewhere.
+    let is_brief = |piece: &Piece| piece.denies_itself && piece.is_within(&words);
     let goes_on = |piece: &Piece| {
         let links = |word: &&String| {
             let word = word.as_str();
@@ -163,10 +169,10 @@ pub(super) fn denies_another(question: &str, sentence: &str) -> bool {
         };
         let first = piece.all.iter().find(|word| !links(word));
         let same = first.is_some_and(|word| SAME.contains(&word.as_str()) || is_asked(word));
-        same && piece.words.iter().any(is_asked)
+        !piece.denies && same && piece.words.iter().any(is_asked)
     };
-    let plain = !is_denial(question) && !denies_briefly(question, sentence);
-    plain && !denied.iter().any(is_denied) && stated.iter().any(goes_on)
+    let plain = !is_denial(question) && !pieces.iter().any(is_brief);
+    plain && !pieces.iter().enumerate().any(is_denied) && pieces.iter().any(goes_on)
 }
 
 /// The clauses of a text, in order, each with what leans on it: what is listed, what is excepted,
@@ -882,6 +888,9 @@ mod tests {
         check("Did Anna call?", ben, false);
         check("Did Anna call?", "Anna did not tell Ben who called.", false);
         check("Did Anna call?", "Anna and Ben did not call.", false);
+        let ill = "Tom and Lena did not come to the party because they were ill.";
+        check("Were Tom and Lena ill?", ill, true);
+        check("Did Tom and Lena come to the party?", ill, false);
         let brief = "It is locked, but the window is not.";
         check("Is the window locked?", brief, false);
     }
