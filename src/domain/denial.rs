@@ -581,6 +581,25 @@ pub(super) fn is_said_of_another(number: &str, words: &[String], sentence: &str)
         && others.iter().any(|(other, _)| held(other) > held(own))
 }
 
+/// Is a number of a question one of something else: 9:30 of the end, where it asks for what starts in "The
+/// standup starts at 9:15 and ends at 9:30"? So it is where the piece with that number names a thing of
+/// its own and holds no word of the question, and another one with a number does.
+pub(super) fn is_numbered_otherwise(question: &str, sentence: &str) -> bool {
+    let asked = numbers(question);
+    let mut words = content_words(question);
+    words.retain(|word| numbers(word).is_empty());
+    let pieces = cut(sentence);
+    let numbered = pieces.iter().map(|piece| (piece, numbers(&piece.written)));
+    let numbered: Vec<_> = numbered.filter(|(_, held)| !held.is_empty()).collect();
+    asked.iter().any(|number| {
+        let (own, others): (Vec<_>, Vec<_>) =
+            numbered.iter().partition(|(_, held)| held.contains(number));
+        let of_another = own.iter().all(|(piece, _)| piece.is_of_another(&words));
+        let has = |piece: &Piece| words.iter().any(|word| piece.has(word));
+        !own.is_empty() && of_another && others.iter().any(|(piece, _)| has(piece))
+    })
+}
+
 /// Is a month or a day of the week of a question told of something else than what it asks about? So it
 /// is where another piece, with one of its own, holds a word of the question that the piece with that
 /// one does not: in "Trash is collected on Mondays, paper on Thursdays", Monday is not of paper. What
@@ -642,7 +661,10 @@ fn cut(text: &str) -> Vec<Piece> {
         let lower = word.to_lowercase();
         let next = words.peek().map_or("", |(_, next)| *next);
         let between = &text[end..at];
-        let counts = is_number_sign(last, &lower);
+        let digit = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+        // "At 9:30" is one time.
+        let is_time = between == ":" && digit(last) && digit(word);
+        let counts = is_time || is_number_sign(last, &lower);
         let link = if counts {
             None
         } else if between.contains([';', ':', '(', ')', '–', '—', '.', '!', '?'])
@@ -866,6 +888,8 @@ mod tests {
         );
         let third = "On the third day, the boiler was repaired";
         check(third, &[third]);
+        let standup = "The standup starts at 9:15";
+        check(standup, &[standup]);
         check("", &[]);
     }
 

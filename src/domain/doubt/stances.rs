@@ -16,8 +16,8 @@ use super::unsettled::{
 use super::{Doubt, REST_OF_NUMBER, denies_by_meaning, hold_any, lower, name, rest};
 use crate::domain::context::{content_words, coverage, names, same_word, subject_coverage};
 use crate::domain::denial::{
-    clauses, denies_another, denies_briefly, is_dated_otherwise, is_denial, is_denied, refuses,
-    sets_aside,
+    clauses, denies_another, denies_briefly, is_dated_otherwise, is_denial, is_denied,
+    is_numbered_otherwise, refuses, sets_aside,
 };
 use crate::domain::figure::{figures, numbers, same_unit};
 use crate::domain::question::core;
@@ -96,6 +96,7 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
     let stands = states(sentence)
         && !is_open_task(sentence)
         && !is_dated_otherwise(asked, sentence)
+        && !is_numbered_otherwise(asked, sentence)
         && !plans(question, clause)
         && !was_changed(asked, sentence);
     // How far what is set aside goes, words do not tell: "oats instead of rye on Monday".
@@ -698,6 +699,23 @@ mod tests {
         let life = "Ann Lee (May 3, 1860 – September 28, 1935) was a nurse, author and gardener.";
         let author = "Was Ann Lee (May 3, 1860 – September 28, 1935) a nurse and author?";
         check(author, life, yes);
+    }
+
+    #[test]
+    fn a_number_is_of_what_it_is_told_of() {
+        let check = |question: &str, sentence: &str, expected: Stance| {
+            let found = stance(question, sentence, sentence, "");
+            assert_eq!(found, expected, "{question} {sentence}");
+        };
+        let yes = Stance::States(true);
+        let standup = "The standup starts at 9:15 and ends at 9:30.";
+        check("Does the standup start at 9:15?", standup, yes);
+        check("Does the standup end at 9:30?", standup, yes);
+        let start = "Does the standup start at 9:30?";
+        check(start, standup, Stance::Unsettled);
+        let rent = "The rent is 840 euros, heating 90.";
+        check("Is the rent 90 euros?", rent, Stance::Unsettled);
+        check("Is the rent 840 euros?", rent, yes);
     }
 
     #[test]
