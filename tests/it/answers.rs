@@ -484,6 +484,18 @@ fn what_another_note_says_goes_before_the_opposite() {
 }
 
 #[test]
+fn who_asks_what_is_not_so_is_told_by_the_sentence_that_denies() {
+    let home = Home::new();
+    let paid = "The invoice from Kraft was paid on 3 March.";
+    let unpaid = "We never paid the invoice from Meyer.";
+    home.write("flat.md", format!("# Flat\n\n{paid}\n\n{unpaid}\n"));
+    home.add();
+    let answer = ask(&home, "Which invoice was not paid?", &[]);
+    let told = answer["answer"].as_str().unwrap();
+    assert!(told.contains("Meyer"), "{answer}");
+}
+
+#[test]
 fn a_form_that_is_cut_off_is_an_error() {
     let home = home();
     let settings = scripted_to(vec![vec![("{\"who\": ", -0.1)]], "length");
