@@ -265,10 +265,18 @@ pub(super) fn denies_by_meaning(sentence: &str) -> bool {
         "vergaß",
         "unmöglich",
     ];
+    // "We decided against Postgres"; a bike may lean against a wall.
+    const AGAINST: [&str; 5] = ["decid", "vot", "advis", "argu", "recommend"];
     let undone = |word: &str| word.starts_with("un") && word.ends_with("ed") && word.len() > 7;
-    lower(sentence)
-        .iter()
-        .any(|word| undone(word) || BEGINNINGS.iter().any(|begin| word.starts_with(begin)))
+    let words = lower(sentence);
+    let is_against = |pair: &[String]| {
+        let decides = AGAINST.iter().any(|begin| pair[0].starts_with(begin));
+        decides && pair[1] == "against"
+    };
+    words.windows(2).any(is_against)
+        || words
+            .iter()
+            .any(|word| undone(word) || BEGINNINGS.iter().any(|begin| word.starts_with(begin)))
 }
 
 fn name(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
@@ -358,6 +366,8 @@ mod tests {
         );
         let party = "Declined the party: Tom.";
         assert_eq!(told("Who declined to come to the party?", party), []);
+        let against = "We decided against a lock on the back door of the shed.";
+        assert_eq!(told(question, against), []);
         // It may be said elsewhere, in other words.
         assert_eq!(told(question, "The shed is green."), []);
         // The answer need not deny what these deny.

@@ -483,6 +483,8 @@ mod tests {
         let car = "We bought the car from Tom.";
         check("Did Tom sell us the car?", car, Stance::Unsettled);
         check("Did we sell the car?", car, unlikely);
+        let against = "We decided against Postgres.";
+        check("Do we use Postgres?", against, Stance::Unsettled);
         let horse = "Anna's car is parked at the White Horse.";
         check("Is Anna's car red?", horse, Stance::Open);
         let black = "Anna's car is black, and parked at the White Horse.";
