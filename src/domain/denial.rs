@@ -8,7 +8,7 @@
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::context::{content_words, same_word};
-use super::figure::{calendar_words, is_calendar_word, numbers};
+use super::figure::{calendar_words, figures, is_calendar_word, numbers};
 use super::words::as_read;
 
 /// Does a text deny something?
@@ -437,6 +437,20 @@ impl Piece {
         told_of && !words.iter().any(|word| self.has(word))
     }
 
+    /// The first small word that it says something with, such as "for", what it is about before that, and
+    /// what it says behind it.
+    fn halves(&self) -> Option<(&str, Vec<String>, Vec<String>)> {
+        const SMALL: [&str; 13] = [
+            "for", "in", "on", "at", "to", "with", "by", "from", "für", "im", "mit", "von", "zu",
+        ];
+        let is_small = |word: &String| SMALL.contains(&word.as_str());
+        let at = self.all.iter().position(is_small)?;
+        let about = content_words(&self.all[..at].join(" "));
+        let says = content_words(&self.all[at + 1..].join(" "));
+        let is_whole = !about.is_empty() && !says.is_empty();
+        is_whole.then_some((self.all[at].as_str(), about, says))
+    }
+
     /// Does it have a verb, as far as that can be seen?
     fn has_verb(&self) -> bool {
         let verb = |word: &String| {
@@ -587,7 +601,12 @@ pub(super) fn is_said_of_another(number: &str, words: &[String], sentence: &str)
 pub(super) fn is_numbered_otherwise(question: &str, sentence: &str) -> bool {
     let asked = numbers(question);
     let mut words = content_words(question);
-    words.retain(|word| numbers(word).is_empty());
+    // What it is counted in, other numbers of the sentence are counted in, too.
+    let units: Vec<String> = figures(question)
+        .into_iter()
+        .filter_map(|figure| figure.unit)
+        .collect();
+    words.retain(|word| numbers(word).is_empty() && !units.contains(word));
     let pieces = cut(sentence);
     let numbered = pieces.iter().map(|piece| (piece, numbers(&piece.written)));
     let numbered: Vec<_> = numbered.filter(|(_, held)| !held.is_empty()).collect();
@@ -597,6 +616,35 @@ pub(super) fn is_numbered_otherwise(question: &str, sentence: &str) -> bool {
         let of_another = own.iter().all(|(piece, _)| piece.is_of_another(&words));
         let has = |piece: &Piece| words.iter().any(|word| piece.has(word));
         !own.is_empty() && of_another && others.iter().any(|(piece, _)| has(piece))
+    })
+}
+
+/// Does a question put together what two parts of a sentence tell of two things: the blue bin and plastic of
+/// "The blue bin is for paper, the yellow one for plastic"? Both say something with the same small word, and
+/// the question holds what one of them is about, and what the other says of its own.
+pub(super) fn is_crossed(question: &str, sentence: &str) -> bool {
+    let words = content_words(question);
+    // "Die" is a small word in German.
+    let all: Vec<String> = question.unicode_words().map(str::to_lowercase).collect();
+    let pieces = cut(sentence);
+    let holds = |part: &[String], other: &Piece| {
+        let in_part = |word: &String| part.iter().any(|own| same_word(own, word));
+        words.iter().any(|word| in_part(word) && !other.has(word))
+    };
+    let crossed = |before: &Piece, next: &Piece| {
+        let (Some((small, _, said)), Some((other, about, says))) = (before.halves(), next.halves())
+        else {
+            return false;
+        };
+        let is_asked = |own: &String| all.iter().any(|word| same_word(own, word));
+        let of_next = holds(&says, before) && !about.iter().any(is_asked);
+        let of_before = holds(&about, before) && holds(&said, next);
+        small == other && (of_next || of_before)
+    };
+    (1..pieces.len()).any(|at| {
+        let next = &pieces[at];
+        let goes_on = matches!(next.link, Link::Comma | Link::And);
+        goes_on && pieces[..at].iter().any(|before| crossed(before, next))
     })
 }
 
@@ -917,6 +965,28 @@ mod tests {
         check("Did Tom and Lena come to the party?", ill, false);
         let brief = "It is locked, but the window is not.";
         check("Is the window locked?", brief, false);
+    }
+
+    #[test]
+    fn what_two_things_are_told_is_not_put_together() {
+        let check = |question: &str, sentence: &str, expected: bool| {
+            let told = is_crossed(question, sentence);
+            assert_eq!(told, expected, "{question} / {sentence}");
+        };
+        let bins = "The blue bin is for paper, the yellow one for plastic.";
+        check("Is the blue bin for plastic?", bins, true);
+        check("Is the yellow bin for paper?", bins, true);
+        check("Is the blue bin for paper?", bins, false);
+        check("Is the yellow bin for plastic?", bins, false);
+        let town = "Anna was born in Graz, studied in Linz and died in Vienna.";
+        check("Was Anna born in Vienna?", town, true);
+        check("Did Anna die in Vienna?", town, false);
+        let ferry = "Dogs are allowed on the ferry and on the bus.";
+        check("Are dogs allowed on the bus?", ferry, false);
+        let shop = "We bought the lamp in May, and the chair in June.";
+        check("Did we buy the lamp?", shop, false);
+        check("Did we buy the chair?", shop, false);
+        check("Did we buy the chair in May?", shop, true);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::unsettled::{
 use super::{Doubt, REST_OF_NUMBER, denies_by_meaning, hold_any, lower, name, rest};
 use crate::domain::context::{content_words, coverage, names, same_word, subject_coverage};
 use crate::domain::denial::{
-    clauses, denies_another, denies_briefly, is_dated_otherwise, is_denial, is_denied,
+    clauses, denies_another, denies_briefly, is_crossed, is_dated_otherwise, is_denial, is_denied,
     is_numbered_otherwise, refuses, sets_aside,
 };
 use crate::domain::figure::{figures, numbers, same_unit};
@@ -131,7 +131,8 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
         return Stance::Unsettled;
     }
     if held >= STATES && !compares(question) {
-        let other_case = counts_some(asked, sentence) || !denied && contrasts(asked, sentence);
+        let other = || contrasts(asked, sentence) || is_crossed(asked, clause);
+        let other_case = counts_some(asked, sentence) || !denied && other();
         return if other_case {
             Stance::Unsettled
         } else {
@@ -483,6 +484,8 @@ mod tests {
         let car = "We bought the car from Tom.";
         check("Did Tom sell us the car?", car, Stance::Unsettled);
         check("Did we sell the car?", car, unlikely);
+        let bins = "The blue bin is for paper, the yellow one for plastic.";
+        check("Is the blue bin for plastic?", bins, Stance::Unsettled);
         let against = "We decided against Postgres.";
         check("Do we use Postgres?", against, Stance::Unsettled);
         let horse = "Anna's car is parked at the White Horse.";
@@ -718,6 +721,17 @@ mod tests {
         let rent = "The rent is 840 euros, heating 90.";
         check("Is the rent 90 euros?", rent, Stance::Unsettled);
         check("Is the rent 840 euros?", rent, yes);
+        let ferry = "The rental car cost 420 euros, the ferry 95 euros.";
+        check(
+            "Did the rental car cost 95 euros?",
+            ferry,
+            Stance::Unsettled,
+        );
+        check(
+            "Did the ferry cost 95 euros?",
+            ferry,
+            Stance::Suggests(true),
+        );
     }
 
     #[test]
