@@ -465,8 +465,20 @@ fn is_excepted(time: &str, words: &[String]) -> bool {
     stands_behind(time, words, &EXCEPT) || words.windows(3).any(of_days)
 }
 
-/// Another day of the week or month than what is asked about; "Monday to Friday" names Wednesday, too.
+/// Another day of the week or month than what is asked about, where the sentence holds enough of the rest.
 pub(super) fn calendar(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
+    let (word, other) = another_day(question, sentence, around)?;
+    let held = rest(question, sentence, is_calendar_word);
+    (held >= REST_OF_NUMBER).then_some(Doubt::Opposite(word, other))
+}
+
+/// A day of the week or month that is asked about, and the other one that a sentence tells; "Monday to
+/// Friday" names Wednesday, too.
+pub(super) fn another_day(
+    question: &str,
+    sentence: &str,
+    around: &str,
+) -> Option<(String, String)> {
     let (own, near) = (calendar_words(sentence), calendar_words(around));
     let kind = |key: &str| key.chars().next();
     let replaced = |key: &str| {
@@ -490,8 +502,7 @@ pub(super) fn calendar(question: &str, sentence: &str, around: &str) -> Option<D
     let mut asked = calendar_words(question).into_iter();
     let (word, key) = asked.find(|(word, key)| !(may && word == "may") && replaced(key))?;
     let (other, _) = own.iter().find(|(_, other)| kind(other) == kind(&key))?;
-    let held = rest(question, sentence, is_calendar_word);
-    (held >= REST_OF_NUMBER).then(|| Doubt::Opposite(word, other.clone()))
+    Some((word, other.clone()))
 }
 
 /// Do two days of the week or months of a sentence begin and end a time that a third is in? Saturday is

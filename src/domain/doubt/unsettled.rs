@@ -188,6 +188,44 @@ pub(super) fn has_ended(question: &str, sentence: &str) -> bool {
     ends && hold_any(&lower(question), &OF_THE_PAST)
 }
 
+/// Is it asked whether something is still so, where a sentence tells what may have ended it?
+pub(super) fn may_have_ended(question: &str, sentence: &str) -> bool {
+    const STILL: [&str; 2] = ["still", "noch"];
+    const ENDED: [&str; 29] = [
+        "replaced",
+        "cancelled",
+        "canceled",
+        "sold",
+        "removed",
+        "stopped",
+        "ended",
+        "left",
+        "moved",
+        "died",
+        "stolen",
+        "lost",
+        "broke",
+        "broken",
+        "thrown",
+        "gave",
+        "given",
+        "returned",
+        "closed",
+        "quit",
+        "finished",
+        "expired",
+        "resigned",
+        "retired",
+        "ersetzt",
+        "gekündigt",
+        "verkauft",
+        "verloren",
+        "beendet",
+    ];
+    let (asked, said) = (lower(question), lower(sentence));
+    hold_any(&asked, &STILL) && hold_any(&said, &ENDED) && !hold_any(&asked, &ENDED)
+}
+
 /// Words behind which stands all that something is said of.
 const ONLY: [&str; 6] = [
     "only",
