@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::numbers::{Bound, Kind, bound, kind, labelled, number};
+use super::numbers::{Bound, Kind, bound, counts_otherwise, kind, labelled, number};
 use super::opposites::{
     LASTING, another_day, are_converse, bounds_time, calendar, lacks_colour, opposite,
     other_of_kind, turns,
@@ -303,6 +303,7 @@ fn measured(bound: &Bound, question: &str, clause: &str, denied: bool) -> Option
 /// that is asked about?
 fn replaces(question: &str, sentence: &str, around: &str) -> bool {
     number(question, sentence, around).is_some()
+        || counts_otherwise(question, sentence)
         || calendar(question, sentence, around).is_some()
         || letter(question, sentence)
         || name(question, sentence, around).is_some() && holds_new_name(question, sentence)
@@ -730,6 +731,11 @@ mod tests {
         let rent = "The rent is 840 euros, heating 90.";
         check("Is the rent 90 euros?", rent, Stance::Unsettled);
         check("Is the rent 840 euros?", rent, yes);
+        let hotel = "We stayed at the hotel for three nights.";
+        let nights = "Did we stay at the hotel for four nights?";
+        check(nights, hotel, Stance::Suggests(false));
+        check("Did we stay at the hotel for three nights?", hotel, yes);
+        check("Did we stay at the hotel for 3 nights?", hotel, yes);
         let ferry = "The rental car cost 420 euros, the ferry 95 euros.";
         check(
             "Did the rental car cost 95 euros?",
