@@ -8,7 +8,7 @@
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::context::{content_words, same_word};
-use super::figure::{calendar_words, numbers};
+use super::figure::{calendar_words, figures, is_calendar_word, numbers};
 use super::words::as_read;
 
 /// Does a text deny something?
@@ -143,6 +143,38 @@ pub(super) fn denies_briefly(question: &str, sentence: &str) -> bool {
         .any(|piece| piece.denies && piece.is_within(&words))
 }
 
+/// Is what a sentence denies something else that the same one does: "Anna forgot to lock the door when
+/// she called" denies that she locked it, and not that she called?
+pub(super) fn denies_another(question: &str, sentence: &str) -> bool {
+    const SAME: [&str; 10] = [
+        "it", "he", "she", "they", "we", "i", "er", "es", "wir", "ich",
+    ];
+    let words = content_words(question);
+    let is_asked = |own: &String| words.iter().any(|word| same_word(own, word));
+    let pieces = pieces(sentence);
+    // "Tom and Lena did not come": whom it is about stands before the word that denies.
+    let first = pieces.iter().position(|piece| piece.denies_itself);
+    let first = first.unwrap_or(0);
+    let is_denied = |(at, piece): (usize, &Piece)| {
+        let listed = at < first && !piece.excepts(None);
+        piece.denies && !listed && piece.denied_words().iter().any(is_asked)
+    };
+    // "But the window is not": what it is not stands elsewhere.
+    let is_brief = |piece: &Piece| piece.denies_itself && piece.is_within(&words);
+    let goes_on = |piece: &Piece| {
+        let links = |word: &&String| {
+            let word = word.as_str();
+            let relative = ["who", "whom", "whose", "which"].contains(&word);
+            !relative && (AND.contains(&word) || begins_clause(word))
+        };
+        let first = piece.all.iter().find(|word| !links(word));
+        let same = first.is_some_and(|word| SAME.contains(&word.as_str()) || is_asked(word));
+        !piece.denies && same && piece.words.iter().any(is_asked)
+    };
+    let plain = !is_denial(question) && !pieces.iter().any(is_brief);
+    plain && !pieces.iter().enumerate().any(is_denied) && pieces.iter().any(goes_on)
+}
+
 /// The clauses of a text, in order, each with what leans on it: what is listed, what is excepted,
 /// and what goes on with a pronoun. Another subject with a verb of its own begins another clause.
 pub(super) fn clauses(text: &str) -> Vec<String> {
@@ -238,6 +270,12 @@ impl Piece {
         let known = |own: &String| words.iter().any(|word| same_word(own, word));
         let mut own = self.words.iter().filter(|word| !denies(word)).peekable();
         own.peek().is_some() && own.all(known)
+    }
+
+    /// Its words that are denied: from the word on that denies, or all, where another piece denies them.
+    fn denied_words(&self) -> &[String] {
+        let at = (0..self.all.len()).find(|at| denies_at(&self.all, *at));
+        &self.all[at.filter(|_| self.denies_itself).unwrap_or(0)..]
     }
 
     fn is_bare_no(&self) -> bool {
@@ -338,6 +376,79 @@ impl Piece {
     fn goes_on(&self) -> bool {
         let begins = self.has_verb() || self.opens_with(&SUBJECTS);
         !begins || self.opens_with(&PRONOUNS) || self.opens_with(&GO_ON)
+    }
+
+    /// Does it tell its day or month of a thing of its own, and hold none of these words: "paper on
+    /// Thursdays", "on Thursdays paper"?
+    fn is_of_another(&self, words: &[String]) -> bool {
+        // When, how often and how something is done is no thing.
+        const OF_TIME: [&str; 34] = [
+            "morning",
+            "afternoon",
+            "evening",
+            "night",
+            "noon",
+            "midnight",
+            "week",
+            "month",
+            "year",
+            "early",
+            "late",
+            "again",
+            "only",
+            "too",
+            "even",
+            "once",
+            "twice",
+            "sometimes",
+            "often",
+            "always",
+            "never",
+            "every",
+            "each",
+            "first",
+            "last",
+            "next",
+            "second",
+            "third",
+            "closed",
+            "open",
+            "vormittag",
+            "nachmittag",
+            "abend",
+            "jeden",
+        ];
+        let is_thing = |word: &str| {
+            let lower = word.to_lowercase();
+            let plain = word.chars().all(char::is_alphabetic) && !lower.ends_with("ly");
+            let of_time = OF_TIME.iter().any(|other| same_word(other, &lower));
+            plain && !of_time && !is_calendar_word(word) && !content_words(word).is_empty()
+        };
+        let leads = |word: &str| {
+            let lower = word.to_lowercase();
+            let links = [&AND[..], &CONTRASTS, &["the", "our"]];
+            links.iter().any(|list| list.contains(&lower.as_str()))
+        };
+        let own: Vec<&str> = self.written.unicode_words().collect();
+        let opening = own.iter().find(|word| !leads(word));
+        let mut pairs = own.windows(2);
+        let behind = pairs.any(|pair| is_calendar_word(pair[0]) && is_thing(pair[1]));
+        let told_of = behind || opening.is_some_and(|word| is_thing(word));
+        told_of && !words.iter().any(|word| self.has(word))
+    }
+
+    /// The first small word that it says something with, such as "for", what it is about before that, and
+    /// what it says behind it.
+    fn halves(&self) -> Option<(&str, Vec<String>, Vec<String>)> {
+        const SMALL: [&str; 13] = [
+            "for", "in", "on", "at", "to", "with", "by", "from", "für", "im", "mit", "von", "zu",
+        ];
+        let is_small = |word: &String| SMALL.contains(&word.as_str());
+        let at = self.all.iter().position(is_small)?;
+        let about = content_words(&self.all[..at].join(" "));
+        let says = content_words(&self.all[at + 1..].join(" "));
+        let is_whole = !about.is_empty() && !says.is_empty();
+        is_whole.then_some((self.all[at].as_str(), about, says))
     }
 
     /// Does it have a verb, as far as that can be seen?
@@ -484,10 +595,64 @@ pub(super) fn is_said_of_another(number: &str, words: &[String], sentence: &str)
         && others.iter().any(|(other, _)| held(other) > held(own))
 }
 
+/// Is a number of a question one of something else: 9:30 of the end, where it asks for what starts in "The
+/// standup starts at 9:15 and ends at 9:30"? So it is where the piece with that number names a thing of
+/// its own and holds no word of the question, and another one with a number does.
+pub(super) fn is_numbered_otherwise(question: &str, sentence: &str) -> bool {
+    let asked = numbers(question);
+    let mut words = content_words(question);
+    // What it is counted in, other numbers of the sentence are counted in, too.
+    let units: Vec<String> = figures(question)
+        .into_iter()
+        .filter_map(|figure| figure.unit)
+        .collect();
+    words.retain(|word| numbers(word).is_empty() && !units.contains(word));
+    let pieces = cut(sentence);
+    let numbered = pieces.iter().map(|piece| (piece, numbers(&piece.written)));
+    let numbered: Vec<_> = numbered.filter(|(_, held)| !held.is_empty()).collect();
+    asked.iter().any(|number| {
+        let (own, others): (Vec<_>, Vec<_>) =
+            numbered.iter().partition(|(_, held)| held.contains(number));
+        let of_another = own.iter().all(|(piece, _)| piece.is_of_another(&words));
+        let has = |piece: &Piece| words.iter().any(|word| piece.has(word));
+        !own.is_empty() && of_another && others.iter().any(|(piece, _)| has(piece))
+    })
+}
+
+/// Does a question put together what two parts of a sentence tell of two things: the blue bin and plastic of
+/// "The blue bin is for paper, the yellow one for plastic"? Both say something with the same small word, and
+/// the question holds what one of them is about, and what the other says of its own.
+pub(super) fn is_crossed(question: &str, sentence: &str) -> bool {
+    let words = content_words(question);
+    // "Die" is a small word in German.
+    let all: Vec<String> = question.unicode_words().map(str::to_lowercase).collect();
+    let pieces = cut(sentence);
+    let holds = |part: &[String], other: &Piece| {
+        let in_part = |word: &String| part.iter().any(|own| same_word(own, word));
+        words.iter().any(|word| in_part(word) && !other.has(word))
+    };
+    let crossed = |before: &Piece, next: &Piece| {
+        let (Some((small, _, said)), Some((other, about, says))) = (before.halves(), next.halves())
+        else {
+            return false;
+        };
+        let is_asked = |own: &String| all.iter().any(|word| same_word(own, word));
+        let of_next = holds(&says, before) && !about.iter().any(is_asked);
+        let of_before = holds(&about, before) && holds(&said, next);
+        small == other && (of_next || of_before)
+    };
+    (1..pieces.len()).any(|at| {
+        let next = &pieces[at];
+        let goes_on = matches!(next.link, Link::Comma | Link::And);
+        goes_on && pieces[..at].iter().any(|before| crossed(before, next))
+    })
+}
+
 /// Is a month or a day of the week of a question told of something else than what it asks about? So it
 /// is where another piece, with one of its own, holds a word of the question that the piece with that
 /// one does not: in "Trash is collected on Mondays, paper on Thursdays", Monday is not of paper. What
-/// was said before goes on in a piece that leaves out its verb or its subject: Thursday is of paper.
+/// was said before goes on in a piece that leaves out its verb or its subject: Thursday is of paper, and
+/// not of trash.
 pub(super) fn is_dated_otherwise(question: &str, sentence: &str) -> bool {
     let asked = calendar_words(question);
     let mut words = content_words(question);
@@ -517,6 +682,13 @@ pub(super) fn is_dated_otherwise(question: &str, sentence: &str) -> bool {
             let apart = !goes_on || Some(at) > last || has(true);
             !keys.contains(key) && keys.iter().any(another) && has(false) && apart
         };
+        let is_apart = |(piece, keys): &(&Piece, Vec<String>)| {
+            let another = keys.iter().any(|own| own[..1] == key[..1]);
+            another && !keys.contains(key) && words.iter().any(|word| piece.has(word))
+        };
+        if !own.is_empty() && own.iter().all(|piece| piece.is_of_another(&words)) {
+            return dated.iter().any(is_apart);
+        }
         // "In May and June, the pool is open" tells it of both.
         words.iter().any(is_held) && dated.iter().enumerate().any(is_other)
     })
@@ -537,7 +709,10 @@ fn cut(text: &str) -> Vec<Piece> {
         let lower = word.to_lowercase();
         let next = words.peek().map_or("", |(_, next)| *next);
         let between = &text[end..at];
-        let counts = is_number_sign(last, &lower);
+        let digit = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+        // "At 9:30" is one time.
+        let is_time = between == ":" && digit(last) && digit(word);
+        let counts = is_time || is_number_sign(last, &lower);
         let link = if counts {
             None
         } else if between.contains([';', ':', '(', ')', '–', '—', '.', '!', '?'])
@@ -761,7 +936,57 @@ mod tests {
         );
         let third = "On the third day, the boiler was repaired";
         check(third, &[third]);
+        let standup = "The standup starts at 9:15";
+        check(standup, &[standup]);
         check("", &[]);
+    }
+
+    #[test]
+    fn what_else_one_does_is_not_denied_with_it() {
+        let check = |question: &str, sentence: &str, expected: bool| {
+            let told = denies_another(question, sentence);
+            assert_eq!(told, expected, "{question} / {sentence}");
+        };
+        let forgot = "Anna forgot to lock the door when she called.";
+        check("Did Anna call?", forgot, true);
+        check("Did Anna lock the door?", forgot, false);
+        let locked = "Anna did not lock the door when she called.";
+        check("Did Anna call?", locked, true);
+        check("Did Anna lock the door?", locked, false);
+        let window = "The window is not locked, but open.";
+        check("Is the window open?", window, true);
+        check("Is the window locked?", window, false);
+        let ben = "Anna did not, but Ben called.";
+        check("Did Anna call?", ben, false);
+        check("Did Anna call?", "Anna did not tell Ben who called.", false);
+        check("Did Anna call?", "Anna and Ben did not call.", false);
+        let ill = "Tom and Lena did not come to the party because they were ill.";
+        check("Were Tom and Lena ill?", ill, true);
+        check("Did Tom and Lena come to the party?", ill, false);
+        let brief = "It is locked, but the window is not.";
+        check("Is the window locked?", brief, false);
+    }
+
+    #[test]
+    fn what_two_things_are_told_is_not_put_together() {
+        let check = |question: &str, sentence: &str, expected: bool| {
+            let told = is_crossed(question, sentence);
+            assert_eq!(told, expected, "{question} / {sentence}");
+        };
+        let bins = "The blue bin is for paper, the yellow one for plastic.";
+        check("Is the blue bin for plastic?", bins, true);
+        check("Is the yellow bin for paper?", bins, true);
+        check("Is the blue bin for paper?", bins, false);
+        check("Is the yellow bin for plastic?", bins, false);
+        let town = "Anna was born in Graz, studied in Linz and died in Vienna.";
+        check("Was Anna born in Vienna?", town, true);
+        check("Did Anna die in Vienna?", town, false);
+        let ferry = "Dogs are allowed on the ferry and on the bus.";
+        check("Are dogs allowed on the bus?", ferry, false);
+        let shop = "We bought the lamp in May, and the chair in June.";
+        check("Did we buy the lamp?", shop, false);
+        check("Did we buy the chair?", shop, false);
+        check("Did we buy the chair in May?", shop, true);
     }
 
     #[test]

@@ -32,7 +32,7 @@
 //! measured by `make abstention`.
 //!
 //! It is also from before another of a kind was doubted as an opposite is: the kitchen beside the
-//! bedroom, Monday beside Tuesday.
+//! bedroom, Monday beside Tuesday. Who sold something is told by who bought it.
 //!
 //! What a sentence says to a question that wants a yes or a no is told by `stances`, and what leaves
 //! that open by `unsettled`; numbers are compared by `numbers`, words by `opposites`.
@@ -50,7 +50,9 @@ use super::question::{asks, core, is_polar};
 use super::words::as_read;
 
 use self::numbers::{labelled, number};
-use self::opposites::{bounds_time, calendar, opposite, other_of_kind, turns};
+use self::opposites::{
+    are_converse, asks_for_party, bounds_time, calendar, opposite, other_of_kind, turns,
+};
 pub use self::stances::{Stance, stance};
 pub(super) use self::unsettled::is_open_task;
 
@@ -138,6 +140,7 @@ pub fn doubts(question: &str, sentence: &str, around: &str, about: &str) -> Vec<
         number(question, sentence, around).or_else(|| labelled(question, sentence, around, about)),
         turned.and_then(|question| {
             opposite(question, sentence, around)
+                .filter(|doubt| !tells_the_other_side(doubt, question, around))
                 .or_else(|| other_of_kind(question, sentence, around))
                 .or_else(|| calendar(question, sentence, around).filter(|_| !bounds_time(question)))
         }),
@@ -145,6 +148,13 @@ pub fn doubts(question: &str, sentence: &str, around: &str, about: &str) -> Vec<
         extreme(question, around),
     ];
     found.into_iter().flatten().collect()
+}
+
+/// Is what stands against a question what it asks for, told from the other side: of whom we bought, where
+/// it asks who sold?
+fn tells_the_other_side(doubt: &Doubt, question: &str, around: &str) -> bool {
+    matches!(doubt, Doubt::Opposite(word, other)
+        if asks_for_party(question, word) && are_converse(word, other, question, around))
 }
 
 /// Share of a question's words, those left out that are in doubt, that a sentence holds.
@@ -255,10 +265,18 @@ pub(super) fn denies_by_meaning(sentence: &str) -> bool {
         "vergaß",
         "unmöglich",
     ];
+    // "We decided against Postgres"; a bike may lean against a wall.
+    const AGAINST: [&str; 5] = ["decid", "vot", "advis", "argu", "recommend"];
     let undone = |word: &str| word.starts_with("un") && word.ends_with("ed") && word.len() > 7;
-    lower(sentence)
-        .iter()
-        .any(|word| undone(word) || BEGINNINGS.iter().any(|begin| word.starts_with(begin)))
+    let words = lower(sentence);
+    let is_against = |pair: &[String]| {
+        let decides = AGAINST.iter().any(|begin| pair[0].starts_with(begin));
+        decides && pair[1] == "against"
+    };
+    words.windows(2).any(is_against)
+        || words
+            .iter()
+            .any(|word| undone(word) || BEGINNINGS.iter().any(|begin| word.starts_with(begin)))
 }
 
 fn name(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
@@ -348,6 +366,8 @@ mod tests {
         );
         let party = "Declined the party: Tom.";
         assert_eq!(told("Who declined to come to the party?", party), []);
+        let against = "We decided against a lock on the back door of the shed.";
+        assert_eq!(told(question, against), []);
         // It may be said elsewhere, in other words.
         assert_eq!(told(question, "The shed is green."), []);
         // The answer need not deny what these deny.

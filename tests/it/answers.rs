@@ -459,6 +459,18 @@ fn who_asks_of_nothing_is_told_nothing() {
 }
 
 #[test]
+fn somebody_may_be_called_by_a_small_word() {
+    let home = Home::new();
+    home.write("people.md", "# Contacts\n\nWill Carter is our plumber.\n");
+    home.add();
+    let answer = ask(&home, "who is will", &[]);
+    let told = answer["answer"].as_str().unwrap();
+    assert!(told.contains("Carter"), "{answer}");
+    let answer = ask(&home, "who are you", &[]);
+    assert_eq!(answer["abstained"], true, "{answer}");
+}
+
+#[test]
 fn what_another_note_says_goes_before_the_opposite() {
     let home = Home::new();
     let tar = "# North\n\nThe north wall of the barn is painted with tar.\n";
@@ -469,6 +481,18 @@ fn what_another_note_says_goes_before_the_opposite() {
     let answer = ask(&home, question, &[]);
     let told = answer["answer"].as_str().unwrap();
     assert!(told.contains("lime"), "{answer}");
+}
+
+#[test]
+fn who_asks_what_is_not_so_is_told_by_the_sentence_that_denies() {
+    let home = Home::new();
+    let paid = "The invoice from Kraft was paid on 3 March.";
+    let unpaid = "We never paid the invoice from Meyer.";
+    home.write("flat.md", format!("# Flat\n\n{paid}\n\n{unpaid}\n"));
+    home.add();
+    let answer = ask(&home, "Which invoice was not paid?", &[]);
+    let told = answer["answer"].as_str().unwrap();
+    assert!(told.contains("Meyer"), "{answer}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::domain::figure::{
     calendar_words, held_numbers, is_calendar_word, is_date, number_words, numbers,
 };
 use crate::domain::language::{Language, STOP_WORDS};
-use crate::domain::question::degree;
+use crate::domain::question::{asks_for_person, degree};
 use crate::domain::sentence::is_german;
 
 /// Share of a question's content words that occur in the texts, 0..1; 1 for no content words. A
@@ -56,7 +56,46 @@ fn held_and_lacking(question: &str, texts: &[&str]) -> (Vec<String>, Vec<String>
     let language = Language::detect(question);
     let degree = degree(question);
     missing.retain(|word| !only_asks(word, language) && degree.as_ref() != Some(word));
-    (held, missing)
+    if !asks_for_person(question) {
+        return (held, missing);
+    }
+    let (converse, missing): (Vec<String>, Vec<String>) = missing
+        .into_iter()
+        .partition(|word| tells_converse(word, texts));
+    (held.into_iter().chain(converse).collect(), missing)
+}
+
+/// Do texts tell of a deal from the side of the other one: who lends, where it is asked who borrowed?
+fn tells_converse(word: &str, texts: &[&str]) -> bool {
+    const DEALS: [[&[&str]; 2]; 6] = [
+        [
+            &["buy", "buys", "bought", "buying"],
+            &["sell", "sells", "sold", "selling"],
+        ],
+        [
+            &["borrow", "borrows", "borrowed", "borrowing"],
+            &["lend", "lends", "lent", "lending"],
+        ],
+        [
+            &["receive", "receives", "received", "receiving"],
+            &["give", "gives", "gave", "given", "giving"],
+        ],
+        [
+            &["learn", "learns", "learned", "learnt", "learning"],
+            &["teach", "teaches", "taught", "teaching"],
+        ],
+        [&["kauft", "kaufte", "gekauft"], &["verkauft", "verkaufte"]],
+        [&["leiht", "lieh", "geliehen"], &["verleiht", "verliehen"]],
+    ];
+    let sides = DEALS
+        .iter()
+        .flat_map(|[one, other]| [(one, other), (other, one)]);
+    let others = sides.filter(|(own, _)| own.contains(&word));
+    let others: Vec<&str> = others
+        .flat_map(|(_, other)| other.iter().copied())
+        .collect();
+    let mut said = texts.iter().flat_map(|text| text.unicode_words());
+    said.any(|word| others.contains(&word.to_lowercase().as_str()))
 }
 
 /// Is what a question asks for by name said in none of the texts? "What is the landline of the flat?" asks
@@ -371,6 +410,9 @@ mod tests {
         check("What's in the shed?", "The shed is full.", 1.0);
         check("How do I get much?", "The shed is full.", 0.0);
         check("Who painted the room?", "The shed was painted.", 0.5);
+        let ladder = "We lent the ladder to Frau Adler.";
+        check("Who borrowed the ladder?", ladder, 1.0);
+        check("When was the ladder borrowed?", ladder, 0.5);
         check("Wie oft brauchen Rosen Wasser?", "Rosen mögen Wasser.", 1.0);
     }
 

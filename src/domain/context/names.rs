@@ -86,6 +86,36 @@ pub fn names_another(question: &str, text: &str) -> bool {
     is_german(text) || text.unicode_words().any(is_new)
 }
 
+/// Is a lower-case word that is a small one elsewhere a name in a text: Will, where "will" is asked about?
+/// It has a capital within a sentence, or opens one before another name or a verb. What stands for somebody
+/// is none.
+pub fn is_name_in(word: &str, text: &str) -> bool {
+    const STANDING: [&str; 27] = [
+        "i", "you", "he", "she", "it", "we", "they", "me", "him", "her", "us", "them", "this",
+        "that", "these", "those", "there", "who", "whom", "ich", "du", "er", "sie", "es", "wir",
+        "ihr", "das",
+    ];
+    const VERBS: [&str; 9] = [
+        "is", "was", "has", "lives", "works", "and", "ist", "war", "hat",
+    ];
+    if STANDING.contains(&word) {
+        return false;
+    }
+    let is_it = |own: &str| {
+        let written_out = own.chars().any(char::is_lowercase);
+        is_capital(own) && written_out && own.to_lowercase() == word
+    };
+    sentences(text).into_iter().any(|span| {
+        let words: Vec<&str> = text[span].unicode_words().collect();
+        let headline = words.iter().all(|word| is_capital(word));
+        let opens = match words.as_slice() {
+            [first, next, ..] => is_it(first) && (is_capital(next) || VERBS.contains(next)),
+            _ => false,
+        };
+        opens || !headline && words.iter().skip(1).any(|word| is_it(word))
+    })
+}
+
 /// Words with a capital, but for those that open a sentence, abbreviations, months and weekdays.
 pub(super) fn capitals(text: &str) -> Vec<&str> {
     // "I'm" is no name.
@@ -199,6 +229,20 @@ pub(super) fn name_key(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_small_word_may_be_a_name() {
+        let check = |word: &str, text: &str, expected: bool| {
+            assert_eq!(is_name_in(word, text), expected, "{word}: {text}");
+        };
+        check("will", "Will Carter is our plumber.", true);
+        check("will", "Will is our plumber.", true);
+        check("will", "The tap drips. Ask Will.", true);
+        check("will", "Will you come? The tap will drip.", false);
+        check("will", "Grandmother left a will.", false);
+        check("you", "Thank You cards are in the drawer.", false);
+        check("who", "The World Health Organization is the WHO.", false);
+    }
 
     #[test]
     fn names_that_are_nowhere_are_noticed() {

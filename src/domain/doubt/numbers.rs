@@ -5,9 +5,9 @@ use std::collections::HashSet;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::{Doubt, REST_OF_NUMBER, lower, rest};
-use crate::domain::context::content_words;
-use crate::domain::figure::{figures, held_numbers, is_date, is_year, numbers};
+use super::{Doubt, REST_OF_NUMBER, hold_any, lower, rest};
+use crate::domain::context::{content_words, same_word};
+use crate::domain::figure::{figures, held_numbers, is_date, is_year, number_words, numbers};
 
 pub(super) fn number(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
     let held = held_numbers(around);
@@ -46,6 +46,54 @@ pub(super) fn number(question: &str, sentence: &str, around: &str) -> Option<Dou
         .into_iter()
         .find(|number| others.contains(&kind(number)))?;
     Some(Doubt::Number(replaced.clone()))
+}
+
+/// Does a sentence count the same in another number, one of them written as a word: three nights, where
+/// four are asked about?
+pub(super) fn counts_otherwise(question: &str, sentence: &str) -> bool {
+    // At least two nights are three, too.
+    const MEASURED: [&str; 8] = [
+        "than",
+        "least",
+        "most",
+        "over",
+        "under",
+        "up",
+        "als",
+        "mindestens",
+    ];
+    let value = |word: &str| {
+        let worded = number_words(word).into_iter().next();
+        let worded = worded.map(|(_, count)| count.to_string());
+        worded.or_else(|| numbers(word).into_iter().next())
+    };
+    let counted = |words: &[String]| -> Vec<(String, String)> {
+        let pairs = words.windows(2);
+        pairs
+            .filter_map(|pair| Some((value(&pair[0])?, pair[1].clone())))
+            .collect()
+    };
+    let (asked, said) = (lower(question), lower(sentence));
+    let held = counted(&said);
+    let differs = |(number, unit): &(String, String)| {
+        let mut alike = held
+            .iter()
+            .filter(|(_, own)| same_word(own, unit))
+            .peekable();
+        let counts = !content_words(unit).is_empty() && !is_clock(unit);
+        counts && alike.peek().is_some() && alike.all(|(own, _)| own != number)
+    };
+    let in_doubt = |word: &str| value(word).is_some();
+    let measures = [&asked, &said]
+        .iter()
+        .any(|words| hold_any(words, &MEASURED));
+    let worded = [question, sentence]
+        .iter()
+        .any(|text| !number_words(text).is_empty());
+    worded
+        && !measures
+        && counted(&asked).iter().any(differs)
+        && rest(question, sentence, in_doubt) >= REST_OF_NUMBER
 }
 
 /// A year, a code or a numbered thing that is asked about, where the notes stand under another one of

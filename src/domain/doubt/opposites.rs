@@ -3,9 +3,13 @@
 
 use std::collections::HashSet;
 
+use unicode_segmentation::UnicodeSegmentation;
+
 use super::{Doubt, REST_OF_KIND, REST_OF_NUMBER, REST_OF_OPPOSITE, hold_any, lower, rest};
 use crate::domain::context::{content_words, same_word};
 use crate::domain::figure::{calendar_words, is_calendar_word};
+use crate::domain::question::asks_for_person;
+use crate::domain::sentence::{is_capital, is_german};
 
 pub(super) fn opposite(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
     let held = lower(around);
@@ -21,6 +25,38 @@ pub(super) fn opposite(question: &str, sentence: &str, around: &str) -> Option<D
     let (word, other) = found?;
     let held = rest(question, sentence, |own| lower(own).contains(&word));
     (held >= REST_OF_OPPOSITE).then_some(Doubt::Opposite(word, other))
+}
+
+/// Do a word of a question and one of a text tell of one deal from its two sides: who sold us the car, and
+/// that we bought it? Of the same one, they tell of two deals: we sold, we bought.
+pub(super) fn are_converse(word: &str, other: &str, question: &str, text: &str) -> bool {
+    const DEALS: [&str; 6] = ["buy", "bought", "sell", "sold", "gekauft", "verkauft"];
+    const OF_WRITER: [&str; 4] = ["i", "we", "ich", "wir"];
+    let before = |words: Vec<String>, deal: &str| {
+        let at = words.iter().position(|word| word == deal);
+        let before = at.and_then(|at| at.checked_sub(1));
+        // Notes leave out who writes them, and who says "I" may say "we".
+        let before = before.map(|before| words[before].clone());
+        before.filter(|word| !OF_WRITER.contains(&word.as_str()))
+    };
+    DEALS.contains(&word) && before(lower(question), word) != before(lower(text), other)
+}
+
+/// Does a question ask for one who took part in what its word (`deal`) tells: "who sold", "which dealer
+/// sold"?
+pub(super) fn asks_for_party(question: &str, deal: &str) -> bool {
+    const WHICH: [&str; 7] = [
+        "which", "what", "welche", "welcher", "welches", "welchem", "welchen",
+    ];
+    // "Which car did Tom sell?" asks for what was sold.
+    const OF_OTHERS: [&str; 16] = [
+        "did", "do", "does", "was", "were", "is", "are", "has", "have", "had", "can", "hat",
+        "habe", "haben", "wurde", "wurden",
+    ];
+    let asked = lower(question);
+    let at = asked.iter().position(|word| word == deal).unwrap_or(0);
+    let before = &asked[..at];
+    asks_for_person(question) || hold_any(before, &WHICH) && !hold_any(before, &OF_OTHERS)
 }
 
 /// Does a sentence say the opposite of a word of the question? A shop that is not open is closed.
@@ -250,6 +286,7 @@ const OPPOSITES: &[(&[&str], &[&str])] = &[
 /// morning to the evening" holds the afternoon.
 pub(super) fn other_of_kind(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
     let (asked, said, near) = (lower(question), lower(sentence), lower(around));
+    let (asked_names, named) = (colours_in_names(question), colours_in_names(sentence));
     let timed = TIMES.iter().map(|kind| (kind, true));
     let mut kinds = timed.chain(KINDS.iter().map(|kind| (kind, false)));
     let (word, other) = kinds.find_map(|(kind, is_time)| {
@@ -259,7 +296,8 @@ pub(super) fn other_of_kind(question: &str, sentence: &str, around: &str) -> Opt
         let place = |word: &String| kind.iter().position(|names| names.contains(&word.as_str()));
         let is_other = |at: &usize| {
             let names = place(&said[*at]).map(|place| kind[place]);
-            names.is_some_and(|names| !hold_any(&asked, names))
+            let is_name = named.contains(&said[*at]) && !asked_names.contains(word);
+            !is_name && names.is_some_and(|names| !hold_any(&asked, names))
         };
         let others: Vec<usize> = (0..said.len()).filter(is_other).collect();
         let (first, last) = (*others.first()?, *others.last()?);
@@ -283,6 +321,38 @@ fn colours_another(word: &str, asked: &[String], said: &[String], first: usize) 
     let thing = at.and_then(|at| asked.get(at + 1)).filter(told);
     let other = said.get(first + 1).filter(told);
     thing.is_some_and(|thing| holds(said, thing)) && other.is_some_and(|own| !holds(asked, own))
+}
+
+/// Colours that are part of a name, in lower case: nothing is white at the White Horse.
+fn colours_in_names(text: &str) -> Vec<String> {
+    let words: Vec<(usize, &str)> = text.unicode_word_indices().collect();
+    if is_german(text) || words.iter().all(|(_, word)| is_capital(word)) {
+        return Vec::new();
+    }
+    let is_of_name = |word: &str| is_capital(word) && !content_words(word).is_empty();
+    let named = words.windows(2).flat_map(|pair| {
+        let [(at, word), (next_at, next)] = pair else {
+            return Vec::new();
+        };
+        let joined = &text[at + word.len()..*next_at] == " ";
+        if joined && is_of_name(word) && is_of_name(next) {
+            vec![word.to_lowercase(), next.to_lowercase()]
+        } else {
+            Vec::new()
+        }
+    });
+    let is_colour = |word: &String| COLOURS.iter().any(|names| names.contains(&word.as_str()));
+    named.filter(is_colour).collect()
+}
+
+/// Does a question ask whether something is of a colour that a text does not tell: "Is the door red?"
+pub(super) fn lacks_colour(question: &str, text: &str) -> bool {
+    let (asked, said) = (lower(question), lower(text));
+    let names = asked
+        .last()
+        .and_then(|last| COLOURS.iter().find(|names| names.contains(&last.as_str())));
+    let tells = |name: &&str| said.iter().any(|word| same_word(word, name));
+    names.is_some_and(|names| !names.iter().any(tells))
 }
 
 /// Times of the year and of the day, each kind in order.
@@ -377,8 +447,38 @@ fn stands_behind(time: &str, words: &[String], list: &[&str]) -> bool {
     words_at.any(|(at, word)| word == time && hold_any(&words[at.saturating_sub(2)..at], list))
 }
 
-/// Another day of the week or month than what is asked about; "Monday to Friday" names Wednesday, too.
+/// Is a time all that these words except?
+fn is_excepted(time: &str, words: &[String]) -> bool {
+    const EXCEPT: [&str; 7] = [
+        "except",
+        "excepting",
+        "excluding",
+        "außer",
+        "ausser",
+        "sauf",
+        "excepto",
+    ];
+    let of_days = |three: &[String]| {
+        let days = ["day", "days", "everyday", "daily", "month"].contains(&three[0].as_str());
+        days && three[1] == "but" && three[2] == time
+    };
+    stands_behind(time, words, &EXCEPT) || words.windows(3).any(of_days)
+}
+
+/// Another day of the week or month than what is asked about, where the sentence holds enough of the rest.
 pub(super) fn calendar(question: &str, sentence: &str, around: &str) -> Option<Doubt> {
+    let (word, other) = another_day(question, sentence, around)?;
+    let held = rest(question, sentence, is_calendar_word);
+    (held >= REST_OF_NUMBER).then_some(Doubt::Opposite(word, other))
+}
+
+/// A day of the week or month that is asked about, and the other one that a sentence tells; "Monday to
+/// Friday" names Wednesday, too.
+pub(super) fn another_day(
+    question: &str,
+    sentence: &str,
+    around: &str,
+) -> Option<(String, String)> {
     let (own, near) = (calendar_words(sentence), calendar_words(around));
     let kind = |key: &str| key.chars().next();
     let replaced = |key: &str| {
@@ -391,15 +491,18 @@ pub(super) fn calendar(question: &str, sentence: &str, around: &str) -> Option<D
             [time] => stands_behind(&time.0, &lower(sentence), &LASTING),
             _ => false,
         };
-        !same.is_empty() && !is_near && !in_time
+        // "Every day except Sunday" names Monday, too.
+        let excepts = same
+            .iter()
+            .any(|time| is_excepted(&time.0, &lower(sentence)));
+        !same.is_empty() && !is_near && !in_time && !excepts
     };
     // "May I park here in June?"
     let may = lower(question).first().is_some_and(|word| word == "may");
     let mut asked = calendar_words(question).into_iter();
     let (word, key) = asked.find(|(word, key)| !(may && word == "may") && replaced(key))?;
     let (other, _) = own.iter().find(|(_, other)| kind(other) == kind(&key))?;
-    let held = rest(question, sentence, is_calendar_word);
-    (held >= REST_OF_NUMBER).then(|| Doubt::Opposite(word, other.clone()))
+    Some((word, other.clone()))
 }
 
 /// Do two days of the week or months of a sentence begin and end a time that a third is in? Saturday is
@@ -473,6 +576,29 @@ mod tests {
     }
 
     #[test]
+    fn who_sold_it_is_told_by_who_bought_it() {
+        let check = |question: &str, sentence: &str, is_told: bool| {
+            let doubts = told(question, sentence);
+            assert_eq!(doubts.is_empty(), is_told, "{question}: {doubts:?}");
+        };
+        let car = "We bought the car from Tom.";
+        check("Who sold us the car?", car, true);
+        check("Do you know who sold us the car?", car, true);
+        check("Which dealer sold us the car?", car, true);
+        check("To whom did we sell the car?", car, false);
+        check("When did we sell the car?", car, false);
+        check("Which car did we sell?", car, false);
+        check("Who bought our car?", "We sold our car to Tom.", true);
+        let house = "Frau Adler sold me the house.";
+        check("From whom did I buy the house?", house, true);
+        check("Who lent us the drill?", "We borrowed it from Tom.", true);
+        let auto = "Wir haben das Auto von Tom gekauft.";
+        check("Wer hat uns das Auto verkauft?", auto, true);
+        let house = "The house was bought in 2019.";
+        check("When was the house sold?", house, false);
+    }
+
+    #[test]
     fn another_of_a_kind_is_doubted() {
         let pair = |a: &str, b: &str| vec![Doubt::Opposite(a.to_owned(), b.to_owned())];
         let wall = "Which paint did we choose for the wall of the kitchen?";
@@ -506,6 +632,10 @@ mod tests {
             told("Where do we keep the white wine?", red),
             pair("white", "red")
         );
+        let horse = "We met Anna with her car at the White Horse.";
+        assert_eq!(told("Who met Anna, whose car is red?", horse), []);
+        let lion = "Who met Anna with her car at the Red Lion?";
+        assert_eq!(told(lion, horse), pair("red", "white"));
         let hose = "In autumn, drain the hose.";
         assert_eq!(told("What should we do before winter?", hose), []);
         let report = "The report is due on Wednesday.";
@@ -514,6 +644,8 @@ mod tests {
             told("What is due on Friday?", report),
             pair("friday", "wednesday")
         );
+        let duty = "Ben is on duty every day except Wednesday.";
+        assert_eq!(told("Who is on duty on Monday?", duty), []);
         let flood = "The flood damage in the garage came to 4,000 euros.";
         assert_eq!(told("How bad was the flood damage?", flood), []);
         let german = "Im Schlafzimmer sind Boden, Decke und Tür aus Holz.";

@@ -5,16 +5,20 @@ use std::collections::HashSet;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::numbers::{Bound, Kind, bound, kind, labelled, number};
-use super::opposites::{LASTING, bounds_time, calendar, opposite, other_of_kind, turns};
+use super::numbers::{Bound, Kind, bound, counts_otherwise, kind, labelled, number};
+use super::opposites::{
+    LASTING, another_day, are_converse, bounds_time, calendar, lacks_colour, opposite,
+    other_of_kind, turns,
+};
 use super::unsettled::{
-    contrasts, counts_another, counts_some, excludes_others, has_ended, is_open_task, plans,
-    states, was_changed,
+    contrasts, counts_another, counts_some, excludes_others, has_ended, is_open_task,
+    may_have_ended, plans, states, was_changed,
 };
 use super::{Doubt, REST_OF_NUMBER, denies_by_meaning, hold_any, lower, name, rest};
 use crate::domain::context::{content_words, coverage, names, same_word, subject_coverage};
 use crate::domain::denial::{
-    clauses, denies_briefly, is_dated_otherwise, is_denial, is_denied, refuses, sets_aside,
+    clauses, denies_another, denies_briefly, is_crossed, is_dated_otherwise, is_denial, is_denied,
+    is_numbered_otherwise, refuses, sets_aside,
 };
 use crate::domain::figure::{figures, numbers, same_unit};
 use crate::domain::question::core;
@@ -93,13 +97,14 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
     let stands = states(sentence)
         && !is_open_task(sentence)
         && !is_dated_otherwise(asked, sentence)
+        && !is_numbered_otherwise(asked, sentence)
         && !plans(question, clause)
         && !was_changed(asked, sentence);
     // How far what is set aside goes, words do not tell: "oats instead of rye on Monday".
     let aside = lower(sentence)
         .windows(2)
         .any(|pair| sets_aside(&pair[0], &pair[1]));
-    if !stands || denied && aside {
+    if !stands || denied && (aside || denies_another(asked, sentence)) {
         return Stance::Unsettled;
     }
     if let Some(stance) = switched(asked, sentence, about) {
@@ -121,12 +126,14 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
         held
     };
     let turned = !denied && denies_by_meaning(sentence) && !denies_by_meaning(question);
-    let ended = denied && has_ended(asked, sentence);
-    if turned || ended || counts_another(asked, clause) || excludes_others(asked, clause) {
+    let ended = denied && has_ended(asked, sentence) || may_have_ended(asked, sentence);
+    let excludes = excludes_others(asked, clause, denied || held >= STATES);
+    if turned || ended || counts_another(asked, clause) || excludes {
         return Stance::Unsettled;
     }
     if held >= STATES && !compares(question) {
-        let other_case = counts_some(asked, sentence) || !denied && contrasts(asked, sentence);
+        let other = || contrasts(asked, sentence) || is_crossed(asked, clause);
+        let other_case = counts_some(asked, sentence) || !denied && other();
         return if other_case {
             Stance::Unsettled
         } else {
@@ -161,17 +168,25 @@ fn tells_another(
     if bounds_time(question) && calendar(question, sentence, around).is_some() {
         return Some(Stance::Unsettled);
     }
+    let turned = opposite(question, sentence, around);
+    // What is closed on Friday may be open on Monday.
+    if turned.is_some() && another_day(question, sentence, around).is_some() {
+        return Some(Stance::Unsettled);
+    }
     if replaces(question, sentence, around) {
         return Some(unlikely);
     }
-    if let Some(Doubt::Opposite(_, said)) = opposite(question, sentence, around) {
+    if let Some(Doubt::Opposite(word, said)) = turned {
+        if are_converse(&word, &said, question, around) {
+            return Some(Stance::Unsettled);
+        }
         // Who failed to do it did not succeed: that denies once.
         return Some(Stance::Suggests(denied && !refuses(&said)));
     }
     // What the sentence beside it tells of may be something else.
     let own = format!("{about} {sentence}");
-    let Doubt::Opposite(word, _) = other_of_kind(question, sentence, &own)? else {
-        return None;
+    let Some(Doubt::Opposite(word, _)) = other_of_kind(question, sentence, &own) else {
+        return lacks_colour(question, &own).then_some(Stance::Open);
     };
     // The door is not red that is green; but of the red door, the green one says nothing.
     let is_said = lower(question).last() == Some(&word);
@@ -288,6 +303,7 @@ fn measured(bound: &Bound, question: &str, clause: &str, denied: bool) -> Option
 /// that is asked about?
 fn replaces(question: &str, sentence: &str, around: &str) -> bool {
     number(question, sentence, around).is_some()
+        || counts_otherwise(question, sentence)
         || calendar(question, sentence, around).is_some()
         || letter(question, sentence)
         || name(question, sentence, around).is_some() && holds_new_name(question, sentence)
@@ -454,12 +470,35 @@ mod tests {
             "The boiler is old.",
             Stance::Open,
         );
-        check("Is the boiler old and green?", "The boiler is old.", likely);
+        check("Is the boiler old and loud?", "The boiler is old.", likely);
         let window = "The door is locked, but the window is not.";
         check("Is the window locked?", window, no);
         check("Is the door locked?", window, yes);
         let heater = "The boiler is older than the heater.";
         check("Is the boiler older than the heater?", heater, likely);
+    }
+
+    #[test]
+    fn what_is_said_of_something_else_settles_nothing() {
+        let check = |question: &str, sentence: &str, expected: Stance| {
+            let found = stance(question, sentence, sentence, "");
+            assert_eq!(found, expected, "{question} / {sentence}");
+        };
+        let (no, unlikely) = (Stance::States(false), Stance::Suggests(false));
+        let called = "Anna forgot to lock the door when she called.";
+        check("Did Anna call?", called, Stance::Unsettled);
+        check("Did Anna lock the door?", called, no);
+        let car = "We bought the car from Tom.";
+        check("Did Tom sell us the car?", car, Stance::Unsettled);
+        check("Did we sell the car?", car, unlikely);
+        let bins = "The blue bin is for paper, the yellow one for plastic.";
+        check("Is the blue bin for plastic?", bins, Stance::Unsettled);
+        let against = "We decided against Postgres.";
+        check("Do we use Postgres?", against, Stance::Unsettled);
+        let horse = "Anna's car is parked at the White Horse.";
+        check("Is Anna's car red?", horse, Stance::Open);
+        let black = "Anna's car is black, and parked at the White Horse.";
+        check("Is Anna's car red?", black, unlikely);
     }
 
     #[test]
@@ -474,12 +513,19 @@ mod tests {
         check("Is the shop open on Wednesday?", shop, no);
         let shop = "The shop is open every day except Wednesday.";
         check("Is the shop open every day except Wednesday?", shop, yes);
+        check("Is the shop open on Tuesday?", shop, Stance::Unsettled);
+        let shop = "The shop is open every day but Sunday and Monday.";
+        check("Is the shop open on Tuesday?", shop, likely);
+        check("Is the shop open on Monday?", shop, no);
         let week = "The shop is open from Monday to Friday.";
         check("Is the shop open on Sunday?", week, unlikely);
         check("Is the shop open on Wednesday?", week, likely);
         let winter = "The shop is open from October to March.";
         check("Is the shop open in December?", winter, likely);
         check("Is the shop open in June?", winter, unlikely);
+        let office = "The office is closed on Fridays.";
+        check("Is the office open on Monday?", office, Stance::Unsettled);
+        check("Is the office open on Friday?", office, unlikely);
         let report = "The report is due on Wednesday.";
         check("Is the report due by Friday?", report, Stance::Unsettled);
         let park = "You may park here in June.";
@@ -499,8 +545,26 @@ mod tests {
         check("Do I have to renew the passport?", must);
         let lift = "The lift has to be inspected every year.";
         check("Does the lift have to be inspected every year?", lift);
+        let only = "Only managers may approve.";
+        check("May managers approve?", only);
+        let drivers = "Only Anna, Ben and Clara may drive.";
+        check("May Ben drive?", drivers);
+        check("May Clara drive?", drivers);
         let extension = "The planned extension was approved.";
         check("Was the extension approved?", extension);
+    }
+
+    #[test]
+    fn what_only_some_may_is_told_of_no_others() {
+        let check = |question: &str, sentence: &str| {
+            let found = stance(question, sentence, sentence, "");
+            assert_eq!(found, Stance::Unsettled, "{question} / {sentence}");
+        };
+        let only = "Only managers may approve.";
+        check("May trainees approve?", only);
+        check("May managers approve?", "Only senior managers may approve.");
+        let yard = "Guests may park only in the yard.";
+        check("May guests park in the street?", yard);
     }
 
     #[test]
@@ -628,6 +692,15 @@ mod tests {
         check(paper, trash, Stance::Unsettled);
         check("Is trash collected on Monday?", trash, yes);
         check("Is paper collected on Thursday?", trash, yes);
+        let thursday = "Is trash collected on Thursday?";
+        check(thursday, trash, Stance::Unsettled);
+        let turned = "On Mondays trash is collected, on Thursdays paper.";
+        check(thursday, turned, Stance::Unsettled);
+        check(
+            thursday,
+            "Trash is collected on Mondays, and late on Thursdays.",
+            yes,
+        );
         let lease = "The lease began on 1 March and ends on 28 February.";
         check("Does the lease end in February?", lease, yes);
         check("Does the lease end in March?", lease, Stance::Unsettled);
@@ -641,6 +714,39 @@ mod tests {
         let life = "Ann Lee (May 3, 1860 – September 28, 1935) was a nurse, author and gardener.";
         let author = "Was Ann Lee (May 3, 1860 – September 28, 1935) a nurse and author?";
         check(author, life, yes);
+    }
+
+    #[test]
+    fn a_number_is_of_what_it_is_told_of() {
+        let check = |question: &str, sentence: &str, expected: Stance| {
+            let found = stance(question, sentence, sentence, "");
+            assert_eq!(found, expected, "{question} {sentence}");
+        };
+        let yes = Stance::States(true);
+        let standup = "The standup starts at 9:15 and ends at 9:30.";
+        check("Does the standup start at 9:15?", standup, yes);
+        check("Does the standup end at 9:30?", standup, yes);
+        let start = "Does the standup start at 9:30?";
+        check(start, standup, Stance::Unsettled);
+        let rent = "The rent is 840 euros, heating 90.";
+        check("Is the rent 90 euros?", rent, Stance::Unsettled);
+        check("Is the rent 840 euros?", rent, yes);
+        let hotel = "We stayed at the hotel for three nights.";
+        let nights = "Did we stay at the hotel for four nights?";
+        check(nights, hotel, Stance::Suggests(false));
+        check("Did we stay at the hotel for three nights?", hotel, yes);
+        check("Did we stay at the hotel for 3 nights?", hotel, yes);
+        let ferry = "The rental car cost 420 euros, the ferry 95 euros.";
+        check(
+            "Did the rental car cost 95 euros?",
+            ferry,
+            Stance::Unsettled,
+        );
+        check(
+            "Did the ferry cost 95 euros?",
+            ferry,
+            Stance::Suggests(true),
+        );
     }
 
     #[test]
@@ -662,6 +768,12 @@ mod tests {
         check("Does Tom work at the mill?", works, no);
         let barks = "The dog does not bark at night any more.";
         check("Did the dog bark at night?", barks, Stance::Unsettled);
+        let boiler = "The old boiler was replaced by a heat pump.";
+        check(
+            "Do we still have the old boiler?",
+            boiler,
+            Stance::Unsettled,
+        );
         let test = "The test was not rated and took no longer than an hour.";
         check("Was the test rated?", test, no);
     }

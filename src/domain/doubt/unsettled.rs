@@ -188,18 +188,99 @@ pub(super) fn has_ended(question: &str, sentence: &str) -> bool {
     ends && hold_any(&lower(question), &OF_THE_PAST)
 }
 
-/// "Only managers may": what others may, or when, it does not say.
-pub(super) fn excludes_others(question: &str, clause: &str) -> bool {
-    const ONLY: [&str; 6] = [
-        "only",
-        "solely",
-        "nur",
-        "ausschließlich",
-        "seulement",
-        "solo",
+/// Is it asked whether something is still so, where a sentence tells what may have ended it?
+pub(super) fn may_have_ended(question: &str, sentence: &str) -> bool {
+    const STILL: [&str; 2] = ["still", "noch"];
+    const ENDED: [&str; 29] = [
+        "replaced",
+        "cancelled",
+        "canceled",
+        "sold",
+        "removed",
+        "stopped",
+        "ended",
+        "left",
+        "moved",
+        "died",
+        "stolen",
+        "lost",
+        "broke",
+        "broken",
+        "thrown",
+        "gave",
+        "given",
+        "returned",
+        "closed",
+        "quit",
+        "finished",
+        "expired",
+        "resigned",
+        "retired",
+        "ersetzt",
+        "gekündigt",
+        "verkauft",
+        "verloren",
+        "beendet",
     ];
-    let first = lower(clause).into_iter().next().unwrap_or_default();
-    ONLY.contains(&first.as_str()) && !hold_any(&lower(question), &ONLY)
+    let (asked, said) = (lower(question), lower(sentence));
+    hold_any(&asked, &STILL) && hold_any(&said, &ENDED) && !hold_any(&asked, &ENDED)
+}
+
+/// Words behind which stands all that something is said of.
+const ONLY: [&str; 6] = [
+    "only",
+    "solely",
+    "nur",
+    "ausschließlich",
+    "seulement",
+    "solo",
+];
+
+/// "Only managers may": what others may, or when, it does not say. Of all whom it names it says that they
+/// may; what it lacks of a question (`is_whole` says whether it holds all) may be what it excludes.
+pub(super) fn excludes_others(question: &str, clause: &str, is_whole: bool) -> bool {
+    let (asked, said) = (lower(question), lower(clause));
+    if hold_any(&asked, &ONLY) {
+        return false;
+    }
+    match said.first() {
+        Some(first) if ONLY.contains(&first.as_str()) => {
+            !is_whole || !names_allowed(&asked, clause)
+        }
+        _ => !is_whole && hold_any(&said, &ONLY),
+    }
+}
+
+/// Does a question hold one of those that a clause names behind its first word, "only", and before its
+/// verb? "Only senior managers may" tells nothing of managers.
+fn names_allowed(asked: &[String], clause: &str) -> bool {
+    const VERBS: [&str; 22] = [
+        "may", "can", "could", "is", "are", "was", "were", "has", "have", "had", "do", "does",
+        "did", "will", "must", "should", "darf", "dürfen", "kann", "können", "ist", "sind",
+    ];
+    const LISTS: [&str; 4] = ["and", "or", "und", "oder"];
+    let mut named = vec![Vec::new()];
+    'clause: for part in clause.split(',') {
+        for word in lower(part) {
+            if VERBS.contains(&word.as_str()) {
+                break 'clause;
+            }
+            if LISTS.contains(&word.as_str()) {
+                named.push(Vec::new());
+            } else if let Some(last) = named.last_mut() {
+                last.push(word);
+            }
+        }
+        named.push(Vec::new());
+    }
+    let is_asked = |word: &String| asked.iter().any(|own| same_word(own, word));
+    named.iter().any(|words| {
+        let words = content_words(&words.join(" ")).into_iter();
+        let mut words = words
+            .filter(|word| !ONLY.contains(&word.as_str()))
+            .peekable();
+        words.peek().is_some() && words.all(|word| is_asked(&word))
+    })
 }
 
 /// Does a clause say what may, should or will be, where the question does not ask for that?

@@ -397,7 +397,16 @@ impl<'a> Work<'a> {
         let is_narrowed = is_filtered || self.ask.source.is_some();
         let of_asker = question::is_of_asker(asked);
         let says = names || of_asker || !context::content_words(self.asked()).is_empty();
-        asked.contains(char::is_alphanumeric) && !is_narrowed && !says
+        asked.contains(char::is_alphanumeric) && !is_narrowed && !says && !self.asks_by_small_word()
+    }
+
+    /// "who is will": does the question ask for somebody whom the notes call by its last word?
+    fn asks_by_small_word(&self) -> bool {
+        let word = self.asked().split_whitespace().next_back();
+        let word = word.unwrap_or_default().to_lowercase();
+        let word = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let named = |ranked: &Ranked| context::is_name_in(word, &ranked.hit.text);
+        question::asks_for_person(self.asked()) && self.hits().iter().take(3).any(named)
     }
 
     /// Does a cosine say little by itself? Embedding models of English find some likeness between any
@@ -538,26 +547,20 @@ impl<'a> Work<'a> {
         doubt::doubts(self.question(), text, &around, &above)
     }
 
-    /// Where the best sentence lacks a number or a name that one of the next holds, or says the opposite
-    /// of a word, with nothing that speaks against that one: it is the best.
+    /// Where the best sentence lacks a number, a name or a denial that one of the next holds, or says the
+    /// opposite of a word, with nothing that speaks against that one: it is the best.
     fn prefer_undoubted(&mut self, doubts: &[Doubt]) -> bool {
-        let lacking = doubts.iter().find_map(|doubt| match doubt {
-            Doubt::Number(word) | Doubt::Name(word) | Doubt::Opposite(word, _) => {
-                Some(word.as_str())
-            }
-            _ => None,
-        });
-        // "Before" and "after" tell no sentence from another.
-        let lacking = lacking.filter(|word| !context::content_words(word).is_empty());
+        let lacking = doubts.iter().find(|doubt| doubt.refuses());
         let Some((lacking, best)) = lacking.zip(self.ranked.first()) else {
             return false;
         };
         let least = best.score * NEARLY;
+        let own = &self.text_of(best.passage)[best.span.clone()];
         let other = self.ranked.iter().take(NEXT_BEST).position(|chosen| {
             let sentence = (chosen.passage, chosen.span.clone());
             let text = &self.text_of(sentence.0)[sentence.1.clone()];
             chosen.score >= least
-                && context::coverage(lacking, &[text]) >= 1.0
+                && self.fills(lacking, text, own)
                 && !self.doubts_of(&sentence).iter().any(Doubt::refuses)
         });
         let Some(other) = other else {
@@ -568,6 +571,20 @@ impl<'a> Work<'a> {
         chosen.score = score;
         self.ranked.insert(0, chosen);
         true
+    }
+
+    /// Does a text hold what the best sentence (`own`) lacks?
+    fn fills(&self, lacking: &Doubt, text: &str, own: &str) -> bool {
+        let held = |text: &str| context::coverage(self.asked(), &[text]);
+        match lacking {
+            // "Before" and "after" tell no sentence from another.
+            Doubt::Number(word) | Doubt::Name(word) | Doubt::Opposite(word, _) => {
+                !context::content_words(word).is_empty() && context::coverage(word, &[text]) >= 1.0
+            }
+            // What denies something else is no answer.
+            Doubt::Denial => context::is_denial(text) && held(text) >= held(own),
+            Doubt::Extreme(_) => false,
+        }
     }
 
     /// Looks for what speaks against answering from the best sentence, and tells it: 1 for each sign
