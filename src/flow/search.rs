@@ -342,7 +342,7 @@ pub(super) fn near(searcher: &Searcher<'_>, query: &Query) -> Result<Vec<NearUni
 const NEAR_UNIT: f32 = 0.5;
 
 /// Units that are looked at.
-const NEAR_UNITS: usize = 20;
+pub(super) const NEAR_UNITS: usize = 20;
 
 fn near_units(
     store: &Store,

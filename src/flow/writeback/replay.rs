@@ -3,7 +3,8 @@
 //! A past question with a known outcome is looked at with and without the units in trial; the unit
 //! that was made of it is left out, so that what is measured is what a unit does to *other*
 //! questions, those among them that came to the same sentences by themselves. Hits move only for a unit
-//! that answers the very question, so that it is searched only where one of those in trial does. A unit that
+//! that answers the very question, so that it is searched only where one of those in trial does, or leaves
+//! no room for one that does. A unit that
 //! leads such a question to evidence that its answer rests on, or says what answers it, has
 //! helped; what an answer only quotes beside that counts for nothing, and neither does an answer that
 //! another passage contradicts. One that pushes such
@@ -22,6 +23,7 @@ use super::super::search::{self, Query, Ranked, Ranking};
 use super::{Bench, Report, distil, judge};
 use crate::domain::gate;
 use crate::domain::measure::reciprocal;
+use crate::domain::query::literal;
 use crate::domain::scoring::{normalised, score};
 use crate::domain::unit::{State, Unit};
 use crate::error::Failure;
@@ -347,13 +349,13 @@ fn try_on(
             UseUnits::With(with.cloned().collect()),
         );
         let mut near = search::near(&bench.parts.searcher, &query)?;
-        near.retain(|near| trial.contains(&near.unit.id));
-        if near.is_empty() {
+        if near.iter().all(|near| !trial.contains(&near.unit.id)) {
             continue;
         }
-        let moves = near.iter().any(|n| search::is_recalled(case.question(), n));
+        let moves = may_move(bench, &query, &near, trial)?;
+        near.retain(|near| trial.contains(&near.unit.id));
         let moved = if moves {
-            moved(bench, case, query, trial)?
+            moved(bench, case, &query, trial)?
         } else {
             Moved::default()
         };
@@ -365,6 +367,38 @@ fn try_on(
         tried.compare(case, &near, (own, &kept), &moved);
     }
     Ok(tried)
+}
+
+/// Can units in trial move the hits of a question, of all these that are near it? Those can that answer
+/// the very question, and so can others where they leave no room for one in use that does.
+fn may_move(
+    bench: &Bench<'_>,
+    query: &Query,
+    near: &[NearUnit],
+    trial: &HashSet<String>,
+) -> Result<bool, Failure> {
+    let words = literal(&query.text).words;
+    let mut tried = near.iter().filter(|near| trial.contains(&near.unit.id));
+    if tried.any(|near| search::is_recalled(&words, near)) {
+        return Ok(true);
+    }
+    if near.len() < search::NEAR_UNITS {
+        return Ok(false);
+    }
+    let in_use = Query {
+        units: UseUnits::Active,
+        ..query.clone()
+    };
+    let in_use = search::near(&bench.parts.searcher, &in_use)?;
+    Ok(pushes_out(&words, near, &in_use))
+}
+
+/// Does a unit in use answer a question that is not among those near it once units in trial are?
+fn pushes_out(question: &str, near: &[NearUnit], in_use: &[NearUnit]) -> bool {
+    let mut leading = in_use
+        .iter()
+        .filter(|one| search::is_recalled(question, one));
+    leading.any(|one| near.iter().all(|other| other.unit.id != one.unit.id))
 }
 
 /// What units in trial did to the hits of a question.
@@ -379,14 +413,14 @@ struct Moved {
 fn moved(
     bench: &Bench<'_>,
     case: &Case<'_>,
-    query: Query,
+    query: &Query,
     trial: &HashSet<String>,
 ) -> Result<Moved, Failure> {
     let without = Query {
         units: UseUnits::Active,
         ..query.clone()
     };
-    let with = search::rank(&bench.parts.searcher, &query)?;
+    let with = search::rank(&bench.parts.searcher, query)?;
     let without = search::rank(&bench.parts.searcher, &without)?;
     let sign = if case.good() { 1.0 } else { -1.0 };
     Ok(Moved {
@@ -513,18 +547,34 @@ mod tests {
         }
     }
 
+    fn near(id: &str, cosine: f32) -> NearUnit {
+        let unit = Unit {
+            id: id.into(),
+            ..boiler()
+        };
+        NearUnit {
+            cosine,
+            question_cosine: cosine,
+            question: unit.questions[0].clone(),
+            unit: Arc::new(unit),
+        }
+    }
+
+    #[test]
+    fn what_leaves_no_room_for_a_unit_in_use_may_move_hits() {
+        let question = "What pressure does the boiler hold?";
+        let check = |near: &[NearUnit], in_use: &[NearUnit], expected: bool| {
+            assert_eq!(pushes_out(question, near, in_use), expected, "{near:?}");
+        };
+        let all = [near("tried", 0.6), near("in use", 0.95)];
+        check(&all, &all[1..], false);
+        check(&all[..1], &all[1..], true);
+        check(&all[..1], &[near("far", 0.6)], false);
+    }
+
     #[test]
     fn a_loss_is_put_down_to_what_answers_the_question_where_no_hit_names_a_unit() {
         let question = "What pressure does the boiler hold?";
-        let near = |id: &str, cosine: f32| NearUnit {
-            unit: Arc::new(Unit {
-                id: id.into(),
-                ..boiler()
-            }),
-            cosine,
-            question_cosine: cosine,
-            question: question.into(),
-        };
         let mut with = Ranking::default();
         with.units
             .extend([near("new", 0.95), near("far", 0.6), near("in use", 0.95)]);
