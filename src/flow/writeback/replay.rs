@@ -416,12 +416,7 @@ fn moved(
     query: &Query,
     trial: &HashSet<String>,
 ) -> Result<Moved, Failure> {
-    let without = Query {
-        units: UseUnits::Active,
-        ..query.clone()
-    };
-    let with = search::rank(&bench.parts.searcher, query)?;
-    let without = search::rank(&bench.parts.searcher, &without)?;
+    let (with, without) = search::with_and_without(&bench.parts.searcher, query)?;
     let sign = if case.good() { 1.0 } else { -1.0 };
     Ok(Moved {
         change: sign * (reciprocal_rank(&with, case) - reciprocal_rank(&without, case)),
