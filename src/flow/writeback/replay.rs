@@ -11,6 +11,9 @@
 //! evidence down, or would be quoted for the question although its answer rests on something else,
 //! has harmed, and goes. A batch that loses without them is rolled back as a whole.
 //!
+//! Where a day's budget is not enough for all questions, it is tried on fewer of them from the next day on,
+//! the newest: what begins anew every day would never come to an end.
+//!
 //! Questions of an evaluation set that the owner chose are asked in the same way. They can only take
 //! units out: what is measured with is not learned from.
 
@@ -27,14 +30,20 @@ use crate::domain::query::literal;
 use crate::domain::scoring::{normalised, score};
 use crate::domain::unit::{State, Unit};
 use crate::error::Failure;
-use crate::store::StoreError;
-use crate::store::ledger::Snapshot;
+use crate::store::ledger::{Snapshot, Transaction};
 use crate::store::units::considered::Past;
 use crate::store::units::near::NearUnit;
 use crate::store::units::{self, UseUnits, life};
+use crate::store::{StoreError, ledger};
 
 /// Past questions that units are tried on at most, the newest first.
 pub(super) const MOST_PAST: usize = 2000;
+
+/// Past questions that they are tried on at least, where there are so many: on fewer nothing comes into use.
+const LEAST_PAST: usize = 100;
+
+/// The memo of how many questions a day's budget has room for, where that is known to be fewer.
+const ROOM: &str = "replay_room";
 
 /// Questions of the set that are asked at most.
 const MOST_OF_SET: usize = 1000;
@@ -232,14 +241,15 @@ pub(super) fn replay(
     stop: &AtomicBool,
 ) -> Result<bool, Failure> {
     let ledger = bench.store().ledger();
-    let (past, own) = ledger.read(|snapshot| {
+    let (room, past, own) = ledger.read(|snapshot| {
         let held_out = &bench.options.held_out;
-        let mut past = snapshot.past(MOST_PAST)?;
+        let room = room(snapshot)?;
+        let mut past = snapshot.past(room)?;
         past.retain(|past| !held_out.holds(&past.question));
-        Ok::<_, StoreError>((past, Own::read(snapshot)?))
+        Ok::<_, StoreError>((room, past, Own::read(snapshot)?))
     })?;
     let mut trial: HashSet<String> = bench.trial.clone();
-    let set = bench.options.replayed.iter().take(MOST_OF_SET);
+    let set = bench.options.replayed.iter().take(MOST_OF_SET.min(room));
     let all: Vec<Case<'_>> = past
         .iter()
         .map(Case::Past)
@@ -272,7 +282,43 @@ pub(super) fn replay(
         return Ok(false);
     }
     conclude(bench, report, &tried)?;
+    if room < MOST_PAST && bench.has_share() {
+        ledger.write(|transaction| put_room(transaction, room * 2))?;
+    }
     Ok(true)
+}
+
+/// How many questions a day's budget has room for, as far as is known.
+fn room(snapshot: &Snapshot<'_>) -> Result<usize, StoreError> {
+    let memo = snapshot.memo(ROOM)?.and_then(|memo| memo.parse().ok());
+    let room: usize = memo.unwrap_or(MOST_PAST);
+    Ok(room.clamp(LEAST_PAST, MOST_PAST))
+}
+
+fn put_room(transaction: &Transaction<'_>, room: usize) -> Result<(), StoreError> {
+    ledger::put_memo(transaction, ROOM, &room.to_string())
+}
+
+/// Units are tried on half of the questions from now on, the newest, because a day's budget was not
+/// enough for all. Returns how many that are; `None` where they cannot be fewer.
+pub(super) fn ask_fewer(bench: &Bench<'_>) -> Result<Option<usize>, StoreError> {
+    let of_set = bench.options.replayed.len().min(MOST_OF_SET);
+    let ledger = bench.store().ledger();
+    let fewer = ledger.read(|snapshot| {
+        let room = room(snapshot)?;
+        let past = snapshot.past(room)?.len();
+        Ok(fewer(room, past.max(of_set)))
+    })?;
+    if let Some(fewer) = fewer {
+        ledger.write(|transaction| put_room(transaction, fewer))?;
+    }
+    Ok(fewer)
+}
+
+/// Half of as many questions as there are, and as there was room for.
+fn fewer(room: usize, there: usize) -> Option<usize> {
+    let fewer = room.min(there) / 2;
+    (room > LEAST_PAST).then_some(fewer.max(LEAST_PAST))
 }
 
 /// Takes units out of use that harmed a question; returns those that were not out already, or `None`
@@ -517,6 +563,7 @@ mod tests {
     use crate::domain::chunk::ChunkId;
     use crate::domain::unit::{OWN, Quotes, Uses, VERBATIM};
     use crate::store::feedback::Reception;
+    use crate::store::{Access, Store};
 
     fn boiler() -> Unit {
         Unit {
@@ -553,6 +600,35 @@ mod tests {
             question: unit.questions[0].clone(),
             unit: Arc::new(unit),
         }
+    }
+
+    #[test]
+    fn where_a_day_is_too_short_fewer_questions_are_asked_until_it_is_not() {
+        let check = |there: usize, expected: &[usize]| {
+            let (mut room, mut found) = (MOST_PAST, Vec::new());
+            while let Some(next) = fewer(room, there) {
+                found.push(next);
+                room = next;
+            }
+            assert_eq!(found, expected, "{there}");
+        };
+        check(9000, &[1000, 500, 250, 125, 100]);
+        check(300, &[150, 100]);
+        check(20, &[100]);
+    }
+
+    #[test]
+    fn what_there_is_room_for_is_known_the_next_day() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(home.path(), Access::Write).unwrap();
+        let check = |put: usize, expected: usize| {
+            store.ledger().write(|t| put_room(t, put)).unwrap();
+            assert_eq!(store.ledger().read(room).unwrap(), expected, "{put}");
+        };
+        assert_eq!(store.ledger().read(room).unwrap(), MOST_PAST);
+        check(500, 500);
+        check(1, LEAST_PAST);
+        check(2 * MOST_PAST, MOST_PAST);
     }
 
     #[test]
