@@ -643,8 +643,11 @@ fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
             continue;
         }
         if !approved && let Some(why) = disputed(bench, &unit, &past)? {
-            ledger.write(|t| bench.move_unit(t, &unit.id, State::Contested, &why))?;
-            report.contested.push(unit.id);
+            let contested = ledger.write(|t| {
+                Ok(upkeep::is_as(t, &unit)?
+                    && bench.move_unit(t, &unit.id, State::Contested, &why)?)
+            })?;
+            report.contested.extend(contested.then_some(unit.id));
             continue;
         }
         let why = match (approved, unit.uses.helped) {
@@ -653,7 +656,8 @@ fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
             (false, n) => format!("{n} other questions are answered with what it says"),
         };
         let moved = ledger.write(|t| {
-            let moved = bench.move_unit(t, &unit.id, State::Active, &why)?;
+            let moved =
+                upkeep::is_as(t, &unit)? && bench.move_unit(t, &unit.id, State::Active, &why)?;
             if moved {
                 life::take_place(t, Some(&bench.batch), &unit)?;
             }
