@@ -521,18 +521,21 @@ impl Tried {
 
 /// The units in trial to which a loss of a question is put down: those that led to a hit that is shown.
 /// What one leads to may be shown as a part of another hit, which names no unit: then it is those that
-/// answer the question.
+/// answer the question. Where none does they have left no room for one in use, all that are near.
 fn to_blame(question: &str, trial: &HashSet<String>, with: &Ranking) -> HashSet<String> {
     let hits = with.ranked.iter();
     let mut led: HashSet<String> = hits
         .filter_map(|ranked| ranked.hit.unit_id.clone())
         .filter(|unit| trial.contains(unit))
         .collect();
+    let near = with.units.iter();
+    let near: Vec<&NearUnit> = near.filter(|n| trial.contains(&n.unit.id)).collect();
     if led.is_empty() {
-        let near = with.units.iter();
-        let near = near
-            .filter(|near| trial.contains(&near.unit.id) && search::is_recalled(question, near));
-        led.extend(near.map(|near| near.unit.id.clone()));
+        let answering = near.iter().filter(|n| search::is_recalled(question, n));
+        led.extend(answering.map(|near| near.unit.id.clone()));
+    }
+    if led.is_empty() {
+        led.extend(near.iter().map(|near| near.unit.id.clone()));
     }
     led
 }
@@ -651,6 +654,10 @@ mod tests {
             .extend([near("new", 0.95), near("far", 0.6), near("in use", 0.95)]);
         let trial = HashSet::from(["new".to_owned(), "far".to_owned()]);
         let expected = HashSet::from(["new".to_owned()]);
+        assert_eq!(to_blame(question, &trial, &with), expected);
+        // One in use had no room beside them.
+        with.units.remove(0);
+        let expected = HashSet::from(["far".to_owned()]);
         assert_eq!(to_blame(question, &trial, &with), expected);
     }
 
