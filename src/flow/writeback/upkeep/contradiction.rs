@@ -84,10 +84,14 @@ pub(super) fn contradicted(
             continue;
         }
         let mut now = Cow::Borrowed(unit);
-        while !compared_again(bench, &now, report, |t| {
-            round.after.clone_from(&unit.id);
-            ledger::put_memo(t, COMPARED, &round.written()?)
-        })? {
+        loop {
+            let noted = |t: &Transaction<'_>| {
+                round.after.clone_from(&unit.id);
+                ledger::put_memo(t, COMPARED, &round.written()?)
+            };
+            if compared_again(bench, &now, report, noted)? {
+                break;
+            }
             let anew = ledger.read(|snapshot| snapshot.unit_beginning(&unit.id))?;
             let Some(anew) = anew.filter(is_compared) else {
                 break;
