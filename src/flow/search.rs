@@ -327,6 +327,31 @@ fn finish(
     })
 }
 
+/// What [`rank`] finds with the units that a query allows, and with those in use alone: of one snapshot,
+/// for notes that change in between would be taken for the doing of units.
+///
+/// # Errors
+/// As [`rank`].
+pub(super) fn with_and_without(
+    searcher: &Searcher<'_>,
+    query: &Query,
+) -> Result<(Ranking, Ranking), Failure> {
+    let read = read(query)?;
+    let vector = vector_of(searcher.space, &read)?;
+    let without = Query {
+        units: UseUnits::Active,
+        ..query.clone()
+    };
+    let rankings = searcher.store.ledger().read(|snapshot| {
+        let rank = |query: &Query| {
+            let draft = draft(snapshot, searcher, query, &read, vector.as_deref())?;
+            finish(snapshot, query, &read, draft)
+        };
+        Ok((rank(query)?, rank(&without)?))
+    });
+    Ok(rankings?)
+}
+
 /// The units that [`rank`] would look at for a query, nearest first, without the search.
 ///
 /// # Errors
@@ -342,7 +367,7 @@ pub(super) fn near(searcher: &Searcher<'_>, query: &Query) -> Result<Vec<NearUni
 const NEAR_UNIT: f32 = 0.5;
 
 /// Units that are looked at.
-const NEAR_UNITS: usize = 20;
+pub(super) const NEAR_UNITS: usize = 20;
 
 fn near_units(
     store: &Store,

@@ -455,10 +455,13 @@ impl Comparison {
     }
 
     /// Whether the difference is more than chance: after correction, or by its interval where it was
-    /// not tested.
+    /// not tested. Of costs the signs are tested: where most questions cost less, and a few so much more
+    /// that the mean is higher, neither is sure.
     pub fn is_real(&self) -> bool {
         let apart = self.interval.0 > 0.0 || self.interval.1 < 0.0;
-        self.p_holm.map_or(apart, |p| p < 0.05)
+        let (more, less) = self.better_worse;
+        let is_of_mean = !self.is_cost || (more > less) == (self.difference > 0.0);
+        self.p_holm.map_or(apart, |p| p < 0.05 && is_of_mean)
     }
 }
 
@@ -644,6 +647,22 @@ mod tests {
         // One question tells nothing.
         let alone = super::blocks([&outcomes[0], &outcomes[40]].into_iter());
         assert!(comparisons(&alone, 0).iter().all(|c| !c.is_real()));
+    }
+
+    #[test]
+    fn what_most_questions_save_and_few_spend_is_not_sure() {
+        let asked = |arm: &str, ms: &dyn Fn(usize) -> f64| -> Vec<Outcome> {
+            let outcome = |n| outcome(arm, n, "all", &[("ms", ms(n))]);
+            (0..40).map(outcome).collect()
+        };
+        let check = |slowest: f64, expected: bool| {
+            let mut outcomes = asked("naive", &|_| 9.0);
+            outcomes.extend(asked("cascade", &|n| if n == 0 { slowest } else { 4.0 }));
+            let found = comparisons(&blocks(outcomes.iter()), 0);
+            assert_eq!(found[0].is_real(), expected, "{:?}", found[0]);
+        };
+        check(10.0, true);
+        check(900.0, false);
     }
 
     #[test]

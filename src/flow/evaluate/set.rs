@@ -148,6 +148,11 @@ impl NotesQuestion {
 pub fn questions_about_notes(file: &Path) -> Result<Vec<NotesQuestion>, BadRequest> {
     let mut asked: Vec<NotesQuestion> = Lines::of(file)?.parsed()?;
     asked.retain(|q| q.path.is_some() || !q.paths.is_empty());
+    // A run that asked it would fail, and not say why.
+    let says = |q: &&NotesQuestion| q.question.chars().any(char::is_alphanumeric);
+    if let Some(empty) = asked.iter().find(|q| !says(q)) {
+        return Err(bad(file, format!("question {} asks nothing", empty.id)));
+    }
     Ok(asked)
 }
 
@@ -693,6 +698,24 @@ mod tests {
         let ids: Vec<&str> = set.questions.iter().map(|q| q.id.as_str()).collect();
         assert_eq!(ids, ["dev-d1", "test-d1"]);
         assert_eq!(set.questions[1].answers, ["42"]);
+    }
+
+    #[test]
+    fn a_question_about_notes_asks_something_of_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("questions.jsonl");
+        let read = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            questions_about_notes(&file)
+        };
+        let asked = "{\"id\":1,\"question\":\"Who?\",\"path\":\"a.md\"}\n\
+                     {\"id\":2,\"question\":\"\"}\n";
+        assert_eq!(read(asked).unwrap().len(), 1);
+        let error = read("{\"id\":7,\"question\":\" \",\"path\":\"a.md\"}").unwrap_err();
+        assert!(
+            error.to_string().contains("question 7 asks nothing"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -196,6 +196,15 @@ impl Bench<'_> {
         self.over().or_else(|| most.then_some(why))
     }
 
+    /// Is nearly as much left as a whole day keeps for trying units on past questions?
+    fn has_share(&self) -> bool {
+        let cost = self.cost();
+        // What was begun before may have taken longer.
+        let is_left = |left: f64, day: f64| left >= day * FOR_REPLAY / 2.0;
+        is_left(self.budget.seconds - cost.seconds, self.options.day_s)
+            && is_left(self.budget.joules - cost.joules, self.options.day_joules)
+    }
+
     fn has_spent(&self, share: f64) -> bool {
         let cost = self.cost();
         cost.seconds > self.budget.seconds * share || cost.joules > self.budget.joules * share
@@ -367,13 +376,17 @@ fn work(
 
 /// Tries what is in trial and puts in use what helped. Says whether it came to the end.
 fn publish(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<bool, Failure> {
+    let had_share = bench.has_share();
     if !replay::replay(bench, report, stop)? {
-        let why = if stop.load(Ordering::Relaxed) {
-            STOPPED
+        report.reason = if stop.load(Ordering::Relaxed) {
+            STOPPED.to_owned()
+        } else if let Some(why) = bench.over() {
+            let fewer = had_share.then(|| replay::ask_fewer(bench)).transpose()?;
+            let on_fewer = |fewer: usize| format!("{why}, with the newest {fewer} past questions");
+            fewer.flatten().map_or_else(|| why.to_owned(), on_fewer)
         } else {
-            bench.over().or(bench.forgotten()?).unwrap_or(STOPPED)
+            bench.forgotten()?.unwrap_or(STOPPED).to_owned()
         };
-        why.clone_into(&mut report.reason);
         return Ok(false);
     }
     reach("writeback-replayed")?;
@@ -630,8 +643,11 @@ fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
             continue;
         }
         if !approved && let Some(why) = disputed(bench, &unit, &past)? {
-            ledger.write(|t| bench.move_unit(t, &unit.id, State::Contested, &why))?;
-            report.contested.push(unit.id);
+            let contested = ledger.write(|t| {
+                Ok(upkeep::is_as(t, &unit)?
+                    && bench.move_unit(t, &unit.id, State::Contested, &why)?)
+            })?;
+            report.contested.extend(contested.then_some(unit.id));
             continue;
         }
         let why = match (approved, unit.uses.helped) {
@@ -640,7 +656,8 @@ fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
             (false, n) => format!("{n} other questions are answered with what it says"),
         };
         let moved = ledger.write(|t| {
-            let moved = bench.move_unit(t, &unit.id, State::Active, &why)?;
+            let moved =
+                upkeep::is_as(t, &unit)? && bench.move_unit(t, &unit.id, State::Active, &why)?;
             if moved {
                 life::take_place(t, Some(&bench.batch), &unit)?;
             }

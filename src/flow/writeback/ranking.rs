@@ -5,6 +5,7 @@
 //! since, and with the batch that they were learned in. What ranked first so far is what answers rest on, so little is learned, and slowly: that
 //! is meant.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use schemars::JsonSchema;
@@ -15,6 +16,7 @@ use super::Bench;
 use crate::domain::chunk::ChunkId;
 use crate::domain::measure::{bootstrap_interval, mean, reciprocal};
 use crate::domain::rank::{Judged, Weights, fuse};
+use crate::domain::scoring::normalised;
 use crate::error::Failure;
 use crate::store::ledger::Transaction;
 use crate::store::units::considered::Past;
@@ -92,21 +94,24 @@ impl Outcome {
 /// Drops weights that have come to lose, and looks for better ones. Says what was learned.
 pub(super) fn learn(bench: &Bench<'_>, stop: &AtomicBool) -> Result<Option<Ranking>, Failure> {
     let store = bench.store();
-    let past = store.ledger().read(|snapshot| snapshot.past(MOST_PAST))?;
-    if past.len() < LEAST_PAST {
+    let mut past = store.ledger().read(|snapshot| snapshot.past(MOST_PAST))?;
+    let held_out = &bench.options.held_out;
+    past.retain(|past| past.reception.bad == 0 && !held_out.holds(&past.question));
+    let past = once_each(past);
+    let known = in_use(store)?;
+    let few = past.len() < LEAST_PAST;
+    if few && known.is_none() {
         return Ok(None);
     }
     let mut outcomes = Vec::with_capacity(past.len());
-    let held_out = &bench.options.held_out;
-    let teaches = |past: &&Past| past.reception.bad == 0 && !held_out.holds(&past.question);
-    for past in past.iter().filter(teaches) {
+    for past in &past {
         if stop.load(Ordering::Relaxed) || bench.over().is_some() {
             return Ok(None);
         }
         outcomes.push(outcome(bench, past)?);
     }
     let usual = Weights::default();
-    if let Some(known) = in_use(store)? {
+    if let Some(known) = known {
         // Not on what they were fitted on: there they look better than they are.
         let since = outcomes.iter().filter(|o| o.asked_ms > known.learned_ms);
         if gain(since, &known.weights, &usual).0 >= 0.0 {
@@ -114,6 +119,9 @@ pub(super) fn learn(bench: &Bench<'_>, stop: &AtomicBool) -> Result<Option<Ranki
         }
         tracing::info!("the learned weights lose; back to the usual ones");
         reset(store)?;
+    }
+    if few {
+        return Ok(None);
     }
     let fitted = fit(&outcomes);
     let (unseen, _): (Vec<Outcome>, Vec<Outcome>) = outcomes.into_iter().partition(|o| !o.fits);
@@ -134,6 +142,14 @@ pub(super) fn learn(bench: &Bench<'_>, stop: &AtomicBool) -> Result<Option<Ranki
         .ledger()
         .write(|t| ledger::put_memo(t, RANKING, &memo))?;
     Ok(Some(ranking))
+}
+
+/// The newest of each question: one that is asked every day says no more than once, and would make what
+/// is left to chance look sure.
+fn once_each(mut past: Vec<Past>) -> Vec<Past> {
+    let mut known = HashSet::new();
+    past.retain(|past| known.insert(normalised(&past.question)));
+    past
 }
 
 fn outcome(bench: &Bench<'_>, past: &Past) -> Result<Outcome, Failure> {
@@ -193,6 +209,7 @@ fn fit(outcomes: &[Outcome]) -> Weights {
 mod tests {
     use super::*;
     use crate::domain::rank::Lexical;
+    use crate::store::feedback::Reception;
 
     /// Questions whose evidence the vectors like and the words do not.
     fn outcomes(count: u8) -> Vec<Outcome> {
@@ -214,6 +231,22 @@ mod tests {
                 asked_ms: 0,
             })
             .collect()
+    }
+
+    #[test]
+    fn what_is_asked_every_day_counts_once() {
+        let past = ["Who has the key?", "who has the key", "Where is it?"].map(|question| Past {
+            answer: question.into(),
+            question: question.into(),
+            asked_ms: 0,
+            cited: Vec::new(),
+            sentences: Vec::new(),
+            reception: Reception::default(),
+            contested: false,
+        });
+        let left = once_each(past.into());
+        let left: Vec<&str> = left.iter().map(|past| past.question.as_str()).collect();
+        assert_eq!(left, ["Who has the key?", "Where is it?"]);
     }
 
     #[test]

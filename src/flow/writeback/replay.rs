@@ -3,12 +3,16 @@
 //! A past question with a known outcome is looked at with and without the units in trial; the unit
 //! that was made of it is left out, so that what is measured is what a unit does to *other*
 //! questions, those among them that came to the same sentences by themselves. Hits move only for a unit
-//! that answers the very question, so that it is searched only where one of those in trial does. A unit that
+//! that answers the very question, so that it is searched only where one of those in trial does, or leaves
+//! no room for one that does. A unit that
 //! leads such a question to evidence that its answer rests on, or says what answers it, has
 //! helped; what an answer only quotes beside that counts for nothing, and neither does an answer that
 //! another passage contradicts. One that pushes such
 //! evidence down, or would be quoted for the question although its answer rests on something else,
 //! has harmed, and goes. A batch that loses without them is rolled back as a whole.
+//!
+//! Where a day's budget is not enough for all questions, it is tried on fewer of them from the next day on,
+//! the newest: what begins anew every day would never come to an end.
 //!
 //! Questions of an evaluation set that the owner chose are asked in the same way. They can only take
 //! units out: what is measured with is not learned from.
@@ -22,17 +26,24 @@ use super::super::search::{self, Query, Ranked, Ranking};
 use super::{Bench, Report, distil, judge};
 use crate::domain::gate;
 use crate::domain::measure::reciprocal;
+use crate::domain::query::literal;
 use crate::domain::scoring::{normalised, score};
 use crate::domain::unit::{State, Unit};
 use crate::error::Failure;
-use crate::store::StoreError;
-use crate::store::ledger::Snapshot;
+use crate::store::ledger::{Snapshot, Transaction};
 use crate::store::units::considered::Past;
 use crate::store::units::near::NearUnit;
 use crate::store::units::{self, UseUnits, life};
+use crate::store::{StoreError, ledger};
 
 /// Past questions that units are tried on at most, the newest first.
 pub(super) const MOST_PAST: usize = 2000;
+
+/// Past questions that they are tried on at least, where there are so many: on fewer nothing comes into use.
+const LEAST_PAST: usize = 100;
+
+/// The memo of how many questions a day's budget has room for, where that is known to be fewer.
+const ROOM: &str = "replay_room";
 
 /// Questions of the set that are asked at most.
 const MOST_OF_SET: usize = 1000;
@@ -230,14 +241,15 @@ pub(super) fn replay(
     stop: &AtomicBool,
 ) -> Result<bool, Failure> {
     let ledger = bench.store().ledger();
-    let (past, own) = ledger.read(|snapshot| {
+    let (room, past, own) = ledger.read(|snapshot| {
         let held_out = &bench.options.held_out;
-        let mut past = snapshot.past(MOST_PAST)?;
+        let room = room(snapshot)?;
+        let mut past = snapshot.past(room)?;
         past.retain(|past| !held_out.holds(&past.question));
-        Ok::<_, StoreError>((past, Own::read(snapshot)?))
+        Ok::<_, StoreError>((room, past, Own::read(snapshot)?))
     })?;
     let mut trial: HashSet<String> = bench.trial.clone();
-    let set = bench.options.replayed.iter().take(MOST_OF_SET);
+    let set = bench.options.replayed.iter().take(MOST_OF_SET.min(room));
     let all: Vec<Case<'_>> = past
         .iter()
         .map(Case::Past)
@@ -270,7 +282,44 @@ pub(super) fn replay(
         return Ok(false);
     }
     conclude(bench, report, &tried)?;
+    // Where there was nothing to try, it says nothing of how long that takes.
+    if room < MOST_PAST && !bench.trial.is_empty() && bench.has_share() {
+        ledger.write(|transaction| put_room(transaction, room * 2))?;
+    }
     Ok(true)
+}
+
+/// How many questions a day's budget has room for, as far as is known.
+fn room(snapshot: &Snapshot<'_>) -> Result<usize, StoreError> {
+    let memo = snapshot.memo(ROOM)?.and_then(|memo| memo.parse().ok());
+    let room: usize = memo.unwrap_or(MOST_PAST);
+    Ok(room.clamp(LEAST_PAST, MOST_PAST))
+}
+
+fn put_room(transaction: &Transaction<'_>, room: usize) -> Result<(), StoreError> {
+    ledger::put_memo(transaction, ROOM, &room.to_string())
+}
+
+/// Units are tried on half of the questions from now on, the newest, because a day's budget was not
+/// enough for all. Returns how many that are; `None` where they cannot be fewer.
+pub(super) fn ask_fewer(bench: &Bench<'_>) -> Result<Option<usize>, StoreError> {
+    let of_set = bench.options.replayed.len().min(MOST_OF_SET);
+    let ledger = bench.store().ledger();
+    let fewer = ledger.read(|snapshot| {
+        let room = room(snapshot)?;
+        let past = snapshot.past(room)?.len();
+        Ok(fewer(room, past.max(of_set)))
+    })?;
+    if let Some(fewer) = fewer {
+        ledger.write(|transaction| put_room(transaction, fewer))?;
+    }
+    Ok(fewer)
+}
+
+/// Half of as many questions as there are, and as there was room for.
+fn fewer(room: usize, there: usize) -> Option<usize> {
+    let fewer = room.min(there) / 2;
+    (room > LEAST_PAST).then_some(fewer.max(LEAST_PAST))
 }
 
 /// Takes units out of use that harmed a question; returns those that were not out already, or `None`
@@ -347,13 +396,13 @@ fn try_on(
             UseUnits::With(with.cloned().collect()),
         );
         let mut near = search::near(&bench.parts.searcher, &query)?;
-        near.retain(|near| trial.contains(&near.unit.id));
-        if near.is_empty() {
+        if near.iter().all(|near| !trial.contains(&near.unit.id)) {
             continue;
         }
-        let moves = near.iter().any(|n| search::is_recalled(case.question(), n));
+        let moves = may_move(bench, &query, &near, trial)?;
+        near.retain(|near| trial.contains(&near.unit.id));
         let moved = if moves {
-            moved(bench, case, query, trial)?
+            moved(bench, case, &query, trial)?
         } else {
             Moved::default()
         };
@@ -365,6 +414,38 @@ fn try_on(
         tried.compare(case, &near, (own, &kept), &moved);
     }
     Ok(tried)
+}
+
+/// Can units in trial move the hits of a question, of all these that are near it? Those can that answer
+/// the very question, and so can others where they leave no room for one in use that does.
+fn may_move(
+    bench: &Bench<'_>,
+    query: &Query,
+    near: &[NearUnit],
+    trial: &HashSet<String>,
+) -> Result<bool, Failure> {
+    let words = literal(&query.text).words;
+    let mut tried = near.iter().filter(|near| trial.contains(&near.unit.id));
+    if tried.any(|near| search::is_recalled(&words, near)) {
+        return Ok(true);
+    }
+    if near.len() < search::NEAR_UNITS {
+        return Ok(false);
+    }
+    let in_use = Query {
+        units: UseUnits::Active,
+        ..query.clone()
+    };
+    let in_use = search::near(&bench.parts.searcher, &in_use)?;
+    Ok(pushes_out(&words, near, &in_use))
+}
+
+/// Does a unit in use answer a question that is not among those near it once units in trial are?
+fn pushes_out(question: &str, near: &[NearUnit], in_use: &[NearUnit]) -> bool {
+    let mut leading = in_use
+        .iter()
+        .filter(|one| search::is_recalled(question, one));
+    leading.any(|one| near.iter().all(|other| other.unit.id != one.unit.id))
 }
 
 /// What units in trial did to the hits of a question.
@@ -379,15 +460,10 @@ struct Moved {
 fn moved(
     bench: &Bench<'_>,
     case: &Case<'_>,
-    query: Query,
+    query: &Query,
     trial: &HashSet<String>,
 ) -> Result<Moved, Failure> {
-    let without = Query {
-        units: UseUnits::Active,
-        ..query.clone()
-    };
-    let with = search::rank(&bench.parts.searcher, &query)?;
-    let without = search::rank(&bench.parts.searcher, &without)?;
+    let (with, without) = search::with_and_without(&bench.parts.searcher, query)?;
     let sign = if case.good() { 1.0 } else { -1.0 };
     Ok(Moved {
         change: sign * (reciprocal_rank(&with, case) - reciprocal_rank(&without, case)),
@@ -446,18 +522,21 @@ impl Tried {
 
 /// The units in trial to which a loss of a question is put down: those that led to a hit that is shown.
 /// What one leads to may be shown as a part of another hit, which names no unit: then it is those that
-/// answer the question.
+/// answer the question. Where none does they have left no room for one in use, all that are near.
 fn to_blame(question: &str, trial: &HashSet<String>, with: &Ranking) -> HashSet<String> {
     let hits = with.ranked.iter();
     let mut led: HashSet<String> = hits
         .filter_map(|ranked| ranked.hit.unit_id.clone())
         .filter(|unit| trial.contains(unit))
         .collect();
+    let near = with.units.iter();
+    let near: Vec<&NearUnit> = near.filter(|n| trial.contains(&n.unit.id)).collect();
     if led.is_empty() {
-        let near = with.units.iter();
-        let near = near
-            .filter(|near| trial.contains(&near.unit.id) && search::is_recalled(question, near));
-        led.extend(near.map(|near| near.unit.id.clone()));
+        let answering = near.iter().filter(|n| search::is_recalled(question, n));
+        led.extend(answering.map(|near| near.unit.id.clone()));
+    }
+    if led.is_empty() {
+        led.extend(near.iter().map(|near| near.unit.id.clone()));
     }
     led
 }
@@ -488,6 +567,7 @@ mod tests {
     use crate::domain::chunk::ChunkId;
     use crate::domain::unit::{OWN, Quotes, Uses, VERBATIM};
     use crate::store::feedback::Reception;
+    use crate::store::{Access, Store};
 
     fn boiler() -> Unit {
         Unit {
@@ -513,23 +593,72 @@ mod tests {
         }
     }
 
+    fn near(id: &str, cosine: f32) -> NearUnit {
+        let unit = Unit {
+            id: id.into(),
+            ..boiler()
+        };
+        NearUnit {
+            cosine,
+            question_cosine: cosine,
+            question: unit.questions[0].clone(),
+            unit: Arc::new(unit),
+        }
+    }
+
+    #[test]
+    fn where_a_day_is_too_short_fewer_questions_are_asked_until_it_is_not() {
+        let check = |there: usize, expected: &[usize]| {
+            let (mut room, mut found) = (MOST_PAST, Vec::new());
+            while let Some(next) = fewer(room, there) {
+                found.push(next);
+                room = next;
+            }
+            assert_eq!(found, expected, "{there}");
+        };
+        check(9000, &[1000, 500, 250, 125, 100]);
+        check(300, &[150, 100]);
+        check(20, &[100]);
+    }
+
+    #[test]
+    fn what_there_is_room_for_is_known_the_next_day() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(home.path(), Access::Write).unwrap();
+        let check = |put: usize, expected: usize| {
+            store.ledger().write(|t| put_room(t, put)).unwrap();
+            assert_eq!(store.ledger().read(room).unwrap(), expected, "{put}");
+        };
+        assert_eq!(store.ledger().read(room).unwrap(), MOST_PAST);
+        check(500, 500);
+        check(1, LEAST_PAST);
+        check(2 * MOST_PAST, MOST_PAST);
+    }
+
+    #[test]
+    fn what_leaves_no_room_for_a_unit_in_use_may_move_hits() {
+        let question = "What pressure does the boiler hold?";
+        let check = |near: &[NearUnit], in_use: &[NearUnit], expected: bool| {
+            assert_eq!(pushes_out(question, near, in_use), expected, "{near:?}");
+        };
+        let all = [near("tried", 0.6), near("in use", 0.95)];
+        check(&all, &all[1..], false);
+        check(&all[..1], &all[1..], true);
+        check(&all[..1], &[near("far", 0.6)], false);
+    }
+
     #[test]
     fn a_loss_is_put_down_to_what_answers_the_question_where_no_hit_names_a_unit() {
         let question = "What pressure does the boiler hold?";
-        let near = |id: &str, cosine: f32| NearUnit {
-            unit: Arc::new(Unit {
-                id: id.into(),
-                ..boiler()
-            }),
-            cosine,
-            question_cosine: cosine,
-            question: question.into(),
-        };
         let mut with = Ranking::default();
         with.units
             .extend([near("new", 0.95), near("far", 0.6), near("in use", 0.95)]);
         let trial = HashSet::from(["new".to_owned(), "far".to_owned()]);
         let expected = HashSet::from(["new".to_owned()]);
+        assert_eq!(to_blame(question, &trial, &with), expected);
+        // One in use had no room beside them.
+        with.units.remove(0);
+        let expected = HashSet::from(["far".to_owned()]);
         assert_eq!(to_blame(question, &trial, &with), expected);
     }
 

@@ -52,11 +52,15 @@ pub(super) fn upkeep(
         // Where the owner put it back, it would go again with every run.
         if unit.uses.retrieved >= USELESS && unit.uses.cited == 0 && !is_decided(&unit) {
             let why = format!("near {} questions and never of use", unit.uses.retrieved);
-            ledger.write(|t| {
+            let retired = ledger.write(|t| {
+                if !is_as(t, &unit)? {
+                    return Ok(false);
+                }
                 bench.move_unit(t, &unit.id, State::Retired, &why)?;
-                life::bring_back(t, &unit.id)
+                life::bring_back(t, &unit.id)?;
+                Ok(true)
             })?;
-            report.retired.push(unit.id);
+            report.retired.extend(retired.then_some(unit.id));
         }
     }
     Ok(())
@@ -170,14 +174,16 @@ fn lose_trust(bench: &Bench<'_>) -> Result<(), Failure> {
         for state in [State::Active, State::Shadow] {
             for unit in snapshot.units(Some(state), MOST_UNITS)? {
                 if unit.trust >= OWN && !is_decided(&unit) && rests_on_others(snapshot, &unit)? {
-                    lost.push(unit.id);
+                    lost.push(unit);
                 }
             }
         }
         Ok::<_, StoreError>(lost)
     })?;
     for unit in lost {
-        ledger.write(|t| bench.move_unit(t, &unit, State::Stale, life::BY_OTHERS))?;
+        ledger.write(|t| {
+            Ok(is_as(t, &unit)? && bench.move_unit(t, &unit.id, State::Stale, life::BY_OTHERS)?)
+        })?;
     }
     Ok(())
 }
@@ -238,7 +244,7 @@ fn answered(unit: &Unit) -> Vec<String> {
 }
 
 /// Is a unit still what it was when it was read? The owner may have decided about it meanwhile.
-fn is_as(transaction: &Transaction<'_>, unit: &Unit) -> Result<bool, StoreError> {
+pub(super) fn is_as(transaction: &Transaction<'_>, unit: &Unit) -> Result<bool, StoreError> {
     let now = units::unit(transaction, &unit.id)?;
     Ok(now.is_some_and(|now| (now.state, &now.reason) == (unit.state, &unit.reason)))
 }

@@ -46,9 +46,8 @@ pub(super) fn contradicted(
         };
         let mut units = snapshot.units(Some(State::Active), MOST_UNITS)?;
         units.extend(snapshot.units(Some(State::Shadow), MOST_UNITS)?);
-        let mut contested = snapshot.units(Some(State::Contested), MOST_UNITS)?;
-        contested.retain(|unit| is_comparison(&unit.reason));
-        units.append(&mut contested);
+        units.extend(snapshot.units(Some(State::Contested), MOST_UNITS)?);
+        units.retain(is_compared);
         let texts = snapshot.texts_since(round.since.0, FEW + 1)?;
         let came = snapshot.came_since(round.since.1)?;
         Ok::<_, StoreError>(Some((round, units, texts, came)))
@@ -84,10 +83,21 @@ pub(super) fn contradicted(
         if left_out && !sentences.iter().any(speaks) {
             continue;
         }
-        compared_again(bench, unit, report, |t| {
-            round.after.clone_from(&unit.id);
-            ledger::put_memo(t, COMPARED, &round.written()?)
-        })?;
+        let mut now = Cow::Borrowed(unit);
+        loop {
+            let noted = |t: &Transaction<'_>| {
+                round.after.clone_from(&unit.id);
+                ledger::put_memo(t, COMPARED, &round.written()?)
+            };
+            if compared_again(bench, &now, report, noted)? {
+                break;
+            }
+            let anew = ledger.read(|snapshot| snapshot.unit_beginning(&unit.id))?;
+            let Some(anew) = anew.filter(is_compared) else {
+                break;
+            };
+            now = Cow::Owned(anew);
+        }
     }
     round.after = DONE.into();
     let done = round.written()?;
@@ -95,23 +105,35 @@ pub(super) fn contradicted(
     Ok(())
 }
 
+/// Is it in use, in trial, or contested for what another document says?
+fn is_compared(unit: &Unit) -> bool {
+    match unit.state {
+        State::Active | State::Shadow => true,
+        State::Contested => is_comparison(&unit.reason),
+        State::Stale | State::Retired => false,
+    }
+}
+
 /// Contests a unit that another document contradicts now, and takes one out of use that has lost the
-/// second source it leant on; `noted` is written with it.
+/// second source it leant on; `noted` is written with it. `false`, and nothing is written, where the
+/// owner decided about it meanwhile: what was found may not hold for what it is now.
 fn compared_again(
     bench: &Bench<'_>,
     unit: &Unit,
     report: &mut Report,
     noted: impl FnOnce(&Transaction<'_>) -> Result<(), StoreError>,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let (verdict, second) = still_uncontested(bench, unit, &unit.sources)?;
     if unit.state == State::Contested {
         return contested_again(bench, unit, (&verdict, second), report, noted);
     }
     let alone = second < 1.0 && leans_on_another(unit);
-    bench.store().ledger().write(|t| {
+    let is_same = bench.store().ledger().write(|t| {
+        if !is_as(t, unit)? {
+            return Ok(false);
+        }
         if !verdict.passed {
             bench.move_unit(t, &unit.id, State::Contested, &verdict.reason)?;
-            report.contested.push(unit.id.clone());
         } else if alone {
             batches::note_before(t, &bench.batch, &unit.id)?;
             set_second(t, unit, second)?;
@@ -120,40 +142,46 @@ fn compared_again(
                 life::move_unit(t, &unit.id, State::Shadow, why)?;
             }
         }
-        noted(t)
+        noted(t)?;
+        Ok(true)
     })?;
-    Ok(())
+    if is_same && !verdict.passed {
+        report.contested.push(unit.id.clone());
+    }
+    Ok(is_same)
 }
 
 /// Lets a contested unit be again what it was before, where nothing contradicts it any more, or says
-/// what contradicts it now.
+/// what contradicts it now; returns what [`compared_again`] does.
 fn contested_again(
     bench: &Bench<'_>,
     unit: &Unit,
     (verdict, second): (&Verdict, f32),
     report: &mut Report,
     noted: impl FnOnce(&Transaction<'_>) -> Result<(), StoreError>,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let ledger = bench.store().ledger();
     let events = ledger.read(|snapshot| snapshot.unit_events(&unit.id))?;
     let (mut state, mut why) = before_contested(without_comparisons(&events));
     if unit.trust < OWN && second < 1.0 && !why.starts_with(life::BY_OWNER) {
         (state, why) = (State::Shadow, FREED.to_owned());
     }
-    let is_freed = ledger.write(|t| {
-        let is_same = is_as(t, unit)?;
-        if is_same && verdict.passed {
+    let is_same = ledger.write(|t| {
+        if !is_as(t, unit)? {
+            return Ok(false);
+        }
+        if verdict.passed {
             batches::note_before(t, &bench.batch, &unit.id)?;
             set_second(t, unit, second)?;
             life::move_unit(t, &unit.id, state, &why)?;
-        } else if is_same && verdict.reason != unit.reason {
+        } else if verdict.reason != unit.reason {
             batches::note_before(t, &bench.batch, &unit.id)?;
             life::say_anew(t, &unit.id, State::Contested, &verdict.reason)?;
         }
         noted(t)?;
-        Ok(verdict.passed && is_same)
+        Ok(true)
     })?;
-    if is_freed {
+    if is_same && verdict.passed {
         let outcome = if state == State::Active {
             &mut report.promoted
         } else {
@@ -161,7 +189,7 @@ fn contested_again(
         };
         outcome.push(unit.id.clone());
     }
-    Ok(())
+    Ok(is_same)
 }
 
 /// Does any other document contradict the one that a unit took its first sentence from? Also how many
