@@ -45,8 +45,9 @@ use crate::flow::watch::{Syncer, WatchOptions};
 use crate::flow::writeback::ranking;
 use crate::settings::{Places, Settings};
 use crate::store::feedback;
+use crate::store::folder::states_of;
 use crate::store::units::UseUnits;
-use crate::store::{self, Access, Indexes, Store, StoreError, VectorSpace};
+use crate::store::{Access, Indexes, Store, StoreError, VectorSpace};
 
 /// Tokens of the headings that are embedded with a chunk, at most.
 const HEADING_TOKENS: usize = 32;
@@ -476,7 +477,7 @@ fn generator(
         Err(error) => return Err(error.into()),
     };
     let options = LlamaOptions {
-        states: Some(store::states_of(home)),
+        states: Some(states_of(home)),
         ..llama_options(settings, models.file_of(&installed))
     };
     let model = LlamaProcess::new(this_program(), options);

@@ -14,7 +14,8 @@ use serde_json::Value;
 use super::evaluation::file_name;
 use crate::error::{BadRequest, Failure};
 use crate::settings::Places;
-use crate::store::{StoreError, holder};
+use crate::store::StoreError;
+use crate::store::folder::holder;
 
 /// Folders that belong to no set.
 const SHARED: [&str; 3] = ["runs", "results", "built-in"];

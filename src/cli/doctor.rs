@@ -12,9 +12,8 @@ use crate::engine::generate::Generator;
 use crate::engine::install::Models;
 use crate::engine::onnx::OnnxEmbedder;
 use crate::error::{Failure, Fault};
-use crate::store::{
-    Access, Store, StoreError, VectorSpace, create_private_folder, is_open_to_others,
-};
+use crate::store::folder::{create_private_folder, is_open_to_others};
+use crate::store::{Access, Store, StoreError, VectorSpace};
 
 impl Check {
     fn of<F: Fault>(name: &'static str, outcome: Result<String, F>) -> Self {

@@ -12,8 +12,9 @@ use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::flow::ingest::Report;
 use crate::flow::writeback;
 use crate::settings::{Places, write_private};
+use crate::store::StoreError;
+use crate::store::folder::holder;
 use crate::store::sources::{Rules, Source};
-use crate::store::{StoreError, holder};
 
 const FILE: &str = "service.json";
 

@@ -3,6 +3,9 @@
 //! Beside prose there are items, rows, headings, cards and code; what belongs together is told by
 //! the lines, as nobody marks it.
 
+pub mod code;
+pub mod lines;
+
 use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation;
@@ -11,10 +14,8 @@ use super::figure::is_calendar_word;
 use super::language::{Language, STOP_WORDS};
 use super::question::asks_what_in_german;
 use super::text::Text;
-use super::words::is_unspaced;
-
-/// Lines of code that are one sentence, at most.
-const CODE_LINES: usize = 10;
+use code::{Code, inline_code};
+use lines::{heading_at, is_heading, is_item, segments};
 
 /// Byte ranges of the sentences of `text`, trimmed, in order.
 ///
@@ -106,227 +107,6 @@ fn note_marks(text: &[u8]) -> usize {
         .get(end)
         .is_some_and(|byte| !byte.is_ascii_whitespace());
     if goes_on { 0 } else { end }
-}
-
-/// What stands between backticks, as many behind it as before.
-pub fn inline_code(line: &str) -> Vec<Range<usize>> {
-    let mut ticks: Vec<Range<usize>> = Vec::new();
-    for (at, _) in line.match_indices('`') {
-        match ticks.last_mut() {
-            Some(run) if run.end == at => run.end = at + 1,
-            _ => ticks.push(at..at + 1),
-        }
-    }
-    let mut found = Vec::new();
-    let mut rest = ticks.as_slice();
-    while let [open, behind @ ..] = rest {
-        let partner = behind.iter().position(|run| run.len() == open.len());
-        rest = behind;
-        if let Some(at) = partner {
-            found.push(open.end..behind[at].start);
-            rest = &behind[at + 1..];
-        }
-    }
-    found
-}
-
-/// The code of a text.
-pub struct Code<'a> {
-    text: &'a str,
-    /// What stands between fences, a range of whole lines for each block; in order.
-    blocks: Vec<Range<usize>>,
-}
-
-impl<'a> Code<'a> {
-    /// The code of `text`.
-    ///
-    /// A passage may begin or end within a block: a fence without a partner ends what is before it
-    /// where a blank line, nothing or prose follows it, and otherwise begins what is behind it. Of
-    /// source code all is code.
-    pub fn of(text: impl Into<Text<'a>>) -> Self {
-        let text = text.into();
-        let whole = 0..text.len();
-        Self {
-            blocks: if text.is_code() {
-                vec![whole]
-            } else {
-                blocks(text.as_str())
-            },
-            text: text.as_str(),
-        }
-    }
-
-    /// Does what begins at `at` stand between fences?
-    pub fn is_fenced(&self, at: usize) -> bool {
-        self.blocks.iter().any(|block| block.contains(&at))
-    }
-
-    /// Does this place lie in code: between fences, or in `code` in a line?
-    pub fn holds(&self, at: usize) -> bool {
-        let line = self.text[..at].rfind('\n').map_or(0, |end| end + 1);
-        let whole = self.text[line..].lines().next().unwrap_or("");
-        let in_line = || {
-            inline_code(whole)
-                .iter()
-                .any(|code| code.contains(&(at - line)))
-        };
-        self.is_fenced(at) || in_line()
-    }
-
-    /// Is a sentence code: between fences, or nothing but `code`?
-    pub fn is(&self, span: &Range<usize>) -> bool {
-        self.is_fenced(span.start) || is_inline(&self.text[span.clone()])
-    }
-
-    /// Is code between fences, which ends at `end`, cut off there because it is long?
-    pub fn goes_on(&self, end: usize) -> bool {
-        let next = self.text[end..].trim_start_matches([' ', '\t', '\r']);
-        let at = self.text.len() - next.len() + 1;
-        let line = next.strip_prefix('\n').and_then(|rest| rest.lines().next());
-        line.is_some_and(|line| !line.trim().is_empty()) && self.is_fenced(at)
-    }
-}
-
-/// Is a sentence nothing but `code`?
-fn is_inline(sentence: &str) -> bool {
-    let code = inline_code(sentence);
-    let [code] = code.as_slice() else {
-        return false;
-    };
-    let (before, behind) = (&sentence[..code.start], &sentence[code.end..]);
-    [before, behind]
-        .iter()
-        .all(|marks| marks.bytes().all(|byte| byte == b'`'))
-}
-
-fn blocks(text: &str) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    let mut open: Option<Opened<'_>> = None;
-    let mut position = 0;
-    let fences = text.lines().filter(|line| fence(line).is_some()).count();
-    let mut unpaired = fences % 2 == 1;
-    for line in text.split_inclusive('\n') {
-        let (start, end) = (position, position + line.len());
-        position = end;
-        let Some((ticks, is_bare)) = fence(line) else {
-            continue;
-        };
-        match open {
-            Some(opened) if is_bare && ticks.starts_with(opened.ticks) => {
-                found.push(opened.end..start);
-                open = None;
-            }
-            // Code begins here: what was taken for a beginning was the end of what is before it.
-            Some(opened)
-                if found.is_empty() && opened.is_bare && ticks.starts_with(opened.ticks) =>
-            {
-                found.push(0..opened.start);
-                open = Some(Opened {
-                    ticks,
-                    is_bare,
-                    start,
-                    end,
-                });
-            }
-            Some(_) => {}
-            // A row of tildes may be there for its looks.
-            None if ticks.starts_with('~') && !is_closed(&text[end..], ticks) => {}
-            None => {
-                let next = text[end..].lines().next().unwrap_or("");
-                let ends = || holds_prose(&text[end..]) && !holds_prose(&text[..start]);
-                if unpaired && is_bare && (next.trim().is_empty() || ends()) {
-                    found.push(0..start);
-                } else {
-                    open = Some(Opened {
-                        ticks,
-                        is_bare,
-                        start,
-                        end,
-                    });
-                }
-            }
-        }
-        unpaired = false;
-    }
-    if let Some(opened) = open {
-        found.push(opened.end..text.len());
-    }
-    found
-}
-
-/// Does a text hold a heading or a line that reads like a sentence, before its first fence?
-fn holds_prose(text: &str) -> bool {
-    let mut lines = text.lines().take_while(|line| fence(line).is_none());
-    lines.any(|line| {
-        let heading = line.starts_with("# ") || line.starts_with("## ");
-        let words = line.split_whitespace().count();
-        let sentence = line.starts_with(char::is_uppercase) && ends_with_stop(line);
-        heading || words >= 5 && sentence
-    })
-}
-
-/// A fence that begins code: its marks, whether nothing stands behind them, and its line.
-#[derive(Clone, Copy)]
-struct Opened<'a> {
-    ticks: &'a str,
-    is_bare: bool,
-    start: usize,
-    end: usize,
-}
-
-/// Does a fence of these marks follow that ends code?
-fn is_closed(text: &str, ticks: &str) -> bool {
-    let mut fences = text.lines().filter_map(fence);
-    fences.any(|(marks, is_bare)| is_bare && marks.starts_with(ticks))
-}
-
-/// The marks of a line that begins or ends code, and whether it may end some: nothing stands behind
-/// them, and no item begins with them. They may stand in a quote.
-fn fence(line: &str) -> Option<(&str, bool)> {
-    let line = line.trim().trim_start_matches(['>', ' ']);
-    let number = line.trim_start_matches(|c: char| c.is_ascii_digit());
-    let item = ["- ", "* ", "+ ", ". ", ") "];
-    let item = item.iter().find_map(|mark| number.strip_prefix(mark));
-    let is_item = item.is_some();
-    let line = item.map_or(line, str::trim_start);
-    let mark = line.chars().next().filter(|c| matches!(c, '`' | '~'))?;
-    let rest = line.trim_start_matches(mark);
-    let marks = &line[..line.len() - rest.len()];
-    // ```` ```code``` ```` in a line is no fence, and a long row of tildes underlines something.
-    let is_fence = match mark {
-        '`' => marks.len() >= 3 && !rest.contains('`'),
-        _ => (3..=4).contains(&marks.len()),
-    };
-    is_fence.then_some((marks, rest.is_empty() && !is_item))
-}
-
-/// What a sentence is to be read with: the line that leads into it, where it is code ("To list
-/// them:", "How do I list them?"), and the code that it leads into.
-pub fn partners<'a>(
-    text: impl Into<Text<'a>>,
-    span: &Range<usize>,
-) -> (Option<Range<usize>>, Option<Range<usize>>) {
-    let text = text.into();
-    if !text.contains(['`', '~']) {
-        return (None, None);
-    }
-    let code = Code::of(text);
-    let spans = sentences(text);
-    let Some(at) = spans.iter().position(|other| other == span) else {
-        return (None, None);
-    };
-    let leads = |line: &Range<usize>, to: &Range<usize>| {
-        let written = text[line.clone()].trim_end_matches(['*', '_']);
-        let opens = written.ends_with(':') || is_question(written);
-        let other = is_heading(written) || written.starts_with('|');
-        opens && !other && !code.is(line) && code.is(to)
-    };
-    let before = at.checked_sub(1).map(|at| spans[at].clone());
-    let behind = spans.get(at + 1).cloned();
-    (
-        before.filter(|before| leads(before, span)),
-        behind.filter(|behind| leads(span, behind)),
-    )
 }
 
 fn push_trimmed(text: &str, range: Range<usize>, found: &mut Vec<Range<usize>>) {
@@ -422,214 +202,6 @@ fn is_ordered(text: &str, end: usize, next: &str) -> bool {
     ordered && is_capital(next) && !is_stop(next) && is_german(text)
 }
 
-/// Lines that belong together.
-struct Segment {
-    span: Range<usize>,
-    is_code: bool,
-}
-
-/// Runs of lines that belong together: paragraphs, single list items, rows, headings, code. A
-/// paragraph of lines that nobody wrapped is one run a line.
-fn segments(text: Text<'_>) -> Vec<Segment> {
-    let code = Code::of(text);
-    let mut runs: Vec<(bool, Vec<Range<usize>>)> = Vec::new();
-    let mut position = 0;
-    let mut open = false;
-    for line in text.split_inclusive('\n') {
-        let range = position..position + line.len();
-        position = range.end;
-        let trimmed = line.trim_start();
-        let mut blocks = code.blocks.iter();
-        let is_fence = blocks.any(|code| code.start == range.end || code.end == range.start);
-        let is_code = code.is_fenced(range.start);
-        let parts = trimmed.trim_end().is_empty() || !is_code && is_rule(trimmed);
-        if is_fence && fence(line).is_some() || parts {
-            open = false;
-            continue;
-        }
-        let alone = !is_code && starts_own_segment(trimmed);
-        match runs.last_mut() {
-            Some((_, last)) if open && !alone && !(is_code && last.len() == CODE_LINES) => {
-                last.push(range);
-            }
-            _ => runs.push((is_code, vec![range])),
-        }
-        open = is_code || !(is_heading(trimmed) || is_row(trimmed));
-    }
-    let mut found = Vec::new();
-    for (is_code, lines) in runs {
-        if is_code {
-            let span = lines[0].start..lines[lines.len() - 1].end;
-            found.push(Segment { span, is_code });
-            continue;
-        }
-        let spans = unwrapped(&text, &lines).into_iter();
-        found.extend(spans.map(|span| Segment { span, is_code }));
-    }
-    found
-}
-
-/// A line across the page, below a heading, or around front matter.
-fn is_rule(line: &str) -> bool {
-    let marks = line.trim_end();
-    let one = |mark: char| marks.len() >= 3 && marks.chars().all(|c| c == mark);
-    ['-', '*', '_', '=', '~', '^', '+'].into_iter().any(one)
-}
-
-/// Level and text of a heading: `## A` of Markdown, `== A` of `AsciiDoc`, `** A` of org-mode, or a line
-/// with a line of `=`, `-`, `~` or `^` right below it.
-pub(super) fn heading_at<'a>(text: &'a str, span: &Range<usize>) -> Option<(usize, &'a str)> {
-    let line = &text[span.clone()];
-    marked_heading(line).or_else(|| underlined(text, span).map(|level| (level, line)))
-}
-
-fn marked_heading(line: &str) -> Option<(usize, &str)> {
-    let mark = line.chars().next().filter(|c| "#=*".contains(*c))?;
-    let text = line.trim_start_matches(mark);
-    let level = line.len() - text.len();
-    let heading = text.trim().trim_end_matches(mark).trim_end();
-    // One star opens an item.
-    let most = if mark == '*' { 2..=6 } else { 1..=6 };
-    let is_heading = most.contains(&level) && text.starts_with([' ', '\t']);
-    (is_heading && !heading.is_empty() && !heading.contains('\n')).then_some((level, heading))
-}
-
-/// The level of a heading that is one by the line below it.
-fn underlined(text: &str, span: &Range<usize>) -> Option<usize> {
-    const MOST_WORDS: usize = 12;
-    let line = &text[span.clone()];
-    let alone = text[..span.start].trim_end_matches([' ', '\t']);
-    let alone = alone.is_empty() || alone.ends_with('\n');
-    let mut lines = text[span.end..].split('\n');
-    lines.next().filter(|rest| rest.trim().is_empty())?;
-    let below = lines.next()?.trim_end();
-    let level = match below.chars().next()? {
-        '=' => 1,
-        '-' => 2,
-        '~' => 3,
-        '^' => 4,
-        _ => return None,
-    };
-    let short = line.split_whitespace().count() <= MOST_WORDS && !line.ends_with(['.', ',', ':']);
-    let plain = !line.contains('\n') && !starts_own_segment(line) && !is_rule(line);
-    (alone && short && plain && is_rule(below)).then_some(level)
-}
-
-/// Does a line look like a heading or a tag, by its mark?
-pub(super) fn is_heading(line: &str) -> bool {
-    line.starts_with('#') || marked_heading(line).is_some()
-}
-
-/// Words that say how far a heading is, in org-mode's default setup.
-pub const TASK_STATES: [&str; 5] = ["TODO", "DONE", "NEXT", "WAITING", "CANCELLED"];
-
-/// How far a heading of org-mode says that something is: "TODO" of "** TODO Move the boxes".
-pub(super) fn task_state(heading: &str) -> Option<&str> {
-    let text = heading.trim_start_matches(['*', '#', ' ']);
-    let state = text.split_whitespace().next()?;
-    (heading.starts_with(['*', '#']) && TASK_STATES.contains(&state)).then_some(state)
-}
-
-/// The lines of a paragraph, those joined that were wrapped. What goes on behind an item is always of
-/// it.
-fn unwrapped(text: &str, lines: &[Range<usize>]) -> Vec<Range<usize>> {
-    let written = |line: &Range<usize>| text[line.clone()].trim();
-    let width = |line: &Range<usize>| written(line).chars().count();
-    let item = lines
-        .first()
-        .is_some_and(|first| starts_own_segment(written(first)));
-    let widest = lines.iter().map(width).max().unwrap_or(0);
-    let prose = lines.iter().any(|line| holds_stop(written(line)));
-    // A paragraph that closes with a stop was broken by hand, wherever.
-    let closes = lines.last().is_some_and(|last| {
-        let last = written(last).split_whitespace().next_back();
-        last.is_some_and(holds_stop)
-    });
-    let card = is_card(text, lines);
-    let mut found: Vec<Range<usize>> = Vec::new();
-    for (at, line) in lines.iter().enumerate() {
-        let wrapped = at > 0 && {
-            let before = written(&lines[at - 1]);
-            let of_prose = closes && !is_pair(written(line));
-            item || card || of_prose || wraps(before, written(line), widest, prose)
-        };
-        match found.last_mut() {
-            Some(last) if wrapped => last.end = line.end,
-            _ => found.push(line.clone()),
-        }
-    }
-    found
-}
-
-/// Are these lines what is to be known of somebody: "Name: Petra", "Phone: 030 4411"?
-fn is_card(text: &str, lines: &[Range<usize>]) -> bool {
-    let mut written = lines.iter().map(|line| text[line.clone()].trim());
-    let named = lines.first().is_some_and(|first| {
-        let first = text[first.clone()].trim().to_lowercase();
-        first.trim_start_matches('*').starts_with("name")
-    });
-    named && (2..=6).contains(&lines.len()) && written.all(is_pair)
-}
-
-/// Columns from which a line may have been wrapped where no stop tells that it is of a sentence.
-const WRAPPED_FROM: usize = 50;
-
-/// Was a line wrapped, so that it goes on in the next one? `prose` says whether its paragraph holds
-/// sentences with stops, `widest` how wide that is. What would have fitted was not wrapped.
-fn wraps(before: &str, line: &str, widest: usize, prose: bool) -> bool {
-    if is_pair(line) {
-        return false;
-    }
-    let first = line.split_whitespace().next().unwrap_or("");
-    let columns = before.chars().count();
-    let fits = columns + 1 + first.chars().count() <= widest;
-    let goes_on = prose && line.starts_with(char::is_lowercase) || line.starts_with(is_unspaced);
-    goes_on || before.ends_with(',') || !fits && (prose || columns >= WRAPPED_FROM)
-}
-
-/// Does a sentence end in a line, by a stop?
-fn holds_stop(line: &str) -> bool {
-    let ends = |word: &str| {
-        let word = word.trim_end_matches(['"', ')', '”', '*']);
-        word.chars().count() > 2 && word.ends_with(['.', '!', '?'])
-    };
-    line.split_whitespace().any(ends)
-}
-
-/// "Phone: 030 4411".
-fn is_pair(line: &str) -> bool {
-    let Some((key, value)) = line.split_once(": ") else {
-        return false;
-    };
-    let named = key
-        .chars()
-        .all(|c| c.is_alphanumeric() || " -*()/".contains(c));
-    let short = key.split_whitespace().count() <= 3 && !value.trim().is_empty();
-    named && short && key.trim_start_matches('*').starts_with(char::is_uppercase)
-}
-
-fn starts_own_segment(line: &str) -> bool {
-    let digits = line.len() - line.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let numbered = digits > 0 && line[digits..].starts_with([')', '.']) && {
-        line[digits + 1..].starts_with(' ')
-    };
-    let bullet = ["- ", "* ", "+ ", "• "].iter().any(|b| line.starts_with(b));
-    let marked = line.starts_with(['|', '>']) || is_heading(line);
-    bullet || numbered || marked || is_sheet_row(line)
-}
-
-/// A row of a sheet, as its extractor writes it: "row 2 | Name: Ann".
-fn is_sheet_row(line: &str) -> bool {
-    let rest = line.strip_prefix("row ").unwrap_or("");
-    let number = rest.split_once(" | ").map_or("", |(number, _)| number);
-    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Is it a row of a table or a sheet?
-pub fn is_row(sentence: &str) -> bool {
-    sentence.starts_with('|') || is_sheet_row(sentence)
-}
-
 /// Does a sentence ask something?
 pub(super) fn is_question(sentence: &str) -> bool {
     let marks = |c: char| c.is_whitespace() || "*_\"')”".contains(c);
@@ -642,12 +214,6 @@ pub(super) fn ends_with_stop(sentence: &str) -> bool {
     sentence.trim_end_matches(marks).ends_with([
         '.', '!', '?', ':', '…', '。', '！', '？', '：', '؟', '۔', '।',
     ])
-}
-
-/// Is it an item of a list?
-pub fn is_item(sentence: &str) -> bool {
-    let other = sentence.starts_with('>') || is_heading(sentence) || is_row(sentence);
-    starts_own_segment(sentence) && !other
 }
 
 /// The lists of a text: the sentences of each, in order, and the line that leads into it where one
@@ -769,15 +335,7 @@ pub(super) fn is_german(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn places_in_code_are_told_from_others() {
-        let text = "Use `a[1]`, see [1].\n```\nb[1]\n```\n[1]";
-        let code = Code::of(text);
-        let holds = text.match_indices("[1]").map(|(at, _)| code.holds(at));
-        assert_eq!(holds.collect::<Vec<_>>(), [true, false, true, false]);
-    }
-
-    fn split(text: &str) -> Vec<&str> {
+    pub(super) fn split(text: &str) -> Vec<&str> {
         sentences(text).into_iter().map(|s| &text[s]).collect()
     }
 
@@ -833,29 +391,6 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_nobody_wrapped_stand_alone() {
-        let check = |text: &str, expected: &[&str]| assert_eq!(split(text), expected, "{text}");
-        check(
-            "wifi password heron\nalarm code 4471\nGas meter 6402",
-            &["wifi password heron", "alarm code 4471", "Gas meter 6402"],
-        );
-        check(
-            "Phone: 030 4411\nRoom: 12 on the left",
-            &["Phone: 030 4411", "Room: 12 on the left"],
-        );
-        check(
-            "The boiler was serviced by\nAnna. It is\nold.",
-            &["The boiler was serviced by\nAnna.", "It is\nold."],
-        );
-        let wrapped = "The new caretaker of the house in the old street is called\n\
-                       Dragan Petrov and comes from Graz";
-        check(wrapped, &[wrapped]);
-        check("- call\n  Oskar", &["- call\n  Oskar"]);
-        check("Anna,\nBen", &["Anna,\nBen"]);
-        check("Head\n====\nbody", &["Head", "body"]);
-    }
-
-    #[test]
     fn nothing_ends_in_code_or_in_an_address() {
         let check = |text: &str, expected: &[&str]| assert_eq!(split(text), expected, "{text}");
         let panic = "Call `panic!` where the `?` operator does not help.";
@@ -875,69 +410,6 @@ mod tests {
             &["Use ``a ` b. C`` here.", "Yes."],
         );
         check("`ü! ä. Ö` is. So.", &["`ü! ä. Ö` is.", "So."]);
-    }
-
-    #[test]
-    fn code_between_fences_is_not_prose() {
-        let check = |text: &str, expected: &[&str]| assert_eq!(split(text), expected, "{text}");
-        let script =
-            "Run this:\n```sh\n# all of them\nls. -a\n\n- x\n  y\n```\nThis is it. Really.";
-        let expected = [
-            "Run this:",
-            "# all of them\nls. -a",
-            "- x\n  y",
-            "This is it.",
-            "Really.",
-        ];
-        check(script, &expected);
-        check("~~~\na\n```\nb\n~~~~\nc", &["a\n```\nb", "c"]);
-        // A passage that begins, or ends, within code.
-        check(
-            "    a. b\n```\n\nProse. More.",
-            &["    a. b", "Prose.", "More."],
-        );
-        check("Prose.\n```\na. b", &["Prose.", "a. b"]);
-        check(
-            "```code``` in a line. Yes.",
-            &["```code``` in a line.", "Yes."],
-        );
-        check(
-            "A title\n~~~~~~~\n\nIt is so. Yes.",
-            &["A title", "It is so.", "Yes."],
-        );
-        check("FAQ\n~~~\n\nYes. No.\n", &["FAQ", "Yes.", "No."]);
-        check(
-            "Yes.\n\n- ```sh\n  a. b\n  ```\n- c",
-            &["Yes.", "  a. b", "- c"],
-        );
-        check("> ```sh\n> a. b\n> ```\n> c", &["> a. b", "> c"]);
-        let cut = "a. b\n```\nThen. Run:\n```sh\nls\n```\nDone.";
-        check(cut, &["a. b", "Then.", "Run:", "ls", "Done."]);
-        let long = "x\n".repeat(CODE_LINES + 1);
-        let ten = "x\n".repeat(CODE_LINES);
-        let long = format!("```\n{long}```\n");
-        check(&long, &[ten.trim_end(), "x"]);
-        let spans = sentences(&long);
-        let code = Code::of(&long);
-        assert!(code.goes_on(spans[0].end) && !code.goes_on(spans[1].end));
-        check("```\n```\nEmpty. So.", &["Empty.", "So."]);
-    }
-
-    #[test]
-    fn code_is_read_with_the_line_that_leads_into_it() {
-        let text = "Old.\n\nTo list them:\n\n```\nls -a\n```\n\nNext:\n- item:\n\n`ls **`\n";
-        let spans = sentences(text);
-        let shown = |span: Option<Range<usize>>| span.map(|span| &text[span]);
-        let check = |at: usize, before: Option<&str>, behind: Option<&str>| {
-            let (found_before, found_behind) = partners(text, &spans[at]);
-            assert_eq!((shown(found_before), shown(found_behind)), (before, behind));
-        };
-        check(0, None, None);
-        check(1, None, Some("ls -a"));
-        check(2, Some("To list them:"), None);
-        check(3, None, None);
-        check(4, None, Some("`ls **`"));
-        check(5, Some("- item:"), None);
     }
 
     #[test]

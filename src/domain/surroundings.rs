@@ -7,9 +7,9 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::gate::is_sentence;
 use super::language::STOP_WORDS;
-use super::sentence::{
-    Code, ends_with_stop, heading_at, is_heading, is_item, is_question, is_row, sentences,
-};
+use super::sentence::code::Code;
+use super::sentence::lines::{heading_at, is_heading, is_item, is_row};
+use super::sentence::{ends_with_stop, is_question, sentences};
 use super::text::Text;
 use super::words::as_read;
 

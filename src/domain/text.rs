@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::ops::{Deref, Range};
 
-use super::sentence::Code;
+use super::sentence::code::Code;
 use super::source::Kind;
 
 /// A text as it is read, and whether all of it is source code.

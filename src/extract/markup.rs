@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::{Extracted, add_property, push_new};
 use crate::domain::outline::{Block, BlockKind, Outline};
-use crate::domain::sentence::TASK_STATES;
+use crate::domain::sentence::lines::TASK_STATES;
 use crate::domain::source::Meta;
 
 /// Lines of a text with their byte ranges, line ends included.

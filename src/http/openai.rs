@@ -27,7 +27,7 @@ use super::routes::{ById, CancelOnDrop, Listener, blocking, streamed, told};
 use super::wire::{At, Body, Problem, Told};
 use crate::app::{App, NotFound};
 use crate::domain::image::{WithoutImages, without_images};
-use crate::domain::sentence::Code;
+use crate::domain::sentence::code::Code;
 use crate::domain::source::{bytes_of_shown, place};
 use crate::domain::{context, question};
 use crate::engine::EngineError;

@@ -15,9 +15,10 @@ use std::time::{Duration, SystemTime};
 use rusqlite::{Connection, OpenFlags};
 
 use self::recovery::is_put_aside;
+use super::folder::{create_private_folder, ledger_path};
 use super::ledger::Ledger;
 use super::unreadable::fill_from;
-use super::{Result, StoreError, create_private_folder, ledger_path, reach};
+use super::{Result, StoreError, reach};
 
 /// A file beside `path` that is written first and then takes its name.
 fn draft_of(path: &Path) -> PathBuf {

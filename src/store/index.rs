@@ -8,10 +8,11 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use super::folder::folder_bytes;
 use super::lexical::Lexical;
 use super::nearest::VectorIndexKind;
 use super::vectors::Vectors;
-use super::{Access, Result, StoreError, folder_bytes};
+use super::{Access, Result, StoreError};
 use crate::domain::chunk::ChunkId;
 use crate::domain::rank::Candidate;
 

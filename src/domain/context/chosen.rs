@@ -10,7 +10,9 @@ use super::{Evidence, Words, content_words, same_word, words_in_lower_case};
 use crate::domain::figure::Dates;
 use crate::domain::question::{asks_for_number, asks_for_person, tells};
 use crate::domain::rank;
-use crate::domain::sentence::{Code, is_german, is_item, is_question, sentences, task_state};
+use crate::domain::sentence::code::Code;
+use crate::domain::sentence::lines::{is_item, task_state};
+use crate::domain::sentence::{is_german, is_question, sentences};
 use crate::domain::surroundings::{Reading, fields, front_matter_end, is_table_header};
 
 /// A sentence chosen out of a passage.

@@ -5,7 +5,7 @@ use super::numbers::is_clock;
 use super::{hold_any, lower};
 use crate::domain::context::{content_words, same_word};
 use crate::domain::figure::{figures, is_calendar_word, same_unit};
-use crate::domain::sentence::task_state;
+use crate::domain::sentence::lines::task_state;
 
 /// "- [ ] renew the passport", "## TODO Renew the passport": what is not done yet.
 pub(in crate::domain) fn is_open_task(sentence: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::super::search::about;
-use crate::domain::sentence;
+use crate::domain::sentence::code::inline_code;
 use crate::domain::surroundings::Surroundings;
 use crate::domain::unit::{Unit, lines_of_code};
 use crate::engine::generate::{Message, Prompt, Role};
@@ -82,7 +82,7 @@ fn labels(line: &str) -> Cow<'_, str> {
     if !line.contains("[[") {
         return line.into();
     }
-    let code = sentence::inline_code(line);
+    let code = inline_code(line);
     let mut shown = String::with_capacity(line.len());
     let mut rest = 0;
     for (at, _) in line.match_indices("[[") {
@@ -106,7 +106,7 @@ fn labels(line: &str) -> Cow<'_, str> {
 /// them, they are no such marks.
 fn without_marks(line: &str) -> String {
     let mut seen = line.as_bytes().to_vec();
-    for code in sentence::inline_code(line) {
+    for code in inline_code(line) {
         seen[code].fill(b'x');
     }
     let blank = |at: Option<usize>| {

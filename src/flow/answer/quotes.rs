@@ -8,7 +8,8 @@ use super::StepKind;
 use super::prompt::{told, told_code};
 use super::work::{Sentence, Work};
 use crate::domain::context::{self, Portion};
-use crate::domain::sentence::{self, Code};
+use crate::domain::sentence;
+use crate::domain::sentence::code::{self, Code};
 use crate::domain::surroundings::Surroundings;
 use crate::domain::text::Text;
 use crate::domain::{gate, question, table};
@@ -101,7 +102,7 @@ impl Work<'_> {
         let mut all: Vec<Sentence> = Vec::new();
         for (hit, span) in chosen {
             let text = self.text_of(*hit);
-            let (before, behind) = sentence::partners(text, span);
+            let (before, behind) = code::partners(text, span);
             let together = before.into_iter().chain([span.clone()]).chain(behind);
             let together = together.chain(correction_of(text, span));
             for sentence in together.map(|span| (*hit, span)) {

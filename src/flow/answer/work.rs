@@ -17,7 +17,8 @@ use crate::domain::chunk::ChunkId;
 use crate::domain::context::{self, Chosen, Evidence, Portion, Support};
 use crate::domain::doubt::{self, Doubt};
 use crate::domain::language::Language;
-use crate::domain::sentence::{self, Code};
+use crate::domain::sentence::code::Code;
+use crate::domain::sentence::{self, lines};
 use crate::domain::text::Text;
 use crate::domain::unit::{MOST_SHARE, Unit};
 use crate::domain::words::is_unspaced;
@@ -487,8 +488,8 @@ impl<'a> Work<'a> {
     fn beats(&self, one: &Sentence, other: &Sentence) -> bool {
         let text = |(hit, span): &Sentence| &self.text_of(*hit).as_str()[span.clone()];
         let (ours, theirs) = (text(one), text(other));
-        let rows = sentence::is_row(ours) && sentence::is_row(theirs);
-        let items = sentence::is_item(ours) && sentence::is_item(theirs);
+        let rows = lines::is_row(ours) && lines::is_row(theirs);
+        let items = lines::is_item(ours) && lines::is_item(theirs);
         if one.0 == other.0 && (rows || items) && context::holds_more(self.asked(), ours, theirs) {
             return true;
         }
@@ -663,13 +664,13 @@ impl<'a> Work<'a> {
         for (hit, span) in sentences {
             let written = &self.text_of(*hit)[span.clone()];
             let is_code = Code::of(self.text_of(*hit)).is_fenced(span.start);
-            let is_item = !is_code && sentence::is_item(written);
+            let is_item = !is_code && lines::is_item(written);
             let mut sentence = if is_code {
                 told_code(written, false)
             } else {
                 plain(written)
             };
-            if is_item && !sentence::is_item(&sentence) {
+            if is_item && !lines::is_item(&sentence) {
                 sentence.insert_str(0, "- ");
             }
             let begins = shown.last().is_none_or(|(last, _)| last != hit);

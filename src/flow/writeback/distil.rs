@@ -11,7 +11,8 @@ use super::Bench;
 use super::judge::{Cited, trust_of};
 use crate::domain::context::{self, Evidence};
 use crate::domain::gate;
-use crate::domain::sentence::{self, Code};
+use crate::domain::sentence;
+use crate::domain::sentence::code::{self, Code};
 use crate::domain::surroundings::opens_with_pronoun;
 use crate::domain::text::{Readable, Text};
 use crate::domain::unit::{self, OWN, Quotes, Unit};
@@ -200,7 +201,7 @@ fn partners(cited: &Cited) -> (Option<Cited>, Option<Cited>) {
     let Some(span) = spans.iter().find(is) else {
         return (None, None);
     };
-    let (before, behind) = sentence::partners(text, span);
+    let (before, behind) = code::partners(text, span);
     let cite = |span: Range<usize>| Cited {
         sentence: text[span].to_owned(),
         ..cited.clone()

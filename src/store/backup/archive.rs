@@ -13,11 +13,10 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::{MISSED, copy_hashed, draft_of, folder_of, holds, private_file, publish};
 use crate::domain::chunk::ChunkId;
+use crate::store::folder::{create_private_folder, ledger_path, lock_home};
 use crate::store::index::{self, Indexes, VectorSpace, each_vector_in};
 use crate::store::ledger::Ledger;
-use crate::store::{
-    Access, EXACT_ROWS, Result, Store, StoreError, create_private_folder, ledger_path, lock_home,
-};
+use crate::store::{Access, EXACT_ROWS, Result, Store, StoreError};
 
 const DESCRIPTION: &str = "coho-backup.json";
 const LEDGER: &str = "ledger.sqlite";

@@ -16,9 +16,10 @@ use super::{
     MISSED, automatic_path, beside, check_file, copy_hashed, discard, draft_of, holds,
     private_file, publish,
 };
+use crate::store::folder::ledger_path;
 use crate::store::ledger::{self, Ledger};
 use crate::store::unreadable::is_readable;
-use crate::store::{Result, StoreError, index, ledger_path};
+use crate::store::{Result, StoreError, index};
 
 /// The memo that tells of the last recovery.
 pub const RECOVERY: &str = "recovery";

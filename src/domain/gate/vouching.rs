@@ -1,0 +1,425 @@
+//! Vouching: what says the same as a sentence, and what only supposes it, denies it or takes it back.
+
+use std::collections::HashSet;
+
+use unicode_segmentation::UnicodeSegmentation;
+
+use crate::domain::context::{self, content_words, is_denial, same_word};
+use crate::domain::doubt::{denies_by_meaning, is_open_task};
+use crate::domain::question;
+use crate::domain::surroundings::opens_with_pronoun;
+
+/// Does a second passage, of another document, say what a sentence says? All of that must be there, or
+/// in what it stands under (`about`), to the last word: a lie is the truth but for one, and that one may
+/// be in the question, too. What only asks, supposes, plans, denies or tells what others say vouches
+/// for nothing.
+pub fn corroborates(sentence: &str, (other, about): (&str, &str)) -> bool {
+    if !is_vouched(sentence, &[other, about]) || !vouches(sentence, (other, about)) {
+        return false;
+    }
+    let evidence = [context::Evidence {
+        text: other.into(),
+        about: "",
+        score: 1.0,
+    }];
+    let support = context::support(sentence, &evidence, &[]);
+    support.is_some_and(|support| support.holds() && support.share >= 0.85)
+        && context::unheld(sentence, &[other]).is_empty()
+}
+
+/// Do all words of a text stand in the texts? What denies something, where they do not, says more than
+/// its words tell; so does what has none.
+pub fn is_vouched(text: &str, texts: &[&str]) -> bool {
+    let held: Vec<String> = texts.iter().flat_map(|text| content_words(text)).collect();
+    let words = content_words(text);
+    let denies = is_denial(text) && !texts.iter().any(|text| is_denial(text));
+    let is_held = |word: &String| held.iter().any(|held| same_word(held, word));
+    !words.is_empty() && !denies && words.iter().all(is_held)
+}
+
+/// Does a sentence state what it says, as far as the one that it is to vouch for does?
+fn vouches(sentence: &str, (other, about): (&str, &str)) -> bool {
+    let own = doubting(sentence);
+    let doubts = |text: &str| doubting(text).iter().any(|word| !own.contains(word));
+    let denies = |text: &str| is_denial(text) != is_denial(sentence);
+    let turns = denies_by_meaning(other) && !denies_by_meaning(sentence);
+    let asks = other.contains(['?', '？', '؟']) || question::is_polar(other);
+    // Struck out, quoted from somebody, or still to be done.
+    let is_marked = other.contains("~~") || other.starts_with('>') || is_open_task(other);
+    let under_denial = is_denial(about) && !is_denial(sentence);
+    let speaks_against = asks || is_marked || turns || denies(other) || under_denial;
+    !(speaks_against || doubts(other) || doubts(about))
+}
+
+/// Does a sentence take back what the one before it says: "That is a scam."?
+pub fn takes_back(sentence: &str) -> bool {
+    opens_with_pronoun(sentence) && !doubting(sentence).is_empty()
+}
+
+/// Does a sentence say that the one before it is wrong: "That was wrong.", "This is a mistake"? What is
+/// wrong in another way ("It was put in the wrong place") takes nothing back.
+pub fn corrects(sentence: &str) -> bool {
+    let opening = sentence.unicode_words().map(str::to_lowercase);
+    let opening: Vec<String> = opening.take(WRONG_AMONG).collect();
+    let is = |word: &String, words: &[&str]| words.contains(&word.as_str());
+    let is_wrong = |word: &String| WRONG.iter().any(|begin| word.starts_with(begin));
+    // A pronoun, "is", and nothing else but what makes it more or less so.
+    let between = opening
+        .iter()
+        .position(is_wrong)
+        .and_then(|at| opening.get(2..at));
+    let points_back = opens_with_pronoun(sentence)
+        || opening
+            .first()
+            .is_some_and(|word| is(word, &["das", "dies", "eso"]));
+    points_back
+        && opening.get(1).is_some_and(|word| is(word, &COPULAS))
+        && between.is_some_and(|words| words.iter().all(|word| is(word, &DEGREES)))
+}
+
+/// First words of a sentence among which it says so.
+const WRONG_AMONG: usize = 7;
+
+const COPULAS: [&str; 14] = [
+    "is", "was", "are", "were", "turned", "proved", "ist", "war", "sind", "waren", "es", "era",
+    "est", "était",
+];
+
+const DEGREES: [&str; 17] = [
+    "a",
+    "an",
+    "all",
+    "completely",
+    "entirely",
+    "simply",
+    "just",
+    "now",
+    "out",
+    "to",
+    "be",
+    "ein",
+    "eine",
+    "leider",
+    "inzwischen",
+    "un",
+    "plainly",
+];
+
+/// Beginnings of words for what is wrong.
+const WRONG: [&str; 16] = [
+    "wrong",
+    "false",
+    "incorrect",
+    "mistak",
+    "untrue",
+    "outdated",
+    "obsolete",
+    "erroneous",
+    "hoax",
+    "scam",
+    "falsch",
+    "veraltet",
+    "überholt",
+    "irrtum",
+    "equivocad",
+    "faux",
+];
+
+/// Does a sentence say of itself that it tells of a change: "Update: it is set to 14.2 volts now"?
+pub fn revises(sentence: &str) -> bool {
+    let says_so = |word: &str| {
+        let word = word.to_lowercase();
+        CHANGED.contains(&word.as_str())
+            || CHANGE_BEGINS.iter().any(|begin| word.starts_with(begin))
+    };
+    sentence.unicode_words().any(says_so)
+}
+
+/// Words that tell of a change.
+const CHANGED: [&str; 12] = [
+    "now",
+    "nowadays",
+    "instead",
+    "meanwhile",
+    "jetzt",
+    "nun",
+    "inzwischen",
+    "mittlerweile",
+    "stattdessen",
+    "neuerdings",
+    "ahora",
+    "désormais",
+];
+
+/// Beginnings of such words.
+const CHANGE_BEGINS: [&str; 7] = [
+    "updat",
+    "correction",
+    "corrected",
+    "korrektur",
+    "korrigiert",
+    "geändert",
+    "änderung",
+];
+
+/// Words of a text, in lower case, by which it supposes something, doubts it, or tells that others say
+/// it or that it was so.
+fn doubting(text: &str) -> HashSet<String> {
+    let mut found = HashSet::new();
+    for word in text.unicode_words() {
+        // A month may be, too.
+        let lower = word.to_lowercase();
+        let doubts = word == "may"
+            || DOUBTING.contains(&lower.as_str())
+            || DOUBTS_BEGIN.iter().any(|begin| lower.starts_with(begin));
+        if doubts {
+            found.insert(lower);
+        }
+    }
+    found
+}
+
+/// Beginnings of such words, where no other word begins so.
+const DOUBTS_BEGIN: [&str; 52] = [
+    "alleged",
+    "allegat",
+    "apparent",
+    "assum",
+    "believ",
+    "claim",
+    "deceiv",
+    "doubt",
+    "erroneous",
+    "fake",
+    "fraud",
+    "guessed",
+    "guessing",
+    "hoax",
+    "imagin",
+    "incorrect",
+    "mislead",
+    "mistak",
+    "myth",
+    "obsolet",
+    "outdated",
+    "phish",
+    "presum",
+    "pretend",
+    "reportedly",
+    "rumor",
+    "rumour",
+    "scam",
+    "superseded",
+    "suppos",
+    "suspect",
+    "uncertain",
+    "unclear",
+    "unconfirmed",
+    "unsure",
+    "untrue",
+    "unverified",
+    "angeblich",
+    "behaupt",
+    "betrug",
+    "betrüg",
+    "erfunden",
+    "falsch",
+    "fraglich",
+    "gerücht",
+    "mutmaßlich",
+    "unklar",
+    "unsicher",
+    "unwahr",
+    "vermut",
+    "veraltet",
+    "zweifel",
+];
+
+/// Such words as a whole.
+const DOUBTING: [&str; 104] = [
+    "if",
+    "whether",
+    "unless",
+    "maybe",
+    "perhaps",
+    "probably",
+    "possibly",
+    "likely",
+    "might",
+    "could",
+    "would",
+    "should",
+    "ought",
+    "seem",
+    "seems",
+    "seemed",
+    "say",
+    "says",
+    "said",
+    "saying",
+    "tell",
+    "tells",
+    "told",
+    "hear",
+    "hears",
+    "heard",
+    "write",
+    "writes",
+    "wrote",
+    "according",
+    "think",
+    "thinks",
+    "thought",
+    "wonder",
+    "wonders",
+    "wondered",
+    "wondering",
+    "ask",
+    "asks",
+    "asked",
+    "question",
+    "questions",
+    "story",
+    "stories",
+    "tale",
+    "legend",
+    "joke",
+    "jokes",
+    "joked",
+    "wrong",
+    "wrongly",
+    "false",
+    "falsely",
+    "lied",
+    "liar",
+    "formerly",
+    "previously",
+    "considered",
+    "spam",
+    "wenn",
+    "falls",
+    "ob",
+    "sofern",
+    "vielleicht",
+    "wahrscheinlich",
+    "womöglich",
+    "möglicherweise",
+    "wohl",
+    "sagt",
+    "sagte",
+    "sagen",
+    "sagten",
+    "schreibt",
+    "schrieb",
+    "meint",
+    "meinte",
+    "glaubt",
+    "glaube",
+    "glauben",
+    "dachte",
+    "denkt",
+    "soll",
+    "sollen",
+    "sollte",
+    "sollten",
+    "könnte",
+    "könnten",
+    "würde",
+    "wäre",
+    "hätte",
+    "laut",
+    "fragt",
+    "fragte",
+    "frage",
+    "fragen",
+    "lüge",
+    "gelogen",
+    "geschichte",
+    "früher",
+    "ehemals",
+    "si",
+    "según",
+    "selon",
+    "dicen",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_asks_supposes_or_denies_vouches_for_nothing() {
+        let check = |sentence: &str, (other, about): (&str, &str), expected: bool| {
+            let told = corroborates(sentence, (other, about));
+            assert_eq!(told, expected, "{other} ({about})");
+        };
+        let mill = "The water mill of Krummesse belongs to Baron Kessel since 1911.";
+        check(mill, (mill, "Mills"), true);
+        check(mill, (mill, "Mills > Rumours"), false);
+        let asked =
+            "Is it true that the water mill of Krummesse belongs to Baron Kessel since 1911?";
+        check(mill, (asked, "Open points"), false);
+        let quoted = "> The water mill of Krummesse belongs to Baron Kessel since 1911.";
+        check(mill, (quoted, "Mills"), false);
+        let may = "The water mill of Krummesse may belong to Baron Kessel since 1911.";
+        check(mill, (may, "Mills"), false);
+        let not = "The water mill of Krummesse belongs to Baron Kessel since 1911, not to us.";
+        check(mill, (not, "Mills"), false);
+        let struck = "~~The water mill of Krummesse belongs to Baron Kessel since 1911.~~";
+        check(mill, (struck, "Mills"), false);
+        let organ = "The organ of Breitenfelde has 3,211 pipes.";
+        let story = "Hans made up a story that the organ of Breitenfelde has 3,211 pipes.";
+        check(organ, (story, ""), false);
+        let bank = "The hotline of the Elbe bank is 0900 4471.";
+        let scam = "Warning, scam: mails say that the hotline of the Elbe bank is 0900 4471.";
+        check(bank, (scam, "Bank"), false);
+        let clock = "The tower clock of Moelln runs 12 minutes slow.";
+        let supposed =
+            "If the tower clock of Moelln runs 12 minutes slow, we should tell Hinrichs.";
+        check(clock, (supposed, ""), false);
+        // Words of the question must be there, too.
+        let shed = "The old wooden shed behind the house near the pear tree is painted green.";
+        let other =
+            "The old wooden shed behind the house near the pear tree is painted every summer.";
+        check(shed, (other, "Shed"), false);
+        let rest = "Sourdough should rest for 8 hours.";
+        check(rest, (rest, "Bread"), true);
+        assert!(takes_back("That is a scam.") && !takes_back("That is the new one."));
+        for (sentence, expected) in [
+            ("That was wrong.", true),
+            ("This turned out to be a mistake.", true),
+            ("Das war leider falsch.", true),
+            ("It should be oiled each year.", false),
+            ("It returns error 503 while it starts.", false),
+            ("It was put in the wrong place at first.", false),
+        ] {
+            assert_eq!(corrects(sentence), expected, "{sentence}");
+        }
+        assert!(revises("Update in June: it is 14.2 volts.") && revises("It is now 14.2 volts."));
+        assert!(!revises("It is known to be 14.2 volts."));
+    }
+
+    #[test]
+    fn headings_are_vouched_for_word_by_word() {
+        let check = |heading: &str, expected: bool| {
+            let texts = ["Who bred the Conference pear?", "Thomas Rivers bred it."];
+            assert_eq!(is_vouched(heading, &texts), expected, "{heading}");
+        };
+        check("Conference pears", true);
+        check("Order the Conference pear from pears.example", false);
+        check("No Conference pear", false);
+        check("", false);
+    }
+
+    #[test]
+    fn a_second_source_says_the_same() {
+        let check = |other: &str, expected: bool| {
+            let sentence = "The pear tree was planted in 2004.";
+            assert_eq!(corroborates(sentence, (other, "")), expected, "{other}");
+        };
+        check("In 2004 the pear tree was planted by us.", true);
+        check("## TODO In 2004 the pear tree was planted by us.", false);
+        check("The pear tree was planted in 2005.", false);
+        check("The pear tree is old.", false);
+    }
+}
