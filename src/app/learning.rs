@@ -234,10 +234,23 @@ impl App {
             };
             writeback::run(&parts, &options, &task, told, stop)
         })?;
-        if self.settings.writeback.measure && !report.dry && !report.considered.is_empty() {
+        let wanted = self.settings.writeback.measure && !report.dry;
+        if wanted && !report.considered.is_empty() && self.is_to_measure(&report)? {
             self.measure_today(&options, report.batch.clone(), stop)?;
         }
         Ok(report)
+    }
+
+    /// Did a run change what is in use, or was nothing measured today? What is as it was is not measured
+    /// after every question.
+    fn is_to_measure(&self, report: &Report) -> Result<bool, StoreError> {
+        let moved = [&report.promoted, &report.contested, &report.retired];
+        if report.ranking.is_some() || moved.iter().any(|units| !units.is_empty()) {
+            return Ok(true);
+        }
+        let now = now_ms();
+        let last = self.learning_line()?.points.last().map(|point| point.at_ms);
+        Ok(last.is_none_or(|last| last < now - now.rem_euclid(batches::DAY_MS)))
     }
 
     /// Asks the owner's past questions again as far as the day's budget goes: it is work of the day, too.

@@ -207,7 +207,7 @@ pub(super) fn point(point: &Point) {
 pub(super) fn line(points: &[Point]) {
     if points.is_empty() {
         out!(
-            "nothing was measured yet: `coho eval run own`, or let the service do it after each batch"
+            "nothing was measured yet: `coho eval run own`, or let the service do it when it has learned"
         );
         return;
     }

@@ -27,7 +27,7 @@ use crate::error::{BadRequest, Failure};
 use crate::store::candidates::{Candidates, Seek};
 use crate::store::ledger::Snapshot;
 use crate::store::units::UseUnits;
-use crate::store::units::near::NearUnit;
+use crate::store::units::near::{NearUnit, Reach};
 use crate::store::{Store, StoreError};
 
 pub(super) use self::found::about;
@@ -363,11 +363,12 @@ pub(super) fn near(searcher: &Searcher<'_>, query: &Query) -> Result<Vec<NearUni
     Ok(ledger.read(|snapshot| near_units(store, space, snapshot, query, vector.as_deref()))?)
 }
 
-/// Cosine from which a unit is near a query.
-const NEAR_UNIT: f32 = 0.5;
-
-/// Units that are looked at.
-pub(super) const NEAR_UNITS: usize = 20;
+/// Which units are looked at.
+const NEAR_UNITS: Reach = Reach {
+    least: 0.5,
+    limit: 20,
+    always: SAME_QUESTION,
+};
 
 fn near_units(
     store: &Store,
@@ -380,8 +381,7 @@ fn near_units(
         return Ok(Vec::new());
     };
     let model = space.indexes.model();
-    let (units, most) = (&query.units, NEAR_UNITS);
-    store.near_units(snapshot, model, vector, units, NEAR_UNIT, most)
+    store.near_units(snapshot, model, vector, &query.units, NEAR_UNITS)
 }
 
 /// Units that answer the very question lead to their sources: each takes the better of its own cosine

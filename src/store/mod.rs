@@ -241,8 +241,7 @@ impl Store {
         &self.ledger
     }
 
-    /// The units nearest to a vector of the embedding model `model`, nearest first, at most `limit`;
-    /// those whose cosine is below `least` are left out.
+    /// The units nearest to a vector of the embedding model `model`, nearest first, as far as `reach` goes.
     ///
     /// # Errors
     /// What the ledger says.
@@ -252,11 +251,9 @@ impl Store {
         model: &str,
         vector: &[f32],
         allowed: &units::UseUnits,
-        least: f32,
-        limit: usize,
+        reach: units::near::Reach,
     ) -> Result<Vec<units::near::NearUnit>> {
-        let units = &self.units;
-        units.near(snapshot, model, vector, allowed, least, limit)
+        self.units.near(snapshot, model, vector, allowed, reach)
     }
 
     /// The embedding model whose indexes are in use, once there is one.

@@ -223,6 +223,21 @@ fn a_run_goes_on_on_another_machine() {
 }
 
 #[test]
+fn what_was_scored_with_other_units_is_asked_again() {
+    let home = Home::new();
+    let set = things(&home, 30);
+    let result = run(&home, &set, &["--writeback", "on"]);
+    let of = result["units"][1]["of"].as_str().unwrap();
+    let log = first_file(&home.path("home/eval/runs"));
+    let text = std::fs::read_to_string(&log).unwrap();
+    let with_them = text.matches(of).count();
+    assert_ne!(with_them, 0);
+    std::fs::write(&log, text.replace(of, "others")).unwrap();
+    let anew = run(&home, &set, &["--writeback", "on", "--resume"]);
+    assert_eq!(anew["harness"]["asked"], with_them);
+}
+
+#[test]
 fn what_was_learned_from_is_not_asked_and_what_was_asked_is_not_learned_from() {
     let home = Home::new();
     let set = things(&home, 30);
@@ -276,15 +291,6 @@ fn what_was_learned_from_is_not_asked_and_what_was_asked_is_not_learned_from() {
     let again = run(&home, &set, &["--writeback", "controls", "--resume"]);
     assert_eq!(again["harness"]["asked"], 0);
     assert_eq!(again["units"], result["units"]);
-    // What was scored with other units is asked again: what is there without any is not.
-    let log = first_file(&home.path("home/eval/runs"));
-    let text = std::fs::read_to_string(&log).unwrap();
-    let of = units[1]["of"].as_str().unwrap();
-    let with_them = text.matches(of).count();
-    assert_ne!(with_them, 0);
-    std::fs::write(&log, text.replace(of, "others")).unwrap();
-    let anew = run(&home, &set, &["--writeback", "controls", "--resume"]);
-    assert_eq!(anew["harness"]["asked"], with_them);
 
     // Asked of the owner's own notes afterwards, a question of the set teaches nothing.
     home.write(

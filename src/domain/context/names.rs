@@ -237,7 +237,7 @@ mod tests {
         };
         check("will", "Will Carter is our plumber.", true);
         check("will", "Will is our plumber.", true);
-        check("will", "The tap drips. Ask Will.", true);
+        check("will", "The tap drips. Please ask Will.", true);
         check("will", "Will you come? The tap will drip.", false);
         check("will", "Grandmother left a will.", false);
         check("you", "Thank You cards are in the drawer.", false);

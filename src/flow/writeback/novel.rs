@@ -14,10 +14,18 @@ use crate::error::Failure;
 use crate::store::StoreError;
 use crate::store::ledger::Snapshot;
 use crate::store::units::life::BY_OWNER;
+use crate::store::units::near::Reach;
 use crate::store::units::{self, GOOD, SECOND_SOURCES, is_decided};
 
 /// Cosine from which two units answer the same.
 const SAME: f32 = 0.9;
+
+/// Units that may answer the same.
+const LIKE: Reach = Reach {
+    least: SAME,
+    limit: 3,
+    always: f32::INFINITY,
+};
 
 /// Questions that a unit keeps.
 pub(crate) const MOST_QUESTIONS: usize = 8;
@@ -37,7 +45,7 @@ pub(super) fn novel(bench: &Bench<'_>, mut unit: Unit) -> Result<(Verdict, Optio
     let everything = units::UseUnits::With(bench.trial.clone());
     let (known, near, rejected) = ledger.read(|snapshot| {
         let store = bench.store();
-        let near = store.near_units(snapshot, model, &vector, &everything, SAME, 3)?;
+        let near = store.near_units(snapshot, model, &vector, &everything, LIKE)?;
         let known = said_already(snapshot, &unit)?;
         Ok::<_, StoreError>((known, near, snapshot.rejected_sentences()?))
     })?;

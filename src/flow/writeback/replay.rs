@@ -3,8 +3,7 @@
 //! A past question with a known outcome is looked at with and without the units in trial; the unit
 //! that was made of it is left out, so that what is measured is what a unit does to *other*
 //! questions, those among them that came to the same sentences by themselves. Hits move only for a unit
-//! that answers the very question, so that it is searched only where one of those in trial does, or leaves
-//! no room for one that does. A unit that
+//! that answers the very question, so that it is searched only where one of those in trial does. A unit that
 //! leads such a question to evidence that its answer rests on, or says what answers it, has
 //! helped; what an answer only quotes beside that counts for nothing, and neither does an answer that
 //! another passage contradicts. One that pushes such
@@ -396,12 +395,12 @@ fn try_on(
             UseUnits::With(with.cloned().collect()),
         );
         let mut near = search::near(&bench.parts.searcher, &query)?;
-        if near.iter().all(|near| !trial.contains(&near.unit.id)) {
+        near.retain(|near| trial.contains(&near.unit.id));
+        if near.is_empty() {
             continue;
         }
-        let moves = may_move(bench, &query, &near, trial)?;
-        near.retain(|near| trial.contains(&near.unit.id));
-        let moved = if moves {
+        let words = literal(&query.text).words;
+        let moved = if near.iter().any(|near| search::is_recalled(&words, near)) {
             moved(bench, case, &query, trial)?
         } else {
             Moved::default()
@@ -414,38 +413,6 @@ fn try_on(
         tried.compare(case, &near, (own, &kept), &moved);
     }
     Ok(tried)
-}
-
-/// Can units in trial move the hits of a question, of all these that are near it? Those can that answer
-/// the very question, and so can others where they leave no room for one in use that does.
-fn may_move(
-    bench: &Bench<'_>,
-    query: &Query,
-    near: &[NearUnit],
-    trial: &HashSet<String>,
-) -> Result<bool, Failure> {
-    let words = literal(&query.text).words;
-    let mut tried = near.iter().filter(|near| trial.contains(&near.unit.id));
-    if tried.any(|near| search::is_recalled(&words, near)) {
-        return Ok(true);
-    }
-    if near.len() < search::NEAR_UNITS {
-        return Ok(false);
-    }
-    let in_use = Query {
-        units: UseUnits::Active,
-        ..query.clone()
-    };
-    let in_use = search::near(&bench.parts.searcher, &in_use)?;
-    Ok(pushes_out(&words, near, &in_use))
-}
-
-/// Does a unit in use answer a question that is not among those near it once units in trial are?
-fn pushes_out(question: &str, near: &[NearUnit], in_use: &[NearUnit]) -> bool {
-    let mut leading = in_use
-        .iter()
-        .filter(|one| search::is_recalled(question, one));
-    leading.any(|one| near.iter().all(|other| other.unit.id != one.unit.id))
 }
 
 /// What units in trial did to the hits of a question.
@@ -522,21 +489,18 @@ impl Tried {
 
 /// The units in trial to which a loss of a question is put down: those that led to a hit that is shown.
 /// What one leads to may be shown as a part of another hit, which names no unit: then it is those that
-/// answer the question. Where none does they have left no room for one in use, all that are near.
+/// answer the question.
 fn to_blame(question: &str, trial: &HashSet<String>, with: &Ranking) -> HashSet<String> {
     let hits = with.ranked.iter();
     let mut led: HashSet<String> = hits
         .filter_map(|ranked| ranked.hit.unit_id.clone())
         .filter(|unit| trial.contains(unit))
         .collect();
-    let near = with.units.iter();
-    let near: Vec<&NearUnit> = near.filter(|n| trial.contains(&n.unit.id)).collect();
     if led.is_empty() {
-        let answering = near.iter().filter(|n| search::is_recalled(question, n));
-        led.extend(answering.map(|near| near.unit.id.clone()));
-    }
-    if led.is_empty() {
-        led.extend(near.iter().map(|near| near.unit.id.clone()));
+        let near = with.units.iter();
+        let near = near
+            .filter(|near| trial.contains(&near.unit.id) && search::is_recalled(question, near));
+        led.extend(near.map(|near| near.unit.id.clone()));
     }
     led
 }
@@ -636,18 +600,6 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_no_room_for_a_unit_in_use_may_move_hits() {
-        let question = "What pressure does the boiler hold?";
-        let check = |near: &[NearUnit], in_use: &[NearUnit], expected: bool| {
-            assert_eq!(pushes_out(question, near, in_use), expected, "{near:?}");
-        };
-        let all = [near("tried", 0.6), near("in use", 0.95)];
-        check(&all, &all[1..], false);
-        check(&all[..1], &all[1..], true);
-        check(&all[..1], &[near("far", 0.6)], false);
-    }
-
-    #[test]
     fn a_loss_is_put_down_to_what_answers_the_question_where_no_hit_names_a_unit() {
         let question = "What pressure does the boiler hold?";
         let mut with = Ranking::default();
@@ -655,10 +607,6 @@ mod tests {
             .extend([near("new", 0.95), near("far", 0.6), near("in use", 0.95)]);
         let trial = HashSet::from(["new".to_owned(), "far".to_owned()]);
         let expected = HashSet::from(["new".to_owned()]);
-        assert_eq!(to_blame(question, &trial, &with), expected);
-        // One in use had no room beside them.
-        with.units.remove(0);
-        let expected = HashSet::from(["far".to_owned()]);
         assert_eq!(to_blame(question, &trial, &with), expected);
     }
 

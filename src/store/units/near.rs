@@ -26,6 +26,18 @@ pub struct NearUnit {
     pub question: String,
 }
 
+/// Which of the units near a vector are wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach {
+    /// Cosine below which a unit is not near.
+    pub least: f32,
+    /// So many of them, the nearest.
+    pub limit: usize,
+    /// Cosine of a question that a unit answers from which it is wanted whatever their number: what
+    /// answers the very question is not crowded out by what is about the same.
+    pub always: f32,
+}
+
 /// The units in use and in trial, with their vectors, as they were at one tick of the clock.
 #[derive(Default)]
 pub struct Resident(Mutex<Option<Arc<Loaded>>>);
@@ -37,7 +49,7 @@ struct Loaded {
 }
 
 impl Resident {
-    /// The units nearest to a vector, nearest first, at most `limit`, those below `least` left out.
+    /// The units nearest to a vector, nearest first, as far as `reach` goes.
     ///
     /// # Errors
     /// [`StoreError::Ledger`](crate::store::StoreError::Ledger).
@@ -47,8 +59,7 @@ impl Resident {
         model: &str,
         vector: &[f32],
         allowed: &UseUnits,
-        least: f32,
-        limit: usize,
+        reach: Reach,
     ) -> Result<Vec<NearUnit>> {
         if *allowed == UseUnits::Off {
             return Ok(Vec::new());
@@ -61,7 +72,7 @@ impl Resident {
             }
             let cosines: Vec<f32> = vectors.iter().map(|other| dot(vector, other)).collect();
             let cosine = cosines.iter().copied().fold(-1.0, f32::max);
-            if cosine < least {
+            if cosine < reach.least {
                 continue;
             }
             let asked = unit.questions.iter().zip(&cosines);
@@ -77,7 +88,11 @@ impl Resident {
             let order = b.cosine.total_cmp(&a.cosine);
             order.then_with(|| a.unit.id.cmp(&b.unit.id))
         });
-        near.truncate(limit);
+        let mut place = 0;
+        near.retain(|near| {
+            place += 1;
+            place <= reach.limit || near.question_cosine >= reach.always
+        });
         Ok(near)
     }
 
@@ -168,4 +183,69 @@ pub fn put_vectors(
         )?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::unit::{OWN, Uses, VERBATIM};
+    use crate::store::units::put_unit;
+    use crate::store::{Access, Store};
+
+    fn rent(flat: usize) -> Unit {
+        Unit {
+            id: format!("{flat:02}"),
+            state: State::Active,
+            title: "Rent".into(),
+            text: format!("Flat {flat} pays {flat}00 euros."),
+            questions: vec![format!("What does flat {flat} pay?")],
+            sources: Vec::new(),
+            scores: BTreeMap::new(),
+            gates: Vec::new(),
+            batch: String::new(),
+            trust: OWN,
+            recipe: VERBATIM.into(),
+            reason: String::new(),
+            made_ms: 0,
+            uses: Uses::default(),
+            replaces: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_answers_the_very_question_is_not_crowded_out() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(home.path(), Access::Write).unwrap();
+        let near = |least: f32, limit: usize, always: f32| {
+            let reach = Reach {
+                least,
+                limit,
+                always,
+            };
+            let all = UseUnits::Active;
+            let near = store
+                .ledger()
+                .read(|snapshot| store.near_units(snapshot, "model", &[1.0, 0.0], &all, reach));
+            let ids = near.unwrap().into_iter().map(|near| near.unit.id.clone());
+            ids.collect::<Vec<String>>()
+        };
+        assert!(near(-1.0, 9, -1.0).is_empty());
+        // What flats 0 to 3 say is nearer than the question of flat 4.
+        let written = store.ledger().write(|transaction| {
+            for flat in 0..6 {
+                let asked = if flat == 4 { 0.9 } else { 0.5 };
+                let said = if flat < 4 { 0.95 } else { 0.4 };
+                put_unit(transaction, &rent(flat))?;
+                let vectors = [vec![asked, 0.0], vec![said, 0.0]];
+                put_vectors(transaction, &rent(flat).id, "model", &vectors)?;
+            }
+            Ok::<_, crate::store::StoreError>(())
+        });
+        written.unwrap();
+        assert_eq!(near(-1.0, 2, 2.0), ["00", "01"]);
+        assert_eq!(near(-1.0, 2, 0.85), ["00", "01", "04"]);
+        assert_eq!(near(0.6, 9, 0.85), ["00", "01", "02", "03", "04"]);
+    }
 }
