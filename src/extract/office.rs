@@ -6,6 +6,7 @@
 //! charts and diagrams of a Word document stand behind its text.
 
 use std::collections::HashMap;
+use std::iter::successors;
 
 use super::archive::{Archive, resolve};
 use super::pen::{Pen, one_line};
@@ -129,12 +130,17 @@ struct Look {
 fn docx_styles(xml: &str) -> Result<Styles, Skip> {
     let mut styles = Styles::default();
     let mut style = String::new();
+    let mut parents: HashMap<String, String> = HashMap::new();
     walk(xml, |node| {
         let Node::Open(name, attributes) = node else {
             return;
         };
         match name {
             "style" => style = attributes.get("styleId").unwrap_or_default(),
+            "basedOn" => {
+                let parent = attributes.get("val").unwrap_or_default();
+                parents.insert(style.clone(), parent);
+            }
             "name" => {
                 let name = attributes.get("val").unwrap_or_default().to_lowercase();
                 let level = name
@@ -158,16 +164,36 @@ fn docx_styles(xml: &str) -> Result<Styles, Skip> {
             _ => {}
         }
     })?;
+    // What says nothing of its look has that of the next style above that does.
+    let inherited: Vec<(String, Look)> = parents
+        .keys()
+        .filter(|style| !styles.looks.contains_key(*style))
+        .filter_map(|style| {
+            let above = successors(parents.get(style), |parent| parents.get(*parent));
+            let mut looks = above.take(FURTHEST).filter_map(|s| styles.looks.get(s));
+            Some((style.clone(), *looks.next()?))
+        })
+        .collect();
+    styles.looks.extend(inherited);
     Ok(styles)
+}
+
+/// Styles above a style that are looked at.
+const FURTHEST: usize = 32;
+
+/// Is what an element of a Word document names switched on?
+fn is_on(attributes: &Attributes<'_>) -> bool {
+    !matches!(
+        attributes.get("val").as_deref(),
+        Some("0" | "false" | "off")
+    )
 }
 
 /// Takes in what a property of a run in a Word document says of its look.
 fn change_look(look: &mut Look, property: &str, attributes: &Attributes<'_>) {
-    let value = attributes.get("val");
-    let value = value.as_deref();
     match property {
-        "vertAlign" => look.raised = value == Some("superscript"),
-        "vanish" => look.hidden = !matches!(value, Some("0" | "false" | "off")),
+        "vertAlign" => look.raised = attributes.get("val").as_deref() == Some("superscript"),
+        "vanish" => look.hidden = is_on(attributes),
         _ => {}
     }
 }
@@ -210,7 +236,7 @@ fn properties(xml: &str) -> Meta {
 #[derive(Default)]
 struct Paragraphs {
     open: Vec<Paragraph>,
-    rows: Vec<Vec<String>>,
+    rows: Vec<Row>,
     /// Elements around whose text is not read.
     silent: usize,
     /// Comments around.
@@ -219,6 +245,14 @@ struct Paragraphs {
     looks: Vec<Look>,
     in_text: bool,
     list: usize,
+}
+
+/// A row of a table.
+#[derive(Default)]
+struct Row {
+    cells: Vec<String>,
+    /// Nobody sees it.
+    hidden: bool,
 }
 
 #[derive(Default)]
@@ -230,6 +264,8 @@ struct Paragraph {
     looks: usize,
     level: Option<u8>,
     item: bool,
+    /// Nobody sees its runs, but for those that say otherwise.
+    hidden: bool,
 }
 
 impl Paragraph {
@@ -316,7 +352,7 @@ impl Paragraphs {
         };
         paragraph.lower();
         self.looks.truncate(paragraph.looks);
-        if let Some(cell) = self.rows.last_mut().and_then(|row| row.last_mut()) {
+        if let Some(cell) = self.rows.last_mut().and_then(|row| row.cells.last_mut()) {
             if !cell.is_empty() {
                 cell.push(' ');
             }
@@ -347,7 +383,10 @@ impl Paragraphs {
     }
 
     fn begin_run(&mut self) {
-        self.looks.push(Look::default());
+        self.looks.push(Look {
+            hidden: self.open.last().is_some_and(|paragraph| paragraph.hidden),
+            ..Look::default()
+        });
     }
 
     fn end_run(&mut self) {
@@ -359,7 +398,7 @@ impl Paragraphs {
 
     fn begin_cell(&mut self) {
         if let Some(row) = self.rows.last_mut() {
-            row.push(String::new());
+            row.cells.push(String::new());
         }
     }
 
@@ -367,11 +406,15 @@ impl Paragraphs {
         let Some(row) = self.rows.pop() else {
             return;
         };
-        if row.iter().all(|cell| cell.trim().is_empty()) {
+        if row.hidden || row.cells.iter().all(|cell| cell.trim().is_empty()) {
             return;
         }
-        let line = row.join(" | ");
-        match self.rows.last_mut().and_then(|outer| outer.last_mut()) {
+        let line = row.cells.join(" | ");
+        match self
+            .rows
+            .last_mut()
+            .and_then(|outer| outer.cells.last_mut())
+        {
             Some(cell) => {
                 cell.push(' ');
                 cell.push_str(&line);
@@ -407,7 +450,8 @@ fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut P
         Node::Open("rStyle", attributes) => {
             let style = attributes.get("val").unwrap_or_default();
             if let (Some(look), Some(run)) = (styles.looks.get(&style), body.looks.last_mut()) {
-                *run = *look;
+                run.raised = look.raised;
+                run.hidden |= look.hidden;
             }
         }
         Node::Open(name @ ("vertAlign" | "vanish"), attributes) => {
@@ -423,9 +467,10 @@ fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut P
         }
         Node::Open("pStyle", attributes) => {
             let style = attributes.get("val").unwrap_or_default();
-            let level = styles.levels.get(&style);
-            if let (Some(level), Some(paragraph)) = (level, body.open.last_mut()) {
-                paragraph.level = Some(*level);
+            if let Some(paragraph) = body.open.last_mut() {
+                let look = styles.looks.get(&style);
+                paragraph.hidden = look.is_some_and(|look| look.hidden);
+                paragraph.level = styles.levels.get(&style).copied().or(paragraph.level);
             }
         }
         Node::Open("numPr", _) => {
@@ -433,7 +478,13 @@ fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut P
                 paragraph.item = true;
             }
         }
-        Node::Open("tr", _) => body.rows.push(Vec::new()),
+        Node::Open("tr", _) => body.rows.push(Row::default()),
+        // It stands before the cells.
+        Node::Open("hidden", attributes) => {
+            if let Some(row) = body.rows.last_mut().filter(|row| row.cells.is_empty()) {
+                row.hidden = is_on(&attributes);
+            }
+        }
         Node::Close("tr") => body.end_row(pen),
         Node::Open("tc", _) => body.begin_cell(),
         Node::Open("t", _) => body.in_text = true,
@@ -556,7 +607,7 @@ fn odt_node(node: Node<'_>, body: &mut Paragraphs, looks: &HashMap<String, Look>
         Node::Close("p" | "h") => body.end_paragraph(pen),
         Node::Open("list-item", _) => body.list += 1,
         Node::Close("list-item") => body.list = body.list.saturating_sub(1),
-        Node::Open("table-row", _) => body.rows.push(Vec::new()),
+        Node::Open("table-row", _) => body.rows.push(Row::default()),
         Node::Close("table-row") => body.end_row(pen),
         Node::Open("table-cell", _) => body.begin_cell(),
         Node::Open("s", attributes) => {
@@ -653,7 +704,7 @@ fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<bool, Skip> {
                 body.end_paragraph(pen);
             }
         }
-        Node::Open("tr", _) => body.rows.push(Vec::new()),
+        Node::Open("tr", _) => body.rows.push(Row::default()),
         Node::Close("tr") => body.end_row(pen),
         Node::Open("tc", _) => body.begin_cell(),
         Node::Open("r", _) => body.begin_run(),
@@ -746,6 +797,42 @@ mod tests {
             "<p><r><rPr><vanish/></rPr><t>x</t><txbxContent><p><r><t>boxed</t></r></p>\
              </txbxContent><t>y</t></r></p><p><r><t>end</t></r></p>",
             "boxed\n\nend\n",
+        );
+    }
+
+    #[test]
+    fn rows_and_paragraphs_of_hidden_styles_are_not_read() {
+        let check = |body: &str, expected: &str| {
+            let styles = "<style styleId='Gone'><rPr><vanish/></rPr></style>\
+                <style styleId='Below'><basedOn val='Gone'/></style>\
+                <style styleId='Back'><basedOn val='Gone'/><rPr><vanish val='0'/></rPr></style>\
+                <style styleId='Round'><basedOn val='Round'/></style>";
+            assert_eq!(read_docx(body, styles), expected, "{body}");
+        };
+        let row = |about: &str, text: &str| {
+            format!("<tr><trPr>{about}</trPr><tc><p><r><t>{text}</t></r></p></tc></tr>")
+        };
+        let rows = [
+            row("", "seen"),
+            row("<hidden/>", "gone"),
+            row("<hidden val='false'/>", "back"),
+        ];
+        check(&format!("<tbl>{}</tbl>", rows.concat()), "seen\nback\n");
+        let nested = row("<hidden/>", "a").replace("<p>", "<tbl><tr><tc><p/></tc></tr></tbl><p>");
+        check(&format!("{nested}{}", row("", "seen")), "seen\n");
+        for (style, expected) in [
+            ("Gone", "end\n"),
+            ("Below", "end\n"),
+            ("Back", "text\n\nend\n"),
+            ("Round", "text\n\nend\n"),
+        ] {
+            let styled = format!("<p><pPr><pStyle val='{style}'/></pPr><r><t>text</t></r></p>");
+            check(&format!("{styled}<p><r><t>end</t></r></p>"), expected);
+        }
+        check(
+            "<p><pPr><pStyle val='Gone'/></pPr><r><rPr><vanish val='0'/></rPr><t>seen</t></r>\
+             <r><rPr><rStyle val='Back'/></rPr><t>gone</t></r></p>",
+            "seen\n",
         );
     }
 
