@@ -506,7 +506,7 @@ pub(super) fn odt(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
         let xml = super::text::decode(bytes)?;
         // Pictures have titles, too.
         let meta = xml.split("</office:meta>").next().unwrap_or_default();
-        return odt_content(&xml, properties(meta), limit);
+        return odt_content(&xml, OdtStyles::default(), properties(meta), limit);
     }
     let mut archive = Archive::open(bytes, unpack_limit(limit))?;
     let manifest = archive.text("META-INF/manifest.xml")?.unwrap_or_default();
@@ -517,40 +517,105 @@ pub(super) fn odt(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     let Some(content) = archive.text("content.xml")? else {
         return Err(Skip("broken: it holds no document".into()));
     };
-    odt_content(&content, properties(&meta), limit)
+    // A document without its styles can be read all the same.
+    let styles = archive.text("styles.xml").ok().flatten();
+    let styles = odt_styles(&styles.unwrap_or_default());
+    odt_content(&content, styles, properties(&meta), limit)
 }
 
-fn odt_content(xml: &str, meta: Meta, limit: usize) -> Result<Extracted, Skip> {
+/// The styles that authors name; of the others, which that part has for headers and footers, the
+/// content has some of the same names.
+fn odt_styles(xml: &str) -> OdtStyles {
+    let mut styles = OdtStyles::default();
+    let mut named = true;
+    let _ = walk(xml, |node| match node {
+        Node::Open("automatic-styles" | "master-styles", _) => named = false,
+        node if named => styles.visit(&node),
+        _ => {}
+    });
+    styles
+}
+
+fn odt_content(
+    xml: &str,
+    mut styles: OdtStyles,
+    meta: Meta,
+    limit: usize,
+) -> Result<Extracted, Skip> {
     let mut pen = Pen::new(limit);
     let mut body = Paragraphs::default();
     let mut inside = false;
-    let mut looks = HashMap::new();
-    let mut style = String::new();
     let broken = walk(xml, |node| match node {
         Node::Open("body", _) => inside = true,
         Node::Close("body") => inside = false,
-        _ if inside => odt_node(node, &mut body, &looks, &mut pen),
-        Node::Open("style", attributes) => style = attributes.get("name").unwrap_or_default(),
-        Node::Open("text-properties", attributes) => {
-            let look = odt_look(&attributes);
-            if look != Look::default() {
-                looks.insert(style.clone(), look);
-            }
-        }
-        _ => {}
+        _ if inside => odt_node(node, &mut body, &styles, &mut pen),
+        node => styles.visit(&node),
     })?;
     pen.broke_off(broken);
     body.end(&mut pen);
     pen.finish(meta)
 }
 
-/// How the text of a style looks: its position is `super 58%` or `33% 58%`.
-fn odt_look(properties: &Attributes<'_>) -> Look {
-    let position = properties.get("text-position").unwrap_or_default();
-    let position = position.split_whitespace().next().unwrap_or("");
-    Look {
-        raised: position == "super" || is_above(position),
-        hidden: properties.get("display").as_deref() == Some("none"),
+/// What the styles of an `OpenDocument` text say of the text under them, by their names.
+#[derive(Default)]
+struct OdtStyles {
+    styles: HashMap<String, OdtStyle>,
+    /// The style under way.
+    open: String,
+}
+
+/// What a style says; of what it does not say, the style above it does.
+#[derive(Default)]
+struct OdtStyle {
+    parent: Option<String>,
+    raised: Option<bool>,
+    hidden: Option<bool>,
+}
+
+impl OdtStyles {
+    fn visit(&mut self, node: &Node<'_>) {
+        match node {
+            Node::Open("style", attributes) => {
+                self.open = attributes.get("name").unwrap_or_default();
+                let family = attributes.get("family");
+                if matches!(family.as_deref(), None | Some("text" | "paragraph")) {
+                    let style = OdtStyle {
+                        parent: attributes.get("parent-style-name"),
+                        ..OdtStyle::default()
+                    };
+                    self.styles.insert(self.open.clone(), style);
+                } else {
+                    self.open.clear();
+                }
+            }
+            Node::Close("style") => self.open.clear(),
+            Node::Open("text-properties", attributes) => {
+                if let Some(style) = self.styles.get_mut(&self.open) {
+                    // It is `super 58%` or `33% 58%`.
+                    let position = attributes.get("text-position");
+                    style.raised = position.map(|position| {
+                        let height = position.split_whitespace().next().unwrap_or("");
+                        height == "super" || is_above(height)
+                    });
+                    let display = attributes.get("display");
+                    style.hidden = display.map(|display| display == "none");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// How the text of a style looks within text that looks as this.
+    fn look(&self, name: &str, around: Look) -> Look {
+        let style = self.styles.get(name);
+        let above = |style: &&OdtStyle| self.styles.get(style.parent.as_ref()?);
+        let styles = || successors(style, above).take(FURTHEST);
+        let raised = styles().find_map(|style| style.raised);
+        let hidden = styles().find_map(|style| style.hidden);
+        Look {
+            raised: raised.unwrap_or(around.raised),
+            hidden: hidden.unwrap_or(around.hidden),
+        }
     }
 }
 
@@ -576,7 +641,7 @@ fn is_silent_in_odt(name: &str, attributes: &Attributes<'_>, in_comment: bool) -
     }
 }
 
-fn odt_node(node: Node<'_>, body: &mut Paragraphs, looks: &HashMap<String, Look>, pen: &mut Pen) {
+fn odt_node(node: Node<'_>, body: &mut Paragraphs, styles: &OdtStyles, pen: &mut Pen) {
     match node {
         Node::Open(..) if body.silent > 0 => body.silent += 1,
         Node::Close(_) if body.silent > 0 => body.silent -= 1,
@@ -589,16 +654,14 @@ fn odt_node(node: Node<'_>, body: &mut Paragraphs, looks: &HashMap<String, Look>
         Node::Open("span", attributes) => {
             let style = attributes.get("style-name").unwrap_or_default();
             let around = body.looks.last().copied().unwrap_or_default();
-            let mut look = looks.get(&style).copied().unwrap_or(around);
-            look.hidden |= around.hidden;
-            body.looks.push(look);
+            body.looks.push(styles.look(&style, around));
         }
         Node::Close("span") => body.end_run(),
         Node::Open(name @ ("p" | "h"), attributes) => {
             body.begin_paragraph();
             let style = attributes.get("style-name").unwrap_or_default();
             if let Some(look) = body.looks.last_mut() {
-                look.hidden = looks.get(&style).is_some_and(|look| look.hidden);
+                look.hidden = styles.look(&style, Look::default()).hidden;
             }
             if let Some(paragraph) = body.open.last_mut().filter(|_| name == "h") {
                 paragraph.level = Some(number(&attributes, "outline-level", 1));
@@ -838,7 +901,8 @@ mod tests {
 
     #[test]
     fn a_document_that_breaks_off_says_so() {
-        let read = |xml: &str| odt_content(xml, Meta::default(), 1 << 20).unwrap();
+        let read =
+            |xml: &str| odt_content(xml, OdtStyles::default(), Meta::default(), 1 << 20).unwrap();
         let whole = "<o:d><o:body><t:p>The mill</t:p></o:body></o:d>";
         assert_eq!(read(whole).missing, None);
         let broken = read("<o:d><o:body><t:p>The mill</t:p><t:p>stands <t:s");
@@ -850,7 +914,7 @@ mod tests {
     fn open_documents_show_fields_and_no_words_of_pictures() {
         let check = |styles: &str, body: &str, expected: &str| {
             let xml = format!("<o:d>{styles}<o:body>{body}</o:body></o:d>");
-            let found = odt_content(&xml, Meta::default(), 1 << 20).unwrap();
+            let found = odt_content(&xml, OdtStyles::default(), Meta::default(), 1 << 20).unwrap();
             assert_eq!(found.outline.text, expected, "{body}");
         };
         check(
@@ -886,6 +950,24 @@ mod tests {
              <t:p>end<t:hidden-text t:is-hidden='true'>no</t:hidden-text></t:p>",
             "seen\n\n## Mills\n\nend\n",
         );
+    }
+
+    #[test]
+    fn text_of_styles_that_hide_it_is_not_read() {
+        let named = "<o:styles><s:style s:name='Gone' s:family='paragraph'>\
+            <s:text-properties t:display='none'/></s:style>\
+            <s:style s:name='P3' s:family='graphic'><s:text-properties t:display='none'/></s:style>\
+            </o:styles><o:automatic-styles><s:style s:name='P2' s:family='paragraph'>\
+            <s:text-properties t:display='none'/></s:style></o:automatic-styles>";
+        let own = "<s:style s:name='P1' s:family='paragraph' s:parent-style-name='Gone'/>\
+            <s:style s:name='T1' s:family='text'><s:text-properties t:display='true'/></s:style>";
+        let body = "<t:p t:style-name='Gone'>a</t:p><t:p t:style-name='P1'>b\
+            <t:span t:style-name='T1'>seen</t:span><t:span>c</t:span></t:p>\
+            <t:p t:style-name='P2'>two</t:p><t:p t:style-name='P3'>three</t:p>";
+        let content = format!("<o:d>{own}<o:body>{body}</o:body></o:d>");
+        let styles = odt_styles(&format!("<o:d>{named}</o:d>"));
+        let found = odt_content(&content, styles, Meta::default(), 1 << 20).unwrap();
+        assert_eq!(found.outline.text, "seen\n\ntwo\n\nthree\n");
     }
 
     #[test]
