@@ -12,6 +12,7 @@ mod chart;
 mod code;
 mod epub;
 mod html;
+mod lzfu;
 mod mail;
 mod markdown;
 mod markup;
