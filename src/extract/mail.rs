@@ -13,7 +13,7 @@ use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, Par
 
 use super::office::unpack_limit;
 use super::pen::{Pen, one_line};
-use super::{Extracted, LIST_ITEMS, Skip, html, text};
+use super::{Extracted, LIST_ITEMS, Skip, html, lzfu, rtf, text};
 use crate::domain::source::Meta;
 
 /// One message.
@@ -488,21 +488,34 @@ pub(super) fn outlook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
         head.push(format!("Attachments: {}", names.join(", ")));
     }
     pen.paragraph(&head.join("\n"));
-    let body = property(&mut file, "", "1000", limit)?;
-    if let Some(body) = body.filter(|b| !b.trim().is_empty()) {
-        paragraphs(&body, &mut pen);
-    } else if let Some(page) = stream(&mut file, "/__substg1.0_10130102", limit)? {
-        html::write_all(&html::decode(&page)?, &mut pen);
-    } else {
-        return Err(Skip(
-            "it has no text that can be read: save it as eml".into(),
-        ));
-    }
+    outlook_body(&mut file, limit, &mut pen)?;
     let meta = Meta {
         title: subject,
         ..Meta::default()
     };
     pen.finish(meta)
+}
+
+/// Writes the text of an Outlook message: the plain one, or else that of its page or its rich text.
+fn outlook_body(
+    file: &mut cfb::CompoundFile<Cursor<&[u8]>>,
+    limit: usize,
+    pen: &mut Pen,
+) -> Result<(), Skip> {
+    let body = property(file, "", "1000", limit)?;
+    if let Some(body) = body.filter(|b| !b.trim().is_empty()) {
+        paragraphs(&body, pen);
+    } else if let Some(page) = stream(file, "/__substg1.0_10130102", limit)? {
+        html::write_all(&html::decode(&page)?, pen);
+    } else if let Some(packed) = stream(file, "/__substg1.0_10090102", limit)? {
+        let found = rtf::extract(&lzfu::unpacked(&packed, limit)?, limit)?;
+        pen.outline(&found.outline);
+    } else {
+        return Err(Skip(
+            "it has no text that can be read: save it as eml".into(),
+        ));
+    }
+    Ok(())
 }
 
 /// A property that is text, of the message or of what lies in a storage of it.
@@ -652,6 +665,18 @@ mod tests {
         );
         assert_eq!(sent_at(&fixed[..40]), None);
         assert_eq!(sent_at(&[]), None);
+    }
+
+    #[test]
+    fn a_message_of_outlook_that_is_rich_text_alone_is_read() {
+        let message = outlook_message(&[
+            ("/__substg1.0_0037001F", &wide("Greeting")),
+            ("/__substg1.0_10090102", lzfu::tests::HELLO),
+        ]);
+        let found = outlook(&message, 1 << 20).unwrap();
+        assert_eq!(found.outline.text, "# Greeting\n\nhello world\n");
+        let broken = outlook_message(&[("/__substg1.0_10090102", b"nothing of the kind")]);
+        assert!(outlook(&broken, 1 << 20).is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod chart;
 mod code;
 mod epub;
 mod html;
+mod lzfu;
 mod mail;
 mod markdown;
 mod markup;
@@ -41,7 +42,7 @@ use crate::domain::source::{Kind, Meta};
 use worker::Worker;
 
 /// Raised when readers change so that files read earlier should be read again.
-pub const VERSION: u32 = 9;
+pub const VERSION: u32 = 10;
 
 /// What was found in a file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

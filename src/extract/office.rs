@@ -6,6 +6,7 @@
 //! charts and diagrams of a Word document stand behind its text.
 
 use std::collections::HashMap;
+use std::iter::successors;
 
 use super::archive::{Archive, resolve};
 use super::pen::{Pen, one_line};
@@ -129,12 +130,17 @@ struct Look {
 fn docx_styles(xml: &str) -> Result<Styles, Skip> {
     let mut styles = Styles::default();
     let mut style = String::new();
+    let mut parents: HashMap<String, String> = HashMap::new();
     walk(xml, |node| {
         let Node::Open(name, attributes) = node else {
             return;
         };
         match name {
             "style" => style = attributes.get("styleId").unwrap_or_default(),
+            "basedOn" => {
+                let parent = attributes.get("val").unwrap_or_default();
+                parents.insert(style.clone(), parent);
+            }
             "name" => {
                 let name = attributes.get("val").unwrap_or_default().to_lowercase();
                 let level = name
@@ -158,16 +164,36 @@ fn docx_styles(xml: &str) -> Result<Styles, Skip> {
             _ => {}
         }
     })?;
+    // What says nothing of its look has that of the next style above that does.
+    let inherited: Vec<(String, Look)> = parents
+        .keys()
+        .filter(|style| !styles.looks.contains_key(*style))
+        .filter_map(|style| {
+            let above = successors(parents.get(style), |parent| parents.get(*parent));
+            let mut looks = above.take(FURTHEST).filter_map(|s| styles.looks.get(s));
+            Some((style.clone(), *looks.next()?))
+        })
+        .collect();
+    styles.looks.extend(inherited);
     Ok(styles)
+}
+
+/// Styles above a style that are looked at.
+const FURTHEST: usize = 32;
+
+/// Is what an element of a Word document names switched on?
+fn is_on(attributes: &Attributes<'_>) -> bool {
+    !matches!(
+        attributes.get("val").as_deref(),
+        Some("0" | "false" | "off")
+    )
 }
 
 /// Takes in what a property of a run in a Word document says of its look.
 fn change_look(look: &mut Look, property: &str, attributes: &Attributes<'_>) {
-    let value = attributes.get("val");
-    let value = value.as_deref();
     match property {
-        "vertAlign" => look.raised = value == Some("superscript"),
-        "vanish" => look.hidden = !matches!(value, Some("0" | "false" | "off")),
+        "vertAlign" => look.raised = attributes.get("val").as_deref() == Some("superscript"),
+        "vanish" => look.hidden = is_on(attributes),
         _ => {}
     }
 }
@@ -210,7 +236,7 @@ fn properties(xml: &str) -> Meta {
 #[derive(Default)]
 struct Paragraphs {
     open: Vec<Paragraph>,
-    rows: Vec<Vec<String>>,
+    rows: Vec<Row>,
     /// Elements around whose text is not read.
     silent: usize,
     /// Comments around.
@@ -219,6 +245,14 @@ struct Paragraphs {
     looks: Vec<Look>,
     in_text: bool,
     list: usize,
+}
+
+/// A row of a table.
+#[derive(Default)]
+struct Row {
+    cells: Vec<String>,
+    /// Nobody sees it.
+    hidden: bool,
 }
 
 #[derive(Default)]
@@ -230,6 +264,8 @@ struct Paragraph {
     looks: usize,
     level: Option<u8>,
     item: bool,
+    /// Nobody sees its runs, but for those that say otherwise.
+    hidden: bool,
 }
 
 impl Paragraph {
@@ -316,7 +352,7 @@ impl Paragraphs {
         };
         paragraph.lower();
         self.looks.truncate(paragraph.looks);
-        if let Some(cell) = self.rows.last_mut().and_then(|row| row.last_mut()) {
+        if let Some(cell) = self.rows.last_mut().and_then(|row| row.cells.last_mut()) {
             if !cell.is_empty() {
                 cell.push(' ');
             }
@@ -347,7 +383,10 @@ impl Paragraphs {
     }
 
     fn begin_run(&mut self) {
-        self.looks.push(Look::default());
+        self.looks.push(Look {
+            hidden: self.open.last().is_some_and(|paragraph| paragraph.hidden),
+            ..Look::default()
+        });
     }
 
     fn end_run(&mut self) {
@@ -359,7 +398,7 @@ impl Paragraphs {
 
     fn begin_cell(&mut self) {
         if let Some(row) = self.rows.last_mut() {
-            row.push(String::new());
+            row.cells.push(String::new());
         }
     }
 
@@ -367,11 +406,15 @@ impl Paragraphs {
         let Some(row) = self.rows.pop() else {
             return;
         };
-        if row.iter().all(|cell| cell.trim().is_empty()) {
+        if row.hidden || row.cells.iter().all(|cell| cell.trim().is_empty()) {
             return;
         }
-        let line = row.join(" | ");
-        match self.rows.last_mut().and_then(|outer| outer.last_mut()) {
+        let line = row.cells.join(" | ");
+        match self
+            .rows
+            .last_mut()
+            .and_then(|outer| outer.cells.last_mut())
+        {
             Some(cell) => {
                 cell.push(' ');
                 cell.push_str(&line);
@@ -407,7 +450,8 @@ fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut P
         Node::Open("rStyle", attributes) => {
             let style = attributes.get("val").unwrap_or_default();
             if let (Some(look), Some(run)) = (styles.looks.get(&style), body.looks.last_mut()) {
-                *run = *look;
+                run.raised = look.raised;
+                run.hidden |= look.hidden;
             }
         }
         Node::Open(name @ ("vertAlign" | "vanish"), attributes) => {
@@ -423,9 +467,10 @@ fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut P
         }
         Node::Open("pStyle", attributes) => {
             let style = attributes.get("val").unwrap_or_default();
-            let level = styles.levels.get(&style);
-            if let (Some(level), Some(paragraph)) = (level, body.open.last_mut()) {
-                paragraph.level = Some(*level);
+            if let Some(paragraph) = body.open.last_mut() {
+                let look = styles.looks.get(&style);
+                paragraph.hidden = look.is_some_and(|look| look.hidden);
+                paragraph.level = styles.levels.get(&style).copied().or(paragraph.level);
             }
         }
         Node::Open("numPr", _) => {
@@ -433,7 +478,13 @@ fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut P
                 paragraph.item = true;
             }
         }
-        Node::Open("tr", _) => body.rows.push(Vec::new()),
+        Node::Open("tr", _) => body.rows.push(Row::default()),
+        // It stands before the cells.
+        Node::Open("hidden", attributes) => {
+            if let Some(row) = body.rows.last_mut().filter(|row| row.cells.is_empty()) {
+                row.hidden = is_on(&attributes);
+            }
+        }
         Node::Close("tr") => body.end_row(pen),
         Node::Open("tc", _) => body.begin_cell(),
         Node::Open("t", _) => body.in_text = true,
@@ -455,7 +506,7 @@ pub(super) fn odt(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
         let xml = super::text::decode(bytes)?;
         // Pictures have titles, too.
         let meta = xml.split("</office:meta>").next().unwrap_or_default();
-        return odt_content(&xml, properties(meta), limit);
+        return odt_content(&xml, OdtStyles::default(), properties(meta), limit);
     }
     let mut archive = Archive::open(bytes, unpack_limit(limit))?;
     let manifest = archive.text("META-INF/manifest.xml")?.unwrap_or_default();
@@ -466,40 +517,105 @@ pub(super) fn odt(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     let Some(content) = archive.text("content.xml")? else {
         return Err(Skip("broken: it holds no document".into()));
     };
-    odt_content(&content, properties(&meta), limit)
+    // A document without its styles can be read all the same.
+    let styles = archive.text("styles.xml").ok().flatten();
+    let styles = odt_styles(&styles.unwrap_or_default());
+    odt_content(&content, styles, properties(&meta), limit)
 }
 
-fn odt_content(xml: &str, meta: Meta, limit: usize) -> Result<Extracted, Skip> {
+/// The styles that authors name; of the others, which that part has for headers and footers, the
+/// content has some of the same names.
+fn odt_styles(xml: &str) -> OdtStyles {
+    let mut styles = OdtStyles::default();
+    let mut named = true;
+    let _ = walk(xml, |node| match node {
+        Node::Open("automatic-styles" | "master-styles", _) => named = false,
+        node if named => styles.visit(&node),
+        _ => {}
+    });
+    styles
+}
+
+fn odt_content(
+    xml: &str,
+    mut styles: OdtStyles,
+    meta: Meta,
+    limit: usize,
+) -> Result<Extracted, Skip> {
     let mut pen = Pen::new(limit);
     let mut body = Paragraphs::default();
     let mut inside = false;
-    let mut looks = HashMap::new();
-    let mut style = String::new();
     let broken = walk(xml, |node| match node {
         Node::Open("body", _) => inside = true,
         Node::Close("body") => inside = false,
-        _ if inside => odt_node(node, &mut body, &looks, &mut pen),
-        Node::Open("style", attributes) => style = attributes.get("name").unwrap_or_default(),
-        Node::Open("text-properties", attributes) => {
-            let look = odt_look(&attributes);
-            if look != Look::default() {
-                looks.insert(style.clone(), look);
-            }
-        }
-        _ => {}
+        _ if inside => odt_node(node, &mut body, &styles, &mut pen),
+        node => styles.visit(&node),
     })?;
     pen.broke_off(broken);
     body.end(&mut pen);
     pen.finish(meta)
 }
 
-/// How the text of a style looks: its position is `super 58%` or `33% 58%`.
-fn odt_look(properties: &Attributes<'_>) -> Look {
-    let position = properties.get("text-position").unwrap_or_default();
-    let position = position.split_whitespace().next().unwrap_or("");
-    Look {
-        raised: position == "super" || is_above(position),
-        hidden: properties.get("display").as_deref() == Some("none"),
+/// What the styles of an `OpenDocument` text say of the text under them, by their names.
+#[derive(Default)]
+struct OdtStyles {
+    styles: HashMap<String, OdtStyle>,
+    /// The style under way.
+    open: String,
+}
+
+/// What a style says; of what it does not say, the style above it does.
+#[derive(Default)]
+struct OdtStyle {
+    parent: Option<String>,
+    raised: Option<bool>,
+    hidden: Option<bool>,
+}
+
+impl OdtStyles {
+    fn visit(&mut self, node: &Node<'_>) {
+        match node {
+            Node::Open("style", attributes) => {
+                self.open = attributes.get("name").unwrap_or_default();
+                let family = attributes.get("family");
+                if matches!(family.as_deref(), None | Some("text" | "paragraph")) {
+                    let style = OdtStyle {
+                        parent: attributes.get("parent-style-name"),
+                        ..OdtStyle::default()
+                    };
+                    self.styles.insert(self.open.clone(), style);
+                } else {
+                    self.open.clear();
+                }
+            }
+            Node::Close("style") => self.open.clear(),
+            Node::Open("text-properties", attributes) => {
+                if let Some(style) = self.styles.get_mut(&self.open) {
+                    // It is `super 58%` or `33% 58%`.
+                    let position = attributes.get("text-position");
+                    style.raised = position.map(|position| {
+                        let height = position.split_whitespace().next().unwrap_or("");
+                        height == "super" || is_above(height)
+                    });
+                    let display = attributes.get("display");
+                    style.hidden = display.map(|display| display == "none");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// How the text of a style looks within text that looks as this.
+    fn look(&self, name: &str, around: Look) -> Look {
+        let style = self.styles.get(name);
+        let above = |style: &&OdtStyle| self.styles.get(style.parent.as_ref()?);
+        let styles = || successors(style, above).take(FURTHEST);
+        let raised = styles().find_map(|style| style.raised);
+        let hidden = styles().find_map(|style| style.hidden);
+        Look {
+            raised: raised.unwrap_or(around.raised),
+            hidden: hidden.unwrap_or(around.hidden),
+        }
     }
 }
 
@@ -525,7 +641,7 @@ fn is_silent_in_odt(name: &str, attributes: &Attributes<'_>, in_comment: bool) -
     }
 }
 
-fn odt_node(node: Node<'_>, body: &mut Paragraphs, looks: &HashMap<String, Look>, pen: &mut Pen) {
+fn odt_node(node: Node<'_>, body: &mut Paragraphs, styles: &OdtStyles, pen: &mut Pen) {
     match node {
         Node::Open(..) if body.silent > 0 => body.silent += 1,
         Node::Close(_) if body.silent > 0 => body.silent -= 1,
@@ -538,16 +654,14 @@ fn odt_node(node: Node<'_>, body: &mut Paragraphs, looks: &HashMap<String, Look>
         Node::Open("span", attributes) => {
             let style = attributes.get("style-name").unwrap_or_default();
             let around = body.looks.last().copied().unwrap_or_default();
-            let mut look = looks.get(&style).copied().unwrap_or(around);
-            look.hidden |= around.hidden;
-            body.looks.push(look);
+            body.looks.push(styles.look(&style, around));
         }
         Node::Close("span") => body.end_run(),
         Node::Open(name @ ("p" | "h"), attributes) => {
             body.begin_paragraph();
             let style = attributes.get("style-name").unwrap_or_default();
             if let Some(look) = body.looks.last_mut() {
-                look.hidden = looks.get(&style).is_some_and(|look| look.hidden);
+                look.hidden = styles.look(&style, Look::default()).hidden;
             }
             if let Some(paragraph) = body.open.last_mut().filter(|_| name == "h") {
                 paragraph.level = Some(number(&attributes, "outline-level", 1));
@@ -556,7 +670,7 @@ fn odt_node(node: Node<'_>, body: &mut Paragraphs, looks: &HashMap<String, Look>
         Node::Close("p" | "h") => body.end_paragraph(pen),
         Node::Open("list-item", _) => body.list += 1,
         Node::Close("list-item") => body.list = body.list.saturating_sub(1),
-        Node::Open("table-row", _) => body.rows.push(Vec::new()),
+        Node::Open("table-row", _) => body.rows.push(Row::default()),
         Node::Close("table-row") => body.end_row(pen),
         Node::Open("table-cell", _) => body.begin_cell(),
         Node::Open("s", attributes) => {
@@ -653,7 +767,7 @@ fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<bool, Skip> {
                 body.end_paragraph(pen);
             }
         }
-        Node::Open("tr", _) => body.rows.push(Vec::new()),
+        Node::Open("tr", _) => body.rows.push(Row::default()),
         Node::Close("tr") => body.end_row(pen),
         Node::Open("tc", _) => body.begin_cell(),
         Node::Open("r", _) => body.begin_run(),
@@ -750,8 +864,45 @@ mod tests {
     }
 
     #[test]
+    fn rows_and_paragraphs_of_hidden_styles_are_not_read() {
+        let check = |body: &str, expected: &str| {
+            let styles = "<style styleId='Gone'><rPr><vanish/></rPr></style>\
+                <style styleId='Below'><basedOn val='Gone'/></style>\
+                <style styleId='Back'><basedOn val='Gone'/><rPr><vanish val='0'/></rPr></style>\
+                <style styleId='Round'><basedOn val='Round'/></style>";
+            assert_eq!(read_docx(body, styles), expected, "{body}");
+        };
+        let row = |about: &str, text: &str| {
+            format!("<tr><trPr>{about}</trPr><tc><p><r><t>{text}</t></r></p></tc></tr>")
+        };
+        let rows = [
+            row("", "seen"),
+            row("<hidden/>", "gone"),
+            row("<hidden val='false'/>", "back"),
+        ];
+        check(&format!("<tbl>{}</tbl>", rows.concat()), "seen\nback\n");
+        let nested = row("<hidden/>", "a").replace("<p>", "<tbl><tr><tc><p/></tc></tr></tbl><p>");
+        check(&format!("{nested}{}", row("", "seen")), "seen\n");
+        for (style, expected) in [
+            ("Gone", "end\n"),
+            ("Below", "end\n"),
+            ("Back", "text\n\nend\n"),
+            ("Round", "text\n\nend\n"),
+        ] {
+            let styled = format!("<p><pPr><pStyle val='{style}'/></pPr><r><t>text</t></r></p>");
+            check(&format!("{styled}<p><r><t>end</t></r></p>"), expected);
+        }
+        check(
+            "<p><pPr><pStyle val='Gone'/></pPr><r><rPr><vanish val='0'/></rPr><t>seen</t></r>\
+             <r><rPr><rStyle val='Back'/></rPr><t>gone</t></r></p>",
+            "seen\n",
+        );
+    }
+
+    #[test]
     fn a_document_that_breaks_off_says_so() {
-        let read = |xml: &str| odt_content(xml, Meta::default(), 1 << 20).unwrap();
+        let read =
+            |xml: &str| odt_content(xml, OdtStyles::default(), Meta::default(), 1 << 20).unwrap();
         let whole = "<o:d><o:body><t:p>The mill</t:p></o:body></o:d>";
         assert_eq!(read(whole).missing, None);
         let broken = read("<o:d><o:body><t:p>The mill</t:p><t:p>stands <t:s");
@@ -763,7 +914,7 @@ mod tests {
     fn open_documents_show_fields_and_no_words_of_pictures() {
         let check = |styles: &str, body: &str, expected: &str| {
             let xml = format!("<o:d>{styles}<o:body>{body}</o:body></o:d>");
-            let found = odt_content(&xml, Meta::default(), 1 << 20).unwrap();
+            let found = odt_content(&xml, OdtStyles::default(), Meta::default(), 1 << 20).unwrap();
             assert_eq!(found.outline.text, expected, "{body}");
         };
         check(
@@ -799,6 +950,24 @@ mod tests {
              <t:p>end<t:hidden-text t:is-hidden='true'>no</t:hidden-text></t:p>",
             "seen\n\n## Mills\n\nend\n",
         );
+    }
+
+    #[test]
+    fn text_of_styles_that_hide_it_is_not_read() {
+        let named = "<o:styles><s:style s:name='Gone' s:family='paragraph'>\
+            <s:text-properties t:display='none'/></s:style>\
+            <s:style s:name='P3' s:family='graphic'><s:text-properties t:display='none'/></s:style>\
+            </o:styles><o:automatic-styles><s:style s:name='P2' s:family='paragraph'>\
+            <s:text-properties t:display='none'/></s:style></o:automatic-styles>";
+        let own = "<s:style s:name='P1' s:family='paragraph' s:parent-style-name='Gone'/>\
+            <s:style s:name='T1' s:family='text'><s:text-properties t:display='true'/></s:style>";
+        let body = "<t:p t:style-name='Gone'>a</t:p><t:p t:style-name='P1'>b\
+            <t:span t:style-name='T1'>seen</t:span><t:span>c</t:span></t:p>\
+            <t:p t:style-name='P2'>two</t:p><t:p t:style-name='P3'>three</t:p>";
+        let content = format!("<o:d>{own}<o:body>{body}</o:body></o:d>");
+        let styles = odt_styles(&format!("<o:d>{named}</o:d>"));
+        let found = odt_content(&content, styles, Meta::default(), 1 << 20).unwrap();
+        assert_eq!(found.outline.text, "seen\n\ntwo\n\nthree\n");
     }
 
     #[test]

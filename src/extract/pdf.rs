@@ -3,11 +3,12 @@
 //! A file whose cross-reference table is broken is tried again with a table made from the objects
 //! that are in it, as viewers do. Text that no reader can have meant, because the file does not say
 //! which letters its glyphs are, counts as no text. Words that were cut at the end of a line are put
-//! together again.
+//! together again. A page that cannot be read does not keep the others from being read.
 
 use std::collections::{BTreeMap, HashSet};
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use pdf_extract::{Document, OutputError, PlainTextOutput, output_doc_page};
 use unicode_normalization::UnicodeNormalization;
 
 use super::{Extracted, Skip};
@@ -24,17 +25,23 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     {
         return Err(Skip("broken: it is no PDF".into()));
     }
-    let pages = match pages(bytes) {
-        Ok(pages) => pages,
-        Err(_) if holds(bytes, b"/Encrypt") => return Err(Skip::encrypted()),
+    let is_locked = || holds(bytes, b"/Encrypt");
+    let found = match pages(bytes) {
+        Err(_) if is_locked() => return Err(Skip::encrypted()),
         Err(reason) => pages_of_repaired(bytes).ok_or(Skip(reason))?,
+        Ok(found) if found.is_mostly_missing() && !is_locked() => pages_of_repaired(bytes)
+            .filter(|again| again.whole() > found.whole())
+            .unwrap_or(found),
+        Ok(found) => found,
     };
-    let pages: Vec<String> = pages.iter().map(|page| tidy(page)).collect();
+    let pages: Vec<String> = found.texts.iter().map(|page| tidy(page)).collect();
     if pages.iter().map(String::len).sum::<usize>() > limit {
         return Err(Skip::too_much(limit));
     }
+    let missing = listed(&found.missing);
     if pages.iter().all(|page| page.trim().is_empty()) {
-        return Err(Skip("no text layer: a scan or a drawing".into()));
+        let drawn = "no text layer: a scan or a drawing".to_owned();
+        return Err(Skip(missing.map_or(drawn, |m| format!("broken: {m}"))));
     }
     if is_gibberish(&pages.concat()) {
         return Err(Skip(
@@ -43,15 +50,91 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     }
     Ok(Extracted {
         outline: Outline::of_pages(&pages),
+        missing: missing.map(|missing| format!("read in part: {missing}")),
         ..Extracted::default()
     })
 }
 
-/// The pages, or what the parser says.
-fn pages(bytes: &[u8]) -> Result<Vec<String>, String> {
-    let read = || pdf_extract::extract_text_from_mem_by_pages(bytes);
-    match catch_unwind(read) {
-        Ok(Ok(pages)) => Ok(pages),
+/// What was read of the pages.
+struct Pages {
+    /// Their text; of those that cannot be read, what comes before the place where it broke off.
+    texts: Vec<String>,
+    /// The numbers of these, counted from 1.
+    missing: Vec<u32>,
+}
+
+impl Pages {
+    /// How many were read whole.
+    fn whole(&self) -> usize {
+        self.texts.len() - self.missing.len()
+    }
+
+    /// Is more missing than is there? Then the table of the file is wrong rather than its pages.
+    fn is_mostly_missing(&self) -> bool {
+        self.missing.len() > self.whole()
+    }
+
+    fn are_blank(&self) -> bool {
+        self.texts.iter().all(|text| text.trim().is_empty())
+    }
+}
+
+/// Pages that are named as missing; of the others it is told how many they are.
+const NAMED: usize = 10;
+
+/// Pages that are missing as their owner is told of them.
+fn listed(missing: &[u32]) -> Option<String> {
+    let named = missing.iter().take(NAMED).map(u32::to_string);
+    let named = named.collect::<Vec<_>>().join(", ");
+    match missing.len() {
+        0 => None,
+        1 => Some(format!("page {named} cannot be read whole")),
+        count if count > NAMED => Some(format!(
+            "pages {named} and {} others cannot be read whole",
+            count - NAMED
+        )),
+        _ => Some(format!("pages {named} cannot be read whole")),
+    }
+}
+
+/// The pages, or what the parser says where it reads nothing.
+fn pages(bytes: &[u8]) -> Result<Pages, String> {
+    let (document, numbers) = guarded(|| {
+        let mut document = Document::load_mem(bytes)?;
+        if document.is_encrypted() {
+            document.decrypt("")?;
+        }
+        let numbers: Vec<u32> = document.get_pages().into_keys().collect();
+        Ok((document, numbers))
+    })?;
+    let mut found = Pages {
+        texts: Vec::with_capacity(numbers.len()),
+        missing: Vec::new(),
+    };
+    let mut reason = None;
+    for number in numbers {
+        let mut text = String::new();
+        let read = guarded(|| {
+            let mut output = PlainTextOutput::new(&mut text);
+            output_doc_page(&document, &mut output, number)
+        });
+        if let Err(error) = read {
+            found.missing.push(number);
+            reason = reason.or(Some(error));
+        }
+        found.texts.push(text);
+    }
+    match reason {
+        Some(reason) if found.are_blank() => Err(reason),
+        _ => Ok(found),
+    }
+}
+
+/// What the parser reads, or what it says; where it gives up, that is said.
+fn guarded<T>(read: impl FnOnce() -> Result<T, OutputError>) -> Result<T, String> {
+    // What a page has left half done is its text alone, which is as good as far as it goes.
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(Ok(read)) => Ok(read),
         Ok(Err(error)) => {
             let said = error.to_string();
             let cause = said.rsplit(": ").next().unwrap_or(&said);
@@ -66,9 +149,9 @@ fn holds(bytes: &[u8], word: &[u8]) -> bool {
 }
 
 /// The pages of the file with a new cross-reference table, if that gives any text.
-fn pages_of_repaired(bytes: &[u8]) -> Option<Vec<String>> {
-    let pages = pages(&with_new_table(bytes)?).ok()?;
-    pages.iter().any(|p| !p.trim().is_empty()).then_some(pages)
+fn pages_of_repaired(bytes: &[u8]) -> Option<Pages> {
+    let found = pages(&with_new_table(bytes)?).ok()?;
+    (!found.are_blank()).then_some(found)
 }
 
 /// The file with a cross-reference table of the objects that are found in it appended.
@@ -372,6 +455,59 @@ mod tests {
         let locked = file.replace("/Root", "/Encrypt 8 0 R /Root");
         let reason = extract(locked.as_bytes(), 9).unwrap_err().0;
         assert!(reason.starts_with("encrypted"), "{reason}");
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_read_keeps_no_other_from_being_read() {
+        let text = |text: &str| {
+            let drawn = format!("BT /F 9 Tf ({text}) Tj ET");
+            format!("<< /Length {} >>\nstream\n{drawn}\nendstream", drawn.len())
+        };
+        // The parser gives up on a page of no size.
+        let page = |contents: u32, size: &str| {
+            format!(
+                "<< /Type /Page /Parent 2 0 R /Contents {contents} 0 R {size} \
+                 /Resources << /Font << /F 3 0 R >> >> >>"
+            )
+        };
+        let size = "/MediaBox [0 0 99 99]";
+        let file = |second: &str, third: &str| {
+            let objects = [
+                "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
+                "<< /Type /Pages /Kids [4 0 R 6 0 R 8 0 R] /Count 3 >>".to_owned(),
+                "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned(),
+                page(5, size),
+                text("The first"),
+                page(7, second),
+                text("The second"),
+                page(9, third),
+                text("The third"),
+            ];
+            let mut file = "%PDF-1.4\n".to_owned();
+            for (index, object) in objects.iter().enumerate() {
+                file += &format!("{} 0 obj\n{object}\nendobj\n", index + 1);
+            }
+            with_new_table(file.as_bytes()).unwrap()
+        };
+        let check = |second: &str, third: &str, expected: &str, missing: Option<&str>| {
+            let found = extract(&file(second, third), 1 << 20).unwrap();
+            let words: Vec<&str> = found.outline.text.split_whitespace().collect();
+            assert_eq!(words.join(" "), expected);
+            assert_eq!(found.missing.as_deref(), missing);
+            let last = found.outline.blocks.last().and_then(|block| block.page);
+            let expected = if third.is_empty() { 1 } else { 3 };
+            assert_eq!(last, Some(expected));
+        };
+        check(size, size, "The first The second The third", None);
+        let one = "read in part: page 2 cannot be read whole";
+        check("", size, "The first The third", Some(one));
+        let two = "read in part: pages 2, 3 cannot be read whole";
+        check("", "", "The first", Some(two));
+        let many = listed(&(1..=12).collect::<Vec<u32>>()).unwrap();
+        assert!(
+            many.ends_with("9, 10 and 2 others cannot be read whole"),
+            "{many}"
+        );
     }
 
     #[test]

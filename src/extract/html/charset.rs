@@ -1,6 +1,6 @@
 //! The encoding of a page: the declared one is believed only when the bytes agree.
 
-use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
+use encoding_rs::{Encoding, ISO_2022_JP, UTF_8, WINDOWS_1252};
 
 use crate::extract::{Skip, text};
 
@@ -11,6 +11,10 @@ use crate::extract::{Skip, text};
 /// [`Skip`] for what is not text.
 pub(in crate::extract) fn decode(bytes: &[u8]) -> Result<String, Skip> {
     let marked = Encoding::for_bom(bytes).is_some() || bytes.contains(&0);
+    if !marked && is_iso_2022_jp(bytes) {
+        let (decoded, _) = ISO_2022_JP.decode_without_bom_handling(bytes);
+        return text::checked(decoded.into_owned());
+    }
     if marked || std::str::from_utf8(bytes).is_ok() {
         return text::decode(bytes);
     }
@@ -32,6 +36,12 @@ pub(in crate::extract) fn decode(bytes: &[u8]) -> Result<String, Skip> {
         decoded
     };
     text::checked(decoded.into_owned())
+}
+
+/// Does a page declare the one encoding of Japanese whose bytes are all ASCII, and switch to it? One
+/// damaged place in it, and it is nothing that could be guessed.
+fn is_iso_2022_jp(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|two| two == b"\x1b$") && declared(bytes) == Some(ISO_2022_JP)
 }
 
 /// The encoding that a page names in its first 64 KiB.
@@ -69,5 +79,9 @@ mod tests {
     fn a_page_whose_bytes_are_all_ascii_may_be_japanese() {
         let page = b"<meta charset=iso-2022-jp><p>\x1b$BF|K\\\x1b(B</p>";
         assert_eq!(extract(page, 1 << 20).unwrap().outline.text, "日本\n");
+        let damaged =
+            b"<meta charset=iso-2022-jp><p>\x1b$BF|K\\\x1b(B \xa0 \x1b$BF|\xff\x1b(B.</p>";
+        let text = decode(damaged).unwrap();
+        assert!(text.contains("日本") && !text.contains("$B"), "{text}");
     }
 }
