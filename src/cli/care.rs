@@ -98,7 +98,7 @@ fn not_read(failure: &Failure) -> Verdict {
         documents: 0,
         chunks: 0,
         fingerprint: String::new(),
-        differences: Difference::of(
+        differences: Difference::damage(
             "ledger_damaged",
             "the ledger cannot be read: `coho verify --repair` restores its last copy",
             &[failure.whole()],

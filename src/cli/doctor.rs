@@ -172,7 +172,7 @@ fn damage(store: &Store, space: &VectorSpace) -> Result<Vec<String>, StoreError>
         return Err(StoreError::NotIndexed);
     }
     let found = store.index_differences(&indexes)?.into_iter();
-    let damaged = found.filter(|difference| difference.what.ends_with("_damaged"));
+    let damaged = found.filter(|difference| difference.damaged);
     Ok(damaged
         .map(|d| format!("{} {}", d.count, d.meaning))
         .collect())

@@ -177,13 +177,15 @@ impl Transport<RoleServer> for Stdio {
         &mut self,
         message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        let text = serde_json::to_string(&message);
+        // A note may be long. Who reads slowly is waited for, and nobody else meanwhile.
+        let write = move || -> std::io::Result<()> {
+            let text = serde_json::to_string(&message)?;
+            write_line(&text);
+            Ok(())
+        };
         async move {
-            // Who reads slowly is waited for, and nobody else meanwhile.
-            let text = text.map_err(std::io::Error::other)?;
-            tokio::task::spawn_blocking(move || write_line(&text))
-                .await
-                .map_err(std::io::Error::other)
+            let written = tokio::task::spawn_blocking(write).await;
+            written.map_err(std::io::Error::other)?
         }
     }
 

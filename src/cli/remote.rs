@@ -54,10 +54,15 @@ pub(super) struct Remote {
     agent: ureq::Agent,
     /// For what is answered soon or not at all.
     soon: ureq::Agent,
+    /// For what is only looked up or noted.
+    brief: ureq::Agent,
 }
 
 /// A service that does not say within so long whether it is there is taken for one that is not.
 const SOON: Duration = Duration::from_secs(10);
+
+/// A service that lists or notes a source for longer than this hangs.
+const BRIEF: Duration = Duration::from_mins(1);
 
 /// What speaks to the service and waits for it no longer than this.
 fn agent(longest: Option<Duration>) -> ureq::Agent {
@@ -107,7 +112,7 @@ impl Fault for RemoteError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Refused { hint, .. } => hint.clone(),
-            Self::Silent { .. } => Some("stop it, then try again".into()),
+            Self::Silent { .. } => Some("it may hang: stop it, then try again".into()),
         }
     }
 }
@@ -146,9 +151,11 @@ impl Remote {
             token: token.trim().to_owned(),
             agent: agent(None),
             soon: agent(Some(SOON)),
+            brief: agent(Some(BRIEF)),
         })
     }
 
+    /// As [`Remote::call_by`], for as long as it takes: what reads files or asks a model may take hours.
     fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         self.call_by(&self.agent, (method, path), body)
     }
@@ -283,7 +290,7 @@ impl Remote {
             "notes": rules.notes,
             "never_leaves": rules.never_leaves,
         });
-        read(self.call("POST", "/v1/sources", Some(&body))?)
+        read(self.call_by(&self.brief, ("POST", "/v1/sources"), Some(&body))?)
     }
 
     pub(super) fn write_back(&self, body: &RunBody) -> Result<writeback::Report, Failure> {
@@ -296,7 +303,7 @@ impl Remote {
 
     /// All sources, or the one with this number or path.
     pub(super) fn sources(&self, only: Option<&str>) -> Result<Vec<Source>, Failure> {
-        let listed = self.call("GET", "/v1/sources", None)?;
+        let listed = self.call_by(&self.brief, ("GET", "/v1/sources"), None)?;
         let ids = ids_of(&listed["sources"], only);
         if let (Some(name), true) = (only, ids.is_empty()) {
             let name = name.to_owned();
@@ -373,9 +380,14 @@ mod tests {
             token: String::new(),
             agent: agent(None),
             soon: agent(Some(Duration::from_millis(100))),
+            brief: agent(Some(Duration::from_millis(100))),
         };
         assert!(!remote.is_there());
-        assert_eq!(remote.is_behind_gap().unwrap_err().code(), "service_silent");
+        let check = |failure: Failure| assert_eq!(failure.code(), "service_silent");
+        check(remote.is_behind_gap().unwrap_err());
+        check(remote.sources(None).unwrap_err());
+        let added = remote.add_source(Path::new("/notes"), &Rules::default());
+        check(added.unwrap_err());
         let check = |status: u16, expected: Kind| {
             let refused = RemoteError::Refused {
                 status,

@@ -59,6 +59,16 @@ pub enum Notice {
     },
 }
 
+/// A notice as those hear it who listen, written once for all of them: a report may name thousands of
+/// files.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// The source that it is about, where it is about one.
+    pub source: Option<SourceId>,
+    /// The [`Notice`], as JSON.
+    pub json: Arc<str>,
+}
+
 impl Notice {
     /// The source that it is about, where it is about one.
     pub fn source(&self) -> Option<SourceId> {
@@ -116,10 +126,25 @@ struct Shared {
     state: Mutex<State>,
     wake: Condvar,
     options: WatchOptions,
-    notices: broadcast::Sender<Notice>,
+    notices: broadcast::Sender<Heard>,
 }
 
 impl Shared {
+    /// Tells those who listen, if anybody does.
+    fn say(&self, notice: &Notice) {
+        if self.notices.receiver_count() == 0 {
+            return;
+        }
+        match serde_json::to_string(notice) {
+            Ok(json) => {
+                let (source, json) = (notice.source(), json.into());
+                // They may have left meanwhile.
+                let _ = self.notices.send(Heard { source, json });
+            }
+            Err(error) => tracing::error!(%error, "a notice cannot be written as JSON"),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -179,7 +204,7 @@ impl Syncer {
     }
 
     /// What happens in the background, from now on.
-    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+    pub fn notices(&self) -> broadcast::Receiver<Heard> {
         self.shared.notices.subscribe()
     }
 
@@ -482,7 +507,7 @@ fn build(shared: &Shared, ingest: &Ingest) {
         Ok(Some(left)) if left > 0 => {
             // It may take hours.
             state.rest.get_or_insert(Instant::now() + MOST_UNREST);
-            let _ = shared.notices.send(Notice::Building { chunks_left: left });
+            shared.say(&Notice::Building { chunks_left: left });
         }
         Ok(_) => {
             state.building = false;
@@ -515,8 +540,7 @@ fn tell(
             }
         }
     };
-    // Nobody may be listening.
-    let _ = shared.notices.send(notice);
+    shared.say(&notice);
     let mut waiting = waiting.into_iter();
     match outcome {
         Ok(report) => waiting.for_each(|w| drop(w.send(Ok(report.clone())))),
@@ -555,7 +579,7 @@ fn run(
     }
     let source = store.ledger().read(|s| super::ingest::source(s, id))?;
     let progress = |progress: &Progress| {
-        let _ = shared.notices.send(Notice::Progress(progress.clone()));
+        shared.say(&Notice::Progress(progress.clone()));
     };
     ingest.sync(&source, &progress, &between(Some(id)))
 }
@@ -672,6 +696,16 @@ mod tests {
         check(event(opened), &["a.md"], false);
         let lost = event(EventKind::Other).set_flag(Flag::Rescan);
         check(lost, &[".git/HEAD"], true);
+    }
+
+    #[test]
+    fn a_notice_is_written_once_for_all_who_listen() {
+        let shared = shared();
+        let (mut one, mut other) = (shared.notices.subscribe(), shared.notices.subscribe());
+        shared.say(&Notice::Building { chunks_left: 3 });
+        let (one, other) = (one.try_recv().unwrap(), other.try_recv().unwrap());
+        assert_eq!(&*one.json, r#"{"event":"building","chunks_left":3}"#);
+        assert!(Arc::ptr_eq(&one.json, &other.json));
     }
 
     #[test]

@@ -159,6 +159,7 @@ fn router(context: Context) -> Router {
     );
     let mcp = Router::new()
         .route_service("/mcp", mcp)
+        .layer(middleware::from_fn(in_place))
         .layer(middleware::map_response(failure::of_mcp));
     let guarded = guarded
         .merge(mcp)
@@ -186,6 +187,11 @@ fn router(context: Context) -> Router {
             guard::request_id,
         ))
         .with_state(context)
+}
+
+/// The library that speaks MCP writes a whole note as JSON where it is polled.
+async fn in_place(request: Request, next: Next) -> Response {
+    wire::in_place(next.run(request)).await
 }
 
 /// `/metrics`: what it tells of the notes is worked out, from the ledger and the index folder, only

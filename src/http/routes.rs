@@ -40,7 +40,7 @@ use crate::flow::answer::kept::with_passages;
 use crate::flow::answer::{Answer, Event};
 use crate::flow::ingest::Report;
 use crate::flow::search::Found;
-use crate::flow::watch::Notice;
+use crate::flow::watch::Heard;
 use crate::flow::writeback;
 use crate::store::StoreError;
 use crate::store::sources::{Rules, Source};
@@ -555,13 +555,16 @@ pub(super) async fn events(State(context): State<Context>, May(caller, _): May<R
         .filter_map(|notice| std::future::ready(notice.ok()))
         .take_while(move |_| may_still_listen(Arc::clone(&service), listener.clone()))
         .filter(move |notice| {
-            let seen = match notice.source() {
+            let seen = match notice.source {
                 Some(source) => caller.sees(source),
                 None => caller.sees_all(),
             };
             std::future::ready(seen)
         })
-        .map(|notice: Notice| Ok::<_, Infallible>(event("notice", &notice)));
+        .map(|notice: Heard| {
+            let event = sse::Event::default().event("notice");
+            Ok::<_, Infallible>(event.data(&*notice.json))
+        });
     let ended = async move {
         let _ = closing.wait_for(|closing| *closing).await;
     };

@@ -1,8 +1,10 @@
 //! What goes over the wire and is not the product of a pipeline: request bodies and problems. Also how
 //! JSON is read and written without holding up other requests.
 
+use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::HttpBody;
@@ -15,6 +17,7 @@ use futures::StreamExt;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::task::block_in_place;
 
 use super::Context;
 use super::failure::{Refusal, lost, refusal};
@@ -316,6 +319,13 @@ fn explain(rejection: &JsonRejection) -> Refusal {
     refusal(400, "bad_body", rejection.body_text(), Some(hint.into()))
 }
 
+/// Does work that reads and writes JSON wherever it is polled, as the library does that speaks MCP:
+/// other tasks go on elsewhere meanwhile. The runtime must have threads of its own.
+pub(super) async fn in_place<F: Future>(work: F) -> F::Output {
+    let mut work = pin!(work);
+    poll_fn(|context| block_in_place(|| work.as_mut().poll(context))).await
+}
+
 /// What is told as JSON, written already: a note or a list may be megabytes long.
 pub(super) struct Told<T>(Vec<u8>, PhantomData<T>);
 
@@ -356,6 +366,15 @@ mod tests {
             IgnoredAny::deserialize(deserializer)?;
             Ok(Self(current().id()))
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn work_that_blocks_in_place_holds_nobody_up() {
+        let (say, hear) = std::sync::mpsc::channel();
+        let waits = async move { hear.recv_timeout(Duration::from_secs(10)) };
+        let waits = tokio::spawn(in_place(waits));
+        tokio::spawn(async move { say.send(()) });
+        assert_eq!(waits.await.unwrap(), Ok(()));
     }
 
     #[tokio::test]

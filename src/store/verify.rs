@@ -19,6 +19,9 @@ pub struct Difference {
     pub count: usize,
     /// Some of them.
     pub examples: Vec<String>,
+    /// Is something broken, and not only missing or left over?
+    #[serde(skip)]
+    pub damaged: bool,
 }
 
 impl Difference {
@@ -33,6 +36,20 @@ impl Difference {
             meaning: meaning.to_owned(),
             count: found.len(),
             examples: found.iter().take(5).map(ToString::to_string).collect(),
+            damaged: false,
+        })
+    }
+
+    /// As [`Difference::of`], of what is broken.
+    pub fn damage<T: std::fmt::Display>(
+        what: &'static str,
+        meaning: &str,
+        found: &[T],
+    ) -> Option<Self> {
+        let difference = Self::of(what, meaning, found)?;
+        Some(Self {
+            damaged: true,
+            ..difference
         })
     }
 }
@@ -62,6 +79,7 @@ pub fn unreadable(error: StoreError) -> Result<Difference> {
                 meaning: "an index that cannot be read at all".into(),
                 count: 1,
                 examples: vec![crate::error::Failure::from(error).whole()],
+                damaged: true,
             })
         }
         error => Err(error),
@@ -78,13 +96,13 @@ impl Store {
         self.ledger.read(|snapshot| {
             let pages = snapshot.integrity()?;
             let mut found = Vec::new();
-            found.extend(Difference::of(
+            found.extend(Difference::damage(
                 "ledger_damaged",
                 "SQLite finds the ledger damaged",
                 &pages,
             ));
             if pages.is_empty() {
-                found.extend(Difference::of(
+                found.extend(Difference::damage(
                     "chunk_damaged",
                     "chunks whose text in the ledger is not the one that was read",
                     &snapshot.damaged_chunks()?,
@@ -130,7 +148,7 @@ fn vector_differences(snapshot: &Snapshot<'_>, indexes: &Indexes) -> Result<Vec<
         .collect();
     let damaged: Vec<String> = (0..damaged).map(|_| "a row".to_owned()).collect();
     let found = [
-        Difference::of(
+        Difference::damage(
             "vector_damaged",
             "rows of the vector index that do not match their hash",
             &damaged,
@@ -166,7 +184,7 @@ fn term_differences(snapshot: &Snapshot<'_>, indexes: &Indexes) -> Result<Vec<Di
     let orphans = orphans.filter(|e| !visible.contains_key(e) && !leaving.contains(e));
     let orphans: Vec<String> = orphans.map(|e| format!("edition {}", e.0)).collect();
     let found = [
-        Difference::of(
+        Difference::damage(
             "term_file_damaged",
             "files of the lexical index that do not match their checksum",
             &files,
@@ -188,6 +206,17 @@ fn term_differences(snapshot: &Snapshot<'_>, indexes: &Indexes) -> Result<Vec<Di
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_broken_is_more_than_missing() {
+        let missing = Difference::of("x", "", &["a"]).unwrap();
+        let broken = Difference::damage("x", "", &["a"]).unwrap();
+        assert!(broken.damaged && !missing.damaged);
+        assert_eq!(Difference::damage::<&str>("x", "", &[]), None);
+        // Programs are told the name alone.
+        let [missing, broken] = [missing, broken].map(|d| serde_json::to_value(d).unwrap());
+        assert_eq!(missing, broken);
+    }
 
     #[test]
     fn what_still_differs_was_not_mended() {
