@@ -1,7 +1,7 @@
 //! Writeback as the edges use it, and the thread that runs it in idle time.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{App, NotFound, now_ms};
 use crate::domain::query;
-use crate::domain::unit::{State, Unit};
+use crate::domain::source::shown_name;
+use crate::domain::unit::{Quotes, State, Unit};
 use crate::energy::Meter;
 use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::flow::answer::Answerer;
@@ -30,6 +31,9 @@ use crate::store::units::batches::{self, Batch, Spent, Undo};
 use crate::store::units::considered::Newest;
 use crate::store::units::life::UnitEvent;
 use crate::store::{Store, StoreError};
+
+/// Files with the same passage that are looked through for the one from which it was taken.
+const MOST_COPIES: usize = 100;
 
 /// Units that are listed unless more are asked for.
 pub const LISTED: usize = 500;
@@ -59,10 +63,15 @@ pub struct Story {
 pub struct Stand {
     /// The file, below its source.
     pub path: String,
+    /// Absolute path of the file in which it stands now, to be opened: of several that hold it, the one
+    /// that it was taken from. None when it is gone.
+    pub file: Option<PathBuf>,
     /// Id of the chunk.
     pub chunk_id: String,
     /// First and last line of the sentences, where the format has lines; none when they are gone.
     pub lines: Option<(u32, u32)>,
+    /// Page, where the format has pages.
+    pub page: Option<u32>,
     /// The whole chunk; none when it is gone.
     pub text: Option<String>,
     /// The sentences.
@@ -288,24 +297,8 @@ impl App {
             let Some(unit) = snapshot.unit_beginning(id)? else {
                 return Ok(None);
             };
-            let mut evidence = Vec::new();
-            for quotes in &unit.sources {
-                let row = snapshot.passages_of(quotes.chunk, 1)?.pop();
-                let lines = row.as_ref().and_then(|row| {
-                    let spans = quotes.sentences.iter().filter_map(|sentence| {
-                        let start = row.text.find(sentence.as_str())?;
-                        Some(start..start + sentence.len())
-                    });
-                    lines_of(&row.text, row.lines?, spans)
-                });
-                evidence.push(Stand {
-                    path: quotes.path.clone(),
-                    chunk_id: quotes.chunk.to_string(),
-                    lines,
-                    text: row.map(|row| row.text),
-                    sentences: quotes.sentences.clone(),
-                });
-            }
+            let evidence = unit.sources.iter().map(|quotes| stand(snapshot, quotes));
+            let evidence = evidence.collect::<Result<Vec<Stand>, StoreError>>()?;
             let behind = snapshot.answers_behind(&unit.id)?;
             Ok::<_, StoreError>(Some(Story {
                 events: snapshot.unit_events(&unit.id)?,
@@ -418,6 +411,30 @@ impl App {
         ledger.write(|t| feedback::put_signal(t, answer, kind, now_ms()))?;
         Ok(())
     }
+}
+
+/// Where sentences of a unit stand now.
+fn stand(snapshot: &Snapshot<'_>, quotes: &Quotes) -> Result<Stand, StoreError> {
+    let rows = snapshot.passages_of(quotes.chunk, MOST_COPIES)?;
+    let own = rows.iter().position(|r| r.path.ends_with(&quotes.path));
+    let row = rows.into_iter().nth(own.unwrap_or(0));
+    let lines = row.as_ref().and_then(|row| {
+        let spans = quotes.sentences.iter().filter_map(|sentence| {
+            let start = row.text.find(sentence.as_str())?;
+            Some(start..start + sentence.len())
+        });
+        lines_of(&row.text, row.lines?, spans)
+    });
+    let file = row.as_ref().map(|row| row.path.to_string_lossy());
+    Ok(Stand {
+        path: quotes.path.clone(),
+        file: file.map(|file| PathBuf::from(shown_name(&file))),
+        chunk_id: quotes.chunk.to_string(),
+        lines,
+        page: row.as_ref().and_then(|row| row.page),
+        text: row.map(|row| row.text),
+        sentences: quotes.sentences.clone(),
+    })
 }
 
 /// First and last line of some spans of a text that begins in the first of `lines`.

@@ -2020,6 +2020,29 @@ fn ten_rounds_on_its_own_output_lose_no_original() {
 }
 
 #[test]
+fn evidence_is_opened_in_the_file_that_it_was_taken_from() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, PEAR);
+    run(&app);
+    let unit = app.units(None, 10).unwrap().units.remove(0);
+    let file = || app.unit(&unit.id).unwrap().evidence.remove(0).file;
+    let own = home.notes().join("garden.md");
+    // Its path comes first.
+    let copy = home.write("archive/other.md", std::fs::read(&own).unwrap());
+    sync(&app);
+    assert_eq!(file(), Some(own.clone()));
+    std::fs::remove_file(own).unwrap();
+    sync(&app);
+    assert_eq!(file(), Some(copy.clone()));
+    std::fs::remove_file(copy).unwrap();
+    sync(&app);
+    assert_eq!(file(), None);
+}
+
+#[test]
 fn the_service_tells_of_units_and_takes_decisions() {
     let home = Home::new();
     garden(&home);

@@ -19,10 +19,13 @@ interface Claim {
   missing: string[];
 }
 
-/** Where sentences of a unit stand; no `text` where they do not any more. */
+/** Where sentences of a unit stand; no `text` and no `file` where they do not any more. */
 interface Stand {
   path: string;
+  /** Its whole path, which can be opened; an older coho does not tell it. */
+  file?: string | null;
   lines: [number, number] | null;
+  page?: number | null;
   text: string | null;
   sentences: string[];
 }
@@ -341,7 +344,10 @@ export function mount(root: HTMLElement, host: Host): Panel {
     const evidence = story.evidence.map((stand: Stand) => {
       // Whoever decides knows that it stands there no more.
       const where = place(stand) + (stand.text === null ? " (gone)" : "");
-      return make("li", {}, make("span", { class: "coho-soft" }, where), make("blockquote", {}, stand.sentences.join(" ")));
+      const { file } = stand;
+      const look = () => file && host.open(file, stand.lines?.[0] ?? 1, stand.page);
+      const at = file ? button(where, look, { class: "coho-link" }) : make("span", { class: "coho-soft" }, where);
+      return make("li", {}, at, make("blockquote", {}, stand.sentences.join(" ")));
     });
     const card: HTMLElement = make(
       "article",

@@ -590,7 +590,9 @@ async function panel(browser) {
       if (route.startsWith("/v1/answers/")) return (window.signals = [...(window.signals ?? []), [route, body]]);
       if (method === "PATCH") units.splice(units.findIndex((unit) => route.endsWith(`/${unit.id}`)), 1);
       const gone = { path: "n/a.md", lines: null, text: null, sentences: ["so"] };
-      if (route !== "/v1/search") return { evidence: route === "/v1/units/0" ? [gone] : [] };
+      const there = { path: "n/b.md", file: "/n/b.md", lines: [3, 4], page: null, text: "so", sentences: ["so"] };
+      const stands = { "/v1/units/0": [gone], "/v1/units/2": [there] };
+      if (route !== "/v1/search") return { evidence: stands[route] ?? [] };
       window.searched = [...(window.searched ?? []), body.query];
       window.literal = body.literal;
       await new Promise((done) => setTimeout(done, body.query.startsWith("slow") ? 200 : 0));
@@ -661,6 +663,8 @@ async function panel(browser) {
     assert.equal(await message.textContent(), "");
     assert.equal(await page.locator(".coho-unit").count(), 19);
     assert.match(await page.locator(".coho-unit").first().textContent(), /unit 0.*a\.md \(gone\)so/);
+    await page.click("#coho-learned .coho-link");
+    assert.deepEqual(await page.evaluate(() => window.opened), ["/n/b.md", 3, null]);
     await page.locator("text=Approve").first().click();
     await page.getByText("approved: unit 0").waitFor();
     assert.match(await page.evaluate(() => document.activeElement.textContent), /^unit 1A/);

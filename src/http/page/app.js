@@ -354,8 +354,8 @@ function unitCard(story) {
   left.append(element("p", unit.text), element("p", unit.questions.join("\n"), { class: "place" }));
   const right = element("div");
   for (const stand of evidence) {
-    const lines = stand.lines ? `:${stand.lines[0]}-${stand.lines[1]}` : "";
-    right.append(element("p", `${stand.path}${stand.text === null ? "  (gone)" : lines}`, { class: "place" }));
+    const where = place({ ...stand, path: stand.file ?? stand.path });
+    right.append(element("p", stand.text === null ? `${where}  (gone)` : where, { class: "place" }));
     right.append(element("p", stand.text ?? stand.sentences.join(" ")));
   }
   sides.append(left, right);
