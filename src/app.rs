@@ -578,10 +578,14 @@ impl Service {
     /// What the ledger says.
     pub fn sources(&self, app: &App) -> Result<Vec<SourceStatus>, Failure> {
         let mut sources = app.sources()?;
-        for status in &mut sources {
+        self.say_polled(&mut sources);
+        Ok(sources)
+    }
+
+    fn say_polled(&self, sources: &mut [SourceStatus]) {
+        for status in sources {
             status.polled = self.syncer.polled(status.source.id);
         }
-        Ok(sources)
     }
 
     /// As [`App::status`], with what only the background knows.
@@ -589,11 +593,9 @@ impl Service {
     /// # Errors
     /// What the ledger says.
     pub fn status(&self, app: &App) -> Result<Status, Failure> {
-        let sources = self.sources(app)?;
-        Ok(Status {
-            sources,
-            ..app.status()?
-        })
+        let mut status = app.status()?;
+        self.say_polled(&mut status.sources);
+        Ok(status)
     }
 
     /// Removes a source with all that came from it; its files are not touched. Blocks until the thread

@@ -267,6 +267,19 @@ await (await failed).finished();
 await rough.evaluate("new Promise((done) => setTimeout(done, 100))");
 if (!/^\d+ found\.$/.test(await rough.textContent("#message"))) wrong.push(`an older search says “${await rough.textContent("#message")}”`);
 await rough.unroute("**/v1/search");
+// What a search found is not said over another view.
+let come;
+const behind = new Promise((done) => (come = done));
+await rough.route("**/v1/search", (route) => come(route));
+await rough.fill("#query", "float voltage");
+await rough.press("#query", "Enter");
+const overdue = await behind;
+await rough.click("nav button[data-view=ask]");
+await overdue.fulfill({ json: { hits: [] } });
+await rough.evaluate("new Promise((done) => setTimeout(done, 100))");
+if (await rough.textContent("#message")) wrong.push(`over another view it says “${await rough.textContent("#message")}”`);
+await rough.unroute("**/v1/search");
+await rough.click("nav button[data-view=search]");
 // A long passage can be read to its end.
 const long = `${"word ".repeat(200)}end`;
 await rough.route("**/v1/search", (route) => route.fulfill({ json: { hits: [{ path: "/n/long.md", lines: [1, 2], title: "long", text: long }] } }));
@@ -349,6 +362,13 @@ await bare.waitForSelector("#ask:not([hidden])").catch(() => wrong.push("a token
 await bare.fill("#question", question);
 await bare.press("#question", "Enter");
 await bare.waitForSelector("#after:not([hidden])").catch(() => wrong.push("without storage nothing is answered"));
+// What was asked before is shown again.
+await bare.fill("#question", "");
+await bare.click("#before summary");
+await bare.locator("#asked button", { hasText: question }).first().click();
+if ((await bare.inputValue("#question")) !== question) wrong.push("an answer of before stands below another question");
+if (!(await bare.textContent("#answer")).includes("13.6")) wrong.push("an answer of before is not shown");
+if ((await bare.evaluate("document.activeElement.id")) !== "answer") wrong.push("the keyboard is lost when an answer of before is shown");
 await browser.close();
 if (wrong.length) {
   console.error(wrong.join("\n"));

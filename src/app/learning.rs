@@ -32,7 +32,7 @@ use crate::store::units::considered::Newest;
 use crate::store::units::life::UnitEvent;
 use crate::store::{Store, StoreError};
 
-/// Files that hold the same passage, of which that is looked for from which it was taken.
+/// Files with the same passage that are looked through for the one from which it was taken.
 const MOST_COPIES: usize = 100;
 
 /// Units that are listed unless more are asked for.

@@ -35,7 +35,7 @@ impl App {
     /// # Errors
     /// [`StoreError::NoSuchSource`], or what the ledger says.
     pub fn source_named(&self, name: &str) -> Result<SourceId, Failure> {
-        let known = self.sources()?;
+        let known = self.store.ledger().read(|snapshot| snapshot.sources())?;
         let path = sources::path_named(name, sources::home().as_deref());
         let leads = path.canonicalize().ok().filter(|_| path.is_absolute());
         let is_it = |source: &Source| {
@@ -43,7 +43,7 @@ impl App {
                 || source.path == path
                 || leads.as_ref() == Some(&source.path)
         };
-        let found = known.iter().map(|s| &s.source).find(|s| is_it(s));
+        let found = known.iter().find(|source| is_it(source));
         let missing = || StoreError::NoSuchSource {
             name: name.to_owned(),
         };
@@ -175,21 +175,24 @@ impl App {
     /// # Errors
     /// What the ledger says.
     pub fn sources(&self) -> Result<Vec<SourceStatus>, Failure> {
-        let list = self.store.ledger().read(|snapshot| {
-            let sources = snapshot.sources()?;
-            let with_counts = sources.into_iter().map(|source| {
-                let (documents, problems) = snapshot.counts_of(source.id)?;
-                Ok(SourceStatus {
-                    reachable: source.away.is_none() && source.path.is_dir(),
-                    source,
-                    documents,
-                    problems,
-                    polled: None,
-                })
+        let known = self.store.ledger().read(|snapshot| {
+            let with_counts = snapshot.sources()?.into_iter().map(|source| {
+                let counts = snapshot.counts_of(source.id)?;
+                Ok((source, counts))
             });
             with_counts.collect::<Result<Vec<_>, StoreError>>()
         })?;
-        Ok(list)
+        // With no snapshot open: a folder on another machine may hang.
+        let status = known
+            .into_iter()
+            .map(|(source, (documents, problems))| SourceStatus {
+                reachable: source.away.is_none() && source.path.is_dir(),
+                source,
+                documents,
+                problems,
+                polled: None,
+            });
+        Ok(status.collect())
     }
 }
 

@@ -220,15 +220,21 @@ impl Remote {
 
     /// Ends what is under way: who waits for it hears an error.
     pub(super) fn leave(&self) {
-        self.agent.clone().shutdown();
+        for agent in [&self.agent, &self.brief] {
+            agent.clone().shutdown();
+        }
     }
 
     /// Hands an MCP message over; returns what comes back, and an error where that is nothing that
     /// the protocol knows. `agreed` is the version of the protocol that the client began with.
     pub(super) fn mcp(&self, text: &str, message: &Value, agreed: Option<&str>) -> Vec<Value> {
         let id = &message["id"];
-        let mut request = self
-            .agent
+        // Tools may ask a model. All else is looked up.
+        let agent = match message["method"].as_str() {
+            Some("tools/call") => &self.agent,
+            _ => &self.brief,
+        };
+        let mut request = agent
             .post(format!("http://{}/mcp", self.address))
             .header("Authorization", format!("Bearer {}", self.token))
             .header("Content-Type", "application/json")
@@ -255,6 +261,7 @@ impl Remote {
         let said = match sent.and_then(text_of) {
             Ok(text) if text.trim().is_empty() => return Vec::new(),
             Ok(text) => text,
+            Err(ureq::Error::Timeout(_)) => "nothing: it may hang; stop it, then try again".into(),
             Err(error) => error.to_string(),
         };
         if let Ok(reply) = serde_json::from_str::<Value>(&said)
@@ -388,6 +395,10 @@ mod tests {
         check(remote.sources(None).unwrap_err());
         let added = remote.add_source(Path::new("/notes"), &Rules::default());
         check(added.unwrap_err());
+        let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
+        let replies = remote.mcp(&message.to_string(), &message, None);
+        let said = replies[0]["error"]["message"].as_str().unwrap();
+        assert!(said.contains("it may hang"), "{said}");
         let check = |status: u16, expected: Kind| {
             let refused = RemoteError::Refused {
                 status,

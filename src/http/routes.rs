@@ -201,8 +201,10 @@ pub(super) async fn search(
     Body(body): Body<SearchBody>,
 ) -> Outcome<Told<Found>> {
     let app = Arc::clone(&caller.app);
-    let _turn = context.searches.acquire().await;
+    let turn = Arc::clone(&context.searches).acquire_owned().await;
     let search = move || {
+        // It goes on when the client has left, and takes its turn for so long.
+        let _turn = turn;
         let source = app.source_meant(body.source.as_ref())?;
         let mut query = app.query(body.query, body.k, source);
         query.literal = body.literal;

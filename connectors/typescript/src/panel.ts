@@ -109,6 +109,8 @@ export function mount(root: HTMLElement, host: Host): Panel {
   };
 
   function show(view: View) {
+    // What was said was of the view before.
+    if (views.get(view)?.hidden) say("");
     for (const [name, section] of views) {
       section.hidden = name !== view;
       const tab = tabs.querySelector(`#coho-${name}-tab`);
@@ -266,7 +268,8 @@ export function mount(root: HTMLElement, host: Host): Panel {
     });
     if (!newest()) return;
     hits.replaceChildren(...found.hits.map(hit));
-    // Who does not see the list hears that it is there.
+    // Who does not see the list hears that it is there; who has gone to another view does not care.
+    if (views.get("search")?.hidden) return;
     say(found.hits.length ? `${found.hits.length} found` : "nothing was found");
   }
 

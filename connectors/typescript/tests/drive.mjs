@@ -693,6 +693,14 @@ async function panel(browser) {
     await page.evaluate(() => Promise.all([window.panel.search("slow and wrong"), window.panel.search("fast")]));
     assert.deepEqual([await page.textContent("#coho-search .coho-link"), await message.textContent()], ["fast", "1 found"]);
   });
+  await check("panel: what a search found is not said over another view", async () => {
+    await page.click("#coho-ask-tab");
+    assert.equal(await message.textContent(), "");
+    const found = page.evaluate(() => window.panel.search("slow"));
+    await page.click("#coho-ask-tab");
+    await found;
+    assert.equal(await message.textContent(), "");
+  });
   await page.close();
 }
 

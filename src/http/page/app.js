@@ -8,6 +8,8 @@ const views = ["ask", "search", "units", "sources", "status"];
 const QUIET_MS = 60000;
 // What is shown at once of a passage that was found.
 const MOST_LETTERS = 400;
+// What was asked before is shown of so many answers.
+const MOST_ANSWERS = 20;
 let token = "";
 let answer = null;
 let running = null;
@@ -199,6 +201,18 @@ async function ask(question) {
 }
 
 function finished(whole) {
+  spent.answers += 1;
+  spent.joules += whole.energy.joules;
+  spent.method = whole.energy.method;
+  if (whole.tokens.generated && whole.timing.generate_ms) {
+    spent.tokens += whole.tokens.generated;
+    spent.ms += whole.timing.generate_ms;
+  }
+  tell(whole);
+  if ($("before").open) before().catch((error) => say(error.message));
+}
+
+function tell(whole) {
   answer = whole;
   $("answer").replaceChildren(
     ...pieces(whole.answer).map((part) => {
@@ -217,18 +231,39 @@ function finished(whole) {
   );
   $("unsupported").textContent = doubt(whole.claims);
   $("unsupported").hidden = !$("unsupported").textContent;
-  spent.answers += 1;
-  spent.joules += whole.energy.joules;
-  spent.method = whole.energy.method;
-  if (whole.tokens.generated && whole.timing.generate_ms) {
-    spent.tokens += whole.tokens.generated;
-    spent.ms += whole.timing.generate_ms;
-  }
   const ms = Math.round(whole.timing.total_ms);
   const learned = whole.steps.some((step) => step.kind === "recall") ? ", from what was learned" : "";
   $("cost").textContent =
     `${ms} ms, ${whole.tokens.prompt + whole.tokens.generated} tokens, ${whole.energy.joules.toFixed(1)} J${learned}`;
   $("after").hidden = false;
+}
+
+/** What was asked before: each question shows what was answered then. */
+async function before() {
+  const listed = await read(`/v1/answers?limit=${MOST_ANSWERS}`);
+  const items = listed.answers.map((whole) => {
+    const letters = [...whole.question];
+    const label = letters.length > MOST_LETTERS ? `${letters.slice(0, MOST_LETTERS).join("")}…` : whole.question;
+    const button = element("button", label, { type: "button", class: "cite" });
+    button.addEventListener("click", () => recall(whole));
+    const item = element("li");
+    item.append(button);
+    return item;
+  });
+  $("asked").replaceChildren(...(items.length ? items : [element("li", "Nothing yet.")]));
+}
+
+function recall(whole) {
+  // Whoever looks back wants no more of the answer that is being written.
+  running?.abort();
+  running = null;
+  $("stop").hidden = true;
+  $("answer").setAttribute("aria-busy", "false");
+  $("passage").hidden = true;
+  say("");
+  $("question").value = whole.question;
+  tell(whole);
+  $("answer").focus();
 }
 
 function place(citation) {
@@ -248,7 +283,8 @@ function opener(citation, label) {
 function open(citation) {
   const has = (hit) => hit.chunk_id === citation.chunk_id || (hit.joined || []).includes(citation.chunk_id);
   const hit = answer.retrieval.hits.find(has);
-  const text = hit ? hit.text : citation.text;
+  // Of an answer of before, what was found may be gone from the notes.
+  const text = hit?.text || citation.text;
   const at = text.indexOf(citation.text);
   const passage = $("passage");
   passage.replaceChildren(element("p", place(citation), { class: "place" }));
@@ -319,7 +355,8 @@ async function search(query, explain) {
       return item;
     }),
   );
-  // Who does not see the list hears that it is there.
+  // Who does not see the list hears that it is there; who has gone to another view does not care.
+  if ($("search").hidden) return;
   say(found.hits.length ? `${found.hits.length} found.` : "Nothing found.");
 }
 
@@ -533,6 +570,9 @@ click("good", () => judge("good"));
 click("bad", () => judge("bad"));
 click("copy", copy);
 click("learn", learn);
+$("before").addEventListener("toggle", () => {
+  if ($("before").open) before().catch((error) => say(error.message));
+});
 $("state").addEventListener("change", () => units().catch((error) => say(error.message)));
 for (const button of document.querySelectorAll("nav button"))
   button.addEventListener("click", () => show(button.dataset.view));
@@ -577,6 +617,8 @@ async function begin(given) {
     away = error.message;
   });
   remember("sessionStorage", "token", token);
+  // It may be somebody else's now.
+  $("before").open = false;
   show("ask");
   say(away);
   watch();
