@@ -26,6 +26,8 @@ mod rtf;
 mod sheet;
 mod text;
 pub mod worker;
+mod xls;
+mod xlsb;
 mod xlsx;
 mod xml;
 
