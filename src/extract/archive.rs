@@ -78,6 +78,7 @@ impl<'a> Archive<'a> {
             .map_err(|error| Skip(format!("broken: {name} in it cannot be unpacked ({error})")))?;
         let length = bytes.len() as u64;
         if length > self.left {
+            self.left = 0;
             return Err(Skip(BOMB.into()));
         }
         self.left -= length;

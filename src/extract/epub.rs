@@ -29,13 +29,12 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     let (meta, sections) = spine(&xml, &package)?;
     let mut pen = Pen::new(limit);
     for (index, section) in sections.iter().enumerate() {
-        if let Some(bytes) = archive.read(section)? {
-            pen.page(index + 1);
-            // A picture may stand in the place of a section.
-            match html::decode(&bytes) {
-                Ok(page) => drop(html::write_all(&page, &mut pen)),
-                Err(Skip(error)) => pen.broke_off(Some(error)),
-            }
+        pen.page(index + 1);
+        // A picture may stand in the place of a section.
+        let page = archive.read(section);
+        match page.and_then(|bytes| bytes.map(|bytes| html::decode(&bytes)).transpose()) {
+            Ok(page) => drop(page.and_then(|page| html::write_all(&page, &mut pen))),
+            Err(Skip(error)) => pen.broke_off(Some(error)),
         }
     }
     pen.finish(meta)

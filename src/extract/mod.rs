@@ -26,6 +26,8 @@ mod rtf;
 mod sheet;
 mod text;
 pub mod worker;
+mod xls;
+mod xlsb;
 mod xlsx;
 mod xml;
 
@@ -127,7 +129,9 @@ impl Extractor {
             worker::run(&mut worker, kind, name, bytes, &self.limits)?
         };
         if found.outline.text.trim().is_empty() {
-            return Err(Skip("empty: no text was found in it".into()).into());
+            let empty = "empty: no text was found in it".to_owned();
+            let broken = |missing: String| missing.replacen("read in part", "broken", 1);
+            return Err(Skip(found.missing.map_or(empty, broken)).into());
         }
         Ok(found)
     }

@@ -29,12 +29,16 @@ pub(super) fn unpack_limit(limit: usize) -> u64 {
 pub(super) fn docx(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     let mut archive = Archive::open(bytes, unpack_limit(limit))?;
     let main = main_part(&mut archive, "word/document.xml")?;
-    let styles = archive.text(&resolve(&main, "styles.xml"))?;
-    let styles = styles.map_or(Ok(Styles::default()), |xml| docx_styles(&xml))?;
     let Some(document) = archive.text(&main)? else {
         return Err(Skip("broken: it holds no document".into()));
     };
     let mut pen = Pen::new(limit);
+    let styles = archive.text(&resolve(&main, "styles.xml"));
+    let styles = styles.and_then(|xml| docx_styles(&xml.unwrap_or_default()));
+    let styles = styles.unwrap_or_else(|Skip(error)| {
+        pen.broke_off(Some(error));
+        Styles::default()
+    });
     let mut body = Paragraphs::default();
     let broken = walk(&document, |node| {
         docx_node(node, &mut body, &styles, &mut pen);
@@ -43,16 +47,17 @@ pub(super) fn docx(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     body.end(&mut pen);
     write_drawn(&mut archive, &main, &mut pen);
     for notes in ["footnotes.xml", "endnotes.xml", "comments.xml"] {
-        if let Some(xml) = archive.text(&resolve(&main, notes))? {
-            let mut body = Paragraphs::default();
-            let broken = walk(&xml, |node| {
+        let mut body = Paragraphs::default();
+        let xml = archive.text(&resolve(&main, notes));
+        let read = xml.and_then(|xml| {
+            walk(&xml.unwrap_or_default(), |node| {
                 docx_node(node, &mut body, &styles, &mut pen);
-            })?;
-            pen.broke_off(broken);
-            body.end(&mut pen);
-        }
+            })
+        });
+        pen.broke_off(read.unwrap_or_else(|Skip(error)| Some(error)));
+        body.end(&mut pen);
     }
-    let meta = core_properties(&mut archive)?;
+    let meta = core_properties(&mut archive);
     pen.finish(meta)
 }
 
@@ -198,9 +203,10 @@ fn change_look(look: &mut Look, property: &str, attributes: &Attributes<'_>) {
     }
 }
 
-fn core_properties(archive: &mut Archive<'_>) -> Result<Meta, Skip> {
-    let xml = archive.text("docProps/core.xml")?.unwrap_or_default();
-    Ok(properties(&xml))
+/// What an Office Open XML file says of itself; what cannot be read is no reason to refuse it.
+fn core_properties(archive: &mut Archive<'_>) -> Meta {
+    let xml = archive.text("docProps/core.xml").ok().flatten();
+    properties(&xml.unwrap_or_default())
 }
 
 /// Title and keywords in Dublin Core.
@@ -208,7 +214,6 @@ fn properties(xml: &str) -> Meta {
     let mut meta = Meta::default();
     let mut inside = String::new();
     let mut value = String::new();
-    // Properties that cannot be read are no reason to refuse the document.
     let _ = walk(xml, |node| match node {
         Node::Open(name, _) => {
             name.clone_into(&mut inside);
@@ -513,14 +518,14 @@ pub(super) fn odt(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     if manifest.contains("encryption-data") {
         return Err(Skip::encrypted());
     }
-    let meta = archive.text("meta.xml")?.unwrap_or_default();
     let Some(content) = archive.text("content.xml")? else {
         return Err(Skip("broken: it holds no document".into()));
     };
-    // A document without its styles can be read all the same.
-    let styles = archive.text("styles.xml").ok().flatten();
-    let styles = odt_styles(&styles.unwrap_or_default());
-    odt_content(&content, styles, properties(&meta), limit)
+    // A document without these can be read all the same.
+    let mut beside = |part: &str| archive.text(part).ok().flatten().unwrap_or_default();
+    let meta = properties(&beside("meta.xml"));
+    let styles = odt_styles(&beside("styles.xml"));
+    odt_content(&content, styles, meta, limit)
 }
 
 /// The styles that authors name; of the others, which that part has for headers and footers, the
@@ -703,23 +708,31 @@ pub(super) fn pptx(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     let mut pen = Pen::new(limit);
     for (index, slide) in slides.iter().enumerate() {
         pen.page(index + 1);
-        let Some(xml) = archive.text(slide)? else {
-            continue;
-        };
-        if !shapes(&xml, &mut pen, true)? {
-            continue;
-        }
-        write_drawn(&mut archive, slide, &mut pen);
-        let notes = relations(&mut archive, slide)?;
-        let notes = notes.iter().find(|r| r.kind.ends_with("/notesSlide"));
-        if let Some(notes) = notes
-            && let Some(xml) = archive.text(&notes.target)?
-        {
-            shapes(&xml, &mut pen, false)?;
-        }
+        // One that cannot be read keeps no other from being read.
+        let read = write_slide(&mut archive, slide, &mut pen);
+        pen.broke_off(read.err().map(|Skip(error)| error));
     }
-    let meta = core_properties(&mut archive)?;
+    let meta = core_properties(&mut archive);
     pen.finish(meta)
+}
+
+/// Writes a slide with what is drawn on it, and the notes to it.
+fn write_slide(archive: &mut Archive<'_>, slide: &str, pen: &mut Pen) -> Result<(), Skip> {
+    let Some(xml) = archive.text(slide)? else {
+        return Ok(());
+    };
+    if !shapes(&xml, pen, true)? {
+        return Ok(());
+    }
+    write_drawn(archive, slide, pen);
+    let notes = relations(archive, slide)?;
+    let notes = notes.iter().find(|r| r.kind.ends_with("/notesSlide"));
+    if let Some(notes) = notes
+        && let Some(xml) = archive.text(&notes.target)?
+    {
+        shapes(&xml, pen, false)?;
+    }
+    Ok(())
 }
 
 /// The slides in the order in which they are shown.
@@ -979,9 +992,57 @@ mod tests {
         assert_eq!(found.meta.title.as_deref(), Some("Mills"));
     }
 
+    /// A zip archive of these parts.
+    fn archive(parts: &[(&str, &str)]) -> Vec<u8> {
+        use std::io::Write;
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for (name, text) in parts {
+            let options = zip::write::SimpleFileOptions::default();
+            zip.start_file(*name, options).unwrap();
+            zip.write_all(text.as_bytes()).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn a_part_that_cannot_be_read_keeps_no_other_from_being_read() {
+        let found = docx(
+            &archive(&[
+                ("word/document.xml", "<d><p><r><t>Hens</t></r></p></d>"),
+                ("word/styles.xml", "a\0b"),
+                ("word/footnotes.xml", "<n><p><r><t>A note</t></r></p></n>"),
+                ("word/comments.xml", "a\0b"),
+                ("docProps/core.xml", "a\0b"),
+            ]),
+            1 << 20,
+        )
+        .unwrap();
+        assert_eq!(found.outline.text, "Hens\n\nA note\n");
+        assert!(found.missing.is_some());
+        let slide = "<p:sld><p:sp><a:p><a:r><a:t>The mill</a:t></a:r></a:p></p:sp></p:sld>";
+        let relations = "<Relationships><Relationship Id='a' Type='x/slide' Target='a.xml'/>\
+            <Relationship Id='b' Type='x/slide' Target='b.xml'/></Relationships>";
+        let found = pptx(
+            &archive(&[
+                (
+                    "ppt/presentation.xml",
+                    "<p><sldId id='a'/><sldId id='b'/></p>",
+                ),
+                ("ppt/_rels/presentation.xml.rels", relations),
+                ("ppt/a.xml", "a\0b"),
+                ("ppt/b.xml", slide),
+                ("docProps/core.xml", "a\0b"),
+            ]),
+            1 << 20,
+        )
+        .unwrap();
+        assert_eq!(found.outline.text, "The mill\n");
+        assert_eq!(found.outline.blocks[0].page, Some(2));
+        assert!(found.missing.is_some());
+    }
+
     #[test]
     fn diagrams_and_charts_are_read_where_the_document_can_be() {
-        use std::io::Write;
         let parts = [
             (
                 "word/document.xml",
@@ -1004,13 +1065,7 @@ mod tests {
             ),
             ("word/bad.xml", "<c:title><a:p"),
         ];
-        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-        for (name, text) in parts {
-            let options = zip::write::SimpleFileOptions::default();
-            zip.start_file(name, options).unwrap();
-            zip.write_all(text.as_bytes()).unwrap();
-        }
-        let found = docx(&zip.finish().unwrap().into_inner(), 1 << 20).unwrap();
+        let found = docx(&archive(&parts), 1 << 20).unwrap();
         assert_eq!(
             found.outline.text,
             "Hens\n\nEgg to hen\n\nChart: Eggs\n\n7\n"

@@ -2,11 +2,10 @@
 //!
 //! Each row becomes one line, `row 7 | Name: Ann | Age: 7`, so that a row found alone still says
 //! what its numbers mean. Sheets are pages; hidden ones are left out, and so are hidden rows and
-//! columns of xlsx and ods. Comments on the cells of these two are read. Values are written as the sheet
-//! shows them as far as the reader tells how: shares, times, durations and zeros in front of numbers,
-//! the latter and the first of xlsx and ods only.
+//! columns. Comments on the cells of xlsx and ods are read. Values are written as the sheet shows them as
+//! far as the reader tells how: shares, times, durations and zeros in front of numbers.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Cursor;
 
 use calamine::{
@@ -17,7 +16,7 @@ use calamine::{
 use super::archive::{Archive, OLE};
 use super::office::unpack_limit;
 use super::pen::{Pen, one_line};
-use super::{Extracted, Skip, ods, rows, text, xlsx};
+use super::{Extracted, Skip, ods, rows, text, xls, xlsb, xlsx};
 use crate::domain::source::Meta;
 
 type Book<'a> = Sheets<Cursor<&'a [u8]>>;
@@ -28,15 +27,21 @@ type Book<'a> = Sheets<Cursor<&'a [u8]>>;
 /// [`Skip`].
 pub(super) fn workbook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     let mut pen = Pen::new(limit);
-    let Some(mut book) = open(bytes, limit)? else {
+    let old = bytes.starts_with(OLE).then(|| xls::Workbook::open(bytes));
+    let old = old.flatten();
+    let packed = old.as_ref().and_then(xls::Workbook::packed);
+    let Some(mut book) = open(packed.as_deref().unwrap_or(bytes), limit)? else {
         let mut archive = Archive::open(bytes, unpack_limit(limit))?;
         ods::write(&mut archive, limit, &mut pen)?;
         return pen.finish(Meta::default());
     };
-    let is_xlsx = matches!(book, Sheets::Xlsx(_));
-    let archive = is_xlsx.then(|| Archive::open(bytes, unpack_limit(limit)));
+    let archive = (!bytes.starts_with(OLE)).then(|| Archive::open(bytes, unpack_limit(limit)));
     let mut archive = archive.transpose()?;
-    let parts = archive.as_mut().map(xlsx::sheets).unwrap_or_default();
+    let (parts, binary) = match (&book, &mut archive) {
+        (Sheets::Xlsx(_), Some(archive)) => (xlsx::sheets(archive), None),
+        (Sheets::Xlsb(_), Some(archive)) => (HashMap::new(), Some(xlsb::Workbook::open(archive))),
+        _ => (HashMap::new(), None),
+    };
     let mut broken: Vec<String> = Vec::new();
     for (index, sheet) in book.sheets_metadata().to_vec().iter().enumerate() {
         if sheet.visible != SheetVisible::Visible {
@@ -44,11 +49,16 @@ pub(super) fn workbook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
         }
         pen.page(index + 1);
         let mut cells = Vec::new();
-        let read = read_sheet(&mut book, &sheet.name, &mut cells);
+        let beside = match (&old, &binary, &mut archive) {
+            (Some(old), ..) => old.sheet(index),
+            (_, Some(binary), Some(archive)) => binary.sheet(archive, &sheet.name),
+            _ => Beside::default(),
+        };
+        let read = read_sheet(&mut book, &sheet.name, &beside, &mut cells);
         if read.is_ok() || !cells.is_empty() {
             let (hidden, comments) = match (&mut archive, parts.get(&sheet.name)) {
                 (Some(archive), Some(part)) => xlsx::beside(archive, part),
-                _ => (Hidden::default(), Vec::new()),
+                _ => (beside.hidden, Vec::new()),
             };
             write_sheet(&sheet.name, cells, &hidden, &comments, &mut pen);
             if let (Some(archive), Some(part)) = (&mut archive, parts.get(&sheet.name)) {
@@ -78,20 +88,25 @@ pub(super) fn workbook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
 }
 
 /// The cells of a sheet, or what can be read of them.
-fn read_sheet(book: &mut Book<'_>, name: &str, cells: &mut Vec<Cell>) -> Result<(), String> {
+fn read_sheet(
+    book: &mut Book<'_>,
+    name: &str,
+    beside: &Beside,
+    cells: &mut Vec<Cell>,
+) -> Result<(), String> {
     match book {
         Sheets::Xlsx(book) => match read_xlsx(book, name, cells) {
             // Charts on sheets of their own.
             Err(XlsxError::NotAWorksheet(_)) => Ok(()),
             read => read.map_err(|error| error.to_string()),
         },
-        Sheets::Xlsb(book) => read_xlsb(book, name, cells).map_err(|e| e.to_string()),
+        Sheets::Xlsb(book) => read_xlsb(book, name, beside, cells).map_err(|e| e.to_string()),
         Sheets::Xls(_) | Sheets::Ods(_) => {
             let range = book.worksheet_range(name).map_err(|e| e.to_string())?;
             let (row, column) = range.start().unwrap_or_default();
             for (r, c, value) in range.used_cells() {
-                let place = (row + r as u32, column + c as u32);
-                push(cells, place, shown(value, Format::Plain));
+                let place = beside.place((row + r as u32, column + c as u32));
+                push(cells, place, shown(value, beside.format(place)));
             }
             Ok(())
         }
@@ -134,6 +149,36 @@ pub(super) struct Comment {
 pub(super) struct Hidden {
     pub(super) rows: HashSet<u32>,
     pub(super) columns: HashSet<u32>,
+}
+
+/// What a binary workbook says of a sheet beside the values of its cells.
+#[derive(Default)]
+pub(super) struct Beside {
+    pub(super) hidden: Hidden,
+    /// How cells show their numbers, where that is not as these are.
+    pub(super) formats: HashMap<(u32, u32), Format>,
+    /// The rows and columns that cells stand in, where they were moved next to each other to be read.
+    pub(super) rows: Vec<u32>,
+    pub(super) columns: Vec<u32>,
+}
+
+impl Beside {
+    /// Takes in how a cell shows its number.
+    pub(super) fn note(&mut self, place: (u32, u32), format: Option<Format>) {
+        if let Some(format) = format.filter(|format| *format != Format::Plain) {
+            self.formats.insert(place, format);
+        }
+    }
+
+    /// Where a cell stands that is read here.
+    fn place(&self, (row, column): (u32, u32)) -> (u32, u32) {
+        let of = |known: &[u32], at: u32| known.get(at as usize).copied().unwrap_or(at);
+        (of(&self.rows, row), of(&self.columns, column))
+    }
+
+    fn format(&self, place: (u32, u32)) -> Format {
+        self.formats.get(&place).copied().unwrap_or(Format::Plain)
+    }
 }
 
 impl Hidden {
@@ -226,12 +271,14 @@ fn read_xlsx(
 fn read_xlsb(
     book: &mut Xlsb<Cursor<&[u8]>>,
     name: &str,
+    beside: &Beside,
     cells: &mut Vec<Cell>,
 ) -> Result<(), XlsbError> {
     let mut reader = book.worksheet_cells_reader(name)?;
     while let Some(cell) = reader.next_cell()? {
-        let text = shown(&cell.get_value().clone().into(), Format::Plain);
-        push(cells, cell.get_position(), text);
+        let place = cell.get_position();
+        let text = shown(&cell.get_value().clone().into(), beside.format(place));
+        push(cells, place, text);
     }
     Ok(())
 }
@@ -292,6 +339,16 @@ impl Format {
         format.map_or(Self::Plain, |format| Self::of_code(&format.format_code))
     }
 
+    /// What a format says that has a number and no code.
+    pub(super) fn built_in(id: u16) -> Self {
+        match id {
+            9 => Self::Percent(0),
+            10 => Self::Percent(2),
+            18..=21 | 45..=47 => Self::Time,
+            _ => Self::Plain,
+        }
+    }
+
     /// What the first section of a code such as `0.0%` or `[$-409]hh:mm "h";@` says.
     pub(super) fn of_code(code: &str) -> Self {
         let mut marks = String::new();
@@ -334,6 +391,11 @@ pub(super) fn shown(value: &Data, format: Format) -> String {
         (Data::DateTimeIso(time), _) => iso_moment(time),
         (Data::DurationIso(duration), _) => {
             iso_days(duration).map_or_else(|| duration.clone(), clock)
+        }
+        // Some readers tell whole numbers apart.
+        (Data::Int(number), Format::Percent(_) | Format::Zeros(_)) => {
+            let whole = i32::try_from(*number).map(f64::from);
+            whole.map_or_else(|_| number.to_string(), |n| shown(&Data::Float(n), format))
         }
         (Data::Float(number), Format::Percent(decimals)) => percent(*number, decimals),
         (Data::Float(number), Format::Zeros(digits))
@@ -550,6 +612,8 @@ mod tests {
         check(Data::Float(1.0 / 3.0), "0.0%;[Red]-0.0%", "33.33 %");
         check(Data::Float(-2.0), "0.00%", "-200 %");
         check(Data::Float(0.05), "0\" % of all\"", "0.05");
+        check(Data::Int(1), "0%", "100 %");
+        check(Data::Int(1234), "00000", "01234");
         check(Data::Float(1234.0), "00000", "01234");
         check(Data::Float(12.5), "00000", "12.5");
         check(Data::Float(7.0), "0", "7");
