@@ -100,18 +100,23 @@ fn with_ends(html: &str) -> Cow<'_, str> {
     Cow::Owned(written)
 }
 
+/// Characters of a tag at most.
+const LONGEST_TAG: usize = 1024;
+
 /// Where the tag ends that `text` is in, in bytes; what is quoted ends none.
 fn end_of_tag(text: &str) -> Option<usize> {
     let mut quote = None;
-    text.find(|c: char| {
-        match (quote, c) {
+    let mut within = text.char_indices().take(LONGEST_TAG);
+    let end = within.find(|(_, c)| {
+        match (quote, *c) {
             (None, '>') => return true,
-            (None, '"' | '\'') => quote = Some(c),
-            (Some(open), _) if c == open => quote = None,
+            (None, '"' | '\'') => quote = Some(*c),
+            (Some(open), c) if c == open => quote = None,
             _ => {}
         }
         false
-    })
+    });
+    end.map(|(at, _)| at)
 }
 
 fn title(page: &Document) -> Option<String> {
@@ -335,8 +340,10 @@ mod tests {
         let same = "<?xml?><br/><p>a < b</p><titles/>";
         assert_eq!(with_ends(same), same);
         // Each of these was looked at up to the end.
-        let open = format!("<?xml{}", "<b ".repeat(500_000));
-        assert_eq!(with_ends(&open), open);
+        for (tag, count) in [("<b ", 500_000), ("<title ", 20_000)] {
+            let open = format!("<?xml{}", tag.repeat(count));
+            assert_eq!(with_ends(&open), open);
+        }
     }
 
     #[test]

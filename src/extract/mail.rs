@@ -466,29 +466,12 @@ fn people(address: &Address<'_>) -> String {
 pub(super) fn outlook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     let mut file = cfb::CompoundFile::open(Cursor::new(bytes))
         .map_err(|error| Skip(format!("broken: it is no Outlook message ({error})")))?;
-    let subject = property(&mut file, "", "0037", limit)?
-        .map(|s| one_line(&s))
-        .filter(|s| !s.is_empty());
+    let subject = outlook_subject(&mut file, "", limit)?;
     let mut pen = Pen::new(limit);
     pen.heading(1, subject.as_deref().unwrap_or("(no subject)"));
-    let mut head = Vec::new();
-    for (name, number) in [("From", "0C1A"), ("To", "0E04"), ("Cc", "0E03")] {
-        let people = property(&mut file, "", number, limit)?;
-        let people = people.map(|s| one_line(&s)).unwrap_or_default();
-        if !people.is_empty() {
-            head.push(format!("{name}: {people}"));
-        }
-    }
-    let fixed = stream(&mut file, "/__properties_version1.0", limit)?;
-    if let Some(date) = fixed.as_deref().and_then(sent_at) {
-        head.push(format!("Date: {date}"));
-    }
-    let names = attached(&mut file, limit)?;
-    if !names.is_empty() {
-        head.push(format!("Attachments: {}", names.join(", ")));
-    }
-    pen.paragraph(&head.join("\n"));
-    outlook_body(&mut file, limit, &mut pen)?;
+    pen.paragraph(&outlook_head(&mut file, "", limit)?.join("\n"));
+    outlook_body(&mut file, "", limit, &mut pen)?;
+    outlook_forwarded(&mut file, "", 1, limit, &mut pen)?;
     let meta = Meta {
         title: subject,
         ..Meta::default()
@@ -496,18 +479,57 @@ pub(super) fn outlook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     pen.finish(meta)
 }
 
+/// The file that an Outlook message is.
+type Compound<'a> = cfb::CompoundFile<Cursor<&'a [u8]>>;
+
+fn outlook_subject(
+    file: &mut Compound<'_>,
+    storage: &str,
+    limit: usize,
+) -> Result<Option<String>, Skip> {
+    let subject = property(file, storage, "0037", limit)?;
+    Ok(subject.map(|s| one_line(&s)).filter(|s| !s.is_empty()))
+}
+
+/// What people read above a message of Outlook in this storage, one a line.
+fn outlook_head(file: &mut Compound<'_>, storage: &str, limit: usize) -> Result<Vec<String>, Skip> {
+    let mut head = Vec::new();
+    for (name, number) in [("From", "0C1A"), ("To", "0E04"), ("Cc", "0E03")] {
+        let people = property(file, storage, number, limit)?;
+        let people = people.map(|s| one_line(&s)).unwrap_or_default();
+        if !people.is_empty() {
+            head.push(format!("{name}: {people}"));
+        }
+    }
+    let fixed = stream(file, &format!("{storage}/__properties_version1.0"), limit)?;
+    // One that lies in another says less of itself before them.
+    let before = if storage.is_empty() { 32 } else { 24 };
+    let fixed = fixed.unwrap_or_default();
+    if let Some(date) = sent_at(fixed.get(before..).unwrap_or_default()) {
+        head.push(format!("Date: {date}"));
+    }
+    let names = attached(file, storage, limit)?;
+    if !names.is_empty() {
+        head.push(format!("Attachments: {}", names.join(", ")));
+    }
+    Ok(head)
+}
+
 /// Writes the text of an Outlook message: the plain one, or else that of its page or its rich text.
 fn outlook_body(
-    file: &mut cfb::CompoundFile<Cursor<&[u8]>>,
+    file: &mut Compound<'_>,
+    storage: &str,
     limit: usize,
     pen: &mut Pen,
 ) -> Result<(), Skip> {
-    let body = property(file, "", "1000", limit)?;
+    let body = property(file, storage, "1000", limit)?;
+    let page = format!("{storage}/__substg1.0_10130102");
+    let packed = format!("{storage}/__substg1.0_10090102");
     if let Some(body) = body.filter(|b| !b.trim().is_empty()) {
         paragraphs(&body, pen);
-    } else if let Some(page) = stream(file, "/__substg1.0_10130102", limit)? {
+    } else if let Some(page) = stream(file, &page, limit)? {
         html::write_all(&html::decode(&page)?, pen);
-    } else if let Some(packed) = stream(file, "/__substg1.0_10090102", limit)? {
+    } else if let Some(packed) = stream(file, &packed, limit)? {
         let found = rtf::extract(&lzfu::unpacked(&packed, limit)?, limit)?;
         pen.outline(&found.outline);
     } else {
@@ -518,9 +540,46 @@ fn outlook_body(
     Ok(())
 }
 
+/// Writes the messages that an Outlook message forwards as they are, and those that they forward.
+fn outlook_forwarded(
+    file: &mut Compound<'_>,
+    storage: &str,
+    depth: usize,
+    limit: usize,
+    pen: &mut Pen,
+) -> Result<(), Skip> {
+    for attachment in attachments(file, storage) {
+        let inner = format!("{attachment}/__substg1.0_3701000D");
+        if pen.is_full() || !file.is_storage(&inner) {
+            continue;
+        }
+        let subject = outlook_subject(file, &inner, limit)?.unwrap_or_default();
+        let mut lines = vec![format!("Forwarded: {subject}")];
+        lines.extend(outlook_head(file, &inner, limit)?);
+        pen.paragraph(&lines.join("\n"));
+        let read = outlook_body(file, &inner, limit, pen);
+        pen.broke_off(read.err().map(|Skip(error)| error));
+        if depth < DEEPEST {
+            outlook_forwarded(file, &inner, depth + 1, limit, pen)?;
+        }
+    }
+    Ok(())
+}
+
+/// The storages of what is attached to a message.
+fn attachments(file: &Compound<'_>, storage: &str) -> Vec<String> {
+    let Ok(entries) = file.read_storage(format!("{storage}/")) else {
+        return Vec::new();
+    };
+    let names = entries.map(|entry| entry.name().to_owned());
+    let attached = names.filter(|name| name.starts_with("__attach_version1.0_"));
+    let attached = attached.map(|name| format!("{storage}/{name}"));
+    attached.take(LIST_ITEMS).collect()
+}
+
 /// A property that is text, of the message or of what lies in a storage of it.
 fn property(
-    file: &mut cfb::CompoundFile<Cursor<&[u8]>>,
+    file: &mut Compound<'_>,
     storage: &str,
     number: &str,
     limit: usize,
@@ -534,16 +593,15 @@ fn property(
     Ok(narrow.and_then(|narrow| text::decode(&narrow).ok()))
 }
 
-/// When a message was sent, or else when it came, by its properties of a fixed length: behind a head,
-/// each is its tag and, eight bytes on, its value (2.4 of MS-OXMSG).
+/// When a message was sent, or else when it came, by its properties of a fixed length: each is its tag
+/// and, eight bytes on, its value (2.4 of MS-OXMSG).
 fn sent_at(properties: &[u8]) -> Option<jiff::Timestamp> {
-    const HEAD: usize = 32;
     /// From 1601, whence Windows counts tenths of microseconds.
     const SECONDS_TO_1970: i64 = 11_644_473_600;
     const SENT: u32 = 0x0039_0040;
     const CAME: u32 = 0x0e06_0040;
     let time = |tag: u32| {
-        let mut entries = properties.get(HEAD..)?.chunks_exact(16);
+        let mut entries = properties.chunks_exact(16);
         let entry = entries.find(|entry| entry[..4] == tag.to_le_bytes())?;
         let ticks = u64::from_le_bytes(entry[8..].try_into().ok()?);
         let seconds = i64::try_from(ticks / 10_000_000).ok()?;
@@ -555,18 +613,9 @@ fn sent_at(properties: &[u8]) -> Option<jiff::Timestamp> {
 }
 
 /// The names of what is attached.
-fn attached(
-    file: &mut cfb::CompoundFile<Cursor<&[u8]>>,
-    limit: usize,
-) -> Result<Vec<String>, Skip> {
-    let entries = file.read_root_storage();
-    let storages: Vec<String> = entries
-        .map(|entry| format!("/{}", entry.name()))
-        .filter(|name| name.starts_with("/__attach_version1.0_"))
-        .take(LIST_ITEMS)
-        .collect();
+fn attached(file: &mut Compound<'_>, storage: &str, limit: usize) -> Result<Vec<String>, Skip> {
     let mut names = Vec::new();
-    for storage in storages {
+    for storage in attachments(file, storage) {
         // Its long name, the one for old programs, what it is shown as.
         for number in ["3707", "3704", "3001"] {
             let name = property(file, &storage, number, limit)?;
@@ -584,11 +633,7 @@ fn attached(
 ///
 /// # Errors
 /// [`Skip`] for one of more than a text of `limit` bytes may take up.
-fn stream(
-    file: &mut cfb::CompoundFile<Cursor<&[u8]>>,
-    name: &str,
-    limit: usize,
-) -> Result<Option<Vec<u8>>, Skip> {
+fn stream(file: &mut Compound<'_>, name: &str, limit: usize) -> Result<Option<Vec<u8>>, Skip> {
     let most = unpack_limit(limit);
     let Ok(stream) = file.open_stream(name) else {
         return Ok(None);
@@ -663,8 +708,36 @@ mod tests {
             found.outline.text,
             "# Oars\n\nDate: 2024-01-02T09:00:00Z\nAttachments: bill.pdf\n\nThey came.\n"
         );
-        assert_eq!(sent_at(&fixed[..40]), None);
+        assert_eq!(sent_at(&fixed[32..40]), None);
         assert_eq!(sent_at(&[]), None);
+    }
+
+    #[test]
+    fn messages_of_outlook_that_are_forwarded_are_read() {
+        let first = "/__attach_version1.0_#00000000/__substg1.0_3701000D";
+        let second = format!("{first}/__attach_version1.0_#00000000/__substg1.0_3701000D");
+        let of = |storage: &str, number: &str| format!("{storage}/__substg1.0_{number}001F");
+        let mut fixed = vec![0; 24];
+        fixed.extend([0x40, 0, 0x39, 0, 6, 0, 0, 0]);
+        // 2024-01-02T09:00:00Z.
+        fixed.extend(((1_704_186_000_u64 + 11_644_473_600) * 10_000_000).to_le_bytes());
+        let message = outlook_message(&[
+            (&of("", "0037"), &wide("Oars")),
+            (&of("", "1000"), &wide("See below.")),
+            (&of(first, "0037"), &wide("Re: oars")),
+            (&of(first, "0C1A"), &wide("Ann")),
+            (&of(first, "1000"), &wide("They came.")),
+            (&format!("{first}/__properties_version1.0"), &fixed),
+            (&of(&second, "0037"), &wide("The order")),
+            (&of(&second, "1000"), &wide("Two, please.")),
+        ]);
+        let found = outlook(&message, 1 << 20).unwrap();
+        assert_eq!(
+            found.outline.text,
+            "# Oars\n\nSee below.\n\nForwarded: Re: oars\nFrom: Ann\nDate: 2024-01-02T09:00:00Z\n\n\
+             They came.\n\nForwarded: The order\n\nTwo, please.\n"
+        );
+        assert_eq!(found.missing, None);
     }
 
     #[test]

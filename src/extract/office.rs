@@ -759,12 +759,26 @@ fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<bool, Skip> {
     let mut body = Paragraphs::default();
     let mut kind = String::new();
     let mut is_shown = true;
+    // Which of the shapes around are hidden: with a group, all that is in it is.
+    let mut hidden: Vec<bool> = Vec::new();
     let broken = walk(xml, |node| match node {
         Node::Open("sld", attributes) => {
             is_shown = !matches!(attributes.get("show").as_deref(), Some("0" | "false"));
         }
         _ if !is_shown => {}
-        Node::Open("sp" | "graphicFrame", _) => kind.clear(),
+        Node::Open("sp" | "grpSp" | "graphicFrame", _) => {
+            kind.clear();
+            hidden.push(hidden.last() == Some(&true));
+        }
+        Node::Close("sp" | "grpSp" | "graphicFrame") => {
+            hidden.pop();
+        }
+        Node::Open("cNvPr", attributes) => {
+            let is_hidden = matches!(attributes.get("hidden").as_deref(), Some("1" | "true"));
+            if let Some(shape) = hidden.last_mut() {
+                *shape |= is_hidden;
+            }
+        }
         Node::Open("ph", attributes) => kind = attributes.get("type").unwrap_or_default(),
         Node::Open("p", _) => {
             body.begin_paragraph();
@@ -774,7 +788,8 @@ fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<bool, Skip> {
             }
         }
         Node::Close("p") => {
-            if matches!(kind.as_str(), "sldNum" | "dt" | "ftr" | "hdr") {
+            let is_around = matches!(kind.as_str(), "sldNum" | "dt" | "ftr" | "hdr");
+            if is_around || hidden.last() == Some(&true) {
                 body.drop_paragraph();
             } else {
                 body.end_paragraph(pen);
@@ -1087,6 +1102,31 @@ mod tests {
         check("show='1'", "The mill\n");
         check("show='0'", "");
         check("show='false'", "");
+    }
+
+    #[test]
+    fn shapes_that_are_hidden_are_left_out() {
+        let shape = |about: &str, text: &str| {
+            format!(
+                "<p:sp><p:nvSpPr><p:cNvPr {about}/></p:nvSpPr><a:p><a:r><a:t>{text}</a:t></a:r></a:p>\
+                 </p:sp>"
+            )
+        };
+        let slide = [
+            "<p:sld><p:grpSp><p:nvGrpSpPr><p:cNvPr/></p:nvGrpSpPr>".to_owned(),
+            shape("", "one"),
+            shape("hidden='1'", "two"),
+            shape("hidden='0'", "three"),
+            "</p:grpSp><p:grpSp><p:nvGrpSpPr><p:cNvPr hidden='true'/></p:nvGrpSpPr>".to_owned(),
+            shape("", "four"),
+            "</p:grpSp>".to_owned(),
+            shape("", "five"),
+            "</p:sld>".to_owned(),
+        ];
+        let mut pen = Pen::new(1 << 20);
+        shapes(&slide.concat(), &mut pen, true).unwrap();
+        let text = pen.finish(Meta::default()).unwrap().outline.text;
+        assert_eq!(text, "one\n\nthree\n\nfive\n");
     }
 
     #[test]
