@@ -227,7 +227,7 @@ fn what_was_scored_with_other_units_is_asked_again() {
     let home = Home::new();
     let set = things(&home, 30);
     let result = run(&home, &set, &["--writeback", "on"]);
-    let of = result["units"][1]["of"].as_str().unwrap();
+    let of = result["units"][0]["of"].as_str().unwrap();
     let log = first_file(&home.path("home/eval/runs"));
     let text = std::fs::read_to_string(&log).unwrap();
     let with_them = text.matches(of).count();
