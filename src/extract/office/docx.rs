@@ -1,0 +1,281 @@
+//! Word documents: their text with its notes and comments, and what their styles say of it.
+//!
+//! Not read is what was deleted or is hidden, and the second copy of a text box; charts and diagrams
+//! stand behind the text.
+
+use std::collections::HashMap;
+use std::iter::successors;
+
+use super::drawing::write_drawn;
+use super::paragraphs::{Look, Paragraphs, Row};
+use super::{FURTHEST, core_properties, main_part, unpack_limit};
+use crate::extract::archive::{Archive, resolve};
+use crate::extract::pen::Pen;
+use crate::extract::xml::{Attributes, Node, walk};
+use crate::extract::{Extracted, Skip};
+
+/// The text of a Word document.
+///
+/// # Errors
+/// [`Skip`].
+pub(in crate::extract) fn docx(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
+    let mut archive = Archive::open(bytes, unpack_limit(limit))?;
+    let main = main_part(&mut archive, "word/document.xml")?;
+    let Some(document) = archive.text(&main)? else {
+        return Err(Skip("broken: it holds no document".into()));
+    };
+    let mut pen = Pen::new(limit);
+    let styles = archive.text(&resolve(&main, "styles.xml"));
+    let styles = styles.and_then(|xml| docx_styles(&xml.unwrap_or_default()));
+    let styles = styles.unwrap_or_else(|Skip(error)| {
+        pen.broke_off(Some(error));
+        Styles::default()
+    });
+    let mut body = Paragraphs::default();
+    let broken = walk(&document, |node| {
+        docx_node(node, &mut body, &styles, &mut pen);
+    })?;
+    pen.broke_off(broken);
+    body.end(&mut pen);
+    write_drawn(&mut archive, &main, &mut pen);
+    for notes in ["footnotes.xml", "endnotes.xml", "comments.xml"] {
+        let mut body = Paragraphs::default();
+        let xml = archive.text(&resolve(&main, notes));
+        let read = xml.and_then(|xml| {
+            walk(&xml.unwrap_or_default(), |node| {
+                docx_node(node, &mut body, &styles, &mut pen);
+            })
+        });
+        pen.broke_off(read.unwrap_or_else(|Skip(error)| Some(error)));
+        body.end(&mut pen);
+    }
+    let meta = core_properties(&mut archive);
+    pen.finish(meta)
+}
+
+/// What styles say of the text under them, by their ids.
+#[derive(Default)]
+struct Styles {
+    /// Levels of headings.
+    levels: HashMap<String, u8>,
+    /// How runs look.
+    looks: HashMap<String, Look>,
+}
+
+/// The styles of a Word document; style ids are translated, style names are not.
+fn docx_styles(xml: &str) -> Result<Styles, Skip> {
+    let mut styles = Styles::default();
+    let mut style = String::new();
+    let mut parents: HashMap<String, String> = HashMap::new();
+    walk(xml, |node| {
+        let Node::Open(name, attributes) = node else {
+            return;
+        };
+        match name {
+            "style" => style = attributes.get("styleId").unwrap_or_default(),
+            "basedOn" => {
+                let parent = attributes.get("val").unwrap_or_default();
+                parents.insert(style.clone(), parent);
+            }
+            "name" => {
+                let name = attributes.get("val").unwrap_or_default().to_lowercase();
+                let level = name
+                    .strip_prefix("heading ")
+                    .and_then(|n| n.parse::<u8>().ok());
+                if let Some(level) = level.or((name == "title").then_some(1)) {
+                    styles.levels.insert(style.clone(), level);
+                }
+            }
+            "outlineLvl" => {
+                let level = attributes.get("val").and_then(|v| v.parse::<u8>().ok());
+                if let Some(level) = level.filter(|level| *level < 9) {
+                    let levels = &mut styles.levels;
+                    levels.entry(style.clone()).or_insert(level + 1);
+                }
+            }
+            "vertAlign" | "vanish" => {
+                let look = styles.looks.entry(style.clone()).or_default();
+                change_look(look, name, &attributes);
+            }
+            _ => {}
+        }
+    })?;
+    // What says nothing of its look has that of the next style above that does.
+    let inherited: Vec<(String, Look)> = parents
+        .keys()
+        .filter(|style| !styles.looks.contains_key(*style))
+        .filter_map(|style| {
+            let above = successors(parents.get(style), |parent| parents.get(*parent));
+            let mut looks = above.take(FURTHEST).filter_map(|s| styles.looks.get(s));
+            Some((style.clone(), *looks.next()?))
+        })
+        .collect();
+    styles.looks.extend(inherited);
+    Ok(styles)
+}
+
+/// Is what an element of a Word document names switched on?
+fn is_on(attributes: &Attributes<'_>) -> bool {
+    !matches!(
+        attributes.get("val").as_deref(),
+        Some("0" | "false" | "off")
+    )
+}
+
+/// Takes in what a property of a run in a Word document says of its look.
+fn change_look(look: &mut Look, property: &str, attributes: &Attributes<'_>) {
+    match property {
+        "vertAlign" => look.raised = attributes.get("val").as_deref() == Some("superscript"),
+        "vanish" => look.hidden = is_on(attributes),
+        _ => {}
+    }
+}
+
+fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut Pen) {
+    match node {
+        // How a run or a paragraph was before somebody changed it is of no concern, either.
+        Node::Open("del" | "moveFrom" | "Fallback" | "rPrChange" | "pPrChange", _) => {
+            body.silent += 1;
+        }
+        Node::Close("del" | "moveFrom" | "Fallback" | "rPrChange" | "pPrChange") => {
+            body.silent = body.silent.saturating_sub(1);
+        }
+        _ if body.silent > 0 => {}
+        Node::Open("p", _) => body.begin_paragraph(),
+        Node::Close("p") => body.end_paragraph(pen),
+        Node::Open("r", _) => body.begin_run(),
+        Node::Close("r") => body.end_run(),
+        Node::Open("rStyle", attributes) => {
+            let style = attributes.get("val").unwrap_or_default();
+            if let (Some(look), Some(run)) = (styles.looks.get(&style), body.looks.last_mut()) {
+                run.raised = look.raised;
+                run.hidden |= look.hidden;
+            }
+        }
+        Node::Open(name @ ("vertAlign" | "vanish"), attributes) => {
+            if let Some(look) = body.looks.last_mut() {
+                change_look(look, name, &attributes);
+            }
+        }
+        // A mark that the author typed is text, and may stand behind a number.
+        Node::Open("footnoteReference" | "endnoteReference", _) => {
+            if let Some(look) = body.looks.last_mut() {
+                look.raised = true;
+            }
+        }
+        Node::Open("pStyle", attributes) => {
+            let style = attributes.get("val").unwrap_or_default();
+            if let Some(paragraph) = body.open.last_mut() {
+                let look = styles.looks.get(&style);
+                paragraph.hidden = look.is_some_and(|look| look.hidden);
+                paragraph.level = styles.levels.get(&style).copied().or(paragraph.level);
+            }
+        }
+        Node::Open("numPr", _) => {
+            if let Some(paragraph) = body.open.last_mut() {
+                paragraph.item = true;
+            }
+        }
+        Node::Open("tr", _) => body.rows.push(Row::default()),
+        // It stands before the cells.
+        Node::Open("hidden", attributes) => {
+            if let Some(row) = body.rows.last_mut().filter(|row| row.cells.is_empty()) {
+                row.hidden = is_on(&attributes);
+            }
+        }
+        Node::Close("tr") => body.end_row(pen),
+        Node::Open("tc", _) => body.begin_cell(),
+        Node::Open("t", _) => body.in_text = true,
+        Node::Close("t") => body.in_text = false,
+        Node::Open("tab", _) => body.push("\t"),
+        Node::Open("br" | "cr", _) => body.push("\n"),
+        Node::Open("noBreakHyphen", _) => body.push("-"),
+        Node::Text(text) if body.in_text => body.push(text),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::source::Meta;
+
+    /// The text of what stands in the body of a Word document.
+    fn read_docx(body: &str, styles: &str) -> String {
+        let styles = docx_styles(&format!("<styles>{styles}</styles>")).unwrap();
+        let mut pen = Pen::new(1 << 20);
+        let mut paragraphs = Paragraphs::default();
+        walk(&format!("<body>{body}</body>"), |node| {
+            docx_node(node, &mut paragraphs, &styles, &mut pen);
+        })
+        .unwrap();
+        paragraphs.end(&mut pen);
+        pen.finish(Meta::default()).unwrap().outline.text
+    }
+
+    #[test]
+    fn runs_are_read_as_they_look() {
+        let check = |body: &str, expected: &str| {
+            let styles = "<style styleId='Note'><rPr><vertAlign val='superscript'/></rPr></style>\
+                          <style styleId='Gone'><rPr><vanish/></rPr></style>";
+            assert_eq!(read_docx(body, styles), expected, "{body}");
+        };
+        check(
+            "<p><r><t>10</t></r><r><rPr><vertAlign val='superscript'/></rPr><t>-</t></r><r><rPr>\
+             <vertAlign val='superscript'/></rPr><t>6</t></r><r><t> l of CO</t></r><r><rPr>\
+             <vertAlign val='subscript'/></rPr><t>2</t></r></p>",
+            "10^-6 l of CO2\n",
+        );
+        check(
+            "<p><r><t>Open. </t></r><r><rPr><vanish/></rPr><t>7719</t></r><r><rPr>\
+             <vanish val='0'/></rPr><t>Seen.</t></r><r><rPr><rStyle val='Gone'/></rPr><t>8</t></r></p>",
+            "Open. Seen.\n",
+        );
+        check(
+            "<p><pPr><rPr><vanish/></rPr></pPr><r><rPr><rPrChange><rPr><vanish/></rPr></rPrChange>\
+             </rPr><t>in 2031</t></r><r><rPr><rStyle val='Note'/></rPr><t>1</t></r></p>",
+            "in 2031^1\n",
+        );
+        check(
+            "<p><r><rPr><vanish/></rPr><t>x</t><txbxContent><p><r><t>boxed</t></r></p>\
+             </txbxContent><t>y</t></r></p><p><r><t>end</t></r></p>",
+            "boxed\n\nend\n",
+        );
+    }
+
+    #[test]
+    fn rows_and_paragraphs_of_hidden_styles_are_not_read() {
+        let check = |body: &str, expected: &str| {
+            let styles = "<style styleId='Gone'><rPr><vanish/></rPr></style>\
+                <style styleId='Below'><basedOn val='Gone'/></style>\
+                <style styleId='Back'><basedOn val='Gone'/><rPr><vanish val='0'/></rPr></style>\
+                <style styleId='Round'><basedOn val='Round'/></style>";
+            assert_eq!(read_docx(body, styles), expected, "{body}");
+        };
+        let row = |about: &str, text: &str| {
+            format!("<tr><trPr>{about}</trPr><tc><p><r><t>{text}</t></r></p></tc></tr>")
+        };
+        let rows = [
+            row("", "seen"),
+            row("<hidden/>", "gone"),
+            row("<hidden val='false'/>", "back"),
+        ];
+        check(&format!("<tbl>{}</tbl>", rows.concat()), "seen\nback\n");
+        let nested = row("<hidden/>", "a").replace("<p>", "<tbl><tr><tc><p/></tc></tr></tbl><p>");
+        check(&format!("{nested}{}", row("", "seen")), "seen\n");
+        for (style, expected) in [
+            ("Gone", "end\n"),
+            ("Below", "end\n"),
+            ("Back", "text\n\nend\n"),
+            ("Round", "text\n\nend\n"),
+        ] {
+            let styled = format!("<p><pPr><pStyle val='{style}'/></pPr><r><t>text</t></r></p>");
+            check(&format!("{styled}<p><r><t>end</t></r></p>"), expected);
+        }
+        check(
+            "<p><pPr><pStyle val='Gone'/></pPr><r><rPr><vanish val='0'/></rPr><t>seen</t></r>\
+             <r><rPr><rStyle val='Back'/></rPr><t>gone</t></r></p>",
+            "seen\n",
+        );
+    }
+}
