@@ -44,7 +44,7 @@ use crate::domain::source::{Kind, Meta};
 use worker::Worker;
 
 /// Raised when readers change so that files read earlier should be read again.
-pub const VERSION: u32 = 10;
+pub const VERSION: u32 = 11;
 
 /// What was found in a file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -153,7 +153,7 @@ pub fn read_anywhere(
     bytes: &[u8],
     limit: usize,
 ) -> Result<Extracted, Skip> {
-    read_here(kind, bytes).unwrap_or_else(|| read_in_worker(kind, name, bytes, limit))
+    read_here(kind, bytes).unwrap_or_else(|| read_in_worker(kind, name, bytes, limit, &|| false))
 }
 
 /// Markdown of more bytes is read in the worker.
@@ -205,13 +205,20 @@ fn take_in(meta: &mut Meta, part: &Meta) {
     }
 }
 
-/// What is read in the worker. `limit` is in bytes of text.
-fn read_in_worker(kind: Kind, name: &str, bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
+/// What is read in the worker. `limit` is in bytes of text; once `is_late` says so, what may take longer
+/// is left.
+fn read_in_worker(
+    kind: Kind,
+    name: &str,
+    bytes: &[u8],
+    limit: usize,
+    is_late: &dyn Fn() -> bool,
+) -> Result<Extracted, Skip> {
     match kind {
         Kind::Markdown => text::decode(bytes).map(markdown::extract),
         Kind::Code => code::extract(bytes, name),
         Kind::Html => html::extract(bytes, limit),
-        Kind::Pdf => pdf::extract(bytes, limit),
+        Kind::Pdf => pdf::extract(bytes, limit, is_late),
         Kind::Docx => office::docx(bytes, limit),
         Kind::Odt => office::odt(bytes, limit),
         Kind::Rtf => rtf::extract(bytes, limit),

@@ -3,7 +3,8 @@
 //! A file whose cross-reference table is broken is tried again with a table made from the objects
 //! that are in it, as viewers do. Text that no reader can have meant, because the file does not say
 //! which letters its glyphs are, counts as no text. Words that were cut at the end of a line are put
-//! together again. A page that cannot be read does not keep the others from being read.
+//! together again. A page that cannot be read does not keep the others from being read, and nor do
+//! those for which there is no time left.
 
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,11 +15,15 @@ use unicode_normalization::UnicodeNormalization;
 use super::{Extracted, Skip};
 use crate::domain::outline::Outline;
 
-/// The text of a PDF, page by page; `limit` is in bytes.
+/// The text of a PDF, page by page, up to the page before which `is_late` says so; `limit` is in bytes.
 ///
 /// # Errors
 /// [`Skip`] for encrypted and broken files, and for those without a text layer.
-pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
+pub(super) fn extract(
+    bytes: &[u8],
+    limit: usize,
+    is_late: &dyn Fn() -> bool,
+) -> Result<Extracted, Skip> {
     if !bytes[..bytes.len().min(1024)]
         .windows(5)
         .any(|w| w == b"%PDF-")
@@ -26,10 +31,10 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
         return Err(Skip("broken: it is no PDF".into()));
     }
     let is_locked = || holds(bytes, b"/Encrypt");
-    let found = match pages(bytes) {
+    let found = match pages(bytes, is_late) {
         Err(_) if is_locked() => return Err(Skip::encrypted()),
-        Err(reason) => pages_of_repaired(bytes).ok_or(Skip(reason))?,
-        Ok(found) if found.is_mostly_missing() && !is_locked() => pages_of_repaired(bytes)
+        Err(reason) => pages_of_repaired(bytes, is_late).ok_or(Skip(reason))?,
+        Ok(found) if found.is_mostly_missing() && !is_locked() => pages_of_repaired(bytes, is_late)
             .filter(|again| again.whole() > found.whole())
             .unwrap_or(found),
         Ok(found) => found,
@@ -38,10 +43,11 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     if pages.iter().map(String::len).sum::<usize>() > limit {
         return Err(Skip::too_much(limit));
     }
-    let missing = listed(&found.missing);
+    let missing = found.told();
     if pages.iter().all(|page| page.trim().is_empty()) {
         let drawn = "no text layer: a scan or a drawing".to_owned();
-        return Err(Skip(missing.map_or(drawn, |m| format!("broken: {m}"))));
+        let begins = if found.is_cut() { "gave up" } else { "broken" };
+        return Err(Skip(missing.map_or(drawn, |m| format!("{begins}: {m}"))));
     }
     if is_gibberish(&pages.concat()) {
         return Err(Skip(
@@ -61,6 +67,8 @@ struct Pages {
     texts: Vec<String>,
     /// The numbers of these, counted from 1.
     missing: Vec<u32>,
+    /// How many pages the file has.
+    count: usize,
 }
 
 impl Pages {
@@ -69,9 +77,24 @@ impl Pages {
         self.texts.len() - self.missing.len()
     }
 
+    /// Was there no time for the last ones?
+    fn is_cut(&self) -> bool {
+        self.texts.len() < self.count
+    }
+
     /// Is more missing than is there? Then the table of the file is wrong rather than its pages.
     fn is_mostly_missing(&self) -> bool {
-        self.missing.len() > self.whole()
+        self.missing.len() > self.whole() && !self.is_cut()
+    }
+
+    /// What is missing, as the owner is told of it.
+    fn told(&self) -> Option<String> {
+        let cut = self.is_cut().then(|| {
+            let (read, count) = (self.texts.len(), self.count);
+            format!("reading it takes too long: {read} of its {count} pages were read")
+        });
+        let told: Vec<String> = listed(&self.missing).into_iter().chain(cut).collect();
+        (!told.is_empty()).then(|| told.join("; "))
     }
 
     fn are_blank(&self) -> bool {
@@ -98,7 +121,7 @@ fn listed(missing: &[u32]) -> Option<String> {
 }
 
 /// The pages, or what the parser says where it reads nothing.
-fn pages(bytes: &[u8]) -> Result<Pages, String> {
+fn pages(bytes: &[u8], is_late: &dyn Fn() -> bool) -> Result<Pages, String> {
     let (document, numbers) = guarded(|| {
         let mut document = Document::load_mem(bytes)?;
         if document.is_encrypted() {
@@ -110,9 +133,13 @@ fn pages(bytes: &[u8]) -> Result<Pages, String> {
     let mut found = Pages {
         texts: Vec::with_capacity(numbers.len()),
         missing: Vec::new(),
+        count: numbers.len(),
     };
     let mut reason = None;
     for number in numbers {
+        if is_late() {
+            break;
+        }
         let mut text = String::new();
         let read = guarded(|| {
             let mut output = PlainTextOutput::new(&mut text);
@@ -149,8 +176,8 @@ fn holds(bytes: &[u8], word: &[u8]) -> bool {
 }
 
 /// The pages of the file with a new cross-reference table, if that gives any text.
-fn pages_of_repaired(bytes: &[u8]) -> Option<Pages> {
-    let found = pages(&with_new_table(bytes)?).ok()?;
+fn pages_of_repaired(bytes: &[u8], is_late: &dyn Fn() -> bool) -> Option<Pages> {
+    let found = pages(&with_new_table(bytes)?, is_late).ok()?;
     (!found.are_blank()).then_some(found)
 }
 
@@ -435,6 +462,8 @@ fn is_gibberish(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -450,57 +479,66 @@ mod tests {
              xref\nnonsense\ntrailer\n<< /Root 9 9 R >>\nstartxref\n7\n%%EOF",
             text.len()
         );
-        let found = extract(file.as_bytes(), 1 << 20).unwrap();
+        let found = extract(file.as_bytes(), 1 << 20, &|| false).unwrap();
         assert_eq!(found.outline.text.trim(), "Found again");
         let locked = file.replace("/Root", "/Encrypt 8 0 R /Root");
-        let reason = extract(locked.as_bytes(), 9).unwrap_err().0;
+        let reason = extract(locked.as_bytes(), 9, &|| false).unwrap_err().0;
         assert!(reason.starts_with("encrypted"), "{reason}");
     }
 
-    #[test]
-    fn a_page_that_cannot_be_read_keeps_no_other_from_being_read() {
+    /// What says of a page how large it is.
+    const SIZE: &str = "/MediaBox [0 0 99 99]";
+
+    /// A file of three pages, of which it is told what is said of the last two.
+    fn three_pages(second: &str, third: &str) -> Vec<u8> {
         let text = |text: &str| {
             let drawn = format!("BT /F 9 Tf ({text}) Tj ET");
             format!("<< /Length {} >>\nstream\n{drawn}\nendstream", drawn.len())
         };
-        // The parser gives up on a page of no size.
-        let page = |contents: u32, size: &str| {
+        let page = |contents: u32, about: &str| {
             format!(
-                "<< /Type /Page /Parent 2 0 R /Contents {contents} 0 R {size} \
+                "<< /Type /Page /Parent 2 0 R /Contents {contents} 0 R {about} \
                  /Resources << /Font << /F 3 0 R >> >> >>"
             )
         };
-        let size = "/MediaBox [0 0 99 99]";
-        let file = |second: &str, third: &str| {
-            let objects = [
-                "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
-                "<< /Type /Pages /Kids [4 0 R 6 0 R 8 0 R] /Count 3 >>".to_owned(),
-                "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned(),
-                page(5, size),
-                text("The first"),
-                page(7, second),
-                text("The second"),
-                page(9, third),
-                text("The third"),
-            ];
-            let mut file = "%PDF-1.4\n".to_owned();
-            for (index, object) in objects.iter().enumerate() {
-                file += &format!("{} 0 obj\n{object}\nendobj\n", index + 1);
-            }
-            with_new_table(file.as_bytes()).unwrap()
-        };
+        let objects = [
+            "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
+            "<< /Type /Pages /Kids [4 0 R 6 0 R 8 0 R] /Count 3 >>".to_owned(),
+            "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned(),
+            page(5, SIZE),
+            text("The first"),
+            page(7, second),
+            text("The second"),
+            page(9, third),
+            text("The third"),
+        ];
+        let mut file = "%PDF-1.4\n".to_owned();
+        for (index, object) in objects.iter().enumerate() {
+            file += &format!("{} 0 obj\n{object}\nendobj\n", index + 1);
+        }
+        with_new_table(file.as_bytes()).unwrap()
+    }
+
+    /// The words of what was read.
+    fn words(found: &Extracted) -> String {
+        let words: Vec<&str> = found.outline.text.split_whitespace().collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_read_keeps_no_other_from_being_read() {
+        // The parser gives up on a page of no size.
         let check = |second: &str, third: &str, expected: &str, missing: Option<&str>| {
-            let found = extract(&file(second, third), 1 << 20).unwrap();
-            let words: Vec<&str> = found.outline.text.split_whitespace().collect();
-            assert_eq!(words.join(" "), expected);
+            let found = extract(&three_pages(second, third), 1 << 20, &|| false).unwrap();
+            assert_eq!(words(&found), expected);
             assert_eq!(found.missing.as_deref(), missing);
             let last = found.outline.blocks.last().and_then(|block| block.page);
             let expected = if third.is_empty() { 1 } else { 3 };
             assert_eq!(last, Some(expected));
         };
-        check(size, size, "The first The second The third", None);
+        check(SIZE, SIZE, "The first The second The third", None);
         let one = "read in part: page 2 cannot be read whole";
-        check("", size, "The first The third", Some(one));
+        check("", SIZE, "The first The third", Some(one));
         let two = "read in part: pages 2, 3 cannot be read whole";
         check("", "", "The first", Some(two));
         let many = listed(&(1..=12).collect::<Vec<u32>>()).unwrap();
@@ -508,6 +546,26 @@ mod tests {
             many.ends_with("9, 10 and 2 others cannot be read whole"),
             "{many}"
         );
+    }
+
+    #[test]
+    fn pages_for_which_there_is_no_time_take_no_others_along() {
+        let read = |in_time: u32, second: &str| {
+            let asked = Cell::new(0);
+            let is_late = || asked.replace(asked.get() + 1) == in_time;
+            extract(&three_pages(second, SIZE), 1 << 20, &is_late)
+        };
+        let found = read(2, SIZE).unwrap();
+        assert_eq!(words(&found), "The first The second");
+        let late = "reading it takes too long: 2 of its 3 pages were read";
+        assert_eq!(found.missing, Some(format!("read in part: {late}")));
+        let found = read(2, "").unwrap();
+        assert_eq!(words(&found), "The first");
+        let both = format!("read in part: page 2 cannot be read whole; {late}");
+        assert_eq!(found.missing, Some(both));
+        let none = "gave up: reading it takes too long: 0 of its 3 pages were read";
+        assert_eq!(read(0, SIZE), Err(Skip(none.to_owned())));
+        assert_eq!(read(3, SIZE).unwrap().missing, None);
     }
 
     #[test]

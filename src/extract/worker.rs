@@ -8,7 +8,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,8 @@ struct Request {
     name: String,
     bytes: usize,
     limit: usize,
+    /// Time after which a reader that has a part of the file stops with it.
+    time: Duration,
     ticket: u64,
 }
 
@@ -103,6 +105,8 @@ pub(super) fn run(
         name: name.to_owned(),
         bytes: bytes.len(),
         limit: limits.output_bytes,
+        // The rest is for the page under way and for the reply.
+        time: limits.timeout / 5 * 4,
         ticket: ticket(bytes),
     };
     match ask(&mut worker, &request, bytes, limits.timeout) {
@@ -241,11 +245,13 @@ pub fn main(arguments: &[String]) -> u8 {
 
 fn reply(request: &Request, bytes: Vec<u8>) -> std::io::Result<()> {
     let (kind, name, limit) = (&request.kind, request.name.clone(), request.limit);
+    let (began, time) = (Instant::now(), request.time);
+    let is_late = move || began.elapsed() > time;
     let said: Reply = match Kind::named(kind) {
         None => Err(Skip(format!("there is no reader for {kind}"))),
         Some(kind) => std::thread::Builder::new()
             .stack_size(STACK_BYTES)
-            .spawn(move || read_in_worker(kind, &name, &bytes, limit))?
+            .spawn(move || read_in_worker(kind, &name, &bytes, limit, &is_late))?
             .join()
             .unwrap_or_else(|_| Err(Skip("broken: its parser gives up on it".into()))),
     };
