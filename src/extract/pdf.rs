@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use pdf_extract::{Document, OutputError, PlainTextOutput, output_doc_page};
+use pdf_extract::{Document, ObjectId, OutputError, PlainTextOutput, output_doc_page};
 use unicode_normalization::UnicodeNormalization;
 
 use super::{Extracted, Skip};
@@ -127,7 +127,9 @@ fn pages(bytes: &[u8], is_late: &dyn Fn() -> bool) -> Result<Pages, String> {
         if document.is_encrypted() {
             document.decrypt("")?;
         }
-        let numbers: Vec<u32> = document.get_pages().into_keys().collect();
+        let pages = document.get_pages();
+        cut_rounds(&mut document, pages.values().copied());
+        let numbers: Vec<u32> = pages.into_keys().collect();
         Ok((document, numbers))
     })?;
     let mut found = Pages {
@@ -154,6 +156,31 @@ fn pages(bytes: &[u8], is_late: &dyn Fn() -> bool) -> Result<Pages, String> {
     match reason {
         Some(reason) if found.are_blank() => Err(reason),
         _ => Ok(found),
+    }
+}
+
+/// Cuts the way from a page to what it is in where it goes round: the parser would follow it for ever.
+fn cut_rounds(document: &mut Document, pages: impl Iterator<Item = ObjectId>) {
+    // Those from which the way is known to end.
+    let mut known: HashSet<ObjectId> = HashSet::new();
+    for page in pages {
+        let mut way: HashSet<ObjectId> = HashSet::new();
+        let mut next = Some(page);
+        while let Some(id) = next.filter(|id| !known.contains(id)) {
+            way.insert(id);
+            let parent = document.get_dictionary(id).ok().and_then(|inner| {
+                let parent = inner.get(b"Parent").ok()?;
+                parent.as_reference().ok()
+            });
+            next = parent.filter(|parent| !way.contains(parent));
+            if parent.is_some()
+                && next.is_none()
+                && let Ok(inner) = document.get_dictionary_mut(id)
+            {
+                inner.remove(b"Parent");
+            }
+        }
+        known.extend(way);
     }
 }
 
@@ -489,8 +516,8 @@ mod tests {
     /// What says of a page how large it is.
     const SIZE: &str = "/MediaBox [0 0 99 99]";
 
-    /// A file of three pages, of which it is told what is said of the last two.
-    fn three_pages(second: &str, third: &str) -> Vec<u8> {
+    /// A file of three pages, of which it is told what is said of the last two and what they are in.
+    fn three_pages(second: &str, third: &str, around: &str) -> Vec<u8> {
         let text = |text: &str| {
             let drawn = format!("BT /F 9 Tf ({text}) Tj ET");
             format!("<< /Length {} >>\nstream\n{drawn}\nendstream", drawn.len())
@@ -503,7 +530,7 @@ mod tests {
         };
         let objects = [
             "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
-            "<< /Type /Pages /Kids [4 0 R 6 0 R 8 0 R] /Count 3 >>".to_owned(),
+            format!("<< /Type /Pages /Kids [4 0 R 6 0 R 8 0 R] /Count 3 {around} >>"),
             "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned(),
             page(5, SIZE),
             text("The first"),
@@ -529,7 +556,7 @@ mod tests {
     fn a_page_that_cannot_be_read_keeps_no_other_from_being_read() {
         // The parser gives up on a page of no size.
         let check = |second: &str, third: &str, expected: &str, missing: Option<&str>| {
-            let found = extract(&three_pages(second, third), 1 << 20, &|| false).unwrap();
+            let found = extract(&three_pages(second, third, ""), 1 << 20, &|| false).unwrap();
             assert_eq!(words(&found), expected);
             assert_eq!(found.missing.as_deref(), missing);
             let last = found.outline.blocks.last().and_then(|block| block.page);
@@ -553,7 +580,7 @@ mod tests {
         let read = |in_time: u32, second: &str| {
             let asked = Cell::new(0);
             let is_late = || asked.replace(asked.get() + 1) == in_time;
-            extract(&three_pages(second, SIZE), 1 << 20, &is_late)
+            extract(&three_pages(second, SIZE, ""), 1 << 20, &is_late)
         };
         let found = read(2, SIZE).unwrap();
         assert_eq!(words(&found), "The first The second");
@@ -566,6 +593,19 @@ mod tests {
         let none = "gave up: reading it takes too long: 0 of its 3 pages were read";
         assert_eq!(read(0, SIZE), Err(Skip(none.to_owned())));
         assert_eq!(read(3, SIZE).unwrap().missing, None);
+    }
+
+    #[test]
+    fn pages_whose_way_up_goes_round_are_read() {
+        for around in ["/Parent 2 0 R", "/Parent 4 0 R"] {
+            let found = extract(&three_pages(SIZE, "", around), 1 << 20, &|| false).unwrap();
+            assert_eq!(words(&found), "The first The second", "{around}");
+            let one = "read in part: page 3 cannot be read whole";
+            assert_eq!(found.missing.as_deref(), Some(one), "{around}");
+        }
+        let inherited = format!("{SIZE} /Parent 2 0 R");
+        let found = extract(&three_pages("", "", &inherited), 1 << 20, &|| false).unwrap();
+        assert_eq!(words(&found), "The first The second The third");
     }
 
     #[test]
