@@ -664,6 +664,7 @@ impl Run<'_> {
         if let Some(known) = self.known.get(path)
             && known.hash == hash
             && known.recipe == cutter.recipe
+            && self.had_these_limits(path)
         {
             self.change.touched.push((known.id, stat));
             self.report.unchanged += 1;
@@ -715,6 +716,12 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Was a document that was read in part read within the same limits? Others may let in more of it.
+    fn had_these_limits(&self, path: &str) -> bool {
+        let partial = self.failed.get(path).filter(|p| p.stat.is_some());
+        partial.is_none_or(|problem| problem.recipe == self.reading)
     }
 
     /// What was missing of a document is missing as long as its bytes are the same.
