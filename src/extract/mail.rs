@@ -467,10 +467,16 @@ pub(super) fn outlook(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     let mut file = cfb::CompoundFile::open(Cursor::new(bytes))
         .map_err(|error| Skip(format!("broken: it is no Outlook message ({error})")))?;
     let subject = outlook_subject(&mut file, "", limit)?;
+    let head = outlook_head(&mut file, "", limit)?;
     let mut pen = Pen::new(limit);
     pen.heading(1, subject.as_deref().unwrap_or("(no subject)"));
-    pen.paragraph(&outlook_head(&mut file, "", limit)?.join("\n"));
-    outlook_body(&mut file, "", limit, &mut pen)?;
+    pen.paragraph(&head.join("\n"));
+    let says = outlook_body(&mut file, "", limit, &mut pen)?;
+    if !says && subject.is_none() && head.is_empty() {
+        return Err(Skip(
+            "it has no text that can be read: save it as eml".into(),
+        ));
+    }
     outlook_forwarded(&mut file, "", 1, limit, &mut pen)?;
     let meta = Meta {
         title: subject,
@@ -515,13 +521,14 @@ fn outlook_head(file: &mut Compound<'_>, storage: &str, limit: usize) -> Result<
     Ok(head)
 }
 
-/// Writes the text of an Outlook message: the plain one, or else that of its page or its rich text.
+/// Writes the text of an Outlook message: the plain one, or else that of its page or its rich text. Tells
+/// whether it has any; people send files without a word.
 fn outlook_body(
     file: &mut Compound<'_>,
     storage: &str,
     limit: usize,
     pen: &mut Pen,
-) -> Result<(), Skip> {
+) -> Result<bool, Skip> {
     let body = property(file, storage, "1000", limit)?;
     let page = format!("{storage}/__substg1.0_10130102");
     let packed = format!("{storage}/__substg1.0_10090102");
@@ -533,11 +540,9 @@ fn outlook_body(
         let found = rtf::extract(&lzfu::unpacked(&packed, limit)?, limit)?;
         pen.outline(&found.outline);
     } else {
-        return Err(Skip(
-            "it has no text that can be read: save it as eml".into(),
-        ));
+        return Ok(false);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Writes the messages that an Outlook message forwards as they are, and those that they forward.
@@ -750,6 +755,18 @@ mod tests {
         assert_eq!(found.outline.text, "# Greeting\n\nhello world\n");
         let broken = outlook_message(&[("/__substg1.0_10090102", b"nothing of the kind")]);
         assert!(outlook(&broken, 1 << 20).is_err());
+    }
+
+    #[test]
+    fn a_message_of_outlook_without_a_word_is_known_by_its_head() {
+        let message = outlook_message(&[
+            ("/__substg1.0_0037001F", &wide("The bill")),
+            ("/__substg1.0_0C1A001F", &wide("Ann")),
+        ]);
+        let found = outlook(&message, 1 << 20).unwrap();
+        assert_eq!(found.outline.text, "# The bill\n\nFrom: Ann\n");
+        assert_eq!(found.missing, None);
+        assert!(outlook(&outlook_message(&[]), 1 << 20).is_err());
     }
 
     #[test]
