@@ -2,8 +2,8 @@
 //!
 //! A small reader of our own: the crates of the registry drop line breaks and text in code pages
 //! other than the Western one. It knows groups, destinations, code pages (of the document and of
-//! fonts), `\u` with its fallback, tables within tables, what is hidden, deleted or raised, and nothing
-//! else of layout.
+//! fonts), `\u` with its fallback, tables within tables, what is hidden, deleted or raised, notes, which
+//! stand behind the paragraph that they are of, and nothing else of layout.
 
 use std::collections::HashMap;
 
@@ -115,6 +115,10 @@ struct Reader {
     title: String,
     /// The rows under way, that of the outermost table first.
     rows: Vec<Row>,
+    /// The lines around the notes under way, each with the depth of the group that its note is.
+    around: Vec<(usize, String)>,
+    /// Notes to the paragraph under way.
+    notes: Vec<String>,
     pen: Pen,
 }
 
@@ -180,6 +184,8 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
         raised: String::new(),
         title: String::new(),
         rows: Vec::new(),
+        around: Vec::new(),
+        notes: Vec::new(),
         pen: Pen::new(limit),
     };
     reader.read(bytes)?;
@@ -212,6 +218,10 @@ impl Reader {
                     self.skip = 0;
                     if let Some(state) = self.stack.pop() {
                         self.state = state;
+                    }
+                    let depth = self.stack.len();
+                    if self.around.last().is_some_and(|(group, _)| depth < *group) {
+                        self.end_note();
                     }
                 }
                 b'\\' => at = self.control(bytes, at),
@@ -298,7 +308,8 @@ impl Reader {
                     self.fonts.insert(font, page);
                 }
             }
-            "fldrslt" | "shptxt" | "footnote" | "annotation" | "nesttableprops" => {}
+            "footnote" | "annotation" => self.begin_note(),
+            "fldrslt" | "shptxt" | "nesttableprops" => {}
             _ if starred || SILENT.contains(&word) => self.state.silent = true,
             "par" | "sect" | "page" => self.end_paragraph(),
             "line" => self.text("\n"),
@@ -395,7 +406,35 @@ impl Reader {
         std::mem::take(&mut self.line)
     }
 
+    /// Puts aside the line that a note is to.
+    fn begin_note(&mut self) {
+        self.lower();
+        self.state.raised = false;
+        let line = std::mem::take(&mut self.line);
+        self.around.push((self.stack.len(), line));
+    }
+
+    /// Goes on with the line that the note was to.
+    fn end_note(&mut self) {
+        let note = self.take_line();
+        self.notes.push(note);
+        if let Some((_, line)) = self.around.pop() {
+            self.line = line;
+        }
+    }
+
+    fn write_notes(&mut self) {
+        for note in std::mem::take(&mut self.notes) {
+            self.pen.paragraph(&note);
+        }
+    }
+
     fn end_paragraph(&mut self) {
+        if !self.around.is_empty() {
+            self.lower();
+            self.line.push('\n');
+            return;
+        }
         let line = self.take_line();
         let begun = self.rows.first().is_some_and(|row| !row.cells.is_empty());
         if self.state.in_table || self.state.tables > 0 || begun {
@@ -405,6 +444,7 @@ impl Reader {
         // Text that was said to be in a table which did not come.
         self.end_rows(0);
         self.pen.paragraph(&line);
+        self.write_notes();
     }
 
     /// The row under way of the table that is so deep, 1 for the outermost.
@@ -438,9 +478,13 @@ impl Reader {
     fn end(&mut self) {
         self.state.in_table = false;
         self.state.tables = 0;
+        while !self.around.is_empty() {
+            self.end_note();
+        }
         let line = self.take_line();
         self.end_rows(0);
         self.pen.paragraph(&line);
+        self.write_notes();
     }
 }
 
@@ -531,8 +575,31 @@ mod tests {
         check(r"a{\v HID}b\v x\v0 c{\deleted y}\v z\plain d", "abcd\n");
         check(
             r"see\super\chftn{\footnote\pard\plain\super\chftn\plain  The note}.",
-            "see The note.\n",
+            "see.\n\nThe note\n",
         );
+    }
+
+    #[test]
+    fn notes_stand_behind_the_paragraph_that_they_are_of() {
+        let check = |body: &str, expected: &str| {
+            let rtf = format!("{{\\rtf1 {body}}}");
+            assert_eq!(read(rtf.as_bytes()), expected, "{body}");
+        };
+        check(
+            r"It stood{\super\chftn{\footnote\pard\plain See Novak.\par p. 4}} idle.\par next\par",
+            "It stood idle.\n\nSee Novak.\np. 4\n\nnext\n",
+        );
+        check(
+            r"one{\*\annotation {\v x}Mind{\footnote the weir}} way{\footnote Or two}",
+            "one way\n\nthe weir\n\nMind\n\nOr two\n",
+        );
+        let row = r"\trowd\intbl Oars{\footnote Old}\cell 2\cell\row";
+        check(
+            &format!(r"{row}{row}\pard end\par"),
+            "Oars | 2\nOars | 2\n\nend\n\nOld\n\nOld\n",
+        );
+        // One without its end.
+        check(r"It{\footnote{ stood", "It\n\nstood\n");
     }
 
     #[test]
