@@ -171,6 +171,7 @@ const FURTHEST: usize = 32;
 /// Gives elements that are left out elsewhere names of such as are kept, where they belong to the text:
 /// notes beside an article, who is quoted, buttons that a sentence names.
 fn keep_what_belongs(page: &Document) {
+    write_ticks(page);
     for node in page
         .select("aside, footer, button")
         .nodes()
@@ -191,6 +192,27 @@ fn keep_what_belongs(page: &Document) {
             }
         } else if (is_within(&["article", "main"]) || stands_between(node)) && !leads_away(node) {
             node.rename("section");
+        }
+    }
+}
+
+/// Boxes in items become marks as Markdown has them, `[x]` and `[ ]`: what is done would look as what is to
+/// do. They are those of HTML, and what Notion exports.
+fn write_ticks(page: &Document) {
+    let boxes = page.select("input, div.checkbox-on, div.checkbox-off");
+    for node in boxes.nodes().iter().take(MOST_DOUBTFUL) {
+        let is_input = node.has_name("input");
+        if is_input && !node.attr_or("type", "").eq_ignore_ascii_case("checkbox") {
+            continue;
+        }
+        // What looks around is gone before the page changes, which it borrows.
+        let is_item = node
+            .ancestors_it(Some(FURTHEST))
+            .any(|around| around.has_name("li"));
+        if is_item {
+            let ticked = node.has_attr("checked") || node.has_class("checkbox-on");
+            node.rename("span");
+            node.set_text(if ticked { "[x] " } else { "[ ] " });
         }
     }
 }
@@ -394,6 +416,21 @@ mod tests {
         for kept in ["Mind the weir.", "Ann", "Press Save now."] {
             assert!(text.contains(kept), "{kept} in {text}");
         }
+    }
+
+    #[test]
+    fn what_is_done_is_told_from_what_is_to_do() {
+        check(
+            "<ul><li><input type=checkbox checked disabled> Buy oars</li>\
+             <li><label><input type=Checkbox>Mend the boat</label></li></ul>\
+             <p>Name <input><input type=checkbox> I agree</p>",
+            "- [x] Buy oars\n- [ ] Mend the boat\n\nName I agree\n",
+        );
+        check(
+            "<ul class=to-do-list><li><div class='checkbox checkbox-on'></div> <span>Oars</span></li>\
+             <li><div class='checkbox checkbox-off'></div> <span>Boat</span></li></ul>",
+            "- [x] Oars\n- [ ] Boat\n",
+        );
     }
 
     #[test]
