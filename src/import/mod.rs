@@ -175,6 +175,11 @@ fn put(
             report.edited.push(path);
             return Ok(());
         }
+        // What was written is UTF-8.
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            report.edited.push(path);
+            return Ok(());
+        }
         Ok(_) => &mut report.changed,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => &mut report.made,
         Err(error) => return Err(io(&path)(error)),
@@ -369,6 +374,23 @@ mod tests {
                 .unwrap()
                 .contains("my own words")
         );
+    }
+
+    #[test]
+    fn a_note_that_was_saved_in_another_encoding_was_edited() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, into) = (folder.path().join("b.html"), folder.path().join("notes"));
+        let link = |name: &str| format!("<DT><A HREF=\"https://{name}.example.org\">{name}</A>\n");
+        let page = format!("<!DOCTYPE NETSCAPE-Bookmark-file-1>\n{}", link("owl"));
+        fs::write(&from, &page).unwrap();
+        import(What::Bookmarks, &from, &into).unwrap();
+        let note = fs::read_dir(&into).unwrap().next().unwrap().unwrap().path();
+        let mut saved = fs::read(&note).unwrap();
+        saved.extend(b"gr\xfcn\n");
+        fs::write(&note, saved).unwrap();
+        fs::write(&from, page + &link("mill")).unwrap();
+        let second = import(What::Bookmarks, &from, &into).unwrap();
+        assert_eq!((second.edited, second.made), (vec![note], 1));
     }
 
     #[test]
