@@ -242,7 +242,7 @@ fn head(headers: &Message<'_>, message: &Message<'_>) -> Vec<String> {
 
 /// The headers of a message again, where they hold bytes that are no UTF-8: programs that know no
 /// encoded words write them as they write the text.
-fn mended_headers(message: &Message<'_>) -> Option<Message<'static>> {
+pub(crate) fn mended_headers(message: &Message<'_>) -> Option<Message<'static>> {
     let root = message.parts.first()?;
     let raw = root.offset_header as usize..root.offset_body as usize;
     let raw = message.raw_message.get(raw)?;

@@ -31,7 +31,9 @@ mod xlsb;
 mod xlsx;
 mod xml;
 
-pub(crate) use mail::{body as body_of_mail, messages as messages_of_mailbox};
+pub(crate) use mail::{
+    body as body_of_mail, mended_headers as mended_headers_of_mail, messages as messages_of_mailbox,
+};
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};

@@ -11,7 +11,7 @@ use mail_parser::{Address, Message, MessageParser};
 
 use super::{Item, What, bad, digest};
 use crate::error::Failure;
-use crate::extract::{body_of_mail, messages_of_mailbox};
+use crate::extract::{body_of_mail, mended_headers_of_mail, messages_of_mailbox};
 
 /// Longer messages are archives.
 const MOST_BYTES: u64 = 64 << 20;
@@ -116,6 +116,8 @@ fn message_of(bytes: &[u8]) -> Option<Item> {
     if from.is_empty() {
         return None;
     }
+    let mended = mended_headers_of_mail(&message);
+    let headers = mended.as_ref().unwrap_or(&message);
     let date = message.date().map(mail_parser::DateTime::to_rfc3339);
     let date = date.unwrap_or_default();
     let id = message.message_id().map_or_else(
@@ -132,10 +134,10 @@ fn message_of(bytes: &[u8]) -> Option<Item> {
     Some(Item {
         id,
         formerly: None,
-        title: message.subject().unwrap_or("(no subject)").to_owned(),
+        title: headers.subject().unwrap_or("(no subject)").to_owned(),
         from: vec![
-            ("from", from),
-            ("to", people(message.to())),
+            ("from", people(headers.from())),
+            ("to", people(headers.to())),
             ("date", date),
             ("attachments", names.join(", ")),
         ],
@@ -219,6 +221,18 @@ mod tests {
             <p hidden>Pay.</p><script>run()</script>";
         let item = message_of(mail.as_bytes()).unwrap();
         assert_eq!(item.text.trim(), "The owl flew.");
+    }
+
+    #[test]
+    fn headers_that_are_not_encoded_are_read() {
+        let mail = b"From: J\xfcrgen <j@example.org>\r\nSubject: Gr\xfc\xdfe aus K\xf6ln\r\n\
+            Content-Type: text/plain; charset=iso-8859-1\r\n\r\nSch\xf6n.\r\n";
+        let item = message_of(mail).unwrap();
+        assert_eq!(item.title, "Gr\u{fc}\u{df}e aus K\u{f6}ln");
+        assert_eq!(
+            item.from[0],
+            ("from", "J\u{fc}rgen <j@example.org>".to_owned())
+        );
     }
 
     #[test]
