@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::io::{BufRead, Cursor, Read};
 
-use encoding_rs::{UTF_8, WINDOWS_1252};
+use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 
 use super::office::unpack_limit;
@@ -21,7 +21,7 @@ use crate::domain::source::Meta;
 /// # Errors
 /// [`Skip`].
 pub(super) fn message(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
-    let bytes = with_line_feeds(bytes);
+    let bytes = without_mark(bytes);
     // Some programs save a message with the line that separates messages in a mailbox.
     let bytes = without_separator(&bytes);
     let parsed = MessageParser::default().parse(bytes);
@@ -41,7 +41,7 @@ pub(super) fn message(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
 /// # Errors
 /// [`Skip`].
 pub(super) fn mailbox(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
-    let bytes = with_line_feeds(bytes);
+    let bytes = without_mark(bytes);
     let bytes = bytes.trim_ascii_start();
     if !bytes.starts_with(b"From ") {
         return Err(Skip("broken: it is no mailbox".into()));
@@ -59,6 +59,19 @@ pub(super) fn mailbox(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
     });
     read.map_err(|error| Skip(format!("broken: {error}")))?;
     pen.finish(Meta::default())
+}
+
+/// The bytes without a byte order mark, which is of an editor and would be of the first header; with line
+/// feeds.
+fn without_mark(bytes: &[u8]) -> Cow<'_, [u8]> {
+    match Encoding::for_bom(bytes) {
+        Some((encoding, mark)) if encoding != UTF_8 => {
+            let (text, _) = encoding.decode_without_bom_handling(&bytes[mark..]);
+            Cow::Owned(with_line_feeds(text.as_bytes()).into_owned())
+        }
+        Some((_, mark)) => with_line_feeds(&bytes[mark..]),
+        None => with_line_feeds(bytes),
+    }
 }
 
 /// The bytes with line feeds, where all lines end with carriage returns alone.
@@ -672,6 +685,19 @@ mod tests {
         assert!(text.contains("Date: 2024-01-02T10:00:00+01:00"), "{text}");
         assert!(text.contains("Schöne Tür"), "{text}");
         assert!(message(b"no headers here", 9).is_err());
+    }
+
+    #[test]
+    fn a_mark_of_the_byte_order_is_of_no_header() {
+        let mail = "\u{feff}From: Ann <ann@example.org>\nSubject: S\n\nThe owl.\n";
+        let wide: Vec<u8> = mail.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [mail.as_bytes(), wide.as_slice()] {
+            let text = message(bytes, 1 << 20).unwrap().outline.text;
+            assert_eq!(text, "# S\n\nFrom: Ann <ann@example.org>\n\nThe owl.\n");
+        }
+        let all = "\u{feff}From a Mon\nSubject: One\n\nRed.\n";
+        let text = mailbox(all.as_bytes(), 1 << 20).unwrap().outline.text;
+        assert_eq!(text, "# One\n\nRed.\n");
     }
 
     /// An Outlook message of these streams; what is attached lies in a storage.
