@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use pdf_extract::{Document, ObjectId, OutputError, PlainTextOutput, output_doc_page};
+use pdf_extract::{Document, Object, ObjectId, OutputError, PlainTextOutput, output_doc_page};
 use unicode_normalization::UnicodeNormalization;
 
 use super::{Extracted, Skip};
@@ -122,30 +122,33 @@ fn listed(missing: &[u32]) -> Option<String> {
 
 /// The pages, or what the parser says where it reads nothing.
 fn pages(bytes: &[u8], is_late: &dyn Fn() -> bool) -> Result<Pages, String> {
-    let (document, numbers) = guarded(|| {
+    let (mut document, root, pages) = guarded(|| {
         let mut document = Document::load_mem(bytes)?;
         if document.is_encrypted() {
             document.decrypt("")?;
         }
         let pages = document.get_pages();
         cut_rounds(&mut document, pages.values().copied());
-        let numbers: Vec<u32> = pages.into_keys().collect();
-        Ok((document, numbers))
+        let root = document.catalog()?.get(b"Pages")?.as_reference()?;
+        Ok((document, root, pages))
     })?;
     let mut found = Pages {
-        texts: Vec::with_capacity(numbers.len()),
+        texts: Vec::with_capacity(pages.len()),
         missing: Vec::new(),
-        count: numbers.len(),
+        count: pages.len(),
     };
     let mut reason = None;
-    for number in numbers {
+    for (number, page) in pages {
         if is_late() {
             break;
         }
         let mut text = String::new();
         let read = guarded(|| {
+            // The parser counts all pages before it reads one: of a thousand, a million. So it gets one.
+            let tree = document.get_dictionary_mut(root)?;
+            tree.set("Kids", vec![Object::Reference(page)]);
             let mut output = PlainTextOutput::new(&mut text);
-            output_doc_page(&document, &mut output, number)
+            output_doc_page(&document, &mut output, 1)
         });
         if let Err(error) = read {
             found.missing.push(number);
@@ -606,6 +609,23 @@ mod tests {
         let inherited = format!("{SIZE} /Parent 2 0 R");
         let found = extract(&three_pages("", "", &inherited), 1 << 20, &|| false).unwrap();
         assert_eq!(words(&found), "The first The second The third");
+    }
+
+    #[test]
+    fn pages_deep_in_the_tree_are_read_in_their_order() {
+        // As what pages are in: the catalog names the tree around it, which has a size.
+        let tree = "<< /Type /Pages /Kids [11 0 R 2 0 R] /Count 3 /MediaBox [0 0 99 99] >>";
+        let more =
+            format!("10 0 obj\n{tree}\nendobj\n11 0 obj\n<< /Type /Pages /Kids [] >>\nendobj\n");
+        let file = three_pages("", "", "/Parent 10 0 R");
+        let file = String::from_utf8(file).unwrap();
+        let file = file.replacen("/Pages 2 0 R", "/Pages 10 0 R", 1) + &more;
+        let file = with_new_table(file.as_bytes()).unwrap();
+        let found = extract(&file, 1 << 20, &|| false).unwrap();
+        assert_eq!(words(&found), "The first The second The third");
+        assert_eq!(found.missing, None);
+        let pages: Vec<_> = found.outline.blocks.iter().map(|b| b.page).collect();
+        assert_eq!(pages, [Some(1), Some(2), Some(3)]);
     }
 
     #[test]
