@@ -299,6 +299,13 @@ fn forwarded(message: &Message<'_>, depth: usize, pen: &mut Pen) {
     }
 }
 
+/// Writes the page of a web archive, which is a message that nobody sent.
+pub(super) fn web_archive(bytes: &[u8], pen: &mut Pen) {
+    if let Some(message) = MessageParser::default().parse(bytes) {
+        bodies(&message, pen);
+    }
+}
+
 /// The text of a message alone, as people see it, with the messages that it forwards.
 pub(crate) fn body(message: &Message<'_>) -> String {
     let mut pen = Pen::new(usize::MAX);

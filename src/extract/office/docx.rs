@@ -1,18 +1,18 @@
 //! Word documents: their text with its notes and comments, and what their styles say of it.
 //!
 //! Not read is what was deleted or is hidden, and the second copy of a text box; charts and diagrams
-//! stand behind the text.
+//! stand behind the text, as do pages that a program left for Word to turn into paragraphs.
 
 use std::collections::HashMap;
 use std::iter::successors;
 
 use super::drawing::write_drawn;
 use super::paragraphs::{Look, Paragraphs, Row};
-use super::{FURTHEST, core_properties, main_part, unpack_limit};
+use super::{FURTHEST, core_properties, main_part, relations, unpack_limit};
 use crate::extract::archive::{Archive, resolve};
 use crate::extract::pen::Pen;
 use crate::extract::xml::{Attributes, Node, walk};
-use crate::extract::{Extracted, Skip};
+use crate::extract::{Extracted, Skip, html, mail};
 
 /// The text of a Word document.
 ///
@@ -37,6 +37,7 @@ pub(in crate::extract) fn docx(bytes: &[u8], limit: usize) -> Result<Extracted, 
     })?;
     pen.broke_off(broken);
     body.end(&mut pen);
+    write_pages(&mut archive, &main, &mut pen);
     write_drawn(&mut archive, &main, &mut pen);
     for notes in ["footnotes.xml", "endnotes.xml", "comments.xml"] {
         let mut body = Paragraphs::default();
@@ -51,6 +52,28 @@ pub(in crate::extract) fn docx(bytes: &[u8], limit: usize) -> Result<Extracted, 
     }
     let meta = core_properties(&mut archive);
     pen.finish(meta)
+}
+
+/// Writes the pages that a document holds as they are: some programs export nothing else.
+fn write_pages(archive: &mut Archive<'_>, part: &str, pen: &mut Pen) {
+    let relations = relations(archive, part).unwrap_or_default();
+    for page in relations.iter().filter(|r| r.kind.ends_with("/aFChunk")) {
+        let read = write_page(archive, &page.target, pen);
+        pen.broke_off(read.err().map(|Skip(error)| error));
+    }
+}
+
+fn write_page(archive: &mut Archive<'_>, name: &str, pen: &mut Pen) -> Result<(), Skip> {
+    let Some(bytes) = archive.read(name)? else {
+        return Ok(());
+    };
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    match ending.to_ascii_lowercase().as_str() {
+        "mht" | "mhtml" => mail::web_archive(&bytes, pen),
+        "html" | "htm" | "xhtml" => drop(html::write_all(&html::decode(&bytes)?, pen)),
+        _ => return Err(Skip(format!("{name} in it is of another format"))),
+    }
+    Ok(())
 }
 
 /// What styles say of the text under them, by their ids.
@@ -197,6 +220,7 @@ fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut P
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::archive;
     use super::*;
     use crate::domain::source::Meta;
 
@@ -211,6 +235,28 @@ mod tests {
         .unwrap();
         paragraphs.end(&mut pen);
         pen.finish(Meta::default()).unwrap().outline.text
+    }
+
+    #[test]
+    fn pages_that_a_document_holds_are_read() {
+        let relation = |name: &str| format!("<Relationship Type='x/aFChunk' Target='{name}'/>");
+        let all = ["a.mht", "b.html", "c.rtf"].map(relation).concat();
+        let all = format!("<Relationships>{all}</Relationships>");
+        let web = "MIME-Version: 1.0\r\nContent-Type: multipart/related; type=\"text/html\";\r\n\
+            \tboundary=\"x\"\r\n\r\n--x\r\nContent-Type: text/html; charset=\"utf-8\"\r\n\
+            Content-Transfer-Encoding: quoted-printable\r\n\r\n\
+            <p style=3D\"a\">The heron nests.</p>\r\n--x--\r\n";
+        let parts = [
+            ("word/document.xml", "<document><altChunk/></document>"),
+            ("word/_rels/document.xml.rels", all.as_str()),
+            ("word/a.mht", web),
+            ("word/b.html", "<h1>Owls</h1>"),
+            ("word/c.rtf", "{\\rtf1 x}"),
+        ];
+        let found = docx(&archive(&parts), 1 << 20).unwrap();
+        assert_eq!(found.outline.text, "The heron nests.\n\n# Owls\n");
+        let missing = "read in part: word/c.rtf in it is of another format";
+        assert_eq!(found.missing.as_deref(), Some(missing));
     }
 
     #[test]
