@@ -8,6 +8,7 @@ mod drawing;
 mod odt;
 mod paragraphs;
 mod pptx;
+mod symbol;
 
 use super::archive::{Archive, resolve};
 use super::pen::one_line;

@@ -8,7 +8,7 @@ use std::iter::successors;
 
 use super::drawing::write_drawn;
 use super::paragraphs::{Look, Paragraphs, Row};
-use super::{FURTHEST, core_properties, main_part, relations, unpack_limit};
+use super::{FURTHEST, core_properties, main_part, relations, symbol, unpack_limit};
 use crate::extract::archive::{Archive, resolve};
 use crate::extract::pen::Pen;
 use crate::extract::xml::{Attributes, Node, walk};
@@ -213,6 +213,12 @@ fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut P
         Node::Open("tab", _) => body.push("\t"),
         Node::Open("br" | "cr", _) => body.push("\n"),
         Node::Open("noBreakHyphen", _) => body.push("-"),
+        Node::Open("sym", attributes) => {
+            let said = |name: &str| attributes.get(name).unwrap_or_default();
+            if let Some(sign) = symbol::shown(&said("font"), &said("char")) {
+                body.push(sign.encode_utf8(&mut [0; 4]));
+            }
+        }
         Node::Text(text) if body.in_text => body.push(text),
         _ => {}
     }
@@ -271,6 +277,11 @@ mod tests {
              <vertAlign val='superscript'/></rPr><t>6</t></r><r><t> l of CO</t></r><r><rPr>\
              <vertAlign val='subscript'/></rPr><t>2</t></r></p>",
             "10^-6 l of CO2\n",
+        );
+        check(
+            "<p><r><t>10 </t><sym font='Symbol' char='F0B1'/><t> 5 </t><sym font='Symbol' \
+             char='F06D'/><t>m</t></r></p>",
+            "10 ± 5 μm\n",
         );
         check(
             "<p><r><t>Open. </t></r><r><rPr><vanish/></rPr><t>7719</t></r><r><rPr>\
