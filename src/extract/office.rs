@@ -5,6 +5,7 @@
 
 mod docx;
 mod drawing;
+mod math;
 mod odt;
 mod paragraphs;
 mod pptx;

@@ -8,7 +8,7 @@ use std::iter::successors;
 
 use super::drawing::write_drawn;
 use super::paragraphs::{Look, Paragraphs, Row};
-use super::{FURTHEST, core_properties, main_part, relations, symbol, unpack_limit};
+use super::{FURTHEST, core_properties, main_part, math, relations, symbol, unpack_limit};
 use crate::extract::archive::{Archive, resolve};
 use crate::extract::pen::Pen;
 use crate::extract::xml::{Attributes, Node, walk};
@@ -220,7 +220,7 @@ fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut P
             }
         }
         Node::Text(text) if body.in_text => body.push(text),
-        _ => {}
+        node => math::visit(&node, body),
     }
 }
 
@@ -263,6 +263,32 @@ mod tests {
         assert_eq!(found.outline.text, "The heron nests.\n\n# Owls\n");
         let missing = "read in part: word/c.rtf in it is of another format";
         assert_eq!(found.missing.as_deref(), Some(missing));
+    }
+
+    #[test]
+    fn formulas_say_what_is_raised_and_what_is_divided() {
+        let run = |text: &str| format!("<r><t>{text}</t></r>");
+        let check = |formula: &str, expected: &str| {
+            let body = format!("<p>{}<oMath>{formula}</oMath></p>", run("So "));
+            assert_eq!(
+                read_docx(&body, ""),
+                format!("So {expected}\n"),
+                "{formula}"
+            );
+        };
+        let divided =
+            |above: &str, below: &str| format!("<f><num>{above}</num><den>{below}</den></f>");
+        let power = |of: &str, power: &str| format!("<sSup><e>{of}</e><sup>{power}</sup></sSup>");
+        let half = divided(&run("1"), &run("2"));
+        check(&format!("{half}{}", power(&run("x"), &run("2"))), "1/2x^2");
+        check(&divided(&run("a+b"), &half), "(a+b)/(1/2)");
+        let sum = format!("<d><e>{}</e></d>", run("a+b"));
+        check(&power(&sum, &run("n-1")), "(a+b)^(n-1)");
+        check(&format!("<rad><deg/><e>{}</e></rad>", run("2")), "√2");
+        let cubic = format!("<rad><deg>{}</deg><e>{}</e></rad>", run("3"), run("x+1"));
+        check(&cubic, "√([3]x+1)");
+        // What is no formula, and what does not end.
+        assert_eq!(read_docx("<num><p><den>a</num></p>", ""), "");
     }
 
     #[test]

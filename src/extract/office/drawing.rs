@@ -1,7 +1,7 @@
 //! What is drawn: the text of shapes on a slide or in a diagram, and charts.
 
 use super::paragraphs::{Paragraphs, Row, is_above};
-use super::relations;
+use super::{math, relations};
 use crate::extract::archive::Archive;
 use crate::extract::pen::Pen;
 use crate::extract::xml::{Node, walk};
@@ -77,7 +77,7 @@ pub(super) fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<bool, Ski
         Node::Close("t") => body.in_text = false,
         Node::Open("br", _) => body.push("\n"),
         Node::Text(text) if body.in_text => body.push(text),
-        _ => {}
+        node => math::visit(&node, &mut body),
     })?;
     if is_shown {
         pen.broke_off(broken);

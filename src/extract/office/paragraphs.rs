@@ -43,6 +43,8 @@ pub(super) struct Paragraph {
     raised: String,
     /// How many looks were there before it began.
     looks: usize,
+    /// Where in the text the groups of a formula under way begin.
+    groups: Vec<usize>,
     pub(super) level: Option<u8>,
     pub(super) item: bool,
     /// Nobody sees its runs, but for those that say otherwise.
@@ -175,6 +177,24 @@ impl Paragraphs {
         if self.looks.len() > least {
             self.looks.pop();
         }
+    }
+
+    /// What follows is one of the parts of a formula.
+    pub(super) fn begin_group(&mut self) {
+        if let Some(paragraph) = self.open.last_mut() {
+            paragraph.lower();
+            paragraph.groups.push(paragraph.text.len());
+        }
+    }
+
+    /// Takes back what was pushed since the group began.
+    pub(super) fn end_group(&mut self) -> String {
+        let group = self.open.last_mut().and_then(|paragraph| {
+            let start = paragraph.groups.pop()?;
+            paragraph.lower();
+            Some(paragraph.text.split_off(start).trim().to_owned())
+        });
+        group.unwrap_or_default()
     }
 
     pub(super) fn begin_cell(&mut self) {
