@@ -81,6 +81,16 @@ fn is_said_in_row(cell: &NodeRef<'_>) -> bool {
                 .any(|node| is_cell(&node) && says(&node)))
 }
 
+/// A formula as its author wrote it in TeX, where that stands beside what is shown: of fractions and powers
+/// the elements of `MathML` have the figures alone.
+fn tex(semantics: &NodeRef<'_>) -> Option<String> {
+    let mut parts = std::iter::successors(semantics.first_child(), NodeRef::next_sibling);
+    let source = parts
+        .find(|part| part.has_name("annotation") && part.attr_or("encoding", "").contains("tex"))?;
+    let tex = one_line(&source.text());
+    (!tex.is_empty()).then_some(tex)
+}
+
 /// What the line holds last of a list of terms.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Entry {
@@ -188,6 +198,12 @@ impl<'p> Writer<'p> {
             "img" => {
                 let alt = node.attr_or("alt", "");
                 self.text(&format!(" {alt} "));
+            }
+            "semantics" => {
+                if let Some(tex) = tex(node) {
+                    self.text(&tex);
+                    return false;
+                }
             }
             "sup" if self.verbatim == 0 => return !self.raise(raised(node, &self.line)),
             "a" if self.verbatim == 0 && is_note_link(node) => {
@@ -418,6 +434,18 @@ impl<'p> Writer<'p> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{check, read};
+
+    #[test]
+    fn formulas_are_read_once_and_as_they_were_written() {
+        let formula = "<math><semantics><mrow><mfrac><mn>1</mn><mn>2</mn></mfrac></mrow>\
+            <annotation encoding='application/x-tex'>\\frac{1}{2}</annotation></semantics></math>";
+        check(
+            &format!("<p>So {formula} of it.</p>"),
+            "So \\frac{1}{2} of it.\n",
+        );
+        let bare = "<p>So <math><semantics><mi>x</mi></semantics></math>.</p>";
+        check(bare, "So x.\n");
+    }
 
     #[test]
     fn blocks_in_a_cell_are_words_of_their_own() {
