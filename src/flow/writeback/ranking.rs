@@ -5,7 +5,6 @@
 //! since, and with the batch that they were learned in. What ranked first so far is what answers rest on, so little is learned, and slowly: that
 //! is meant.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use schemars::JsonSchema;
@@ -16,10 +15,9 @@ use super::Bench;
 use crate::domain::chunk::ChunkId;
 use crate::domain::measure::{bootstrap_interval, mean, reciprocal};
 use crate::domain::rank::{Judged, Weights, fuse};
-use crate::domain::scoring::normalised;
 use crate::error::Failure;
 use crate::store::ledger::Transaction;
-use crate::store::units::considered::Past;
+use crate::store::units::considered::{Past, once_each};
 use crate::store::{Store, StoreError, ledger};
 
 /// Past questions below which nothing is learned.
@@ -96,7 +94,7 @@ pub(super) fn learn(bench: &Bench<'_>, stop: &AtomicBool) -> Result<Option<Ranki
     let store = bench.store();
     let mut past = store.ledger().read(|snapshot| snapshot.past(MOST_PAST))?;
     let held_out = &bench.options.held_out;
-    past.retain(|past| past.reception.bad == 0 && !held_out.holds(&past.question));
+    past.retain(|past| !held_out.holds(&past.question));
     let past = once_each(past);
     let known = in_use(store)?;
     let few = past.len() < LEAST_PAST;
@@ -142,14 +140,6 @@ pub(super) fn learn(bench: &Bench<'_>, stop: &AtomicBool) -> Result<Option<Ranki
         .ledger()
         .write(|t| ledger::put_memo(t, RANKING, &memo))?;
     Ok(Some(ranking))
-}
-
-/// The newest of each question: one that is asked every day says no more than once, and would make what
-/// is left to chance look sure.
-fn once_each(mut past: Vec<Past>) -> Vec<Past> {
-    let mut known = HashSet::new();
-    past.retain(|past| known.insert(normalised(&past.question)));
-    past
 }
 
 fn outcome(bench: &Bench<'_>, past: &Past) -> Result<Outcome, Failure> {
@@ -209,7 +199,6 @@ fn fit(outcomes: &[Outcome]) -> Weights {
 mod tests {
     use super::*;
     use crate::domain::rank::Lexical;
-    use crate::store::feedback::Reception;
 
     /// Questions whose evidence the vectors like and the words do not.
     fn outcomes(count: u8) -> Vec<Outcome> {
@@ -231,22 +220,6 @@ mod tests {
                 asked_ms: 0,
             })
             .collect()
-    }
-
-    #[test]
-    fn what_is_asked_every_day_counts_once() {
-        let past = ["Who has the key?", "who has the key", "Where is it?"].map(|question| Past {
-            answer: question.into(),
-            question: question.into(),
-            asked_ms: 0,
-            cited: Vec::new(),
-            sentences: Vec::new(),
-            reception: Reception::default(),
-            contested: false,
-        });
-        let left = once_each(past.into());
-        let left: Vec<&str> = left.iter().map(|past| past.question.as_str()).collect();
-        assert_eq!(left, ["Who has the key?", "Where is it?"]);
     }
 
     #[test]

@@ -2,10 +2,13 @@
 //!
 //! What was considered stays so until it is erased.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use crate::domain::chunk::ChunkId;
 use crate::domain::gate::{Gate, Verdict};
+use crate::domain::scoring::normalised;
 use crate::domain::unit::State;
 use crate::store::Result;
 use crate::store::feedback::Reception;
@@ -188,6 +191,14 @@ impl Snapshot<'_> {
     }
 }
 
+/// Of past questions, the newest first, those whose answer the owner did not call bad, each once: one that
+/// is asked every day says no more than once, and would make what is left to chance look sure.
+pub(crate) fn once_each(mut past: Vec<Past>) -> Vec<Past> {
+    let mut known = HashSet::new();
+    past.retain(|past| past.reception.bad == 0 && known.insert(normalised(&past.question)));
+    past
+}
+
 /// Did another passage say the contrary of an answer, by its gates and by the state of its unit?
 fn is_contested(gates: &str, unit: Option<State>) -> bool {
     let gates: Vec<Verdict> = serde_json::from_str(gates).unwrap_or_default();
@@ -266,6 +277,31 @@ mod tests {
         check(&other, None, false);
         check(&other, Some(State::Contested), true);
         assert!(!is_contested("of another version", None));
+    }
+
+    #[test]
+    fn what_is_asked_every_day_counts_once_and_what_was_called_bad_does_not() {
+        let asked = [
+            ("Who has the key?", 1),
+            ("who has the key", 0),
+            ("Who has the key?", 0),
+            ("Where is it?", 0),
+        ];
+        let past = asked.map(|(question, bad)| Past {
+            answer: question.into(),
+            question: question.into(),
+            asked_ms: 0,
+            cited: Vec::new(),
+            sentences: Vec::new(),
+            reception: Reception {
+                bad,
+                ..Reception::default()
+            },
+            contested: false,
+        });
+        let left = once_each(past.into());
+        let left: Vec<&str> = left.iter().map(|past| past.question.as_str()).collect();
+        assert_eq!(left, ["who has the key", "Where is it?"]);
     }
 
     #[test]
