@@ -300,11 +300,7 @@ impl<'a> Variants<'a> {
             }
             Ok::<_, StoreError>(())
         })?;
-        let judged = self.judged(variant, &units, train)?;
-        Ok(Yield {
-            of: hash_with(of, &units),
-            ..judged
-        })
+        self.judged(variant, &units, train, of)
     }
 
     fn units_of(&self, variant: Variant) -> Result<Vec<WithVectors>, Failure> {
@@ -410,12 +406,13 @@ impl<'a> Variants<'a> {
         Ok((unit, vectors))
     }
 
-    /// How many units are right by the labels.
+    /// How many units are right by the labels; `of` is the hash of the set.
     fn judged(
         &self,
         variant: Variant,
         units: &[WithVectors],
         train: &[&SetQuestion],
+        of: &str,
     ) -> Result<Yield, Failure> {
         let asked: HashMap<String, &SetQuestion> = train
             .iter()
@@ -456,7 +453,7 @@ impl<'a> Variants<'a> {
         Ok(Yield {
             set: self.set.name.clone(),
             variant,
-            of: String::new(),
+            of: hash_with(of, units),
             answers: self.learned.answers.len(),
             units: units.len(),
             supported: mean(&supported),
