@@ -258,7 +258,8 @@ impl App {
             return Ok(true);
         }
         let now = now_ms();
-        let last = self.learning_line()?.points.last().map(|point| point.at_ms);
+        let ledger = self.store.ledger();
+        let last = ledger.read(|snapshot| snapshot.last_measured_ms())?;
         Ok(last.is_none_or(|last| last < now - now.rem_euclid(batches::DAY_MS)))
     }
 
