@@ -565,6 +565,26 @@ fn evidence_is_ready_on_disk_and_dropped_with_its_unit() {
 }
 
 #[test]
+fn evidence_that_was_left_behind_goes_with_the_next_start() {
+    let home = Home::new();
+    let (app, unit, _) = approved(&home);
+    drop(app);
+    let states = home.path("home/states");
+    std::fs::create_dir_all(&states).unwrap();
+    let of_unit = format!("{}-1.kv", unit.id);
+    // Of a unit that is not in use, of one that is, and of what every answer begins with.
+    for name in ["0123456789abcdef-1.kv", &of_unit, "1.kv"] {
+        std::fs::write(states.join(name), "read").unwrap();
+    }
+    drop(open(&home, |_| {}));
+    let left = std::fs::read_dir(&states).unwrap().flatten();
+    let left: HashSet<String> = left
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(left, HashSet::from([of_unit, "1.kv".to_owned()]));
+}
+
+#[test]
 fn what_held_up_is_exported_for_training() {
     let home = Home::new();
     garden(&home);

@@ -705,18 +705,28 @@ fn disputed(bench: &Bench<'_>, unit: &Unit, past: &[Past]) -> Result<Option<Stri
 }
 
 /// Lets the language model read what was put in use, so that its state is on disk when it is asked
-/// for; and drops the states of what is not in use.
+/// for; and drops the states of what is not in use, that too which went out of use while it was read.
 fn make_ready(bench: &Bench<'_>, promoted: &[String], stop: &AtomicBool) -> Result<(), Failure> {
-    let active = drop_states(bench.store())?;
+    let read = read_ahead(bench, promoted, stop);
+    drop_states(bench.store())?;
+    read
+}
+
+fn read_ahead(bench: &Bench<'_>, promoted: &[String], stop: &AtomicBool) -> Result<(), Failure> {
     let Some(generator) = bench.generator.filter(|_| bench.parts.options.drafts) else {
         return Ok(());
     };
-    for unit in active.iter().filter(|unit| promoted.contains(&unit.id)) {
+    let ledger = bench.store().ledger();
+    for id in promoted {
         if stop.load(Ordering::Relaxed) || bench.over().is_some() {
             break;
         }
+        let unit = ledger.read(|snapshot| snapshot.unit_beginning(id))?;
+        let Some(unit) = unit.filter(|unit| unit.state == State::Active) else {
+            continue;
+        };
         let task = format!("Question: {}", unit.questions[0]);
-        let running = generator.generate(unit_prompt(unit, &task, 1), Arc::default())?;
+        let running = generator.generate(unit_prompt(&unit, &task, 1), Arc::default())?;
         // A unit that is too long for the model is answered from without a state.
         if let Ok(read) = running.result.wait().map_err(EngineError::Lane)? {
             bench.spent_cpu(read.cpu, 1);
@@ -725,17 +735,16 @@ fn make_ready(bench: &Bench<'_>, promoted: &[String], stop: &AtomicBool) -> Resu
     Ok(())
 }
 
-/// What the language model has read of units that are not in use goes from the disk; returns those
-/// that are.
+/// What the language model has read of units that are not in use goes from the disk.
 ///
 /// # Errors
 /// What the ledger says.
-pub fn drop_states(store: &Store) -> Result<Vec<Unit>, StoreError> {
+pub fn drop_states(store: &Store) -> Result<(), StoreError> {
     let ledger = store.ledger();
-    let active = ledger.read(|snapshot| snapshot.units(Some(State::Active), MOST_UNITS))?;
-    let owners: Vec<&str> = active.iter().map(|unit| unit.id.as_str()).collect();
-    states::keep_of(&store.states(), &owners);
-    Ok(active)
+    let active = ledger.read(|snapshot| snapshot.unit_ids(State::Active))?;
+    let active: HashSet<&str> = active.iter().map(String::as_str).collect();
+    states::drop_where(&store.states(), |owner| !active.contains(owner));
+    Ok(())
 }
 
 /// What the owner decides of a unit.
