@@ -234,16 +234,25 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Was something forgotten since the run began? What was made of what it read may tell of it, and is
-    /// not written.
-    fn is_outdated(&self, transaction: &Transaction<'_>) -> Result<bool, StoreError> {
+    /// Was something forgotten since the run began? What was made of what it read may tell of it.
+    fn has_forgotten(&self, transaction: &Transaction<'_>) -> Result<bool, StoreError> {
         Ok(erase::erasures(transaction)? != self.erasures)
     }
 
-    /// Why nothing that comes of what was read may be written any more; see [`Self::is_outdated`].
-    fn forgotten(&self) -> Result<Option<&'static str>, StoreError> {
-        let erasures = self.store().ledger().read(|snapshot| snapshot.erasures())?;
-        Ok((erasures != self.erasures).then_some(FORGOTTEN))
+    /// May nothing that comes of what was read be written any more? Where something was forgotten, or the
+    /// batch was taken back meanwhile.
+    fn is_outdated(&self, transaction: &Transaction<'_>) -> Result<bool, StoreError> {
+        let taken_back = batches::taken_back(transaction, &self.batch)?;
+        Ok(taken_back.is_some() || self.has_forgotten(transaction)?)
+    }
+
+    /// Why it may not; see [`Self::is_outdated`].
+    fn outdated(&self) -> Result<Option<String>, StoreError> {
+        self.store().ledger().read(|snapshot| {
+            let taken_back = snapshot.taken_back(&self.batch)?;
+            let forgotten = snapshot.erasures()? != self.erasures;
+            Ok(taken_back.or_else(|| forgotten.then(|| FORGOTTEN.to_owned())))
+        })
     }
 
     /// Moves a unit; what it was before is kept for an undo of the batch.
@@ -273,7 +282,7 @@ const FOR_REPLAY: f64 = 0.25;
 const MOST_ANSWERS: usize = 5000;
 
 /// Runs writeback once; blocks. `told` hears how far it is, `stop` ends it after the answer or past
-/// question at hand; the next run goes on with the batch.
+/// question at hand; the next run goes on with the batch. One that is taken back meanwhile ends with that.
 ///
 /// # Errors
 /// What the store and the models say. What was committed stays.
@@ -340,7 +349,7 @@ pub fn run(
                 return Ok(true);
             }
             let mut kept = report.clone();
-            if bench.is_outdated(t)? {
+            if bench.has_forgotten(t)? {
                 kept.considered.clear();
             }
             batches::end_batch(t, &bench.batch, published, &report.reason, &kept, now)?;
@@ -376,8 +385,15 @@ fn work(
 
 /// Tries what is in trial and puts in use what helped. Says whether it came to the end.
 fn publish(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<bool, Failure> {
+    if was_taken_back(bench, report)? {
+        return Ok(true);
+    }
     let had_share = bench.has_share();
-    if !replay::replay(bench, report, stop)? {
+    let tried = replay::replay(bench, report, stop)?;
+    if was_taken_back(bench, report)? {
+        return Ok(true);
+    }
+    if !tried {
         report.reason = if stop.load(Ordering::Relaxed) {
             STOPPED.to_owned()
         } else if let Some(why) = bench.over() {
@@ -385,7 +401,7 @@ fn publish(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<
             let on_fewer = |fewer: usize| format!("{why}, with the newest {fewer} past questions");
             fewer.flatten().map_or_else(|| why.to_owned(), on_fewer)
         } else {
-            bench.forgotten()?.unwrap_or(STOPPED).to_owned()
+            bench.outdated()?.unwrap_or_else(|| STOPPED.to_owned())
         };
         return Ok(false);
     }
@@ -397,6 +413,20 @@ fn publish(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<
     }
     make_ready(bench, &report.promoted, stop)?;
     reach("writeback-promoted")?;
+    Ok(true)
+}
+
+/// Was the batch taken back while it was under way? Then there is nothing to go on with.
+fn was_taken_back(bench: &Bench<'_>, report: &mut Report) -> Result<bool, StoreError> {
+    if report.rolled_back {
+        // By the run itself.
+        return Ok(false);
+    }
+    let ledger = bench.store().ledger();
+    let Some(why) = ledger.read(|snapshot| snapshot.taken_back(&bench.batch))? else {
+        return Ok(false);
+    };
+    (report.rolled_back, report.reason) = (true, why);
     Ok(true)
 }
 
@@ -444,8 +474,8 @@ fn consider(
         if let Some(why) = bench.nearly_over().or_else(|| bench.full()) {
             return Ok(Some(why.into()));
         }
-        if let Some(why) = bench.forgotten()? {
-            return Ok(Some(why.into()));
+        if let Some(why) = bench.outdated()? {
+            return Ok(Some(why));
         }
         let considered = consider_one(bench, candidate, task, report)?;
         report.considered.push(considered);
@@ -656,8 +686,9 @@ fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
             (false, n) => format!("{n} other questions are answered with what it says"),
         };
         let moved = ledger.write(|t| {
-            let moved =
-                upkeep::is_as(t, &unit)? && bench.move_unit(t, &unit.id, State::Active, &why)?;
+            let moved = batches::taken_back(t, &bench.batch)?.is_none()
+                && upkeep::is_as(t, &unit)?
+                && bench.move_unit(t, &unit.id, State::Active, &why)?;
             if moved {
                 life::take_place(t, Some(&bench.batch), &unit)?;
             }

@@ -17,6 +17,7 @@ use crate::domain::measure::{bootstrap_interval, mean, reciprocal};
 use crate::domain::rank::{Judged, Weights, fuse};
 use crate::error::Failure;
 use crate::store::ledger::Transaction;
+use crate::store::units::batches;
 use crate::store::units::considered::{Past, once_each};
 use crate::store::{Store, StoreError, ledger};
 
@@ -136,10 +137,15 @@ pub(super) fn learn(bench: &Bench<'_>, stop: &AtomicBool) -> Result<Option<Ranki
         questions: unseen.len(),
     };
     let memo = serde_json::to_string(&ranking).map_err(StoreError::from)?;
-    store
-        .ledger()
-        .write(|t| ledger::put_memo(t, RANKING, &memo))?;
-    Ok(Some(ranking))
+    let kept = store.ledger().write(|t| {
+        // Taken back by now, it would leave them behind.
+        let kept = batches::taken_back(t, &bench.batch)?.is_none();
+        if kept {
+            ledger::put_memo(t, RANKING, &memo)?;
+        }
+        Ok::<_, StoreError>(kept)
+    })?;
+    Ok(kept.then_some(ranking))
 }
 
 fn outcome(bench: &Bench<'_>, past: &Past) -> Result<Outcome, Failure> {

@@ -36,7 +36,8 @@ pub(super) fn upkeep(
     drop_questions(bench)?;
     let stale = ledger.read(|snapshot| snapshot.units(Some(State::Stale), MOST_UNITS))?;
     for unit in stale {
-        if stop.load(Ordering::Relaxed) || bench.nearly_over().is_some() {
+        let is_over = stop.load(Ordering::Relaxed) || bench.nearly_over().is_some();
+        if is_over || bench.outdated()?.is_some() {
             return Ok(());
         }
         // Another one that was renewed may have been found to say the same.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
+use coho::app::App;
 use coho::app::learning::RunBody;
 use coho::domain::unit::{Review, State, Unit, Uses};
 use coho::flow::writeback::{Decision, Step};
@@ -259,6 +260,42 @@ fn events_are_never_changed_and_batches_are_taken_back() {
     assert!(app.undo(&Undo::Batch("none".into())).is_err());
     assert_eq!(app.batches(1).unwrap().batches[0].state, "rolled_back");
     assert_eq!(app.undo(&Undo::Since(0)).unwrap().retired, 0);
+}
+
+#[test]
+fn a_batch_that_is_taken_back_while_it_is_under_way_ends_with_that() {
+    let newest = |app: &App| app.batches(1).unwrap().batches.remove(0);
+    let check = |what: &dyn Fn(String) -> Undo| {
+        let home = Home::new();
+        garden(&home);
+        let app = open(&home, |_| {});
+        add(&app, &home);
+        ask(&app, PEAR);
+        ask(&app, "Who serviced the boiler in May?");
+        let undo = |step: Step| {
+            if step.judged == 1 {
+                let undone = app.undo(&what(newest(&app).id)).unwrap();
+                assert_eq!(undone.retired, 1);
+            }
+        };
+        let report = app.write_back(&RunBody::default(), &undo, &AtomicBool::new(false));
+        let report = report.unwrap();
+        assert_eq!(report.considered.len(), 1, "{report:#?}");
+        assert!(report.rolled_back && report.reason == "the owner undid it");
+        let batch = newest(&app);
+        assert_eq!(batch.state, "rolled_back");
+        assert!(batch.ended_ms.is_some());
+        let units = app.units(None, 10).unwrap().units;
+        let left: Vec<State> = units.iter().map(|unit| unit.state).collect();
+        assert_eq!(left, [State::Retired]);
+        // What was not judged is judged in a batch of its own.
+        let next = run(&app);
+        assert_ne!(next.batch, report.batch);
+        assert_eq!(next.considered.len(), 1, "{next:#?}");
+    };
+    check(&Undo::Batch);
+    check(&|_| Undo::Since(0));
+    check(&|_| Undo::All);
 }
 
 #[test]
