@@ -573,7 +573,7 @@ fn evidence_that_was_left_behind_goes_with_the_next_start() {
     std::fs::create_dir_all(&states).unwrap();
     let of_unit = format!("{}-1.kv", unit.id);
     // Of a unit that is not in use, of one that is, and of what every answer begins with.
-    for name in ["0123456789abcdef-1.kv", &of_unit, "1.kv"] {
+    for name in ["0123456789abcdef-1.kv", of_unit.as_str(), "1.kv"] {
         std::fs::write(states.join(name), "read").unwrap();
     }
     drop(open(&home, |_| {}));

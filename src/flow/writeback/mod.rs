@@ -161,9 +161,10 @@ pub(super) struct Bench<'a> {
     cpu: RefCell<(Duration, usize)>,
     started: Instant,
     meter: Meter,
-    /// What may be spent, and what of it was written down as spent.
+    /// What may be spent, and what of it was written down as spent, with the calls of the language model.
     budget: Spent,
     spent: Cell<Spent>,
+    counted: Cell<usize>,
     /// How often something had been erased when it began.
     erasures: i64,
 }
@@ -231,7 +232,8 @@ impl Bench<'_> {
         };
         batches::spend(transaction, since, self.now_ms)?;
         self.spent.set(now);
-        Ok(())
+        let calls = self.cpu.borrow().1;
+        batches::count_calls(transaction, calls - self.counted.replace(calls))
     }
 
     /// Was something forgotten since the run began? What was made of what it read may tell of it.
@@ -318,6 +320,7 @@ pub fn run(
             units: options.day_units.saturating_sub(spent.units),
         },
         spent: Cell::default(),
+        counted: Cell::default(),
         erasures,
     };
     let mut report = Report {
@@ -971,6 +974,7 @@ pub fn without_gates(
         meter: Meter::start(),
         budget: Spent::default(),
         spent: Cell::default(),
+        counted: Cell::default(),
         erasures: 0,
     };
     let mut made = Vec::new();

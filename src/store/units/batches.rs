@@ -13,7 +13,7 @@ use super::life::{BY_OWNER, GONE, bring_back, part_of, say_anew};
 use super::{GOOD, SECOND_SOURCES, put_unit, unit};
 use crate::domain::unit::{State, Unit};
 use crate::store::Result;
-use crate::store::ledger::Snapshot;
+use crate::store::ledger::{self, Snapshot};
 
 /// A run of writeback.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -72,6 +72,12 @@ impl Snapshot<'_> {
             })
             .optional()?;
         Ok(found.unwrap_or_default())
+    }
+
+    /// Calls of the language model so far, by all runs.
+    pub(crate) fn model_calls(&self) -> Result<usize> {
+        let count = self.memo(CALLS)?;
+        Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
     /// The newest batches.
@@ -186,6 +192,18 @@ pub fn spend(transaction: &Transaction<'_>, spent: Spent, now_ms: i64) -> Result
         ],
     )?;
     Ok(())
+}
+
+/// The memo that counts the calls of the language model.
+const CALLS: &str = "writeback_calls";
+
+/// Adds to the calls of the language model.
+///
+/// # Errors
+/// [`StoreError::Ledger`](crate::store::StoreError::Ledger).
+pub fn count_calls(transaction: &Transaction<'_>, more: usize) -> Result<()> {
+    let count = Snapshot(transaction, false).model_calls()? + more;
+    ledger::put_memo(transaction, CALLS, &count.to_string())
 }
 
 /// Notes what a unit is before a batch changes it, the first time that it does.

@@ -180,6 +180,19 @@ impl Snapshot<'_> {
         Ok(past)
     }
 
+    /// What the gates said of the answers that were considered in a batch.
+    pub(crate) fn verdicts_in(&self, batch: &str) -> Result<Vec<Vec<Verdict>>> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT gates FROM considered WHERE batch = ?1")?;
+        let mut rows = statement.query([batch])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(serde_json::from_str(&row.get::<_, String>(0)?)?);
+        }
+        Ok(found)
+    }
+
     /// The answers that led to a unit, with their questions.
     pub(crate) fn answers_behind(&self, unit: &str) -> Result<Vec<(String, String)>> {
         let mut statement = self.0.prepare_cached(
