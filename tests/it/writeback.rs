@@ -356,6 +356,24 @@ fn a_spent_day_tries_nothing_until_there_is_more_to_spend() {
 }
 
 #[test]
+fn a_run_that_is_to_make_room_makes_no_vectors_anew() {
+    let home = Home::new();
+    let (app, _, _) = approved(&home);
+    let ledger = rusqlite::Connection::open(home.path("home/ledger.sqlite")).unwrap();
+    let vectors = || -> u32 {
+        let count = "SELECT count(*) FROM unit_vector";
+        ledger.query_row(count, [], |row| row.get(0)).unwrap()
+    };
+    // As after a change of the embedding model.
+    ledger.execute("DELETE FROM unit_vector", []).unwrap();
+    let stop = AtomicBool::new(true);
+    app.write_back(&RunBody::default(), &|_| {}, &stop).unwrap();
+    assert_eq!(vectors(), 0);
+    run(&app);
+    assert_eq!(vectors(), 2, "of its question, and of what it says");
+}
+
+#[test]
 fn what_was_not_judged_and_changed_nothing_is_no_batch() {
     let home = Home::new();
     garden(&home);
