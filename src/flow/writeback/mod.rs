@@ -466,7 +466,7 @@ fn consider(
         asked_again(bench, &answers)?;
     }
     let count = answers.len();
-    for (judged, candidate) in answers.into_iter().enumerate() {
+    for (judged, answer) in answers.iter().enumerate() {
         told(Step {
             judged,
             answers: count,
@@ -480,6 +480,11 @@ fn consider(
         if let Some(why) = bench.outdated()? {
             return Ok(Some(why));
         }
+        // One at a time: each holds whole passages.
+        let ledger = bench.store().ledger();
+        let Some(candidate) = ledger.read(|snapshot| snapshot.candidate(answer))? else {
+            continue;
+        };
         let considered = consider_one(bench, candidate, task, report)?;
         report.considered.push(considered);
     }
@@ -615,12 +620,18 @@ const AGAIN: f32 = 0.75;
 
 /// Finds questions that were asked again in other words and led elsewhere: the first answer did not
 /// help. That is written down like feedback. The question before may have been judged already.
-fn asked_again(bench: &Bench<'_>, answers: &[Candidate]) -> Result<(), Failure> {
+fn asked_again(bench: &Bench<'_>, answers: &[String]) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
-    for second in answers {
-        let since = second.asked_ms - AGAIN_MS;
-        let first = ledger.read(|snapshot| snapshot.asked_before(second, since))?;
-        let Some(first) = first.filter(|first| may_be_again(first, second)) else {
+    for answer in answers {
+        let pair = ledger.read(|snapshot| {
+            let Some(second) = snapshot.candidate(answer)? else {
+                return Ok(None);
+            };
+            let first = snapshot.asked_before(&second, second.asked_ms - AGAIN_MS)?;
+            Ok(first.map(|first| (first, second)))
+        })?;
+        let Some((first, second)) = pair.filter(|(first, second)| may_be_again(first, second))
+        else {
             continue;
         };
         let embedder = &bench.parts.searcher.space.embedder;

@@ -70,9 +70,20 @@ pub struct Past {
 }
 
 impl Snapshot<'_> {
-    /// Answers since then that were not considered yet, oldest first.
-    pub(crate) fn unconsidered(&self, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
-        self.candidates(UNCONSIDERED, since_ms, limit)
+    /// Ids of the answers since then that were not considered yet, oldest first.
+    pub(crate) fn unconsidered(&self, since_ms: i64, limit: usize) -> Result<Vec<String>> {
+        let mut statement = self.0.prepare_cached(UNCONSIDERED)?;
+        let rows = statement.query_map(params![since_ms, limit], |row| row.get(0))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The answer of this id; `None` where it was erased.
+    pub(crate) fn candidate(&self, id: &str) -> Result<Option<Candidate>> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT id, body, asked_ms, asker FROM answer WHERE id = ?1")?;
+        let mut rows = statement.query([id])?;
+        rows.next()?.map(Candidate::of).transpose()
     }
 
     /// The newest answer, where none is left to be considered; `None` where one is. Nothing up to
@@ -123,16 +134,6 @@ impl Snapshot<'_> {
         )?;
         let mut rows = statement.query(params![since_ms, next.asked_ms, next.id, next.asker])?;
         rows.next()?.map(Candidate::of).transpose()
-    }
-
-    fn candidates(&self, sql: &str, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
-        let mut statement = self.0.prepare_cached(sql)?;
-        let mut rows = statement.query(params![since_ms, limit])?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            found.push(Candidate::of(row)?);
-        }
-        Ok(found)
     }
 
     /// The owner's questions whose answers were considered and cite what is still visible, the newest
@@ -224,7 +225,7 @@ fn is_contested(gates: &str, unit: Option<State>) -> bool {
 }
 
 /// The `?2` oldest answers since `?1` that were not considered yet.
-pub(in crate::store) const UNCONSIDERED: &str = "SELECT id, body, asked_ms, asker FROM answer
+pub(in crate::store) const UNCONSIDERED: &str = "SELECT id FROM answer
      WHERE asked_ms >= ?1 AND id NOT IN (SELECT answer_id FROM considered)
      ORDER BY asked_ms, id LIMIT ?2";
 
@@ -315,6 +316,22 @@ mod tests {
         let left = once_each(past.into());
         let left: Vec<&str> = left.iter().map(|past| past.question.as_str()).collect();
         assert_eq!(left, ["who has the key", "Where is it?"]);
+    }
+
+    #[test]
+    fn what_is_to_be_considered_is_named_the_oldest_first_and_read_one_by_one() {
+        with_ledger(ANSWERS, |ledger| {
+            let left = |since_ms: i64, limit: usize| {
+                let left = ledger.read(|snapshot| snapshot.unconsidered(since_ms, limit));
+                left.unwrap()
+            };
+            assert_eq!(left(0, 9), ["b", "a"]);
+            assert_eq!(left(0, 1), ["b"]);
+            assert_eq!(left(2, 9), ["a"]);
+            let read = |id: &str| ledger.read(|snapshot| snapshot.candidate(id)).unwrap();
+            assert_eq!(read("a").map(|candidate| candidate.asked_ms), Some(5));
+            assert!(read("c").is_none());
+        });
     }
 
     #[test]
