@@ -131,9 +131,11 @@ impl App {
         models.shape_of(&settings.models.embedder)?;
         let store = Store::open(&places.home, access)?.exact_up_to(settings.search.exact_rows);
         let store = Arc::new(store);
-        if access == Access::Write {
-            // Whoever wrote one may have ended before its unit was looked at again.
-            writeback::drop_states(&store)?;
+        // Whoever wrote one may have ended before its unit was looked at again.
+        if access == Access::Write
+            && let Err(error) = writeback::drop_states(&store)
+        {
+            tracing::warn!(%error, "what was read of units that are not in use is still there");
         }
         let chosen = settings.models.embedder.clone();
         let is_installed = |name: &str| models.installed(name).is_ok();
