@@ -42,7 +42,7 @@ use crate::flow::ingest::{Ingest, IngestOptions};
 use crate::flow::search::{self, Found, Query, Searcher};
 use crate::flow::space::{Cutter, Space, Spaces};
 use crate::flow::watch::{Syncer, WatchOptions};
-use crate::flow::writeback::ranking;
+use crate::flow::writeback::{self, ranking};
 use crate::settings::{Places, Settings};
 use crate::store::feedback;
 use crate::store::folder::states_of;
@@ -131,6 +131,12 @@ impl App {
         models.shape_of(&settings.models.embedder)?;
         let store = Store::open(&places.home, access)?.exact_up_to(settings.search.exact_rows);
         let store = Arc::new(store);
+        // Whoever wrote one may have ended before its unit was looked at again.
+        if access == Access::Write
+            && let Err(error) = writeback::drop_states(&store)
+        {
+            tracing::warn!(%error, "what was read of units that are not in use is still there");
+        }
         let chosen = settings.models.embedder.clone();
         let is_installed = |name: &str| models.installed(name).is_ok();
         let in_use = store.embedder_in_use()?;

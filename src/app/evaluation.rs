@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{App, now_ms};
 use crate::energy::Meter;
 use crate::error::{BadRequest, Failure};
+use crate::flow::evaluate::arm::Arm;
 use crate::flow::evaluate::held_out::HeldOut;
 use crate::flow::evaluate::learning::{self, Variant, Variants, Yield};
 use crate::flow::evaluate::outcome::{Log, Outcome, Terms};
@@ -27,7 +28,7 @@ use crate::flow::evaluate::result::{self, By, Harness, ModelSeen, RunResult, Set
 use crate::flow::evaluate::set::{self, EvaluationSet};
 use crate::flow::evaluate::split::{self, Split};
 use crate::flow::evaluate::suite::Suite;
-use crate::flow::evaluate::{Asking, is_with_units, set::ingest_set};
+use crate::flow::evaluate::{Asking, set::ingest_set};
 use crate::flow::ingest::Progress;
 use crate::flow::writeback::ranking;
 use crate::settings::{Places, Settings};
@@ -198,7 +199,7 @@ impl<'a> Table<'a> {
     /// What was asked in other ways before is a part of the table; other questions, and those of a
     /// set as it was before an edit, or with other units, are not.
     fn shows(&self, outcome: &Outcome) -> bool {
-        let is_of = if is_with_units(&outcome.arm) {
+        let is_of = if Arm::of(&outcome.arm).units.is_some() {
             let mut units = self.units.iter();
             units.any(|of| of.set == outcome.set && of.of == outcome.of)
         } else {

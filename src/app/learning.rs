@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -258,7 +259,8 @@ impl App {
             return Ok(true);
         }
         let now = now_ms();
-        let last = self.learning_line()?.points.last().map(|point| point.at_ms);
+        let ledger = self.store.ledger();
+        let last = ledger.read(|snapshot| snapshot.last_measured_ms())?;
         Ok(last.is_none_or(|last| last < now - now.rem_euclid(batches::DAY_MS)))
     }
 
@@ -563,12 +565,10 @@ fn idle(app: &App, shared: &(Mutex<bool>, Condvar), stop: &AtomicBool) {
     if wait(shared, Duration::ZERO) {
         return;
     }
-    let told = |_: Step| {
-        if is_on_battery() {
-            stop.store(true, Ordering::Relaxed);
-        }
-    };
-    match app.write_back(&RunBody::default(), &told, stop) {
+    let ran = stopped_where(is_on_battery, LOOK, stop, || {
+        app.write_back(&RunBody::default(), &|_| {}, stop)
+    });
+    match ran {
         Ok(report) => tracing::info!(
             answers = report.considered.len(),
             made = report.made,
@@ -582,6 +582,33 @@ fn idle(app: &App, shared: &(Mutex<bool>, Condvar), stop: &AtomicBool) {
             app.presence.asked_ms.store(now_ms(), Ordering::Relaxed);
         }
     }
+}
+
+/// Does `work`, whatever that is at meanwhile: judging, trying, measuring, making ready. A thread looks
+/// now and then whether the machine `is_spared` by now, and then sets the flag that ends it.
+fn stopped_where<T>(
+    is_spared: impl Fn() -> bool + Send,
+    every: Duration,
+    stop: &AtomicBool,
+    work: impl FnOnce() -> T,
+) -> T {
+    let (ended, end) = channel::<()>();
+    std::thread::scope(|scope| {
+        // Goes also where the work panics: the thread is waited for.
+        let _ended = ended;
+        let look = move || {
+            while end.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                if is_spared() {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("coho-battery".into());
+        if let Err(error) = thread.spawn_scoped(scope, look) {
+            tracing::warn!(%error, "nobody looks whether the machine runs on its battery");
+        }
+        work()
+    })
 }
 
 /// Where Linux tells of mains and batteries.
@@ -632,6 +659,29 @@ mod tests {
         put("AC", "type", "Mains\n");
         put("AC", "online", "1\n");
         assert!(!on_battery(folder.path()));
+    }
+
+    #[test]
+    fn a_machine_that_is_to_be_spared_stops_work_whatever_that_is_at() {
+        let check = |spared: bool| {
+            let (looked, stop) = (AtomicBool::new(false), AtomicBool::new(false));
+            let is_spared = || {
+                looked.store(true, Ordering::Relaxed);
+                spared
+            };
+            let awaited = if spared { &stop } else { &looked };
+            let begun = Instant::now();
+            let done = stopped_where(is_spared, Duration::from_millis(1), &stop, || {
+                while !awaited.load(Ordering::Relaxed) {
+                    assert!(begun.elapsed() < Duration::from_secs(30));
+                    std::thread::yield_now();
+                }
+                "done"
+            });
+            assert_eq!((done, stop.load(Ordering::Relaxed)), ("done", spared));
+        };
+        check(true);
+        check(false);
     }
 
     #[test]

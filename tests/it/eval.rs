@@ -238,6 +238,38 @@ fn what_was_scored_with_other_units_is_asked_again() {
 }
 
 #[test]
+fn what_was_learned_in_two_parts_is_told_of_both() {
+    let learned = |cut: bool| {
+        let home = Home::new();
+        let set = things(&home, 12);
+        let with = ["--writeback", "on"];
+        if cut {
+            let fixed = ["eval", "run", set.as_str(), "--strategy", "extractive"];
+            let kill = [("COHO_FAIL", "writeback-replayed=kill")];
+            let ended = home.run_with(&kill, &[&fixed[..], &with].concat());
+            assert_ne!(ended.code, 0);
+        }
+        run(&home, &set, &[&with[..], &["--resume"]].concat())["units"][0].clone()
+    };
+    let (whole, parts) = (learned(false), learned(true));
+    assert_ne!(whole["refused"], json!({}), "{whole:#}");
+    for same in [
+        "of",
+        "answers",
+        "units",
+        "refused",
+        "contested",
+        "model_calls",
+    ] {
+        assert_eq!(parts[same], whole[same], "{same}: {parts:#}");
+    }
+    for cost in ["seconds", "joules"] {
+        let of = |learned: &Value| learned[cost].as_f64().unwrap();
+        assert!(of(&parts) > of(&whole) / 4.0, "{cost}: {parts:#} {whole:#}");
+    }
+}
+
+#[test]
 fn what_was_learned_from_is_not_asked_and_what_was_asked_is_not_learned_from() {
     let home = Home::new();
     let set = things(&home, 30);

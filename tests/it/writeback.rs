@@ -19,7 +19,7 @@ use coho::app::learning::{RunBody, is_on_battery};
 use coho::domain::generator::Drafts;
 use coho::domain::unit::{Merge, State, Unit};
 use coho::flow::answer::{Answer, StepKind};
-use coho::flow::writeback::{Decision, Report};
+use coho::flow::writeback::{Decision, Report, Step};
 use coho::settings::Settings;
 use coho::store::sources::Rules;
 use coho::store::units::{self, UseUnits, near};
@@ -31,6 +31,13 @@ fn add(app: &App, home: &Home) {
     let source = app.add_source(&home.notes(), &Rules::default()).unwrap();
     let stop = AtomicBool::new(false);
     app.ingest.sync(&source, &|_| {}, &stop).unwrap();
+}
+
+/// A knowledge base of the notes that were written so far.
+fn opened(home: &Home) -> App {
+    let app = open(home, |_| {});
+    add(&app, home);
+    app
 }
 
 fn ask(app: &App, question: &str) -> Answer {
@@ -45,8 +52,18 @@ pub fn asked(app: &App, question: &str, kept: bool) -> Answer {
 }
 
 fn run(app: &App) -> Report {
+    run_telling(app, &|_| {})
+}
+
+/// A run during which something happens.
+fn run_telling(app: &App, told: &dyn Fn(Step)) -> Report {
     let stop = AtomicBool::new(false);
-    app.write_back(&RunBody::default(), &|_| {}, &stop).unwrap()
+    app.write_back(&RunBody::default(), told, &stop).unwrap()
+}
+
+/// A unit as it is by now.
+fn now(app: &App, id: &str) -> Unit {
+    app.unit(id).unwrap().unit
 }
 
 fn in_state(app: &App, state: State) -> Vec<String> {
@@ -81,12 +98,27 @@ const PEAR: &str = "When was the pear tree planted?";
 
 const PEAR_AGAIN: &str = "In which year was the pear tree planted?";
 
+/// The unit that comes of a question, where no other is known.
+fn unit_of(app: &App, question: &str) -> Unit {
+    ask(app, question);
+    run(app);
+    app.units(None, 10).unwrap().units.remove(0)
+}
+
+/// The unit of the pear tree, in use by itself: another question came to the same evidence.
+fn promoted(app: &App) -> String {
+    unit_of(app, PEAR);
+    ask(app, PEAR_AGAIN);
+    let mut report = run(app);
+    assert_eq!(report.promoted.len(), 1, "{report:#?}");
+    report.promoted.remove(0)
+}
+
 #[test]
 fn an_answer_becomes_a_unit_helps_goes_stale_and_follows_the_edit() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     assert!(ask(&app, PEAR).answer.contains("2004"));
     let report = run(&app);
     assert_eq!((report.made, report.promoted.len()), (1, 0), "{report:#?}");
@@ -208,9 +240,7 @@ fn approved(home: &Home) -> (App, Unit, Vec<u8>) {
     garden(home);
     let app = open(home, |_| {});
     add(&app, home);
-    ask(&app, PEAR);
-    run(&app);
-    let unit = app.units(None, 10).unwrap().units.remove(0);
+    let unit = unit_of(&app, PEAR);
     let unit = app.decide(&unit.id, Decision::Approve).unwrap();
     let text = std::fs::read(home.notes().join("garden.md")).unwrap();
     (app, unit, text)
@@ -246,7 +276,7 @@ fn a_unit_led_nowhere_where_nothing_that_was_written_from_it_is_told() {
     );
     let hits = &answer.retrieval.hits;
     assert!(hits.iter().all(|hit| hit.unit_id.is_none()), "{hits:#?}");
-    assert_eq!(app.unit(&unit.id).unwrap().unit.state, State::Active);
+    assert_eq!(now(&app, &unit.id).state, State::Active);
 }
 
 #[test]
@@ -255,9 +285,7 @@ fn a_full_day_makes_no_units_and_looks_after_those_that_are_there() {
     garden(&home);
     let app = open(&home, |settings| settings.writeback.day_units = 1);
     add(&app, &home);
-    ask(&app, PEAR);
-    run(&app);
-    let unit = app.units(None, 10).unwrap().units.remove(0);
+    let unit = unit_of(&app, PEAR);
     app.decide(&unit.id, Decision::Approve).unwrap();
     ask(&app, "Who serviced the boiler in May?");
     assert_eq!(run(&app).made, 0, "the day is full");
@@ -308,7 +336,7 @@ fn with_harmful(home: &Home) -> App {
     let harmful = Unit {
         id: "harmful".into(),
         questions: vec![made_of("canoe")],
-        ..app.unit(&violin).unwrap().unit
+        ..now(&app, &violin)
     };
     put(&app, &harmful);
     app
@@ -321,18 +349,35 @@ fn a_spent_day_tries_nothing_until_there_is_more_to_spend() {
     let app = open(&home, |settings| settings.writeback.day_s = 0);
     let report = run(&app);
     assert!(report.reason.contains("budget"), "{report:#?}");
-    assert_eq!(app.unit("harmful").unwrap().unit.state, State::Shadow);
+    assert_eq!(now(&app, "harmful").state, State::Shadow);
     drop(app);
     let app = open(&home, |_| {});
     assert_eq!(run(&app).retired, ["harmful"]);
 }
 
 #[test]
+fn a_run_that_is_to_make_room_makes_no_vectors_anew() {
+    let home = Home::new();
+    let (app, _, _) = approved(&home);
+    let ledger = rusqlite::Connection::open(home.path("home/ledger.sqlite")).unwrap();
+    let vectors = || -> u32 {
+        let count = "SELECT count(*) FROM unit_vector";
+        ledger.query_row(count, [], |row| row.get(0)).unwrap()
+    };
+    // As after a change of the embedding model.
+    ledger.execute("DELETE FROM unit_vector", []).unwrap();
+    let stop = AtomicBool::new(true);
+    app.write_back(&RunBody::default(), &|_| {}, &stop).unwrap();
+    assert_eq!(vectors(), 0);
+    run(&app);
+    assert_eq!(vectors(), 2, "of its question, and of what it says");
+}
+
+#[test]
 fn what_was_not_judged_and_changed_nothing_is_no_batch() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     ask(&app, PEAR);
     run(&app);
     assert_eq!(app.batches(10).unwrap().batches.len(), 1);
@@ -467,11 +512,8 @@ fn ten_rounds_on_its_own_output_lose_no_original() {
 fn evidence_is_opened_in_the_file_that_it_was_taken_from() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
-    ask(&app, PEAR);
-    run(&app);
-    let unit = app.units(None, 10).unwrap().units.remove(0);
+    let app = opened(&home);
+    let unit = unit_of(&app, PEAR);
     let file = || app.unit(&unit.id).unwrap().evidence.remove(0).file;
     let own = home.notes().join("garden.md");
     // Its path comes first.
@@ -562,6 +604,26 @@ fn evidence_is_ready_on_disk_and_dropped_with_its_unit() {
     home.run(&["sync"]).done();
     run(&["writeback", "run"]);
     assert_eq!(owners(), HashSet::new());
+}
+
+#[test]
+fn evidence_that_was_left_behind_goes_with_the_next_start() {
+    let home = Home::new();
+    let (app, unit, _) = approved(&home);
+    drop(app);
+    let states = home.path("home/states");
+    std::fs::create_dir_all(&states).unwrap();
+    let of_unit = format!("{}-1.kv", unit.id);
+    // Of a unit that is not in use, of one that is, and of what every answer begins with.
+    for name in ["0123456789abcdef-1.kv", of_unit.as_str(), "1.kv"] {
+        std::fs::write(states.join(name), "read").unwrap();
+    }
+    drop(open(&home, |_| {}));
+    let left = std::fs::read_dir(&states).unwrap().flatten();
+    let left: HashSet<String> = left
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(left, HashSet::from([of_unit, "1.kv".to_owned()]));
 }
 
 #[test]

@@ -24,13 +24,13 @@ const DRAFT: &str = "draft";
 /// Between the owner of a state and the rest of its file's name.
 const OF: char = '-';
 
-/// Drops the states in `folder` that belong to something which is not among `owners`, of whatever
-/// model they are.
-pub fn keep_of(folder: &Path, owners: &[&str]) {
+/// Drops the states in `folder` that belong to an owner of whom `is_gone` says so, of whatever model they
+/// are.
+pub fn drop_where(folder: &Path, is_gone: impl Fn(&str) -> bool) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let owner = name.split_once(OF).map(|(owner, _)| owner);
-        if owner.is_some_and(|owner| !owners.contains(&owner)) {
+        if owner.is_some_and(&is_gone) {
             States::remove(&entry.path());
         }
     }
@@ -188,6 +188,18 @@ impl States {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_belongs_to_somebody_who_is_gone_goes_with_its_sum() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["a-1.kv", "a-1.sum", "b-1.kv", "1.kv"] {
+            std::fs::write(folder.path().join(file), "x").unwrap();
+        }
+        drop_where(folder.path(), |owner| owner == "a");
+        let left = |file: &str| folder.path().join(file).exists();
+        assert!(!left("a-1.kv") && !left("a-1.sum"));
+        assert!(left("b-1.kv") && left("1.kv"));
+    }
 
     #[test]
     fn what_was_written_in_part_goes_and_what_is_whole_stays() {

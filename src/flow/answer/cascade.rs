@@ -33,9 +33,10 @@ use crate::domain::context::Portion;
 use crate::domain::doubt::{self, Stance};
 use crate::domain::sentence;
 use crate::domain::sentence::code::Code;
-use crate::domain::unit::Unit;
+use crate::domain::unit::{State, Unit};
 use crate::domain::{context, question};
 use crate::engine::generate::{Finish, Generated, Prompt};
+use crate::engine::llama::states;
 use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::Failure;
 
@@ -125,7 +126,9 @@ impl Work<'_> {
             let build = |work: &Self, _: &[(usize, String)]| {
                 unit_prompt(unit, &work.task(), work.most_tokens())
             };
-            if let Some((draft, claims)) = self.draft(writer, StepKind::Draft, &evidence, &build) {
+            let drafted = self.draft(writer, StepKind::Draft, &evidence, &build);
+            self.leave_no_state(unit);
+            if let Some((draft, claims)) = drafted {
                 if !self.reader.gone && !self.holds_up(&draft, &claims) {
                     return None;
                 }
@@ -145,6 +148,17 @@ impl Work<'_> {
             }
         }
         Some(self.quote_these(quoted))
+    }
+
+    /// What the model has read of a unit goes from the disk again where the unit went out of use
+    /// meanwhile.
+    fn leave_no_state(&self, unit: &Unit) {
+        let store = self.parts.searcher.store;
+        match store.ledger().read(|s| s.unit_beginning(&unit.id)) {
+            Ok(Some(now)) if now.state == State::Active => {}
+            Ok(_) => states::drop_where(&store.states(), |owner| owner == unit.id),
+            Err(error) => tracing::warn!(%error, "whether a unit is in use cannot be read"),
+        }
     }
 
     /// Notes that a unit led to its sentences: once they are told, not before.

@@ -24,8 +24,8 @@ use crate::domain::scoring::score;
 use crate::domain::sentence;
 use crate::domain::unit::{Quotes, Review, State, Unit};
 use crate::error::Failure;
-use crate::store::StoreError;
 use crate::store::units::{self, UseUnits, batches, near};
+use crate::store::{Store, StoreError};
 
 /// Which units are in use.
 #[derive(
@@ -117,7 +117,7 @@ pub fn learn(
         return Ok(learned);
     }
     let store = parts.searcher.store;
-    let bytes = store.disk_bytes().0;
+    let before = bytes_before(store, &kept.with_extension("before"))?;
     let answers = ask_all(parts, train, k, told)?;
     let options = options(model_gates);
     let task = Task {
@@ -125,19 +125,28 @@ pub fn learn(
         now_ms: i64::try_from(train.len()).unwrap_or(0) * APART_MS,
         ..Task::default()
     };
-    let step = |step: writeback::Step| told("writeback", step.judged, step.answers);
-    let stop = AtomicBool::new(false);
-    let report = writeback::run(parts, &options, &task, &step, &stop)?;
-    let grown = store.disk_bytes().0.saturating_sub(bytes);
     let ledger = store.ledger();
-    let all = ledger.read(|snapshot| snapshot.units(None, writeback::MOST_UNITS))?;
+    let runs = ledger.read(|snapshot| snapshot.batches(1))?;
+    // Where it was interrupted behind the end of the run, that is not begun again.
+    if runs.iter().all(|run| run.ended_ms.is_none()) {
+        let step = |step: writeback::Step| told("writeback", step.judged, step.answers);
+        let stop = AtomicBool::new(false);
+        writeback::run(parts, &options, &task, &step, &stop)?;
+    }
+    // A run that goes on reports what it did since: the ledger knows of all of it.
+    let (all, verdicts, spent, model_calls) = ledger.read(|snapshot| {
+        let all = snapshot.units(None, writeback::MOST_UNITS)?;
+        let verdicts = snapshot.verdicts_in(&task.batch)?;
+        let spent = snapshot.spent(task.now_ms)?;
+        Ok::<_, StoreError>((all, verdicts, spent, snapshot.model_calls()?))
+    })?;
+    let grown = store.disk_bytes().0.saturating_sub(before);
     let in_state = |state| all.iter().filter(move |unit| unit.state == state);
     let promoted = in_state(State::Active).map(|unit| unit.id.clone());
     let approved = in_state(State::Active).chain(in_state(State::Shadow));
     let mut refused: BTreeMap<String, usize> = BTreeMap::new();
-    for considered in &report.considered {
-        let gate = considered.gates.iter().find(|verdict| !verdict.passed);
-        if let Some(verdict) = gate {
+    for gates in &verdicts {
+        if let Some(verdict) = gates.iter().find(|verdict| !verdict.passed) {
             *refused.entry(verdict.gate.as_str().into()).or_default() += 1;
         }
     }
@@ -146,17 +155,28 @@ pub fn learn(
         promoted: promoted.collect(),
         approved: approved.cloned().collect(),
         refused,
-        contested: report.contested.len(),
+        contested: in_state(State::Contested).count(),
         cost: [
-            count(report.model_calls),
-            report.seconds,
-            report.joules,
+            count(model_calls),
+            spent.seconds,
+            spent.joules,
             count(usize::try_from(grown).unwrap_or(0)),
         ],
     };
     let bytes = serde_json::to_vec(&learned).map_err(StoreError::from)?;
     write_whole(kept, &bytes)?;
     Ok(learned)
+}
+
+/// Bytes of the ledger before anything was learned, which `noted` keeps for when it is gone on with.
+fn bytes_before(store: &Store, noted: &Path) -> Result<u64, StoreError> {
+    let known = std::fs::read_to_string(noted).ok();
+    if let Some(bytes) = known.and_then(|text| text.parse().ok()) {
+        return Ok(bytes);
+    }
+    let bytes = store.disk_bytes().0;
+    write_whole(noted, bytes.to_string().as_bytes())?;
+    Ok(bytes)
 }
 
 fn options(model_gates: bool) -> WritebackOptions {
@@ -300,11 +320,7 @@ impl<'a> Variants<'a> {
             }
             Ok::<_, StoreError>(())
         })?;
-        let judged = self.judged(variant, &units, train)?;
-        Ok(Yield {
-            of: hash_with(of, &units),
-            ..judged
-        })
+        self.judged(variant, &units, train, of)
     }
 
     fn units_of(&self, variant: Variant) -> Result<Vec<WithVectors>, Failure> {
@@ -410,12 +426,13 @@ impl<'a> Variants<'a> {
         Ok((unit, vectors))
     }
 
-    /// How many units are right by the labels.
+    /// How many units are right by the labels; `of` is the hash of the set.
     fn judged(
         &self,
         variant: Variant,
         units: &[WithVectors],
         train: &[&SetQuestion],
+        of: &str,
     ) -> Result<Yield, Failure> {
         let asked: HashMap<String, &SetQuestion> = train
             .iter()
@@ -456,7 +473,7 @@ impl<'a> Variants<'a> {
         Ok(Yield {
             set: self.set.name.clone(),
             variant,
-            of: String::new(),
+            of: hash_with(of, units),
             answers: self.learned.answers.len(),
             units: units.len(),
             supported: mean(&supported),

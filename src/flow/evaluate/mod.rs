@@ -7,6 +7,7 @@
 //! are experiments of their own.
 
 pub mod answers;
+pub mod arm;
 pub mod chunking;
 pub mod held_out;
 pub mod import;
@@ -27,6 +28,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use self::answers::Method;
+use self::arm::Arm;
 use self::learning::Variant;
 use self::outcome::{Log, Outcome};
 use self::remembered::Memory;
@@ -115,7 +117,8 @@ impl Asking<'_> {
         chosen: &[Chosen<'_>],
         units: Option<Variant>,
     ) -> Result<(), Failure> {
-        let arm = named(retrieval::COHO, units);
+        let named = |way: &str| Arm { way, units }.to_string();
+        let arm = named(retrieval::COHO);
         let judged = |c: &&Chosen<'_>| !self.set.gains_of(c.question).is_empty();
         let chosen: Vec<&Chosen<'_>> = chosen.iter().filter(judged).collect();
         let started = Instant::now();
@@ -138,7 +141,7 @@ impl Asking<'_> {
             for (name, values) in all {
                 self.log.push(Outcome {
                     values,
-                    ..self.outcome(one, named(name, units))
+                    ..self.outcome(one, named(name))
                 })?;
             }
             self.harness.asked += 1;
@@ -154,7 +157,8 @@ impl Asking<'_> {
         method: Method,
         units: Option<Variant>,
     ) -> Result<(), Failure> {
-        let arm = named(&method.name(), units);
+        let way = method.name();
+        let arm = Arm { way: &way, units }.to_string();
         let wanted = |c: &&Chosen<'_>| {
             let answered = !c.question.answers.is_empty() || c.groups.contains(&UNANSWERABLE);
             answered && (c.model || !method.needs_model())
@@ -224,21 +228,6 @@ impl Asking<'_> {
         self.harness.calls_s += calls.as_secs_f64();
         self.harness.wall_s += started.elapsed().as_secs_f64();
     }
-}
-
-/// Is a way with units, by its name?
-pub fn is_with_units(arm: &str) -> bool {
-    arm.contains('+')
-}
-
-/// What a way is called: `cascade+writeback`.
-fn named(way: &str, units: Option<Variant>) -> String {
-    use clap::ValueEnum;
-    let variant = units.and_then(|units| units.to_possible_value());
-    variant.map_or_else(
-        || way.to_owned(),
-        |variant| format!("{way}+{}", variant.get_name()),
-    )
 }
 
 /// The groups in the order in which tables show them.

@@ -23,6 +23,7 @@ use crate::domain::scoring::normalised;
 use crate::domain::unit::{Merge, State};
 use crate::error::Failure;
 use crate::store::units::UseUnits;
+use crate::store::units::considered::once_each;
 use crate::store::{Store, StoreError, measurements};
 
 /// Past questions that are asked again at most, the newest first.
@@ -78,21 +79,17 @@ pub fn measure(
                 of.insert(unit.id.clone());
             }
         }
-        Ok::<_, StoreError>((snapshot.past(MOST_PAST)?, own, active.len()))
+        let past = once_each(snapshot.past(MOST_PAST)?);
+        Ok::<_, StoreError>((past, own, active.len()))
     })?;
     let none = HashSet::new();
     let (mut without, mut with): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
-    let mut touched = 0;
-    // One that was asked again and again says no more than once.
-    let mut known = HashSet::new();
-    let counted = past.iter().filter(|past| past.reception.bad == 0);
-    let counted = counted.filter(|past| known.insert(normalised(&past.question)));
-    let counted: Vec<_> = counted.collect();
-    for (n, past) in counted.iter().enumerate() {
+    let (mut touched, asked) = (0, past.len());
+    for (n, past) in past.iter().enumerate() {
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        told(n, counted.len());
+        told(n, asked);
         let Some(target) = past.cited.first() else {
             continue;
         };

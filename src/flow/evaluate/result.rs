@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::arm::Arm;
 use super::learning::Yield;
 use super::outcome::Outcome;
 use super::retrieval::COHO;
@@ -379,11 +380,12 @@ pub fn comparisons(blocks: &[Block], seed: u64) -> Vec<Comparison> {
             .filter(|b| b.set == block.set && b.group == block.group && b.arm != block.arm)
             .collect();
         let first = peers.iter().find(|b| !is_ranking(&b.arm));
-        let against: Vec<&&Block> = match block.arm.split_once('+') {
-            Some((base, _)) if is_ranking(base) => by_name(&peers, &[base]),
-            Some((base, _)) => {
-                let own = by_name(&peers, &[base]);
-                let first = first.filter(|b| b.arm != base && !b.arm.contains('+'));
+        let Arm { way, units } = Arm::of(&block.arm);
+        let against: Vec<&&Block> = match units {
+            Some(_) if is_ranking(way) => by_name(&peers, &[way]),
+            Some(_) => {
+                let own = by_name(&peers, &[way]);
+                let first = first.filter(|b| b.arm != way && Arm::of(&b.arm).units.is_none());
                 own.into_iter().chain(first).collect()
             }
             None if block.arm == COHO => by_name(&peers, &super::retrieval::LANES),

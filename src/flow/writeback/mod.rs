@@ -161,9 +161,10 @@ pub(super) struct Bench<'a> {
     cpu: RefCell<(Duration, usize)>,
     started: Instant,
     meter: Meter,
-    /// What may be spent, and what of it was written down as spent.
+    /// What may be spent, and what of it was written down as spent, with the calls of the language model.
     budget: Spent,
     spent: Cell<Spent>,
+    counted: Cell<usize>,
     /// How often something had been erased when it began.
     erasures: i64,
 }
@@ -231,19 +232,29 @@ impl Bench<'_> {
         };
         batches::spend(transaction, since, self.now_ms)?;
         self.spent.set(now);
-        Ok(())
+        let calls = self.cpu.borrow().1;
+        batches::count_calls(transaction, calls - self.counted.replace(calls))
     }
 
-    /// Was something forgotten since the run began? What was made of what it read may tell of it, and is
-    /// not written.
-    fn is_outdated(&self, transaction: &Transaction<'_>) -> Result<bool, StoreError> {
+    /// Was something forgotten since the run began? What was made of what it read may tell of it.
+    fn has_forgotten(&self, transaction: &Transaction<'_>) -> Result<bool, StoreError> {
         Ok(erase::erasures(transaction)? != self.erasures)
     }
 
-    /// Why nothing that comes of what was read may be written any more; see [`Self::is_outdated`].
-    fn forgotten(&self) -> Result<Option<&'static str>, StoreError> {
-        let erasures = self.store().ledger().read(|snapshot| snapshot.erasures())?;
-        Ok((erasures != self.erasures).then_some(FORGOTTEN))
+    /// May nothing that comes of what was read be written any more? Where something was forgotten, or the
+    /// batch was taken back meanwhile.
+    fn is_outdated(&self, transaction: &Transaction<'_>) -> Result<bool, StoreError> {
+        let taken_back = batches::taken_back(transaction, &self.batch)?;
+        Ok(taken_back.is_some() || self.has_forgotten(transaction)?)
+    }
+
+    /// Why it may not; see [`Self::is_outdated`].
+    fn outdated(&self) -> Result<Option<String>, StoreError> {
+        self.store().ledger().read(|snapshot| {
+            let taken_back = snapshot.taken_back(&self.batch)?;
+            let forgotten = snapshot.erasures()? != self.erasures;
+            Ok(taken_back.or_else(|| forgotten.then(|| FORGOTTEN.to_owned())))
+        })
     }
 
     /// Moves a unit; what it was before is kept for an undo of the batch.
@@ -273,7 +284,7 @@ const FOR_REPLAY: f64 = 0.25;
 const MOST_ANSWERS: usize = 5000;
 
 /// Runs writeback once; blocks. `told` hears how far it is, `stop` ends it after the answer or past
-/// question at hand; the next run goes on with the batch.
+/// question at hand; the next run goes on with the batch. One that is taken back meanwhile ends with that.
 ///
 /// # Errors
 /// What the store and the models say. What was committed stays.
@@ -309,6 +320,7 @@ pub fn run(
             units: options.day_units.saturating_sub(spent.units),
         },
         spent: Cell::default(),
+        counted: Cell::default(),
         erasures,
     };
     let mut report = Report {
@@ -340,7 +352,7 @@ pub fn run(
                 return Ok(true);
             }
             let mut kept = report.clone();
-            if bench.is_outdated(t)? {
+            if bench.has_forgotten(t)? {
                 kept.considered.clear();
             }
             batches::end_batch(t, &bench.batch, published, &report.reason, &kept, now)?;
@@ -376,8 +388,15 @@ fn work(
 
 /// Tries what is in trial and puts in use what helped. Says whether it came to the end.
 fn publish(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<bool, Failure> {
+    if was_taken_back(bench, report)? {
+        return Ok(true);
+    }
     let had_share = bench.has_share();
-    if !replay::replay(bench, report, stop)? {
+    let tried = replay::replay(bench, report, stop)?;
+    if was_taken_back(bench, report)? {
+        return Ok(true);
+    }
+    if !tried {
         report.reason = if stop.load(Ordering::Relaxed) {
             STOPPED.to_owned()
         } else if let Some(why) = bench.over() {
@@ -385,7 +404,7 @@ fn publish(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<
             let on_fewer = |fewer: usize| format!("{why}, with the newest {fewer} past questions");
             fewer.flatten().map_or_else(|| why.to_owned(), on_fewer)
         } else {
-            bench.forgotten()?.unwrap_or(STOPPED).to_owned()
+            bench.outdated()?.unwrap_or_else(|| STOPPED.to_owned())
         };
         return Ok(false);
     }
@@ -397,6 +416,20 @@ fn publish(bench: &Bench<'_>, report: &mut Report, stop: &AtomicBool) -> Result<
     }
     make_ready(bench, &report.promoted, stop)?;
     reach("writeback-promoted")?;
+    Ok(true)
+}
+
+/// Was the batch taken back while it was under way? Then there is nothing to go on with.
+fn was_taken_back(bench: &Bench<'_>, report: &mut Report) -> Result<bool, StoreError> {
+    if report.rolled_back {
+        // By the run itself.
+        return Ok(false);
+    }
+    let ledger = bench.store().ledger();
+    let Some(why) = ledger.read(|snapshot| snapshot.taken_back(&bench.batch))? else {
+        return Ok(false);
+    };
+    (report.rolled_back, report.reason) = (true, why);
     Ok(true)
 }
 
@@ -433,7 +466,7 @@ fn consider(
         asked_again(bench, &answers)?;
     }
     let count = answers.len();
-    for (judged, candidate) in answers.into_iter().enumerate() {
+    for (judged, answer) in answers.iter().enumerate() {
         told(Step {
             judged,
             answers: count,
@@ -444,9 +477,14 @@ fn consider(
         if let Some(why) = bench.nearly_over().or_else(|| bench.full()) {
             return Ok(Some(why.into()));
         }
-        if let Some(why) = bench.forgotten()? {
-            return Ok(Some(why.into()));
+        if let Some(why) = bench.outdated()? {
+            return Ok(Some(why));
         }
+        // One at a time: each holds whole passages.
+        let ledger = bench.store().ledger();
+        let Some(candidate) = ledger.read(|snapshot| snapshot.candidate(answer))? else {
+            continue;
+        };
         let considered = consider_one(bench, candidate, task, report)?;
         report.considered.push(considered);
     }
@@ -582,12 +620,18 @@ const AGAIN: f32 = 0.75;
 
 /// Finds questions that were asked again in other words and led elsewhere: the first answer did not
 /// help. That is written down like feedback. The question before may have been judged already.
-fn asked_again(bench: &Bench<'_>, answers: &[Candidate]) -> Result<(), Failure> {
+fn asked_again(bench: &Bench<'_>, answers: &[String]) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
-    for second in answers {
-        let since = second.asked_ms - AGAIN_MS;
-        let first = ledger.read(|snapshot| snapshot.asked_before(second, since))?;
-        let Some(first) = first.filter(|first| may_be_again(first, second)) else {
+    for answer in answers {
+        let pair = ledger.read(|snapshot| {
+            let Some(second) = snapshot.candidate(answer)? else {
+                return Ok(None);
+            };
+            let first = snapshot.asked_before(&second, second.asked_ms - AGAIN_MS)?;
+            Ok(first.map(|first| (first, second)))
+        })?;
+        let Some((first, second)) = pair.filter(|(first, second)| may_be_again(first, second))
+        else {
             continue;
         };
         let embedder = &bench.parts.searcher.space.embedder;
@@ -656,8 +700,9 @@ fn promote(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
             (false, n) => format!("{n} other questions are answered with what it says"),
         };
         let moved = ledger.write(|t| {
-            let moved =
-                upkeep::is_as(t, &unit)? && bench.move_unit(t, &unit.id, State::Active, &why)?;
+            let moved = batches::taken_back(t, &bench.batch)?.is_none()
+                && upkeep::is_as(t, &unit)?
+                && bench.move_unit(t, &unit.id, State::Active, &why)?;
             if moved {
                 life::take_place(t, Some(&bench.batch), &unit)?;
             }
@@ -705,18 +750,28 @@ fn disputed(bench: &Bench<'_>, unit: &Unit, past: &[Past]) -> Result<Option<Stri
 }
 
 /// Lets the language model read what was put in use, so that its state is on disk when it is asked
-/// for; and drops the states of what is not in use.
+/// for; and drops the states of what is not in use, that too which went out of use while it was read.
 fn make_ready(bench: &Bench<'_>, promoted: &[String], stop: &AtomicBool) -> Result<(), Failure> {
-    let active = drop_states(bench.store())?;
+    let read = read_ahead(bench, promoted, stop);
+    drop_states(bench.store())?;
+    read
+}
+
+fn read_ahead(bench: &Bench<'_>, promoted: &[String], stop: &AtomicBool) -> Result<(), Failure> {
     let Some(generator) = bench.generator.filter(|_| bench.parts.options.drafts) else {
         return Ok(());
     };
-    for unit in active.iter().filter(|unit| promoted.contains(&unit.id)) {
+    let ledger = bench.store().ledger();
+    for id in promoted {
         if stop.load(Ordering::Relaxed) || bench.over().is_some() {
             break;
         }
+        let unit = ledger.read(|snapshot| snapshot.unit_beginning(id))?;
+        let Some(unit) = unit.filter(|unit| unit.state == State::Active) else {
+            continue;
+        };
         let task = format!("Question: {}", unit.questions[0]);
-        let running = generator.generate(unit_prompt(unit, &task, 1), Arc::default())?;
+        let running = generator.generate(unit_prompt(&unit, &task, 1), Arc::default())?;
         // A unit that is too long for the model is answered from without a state.
         if let Ok(read) = running.result.wait().map_err(EngineError::Lane)? {
             bench.spent_cpu(read.cpu, 1);
@@ -725,17 +780,16 @@ fn make_ready(bench: &Bench<'_>, promoted: &[String], stop: &AtomicBool) -> Resu
     Ok(())
 }
 
-/// What the language model has read of units that are not in use goes from the disk; returns those
-/// that are.
+/// What the language model has read of units that are not in use goes from the disk.
 ///
 /// # Errors
 /// What the ledger says.
-pub fn drop_states(store: &Store) -> Result<Vec<Unit>, StoreError> {
+pub fn drop_states(store: &Store) -> Result<(), StoreError> {
     let ledger = store.ledger();
-    let active = ledger.read(|snapshot| snapshot.units(Some(State::Active), MOST_UNITS))?;
-    let owners: Vec<&str> = active.iter().map(|unit| unit.id.as_str()).collect();
-    states::keep_of(&store.states(), &owners);
-    Ok(active)
+    let active = ledger.read(|snapshot| snapshot.unit_ids(State::Active))?;
+    let active: HashSet<&str> = active.iter().map(String::as_str).collect();
+    states::drop_where(&store.states(), |owner| !active.contains(owner));
+    Ok(())
 }
 
 /// What the owner decides of a unit.
@@ -931,6 +985,7 @@ pub fn without_gates(
         meter: Meter::start(),
         budget: Spent::default(),
         spent: Cell::default(),
+        counted: Cell::default(),
         erasures: 0,
     };
     let mut made = Vec::new();

@@ -1,9 +1,10 @@
 //! Personal ranking: a handful of weights, learned from what the owner's questions led to.
 //!
-//! The same caution as for units: weights are fitted on one half of the past questions and must be
-//! better on the other half, beyond chance; those in use go as soon as they lose on what was asked
-//! since, and with the batch that they were learned in. What ranked first so far is what answers rest on, so little is learned, and slowly: that
-//! is meant.
+//! The same caution as for units: weights are fitted on past questions and must be better on others,
+//! beyond chance, that were first asked since weights were last tested: on the same questions with every
+//! run, chance would have its way sooner or later. Those in use go as soon as they lose on what was asked
+//! since, and with the batch that they were learned in. What ranked first so far is what answers rest on,
+//! so little is learned, and slowly: that is meant.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,10 +20,11 @@ use crate::domain::rank::{Judged, Weights, fuse};
 use crate::domain::scoring::normalised;
 use crate::error::Failure;
 use crate::store::ledger::Transaction;
-use crate::store::units::considered::Past;
+use crate::store::units::batches;
+use crate::store::units::considered::{Past, once_each};
 use crate::store::{Store, StoreError, ledger};
 
-/// Past questions below which nothing is learned.
+/// Past questions that weights are fitted on at least, and others that they are tested on.
 const LEAST_PAST: usize = 60;
 
 /// Past questions that are looked at, the newest first.
@@ -33,6 +35,9 @@ const SEED: u64 = 20_261_121;
 
 /// The memo that holds the weights in use.
 const RANKING: &str = "ranking";
+
+/// The memo of when the newest question was asked that weights were tested on, milliseconds since 1970.
+const TESTED: &str = "ranking_tested";
 
 /// Weights that were learned, and what shows that they are better.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -79,9 +84,6 @@ pub(super) fn forget(transaction: &Transaction<'_>) -> Result<(), StoreError> {
 struct Outcome {
     judged: Vec<Judged>,
     target: ChunkId,
-    /// Whether weights may be fitted on it; the others are for the test.
-    fits: bool,
-    asked_ms: i64,
 }
 
 impl Outcome {
@@ -94,39 +96,45 @@ impl Outcome {
 /// Drops weights that have come to lose, and looks for better ones. Says what was learned.
 pub(super) fn learn(bench: &Bench<'_>, stop: &AtomicBool) -> Result<Option<Ranking>, Failure> {
     let store = bench.store();
-    let mut past = store.ledger().read(|snapshot| snapshot.past(MOST_PAST))?;
+    let (mut past, tested_ms) = store.ledger().read(|snapshot| {
+        let tested: Option<i64> = snapshot.memo(TESTED)?.and_then(|ms| ms.parse().ok());
+        Ok::<_, StoreError>((snapshot.past(MOST_PAST)?, tested))
+    })?;
     let held_out = &bench.options.held_out;
-    past.retain(|past| past.reception.bad == 0 && !held_out.holds(&past.question));
-    let past = once_each(past);
-    let known = in_use(store)?;
-    let few = past.len() < LEAST_PAST;
-    if few && known.is_none() {
+    past.retain(|past| !held_out.holds(&past.question));
+    let Some(newest_ms) = past.first().map(|past| past.asked_ms) else {
         return Ok(None);
-    }
-    let mut outcomes = Vec::with_capacity(past.len());
-    for past in &past {
-        if stop.load(Ordering::Relaxed) || bench.over().is_some() {
-            return Ok(None);
-        }
-        outcomes.push(outcome(bench, past)?);
-    }
+    };
     let usual = Weights::default();
-    if let Some(known) = known {
+    if let Some(known) = in_use(store)? {
         // Not on what they were fitted on: there they look better than they are.
-        let since = outcomes.iter().filter(|o| o.asked_ms > known.learned_ms);
-        if gain(since, &known.weights, &usual).0 >= 0.0 {
+        let is_since = |past: &&Past| past.asked_ms > known.learned_ms;
+        let since = once_each(past.iter().filter(is_since).cloned().collect());
+        let Some(since) = outcomes(bench, &since, stop)? else {
+            return Ok(None);
+        };
+        if gain(&since, &known.weights, &usual).0 >= 0.0 {
             return Ok(None);
         }
         tracing::info!("the learned weights lose; back to the usual ones");
         reset(store)?;
     }
-    if few {
+    let Some((older, newer)) = halves(past, tested_ms) else {
         return Ok(None);
-    }
-    let fitted = fit(&outcomes);
-    let (unseen, _): (Vec<Outcome>, Vec<Outcome>) = outcomes.into_iter().partition(|o| !o.fits);
-    let (gain, interval) = gain(unseen.iter(), &fitted, &usual);
+    };
+    let Some(older) = outcomes(bench, &older, stop)? else {
+        return Ok(None);
+    };
+    let Some(unseen) = outcomes(bench, &newer, stop)? else {
+        return Ok(None);
+    };
+    let fitted = fit(&older);
+    let (gain, interval) = gain(&unseen, &fitted, &usual);
+    let tested = newest_ms.to_string();
     if interval.0 <= 0.0 {
+        store
+            .ledger()
+            .write(|t| ledger::put_memo(t, TESTED, &tested))?;
         return Ok(None);
     }
     let ranking = Ranking {
@@ -138,37 +146,54 @@ pub(super) fn learn(bench: &Bench<'_>, stop: &AtomicBool) -> Result<Option<Ranki
         questions: unseen.len(),
     };
     let memo = serde_json::to_string(&ranking).map_err(StoreError::from)?;
-    store
-        .ledger()
-        .write(|t| ledger::put_memo(t, RANKING, &memo))?;
-    Ok(Some(ranking))
+    let kept = store.ledger().write(|t| {
+        ledger::put_memo(t, TESTED, &tested)?;
+        // Taken back by now, it would leave them behind.
+        let kept = batches::taken_back(t, &bench.batch)?.is_none();
+        if kept {
+            ledger::put_memo(t, RANKING, &memo)?;
+        }
+        Ok::<_, StoreError>(kept)
+    })?;
+    Ok(kept.then_some(ranking))
 }
 
-/// The newest of each question: one that is asked every day says no more than once, and would make what
-/// is left to chance look sure.
-fn once_each(mut past: Vec<Past>) -> Vec<Past> {
-    let mut known = HashSet::new();
-    past.retain(|past| known.insert(normalised(&past.question)));
-    past
+/// What weights are fitted on, and what they are tested on: of past questions, the newest first, those
+/// that were first asked since the last test, and the newer half at most. `None` where that is too few.
+fn halves(past: Vec<Past>, tested_ms: Option<i64>) -> Option<(Vec<Past>, Vec<Past>)> {
+    let middle_ms = past.get(past.len() / 2)?.asked_ms;
+    let until_ms = tested_ms.map_or(middle_ms, |tested| tested.max(middle_ms));
+    let until = past.iter().filter(|past| past.asked_ms <= until_ms);
+    let known: HashSet<String> = until.map(|past| normalised(&past.question)).collect();
+    let (older, newer): (Vec<Past>, Vec<Past>) = once_each(past)
+        .into_iter()
+        .partition(|past| known.contains(&normalised(&past.question)));
+    (older.len().min(newer.len()) >= LEAST_PAST).then_some((older, newer))
 }
 
-fn outcome(bench: &Bench<'_>, past: &Past) -> Result<Outcome, Failure> {
-    let found = search::candidates(&bench.parts.searcher, &past.question)?;
-    Ok(Outcome {
-        judged: found.judged.into_iter().map(|(judged, _)| judged).collect(),
-        target: past.cited[0],
-        fits: blake3::hash(past.question.as_bytes()).as_bytes()[0].is_multiple_of(2),
-        asked_ms: past.asked_ms,
-    })
+/// What searches for past questions give; `None` where it is to end before that.
+fn outcomes(
+    bench: &Bench<'_>,
+    past: &[Past],
+    stop: &AtomicBool,
+) -> Result<Option<Vec<Outcome>>, Failure> {
+    let mut outcomes = Vec::with_capacity(past.len());
+    for past in past {
+        if stop.load(Ordering::Relaxed) || bench.over().is_some() {
+            return Ok(None);
+        }
+        let found = search::candidates(&bench.parts.searcher, &past.question)?;
+        outcomes.push(Outcome {
+            judged: found.judged.into_iter().map(|(judged, _)| judged).collect(),
+            target: past.cited[0],
+        });
+    }
+    Ok(Some(outcomes))
 }
 
-fn gain<'a>(
-    outcomes: impl Iterator<Item = &'a Outcome>,
-    ours: &Weights,
-    usual: &Weights,
-) -> (f64, (f64, f64)) {
-    let change = outcomes.map(|o| o.reciprocal(ours) - o.reciprocal(usual));
-    let changes: Vec<f64> = change.collect();
+fn gain(outcomes: &[Outcome], ours: &Weights, usual: &Weights) -> (f64, (f64, f64)) {
+    let change = |o: &Outcome| o.reciprocal(ours) - o.reciprocal(usual);
+    let changes: Vec<f64> = outcomes.iter().map(change).collect();
     (mean(&changes), bootstrap_interval(&changes, ROUNDS, SEED))
 }
 
@@ -185,8 +210,8 @@ const DIALS: [Dial; 4] = [
 /// Coordinate ascent over few values; what is as good as the usual stays as usual.
 fn fit(outcomes: &[Outcome]) -> Weights {
     let mean_of = |weights: &Weights| {
-        let seen = outcomes.iter().filter(|o| o.fits);
-        mean(&seen.map(|o| o.reciprocal(weights)).collect::<Vec<f64>>())
+        let all = outcomes.iter().map(|o| o.reciprocal(weights));
+        mean(&all.collect::<Vec<f64>>())
     };
     let mut best = Weights::default();
     let mut value = mean_of(&best);
@@ -212,7 +237,7 @@ mod tests {
     use crate::store::feedback::Reception;
 
     /// Questions whose evidence the vectors like and the words do not.
-    fn outcomes(count: u8) -> Vec<Outcome> {
+    fn liked(count: usize) -> Vec<Outcome> {
         let chunk = |name: &str| ChunkId::of("", name);
         let judged = |name: &str, cosine: f32, words: f32| Judged {
             chunk: chunk(name),
@@ -223,44 +248,58 @@ mod tests {
                 ..Lexical::default()
             },
         };
-        (0..count)
-            .map(|n| Outcome {
-                judged: vec![judged("right", 0.5, 0.5), judged("wrong", 0.4, 1.0)],
-                target: chunk("right"),
-                fits: n % 2 == 0,
-                asked_ms: 0,
-            })
-            .collect()
+        let outcome = || Outcome {
+            judged: vec![judged("right", 0.5, 0.5), judged("wrong", 0.4, 1.0)],
+            target: chunk("right"),
+        };
+        std::iter::repeat_with(outcome).take(count).collect()
     }
 
     #[test]
-    fn what_is_asked_every_day_counts_once() {
-        let past = ["Who has the key?", "who has the key", "Where is it?"].map(|question| Past {
-            answer: question.into(),
-            question: question.into(),
-            asked_ms: 0,
-            cited: Vec::new(),
-            sentences: Vec::new(),
-            reception: Reception::default(),
-            contested: false,
-        });
-        let left = once_each(past.into());
-        let left: Vec<&str> = left.iter().map(|past| past.question.as_str()).collect();
-        assert_eq!(left, ["Who has the key?", "Where is it?"]);
+    fn no_question_is_tested_on_twice() {
+        // The newest first, one a millisecond.
+        let past = |count: i64| -> Vec<Past> {
+            let asked = (0..count).rev().map(|n| Past {
+                answer: n.to_string(),
+                question: format!("What is {n}?"),
+                asked_ms: n,
+                cited: Vec::new(),
+                sentences: Vec::new(),
+                reception: Reception::default(),
+                contested: false,
+            });
+            asked.collect()
+        };
+        let check = |past: Vec<Past>, tested_ms: Option<i64>, expected: Option<(usize, usize)>| {
+            let found = halves(past, tested_ms);
+            let found = found.map(|(older, newer)| (older.len(), newer.len()));
+            assert_eq!(found, expected, "{tested_ms:?}");
+        };
+        check(Vec::new(), None, None);
+        check(past(119), None, None);
+        check(past(120), None, Some((60, 60)));
+        check(past(179), Some(119), None);
+        check(past(180), Some(119), Some((120, 60)));
+        // One that was asked before is not new for being asked again.
+        let mut again = past(180);
+        again[0].question = "What is 3?".into();
+        check(again, Some(119), None);
+        // After a long time there is something to fit on as well.
+        check(past(200), Some(-5), Some((100, 100)));
     }
 
     #[test]
     fn weights_move_to_the_lane_that_finds() {
-        let outcomes = outcomes(20);
+        let outcomes = liked(20);
         let fitted = fit(&outcomes);
-        let (gain, interval) = gain(outcomes.iter(), &fitted, &Weights::default());
+        let (gain, interval) = gain(&outcomes, &fitted, &Weights::default());
         assert!(gain > 0.0 && interval.0 > 0.0, "{fitted:?}");
         assert!(fitted != Weights::default());
     }
 
     #[test]
     fn nothing_to_gain_leaves_the_usual_weights() {
-        let mut outcomes = outcomes(20);
+        let mut outcomes = liked(20);
         for outcome in &mut outcomes {
             outcome.judged.truncate(1);
         }

@@ -33,10 +33,10 @@ pub(super) fn upkeep(
     let ledger = bench.store().ledger();
     heed(bench, report)?;
     lose_trust(bench)?;
-    drop_questions(bench)?;
+    drop_questions(bench, stop)?;
     let stale = ledger.read(|snapshot| snapshot.units(Some(State::Stale), MOST_UNITS))?;
     for unit in stale {
-        if stop.load(Ordering::Relaxed) || bench.nearly_over().is_some() {
+        if is_over(bench, stop) || bench.outdated()?.is_some() {
             return Ok(());
         }
         // Another one that was renewed may have been found to say the same.
@@ -45,7 +45,7 @@ pub(super) fn upkeep(
             renew(bench, &unit, report)?;
         }
     }
-    embed_again(bench)?;
+    embed_again(bench, stop)?;
     contradicted(bench, report, stop)?;
     let active = ledger.read(|snapshot| snapshot.units(Some(State::Active), MOST_UNITS))?;
     for unit in active {
@@ -64,6 +64,11 @@ pub(super) fn upkeep(
         }
     }
     Ok(())
+}
+
+/// Is nothing more to be begun, because somebody needs the machine or the budget is for what comes next?
+fn is_over(bench: &Bench<'_>, stop: &AtomicBool) -> bool {
+    stop.load(Ordering::Relaxed) || bench.nearly_over().is_some()
 }
 
 /// What the owner said of answers after these were judged: a unit that led to a bad one is contested,
@@ -201,7 +206,7 @@ fn rests_on_others(snapshot: &Snapshot<'_>, unit: &Unit) -> Result<bool, StoreEr
 
 /// Takes from units the questions that they do not answer, as is known now: an earlier version gave them
 /// more. What the owner decided stays.
-fn drop_questions(bench: &Bench<'_>) -> Result<(), Failure> {
+fn drop_questions(bench: &Bench<'_>, stop: &AtomicBool) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
     let model = bench.parts.searcher.space.indexes.model();
     for state in [State::Active, State::Shadow] {
@@ -211,6 +216,9 @@ fn drop_questions(bench: &Bench<'_>) -> Result<(), Failure> {
             let questions = answered(&unit);
             if questions.len() == unit.questions.len() {
                 continue;
+            }
+            if is_over(bench, stop) {
+                return Ok(());
             }
             let unit = Unit { questions, ..unit };
             let vectors = distil::vectors(bench, &unit)?;
@@ -249,11 +257,15 @@ pub(super) fn is_as(transaction: &Transaction<'_>, unit: &Unit) -> Result<bool, 
     Ok(now.is_some_and(|now| (now.state, &now.reason) == (unit.state, &unit.reason)))
 }
 
-/// Gives units vectors of the embedding model in use, where they have none.
-fn embed_again(bench: &Bench<'_>) -> Result<(), Failure> {
+/// Gives units vectors of the embedding model in use, where they have none. After a change of the model
+/// that is all of them: it is gone on with by the next run.
+fn embed_again(bench: &Bench<'_>, stop: &AtomicBool) -> Result<(), Failure> {
     let model = bench.parts.searcher.space.indexes.model();
     let ledger = bench.store().ledger();
     for unit in ledger.read(|snapshot| snapshot.without_vectors(model))? {
+        if is_over(bench, stop) {
+            return Ok(());
+        }
         let vectors = distil::vectors(bench, &unit)?;
         ledger.write(|t| {
             if bench.is_outdated(t)? {

@@ -13,7 +13,7 @@ use super::life::{BY_OWNER, GONE, bring_back, part_of, say_anew};
 use super::{GOOD, SECOND_SOURCES, put_unit, unit};
 use crate::domain::unit::{State, Unit};
 use crate::store::Result;
-use crate::store::ledger::Snapshot;
+use crate::store::ledger::{self, Snapshot};
 
 /// A run of writeback.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -74,6 +74,12 @@ impl Snapshot<'_> {
         Ok(found.unwrap_or_default())
     }
 
+    /// Calls of the language model so far, by all runs.
+    pub(crate) fn model_calls(&self) -> Result<usize> {
+        let count = self.memo(CALLS)?;
+        Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
+    }
+
     /// The newest batches.
     pub(crate) fn batches(&self, limit: usize) -> Result<Vec<Batch>> {
         let mut statement = self.0.prepare_cached(
@@ -99,6 +105,23 @@ impl Snapshot<'_> {
         )?;
         Ok(statement.query_row([], |row| row.get(0)).optional()?)
     }
+
+    /// See [`taken_back`].
+    pub(crate) fn taken_back(&self, batch: &str) -> Result<Option<String>> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT reason FROM batch WHERE id = ?1 AND state = 'rolled_back'")?;
+        Ok(statement.query_row([batch], |row| row.get(0)).optional()?)
+    }
+}
+
+/// Why a batch was taken back; `None` where it was not. Whoever is at work on it, in this process or
+/// another, adds nothing more to it.
+///
+/// # Errors
+/// [`StoreError::Ledger`](crate::store::StoreError::Ledger).
+pub fn taken_back(transaction: &Transaction<'_>, batch: &str) -> Result<Option<String>> {
+    Snapshot(transaction, false).taken_back(batch)
 }
 
 /// Begins a batch.
@@ -171,6 +194,18 @@ pub fn spend(transaction: &Transaction<'_>, spent: Spent, now_ms: i64) -> Result
     Ok(())
 }
 
+/// The memo that counts the calls of the language model.
+const CALLS: &str = "writeback_calls";
+
+/// Adds to the calls of the language model.
+///
+/// # Errors
+/// [`StoreError::Ledger`](crate::store::StoreError::Ledger).
+pub fn count_calls(transaction: &Transaction<'_>, more: usize) -> Result<()> {
+    let count = Snapshot(transaction, false).model_calls()? + more;
+    ledger::put_memo(transaction, CALLS, &count.to_string())
+}
+
 /// Notes what a unit is before a batch changes it, the first time that it does.
 ///
 /// # Errors
@@ -189,7 +224,8 @@ pub fn note_before(transaction: &Transaction<'_>, batch: &str, unit: &str) -> Re
 /// Takes back what `what` names; returns how many units changed. What was made is retired. What was
 /// there before says and answers again what it did; where the batch had brought it forward or had
 /// put another unit in its place it goes back to its state, but what a gate has taken out of use
-/// stays out, and so does what the owner has decided.
+/// stays out, and so does what the owner has decided. A batch that is under way and all of which is
+/// taken back ends with that: see [`taken_back`].
 ///
 /// # Errors
 /// [`StoreError::Ledger`](crate::store::StoreError::Ledger).
@@ -247,12 +283,17 @@ fn take_back(
             changed.extend(bring_back(transaction, unit)?);
         }
     }
-    if let Undo::Batch(id) = what {
-        transaction.execute(
-            "UPDATE batch SET state = 'rolled_back', reason = ?2 WHERE id = ?1",
-            [id.as_str(), reason],
-        )?;
-    }
+    let (clause, value): (_, &dyn ToSql) = match what {
+        Undo::Unit(_) => return Ok(changed.len()),
+        Undo::Batch(id) => ("id = ?1", id),
+        Undo::Since(ms) => ("state = 'running' AND started_ms >= ?1", ms),
+        Undo::All => ("state = 'running' AND ?1 = 0", &0),
+    };
+    transaction
+        .prepare_cached(&format!(
+            "UPDATE batch SET state = 'rolled_back', reason = ?2 WHERE {clause}"
+        ))?
+        .execute(params![value, reason])?;
     Ok(changed.len())
 }
 
@@ -383,6 +424,28 @@ mod tests {
         };
         check(&["a", "b", "c"], &[0, 1, 3]);
         check(&["c"], &[]);
+    }
+
+    #[test]
+    fn a_batch_under_way_ends_with_what_takes_all_of_it_back() {
+        const BEGUN: &str = "INSERT INTO batch (id, started_ms, state, reason) VALUES
+             ('now', 5, 'running', ''), ('before', 4, 'published', '')";
+        let check = |what: Undo, expected: [bool; 2]| {
+            with_ledger(BEGUN, |ledger| {
+                let ended = ledger.write(|t| {
+                    undo(t, &what, "x")?;
+                    Ok(["now", "before"].map(|batch| taken_back(t, batch)))
+                });
+                let ended = ended.unwrap().map(|why| why.unwrap() == Some("x".into()));
+                assert_eq!(ended, expected, "{what:?}");
+            });
+        };
+        check(Undo::Batch("now".into()), [true, false]);
+        check(Undo::Batch("before".into()), [false, true]);
+        check(Undo::Since(5), [true, false]);
+        check(Undo::Since(6), [false, false]);
+        check(Undo::All, [true, false]);
+        check(Undo::Unit("u".into()), [false, false]);
     }
 
     #[test]

@@ -2,10 +2,13 @@
 //!
 //! What was considered stays so until it is erased.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use crate::domain::chunk::ChunkId;
 use crate::domain::gate::{Gate, Verdict};
+use crate::domain::scoring::normalised;
 use crate::domain::unit::State;
 use crate::store::Result;
 use crate::store::feedback::Reception;
@@ -67,9 +70,20 @@ pub struct Past {
 }
 
 impl Snapshot<'_> {
-    /// Answers since then that were not considered yet, oldest first.
-    pub(crate) fn unconsidered(&self, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
-        self.candidates(UNCONSIDERED, since_ms, limit)
+    /// Ids of the answers since then that were not considered yet, oldest first.
+    pub(crate) fn unconsidered(&self, since_ms: i64, limit: usize) -> Result<Vec<String>> {
+        let mut statement = self.0.prepare_cached(UNCONSIDERED)?;
+        let rows = statement.query_map(params![since_ms, limit], |row| row.get(0))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The answer of this id; `None` where it was erased.
+    pub(crate) fn candidate(&self, id: &str) -> Result<Option<Candidate>> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT id, body, asked_ms, asker FROM answer WHERE id = ?1")?;
+        let mut rows = statement.query([id])?;
+        rows.next()?.map(Candidate::of).transpose()
     }
 
     /// The newest answer, where none is left to be considered; `None` where one is. Nothing up to
@@ -122,16 +136,6 @@ impl Snapshot<'_> {
         rows.next()?.map(Candidate::of).transpose()
     }
 
-    fn candidates(&self, sql: &str, since_ms: i64, limit: usize) -> Result<Vec<Candidate>> {
-        let mut statement = self.0.prepare_cached(sql)?;
-        let mut rows = statement.query(params![since_ms, limit])?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            found.push(Candidate::of(row)?);
-        }
-        Ok(found)
-    }
-
     /// The owner's questions whose answers were considered and cite what is still visible, the newest
     /// first. What units led to speaks for them alone where the owner called it good.
     pub(crate) fn past(&self, limit: usize) -> Result<Vec<Past>> {
@@ -177,6 +181,19 @@ impl Snapshot<'_> {
         Ok(past)
     }
 
+    /// What the gates said of the answers that were considered in a batch.
+    pub(crate) fn verdicts_in(&self, batch: &str) -> Result<Vec<Vec<Verdict>>> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT gates FROM considered WHERE batch = ?1")?;
+        let mut rows = statement.query([batch])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(serde_json::from_str(&row.get::<_, String>(0)?)?);
+        }
+        Ok(found)
+    }
+
     /// The answers that led to a unit, with their questions.
     pub(crate) fn answers_behind(&self, unit: &str) -> Result<Vec<(String, String)>> {
         let mut statement = self.0.prepare_cached(
@@ -186,6 +203,14 @@ impl Snapshot<'_> {
         let rows = statement.query_map([unit], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
+}
+
+/// Of past questions, the newest first, those whose answer the owner did not call bad, each once: one that
+/// is asked every day says no more than once, and would make what is left to chance look sure.
+pub(crate) fn once_each(mut past: Vec<Past>) -> Vec<Past> {
+    let mut known = HashSet::new();
+    past.retain(|past| past.reception.bad == 0 && known.insert(normalised(&past.question)));
+    past
 }
 
 /// Did another passage say the contrary of an answer, by its gates and by the state of its unit?
@@ -200,7 +225,7 @@ fn is_contested(gates: &str, unit: Option<State>) -> bool {
 }
 
 /// The `?2` oldest answers since `?1` that were not considered yet.
-pub(in crate::store) const UNCONSIDERED: &str = "SELECT id, body, asked_ms, asker FROM answer
+pub(in crate::store) const UNCONSIDERED: &str = "SELECT id FROM answer
      WHERE asked_ms >= ?1 AND id NOT IN (SELECT answer_id FROM considered)
      ORDER BY asked_ms, id LIMIT ?2";
 
@@ -266,6 +291,47 @@ mod tests {
         check(&other, None, false);
         check(&other, Some(State::Contested), true);
         assert!(!is_contested("of another version", None));
+    }
+
+    #[test]
+    fn what_is_asked_every_day_counts_once_and_what_was_called_bad_does_not() {
+        let asked = [
+            ("Who has the key?", 1),
+            ("who has the key", 0),
+            ("Who has the key?", 0),
+            ("Where is it?", 0),
+        ];
+        let past = asked.map(|(question, bad)| Past {
+            answer: question.into(),
+            question: question.into(),
+            asked_ms: 0,
+            cited: Vec::new(),
+            sentences: Vec::new(),
+            reception: Reception {
+                bad,
+                ..Reception::default()
+            },
+            contested: false,
+        });
+        let left = once_each(past.into());
+        let left: Vec<&str> = left.iter().map(|past| past.question.as_str()).collect();
+        assert_eq!(left, ["who has the key", "Where is it?"]);
+    }
+
+    #[test]
+    fn what_is_to_be_considered_is_named_the_oldest_first_and_read_one_by_one() {
+        with_ledger(ANSWERS, |ledger| {
+            let left = |since_ms: i64, limit: usize| {
+                let left = ledger.read(|snapshot| snapshot.unconsidered(since_ms, limit));
+                left.unwrap()
+            };
+            assert_eq!(left(0, 9), ["b", "a"]);
+            assert_eq!(left(0, 1), ["b"]);
+            assert_eq!(left(2, 9), ["a"]);
+            let read = |id: &str| ledger.read(|snapshot| snapshot.candidate(id)).unwrap();
+            assert_eq!(read("a").map(|candidate| candidate.asked_ms), Some(5));
+            assert!(read("c").is_none());
+        });
     }
 
     #[test]

@@ -8,8 +8,8 @@ use coho::store::units::batches::Undo;
 use coho::store::units::{self, life};
 
 use super::{
-    PEAR, PEAR_AGAIN, THINGS, add, approved, ask, asked, garden, in_state, learned, made_of, put,
-    recalls, run, things,
+    PEAR, THINGS, approved, ask, asked, garden, in_state, learned, made_of, now, opened, promoted,
+    put, recalls, run, things, unit_of,
 };
 use crate::kit::{Home, open, sync};
 
@@ -17,12 +17,8 @@ use crate::kit::{Home, open, sync};
 fn an_edit_elsewhere_in_the_passage_leaves_what_is_known() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
-    ask(&app, PEAR);
-    run(&app);
-    ask(&app, PEAR_AGAIN);
-    assert_eq!(run(&app).promoted.len(), 1);
+    let app = opened(&home);
+    promoted(&app);
     home.write(
         "garden.md",
         "# Garden\n\nThe fence is new.\n\nThe pear tree was planted in 2004 by Anna.\n",
@@ -47,8 +43,7 @@ fn an_edit_elsewhere_in_the_passage_leaves_what_is_known() {
 fn no_unit_outlives_its_source() {
     let home = Home::new();
     things(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     let units = learned(&app);
     assert!(units.len() >= 20, "{:#?}", app.units(None, 100));
     assert!(recalls(&ask(&app, &made_of("violin"))));
@@ -93,11 +88,8 @@ fn a_sentence_that_stands_twice_stops_nothing() {
         |first: &str| format!("# Garden\n\n## A\n\n{first} {apples}\n\n## B\n\n{pear} {plums}\n");
     garden(&home);
     home.write("garden.md", note(pear));
-    let app = open(&home, |_| {});
-    add(&app, &home);
-    ask(&app, "Who serviced the boiler in May?");
-    run(&app);
-    let mut unit = app.units(None, 10).unwrap().units.remove(0);
+    let app = opened(&home);
+    let mut unit = unit_of(&app, "Who serviced the boiler in May?");
     // It quotes both places, the first one first.
     let ledger = rusqlite::Connection::open(home.path("home/ledger.sqlite")).unwrap();
     let chunk = |heading: &str| {
@@ -131,8 +123,7 @@ fn what_a_sentence_stands_under_is_verified_with_it() {
         )
     };
     home.write("hours.md", note("Library", "Built"));
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     let opens = ask(&app, "When does the desk of the library open?");
     assert_eq!(
         opens.citations[0].heading.as_deref(),
@@ -153,7 +144,7 @@ fn what_a_sentence_stands_under_is_verified_with_it() {
     for unit in [&desk, &lane] {
         app.decide(&unit.id, Decision::Approve).unwrap();
     }
-    let state = |unit: &Unit| app.unit(&unit.id).unwrap().unit.state;
+    let state = |unit: &Unit| now(&app, &unit.id).state;
     // The same sentences, moved by an edit of others: verified as they are.
     let moved = note("Library", "Built").replace("It is warm.", "It is cold in spring.");
     home.write("hours.md", moved);
@@ -177,22 +168,19 @@ fn what_a_sentence_means_is_verified_with_it() {
         )
     };
     home.write("garden.md", note(""));
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     home.write(
         "shed.md",
         "# Shed\n\nThe door lock of the shed is a Burg 444.\n",
     );
     sync(&app);
-    ask(&app, "When was the pear tree planted by Anna?");
-    run(&app);
-    let unit = app.units(None, 10).unwrap().units.remove(0);
+    let unit = unit_of(&app, "When was the pear tree planted by Anna?");
     assert!(unit.text.contains("It was planted"), "{unit:#?}");
     app.decide(&unit.id, Decision::Approve).unwrap();
     home.write("garden.md", note("The plum tree stands by the shed. "));
     sync(&app);
     run(&app);
-    let unit = app.unit(&unit.id).unwrap().unit;
+    let unit = now(&app, &unit.id);
     assert_eq!(unit.state, State::Retired, "{unit:#?}");
 }
 
@@ -204,19 +192,16 @@ fn what_a_document_is_called_is_verified_with_it() {
         "winter tyres.md",
         "The tyres lie in the cellar behind the freezer.\n",
     );
-    let app = open(&home, |_| {});
-    add(&app, &home);
-    ask(&app, "Where do the winter tyres lie in the cellar?");
-    run(&app);
-    let unit = app.units(None, 10).unwrap().units.remove(0);
+    let app = opened(&home);
+    let unit = unit_of(&app, "Where do the winter tyres lie in the cellar?");
     assert_eq!(unit.title, "winter tyres");
     app.decide(&unit.id, Decision::Approve).unwrap();
     let notes = home.notes();
     std::fs::rename(notes.join("winter tyres.md"), notes.join("summer tyres.md")).unwrap();
     sync(&app);
-    assert_eq!(app.unit(&unit.id).unwrap().unit.state, State::Stale);
+    assert_eq!(now(&app, &unit.id).state, State::Stale);
     run(&app);
-    let unit = app.unit(&unit.id).unwrap().unit;
+    let unit = now(&app, &unit.id);
     assert_ne!(unit.state, State::Active, "{unit:#?}");
 }
 
@@ -227,7 +212,7 @@ fn away_and_back(
     (app, unit, text): (&App, &Unit, &[u8]),
     meanwhile: impl FnOnce(),
 ) -> State {
-    let state = || app.unit(&unit.id).unwrap().unit.state;
+    let state = || now(app, &unit.id).state;
     std::fs::remove_file(home.notes().join("garden.md")).unwrap();
     sync(app);
     assert_eq!(state(), State::Stale);
@@ -259,8 +244,7 @@ fn what_was_away_for_a_while_is_known_again() {
     // It comes into use by itself where it had: by what it was good for.
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     let answer = ask(&app, PEAR);
     app.feedback(&answer.id, "good", (None, None)).unwrap();
     assert_eq!(run(&app).promoted.len(), 1);
@@ -303,15 +287,12 @@ fn what_was_decided_while_it_was_away_stays_so() {
 fn a_source_that_changes_while_it_is_judged_makes_a_stale_unit() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
-    ask(&app, PEAR);
-    run(&app);
-    let mut unit = app.units(None, 10).unwrap().units.remove(0);
+    let app = opened(&home);
+    let mut unit = unit_of(&app, PEAR);
     home.write("garden.md", "# Garden\n\nThe garden was sold.\n");
     sync(&app);
     unit.id = "late".into();
     let ledger = app.store.ledger();
     ledger.write(|t| units::put_unit(t, &unit)).unwrap();
-    assert_eq!(app.unit("late").unwrap().unit.state, State::Stale);
+    assert_eq!(now(&app, "late").state, State::Stale);
 }

@@ -9,7 +9,9 @@ use coho::store::erase::Erase;
 use coho::store::units::life;
 use serde_json::json;
 
-use super::{PEAR, add, add_others, ask, garden, made_of, run, with_harmful};
+use super::{
+    PEAR, add_others, ask, garden, made_of, now, opened, run, run_telling, unit_of, with_harmful,
+};
 use crate::kit::{Home, open};
 
 #[test]
@@ -23,10 +25,9 @@ fn a_run_that_ends_for_what_was_forgotten_says_so() {
             app.forget(&Erase::Answer(other.clone())).unwrap();
         }
     };
-    let report = app.write_back(&RunBody::default(), &forget, &AtomicBool::new(false));
-    let report = report.unwrap();
+    let report = run_telling(&app, &forget);
     assert!(report.reason.contains("forgotten"), "{report:#?}");
-    assert_eq!(app.unit("harmful").unwrap().unit.state, State::Shadow);
+    assert_eq!(now(&app, "harmful").state, State::Shadow);
 }
 
 #[test]
@@ -71,15 +72,13 @@ fn what_is_forgotten_is_gone() {
 fn what_is_forgotten_while_a_run_is_under_way_does_not_come_back() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     ask(&app, PEAR);
     ask(&app, "Who serviced the boiler in May?");
     let forget = |_: Step| {
         app.forget(&Erase::All).unwrap();
     };
-    let report = app.write_back(&RunBody::default(), &forget, &AtomicBool::new(false));
-    let report = report.unwrap();
+    let report = run_telling(&app, &forget);
     assert!(report.reason.contains("forgotten"), "{report:#?}");
     assert!(app.units(None, 10).unwrap().units.is_empty());
 }
@@ -88,8 +87,7 @@ fn what_is_forgotten_while_a_run_is_under_way_does_not_come_back() {
 fn no_report_names_what_was_forgotten_while_it_was_written() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     let first = ask(&app, PEAR).id;
     ask(&app, "Who serviced the boiler in May?");
     ask(&app, "Which door lock does the shed have?");
@@ -115,12 +113,10 @@ fn no_title_is_a_question_that_was_forgotten() {
     add_others(&app, &home);
     let asked = ask(&app, "When was the pear tree planted by Anna?");
     run(&app);
-    ask(&app, "In which year was the pear tree planted by Anna?");
-    run(&app);
-    let unit = app.units(None, 10).unwrap().units.remove(0);
+    let unit = unit_of(&app, "In which year was the pear tree planted by Anna?");
     assert_eq!((&unit.title, unit.questions.len()), (&asked.question, 2));
     app.forget(&Erase::Answer(asked.id)).unwrap();
-    let unit = app.unit(&unit.id).unwrap().unit;
+    let unit = now(&app, &unit.id);
     assert_eq!(unit.questions, [unit.title]);
 }
 
@@ -128,8 +124,7 @@ fn no_title_is_a_question_that_was_forgotten() {
 fn no_reason_names_what_was_forgotten() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     let pear = ask(&app, PEAR);
     ask(&app, "Who serviced the boiler in May?");
     run(&app);

@@ -10,8 +10,8 @@ use coho::store::units::life;
 use serde_json::json;
 
 use super::{
-    PEAR, PEAR_AGAIN, THINGS, add, ask, asked, garden, in_state, learned, made_of, put, recalls,
-    run, things,
+    PEAR, PEAR_AGAIN, THINGS, add, ask, asked, garden, in_state, learned, made_of, now, opened,
+    promoted, put, recalls, run, things, unit_of,
 };
 use crate::kit::{Dice, Home, number, open, sync};
 
@@ -43,8 +43,7 @@ fn what_was_planted_is_never_put_in_use() {
         "copies/garden.md",
         "# Garden\n\nThe plum tree gave 47 kilograms in its best year.\n",
     );
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     let questions = [
         PEAR,
         PEAR_AGAIN,
@@ -81,12 +80,8 @@ fn what_was_planted_is_never_put_in_use() {
 fn what_contradicts_a_unit_later_contests_it() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
-    ask(&app, PEAR);
-    run(&app);
-    ask(&app, PEAR_AGAIN);
-    assert_eq!(run(&app).promoted.len(), 1);
+    let app = opened(&home);
+    promoted(&app);
     home.write(
         "other.md",
         "# Trees\n\nThe pear tree was planted in 1987.\n",
@@ -114,12 +109,8 @@ fn a_note_that_corrects_itself_contests_what_was_learned_of_it() {
         garden(&home);
         let note = format!("# Garden\n\n{planted} 2004 by Anna.\n\nThe fence is new.\n");
         home.write("garden.md", &note);
-        let app = open(&home, |_| {});
-        add(&app, &home);
-        ask(&app, PEAR);
-        run(&app);
-        ask(&app, PEAR_AGAIN);
-        assert_eq!(run(&app).promoted.len(), 1);
+        let app = opened(&home);
+        promoted(&app);
         home.write(
             "garden.md",
             note.replace("Anna.\n", &format!("Anna.\n\n{more}\n")),
@@ -142,8 +133,7 @@ fn what_a_note_says_of_something_else_by_now_contests_nothing() {
         "# Doors\n\nThe front door opens with code 4711. It was put in the wrong place at first.\n\n\
          The back door now opens with code 9922.\n",
     );
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     ask(&app, "With which code does the front door open?");
     run(&app);
     let known = app.units(None, 10).unwrap().units;
@@ -161,8 +151,7 @@ fn a_lie_about_a_thing_contests_it_and_the_truth_about_another_does_not() {
     };
     listens("web.md", "web", 80);
     listens("mail.md", "mail", 25);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     ask(&app, "On which port does the web server listen?");
     run(&app);
     let known = app.units(None, 10).unwrap().units;
@@ -185,8 +174,7 @@ fn what_two_notes_say_in_the_same_words_is_known_of_each() {
     };
     backups("Web", "03:00");
     backups("Mail", "03:00");
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     ask(&app, "When do the backups run on the web server?");
     ask(&app, "When do the backups of the web server run?");
     ask(&app, "When do the backups run on the mail server?");
@@ -218,8 +206,7 @@ fn what_two_notes_say_differently_waits_for_the_owner() {
     home.write("mill.md", mill("Kesadistadt"));
     home.write("planted.md", mill("Tomivoburg"));
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     for question in [
         "In which town was the mill called Rulaba built?",
         "The mill called Rulaba was built in which town?",
@@ -235,8 +222,7 @@ fn what_two_notes_say_differently_waits_for_the_owner() {
 fn harmful_units_are_stopped_before_they_are_shown() {
     let home = Home::new();
     things(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     let honest = learned(&app);
     // Each pretends to answer the question of another.
     for (n, unit) in honest.iter().enumerate() {
@@ -261,7 +247,7 @@ fn harmful_units_are_stopped_before_they_are_shown() {
     assert!(active.is_empty(), "{active:#?}");
     let harmful = report.retired.iter().filter(|id| id.starts_with("harmful"));
     assert!(harmful.count() > honest.len() / 2, "{report:#?}");
-    let why = app.unit(&report.retired[0]).unwrap().unit.reason;
+    let why = now(&app, &report.retired[0]).reason;
     assert!(why.starts_with("replay: it led away"), "{why}");
 }
 
@@ -274,8 +260,7 @@ fn every_batch_with_harmful_units_is_stopped() {
     let batches = number("COHO_BATCHES", 4);
     let home = Home::new();
     things(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     let honest = learned(&app);
     assert!(honest.len() >= 20, "{honest:#?}");
     let mut dice = Dice(20_261_125);
@@ -358,13 +343,13 @@ fn units_are_tried_on_the_questions_that_the_owner_chose() {
     let harmful = Unit {
         id: "harmful".into(),
         questions: vec![made_of("canoe")],
-        ..app.unit(&honest).unwrap().unit
+        ..now(&app, &honest)
     };
     put(&app, &harmful);
     assert_eq!(run(&app).retired, ["harmful"]);
-    let why = app.unit("harmful").unwrap().unit.reason;
+    let why = now(&app, "harmful").reason;
     assert!(why.contains("canoe"), "{why}");
-    assert_eq!(app.unit(&honest).unwrap().unit.state, State::Shadow);
+    assert_eq!(now(&app, &honest).state, State::Shadow);
     // What is measured with is not learned from.
     ask(&app, &made_of("canoe"));
     let report = run(&app);
@@ -383,11 +368,8 @@ fn a_unit_answers_no_other_question_however_near() {
     };
     home.write("c.md", lie("winter", "cellar"));
     home.write("d.md", lie("summer", "attic"));
-    let app = open(&home, |_| {});
-    add(&app, &home);
-    ask(&app, "Where do the winter tyres of the car lie?");
-    run(&app);
-    let unit = app.units(None, 10).unwrap().units.remove(0);
+    let app = opened(&home);
+    let unit = unit_of(&app, "Where do the winter tyres of the car lie?");
     app.decide(&unit.id, Decision::Approve).unwrap();
     assert!(recalls(&ask(
         &app,
@@ -407,11 +389,10 @@ fn a_unit_answers_no_other_question_however_near() {
 fn a_unit_in_use_loses_a_question_that_it_does_not_answer() {
     let home = Home::new();
     things(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     ask(&app, &made_of("violin"));
     let unit = run(&app).considered[0].unit.clone().unwrap();
-    let unit = app.unit(&unit).unwrap().unit;
+    let unit = now(&app, &unit);
     // As an earlier version may have left it.
     let right = "Of what is the violin in the attic made?".to_owned();
     let wrong = "What is the violin in the kitchen worth?".to_owned();
@@ -424,7 +405,7 @@ fn a_unit_in_use_loses_a_question_that_it_does_not_answer() {
     };
     put(&app, &given);
     run(&app);
-    let unit = app.unit(&given.id).unwrap().unit;
+    let unit = now(&app, &given.id);
     assert_eq!(unit.state, State::Active, "{}", unit.reason);
     assert_eq!(unit.questions, [first, right]);
 }

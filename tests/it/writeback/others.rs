@@ -8,7 +8,8 @@ use coho::store::units::life;
 use serde_json::json;
 
 use super::{
-    PEAR, PEAR_AGAIN, THINGS, add, add_others, ask, garden, made_of, recalls, run, things,
+    PEAR, PEAR_AGAIN, THINGS, add_others, ask, garden, made_of, now, opened, promoted, recalls,
+    run, things, unit_of,
 };
 use crate::kit::{Home, open, sync};
 
@@ -61,7 +62,7 @@ fn a_second_source_that_goes_takes_its_unit_along() {
     ask(&app, "When was the pear tree in the garden planted?");
     let report = run(&app);
     assert_eq!(report.promoted.len(), 1, "{report:#?}");
-    let unit = app.unit(&report.promoted[0]).unwrap().unit;
+    let unit = now(&app, &report.promoted[0]);
     // The one that it was not made of.
     let rests_on_other = unit.sources[0].path.ends_with("trees.md");
     let second = if rests_on_other {
@@ -72,7 +73,7 @@ fn a_second_source_that_goes_takes_its_unit_along() {
     std::fs::remove_file(second).unwrap();
     sync(&app);
     run(&app);
-    let unit = app.unit(&unit.id).unwrap().unit;
+    let unit = now(&app, &unit.id);
     assert_eq!(unit.state, State::Shadow, "{unit:#?}");
     assert!(unit.reason.contains("no second source"), "{}", unit.reason);
 }
@@ -98,11 +99,8 @@ fn a_copy_by_somebody_else_keeps_no_unit_alive() {
     let home = Home::new();
     let text = "# Garden\n\nThe pear tree was planted in 2004.\n";
     home.write("garden.md", text);
-    let app = open(&home, |_| {});
-    add(&app, &home);
-    ask(&app, PEAR);
-    run(&app);
-    let unit = app.units(None, 10).unwrap().units.remove(0);
+    let app = opened(&home);
+    let unit = unit_of(&app, PEAR);
     app.decide(&unit.id, Decision::Approve).unwrap();
     std::fs::create_dir_all(home.path("theirs")).unwrap();
     std::fs::write(home.path("theirs/garden.md"), text).unwrap();
@@ -112,16 +110,16 @@ fn a_copy_by_somebody_else_keeps_no_unit_alive() {
     };
     app.add_source(&home.path("theirs"), &rules).unwrap();
     sync(&app);
-    assert_eq!(app.unit(&unit.id).unwrap().unit.state, State::Active);
+    assert_eq!(now(&app, &unit.id).state, State::Active);
     home.write(
         "garden.md",
         "# Garden\n\nThe pear tree was planted in 2011.\n",
     );
     sync(&app);
-    let state = app.unit(&unit.id).unwrap().unit.state;
+    let state = now(&app, &unit.id).state;
     assert_eq!(state, State::Stale);
     run(&app);
-    assert_ne!(app.unit(&unit.id).unwrap().unit.state, State::Active);
+    assert_ne!(now(&app, &unit.id).state, State::Active);
 }
 
 #[test]
@@ -165,8 +163,7 @@ fn a_note_whose_front_matter_names_others_is_what_others_wrote() {
         let note =
             format!("---\n{head}\n---\n\n# Pear\n\nThe pear tree was planted in 2004 by Anna.\n");
         home.write("pear.md", note);
-        let app = open(&home, |_| {});
-        add(&app, &home);
+        let app = opened(&home);
         let units = after_three_questions(&app);
         let expected = if own { State::Active } else { State::Shadow };
         assert_eq!(units[0].state, expected, "{head}: {units:#?}");
@@ -213,13 +210,8 @@ fn an_agent_is_no_second_source_wherever_it_writes() {
 fn what_turns_out_to_be_of_others_loses_its_trust() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
-    ask(&app, PEAR);
-    run(&app);
-    ask(&app, PEAR_AGAIN);
-    let learned = run(&app).promoted;
-    assert_eq!(learned.len(), 1);
+    let app = opened(&home);
+    let learned = promoted(&app);
     ask(&app, "Who serviced the boiler in May?");
     run(&app);
     let units = app.units(Some(State::Shadow), 10).unwrap().units;
@@ -230,7 +222,7 @@ fn what_turns_out_to_be_of_others_loses_its_trust() {
         json_set(meta, '$.properties', json('{\"imported-from\": \"mail\"}'))";
     ledger.execute(marked, []).unwrap();
     run(&app);
-    let unit = app.unit(&learned[0]).unwrap().unit;
+    let unit = now(&app, &learned);
     assert!(unit.state == State::Shadow && unit.trust < 1.0, "{unit:#?}");
     let approved = app.unit(&units[0].id).unwrap().unit;
     assert_eq!(approved.state, State::Active, "the owner has decided");
@@ -251,23 +243,18 @@ fn a_note_that_says_others_wrote_it_loses_its_trust_with_the_edit() {
     let note =
         format!("# Garden\n\n{weeks}# Trees\n\nThe pear tree was planted in 2004 by Anna.\n");
     home.write("garden.md", &note);
-    let app = open(&home, |_| {});
-    add(&app, &home);
-    ask(&app, PEAR);
-    run(&app);
-    ask(&app, PEAR_AGAIN);
-    let learned = run(&app).promoted;
-    assert_eq!(learned.len(), 1);
+    let app = opened(&home);
+    let learned = promoted(&app);
     let head = "---\nimported-from: mail\n---\n\n";
     home.write("garden.md", format!("{head}{note}"));
     sync(&app);
-    let unit = app.unit(&learned[0]).unwrap().unit;
+    let unit = now(&app, &learned);
     assert_eq!(unit.state, State::Stale, "{unit:#?}");
     // The passage is the same: it is the trust in it that has changed.
     assert_eq!(unit.reason, life::BY_OTHERS);
     assert!(!recalls(&ask(&app, PEAR)));
     run(&app);
-    let unit = app.unit(&learned[0]).unwrap().unit;
+    let unit = now(&app, &learned);
     assert!(unit.state == State::Shadow && unit.trust < 1.0, "{unit:#?}");
 }
 
@@ -275,11 +262,8 @@ fn a_note_that_says_others_wrote_it_loses_its_trust_with_the_edit() {
 fn rules_that_come_later_hold_for_what_was_learned() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
-    ask(&app, PEAR);
-    run(&app);
-    let unit = app.units(None, 10).unwrap().units.remove(0).id;
+    let app = opened(&home);
+    let unit = unit_of(&app, PEAR).id;
     app.decide(&unit, Decision::Approve).unwrap();
     let rules = Rules {
         outside: true,
@@ -287,9 +271,9 @@ fn rules_that_come_later_hold_for_what_was_learned() {
     };
     let source = app.add_source(&home.notes(), &rules).unwrap();
     assert!(source.outside && source.writeback);
-    assert_eq!(app.unit(&unit).unwrap().unit.state, State::Stale);
+    assert_eq!(now(&app, &unit).state, State::Stale);
     run(&app);
-    let again = app.unit(&unit).unwrap().unit;
+    let again = now(&app, &unit);
     assert!(
         again.state == State::Shadow && again.trust < 1.0,
         "{again:#?}"
@@ -304,7 +288,7 @@ fn rules_that_come_later_hold_for_what_was_learned() {
         "what was said before holds"
     );
     run(&app);
-    assert_eq!(app.unit(&unit).unwrap().unit.state, State::Retired);
+    assert_eq!(now(&app, &unit).state, State::Retired);
     let refused = app.decide(&unit, Decision::Approve).err().unwrap();
     assert_eq!(refused.code(), "unit_not_ready");
 }

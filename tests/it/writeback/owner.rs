@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
+use coho::app::App;
 use coho::app::learning::RunBody;
 use coho::domain::unit::{Review, State, Unit, Uses};
 use coho::flow::writeback::{Decision, Step};
@@ -10,7 +11,10 @@ use coho::store::units::batches::Undo;
 use coho::store::units::{self, life};
 use serde_json::{Value, json};
 
-use super::{PEAR, PEAR_AGAIN, add, ask, garden, recalls, run, with_harmful};
+use super::{
+    PEAR, PEAR_AGAIN, add, ask, garden, now, opened, promoted, recalls, run, run_telling, unit_of,
+    with_harmful,
+};
 use crate::kit::{Home, open, sync};
 
 #[test]
@@ -87,11 +91,8 @@ fn the_owner_has_the_last_word() {
 fn an_approval_lasts_and_what_was_rejected_stays_out() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
-    ask(&app, PEAR);
-    run(&app);
-    let unit = app.units(None, 10).unwrap().units.remove(0);
+    let app = opened(&home);
+    let unit = unit_of(&app, PEAR);
     app.decide(&unit.id, Decision::Approve).unwrap();
     home.write(
         "garden.md",
@@ -99,7 +100,7 @@ fn an_approval_lasts_and_what_was_rejected_stays_out() {
     );
     sync(&app);
     run(&app);
-    let again = app.unit(&unit.id).unwrap().unit;
+    let again = now(&app, &unit.id);
     assert_eq!(again.state, State::Active, "{again:#?}");
     app.decide(&unit.id, Decision::Reject).unwrap();
     ask(&app, "Who planted the pear tree in 2004?");
@@ -111,12 +112,8 @@ fn an_approval_lasts_and_what_was_rejected_stays_out() {
 fn what_the_owner_approves_in_use_is_written_down_once() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
-    ask(&app, PEAR);
-    run(&app);
-    ask(&app, PEAR_AGAIN);
-    let unit = run(&app).promoted.remove(0);
+    let app = opened(&home);
+    let unit = promoted(&app);
     let told = || app.unit(&unit).unwrap().events;
     let before = told();
     for _ in 0..2 {
@@ -137,7 +134,7 @@ fn what_the_owner_approves_in_use_is_written_down_once() {
     );
     sync(&app);
     run(&app);
-    let unit = app.unit(&unit).unwrap().unit;
+    let unit = now(&app, &unit);
     assert_eq!(unit.state, State::Active);
     assert!(unit.reason.starts_with(life::BY_OWNER), "{unit:#?}");
 }
@@ -146,11 +143,8 @@ fn what_the_owner_approves_in_use_is_written_down_once() {
 fn what_was_never_of_use_goes_unless_the_owner_wants_it() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
-    ask(&app, PEAR);
-    run(&app);
-    let unit = app.units(None, 10).unwrap().units.remove(0);
+    let app = opened(&home);
+    let unit = unit_of(&app, PEAR);
     let near = app.store.ledger().write(|transaction| {
         for _ in 0..30 {
             units::count_use(transaction, &unit.id, units::Use::Retrieved)?;
@@ -161,18 +155,15 @@ fn what_was_never_of_use_goes_unless_the_owner_wants_it() {
     assert_eq!(run(&app).retired, std::slice::from_ref(&unit.id));
     app.decide(&unit.id, Decision::Approve).unwrap();
     assert!(run(&app).retired.is_empty());
-    assert_eq!(app.unit(&unit.id).unwrap().unit.state, State::Active);
+    assert_eq!(now(&app, &unit.id).state, State::Active);
 }
 
 #[test]
 fn a_rejection_that_is_taken_back_brings_nothing_back_that_is_gone() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
-    ask(&app, PEAR);
-    run(&app);
-    let unit = app.units(None, 10).unwrap().units.remove(0);
+    let app = opened(&home);
+    let unit = unit_of(&app, PEAR);
     app.decide(&unit.id, Decision::Reject).unwrap();
     home.write(
         "garden.md",
@@ -196,7 +187,7 @@ fn what_the_owner_approves_while_it_is_tried_stays_in_use() {
     };
     app.write_back(&RunBody::default(), &approve, &AtomicBool::new(false))
         .unwrap();
-    let unit = app.unit("harmful").unwrap().unit;
+    let unit = now(&app, "harmful");
     assert_eq!(unit.state, State::Active, "{}", unit.reason);
 }
 
@@ -224,8 +215,7 @@ fn an_owner_who_wants_to_be_asked_decides_alone() {
 fn praise_outlives_the_batch_that_is_taken_back() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     let answer = ask(&app, PEAR);
     run(&app);
     ask(&app, PEAR_AGAIN);
@@ -234,7 +224,7 @@ fn praise_outlives_the_batch_that_is_taken_back() {
     app.feedback(&answer.id, "good", (None, None)).unwrap();
     run(&app);
     app.undo(&Undo::Batch(second.batch)).unwrap();
-    let unit = app.unit(&second.promoted[0]).unwrap().unit;
+    let unit = now(&app, &second.promoted[0]);
     assert!(unit.scores[units::GOOD] > 0.0, "{unit:#?}");
 }
 
@@ -242,8 +232,7 @@ fn praise_outlives_the_batch_that_is_taken_back() {
 fn events_are_never_changed_and_batches_are_taken_back() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     ask(&app, PEAR);
     let report = run(&app);
     let ledger = app.store.ledger();
@@ -262,39 +251,71 @@ fn events_are_never_changed_and_batches_are_taken_back() {
 }
 
 #[test]
+fn a_batch_that_is_taken_back_while_it_is_under_way_ends_with_that() {
+    let newest = |app: &App| app.batches(1).unwrap().batches.remove(0);
+    let check = |what: &dyn Fn(String) -> Undo| {
+        let home = Home::new();
+        garden(&home);
+        let app = opened(&home);
+        ask(&app, PEAR);
+        ask(&app, "Who serviced the boiler in May?");
+        let undo = |step: Step| {
+            if step.judged == 1 {
+                let undone = app.undo(&what(newest(&app).id)).unwrap();
+                assert_eq!(undone.retired, 1);
+            }
+        };
+        let report = run_telling(&app, &undo);
+        assert_eq!(report.considered.len(), 1, "{report:#?}");
+        assert!(report.rolled_back && report.reason == "the owner undid it");
+        let batch = newest(&app);
+        assert_eq!(batch.state, "rolled_back");
+        assert!(batch.ended_ms.is_some());
+        let units = app.units(None, 10).unwrap().units;
+        let left: Vec<State> = units.iter().map(|unit| unit.state).collect();
+        assert_eq!(left, [State::Retired]);
+        // What was not judged is judged in a batch of its own.
+        let next = run(&app);
+        assert_ne!(next.batch, report.batch);
+        assert_eq!(next.considered.len(), 1, "{next:#?}");
+    };
+    check(&Undo::Batch);
+    check(&|_| Undo::Since(0));
+    check(&|_| Undo::All);
+}
+
+#[test]
 fn a_batch_that_is_taken_back_leaves_units_as_they_were() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     ask(&app, PEAR);
     let first = run(&app);
     let unit = first.considered[0].unit.clone().unwrap();
-    let before = app.unit(&unit).unwrap().unit;
+    let before = now(&app, &unit);
     // The second batch widens the unit and puts it in use.
     ask(&app, PEAR_AGAIN);
     let second = run(&app);
     assert_eq!(second.promoted, std::slice::from_ref(&unit));
-    let widened = app.unit(&unit).unwrap().unit;
+    let widened = now(&app, &unit);
     assert_eq!(widened.questions.len(), 2);
     let undone = app.undo(&Undo::Batch(second.batch)).unwrap();
     assert_eq!(undone.retired, 1);
-    let after = app.unit(&unit).unwrap().unit;
+    let after = now(&app, &unit);
     assert_eq!(
         (after.state, after.questions),
         (State::Shadow, before.questions)
     );
     assert!(!recalls(&ask(&app, PEAR)));
     assert_eq!(app.undo(&Undo::Batch(first.batch)).unwrap().retired, 1);
-    assert_eq!(app.unit(&unit).unwrap().unit.state, State::Retired);
+    assert_eq!(now(&app, &unit).state, State::Retired);
 }
 
 #[test]
 fn a_merged_unit_waits_until_it_may_take_the_place_of_others() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     ask(&app, PEAR);
     run(&app);
     let old = app.units(None, 10).unwrap().units.remove(0);
@@ -309,7 +330,7 @@ fn a_merged_unit_waits_until_it_may_take_the_place_of_others() {
     };
     let ledger = app.store.ledger();
     ledger.write(|t| units::put_unit(t, &merged)).unwrap();
-    let state = |id: &str| app.unit(id).unwrap().unit.state;
+    let state = |id: &str| now(&app, id).state;
     assert_eq!(state(&old.id), State::Active);
     app.decide("merged", Decision::Approve).unwrap();
     assert_eq!(
@@ -350,12 +371,11 @@ fn a_merged_unit_waits_until_it_may_take_the_place_of_others() {
 fn verdicts_count_whenever_they_come_and_only_the_owners_is_praise() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     let answer = ask(&app, PEAR);
     run(&app);
     let unit = app.units(None, 10).unwrap().units.remove(0).id;
-    let state = || app.unit(&unit).unwrap().unit.state;
+    let state = || now(&app, &unit).state;
     app.feedback(&answer.id, "good", (None, Some("mcp")))
         .unwrap();
     run(&app);
@@ -367,7 +387,7 @@ fn verdicts_count_whenever_they_come_and_only_the_owners_is_praise() {
     app.feedback(&recalled.id, "bad", (None, None)).unwrap();
     assert_eq!(run(&app).contested, std::slice::from_ref(&unit));
     assert_eq!(state(), State::Contested);
-    assert_eq!(app.unit(&unit).unwrap().unit.uses.harmed, 1);
+    assert_eq!(now(&app, &unit).uses.harmed, 1);
     // Heard once.
     app.decide(&unit, Decision::Approve).unwrap();
     run(&app);
@@ -378,8 +398,7 @@ fn verdicts_count_whenever_they_come_and_only_the_owners_is_praise() {
 fn what_was_called_bad_is_no_better_under_another_heading() {
     let home = Home::new();
     garden(&home);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     let answer = ask(&app, PEAR);
     run(&app);
     let unit = app.units(None, 10).unwrap().units.remove(0);
@@ -388,9 +407,9 @@ fn what_was_called_bad_is_no_better_under_another_heading() {
     let text = std::fs::read_to_string(home.notes().join("garden.md")).unwrap();
     home.write("garden.md", text.replace("# Garden", "# Orchard"));
     sync(&app);
-    assert_eq!(app.unit(&unit.id).unwrap().unit.state, State::Stale);
+    assert_eq!(now(&app, &unit.id).state, State::Stale);
     assert_eq!(run(&app).verified, std::slice::from_ref(&unit.id));
-    let again = app.unit(&unit.id).unwrap().unit;
+    let again = now(&app, &unit.id);
     assert_eq!(
         (again.state, again.title.as_str()),
         (State::Contested, "Orchard"),
@@ -404,8 +423,7 @@ fn what_the_owner_decided_knowing_the_contrary_stands() {
     garden(&home);
     let lie = "# Trees\n\nThe pear tree was planted in 1987.\n";
     home.write("other.md", lie);
-    let app = open(&home, |_| {});
-    add(&app, &home);
+    let app = opened(&home);
     ask(&app, PEAR);
     let report = run(&app);
     assert_eq!(report.contested.len(), 1, "{report:#?}");
@@ -414,7 +432,7 @@ fn what_the_owner_decided_knowing_the_contrary_stands() {
     home.write("more.md", "# More\n\nThe bench is new.\n");
     sync(&app);
     run(&app);
-    assert_eq!(app.unit(unit).unwrap().unit.state, State::Active);
+    assert_eq!(now(&app, unit).state, State::Active);
     // Another contradiction is news.
     home.write(
         "third.md",
