@@ -40,7 +40,12 @@ pub(super) async fn token(
         }
     };
     request.extensions_mut().insert(caller);
-    next.run(request).await
+    let mut response = next.run(request).await;
+    // Browsers keep what they read on the disk, where no `coho forget` erases it.
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Lets a request pass that is addressed to us by a name of ours and comes from no other site.
