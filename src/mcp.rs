@@ -153,7 +153,8 @@ fn resources(caller: &Caller, from: Cursor) -> Result<ListResourcesResult, Failu
             for document in page.documents {
                 let uri = format!("{DOCUMENT}{}", document.id);
                 let described = document.path.display().to_string();
-                found.push(Resource::new(uri, document.title).with_description(described));
+                let resource = Resource::new(uri, without_images(&document.title));
+                found.push(resource.with_description(described));
             }
             if let Some(more) = page.next {
                 next = Some(more.to_string());
@@ -168,7 +169,7 @@ fn resources(caller: &Caller, from: Cursor) -> Result<ListResourcesResult, Failu
         next = (units.len() > more).then(|| format!("units-{more}"));
         for unit in units.into_iter().skip(known).take(PAGE) {
             let uri = format!("{UNIT}{}", unit.id);
-            let resource = Resource::new(uri, unit.title);
+            let resource = Resource::new(uri, without_images(&unit.title));
             found.push(resource.with_description("A knowledge unit"));
         }
     }
