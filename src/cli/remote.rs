@@ -516,7 +516,8 @@ mod tests {
         let working = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = working.local_addr().unwrap();
         // Longer than one that hangs is waited for.
-        let late = (MOST_SILENT + 2) * SHORT;
+        let short = 3 * SHORT;
+        let late = (MOST_SILENT + 2) * short;
         let serve = move || {
             for stream in working.incoming().flatten() {
                 let one = std::thread::Builder::new().spawn(move || answer(stream, late));
@@ -524,7 +525,7 @@ mod tests {
             }
         };
         std::thread::Builder::new().spawn(serve).unwrap();
-        let said = remote(address, SHORT).call("POST", "/v1/sources/1/sync", None);
+        let said = remote(address, short).call("POST", "/v1/sources/1/sync", None);
         assert_eq!(said.unwrap(), json!({}));
     }
 
