@@ -52,6 +52,9 @@ use crate::store::{Access, Indexes, Store, StoreError, VectorSpace};
 /// Tokens of the headings that are embedded with a chunk, at most.
 const HEADING_TOKENS: usize = 32;
 
+/// More searches at once would wait for each other: enough to embed their queries together.
+pub const SEARCHES_AT_ONCE: usize = 8;
+
 /// The open knowledge base.
 pub struct App {
     /// The settings in force.

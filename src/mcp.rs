@@ -22,7 +22,9 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::app::SEARCHES_AT_ONCE;
 use crate::app::tokens::Caller;
 use crate::domain::access::Right;
 use crate::domain::image::without_images;
@@ -45,20 +47,54 @@ const INSTRUCTIONS: &str = "coho holds the owner's own notes, on the owner's own
 
 /// A server for one caller, or for whoever comes with a request.
 #[derive(Clone)]
-pub enum Tools {
-    /// For one.
-    Of(Caller),
-    /// For the one that an edge finds behind a request.
-    OfRequest(fn(&RequestContext<RoleServer>) -> Option<Caller>),
+pub struct Tools {
+    who: Who,
+    /// How many more searches may go on at once.
+    searches: Arc<Semaphore>,
 }
 
+/// Who asks.
+#[derive(Clone)]
+enum Who {
+    One(Caller),
+    OfRequest(FindCaller),
+}
+
+/// How an edge finds who is behind a request.
+type FindCaller = fn(&RequestContext<RoleServer>) -> Option<Caller>;
+
 impl Tools {
+    /// For one caller.
+    pub fn of(caller: Caller) -> Self {
+        Self {
+            who: Who::One(caller),
+            searches: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)),
+        }
+    }
+
+    /// For the one that an edge finds behind a request. Searches take their turn with the others of
+    /// that edge.
+    pub fn of_request(find: FindCaller, searches: Arc<Semaphore>) -> Self {
+        Self {
+            who: Who::OfRequest(find),
+            searches,
+        }
+    }
+
     fn caller(&self, context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> {
-        let caller = match self {
-            Self::Of(caller) => Some(caller.clone()),
-            Self::OfRequest(find) => find(context),
+        let caller = match &self.who {
+            Who::One(caller) => Some(caller.clone()),
+            Who::OfRequest(find) => find(context),
         };
         caller.ok_or_else(|| ErrorData::internal_error("nobody asks", None))
+    }
+
+    /// A turn to search; no other tool needs one.
+    async fn turn(&self, tool: &str) -> Option<OwnedSemaphorePermit> {
+        if tool != "search" {
+            return None;
+        }
+        Arc::clone(&self.searches).acquire_owned().await.ok()
     }
 }
 
@@ -117,7 +153,8 @@ fn resources(caller: &Caller, from: Cursor) -> Result<ListResourcesResult, Failu
             for document in page.documents {
                 let uri = format!("{DOCUMENT}{}", document.id);
                 let described = document.path.display().to_string();
-                found.push(Resource::new(uri, document.title).with_description(described));
+                let resource = Resource::new(uri, without_images(&document.title));
+                found.push(resource.with_description(described));
             }
             if let Some(more) = page.next {
                 next = Some(more.to_string());
@@ -132,7 +169,7 @@ fn resources(caller: &Caller, from: Cursor) -> Result<ListResourcesResult, Failu
         next = (units.len() > more).then(|| format!("units-{more}"));
         for unit in units.into_iter().skip(known).take(PAGE) {
             let uri = format!("{UNIT}{}", unit.id);
-            let resource = Resource::new(uri, unit.title);
+            let resource = Resource::new(uri, without_images(&unit.title));
             found.push(resource.with_description("A knowledge unit"));
         }
     }
@@ -220,7 +257,15 @@ impl ServerHandler for Tools {
         let cancel = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&cancel);
         let (wanted, ended) = (name.clone(), context.ct.clone());
-        let work = blocking(move || call(&caller, &wanted, given, &flag));
+        let work = async {
+            // A search goes on when the client has left, and takes its turn for so long.
+            let turn = self.turn(&name).await;
+            let work = move || {
+                let _turn = turn;
+                call(&caller, &wanted, given, &flag)
+            };
+            blocking(work).await
+        };
         let outcome = tokio::select! {
             outcome = work => outcome,
             () = ended.cancelled() => {
@@ -309,7 +354,20 @@ impl ServerHandler for Tools {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
+
+    #[test]
+    fn searches_wait_for_their_turn_and_nothing_else_does() {
+        let tools = Tools::of_request(|_| None, Arc::new(Semaphore::new(1)));
+        let first = tools.turn("search").now_or_never().flatten();
+        assert!(first.is_some());
+        assert!(tools.turn("search").now_or_never().is_none());
+        assert!(tools.turn("status").now_or_never().is_some());
+        drop(first);
+        assert!(tools.turn("search").now_or_never().is_some());
+    }
 
     #[test]
     fn wrong_params_are_no_unknown_method() {

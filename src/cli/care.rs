@@ -173,13 +173,19 @@ pub(super) fn run_backup(session: Session, target: &Path) -> Result<ExitCode, Fa
             target.display()
         );
     }
-    let lacking = description.chunks.saturating_sub(description.vectors);
+    warn_of_lacking(&description);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says which vectors an archive does not hold. It is whole all the same: they can be made again.
+fn warn_of_lacking(archive: &backup::archive::Description) {
+    let lacking = archive.chunks.saturating_sub(archive.vectors);
     if lacking > 0 {
         eprintln!(
-            "{lacking} vectors are not in it: `coho sync` makes them anew once it is restored"
+            "the vectors of {lacking} chunks are not in it; once it is restored, `coho sync` makes them \
+             anew: until then those are found by their words alone"
         );
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Why a file that was named on the command line cannot be used. Where that is by its name or its
@@ -221,6 +227,7 @@ pub(super) fn run_restore(session: Session, archive: &Path) -> Result<ExitCode, 
             description.chunks
         );
     }
+    warn_of_lacking(&description);
     let tokens = app.tokens()?.tokens;
     if !tokens.is_empty() {
         let names: Vec<&str> = tokens.iter().map(|grant| grant.name.as_str()).collect();

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::output::{Check, Diagnosis};
 use super::remote::Remote;
 use super::{Session, show};
+use crate::app::network::check_addresses;
 use crate::engine::Embedder;
 use crate::engine::generate::Generator;
 use crate::engine::install::Models;
@@ -54,6 +55,7 @@ pub(super) fn run(session: &Session) -> ExitCode {
     ));
     checks.push(Check::of("embedding model", embedder(session, &models)));
     checks.push(generator(session, &models));
+    checks.extend(addresses(session));
     checks.push(port(session));
     checks.extend(sources(session));
     checks.extend(watches());
@@ -186,7 +188,13 @@ fn embedder(session: &Session, models: &Models) -> Result<String, crate::engine:
     Ok(format!("{}, {} dimensions", chosen.name, vectors[0].len()))
 }
 
+/// The language model; of a server that takes its place, what the settings say: it is not spoken to.
 fn generator(session: &Session, models: &Models) -> Check {
+    let server = &session.settings.models.server;
+    if !server.url.is_empty() {
+        let detail = format!("`{}` of the model server at {}", server.model, server.url);
+        return Check::new("language model", true, detail, "");
+    }
     let name = &session.settings.models.generator;
     if name == "none" {
         return Check::new(
@@ -212,6 +220,12 @@ fn generator(session: &Session, models: &Models) -> Check {
         ))
     });
     Check::of("language model", outcome)
+}
+
+/// An address in the settings that nothing may be sent to.
+fn addresses(session: &Session) -> Option<Check> {
+    let refused = check_addresses(&session.settings).err()?;
+    Some(Check::of("addresses", Err(refused)))
 }
 
 fn port(session: &Session) -> Check {

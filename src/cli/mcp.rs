@@ -270,7 +270,7 @@ fn here(caller: Caller, held: Option<Held>) -> Result<ExitCode, Failure> {
             has_begun: false,
             held,
         };
-        let outcome = match Tools::Of(caller).serve(stdio).await {
+        let outcome = match Tools::of(caller).serve(stdio).await {
             Ok(serving) => serving
                 .waiting()
                 .await

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,8 @@ pub(super) struct Remote {
     soon: ureq::Agent,
     /// For what is only looked up or noted.
     brief: ureq::Agent,
+    /// Time between looks whether it is still there, while it does what may take hours.
+    look: Duration,
 }
 
 /// A service that does not say within so long whether it is there is taken for one that is not.
@@ -63,6 +66,15 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// A service that lists or notes a source for longer than this hangs.
 const BRIEF: Duration = Duration::from_mins(1);
+
+/// Between two looks whether a service that works for long is still there.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// One that says nothing at so many looks in a row hangs: after a minute.
+const MOST_SILENT: u32 = 4;
+
+/// What is said of a service that hangs where no hint goes with it.
+const HANGS: &str = "nothing: it may hang; stop it, then try again";
 
 /// What speaks to the service and waits for it no longer than this.
 fn agent(longest: Option<Duration>) -> ureq::Agent {
@@ -152,12 +164,44 @@ impl Remote {
             agent: agent(None),
             soon: agent(Some(SOON)),
             brief: agent(Some(BRIEF)),
+            look: LOOK,
         })
     }
 
     /// As [`Remote::call_by`], for as long as it takes: what reads files or asks a model may take hours.
     fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
-        self.call_by(&self.agent, (method, path), body)
+        let work = || self.call_by(&self.agent, (method, path), body);
+        self.attended(work).0
+    }
+
+    /// Does what may take hours; the requests of `agent` end when the service hangs meanwhile. Says
+    /// whether it did.
+    fn attended<T>(&self, work: impl FnOnce() -> T) -> (T, bool) {
+        std::thread::scope(|scope| {
+            let (working, ended) = channel();
+            let attending = std::thread::Builder::new()
+                .name("coho-attending".into())
+                .spawn_scoped(scope, move || self.hangs_before(&ended));
+            let done = work();
+            drop(working);
+            // Without the thread it is waited for without an end.
+            let hangs = attending.is_ok_and(|attending| attending.join().unwrap_or(false));
+            (done, hangs)
+        })
+    }
+
+    /// Looks from time to time whether the service is there, until nobody waits any more. One that is
+    /// not ends the requests of `agent`.
+    fn hangs_before(&self, ended: &Receiver<()>) -> bool {
+        let mut silent = 0;
+        while ended.recv_timeout(self.look) == Err(RecvTimeoutError::Timeout) {
+            silent = if self.is_there() { 0 } else { silent + 1 };
+            if silent == MOST_SILENT {
+                self.agent.clone().shutdown();
+                return true;
+            }
+        }
+        false
     }
 
     fn call_by(
@@ -207,9 +251,11 @@ impl Remote {
         .into())
     }
 
-    /// Does it answer?
+    /// Does it answer? Whoever does is not told the token for that.
     pub(super) fn is_there(&self) -> bool {
-        self.call_by(&self.soon, ("GET", "/healthz"), None).is_ok()
+        let asked = self.soon.get(format!("http://{}/healthz", self.address));
+        let said = asked.call();
+        said.is_ok_and(|response| response.status().is_success())
     }
 
     /// Does the system keep it from reaching other machines?
@@ -230,9 +276,11 @@ impl Remote {
     pub(super) fn mcp(&self, text: &str, message: &Value, agreed: Option<&str>) -> Vec<Value> {
         let id = &message["id"];
         // Tools may ask a model. All else is looked up.
-        let agent = match message["method"].as_str() {
-            Some("tools/call") => &self.agent,
-            _ => &self.brief,
+        let may_take_long = message["method"] == "tools/call";
+        let agent = if may_take_long {
+            &self.agent
+        } else {
+            &self.brief
         };
         let mut request = agent
             .post(format!("http://{}/mcp", self.address))
@@ -255,13 +303,21 @@ impl Remote {
                 request = request.header(header, value);
             }
         }
-        let sent = request.send(text);
-        let refused = |response: &ureq::http::Response<_>| response.status().is_client_error();
-        let is_refused = sent.as_ref().is_ok_and(refused);
-        let said = match sent.and_then(text_of) {
+        let mut is_refused = false;
+        let exchange = || {
+            let response = request.send(text)?;
+            is_refused = response.status().is_client_error();
+            text_of(response)
+        };
+        let (said, hangs) = if may_take_long {
+            self.attended(exchange)
+        } else {
+            (exchange(), false)
+        };
+        let said = match said {
             Ok(text) if text.trim().is_empty() => return Vec::new(),
             Ok(text) => text,
-            Err(ureq::Error::Timeout(_)) => "nothing: it may hang; stop it, then try again".into(),
+            Err(error) if hangs || matches!(error, ureq::Error::Timeout(_)) => HANGS.into(),
             Err(error) => error.to_string(),
         };
         if let Ok(reply) = serde_json::from_str::<Value>(&said)
@@ -359,6 +415,9 @@ fn ids_of(listed: &Value, only: Option<&str>) -> Vec<i64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
 
     #[test]
@@ -378,17 +437,26 @@ mod tests {
         assert_eq!(ids_of(&listed, None), [3, 4]);
     }
 
+    /// A service that is waited for `short` where nothing takes long.
+    fn remote(address: SocketAddr, short: Duration) -> Remote {
+        Remote {
+            address,
+            token: String::new(),
+            agent: agent(None),
+            soon: agent(Some(short)),
+            brief: agent(Some(short)),
+            look: Duration::from_millis(10),
+        }
+    }
+
+    const SHORT: Duration = Duration::from_millis(100);
+
     #[test]
     fn a_service_that_hangs_is_not_waited_for_and_one_that_is_busy_is_no_fault_of_ours() {
         // It takes connections, and says nothing.
-        let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let remote = Remote {
-            address: hanging.local_addr().unwrap(),
-            token: String::new(),
-            agent: agent(None),
-            soon: agent(Some(Duration::from_millis(100))),
-            brief: agent(Some(Duration::from_millis(100))),
-        };
+        let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = hanging.local_addr().unwrap();
+        let remote = remote(address, SHORT);
         assert!(!remote.is_there());
         let check = |failure: Failure| assert_eq!(failure.code(), "service_silent");
         check(remote.is_behind_gap().unwrap_err());
@@ -411,6 +479,54 @@ mod tests {
         check(503, Kind::NotReady);
         check(500, Kind::Ours);
         check(404, Kind::BadInput);
+    }
+
+    #[test]
+    fn what_may_take_hours_ends_when_the_service_hangs() {
+        let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = hanging.local_addr().unwrap();
+        let check = |failure: Failure| assert_eq!(failure.code(), "service_silent");
+        check(remote(address, SHORT).sync(1).unwrap_err());
+        let written = remote(address, SHORT).write_back(&RunBody::default());
+        check(written.unwrap_err());
+        let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call" });
+        let replies = remote(address, SHORT).mcp(&message.to_string(), &message, None);
+        let said = replies[0]["error"]["message"].as_str().unwrap();
+        assert!(said.contains("it may hang"), "{said}");
+    }
+
+    /// Answers one request: at once whether it is there, and late whatever else is asked.
+    fn answer(stream: TcpStream, late: Duration) -> std::io::Result<()> {
+        let mut stream = BufReader::new(stream);
+        let mut first = String::new();
+        stream.read_line(&mut first)?;
+        let mut line = String::new();
+        while stream.read_line(&mut line)? > 2 {
+            line.clear();
+        }
+        if !first.contains("/healthz") {
+            std::thread::sleep(late);
+        }
+        let said = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+        stream.get_mut().write_all(said)
+    }
+
+    #[test]
+    fn a_service_that_works_for_long_is_waited_for() {
+        let working = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = working.local_addr().unwrap();
+        // Longer than one that hangs is waited for.
+        let short = 3 * SHORT;
+        let late = (MOST_SILENT + 2) * short;
+        let serve = move || {
+            for stream in working.incoming().flatten() {
+                let one = std::thread::Builder::new().spawn(move || answer(stream, late));
+                one.unwrap();
+            }
+        };
+        std::thread::Builder::new().spawn(serve).unwrap();
+        let said = remote(address, short).call("POST", "/v1/sources/1/sync", None);
+        assert_eq!(said.unwrap(), json!({}));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::{ArgGroup, Subcommand};
 
 use super::{Session, Writing, open_for_writing, output, show, stop_on_interrupt};
 use crate::app::App;
-use crate::app::learning::{self, RunBody, Story};
+use crate::app::learning::{self, RunBody, Stand, Story};
 use crate::domain::unit::{State, Unit};
 use crate::error::Failure;
 use crate::flow::writeback::{Decision, Report, Step};
@@ -257,12 +257,7 @@ fn tell(story: &Story) {
     }
     out!("rests on");
     for stand in &story.evidence {
-        let path = show::label(&stand.path);
-        match (&stand.text, stand.lines) {
-            (None, _) => out!("    {path}  (gone)"),
-            (Some(_), Some((first, last))) => out!("    {path}:{first}-{last}"),
-            (Some(_), None) => out!("    {path}"),
-        }
+        out!("    {}", stands(stand));
         for sentence in &stand.sentences {
             let flat = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
             out!("        “{flat}”");
@@ -301,6 +296,14 @@ fn tell(story: &Story) {
     }
     if !unit.replaces.is_empty() {
         out!("in the place of units {}", unit.replaces.join(", "));
+    }
+}
+
+/// Where sentences of a unit stand; of a file that is gone, what it was called below its source.
+fn stands(stand: &Stand) -> String {
+    match &stand.file {
+        Some(file) => show::place(file, stand.lines, stand.page),
+        None => format!("{}  (gone)", show::label(&stand.path)),
     }
 }
 
@@ -426,6 +429,22 @@ fn summary(report: &Report, explain: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn evidence_is_named_so_that_it_can_be_opened() {
+        let mut stand = Stand {
+            path: "b/c.md".into(),
+            file: Some("/nowhere/a/b/c.md".into()),
+            chunk_id: String::new(),
+            lines: Some((3, 4)),
+            page: None,
+            text: Some(String::new()),
+            sentences: Vec::new(),
+        };
+        assert_eq!(stands(&stand), "/nowhere/a/b/c.md:3-4");
+        (stand.file, stand.text, stand.lines) = (None, None, None);
+        assert_eq!(stands(&stand), "b/c.md  (gone)");
+    }
 
     #[test]
     fn where_no_unit_is_listed_it_is_said_of_which() {

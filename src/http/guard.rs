@@ -40,7 +40,12 @@ pub(super) async fn token(
         }
     };
     request.extensions_mut().insert(caller);
-    next.run(request).await
+    let mut response = next.run(request).await;
+    // Browsers keep what they read on the disk, where no `coho forget` erases it.
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Lets a request pass that is addressed to us by a name of ours and comes from no other site.
@@ -50,12 +55,14 @@ pub(super) async fn host(State(context): State<Context>, request: Request, next:
     }
     let headers = request.headers();
     if let Some(origin) = allowed_origin(&context, headers) {
+        let wanted = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+        let wanted = wanted.cloned();
         let mut response = if asks_before(&request) {
             StatusCode::NO_CONTENT.into_response()
         } else {
             next.run(request).await
         };
-        share_with(origin, response.headers_mut());
+        share_with(origin, wanted, response.headers_mut());
         return response;
     }
     if !origin_is_ours(&context, headers) {
@@ -101,8 +108,9 @@ fn asks_before(request: &Request) -> bool {
     request.method() == Method::OPTIONS && request.headers().contains_key(wanted)
 }
 
-/// Lets pages of that origin read the response (CORS); they need a token all the same.
-fn share_with(origin: HeaderValue, headers: &mut HeaderMap) {
+/// Lets pages of that origin read the response (CORS); they need a token all the same. They may send
+/// what headers they want: libraries for OpenAI's API and for MCP have some of their own.
+fn share_with(origin: HeaderValue, wanted: Option<HeaderValue>, headers: &mut HeaderMap) {
     let says = HeaderValue::from_static;
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.append(header::VARY, says("origin"));
@@ -110,10 +118,9 @@ fn share_with(origin: HeaderValue, headers: &mut HeaderMap) {
         header::ACCESS_CONTROL_ALLOW_METHODS,
         says("GET, POST, PATCH, DELETE"),
     );
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        says("authorization, content-type, accept, mcp-protocol-version"),
-    );
+    if let Some(wanted) = wanted {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted);
+    }
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, says("x-request-id"));
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, says("600"));
 }

@@ -35,7 +35,7 @@ use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::tokens::{Caller, random_token};
-use crate::app::{Service, unload_when_idle};
+use crate::app::{SEARCHES_AT_ONCE, Service, unload_when_idle};
 use crate::domain::access::Right;
 use crate::mcp::Tools;
 use crate::store::StoreError;
@@ -47,9 +47,6 @@ pub use wire::{AskBody, FeedbackBody, Problem, SearchBody, SignalBody, SourceBod
 
 /// How long open connections may take to end once the service is asked to.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-
-/// More at once would wait for each other: enough to embed their queries together.
-const SEARCHES_AT_ONCE: usize = 8;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -152,8 +149,9 @@ fn router(context: Context) -> Router {
         .with_max_request_body_bytes(context.service.app.settings.serve.max_body_kb * 1024)
         // Who may ask, and from where, is decided by the guards of all routes.
         .disable_allowed_hosts();
+    let searches = Arc::clone(&context.searches);
     let mcp = StreamableHttpService::new(
-        || Ok(Tools::OfRequest(caller::of_mcp)),
+        move || Ok(Tools::of_request(caller::of_mcp, Arc::clone(&searches))),
         Arc::new(LocalSessionManager::default()),
         config,
     );

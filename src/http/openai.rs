@@ -10,7 +10,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Json;
 use axum::response::sse;
@@ -556,11 +556,13 @@ fn cut(text: &mut String, tokens: usize) {
     text.truncate(text.floor_char_boundary(most));
 }
 
-/// Embeds the beginnings of texts, as far as the model reads; also how many words these have.
+/// Embeds the beginnings of texts, as far as the model reads; also how many words these have. Ends
+/// early once `left` is set: nobody waits for the rest.
 fn embed(
     app: &App,
     space: &Space,
     mut texts: Vec<String>,
+    left: &AtomicBool,
 ) -> Result<(Vec<Vec<f32>>, usize), Failure> {
     let read = app.models.installed(space.indexes.model())?.max_length;
     texts.iter_mut().for_each(|text| cut(text, read));
@@ -569,6 +571,9 @@ fn embed(
     let mut vectors = Vec::with_capacity(texts.len());
     // In portions: questions come in between.
     for some in texts.chunks(8) {
+        if left.load(Ordering::Relaxed) {
+            break;
+        }
         vectors.extend(space.embedder.few(some.to_vec())?);
     }
     Ok((vectors, words))
@@ -592,11 +597,15 @@ pub(super) async fn embeddings(
         return Err(Failure::from(BadRequest::new("bad_dimensions", what, hint)).into());
     }
     let encoding = body.encoding_format.unwrap_or_default();
-    told(move || {
-        let (vectors, words) = embed(&app, &space, texts)?;
+    let leaving = CancelOnDrop(Arc::default());
+    let left = Arc::clone(&leaving.0);
+    let outcome = told(move || {
+        let (vectors, words) = embed(&app, &space, texts, &left)?;
         Ok(embedded(&name, &vectors, words, encoding))
     })
-    .await
+    .await;
+    drop(leaving);
+    outcome
 }
 
 /// Vectors, as OpenAI's API tells them.

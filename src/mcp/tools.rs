@@ -137,8 +137,28 @@ pub(super) struct Said {
 
 impl Said {
     fn new(text: String, value: &impl Serialize) -> Self {
-        let value = serde_json::to_value(value).unwrap_or_default();
+        let mut value = serde_json::to_value(value).unwrap_or_default();
+        take_images_out(&mut value);
         Self { text, value }
+    }
+}
+
+/// Members that name files, or what fits their names: told as they are, as they are asked for again.
+const NAMES: [&str; 5] = ["path", "links", "backlinks", "include", "exclude"];
+
+/// Takes images out of all that notes say in a value: a program may show it as Markdown, too.
+fn take_images_out(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = without_images(text),
+        Value::Array(values) => values.iter_mut().for_each(take_images_out),
+        Value::Object(members) => {
+            for (name, value) in members {
+                if !NAMES.contains(&name.as_str()) {
+                    take_images_out(value);
+                }
+            }
+        }
+        _ => {}
     }
 }
 
@@ -387,6 +407,29 @@ mod tests {
         assert_eq!(answered(&answer), "Oskar.\n\n\n(answer 7)");
         answer.unkept = true;
         assert_eq!(answered(&answer), "Oskar.\n");
+    }
+
+    #[test]
+    fn programs_are_told_no_images_either_and_names_of_files_as_they_are() {
+        let found = json!({
+            "path": "/notes/<img a>.md",
+            "hits": [{
+                "text": "A plan: ![](https://example.org/plan.png) and <img src=\"x\">",
+                "heading": ["![plan](https://example.org/x)"],
+                "links": ["<img a>.md"],
+                "rank": 1,
+            }],
+        });
+        let told = Said::new(String::new(), &found).value;
+        let (before, now) = (&found["hits"][0], &told["hits"][0]);
+        assert_eq!(told["path"], found["path"]);
+        assert_eq!(
+            (&now["links"], &now["rank"]),
+            (&before["links"], &before["rank"])
+        );
+        let said = format!("{}{}", now["text"], now["heading"]);
+        assert!(said.contains("plan.png"), "{said}");
+        assert!(!said.contains("![") && !said.contains("<img"), "{said}");
     }
 
     #[test]

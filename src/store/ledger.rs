@@ -181,6 +181,22 @@ impl Ledger {
         Ok(())
     }
 
+    /// From now on SQLite writes what does not fit into its memory into this folder, in all of this
+    /// process: writing the ledger anew puts all of it there for a moment. Its own choice would be
+    /// `/var/tmp`, which may be small, or on a disk that is not encrypted.
+    ///
+    /// # Errors
+    /// [`StoreError::Ledger`].
+    pub(super) fn spill_into(&self, folder: &Path) -> Result<()> {
+        if let Some(folder) = folder.to_str() {
+            let connection = self.take()?;
+            // Refused where it cannot be written: there, nothing is.
+            let _ = connection.pragma_update(None, "temp_store_directory", folder);
+            self.give(connection);
+        }
+        Ok(())
+    }
+
     /// Writes the whole ledger anew, without free pages, and empties the log.
     ///
     /// # Errors
@@ -410,6 +426,7 @@ pub(super) mod tests {
     use crate::store::answers::TOKEN_TOTALS;
     use crate::store::documents::CAME_BACK;
     use crate::store::units::considered;
+    use crate::store::{Access, Store};
 
     /// Two answers.
     pub(in crate::store) const ANSWERS: &str =
@@ -461,6 +478,21 @@ pub(super) mod tests {
         let new = plan(&ledger, &new.replace("?1", "0").replace("?2", "1"));
         assert!(new.contains("INDEX answer_asked"), "{new}");
         assert!(!new.contains("TEMP B-TREE"), "{new}");
+    }
+
+    #[test]
+    fn what_does_not_fit_into_memory_stays_in_the_data_folder() {
+        let home = tempfile::tempdir().unwrap();
+        let is_there = || {
+            let store = Store::open(home.path(), Access::Write).unwrap();
+            let folder: Result<String> = store.ledger().read(|snapshot| {
+                let (connection, name) = (snapshot.0, "temp_store_directory");
+                Ok(connection.pragma_query_value(None, name, |row| row.get(0))?)
+            });
+            folder.is_ok_and(|folder| Path::new(&folder) == home.path())
+        };
+        // The tests beside this one, in the same process, say it of theirs.
+        assert!((0..20).any(|_| is_there()));
     }
 
     #[test]

@@ -156,6 +156,7 @@ impl Store {
             }
             opened => opened?,
         };
+        ledger.spill_into(home)?;
         Ok(Self {
             home: home.to_owned(),
             ledger,

@@ -349,6 +349,28 @@ fn the_doctor_finds_a_missing_model() {
 }
 
 #[test]
+fn the_doctor_misses_no_language_model_where_a_server_takes_its_place() {
+    let home = Home::new();
+    let check = |url: &str, expected: &[(&str, bool)]| {
+        let variables = [
+            ("COHO_MODELS_GENERATOR", "absent"),
+            ("COHO_MODELS_SERVER_URL", url),
+        ];
+        let told = home.run_with(&variables, &["doctor", "--json"]).json();
+        let checks = told["checks"].as_array().unwrap().iter();
+        let of: Vec<(&str, bool)> = checks
+            .map(|check| (check["name"].as_str().unwrap(), check["ok"] == true))
+            .filter(|(name, _)| ["language model", "addresses"].contains(name))
+            .collect();
+        assert_eq!(of, expected, "{url}");
+    };
+    check("", &[("language model", false)]);
+    check("http://127.0.0.1:9/v1", &[("language model", true)]);
+    let far = [("language model", true), ("addresses", false)];
+    check("http://models.example.com/v1", &far);
+}
+
+#[test]
 fn what_other_programs_keep_becomes_notes_that_are_found() {
     let home = Home::new();
     home.add();

@@ -277,6 +277,29 @@ fn null_is_as_good_as_nothing_and_any_path_that_a_hit_names_can_be_read() {
 }
 
 #[test]
+fn no_image_is_told_that_a_client_would_fetch() {
+    let home = home();
+    let image = "![x](https://evil.example/p.png)";
+    let note = format!("---\ntitle: \"{image}\"\n---\n\nThe gate opens at 7. {image}\n");
+    home.write("gate.md", note);
+    home.add();
+    let mut client = Client::start(&home, &[]);
+    let asked = json!({ "query": "When does the gate open?" });
+    let found = client.call("search", &asked);
+    let path = &found["structuredContent"]["hits"][0]["path"];
+    let whole = client.call("get_document", &json!({ "path": path }));
+    for said in [&found, &client.call("ask", &asked), &whole] {
+        let said = said.to_string();
+        assert!(said.contains("The gate opens at 7."), "{said}");
+        assert!(!said.contains("!["), "{said}");
+    }
+    let listed = client.ask("resources/list", &json!({})).to_string();
+    assert!(listed.contains("gate.md"), "{listed}");
+    assert!(!listed.contains("!["), "{listed}");
+    assert_eq!(client.end(), Some(0));
+}
+
+#[test]
 fn what_is_wrong_is_said_so_that_a_model_can_do_better() {
     let home = home();
     home.add();

@@ -249,6 +249,28 @@ fn a_page_of_another_site_gets_nothing() {
 }
 
 #[test]
+fn no_browser_keeps_what_is_told_to_a_token() {
+    let home = Home::new();
+    home.write("a.md", "# Well\n\nThe well is 14 metres deep.\n");
+    home.add();
+    let service = home.serve();
+    let get = |path: &str| {
+        let head = "Host: 127.0.0.1\r\nConnection: close";
+        let token = &service.token;
+        let request =
+            format!("GET {path} HTTP/1.1\r\n{head}\r\nAuthorization: Bearer {token}\r\n\r\n");
+        service.raw(request.as_bytes()).to_lowercase()
+    };
+    for path in ["/v1/answers", "/v1/documents/1", "/v1/documents/7"] {
+        let told = get(path);
+        assert!(told.contains("\r\ncache-control: no-store\r\n"), "{told}");
+    }
+    // The page itself tells nothing.
+    let page = get("/");
+    assert!(page.contains("\r\ncache-control: no-cache\r\n"), "{page}");
+}
+
+#[test]
 fn what_is_asked_and_noted_is_not_in_the_logs() {
     let home = Home::new();
     home.write(

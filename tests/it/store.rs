@@ -104,14 +104,18 @@ fn damaged_indexes_stop_neither_status_nor_backup_and_the_doctor_tells() {
     assert!(said, "{}", told.stdout);
     let archive = home.path("all.zip");
     let archive = archive.to_str().unwrap();
-    let written = home.json(&["backup", archive]);
+    let written = home.run(&["backup", archive, "--json"]).ok();
+    let lacks = "are not in it";
+    assert!(written.stderr.contains(lacks), "{}", written.stderr);
+    let written = written.json();
     assert_eq!(
         (&written["documents"], &written["vectors"]),
         (&json!(40), &json!(0))
     );
     // What is not in it is made anew.
     let other = Home::new();
-    other.json(&["restore", archive]);
+    let restored = other.run(&["restore", archive]).ok();
+    assert!(restored.stderr.contains(lacks), "{}", restored.stderr);
     other.json(&["sync"]);
     assert_eq!(other.json(&["verify"])["fingerprint"], before.as_str());
 }

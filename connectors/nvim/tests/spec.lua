@@ -515,7 +515,8 @@ local function answers_after(what, run)
   local done_well, why = pcall(vim.cmd, "CohoAsk What is in a name?")
   check("after " .. what .. " an answer is written", done_well and wait(function()
     return answer():find("\\x0A", 1, true) ~= nil
-  end) and vim.bo[vim.fn.bufnr("coho://answer")].filetype == "markdown", { why, answer() })
+  end) and vim.bo[vim.fn.bufnr("coho://answer")].filetype == "coho", { why, answer() })
+  check("with the colours of Markdown", vim.bo[vim.fn.bufnr("coho://answer")].syntax == "markdown")
   vim.api.nvim_set_current_win(vim.fn.bufwinid("coho://answer"))
   check("with its keys", #vim.api.nvim_buf_get_keymap(0, "n") > 0)
 end

@@ -72,7 +72,10 @@ local function buffer()
   end
   local made = vim.api.nvim_create_buf(false, true)
   vim.api.nvim_buf_set_name(made, "coho://answer")
-  vim.bo[made].filetype = "markdown"
+  -- Plugins for Markdown fetch the images of what they take for it, and so tell whoever wrote a note
+  -- that it was asked about. It has the colours alone.
+  vim.bo[made].filetype = "coho"
+  vim.bo[made].syntax = "markdown"
   vim.bo[made].bufhidden = "hide"
   local function key(keys, run)
     vim.api.nvim_buf_set_keymap(made, "n", keys, "", { callback = run, noremap = true, silent = true })
