@@ -11,7 +11,7 @@ use super::{
     PEAR, THINGS, approved, ask, asked, garden, in_state, learned, made_of, now, opened, promoted,
     put, recalls, run, things, unit_of,
 };
-use crate::kit::{Home, open, sync};
+use crate::kit::{Home, sync};
 
 #[test]
 fn an_edit_elsewhere_in_the_passage_leaves_what_is_known() {
