@@ -115,7 +115,8 @@ pub(super) fn typed(path: &Path) -> String {
     }
 }
 
-fn place(path: &Path, lines: Option<(u32, u32)>, page: Option<u32>) -> String {
+/// A file, and where in it something stands, as far as the format tells.
+pub(super) fn place(path: &Path, lines: Option<(u32, u32)>, page: Option<u32>) -> String {
     let path = short(path);
     match (lines, page) {
         (Some((a, b)), _) if a == b => format!("{path}:{a}"),

@@ -7,12 +7,14 @@ use clap::{ArgGroup, Subcommand};
 
 use super::{Session, Writing, open_for_writing, output, show, stop_on_interrupt};
 use crate::app::App;
-use crate::app::learning::{self, RunBody, Story};
-use crate::domain::unit::{State, Unit};
+use crate::app::learning::{self, RunBody, Stand, Story};
+use crate::domain::unit::{OWN, Review, State, Unit};
 use crate::error::Failure;
 use crate::flow::writeback::{Decision, Report, Step};
 use crate::store::Access;
 use crate::store::units::batches::Undo;
+use crate::store::units::life::BY_OWNER;
+use crate::store::units::{GOOD, SECOND_SOURCES};
 
 #[derive(Subcommand)]
 pub(super) enum UnitsAction {
@@ -135,7 +137,7 @@ pub(super) fn run(session: Session, action: UnitsAction) -> Result<ExitCode, Fai
             if json {
                 show::json(&story);
             } else {
-                tell(&story);
+                tell(&story, app.settings.writeback.review);
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -241,7 +243,7 @@ fn none(state: Option<State>) -> String {
 }
 
 /// The story of a unit, to be read aloud.
-fn tell(story: &Story) {
+fn tell(story: &Story, review: Review) {
     let unit = &story.unit;
     out!(
         "{}  {}  {}",
@@ -256,18 +258,7 @@ fn tell(story: &Story) {
         out!("    {question}");
     }
     out!("rests on");
-    for stand in &story.evidence {
-        let path = show::label(&stand.path);
-        match (&stand.text, stand.lines) {
-            (None, _) => out!("    {path}  (gone)"),
-            (Some(_), Some((first, last))) => out!("    {path}:{first}-{last}"),
-            (Some(_), None) => out!("    {path}"),
-        }
-        for sentence in &stand.sentences {
-            let flat = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
-            out!("        “{flat}”");
-        }
-    }
+    story.evidence.iter().for_each(evidence);
     out!("gates");
     for verdict in &unit.gates {
         gate(verdict);
@@ -281,6 +272,10 @@ fn tell(story: &Story) {
             event.after.as_str(),
             event.reason
         );
+    }
+    if let Some(what) = waits_for(unit, review) {
+        let id = &unit.id;
+        out!("in trial: it waits for {what} (`coho units approve {id}`, or `reject`)");
     }
     let uses = unit.uses;
     out!(
@@ -302,6 +297,41 @@ fn tell(story: &Story) {
     if !unit.replaces.is_empty() {
         out!("in the place of units {}", unit.replaces.join(", "));
     }
+}
+
+/// Where sentences of a unit stand now, as a citation tells it: the file may have had another name when the
+/// unit was made.
+fn evidence(stand: &Stand) {
+    match (stand.file.as_deref(), stand.lines) {
+        (Some(file), Some((first, last))) => out!("    {}:{first}-{last}", show::short(file)),
+        (Some(file), None) => out!("    {}", show::place(file, None, stand.page)),
+        (None, _) => out!("    {}  (what it quotes is gone)", show::label(&stand.path)),
+    }
+    for sentence in &stand.sentences {
+        let flat = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
+        out!("        “{flat}”");
+    }
+}
+
+/// What a unit in trial waits for.
+fn waits_for(unit: &Unit, review: Review) -> Option<&'static str> {
+    if unit.state != State::Shadow {
+        return None;
+    }
+    if review == Review::Ask || unit.uses.harmed > 0 {
+        return Some("your word");
+    }
+    let is_backed = unit.trust >= OWN || unit.score(SECOND_SOURCES) > 0.0;
+    let is_called_good = unit.score(GOOD) > 0.0;
+    // What spoke for it when the owner took it out of use, the owner knew.
+    let has_helped = unit.uses.helped > 0 && !unit.reason.starts_with(BY_OWNER);
+    Some(if is_called_good || is_backed && has_helped {
+        "the next run of writeback"
+    } else if is_backed {
+        "another question that it answers, or your word"
+    } else {
+        "a second document, as others wrote this one, or your word"
+    })
 }
 
 fn gate(verdict: &crate::domain::gate::Verdict) {
@@ -426,6 +456,43 @@ fn summary(report: &Report, explain: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_unit_in_trial_waits_for_is_said() {
+        let check = |change: &dyn Fn(&mut Unit), review, expected: Option<&str>| {
+            let mut unit: Unit = serde_json::from_value(serde_json::json!({
+                "id": "u", "state": "shadow", "title": "", "text": "", "questions": [], "sources": [],
+                "scores": {}, "gates": [], "batch": "", "trust": 1.0, "recipe": "", "reason": "found",
+                "made_ms": 0, "uses": { "retrieved": 0, "cited": 0, "helped": 0, "harmed": 0 }
+            }))
+            .unwrap();
+            change(&mut unit);
+            assert_eq!(waits_for(&unit, review), expected, "{unit:?}");
+        };
+        let (run, word) = (Some("the next run of writeback"), Some("your word"));
+        let question = Some("another question that it answers, or your word");
+        let document = Some("a second document, as others wrote this one, or your word");
+        check(&|_| (), Review::Auto, question);
+        check(&|_| (), Review::Ask, word);
+        check(&|unit| unit.uses.harmed = 1, Review::Auto, word);
+        check(&|unit| unit.uses.helped = 1, Review::Auto, run);
+        check(&|unit| unit.state = State::Active, Review::Ask, None);
+        let of_others = |unit: &mut Unit| {
+            unit.trust = 0.5;
+            unit.uses.helped = 1;
+        };
+        check(&of_others, Review::Auto, document);
+        let good = |unit: &mut Unit| {
+            of_others(unit);
+            unit.scores.insert(GOOD.into(), 1.0);
+        };
+        check(&good, Review::Auto, run);
+        let second = |unit: &mut Unit| {
+            of_others(unit);
+            unit.scores.insert(SECOND_SOURCES.into(), 1.0);
+        };
+        check(&second, Review::Auto, run);
+    }
 
     #[test]
     fn where_no_unit_is_listed_it_is_said_of_which() {
