@@ -23,6 +23,8 @@ fn the_owner_has_the_last_word() {
     home.run(&["feedback", &id(&good), "good"]).done();
     let bad = home.json(&["ask", "Who serviced the boiler?"]);
     home.run(&["feedback", &id(&bad), "bad"]).done();
+    // Asked once more, it makes no second unit, nor would it.
+    home.json(&["ask", PEAR]);
     let dry = home.json(&["writeback", "run", "--dry-run"]);
     assert_eq!(dry["made"], 1);
     assert_eq!(home.json(&["units", "list"])["units"], json!([]));
