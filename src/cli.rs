@@ -179,7 +179,7 @@ enum Command {
     Ask(AskArguments),
     /// Say whether an answer was good
     Feedback {
-        /// Id of the answer, as `coho ask --json` tells it
+        /// Id of the answer, as `coho ask` tells it below the answer
         answer: String,
         /// `good` or `bad`
         verdict: String,

@@ -403,6 +403,8 @@ pub(super) fn export(
     }
     if session.json {
         show::json(&exported);
+    } else if let Some(path) = target {
+        out!("{} lines are in {}", exported.count, show::short(path));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,7 +12,7 @@ use crate::domain::unit::{OWN, Review, State, Unit};
 use crate::error::Failure;
 use crate::flow::writeback::{Decision, Report, Step};
 use crate::store::Access;
-use crate::store::units::batches::Undo;
+use crate::store::units::batches::{Batch, Undo};
 use crate::store::units::life::BY_OWNER;
 use crate::store::units::{GOOD, SECOND_SOURCES};
 
@@ -60,7 +60,8 @@ pub(super) enum UnitsAction {
     ///
     /// What was made goes out of use; of a batch or since a day, what was widened is what it was
     /// before, what was merged away comes back, and so do the weights of the ranking. What a gate
-    /// took out of use stays out.
+    /// took out of use stays out. What you take back is not learned again: `coho units approve`
+    /// puts it in use.
     #[command(group = ArgGroup::new("what").required(true))]
     Undo {
         /// One unit
@@ -178,10 +179,7 @@ pub(super) fn run(session: Session, action: UnitsAction) -> Result<ExitCode, Fai
             if json {
                 show::json(&undone);
             } else {
-                out!(
-                    "{} units are out of use, or what they were before",
-                    undone.retired
-                );
+                out!("{}", taken_back(undone.retired));
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -228,6 +226,15 @@ fn list(units: &[Unit], state: Option<State>) {
         );
         out!("    {}", unit.text.replace('\n', "\n    "));
         out!("    ({})", unit.reason);
+    }
+}
+
+/// What is said of units that were taken back.
+fn taken_back(units: usize) -> String {
+    match units {
+        0 => "no unit changed: none that this names was in use or in trial".into(),
+        1 => "1 unit is out of use, or what it was before".into(),
+        _ => format!("{units} units are out of use, or what they were before"),
     }
 }
 
@@ -382,9 +389,12 @@ pub(super) fn writeback(session: Session, action: WritebackAction) -> Result<Exi
                 show::json(&batches);
                 return Ok(ExitCode::SUCCESS);
             }
+            if reset_ranking {
+                out!("the ranking has the weights that everybody has first");
+            }
             for batch in &batches.batches {
                 let when = show::moment(batch.started_ms);
-                out!("{}  {when}  {}  {}", batch.id, batch.state, batch.reason);
+                out!("{}  {when}  {}", batch.id, came_of(batch));
             }
             let today = batches.today;
             out!(
@@ -405,6 +415,20 @@ pub(super) fn writeback(session: Session, action: WritebackAction) -> Result<Exi
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What came of a run. One that was killed is under way until the next one has gone on with it.
+fn came_of(batch: &Batch) -> String {
+    let state = match batch.state.as_str() {
+        "rolled_back" => "rolled back",
+        "running" => "under way, or cut off: the next run goes on with it",
+        other => other,
+    };
+    if batch.reason.is_empty() {
+        state.to_owned()
+    } else {
+        format!("{state}: {}", batch.reason)
+    }
 }
 
 fn summary(report: &Report, explain: bool) {
@@ -433,6 +457,12 @@ fn summary(report: &Report, explain: bool) {
         report.retired.len(),
         report.verified.len()
     );
+    if report.made > 0 && !report.dry {
+        out!(
+            "`coho units list --state shadow` lists what is in trial, `coho units show ID` says what it \
+             waits for"
+        );
+    }
     if report.replayed > 0 {
         out!(
             "tried on {} past questions: reciprocal rank of their evidence {:+.4}",
@@ -492,6 +522,42 @@ mod tests {
             unit.scores.insert(SECOND_SOURCES.into(), 1.0);
         };
         check(&second, Review::Auto, run);
+    }
+
+    #[test]
+    fn what_came_of_a_run_is_said_in_plain_words() {
+        let check = |state: &str, reason: &str, expected: &str| {
+            let batch = Batch {
+                id: "b".into(),
+                started_ms: 0,
+                ended_ms: None,
+                state: state.into(),
+                reason: reason.into(),
+            };
+            assert_eq!(came_of(&batch), expected);
+        };
+        check("published", "", "published");
+        check(
+            "rolled_back",
+            "the owner undid it",
+            "rolled back: the owner undid it",
+        );
+        check(
+            "running",
+            "",
+            "under way, or cut off: the next run goes on with it",
+        );
+    }
+
+    #[test]
+    fn how_many_units_were_taken_back_is_said() {
+        let check = |units, expected: &str| assert_eq!(taken_back(units), expected);
+        check(
+            0,
+            "no unit changed: none that this names was in use or in trial",
+        );
+        check(1, "1 unit is out of use, or what it was before");
+        check(2, "2 units are out of use, or what they were before");
     }
 
     #[test]
