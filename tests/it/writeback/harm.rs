@@ -109,6 +109,7 @@ fn a_note_that_corrects_itself_contests_what_was_learned_of_it() {
     for (more, why) in [
         (format!("Update in June: {planted} 2005."), "2005"),
         (format!("That was wrong. {planted} 2005."), "takes it back"),
+        ("This is no longer true.".to_owned(), "takes it back"),
     ] {
         let home = Home::new();
         garden(&home);
