@@ -130,6 +130,9 @@ pub(super) fn run(session: Session, action: UnitsAction) -> Result<ExitCode, Fai
                 show::json(&units);
             } else {
                 list(&units.units, state);
+                if units.units.len() == limit {
+                    out!("there may be more: `--limit N` lists so many");
+                }
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -76,6 +76,8 @@ fn the_owner_has_the_last_word() {
     assert_eq!(home.json(&["units", "lint"])["findings"], json!([]));
     let missing = home.run(&["units", "show", "nothing"]);
     assert_eq!(missing.code, 1);
+    let hint = "`coho units list` tells the ids";
+    assert!(missing.stderr.contains(hint), "{}", missing.stderr);
     assert_eq!(
         home.json(&["writeback", "list"])["batches"]
             .as_array()
