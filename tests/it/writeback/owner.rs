@@ -88,6 +88,30 @@ fn the_owner_has_the_last_word() {
 }
 
 #[test]
+fn a_question_that_is_asked_again_and_leads_elsewhere_speaks_against_its_answer() {
+    let home = Home::new();
+    garden(&home);
+    home.add();
+    let school = home.path("school");
+    std::fs::create_dir_all(&school).unwrap();
+    let trees = "# Trees of the school\n\nThe pear tree of the school was planted in 1987.\n";
+    std::fs::write(school.join("trees.md"), trees).unwrap();
+    home.run(&["add", school.to_str().unwrap()]).done();
+    let notes = home.notes();
+    for (question, folder) in [(PEAR, &notes), (PEAR_AGAIN, &school)] {
+        let folder = folder.to_str().unwrap();
+        home.json(&["ask", question, "--source", folder]);
+    }
+    let report = home.json(&["writeback", "run"]);
+    let gate = &report["considered"][0]["gates"][1];
+    let why = "it was asked again in other words";
+    assert_eq!(
+        (&gate["passed"], &gate["reason"]),
+        (&json!(false), &json!(why))
+    );
+}
+
+#[test]
 fn an_approval_lasts_and_what_was_rejected_stays_out() {
     let home = Home::new();
     garden(&home);
