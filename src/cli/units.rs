@@ -102,7 +102,8 @@ pub(super) enum WritebackAction {
         #[arg(long)]
         explain: bool,
     },
-    /// List runs, what was spent today, and weights of the ranking that were learned
+    /// List runs with the units that they made and changed, what was spent today, and weights of the
+    /// ranking that were learned
     List {
         /// Go back to the weights that everybody has first
         #[arg(long)]
@@ -427,10 +428,11 @@ fn came_of(batch: &Batch) -> String {
         "running" => "under way, or cut off: the next run goes on with it",
         other => other,
     };
+    let did = format!("{} made, {} changed", batch.made, batch.changed);
     if batch.reason.is_empty() {
-        state.to_owned()
+        format!("{did}; {state}")
     } else {
-        format!("{state}: {}", batch.reason)
+        format!("{did}; {state}: {}", batch.reason)
     }
 }
 
@@ -530,12 +532,15 @@ mod tests {
     #[test]
     fn what_came_of_a_run_is_said_in_plain_words() {
         let check = |state: &str, reason: &str, expected: &str| {
+            let expected = format!("3 made, 1 changed; {expected}");
             let batch = Batch {
                 id: "b".into(),
                 started_ms: 0,
                 ended_ms: None,
                 state: state.into(),
                 reason: reason.into(),
+                made: 3,
+                changed: 1,
             };
             assert_eq!(came_of(&batch), expected);
         };

@@ -305,6 +305,9 @@ fn a_batch_that_is_taken_back_leaves_units_as_they_were() {
     assert_eq!(second.promoted, std::slice::from_ref(&unit));
     let widened = app.unit(&unit).unwrap().unit;
     assert_eq!(widened.questions.len(), 2);
+    let batches = app.batches(10).unwrap().batches;
+    let did: Vec<(u32, u32)> = batches.iter().map(|b| (b.made, b.changed)).collect();
+    assert_eq!(did, [(0, 1), (1, 0)]);
     let undone = app.undo(&Undo::Batch(second.batch)).unwrap();
     assert_eq!(undone.retired, 1);
     let after = app.unit(&unit).unwrap().unit;
