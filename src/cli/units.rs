@@ -436,6 +436,25 @@ fn came_of(batch: &Batch) -> String {
     }
 }
 
+/// What a run did, or a dry one would have: that looks at nothing but answers.
+fn judged(report: &Report) -> String {
+    let (answers, made, widened) = (report.considered.len(), report.made, report.widened);
+    if report.dry {
+        return format!(
+            "{answers} answers judged: {made} units would be made, {widened} widened; nothing was \
+             written, and neither units that are there nor past questions were looked at"
+        );
+    }
+    format!(
+        "{answers} answers judged: {made} units made, {widened} widened, {} put in use, \
+         {} contested, {} retired, {} verified again",
+        report.promoted.len(),
+        report.contested.len(),
+        report.retired.len(),
+        report.verified.len()
+    )
+}
+
 fn summary(report: &Report, explain: bool) {
     if explain {
         for considered in &report.considered {
@@ -446,22 +465,7 @@ fn summary(report: &Report, explain: bool) {
             }
         }
     }
-    let dry = if report.dry {
-        " (nothing was written)"
-    } else {
-        ""
-    };
-    out!(
-        "{} answers judged: {} units made, {} widened, {} put in use, {} contested, {} retired, \
-         {} verified again{dry}",
-        report.considered.len(),
-        report.made,
-        report.widened,
-        report.promoted.len(),
-        report.contested.len(),
-        report.retired.len(),
-        report.verified.len()
-    );
+    out!("{}", judged(report));
     if report.made > 0 && !report.dry {
         out!(
             "`coho units list --state shadow` lists what is in trial, `coho units show ID` says what it \
@@ -527,6 +531,23 @@ mod tests {
             unit.scores.insert(SECOND_SOURCES.into(), 1.0);
         };
         check(&second, Review::Auto, run);
+    }
+
+    #[test]
+    fn a_dry_run_claims_nothing_that_it_did_not_look_at() {
+        let report = |dry| Report {
+            dry,
+            made: 2,
+            ..Report::default()
+        };
+        let real = "0 answers judged: 2 units made, 0 widened, 0 put in use, 0 contested, 0 retired, \
+                    0 verified again";
+        assert_eq!(judged(&report(false)), real);
+        let dry = judged(&report(true));
+        assert!(
+            dry.contains("2 units would be made") && !dry.contains("retired"),
+            "{dry}"
+        );
     }
 
     #[test]
