@@ -214,7 +214,7 @@ fn is_ordered(text: &str, end: usize, next: &str) -> bool {
 }
 
 /// Does a sentence ask something?
-pub(super) fn is_question(sentence: &str) -> bool {
+pub fn is_question(sentence: &str) -> bool {
     let marks = |c: char| c.is_whitespace() || "*_\"')”".contains(c);
     sentence.trim_end_matches(marks).ends_with(['?', '？', '؟'])
 }

@@ -17,6 +17,7 @@ use crate::domain::chunk::ChunkId;
 use crate::domain::context;
 use crate::domain::gate::{self, Gate, Verdict};
 use crate::domain::question;
+use crate::domain::sentence;
 use crate::domain::surroundings::Surroundings;
 use crate::domain::text::Readable;
 use crate::domain::unit::{OUTSIDE, OWN, Quotes, State, Unit, Uses, VERBATIM};
@@ -635,6 +636,9 @@ fn faithful(
 /// cited speaks of what is asked for, or none does.
 fn unanswered(answer: &Answer, unit: &Unit, kept: &[Cited], cited: &[Cited]) -> Option<Verdict> {
     let refused = |why: &str| Some(Verdict::refused(Gate::Faithful, None, why));
+    if kept.iter().all(|c| sentence::is_question(&c.sentence)) {
+        return refused("it only asks");
+    }
     let taken: Vec<&Cited> = kept.iter().collect();
     let is_missing = |other: &Cited| distil::is_missing(&answer.question, &taken, other);
     if cited.iter().any(is_missing) {

@@ -78,6 +78,23 @@ fn what_was_planted_is_never_put_in_use() {
 }
 
 #[test]
+fn a_question_in_the_notes_is_no_knowledge() {
+    let home = Home::new();
+    home.write(
+        "open.md",
+        "# Open points\n\nHow high is the deposit for the key of the club house?\n",
+    );
+    home.write("shed.md", "# Shed\n\nThe shed is green.\n");
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, "What deposit do I pay for the key of the club house?");
+    let report = run(&app);
+    let last = report.considered[0].gates.last().unwrap();
+    assert_eq!(last.reason, "it only asks", "{report:#?}");
+    assert_eq!(report.made, 0);
+}
+
+#[test]
 fn what_contradicts_a_unit_later_contests_it() {
     let home = Home::new();
     garden(&home);
