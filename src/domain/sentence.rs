@@ -64,7 +64,7 @@ pub fn sentences<'a>(text: impl Into<Text<'a>>) -> Vec<Range<usize>> {
 /// the second two stars. At the head of the next sentence they would be taken for those of a heading.
 fn closing_marks(flat: &str, end: usize) -> usize {
     let rest = &flat[end..];
-    let marks = rest.len() - rest.trim_start_matches(['*', '_']).len();
+    let marks = rest.len() - rest.trim_start_matches(['*', '_', '~', '=']).len();
     let closes = flat[..end].ends_with(|c: char| !c.is_whitespace());
     let is_apart = rest[marks..].chars().next().is_none_or(char::is_whitespace);
     if closes && is_apart { marks } else { 0 }
@@ -217,6 +217,11 @@ fn is_ordered(text: &str, end: usize, next: &str) -> bool {
 pub fn is_question(sentence: &str) -> bool {
     let marks = |c: char| c.is_whitespace() || "*_\"')”".contains(c);
     sentence.trim_end_matches(marks).ends_with(['?', '？', '؟'])
+}
+
+/// Is all of a sentence struck out: "~~The fee is 60 euros.~~"? A task that is struck out was done.
+pub(super) fn is_struck(sentence: &str) -> bool {
+    sentence.starts_with("~~") && sentence.ends_with("~~") && sentence.matches("~~").count() == 2
 }
 
 /// Does it end as sentences do, in whatever script?
@@ -414,6 +419,10 @@ mod tests {
             &["Ask **Dr.** Weber.", "**He** knows."],
         );
         check("**Is it so?**", &["**Is it so?**"]);
+        let (old, new) = ("~~The fee is 60 euros.~~", "The fee is 72 euros.");
+        check(&format!("{old} {new}"), &[old, new]);
+        assert!(is_struck(old) && !is_struck(new) && !is_struck("- ~~Pay the fee.~~"));
+        assert!(!is_struck("~~60~~ euros or ~~72~~"));
     }
 
     #[test]
