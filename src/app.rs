@@ -381,6 +381,14 @@ impl crate::error::Fault for NotFound {
     fn code(&self) -> &'static str {
         "not_found"
     }
+    fn hint(&self) -> Option<String> {
+        let hint = match self.what {
+            "unit" => "`coho units list` tells the ids; of those that begin alike, give more",
+            "batch" => "`coho writeback list` tells the ids, which are wanted whole",
+            _ => return None,
+        };
+        Some(hint.into())
+    }
 }
 
 /// RFC 3339 in UTC.

@@ -179,7 +179,7 @@ enum Command {
     Ask(AskArguments),
     /// Say whether an answer was good
     Feedback {
-        /// Id of the answer, as `coho ask --json` tells it
+        /// Id of the answer, as `coho ask` tells it below the answer
         answer: String,
         /// `good` or `bad`
         verdict: String,
@@ -590,7 +590,7 @@ fn stop_on_interrupt() -> Arc<AtomicBool> {
             runtime.block_on(async {
                 let _ = tokio::signal::ctrl_c().await;
                 flag.store(true, Ordering::Relaxed);
-                eprintln!("stopping after this file; press Ctrl-C again to stop at once");
+                eprintln!("stopping after what is at hand; press Ctrl-C again to stop at once");
                 let _ = tokio::signal::ctrl_c().await;
                 std::process::exit(1);
             });

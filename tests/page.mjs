@@ -324,6 +324,12 @@ await rough.route("**/v1/units?*", (route) => route.fulfill({ json: { units: lis
 await rough.click("nav button[data-view=units]");
 await rough.getByText("and 2 more", { exact: true }).waitFor({ timeout: 10000 }).catch(() => wrong.push("units that are not shown are not counted"));
 if ((await rough.locator("article.unit").count()) !== 24) wrong.push("a unit that is gone takes others with it");
+// Why nothing came of a run is said.
+const lost = { considered: [], made: 1, promoted: [], rolled_back: true, reason: "it answers worse" };
+await rough.route("**/v1/writeback", (route) => route.fulfill({ json: lost }));
+await rough.click("#learn");
+await rough.getByText("Rolled back: it answers worse.").waitFor({ timeout: 10000 }).catch(() => wrong.push("it is not said why a run was rolled back"));
+await rough.unroute("**/v1/writeback");
 // Single keys can be switched off, for good.
 await rough.click("nav button[data-view=status]");
 await rough.uncheck("#keys");

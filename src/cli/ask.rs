@@ -126,6 +126,8 @@ pub(super) fn ask(session: Session, arguments: &AskArguments) -> Result<ExitCode
     if json {
         show::json(&answer);
     } else {
+        // The end of what was streamed.
+        out!("");
         show::citations(&answer, Some(&answer.id));
     }
     let spoken = speaker.map_or(Ok(()), |speaker| speaker.end());

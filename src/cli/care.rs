@@ -410,6 +410,8 @@ pub(super) fn export(
     }
     if session.json {
         show::json(&exported);
+    } else if let Some(path) = target {
+        out!("{} lines are in {}", exported.count, show::short(path));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -115,7 +115,7 @@ pub(super) fn typed(path: &Path) -> String {
     }
 }
 
-/// A place in a file, as it can be opened.
+/// A file, and where in it something stands, as far as the format tells.
 pub(super) fn place(path: &Path, lines: Option<(u32, u32)>, page: Option<u32>) -> String {
     let path = short(path);
     match (lines, page) {
@@ -178,10 +178,9 @@ fn place_of(path: &Path, lines: Option<(u32, u32)>) -> String {
     place(path, lines, None)
 }
 
-/// What stands below an answer that was streamed. One that is not kept has no id by which it could be
+/// What stands below an answer, whose line was ended. One that is not kept has no id by which it could be
 /// judged.
 pub(super) fn citations(answer: &Answer, kept_as: Option<&str>) {
-    out!("");
     if !answer.citations.is_empty() || answer.claims.iter().any(|claim| !claim.supported) {
         out!("");
     }
@@ -219,9 +218,18 @@ pub(super) fn citations(answer: &Answer, kept_as: Option<&str>) {
         eprintln!("\n{MODEL_FAILED}{}{instead}", harmless(why));
     }
     let by = answer.model.as_deref().unwrap_or("no language model");
+    let citations = answer.citations.iter();
+    let mut units: Vec<&str> = citations.filter_map(|c| c.unit_id.as_deref()).collect();
+    units.sort_unstable();
+    units.dedup();
+    let led = if units.is_empty() {
+        String::new()
+    } else {
+        format!(", led by unit {}", units.join(", "))
+    };
     let kept_as = kept_as.filter(|_| !answer.unkept);
     let id = kept_as.map_or_else(String::new, |id| format!(", answer {id}"));
-    eprintln!("\n{:.0} ms, {by}{id}", answer.timing.total_ms);
+    eprintln!("\n{:.0} ms, {by}{led}{id}", answer.timing.total_ms);
 }
 
 /// One choice of weights.

@@ -8,11 +8,13 @@ use clap::{ArgGroup, Subcommand};
 use super::{Session, Writing, open_for_writing, output, show, stop_on_interrupt};
 use crate::app::App;
 use crate::app::learning::{self, RunBody, Stand, Story};
-use crate::domain::unit::{State, Unit};
+use crate::domain::unit::{OWN, Review, State, Unit};
 use crate::error::Failure;
 use crate::flow::writeback::{Decision, Report, Step};
 use crate::store::Access;
-use crate::store::units::batches::Undo;
+use crate::store::units::batches::{Batch, Undo};
+use crate::store::units::life::BY_OWNER;
+use crate::store::units::{GOOD, SECOND_SOURCES};
 
 #[derive(Subcommand)]
 pub(super) enum UnitsAction {
@@ -58,7 +60,8 @@ pub(super) enum UnitsAction {
     ///
     /// What was made goes out of use; of a batch or since a day, what was widened is what it was
     /// before, what was merged away comes back, and so do the weights of the ranking. What a gate
-    /// took out of use stays out.
+    /// took out of use stays out. What you take back is not learned again: `coho units approve`
+    /// puts it in use.
     #[command(group = ArgGroup::new("what").required(true))]
     Undo {
         /// One unit
@@ -99,7 +102,8 @@ pub(super) enum WritebackAction {
         #[arg(long)]
         explain: bool,
     },
-    /// List runs, what was spent today, and weights of the ranking that were learned
+    /// List runs with the units that they made and changed, what was spent today, and weights of the
+    /// ranking that were learned
     List {
         /// Go back to the weights that everybody has first
         #[arg(long)]
@@ -127,6 +131,9 @@ pub(super) fn run(session: Session, action: UnitsAction) -> Result<ExitCode, Fai
                 show::json(&units);
             } else {
                 list(&units.units, state);
+                if units.units.len() == limit {
+                    out!("there may be more: `--limit N` lists so many");
+                }
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -135,7 +142,7 @@ pub(super) fn run(session: Session, action: UnitsAction) -> Result<ExitCode, Fai
             if json {
                 show::json(&story);
             } else {
-                tell(&story);
+                tell(&story, app.settings.writeback.review);
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -176,10 +183,7 @@ pub(super) fn run(session: Session, action: UnitsAction) -> Result<ExitCode, Fai
             if json {
                 show::json(&undone);
             } else {
-                out!(
-                    "{} units are out of use, or what they were before",
-                    undone.retired
-                );
+                out!("{}", taken_back(undone.retired));
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -229,6 +233,15 @@ fn list(units: &[Unit], state: Option<State>) {
     }
 }
 
+/// What is said of units that were taken back.
+fn taken_back(units: usize) -> String {
+    match units {
+        0 => "no unit changed: none that this names was in use or in trial".into(),
+        1 => "1 unit is out of use, or what it was before".into(),
+        _ => format!("{units} units are out of use, or what they were before"),
+    }
+}
+
 /// What is said where no unit is listed.
 fn none(state: Option<State>) -> String {
     state.map_or_else(
@@ -241,7 +254,7 @@ fn none(state: Option<State>) -> String {
 }
 
 /// The story of a unit, to be read aloud.
-fn tell(story: &Story) {
+fn tell(story: &Story, review: Review) {
     let unit = &story.unit;
     out!(
         "{}  {}  {}",
@@ -256,13 +269,7 @@ fn tell(story: &Story) {
         out!("    {question}");
     }
     out!("rests on");
-    for stand in &story.evidence {
-        out!("    {}", stands(stand));
-        for sentence in &stand.sentences {
-            let flat = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
-            out!("        “{flat}”");
-        }
-    }
+    story.evidence.iter().for_each(evidence);
     out!("gates");
     for verdict in &unit.gates {
         gate(verdict);
@@ -276,6 +283,10 @@ fn tell(story: &Story) {
             event.after.as_str(),
             event.reason
         );
+    }
+    if let Some(what) = waits_for(unit, review) {
+        let id = &unit.id;
+        out!("in trial: it waits for {what} (`coho units approve {id}`, or `reject`)");
     }
     let uses = unit.uses;
     out!(
@@ -299,12 +310,41 @@ fn tell(story: &Story) {
     }
 }
 
-/// Where sentences of a unit stand; of a file that is gone, what it was called below its source.
+/// Where sentences of a unit stand now: the file may have had another name when the unit was made.
 fn stands(stand: &Stand) -> String {
     match &stand.file {
         Some(file) => show::place(file, stand.lines, stand.page),
-        None => format!("{}  (gone)", show::label(&stand.path)),
+        None => format!("{}  (what it quotes is gone)", show::label(&stand.path)),
     }
+}
+
+fn evidence(stand: &Stand) {
+    out!("    {}", stands(stand));
+    for sentence in &stand.sentences {
+        let flat = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
+        out!("        “{flat}”");
+    }
+}
+
+/// What a unit in trial waits for.
+fn waits_for(unit: &Unit, review: Review) -> Option<&'static str> {
+    if unit.state != State::Shadow {
+        return None;
+    }
+    if review == Review::Ask || unit.uses.harmed > 0 {
+        return Some("your word");
+    }
+    let is_backed = unit.trust >= OWN || unit.score(SECOND_SOURCES) > 0.0;
+    let is_called_good = unit.score(GOOD) > 0.0;
+    // What spoke for it when the owner took it out of use, the owner knew.
+    let has_helped = unit.uses.helped > 0 && !unit.reason.starts_with(BY_OWNER);
+    Some(if is_called_good || is_backed && has_helped {
+        "the next run of writeback"
+    } else if is_backed {
+        "another question that it answers, or your word"
+    } else {
+        "a second document, as others wrote this one, or your word"
+    })
 }
 
 fn gate(verdict: &crate::domain::gate::Verdict) {
@@ -355,9 +395,12 @@ pub(super) fn writeback(session: Session, action: WritebackAction) -> Result<Exi
                 show::json(&batches);
                 return Ok(ExitCode::SUCCESS);
             }
+            if reset_ranking {
+                out!("the ranking has the weights that everybody has first");
+            }
             for batch in &batches.batches {
                 let when = show::moment(batch.started_ms);
-                out!("{}  {when}  {}  {}", batch.id, batch.state, batch.reason);
+                out!("{}  {when}  {}", batch.id, came_of(batch));
             }
             let today = batches.today;
             out!(
@@ -380,6 +423,40 @@ pub(super) fn writeback(session: Session, action: WritebackAction) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
+/// What came of a run. One that was killed is under way until the next one has gone on with it.
+fn came_of(batch: &Batch) -> String {
+    let state = match batch.state.as_str() {
+        "rolled_back" => "rolled back",
+        "running" => "under way, or cut off: the next run goes on with it",
+        other => other,
+    };
+    let did = format!("{} made, {} changed", batch.made, batch.changed);
+    if batch.reason.is_empty() {
+        format!("{did}; {state}")
+    } else {
+        format!("{did}; {state}: {}", batch.reason)
+    }
+}
+
+/// What a run did, or a dry one would have: that looks at nothing but answers.
+fn judged(report: &Report) -> String {
+    let (answers, made, widened) = (report.considered.len(), report.made, report.widened);
+    if report.dry {
+        return format!(
+            "{answers} answers judged: {made} units would be made, {widened} widened; nothing was \
+             written, and neither units that are there nor past questions were looked at"
+        );
+    }
+    format!(
+        "{answers} answers judged: {made} units made, {widened} widened, {} put in use, \
+         {} contested, {} retired, {} verified again",
+        report.promoted.len(),
+        report.contested.len(),
+        report.retired.len(),
+        report.verified.len()
+    )
+}
+
 fn summary(report: &Report, explain: bool) {
     if explain {
         for considered in &report.considered {
@@ -390,22 +467,13 @@ fn summary(report: &Report, explain: bool) {
             }
         }
     }
-    let dry = if report.dry {
-        " (nothing was written)"
-    } else {
-        ""
-    };
-    out!(
-        "{} answers judged: {} units made, {} widened, {} put in use, {} contested, {} retired, \
-         {} verified again{dry}",
-        report.considered.len(),
-        report.made,
-        report.widened,
-        report.promoted.len(),
-        report.contested.len(),
-        report.retired.len(),
-        report.verified.len()
-    );
+    out!("{}", judged(report));
+    if report.made > 0 && !report.dry {
+        out!(
+            "`coho units list --state shadow` lists what is in trial, `coho units show ID` says what it \
+             waits for"
+        );
+    }
     if report.replayed > 0 {
         out!(
             "tried on {} past questions: reciprocal rank of their evidence {:+.4}",
@@ -443,7 +511,100 @@ mod tests {
         };
         assert_eq!(stands(&stand), "/nowhere/a/b/c.md:3-4");
         (stand.file, stand.text, stand.lines) = (None, None, None);
-        assert_eq!(stands(&stand), "b/c.md  (gone)");
+        assert_eq!(stands(&stand), "b/c.md  (what it quotes is gone)");
+    }
+
+    #[test]
+    fn what_a_unit_in_trial_waits_for_is_said() {
+        let check = |change: &dyn Fn(&mut Unit), review, expected: Option<&str>| {
+            let mut unit: Unit = serde_json::from_value(serde_json::json!({
+                "id": "u", "state": "shadow", "title": "", "text": "", "questions": [], "sources": [],
+                "scores": {}, "gates": [], "batch": "", "trust": 1.0, "recipe": "", "reason": "found",
+                "made_ms": 0, "uses": { "retrieved": 0, "cited": 0, "helped": 0, "harmed": 0 }
+            }))
+            .unwrap();
+            change(&mut unit);
+            assert_eq!(waits_for(&unit, review), expected, "{unit:?}");
+        };
+        let (run, word) = (Some("the next run of writeback"), Some("your word"));
+        let question = Some("another question that it answers, or your word");
+        let document = Some("a second document, as others wrote this one, or your word");
+        check(&|_| (), Review::Auto, question);
+        check(&|_| (), Review::Ask, word);
+        check(&|unit| unit.uses.harmed = 1, Review::Auto, word);
+        check(&|unit| unit.uses.helped = 1, Review::Auto, run);
+        check(&|unit| unit.state = State::Active, Review::Ask, None);
+        let of_others = |unit: &mut Unit| {
+            unit.trust = 0.5;
+            unit.uses.helped = 1;
+        };
+        check(&of_others, Review::Auto, document);
+        let good = |unit: &mut Unit| {
+            of_others(unit);
+            unit.scores.insert(GOOD.into(), 1.0);
+        };
+        check(&good, Review::Auto, run);
+        let second = |unit: &mut Unit| {
+            of_others(unit);
+            unit.scores.insert(SECOND_SOURCES.into(), 1.0);
+        };
+        check(&second, Review::Auto, run);
+    }
+
+    #[test]
+    fn a_dry_run_claims_nothing_that_it_did_not_look_at() {
+        let report = |dry| Report {
+            dry,
+            made: 2,
+            ..Report::default()
+        };
+        let real = "0 answers judged: 2 units made, 0 widened, 0 put in use, 0 contested, 0 retired, \
+                    0 verified again";
+        assert_eq!(judged(&report(false)), real);
+        let dry = judged(&report(true));
+        assert!(
+            dry.contains("2 units would be made") && !dry.contains("retired"),
+            "{dry}"
+        );
+    }
+
+    #[test]
+    fn what_came_of_a_run_is_said_in_plain_words() {
+        let check = |state: &str, reason: &str, expected: &str| {
+            let expected = format!("3 made, 1 changed; {expected}");
+            let batch = Batch {
+                id: "b".into(),
+                started_ms: 0,
+                ended_ms: None,
+                state: state.into(),
+                reason: reason.into(),
+                made: 3,
+                changed: 1,
+            };
+            assert_eq!(came_of(&batch), expected);
+        };
+        check("published", "", "published");
+        check(
+            "rolled_back",
+            "the owner undid it",
+            "rolled back: the owner undid it",
+        );
+        check(
+            "running",
+            "",
+            "under way, or cut off: the next run goes on with it",
+        );
+    }
+
+    #[test]
+    fn how_many_units_were_taken_back_is_said() {
+        let check = |units, expected: &str| assert_eq!(taken_back(units), expected);
+        check(
+            0,
+            "no unit changed: none that this names was in use or in trial",
+        );
+        check(1, "1 unit is out of use, or what it was before");
+        check(2, "2 units are out of use, or what they were before");
     }
 
     #[test]

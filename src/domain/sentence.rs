@@ -37,17 +37,18 @@ pub fn sentences<'a>(text: impl Into<Text<'a>>) -> Vec<Range<usize>> {
         let segment = segment.span;
         // Sentence segmentation ends at every newline; a space has the same width.
         let flat = text[segment.clone()].replace(['\n', '\r'], " ");
-        let mut begin = None;
+        let (mut begin, mut ended) = (None, 0);
         for (start, piece) in without_false_ends(&flat).split_sentence_bound_indices() {
-            let first = *begin.get_or_insert(start);
+            let first = *begin.get_or_insert(start.max(ended));
             let end = start + piece.len();
             let numbers_item = start == 0 && is_number_of_item(piece);
             if numbers_item || goes_on(&flat, start..end) {
                 continue;
             }
+            ended = end + closing_marks(&flat, end);
             push_trimmed(
                 &text,
-                segment.start + first..segment.start + end,
+                segment.start + first..segment.start + ended,
                 &mut found,
             );
             begin = None;
@@ -57,6 +58,16 @@ pub fn sentences<'a>(text: impl Into<Text<'a>>) -> Vec<Range<usize>> {
         }
     }
     found
+}
+
+/// Bytes of the marks that close an emphasis right behind the end of a sentence: of `**Why?** Because.`
+/// the second two stars. At the head of the next sentence they would be taken for those of a heading.
+fn closing_marks(flat: &str, end: usize) -> usize {
+    let rest = &flat[end..];
+    let marks = rest.len() - rest.trim_start_matches(['*', '_', '~', '=']).len();
+    let closes = flat[..end].ends_with(|c: char| !c.is_whitespace());
+    let is_apart = rest[marks..].chars().next().is_none_or(char::is_whitespace);
+    if closes && is_apart { marks } else { 0 }
 }
 
 /// The text, as wide as it was, without marks that end no sentence: those in `code`, which may begin
@@ -148,7 +159,7 @@ fn goes_on(text: &str, piece: Range<usize>) -> bool {
         .split_whitespace()
         .next_back()
         .unwrap_or("");
-    let written = written.trim_start_matches(['(', '[', '"']);
+    let written = written.trim_start_matches(['(', '[', '"', '*', '_']);
     let word = written.to_lowercase();
     let is = |list: &[&str]| list.contains(&word.as_str());
     let number = rest
@@ -203,9 +214,14 @@ fn is_ordered(text: &str, end: usize, next: &str) -> bool {
 }
 
 /// Does a sentence ask something?
-pub(super) fn is_question(sentence: &str) -> bool {
+pub fn is_question(sentence: &str) -> bool {
     let marks = |c: char| c.is_whitespace() || "*_\"')”".contains(c);
     sentence.trim_end_matches(marks).ends_with(['?', '？', '؟'])
+}
+
+/// Is all of a sentence struck out: "~~The fee is 60 euros.~~"? A task that is struck out was done.
+pub(super) fn is_struck(sentence: &str) -> bool {
+    sentence.starts_with("~~") && sentence.ends_with("~~") && sentence.matches("~~").count() == 2
 }
 
 /// Does it end as sentences do, in whatever script?
@@ -388,6 +404,25 @@ mod tests {
         );
         // The last word may go on: "Army".
         check("The U.S. A", &["The U.S. A"]);
+        check(
+            "**How long is it?** It is 4 metres long. **So.**\nAnd *wide!* Yes.",
+            &[
+                "**How long is it?**",
+                "It is 4 metres long.",
+                "**So.**",
+                "And *wide!*",
+                "Yes.",
+            ],
+        );
+        check(
+            "Ask **Dr.** Weber. **He** knows.",
+            &["Ask **Dr.** Weber.", "**He** knows."],
+        );
+        check("**Is it so?**", &["**Is it so?**"]);
+        let (old, new) = ("~~The fee is 60 euros.~~", "The fee is 72 euros.");
+        check(&format!("{old} {new}"), &[old, new]);
+        assert!(is_struck(old) && !is_struck(new) && !is_struck("- ~~Pay the fee.~~"));
+        assert!(!is_struck("~~60~~ euros or ~~72~~"));
     }
 
     #[test]

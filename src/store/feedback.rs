@@ -1,6 +1,7 @@
 //! Feedback: what was said of answers, and what was done about them.
 //!
-//! Only the owner's word is praise, but anybody's complaint counts. What was done is kept once,
+//! Only the owner's word is praise, but anybody's complaint counts. Of two verdicts of one giver on one
+//! answer the later counts: who pressed the wrong key says it again. What was done is kept once,
 //! however often it is told.
 
 use rusqlite::{Transaction, params};
@@ -18,9 +19,9 @@ type Result<T> = std::result::Result<T, StoreError>;
 /// What the owner said and did about an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reception {
-    /// Times it was called good.
+    /// 1 where the owner calls it good.
     pub good: u32,
-    /// Times it was called bad.
+    /// Givers who call it bad.
     pub bad: u32,
     /// Citations opened.
     pub opened: u32,
@@ -44,11 +45,14 @@ pub struct OwnersWord {
 }
 
 impl Snapshot<'_> {
-    /// What was said and done about an answer. Only the owner's word is praise.
+    /// What is said of an answer now, and was done about it. Only the owner's word is praise.
     pub(crate) fn reception(&self, answer: &str) -> Result<Reception> {
         let mut statement = self.0.prepare_cached(
-            "SELECT verdict, count(*) FROM feedback
-             WHERE answer_id = ?1 AND (giver IS NULL OR verdict = 'bad') GROUP BY verdict
+            "SELECT verdict, count(*) FROM feedback f
+             WHERE answer_id = ?1 AND (giver IS NULL OR verdict = 'bad')
+             AND NOT EXISTS (SELECT 1 FROM feedback later WHERE later.answer_id = f.answer_id
+                             AND later.giver IS f.giver AND later.id > f.id)
+             GROUP BY verdict
              UNION ALL SELECT DISTINCT kind, 1 FROM signal WHERE answer_id = ?1",
         )?;
         let mut rows = statement.query([answer])?;
@@ -68,13 +72,16 @@ impl Snapshot<'_> {
     }
 
     /// What was said with the owner's word after the verdict of this number, in that order, and the
-    /// units that it is about.
+    /// units that it is about; without what was taken back since.
     pub(crate) fn owners_words(&self, after: i64) -> Result<Vec<OwnersWord>> {
         let mut statement = self.0.prepare_cached(
             "SELECT f.id, f.verdict = 'good', a.body, c.unit_id, f.given_ms, a.question
              FROM feedback f
              JOIN answer a ON a.id = f.answer_id LEFT JOIN considered c ON c.answer_id = a.id
-             WHERE f.id > ?1 AND f.giver IS NULL ORDER BY f.id",
+             WHERE f.id > ?1 AND f.giver IS NULL
+             AND NOT EXISTS (SELECT 1 FROM feedback later WHERE later.answer_id = f.answer_id
+                             AND later.giver IS NULL AND later.id > f.id)
+             ORDER BY f.id",
         )?;
         let mut rows = statement.query([after])?;
         let (mut words, mut said) = (Vec::new(), Vec::new());
@@ -314,6 +321,38 @@ mod tests {
         check("Which hands carved the sundial of Ratekau?", &[anna], false);
         check("Who carved the sundial of Lund?", &[old, anna], false);
         check("How heavy is the mill?", &[old, anna], false);
+    }
+
+    #[test]
+    fn of_two_verdicts_of_one_giver_the_later_counts() {
+        with_ledger(ANSWERS, |ledger| {
+            let say = |verdict: &str, giver: Option<&str>| {
+                let said = ledger.write(|t| put_feedback(t, "a", verdict, (None, giver), 7));
+                assert!(said.unwrap());
+            };
+            let counts = || {
+                let reception = ledger.read(|s| s.reception("a")).unwrap();
+                (reception.good, reception.bad)
+            };
+            let words = || {
+                let words = ledger.read(|s| s.owners_words(0)).unwrap();
+                let words = words.into_iter().map(|word| (word.number, word.good));
+                words.collect::<Vec<_>>()
+            };
+            say("bad", None);
+            assert_eq!((counts(), words()), ((0, 1), vec![(1, false)]));
+            // The wrong key.
+            say("good", None);
+            assert_eq!((counts(), words()), ((1, 0), vec![(2, true)]));
+            say("good", None);
+            assert_eq!((counts(), words()), ((1, 0), vec![(3, true)]));
+            // Another one has a word of their own, and takes back no more than that.
+            say("bad", Some("helper"));
+            assert_eq!((counts(), words()), ((1, 1), vec![(3, true)]));
+            say("bad", None);
+            say("good", Some("helper"));
+            assert_eq!((counts(), words()), ((0, 1), vec![(5, false)]));
+        });
     }
 
     #[test]

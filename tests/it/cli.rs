@@ -308,6 +308,21 @@ fn what_is_not_in_the_notes_is_not_answered() {
 }
 
 #[test]
+fn both_ways_are_told_one_below_the_other() {
+    let home = Home::new();
+    home.write("a.md", "# Well\n\nThe well is 14 metres deep.\n");
+    home.add();
+    let ran = home.run(&["ask", "How deep is the well?", "--ab"]).ok();
+    let ways = ran.stdout.split_once("\n\nwith units\n");
+    let (without, with) = ways.expect(&ran.stdout);
+    assert_eq!(
+        without.strip_prefix("without units\n"),
+        Some(with.trim_end())
+    );
+    assert!(!ran.stdout.contains("\n\n\n"), "{}", ran.stdout);
+}
+
+#[test]
 fn feedback_is_kept_for_answers_that_exist() {
     let home = Home::new();
     home.write("a.md", "# Well\n\nThe well is 14 metres deep.\n");

@@ -12,7 +12,7 @@ use crate::domain::question::{asks_for_number, asks_for_person, tells};
 use crate::domain::rank;
 use crate::domain::sentence::code::Code;
 use crate::domain::sentence::lines::{is_item, task_state};
-use crate::domain::sentence::{is_german, is_question, sentences};
+use crate::domain::sentence::{is_german, is_question, is_struck, sentences};
 use crate::domain::surroundings::{Reading, fields, front_matter_end, is_table_header};
 
 /// A sentence chosen out of a passage.
@@ -44,10 +44,10 @@ const NAMED: f32 = 0.2;
 /// sentences at hand). A word that stands only around a sentence (title, headings, the heading or
 /// table header above it) counts half. Headings and table headers are left out: they name things and
 /// state nothing; so are fields of the front matter that are not asked for, and the envelope of a mail
-/// where nothing of it is asked. So are questions that the notes answer, and those that only ask
-/// what is asked; the sentence behind a question answers it. A question for a number prefers
-/// sentences that hold one, and one for somebody those that name somebody else than it does, as far
-/// as [`names`] sees them: not at the beginning of a sentence, and not in German. A date counts as
+/// where nothing of it is asked. So are questions that the notes answer, those that only ask what is
+/// asked, and what is struck out; the sentence behind a question answers it. A question for a number
+/// prefers sentences that hold one, and one for somebody those that name somebody else than it does, as
+/// far as [`names`] sees them: not at the beginning of a sentence, and not in German. A date counts as
 /// one word, which every spelling of that day holds, and all that stands under it.
 pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> {
     let mut asked: Vec<String> = content_words(question);
@@ -65,7 +65,8 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
         }
         let mut keys = statement.key.iter();
         let is_asked = keys.all(|key| asked.iter().any(|word| key.has(word)));
-        statement.items.is_empty() && !statement.leads && !echoes && is_asked
+        let is_told = !(echoes || is_struck(sentence));
+        statement.items.is_empty() && !statement.leads && is_told && is_asked
     });
     let dated: Vec<f32> = pool
         .iter()
@@ -390,6 +391,8 @@ mod tests {
             table,
             "| gas | 6402 |",
         );
+        let fee = "~~The fee is 60 euros.~~ The fee is 72 euros.";
+        check("How high is the fee?", fee, "The fee is 72 euros.");
         let matter = "---\ntags: [oven]\n---\nThe oven is of clay.\n";
         check("Which tags has the oven?", matter, "The oven is of clay.");
     }

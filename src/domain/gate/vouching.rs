@@ -77,6 +77,86 @@ pub fn corrects(sentence: &str) -> bool {
         && between.is_some_and(|words| words.iter().all(|word| is(word, &DEGREES)))
 }
 
+/// Does a sentence say that what the one before it tells holds no longer: "This has been cancelled.",
+/// "That is no longer true."? What goes on about the same thing ("They no longer bark at night", "It was
+/// cancelled after one season") ends nothing.
+pub fn calls_off(sentence: &str) -> bool {
+    let opening = sentence.unicode_words().map(str::to_lowercase);
+    let opening: Vec<String> = opening.take(WRONG_AMONG).collect();
+    let opening: Vec<&str> = opening.iter().map(String::as_str).collect();
+    let [first, said @ ..] = opening.as_slice() else {
+        return false;
+    };
+    let points_back = opens_with_pronoun(sentence) || ["das", "dies"].contains(first);
+    let verbs = said
+        .iter()
+        .take_while(|word| BETWEEN.contains(word))
+        .count();
+    // What was once is history, unless all that was said is meant.
+    let is_history = said.first().is_some_and(|word| PAST.contains(word));
+    let is_meant = ["this", "that", "das", "dies"].contains(first) || !is_history;
+    points_back
+        && match &said[verbs..] {
+            ["called", "off", ..]
+            | ["not", "true" | "correct" | "valid", "any" | "anymore", ..] => verbs > 0 && is_meant,
+            ["no", "longer", "the", "case", ..]
+            | ["no", "longer", "in", "force", ..]
+            | ["gilt" | "stimmt", "nicht", "mehr", ..] => true,
+            ["no", "longer", word, ..] => HOLDS.contains(word),
+            [word, ..] => verbs > 0 && is_meant && CALLED_OFF.contains(word),
+            [] => false,
+        }
+}
+
+const PAST: [&str; 4] = ["was", "were", "had", "got"];
+
+/// What may stand between a pronoun and the word that calls something off.
+const BETWEEN: [&str; 21] = [
+    "is",
+    "was",
+    "are",
+    "were",
+    "has",
+    "have",
+    "had",
+    "been",
+    "got",
+    "now",
+    "since",
+    "then",
+    "later",
+    "meanwhile",
+    "ist",
+    "sind",
+    "wurde",
+    "wurden",
+    "leider",
+    "inzwischen",
+    "mittlerweile",
+];
+
+const CALLED_OFF: [&str; 14] = [
+    "cancelled",
+    "canceled",
+    "revoked",
+    "withdrawn",
+    "repealed",
+    "rescinded",
+    "annulled",
+    "scrapped",
+    "superseded",
+    "abgesagt",
+    "aufgehoben",
+    "gestrichen",
+    "storniert",
+    "widerrufen",
+];
+
+/// What something does no longer that is over.
+const HOLDS: [&str; 10] = [
+    "true", "valid", "so", "correct", "current", "applies", "apply", "holds", "hold", "counts",
+];
+
 /// First words of a sentence among which it says so.
 const WRONG_AMONG: usize = 7;
 
@@ -394,6 +474,25 @@ mod tests {
             ("It was put in the wrong place at first.", false),
         ] {
             assert_eq!(corrects(sentence), expected, "{sentence}");
+        }
+        for (sentence, expected) in [
+            ("This has been cancelled.", true),
+            ("It has since been called off by Zach.", true),
+            ("That was cancelled.", true),
+            ("It was cancelled after one season.", false),
+            ("That is no longer the case.", true),
+            ("This no longer applies from May on.", true),
+            ("That is not true any more.", true),
+            ("Das gilt nicht mehr.", true),
+            ("Das wurde inzwischen abgesagt.", true),
+            ("They no longer bark at night.", false),
+            ("It is not valid on Sundays.", false),
+            ("It can be cancelled within a month.", false),
+            ("The train was cancelled.", false),
+            ("It", false),
+            ("", false),
+        ] {
+            assert_eq!(calls_off(sentence), expected, "{sentence}");
         }
         assert!(revises("Update in June: it is 14.2 volts.") && revises("It is now 14.2 volts."));
         assert!(!revises("It is known to be 14.2 volts."));

@@ -189,7 +189,11 @@ pub(super) fn correction_of(text: Text<'_>, span: &Range<usize>) -> Vec<Range<us
     let behind = &spans[at + 1..];
     let correction = behind.first().map_or("", |next| &text[next.clone()]);
     let says_no_more = correction.split_whitespace().count() <= BARE;
-    let count = usize::from(gate::corrects(correction)) * if says_no_more { 2 } else { 1 };
+    let count = match (gate::corrects(correction), says_no_more) {
+        (true, true) => 2,
+        (true, false) => 1,
+        (false, _) => usize::from(gate::calls_off(correction)),
+    };
     behind[..count.min(behind.len())].to_vec()
 }
 
@@ -217,6 +221,9 @@ mod tests {
         let whole = "This is outdated since it was set to 14.2 volts.";
         check(&format!("It is 13.6 volts. {whole} So it is."), &[whole]);
         check("It is 13.6 volts. It should be checked.", &[]);
+        // What is over is not told anew.
+        let over = "This has been cancelled.";
+        check(&format!("It is off in May. {over} It is Monday."), &[over]);
         check("It is 13.6 volts.", &[]);
     }
 }

@@ -146,6 +146,17 @@ impl NotesQuestion {
 /// # Errors
 /// [`BadRequest`] that names the file, the line, and what is wrong with it.
 pub fn questions_about_notes(file: &Path) -> Result<Vec<NotesQuestion>, BadRequest> {
+    about_notes(file).map_err(|error| BadRequest {
+        hint: Some(
+            "`writeback.replay` names a `questions.jsonl`: on each line `id`, `question`, and the `path` \
+             of the note that answers it; leave it empty for none"
+                .into(),
+        ),
+        ..error
+    })
+}
+
+fn about_notes(file: &Path) -> Result<Vec<NotesQuestion>, BadRequest> {
     let mut asked: Vec<NotesQuestion> = Lines::of(file)?.parsed()?;
     asked.retain(|q| q.path.is_some() || !q.paths.is_empty());
     // A run that asked it would fail, and not say why.
@@ -716,6 +727,9 @@ mod tests {
             error.to_string().contains("question 7 asks nothing"),
             "{error}"
         );
+        // It is no set that `coho eval` would read.
+        let hint = read("no JSON").unwrap_err().hint.unwrap();
+        assert!(hint.starts_with("`writeback.replay` names"), "{hint}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::domain::chunk::ChunkId;
 use crate::domain::context;
 use crate::domain::gate::{self, Gate, Verdict};
 use crate::domain::question;
+use crate::domain::sentence;
 use crate::domain::surroundings::Surroundings;
 use crate::domain::text::Readable;
 use crate::domain::unit::{OUTSIDE, OWN, Quotes, State, Unit, Uses, VERBATIM};
@@ -268,7 +269,11 @@ fn eligible(answer: &Answer, cited: &[Cited], held_out: &HeldOut) -> Verdict {
         let why = format!("the source of {} does not allow it", origin.path);
         return Verdict::refused(gate, None, why);
     }
-    Verdict::passed(gate, None, format!("{} citations", cited.len()))
+    let said = match cited.len() {
+        1 => "it cites one sentence".to_owned(),
+        n => format!("it cites {n} sentences"),
+    };
+    Verdict::passed(gate, None, said)
 }
 
 fn feedback(reception: Reception) -> Verdict {
@@ -429,11 +434,12 @@ fn useful(
                    little of the question";
         return Ok(Verdict::refused(gate, score, why));
     }
-    Ok(Verdict::passed(
-        gate,
-        score,
-        "retrieval was sure of what it found",
-    ))
+    let said = if gain.is_some() {
+        "retrieval was sure of what it found, and the model finds the answer likelier with it"
+    } else {
+        "retrieval was sure of what it found"
+    };
+    Ok(Verdict::passed(gate, score, said))
 }
 
 /// Which of the cited passages made the answer: with a model those that make it likelier, each
@@ -447,7 +453,10 @@ fn documents(
     let gate = Gate::Documents;
     let chunks: BTreeSet<ChunkId> = kept.iter().map(|c| c.chunk).collect();
     if claim.alone.is_none() || chunks.len() < 2 {
-        let said = format!("{} passages", chunks.len());
+        let said = match chunks.len() {
+            1 => "of one passage".to_owned(),
+            n => format!("of {n} passages"),
+        };
         return Ok((kept, Verdict::passed(gate, None, said)));
     }
     let mut passages: Vec<(ChunkId, (String, String))> = Vec::new();
@@ -615,17 +624,21 @@ fn faithful(
             "alone it does not lead to the answer",
         ));
     }
-    Ok(Verdict::passed(
-        gate,
-        gain,
-        "every sentence stands in a source",
-    ))
+    let said = if gain.is_some() {
+        "every sentence stands in a source, and alone it leads the model to the answer"
+    } else {
+        "every sentence stands in a source"
+    };
+    Ok(Verdict::passed(gate, gain, said))
 }
 
 /// Why a unit does not answer its question, though it holds many words of it: another sentence that is
 /// cited speaks of what is asked for, or none does.
 fn unanswered(answer: &Answer, unit: &Unit, kept: &[Cited], cited: &[Cited]) -> Option<Verdict> {
     let refused = |why: &str| Some(Verdict::refused(Gate::Faithful, None, why));
+    if kept.iter().all(|c| sentence::is_question(&c.sentence)) {
+        return refused("it only asks");
+    }
     let taken: Vec<&Cited> = kept.iter().collect();
     let is_missing = |other: &Cited| distil::is_missing(&answer.question, &taken, other);
     if cited.iter().any(is_missing) {
@@ -633,7 +646,7 @@ fn unanswered(answer: &Answer, unit: &Unit, kept: &[Cited], cited: &[Cited]) -> 
     }
     let above = kept.first().map_or("", |c| c.about.as_str());
     if !distil::answers(&answer.question, above, &unit.text) {
-        return refused("what is asked for, beyond what it stands under, it does not say");
+        return refused("it does not say what is asked for; what its headings say does not count");
     }
     None
 }

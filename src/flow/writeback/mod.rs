@@ -147,6 +147,14 @@ pub struct Report {
     pub joules: f64,
 }
 
+impl Report {
+    /// Did this unit come of an answer that was judged already?
+    fn holds(&self, unit: &str) -> bool {
+        let mut units = self.considered.iter().filter_map(|c| c.unit.as_deref());
+        units.any(|known| known == unit)
+    }
+}
+
 /// What the gates work with.
 pub(super) struct Bench<'a> {
     parts: &'a Answerer<'a>,
@@ -526,6 +534,8 @@ fn consider_one(
         judged.unit = None;
     }
     let new = match &judged.unit {
+        // What a dry run would have made by now is not in the ledger.
+        Some(unit) if task.dry && report.holds(&unit.id) => false,
         Some(unit) => ledger
             .read(|snapshot| snapshot.unit_beginning(&unit.id))?
             .is_none(),

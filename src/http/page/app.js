@@ -392,7 +392,7 @@ function unitCard(story) {
   const right = element("div");
   for (const stand of evidence) {
     const where = place({ ...stand, path: stand.file ?? stand.path });
-    right.append(element("p", stand.text === null ? `${where}  (gone)` : where, { class: "place" }));
+    right.append(element("p", stand.text === null ? `${where}  (what it quotes is gone)` : where, { class: "place" }));
     right.append(element("p", stand.text ?? stand.sentences.join(" ")));
   }
   sides.append(left, right);
@@ -431,7 +431,9 @@ async function learn() {
   say("Looking at your answers…");
   // It may take as long as the owner lets it.
   const report = await call("POST", "/v1/writeback", {}, 0);
-  say(`${report.considered.length} answers judged, ${report.made} units made, ${report.promoted.length} put in use.`);
+  const did = `${report.considered.length} answers judged, ${report.made} units made, ${report.promoted.length} put in use.`;
+  const why = report.reason && `${report.rolled_back ? "Rolled back" : "It ended early"}: ${report.reason}.`;
+  say([did, why].filter(Boolean).join(" "));
   await units();
 }
 

@@ -28,6 +28,12 @@ pub struct Batch {
     pub state: String,
     /// Why it is in that state.
     pub reason: String,
+    /// Units that it made, in whatever state they are by now.
+    #[serde(default)]
+    pub made: u32,
+    /// Units that were there before, and that it changed.
+    #[serde(default)]
+    pub changed: u32,
 }
 
 /// What writeback spent on a day.
@@ -83,8 +89,10 @@ impl Snapshot<'_> {
     /// The newest batches.
     pub(crate) fn batches(&self, limit: usize) -> Result<Vec<Batch>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT id, started_ms, ended_ms, state, reason FROM batch
-             ORDER BY started_ms DESC, id DESC LIMIT ?1",
+            "SELECT id, started_ms, ended_ms, state, reason,
+               (SELECT count(*) FROM unit WHERE unit.batch = b.id),
+               (SELECT count(*) FROM unit_change c WHERE c.batch = b.id AND c.before IS NOT NULL)
+             FROM batch b ORDER BY started_ms DESC, id DESC LIMIT ?1",
         )?;
         let rows = statement.query_map([limit], |row| {
             Ok(Batch {
@@ -93,6 +101,8 @@ impl Snapshot<'_> {
                 ended_ms: row.get(2)?,
                 state: row.get(3)?,
                 reason: row.get(4)?,
+                made: row.get(5)?,
+                changed: row.get(6)?,
             })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)

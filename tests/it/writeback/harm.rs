@@ -77,6 +77,23 @@ fn what_was_planted_is_never_put_in_use() {
 }
 
 #[test]
+fn a_question_in_the_notes_is_no_knowledge() {
+    let home = Home::new();
+    home.write(
+        "open.md",
+        "# Open points\n\nHow high is the deposit for the key of the club house?\n",
+    );
+    home.write("shed.md", "# Shed\n\nThe shed is green.\n");
+    let app = open(&home, |_| {});
+    add(&app, &home);
+    ask(&app, "What deposit do I pay for the key of the club house?");
+    let report = run(&app);
+    let last = report.considered[0].gates.last().unwrap();
+    assert_eq!(last.reason, "it only asks", "{report:#?}");
+    assert_eq!(report.made, 0);
+}
+
+#[test]
 fn what_contradicts_a_unit_later_contests_it() {
     let home = Home::new();
     garden(&home);
@@ -104,6 +121,7 @@ fn a_note_that_corrects_itself_contests_what_was_learned_of_it() {
     for (more, why) in [
         (format!("Update in June: {planted} 2005."), "2005"),
         (format!("That was wrong. {planted} 2005."), "takes it back"),
+        ("This is no longer true.".to_owned(), "takes it back"),
     ] {
         let home = Home::new();
         garden(&home);

@@ -79,6 +79,29 @@ fn a_second_source_that_goes_takes_its_unit_along() {
 }
 
 #[test]
+fn a_second_source_that_comes_later_counts() {
+    let home = Home::new();
+    home.write(
+        "garden.md",
+        "# Garden\n\nThe pear tree was planted in 2004.\n",
+    );
+    let app = open(&home, |_| {});
+    add_others(&app, &home);
+    ask(&app, PEAR);
+    run(&app);
+    ask(&app, "When was the pear tree in the garden planted?");
+    let report = run(&app);
+    assert!(report.promoted.is_empty(), "{report:#?}");
+    let text = "# All trees\n\nIn 2004 the pear tree was planted.\n";
+    std::fs::write(home.path("second/trees.md"), text).unwrap();
+    sync(&app);
+    let report = run(&app);
+    let unit = app.units(None, 10).unwrap().units.remove(0);
+    assert_eq!(report.promoted, [unit.id], "{report:#?}");
+    assert_eq!(unit.state, State::Active);
+}
+
+#[test]
 fn one_source_of_others_does_not_fill_the_day() {
     let home = Home::new();
     things(&home);

@@ -27,6 +27,8 @@ fn the_owner_has_the_last_word() {
     home.run(&["feedback", &id(&good), "good"]).done();
     let bad = home.json(&["ask", "Who serviced the boiler?"]);
     home.run(&["feedback", &id(&bad), "bad"]).done();
+    // Asked once more, it makes no second unit, nor would it.
+    home.json(&["ask", PEAR]);
     let dry = home.json(&["writeback", "run", "--dry-run"]);
     assert_eq!(dry["made"], 1);
     assert_eq!(home.json(&["units", "list"])["units"], json!([]));
@@ -78,12 +80,38 @@ fn the_owner_has_the_last_word() {
     assert_eq!(home.json(&["units", "lint"])["findings"], json!([]));
     let missing = home.run(&["units", "show", "nothing"]);
     assert_eq!(missing.code, 1);
+    let hint = "`coho units list` tells the ids";
+    assert!(missing.stderr.contains(hint), "{}", missing.stderr);
     assert_eq!(
         home.json(&["writeback", "list"])["batches"]
             .as_array()
             .unwrap()
             .len(),
         2
+    );
+}
+
+#[test]
+fn a_question_that_is_asked_again_and_leads_elsewhere_speaks_against_its_answer() {
+    let home = Home::new();
+    garden(&home);
+    home.add();
+    let school = home.path("school");
+    std::fs::create_dir_all(&school).unwrap();
+    let trees = "# Trees of the school\n\nThe pear tree of the school was planted in 1987.\n";
+    std::fs::write(school.join("trees.md"), trees).unwrap();
+    home.run(&["add", school.to_str().unwrap()]).done();
+    let notes = home.notes();
+    for (question, folder) in [(PEAR, &notes), (PEAR_AGAIN, &school)] {
+        let folder = folder.to_str().unwrap();
+        home.json(&["ask", question, "--source", folder]);
+    }
+    let report = home.json(&["writeback", "run"]);
+    let gate = &report["considered"][0]["gates"][1];
+    let why = "it was asked again in other words";
+    assert_eq!(
+        (&gate["passed"], &gate["reason"]),
+        (&json!(false), &json!(why))
     );
 }
 
@@ -299,6 +327,9 @@ fn a_batch_that_is_taken_back_leaves_units_as_they_were() {
     assert_eq!(second.promoted, std::slice::from_ref(&unit));
     let widened = now(&app, &unit);
     assert_eq!(widened.questions.len(), 2);
+    let batches = app.batches(10).unwrap().batches;
+    let did: Vec<(u32, u32)> = batches.iter().map(|b| (b.made, b.changed)).collect();
+    assert_eq!(did, [(0, 1), (1, 0)]);
     let undone = app.undo(&Undo::Batch(second.batch)).unwrap();
     assert_eq!(undone.retired, 1);
     let after = now(&app, &unit);

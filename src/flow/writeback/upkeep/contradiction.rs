@@ -114,9 +114,10 @@ fn is_compared(unit: &Unit) -> bool {
     }
 }
 
-/// Contests a unit that another document contradicts now, and takes one out of use that has lost the
-/// second source it leant on; `noted` is written with it. `false`, and nothing is written, where the
-/// owner decided about it meanwhile: what was found may not hold for what it is now.
+/// Contests a unit that another document contradicts now, takes one out of use that has lost the second
+/// source it leant on, and gives one in trial the second source that came since; `noted` is written with
+/// it. `false`, and nothing is written, where the owner decided about it meanwhile: what was found may not
+/// hold for what it is now.
 fn compared_again(
     bench: &Bench<'_>,
     unit: &Unit,
@@ -128,16 +129,19 @@ fn compared_again(
         return contested_again(bench, unit, (&verdict, second), report, noted);
     }
     let alone = second < 1.0 && leans_on_another(unit);
+    let backed = unit.state == State::Shadow
+        && unit.trust < OWN
+        && second > unit.score(units::SECOND_SOURCES);
     let is_same = bench.store().ledger().write(|t| {
         if !is_as(t, unit)? {
             return Ok(false);
         }
         if !verdict.passed {
             bench.move_unit(t, &unit.id, State::Contested, &verdict.reason)?;
-        } else if alone {
+        } else if alone || backed {
             batches::note_before(t, &bench.batch, &unit.id)?;
             set_second(t, unit, second)?;
-            if unit.state == State::Active && !is_decided(unit) {
+            if alone && unit.state == State::Active && !is_decided(unit) {
                 let why = "no second source says it any more";
                 life::move_unit(t, &unit.id, State::Shadow, why)?;
             }
