@@ -110,8 +110,9 @@ impl Work<'_> {
         Ok(self.quote_or_list(QUOTES))
     }
 
-    /// Answers from a unit: what it took from the notes, and the best sentence beside it. `None` when
-    /// the model's words do not hold up.
+    /// Answers from a unit: in the model's words, or, where these do not hold up, with what it took from
+    /// the notes and the best sentence beside it. `None` where the model reads it and says that it does
+    /// not tell.
     fn recall(
         &mut self,
         writer: Option<&GeneratorHandle>,
@@ -129,14 +130,17 @@ impl Work<'_> {
             let drafted = self.draft(writer, StepKind::Draft, &evidence, &build);
             self.leave_no_state(unit);
             if let Some((draft, claims)) = drafted {
-                if !self.reader.gone && !self.holds_up(&draft, &claims) {
+                let holds_up = self.reader.gone || self.holds_up(&draft, &claims);
+                if !holds_up && says_not_found(&draft.text) {
                     return None;
                 }
-                self.lead(unit, &sentences);
-                if !self.reader.gone {
-                    self.tell_all(&draft, &claims);
+                if holds_up {
+                    self.lead(unit, &sentences);
+                    if !self.reader.gone {
+                        self.tell_all(&draft, &claims);
+                    }
+                    return Some(false);
                 }
-                return Some(false);
             }
         }
         self.lead(unit, &sentences);
