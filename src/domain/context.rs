@@ -28,7 +28,9 @@ pub use self::chosen::{Chosen, Portion, best_sentences, rank_sentences};
 pub use self::coverage::{coverage, holds_more, lacking, lacks_what_is_asked, subject_coverage};
 pub use self::names::{is_name_in, missing_names, names_another};
 pub(super) use self::names::{names, not_named};
-pub use self::support::{Support, says_more, support, supported_part, tells_number, unheld};
+pub use self::support::{
+    Support, says_more, support, supported_part, tells_frequency, tells_number, unheld,
+};
 
 /// A passage that may serve as evidence.
 #[derive(Clone, Debug)]

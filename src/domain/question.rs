@@ -270,6 +270,11 @@ pub fn asks_for_number(question: &str) -> bool {
     matches!(asks, Some("when" | "wann")) || PHRASES.iter().any(|phrase| lower.contains(phrase))
 }
 
+/// Does a question want to know how often something is, which no number need tell?
+pub fn asks_how_often(question: &str) -> bool {
+    core(question).to_lowercase().contains("how often")
+}
+
 /// Does a question want somebody's name?
 pub fn asks_for_person(question: &str) -> bool {
     const BEFORE_WHO: [&str; 14] = [

@@ -5,6 +5,8 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use unicode_segmentation::UnicodeSegmentation;
+
 use super::chosen::{Statement, statements};
 use super::names::{Names, capitals, name_key, names, unnamed};
 use super::{Evidence, Words, content_words, ratio, same_word};
@@ -335,6 +337,32 @@ pub fn tells_number(text: &str) -> bool {
     !numbers(text).is_empty() || !number_words(text).is_empty() || !calendar_words(text).is_empty()
 }
 
+/// Does a text tell how often something is: "twice a year", "weekly", "every Monday"?
+pub fn tells_frequency(text: &str) -> bool {
+    const FREQUENCIES: [&str; 18] = [
+        "once",
+        "twice",
+        "thrice",
+        "hourly",
+        "daily",
+        "weekly",
+        "biweekly",
+        "fortnightly",
+        "monthly",
+        "quarterly",
+        "yearly",
+        "annually",
+        "every",
+        "each",
+        "always",
+        "never",
+        "rarely",
+        "seldom",
+    ];
+    let mut words = text.unicode_words().map(str::to_lowercase);
+    words.any(|word| FREQUENCIES.contains(&word.as_str()))
+}
+
 /// Does a claim say anything beyond the given words?
 pub fn says_more(claim: &str, given: &[String]) -> bool {
     let words = content_words(claim);
@@ -382,6 +410,13 @@ mod tests {
         assert!(!wrong.holds());
         assert_eq!(wrong.missing_numbers, ["09:42"]);
         assert_eq!(support("of the", &passages, &[]), None);
+    }
+
+    #[test]
+    fn how_often_is_told_without_a_number() {
+        assert!(tells_frequency("The chimney is swept twice a year."));
+        assert!(tells_frequency("Weekly, in the shed."));
+        assert!(!tells_frequency("The chimney is swept by Tom."));
     }
 
     #[test]

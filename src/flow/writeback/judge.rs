@@ -137,7 +137,7 @@ fn pass(
     let said = said(answer, &kept);
     let alone = likelihood(bench, &answer.question, &[], &said)?;
     let claim = Claimed { said, alone };
-    if !took(useful(bench, answer, &claim, &kept, reception)?) {
+    if !took(useful(bench, answer, &claim, (&kept, &cited), reception)?) {
         return Ok(None);
     }
     let (kept, verdict) = documents(bench, answer, &claim, kept)?;
@@ -403,7 +403,7 @@ fn useful(
     bench: &Bench<'_>,
     answer: &Answer,
     claim: &Claimed,
-    kept: &[Cited],
+    (kept, cited): (&[Cited], &[Cited]),
     reception: Reception,
 ) -> Result<Verdict, Failure> {
     let gate = Gate::Useful;
@@ -427,7 +427,8 @@ fn useful(
             .unwrap_or(0.0)
     };
     let held = seen("best_sentence_coverage");
-    let sure = gate::is_sure(seen("lanes_agree") > 0.5, held) || reception.good > 0;
+    let agree = seen("lanes_agree") > 0.5 || kept.iter().any(|one| is_said_twice(one, cited));
+    let sure = gate::is_sure(agree, held) || reception.good > 0;
     let score = gain.or(Some(held));
     if !sure {
         let why = "retrieval was not sure: words and vectors disagree, or the best sentence holds \
@@ -440,6 +441,13 @@ fn useful(
         "retrieval was sure of what it found"
     };
     Ok(Verdict::passed(gate, score, said))
+}
+
+/// Does another document that the answer cites say the same? Then words may like the one best and vectors
+/// the other.
+fn is_said_twice(one: &Cited, cited: &[Cited]) -> bool {
+    let mut others = cited.iter().filter(|other| !one.stands_beside(other));
+    others.any(|other| gate::corroborates(&one.sentence, (&other.sentence, &other.about)))
 }
 
 /// Which of the cited passages made the answer: with a model those that make it likelier, each
@@ -604,7 +612,9 @@ fn faithful(
             "it says what its sources do not",
         ));
     }
-    let number = kept.iter().any(|c| context::tells_number(&c.sentence));
+    let often = question::asks_how_often(&answer.question);
+    let tells = |text: &str| context::tells_number(text) || often && context::tells_frequency(text);
+    let number = kept.iter().any(|c| tells(&c.sentence));
     if bench.options.gated && question::asks_for_number(&answer.question) && !number {
         let why = "a number is asked for, and it tells none";
         return Ok(Verdict::refused(gate, None, why));
@@ -679,9 +689,8 @@ mod tests {
     use crate::store::units::life;
     use crate::store::{Access, Store};
 
-    #[test]
-    fn what_others_wrote_does_not_ride_along() {
-        let cited = |path: &str, outside: bool, sentence: &str| Cited {
+    fn cited(path: &str, outside: bool, sentence: &str) -> Cited {
+        Cited {
             chunk: ChunkId([0; 16]),
             path: path.into(),
             about: String::new(),
@@ -696,7 +705,25 @@ mod tests {
                 outside,
                 remembered: false,
             }],
+        }
+    }
+
+    #[test]
+    fn what_two_documents_say_is_said_twice() {
+        let note = "The pear tree was planted in 2004.";
+        let one = cited("garden.md", false, note);
+        let check = |path: &str, sentence: &str, expected: bool| {
+            let all = [one.clone(), cited(path, false, sentence)];
+            assert_eq!(is_said_twice(&one, &all), expected, "{path}: {sentence}");
         };
+        check("diary.md", "In 2004 the pear tree was planted.", true);
+        check("diary.md", "In 2005 the pear tree was planted.", false);
+        check("diary.md", "The pear tree was not planted in 2004.", false);
+        check("garden.md", note, false);
+    }
+
+    #[test]
+    fn what_others_wrote_does_not_ride_along() {
         let check = |given: &[Cited], expected: &[&str]| {
             let kept = of_one_trust(given.to_vec());
             let kept: Vec<&str> = kept.iter().map(|c| c.sentence.as_str()).collect();
