@@ -85,8 +85,11 @@ fn is_said_in_row(cell: &NodeRef<'_>) -> bool {
 /// the elements of `MathML` have the figures alone.
 fn tex(semantics: &NodeRef<'_>) -> Option<String> {
     let mut parts = std::iter::successors(semantics.first_child(), NodeRef::next_sibling);
-    let source = parts
-        .find(|part| part.has_name("annotation") && part.attr_or("encoding", "").contains("tex"))?;
+    // It is `application/x-tex`, `TeX` or `LaTeX`.
+    let source = parts.find(|part| {
+        let encoding = part.attr_or("encoding", "").to_lowercase();
+        part.has_name("annotation") && encoding.ends_with("tex")
+    })?;
     let tex = one_line(&source.text());
     (!tex.is_empty()).then_some(tex)
 }
@@ -205,6 +208,8 @@ impl<'p> Writer<'p> {
                     return false;
                 }
             }
+            // No browser shows what else is said beside a formula.
+            "annotation" | "annotation-xml" => return false,
             "sup" if self.verbatim == 0 => return !self.raise(raised(node, &self.line)),
             "a" if self.verbatim == 0 && is_note_link(node) => {
                 let said = short_text(node, RAISED.0, RAISED.1);
@@ -443,6 +448,13 @@ mod tests {
             &format!("<p>So {formula} of it.</p>"),
             "So \\frac{1}{2} of it.\n",
         );
+        for (encoding, expected) in [("TeX", "So x^{2}.\n"), ("text/plain", "So x2.\n")] {
+            let named = format!(
+                "<p>So <math><semantics><msup><mi>x</mi><mn>2</mn></msup>\
+                 <annotation encoding='{encoding}'>x^{{2}}</annotation></semantics></math>.</p>"
+            );
+            check(&named, expected);
+        }
         let bare = "<p>So <math><semantics><mi>x</mi></semantics></math>.</p>";
         check(bare, "So x.\n");
     }
