@@ -284,6 +284,16 @@ mod tests {
         check(&divided(&run("a+b"), &half), "(a+b)/(1/2)");
         let sum = format!("<d><e>{}</e></d>", run("a+b"));
         check(&power(&sum, &run("n-1")), "(a+b)^(n-1)");
+        check(&format!("{}{half}", run("1")), "1 1/2");
+        check(&power(&run("2"), &half), "2^(1/2)");
+        let within = |signs: &str, of: &str| format!("<d><dPr>{signs}</dPr><e>{of}</e></d>");
+        let open = within("<begChr val='['/><endChr val=')'/>", &run("0,1"));
+        check(&open, "[0,1)");
+        let cases = within("<begChr val='{'/><endChr val=''/>", &run("x"));
+        check(
+            &within("<begChr val='|'/><endChr val='|'/>", &cases),
+            "|{x|",
+        );
         check(&format!("<rad><deg/><e>{}</e></rad>", run("2")), "√2");
         let cubic = format!("<rad><deg>{}</deg><e>{}</e></rad>", run("3"), run("x+1"));
         check(&cubic, "√([3]x+1)");

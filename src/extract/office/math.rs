@@ -11,7 +11,9 @@ pub(super) fn visit(node: &Node<'_>, body: &mut Paragraphs) {
         Node::Close("num") => {
             let above = as_one(&body.end_group());
             if !above.is_empty() {
-                body.push(&format!("{above}/"));
+                // One and a half is not eleven halves.
+                let apart = if body.ends_with_digit() { " " } else { "" };
+                body.push(&format!("{apart}{above}/"));
             }
         }
         Node::Close("den") => {
@@ -35,8 +37,22 @@ pub(super) fn visit(node: &Node<'_>, body: &mut Paragraphs) {
             let root = as_one(&body.end_group());
             body.push(&format!("√{root}"));
         }
-        Node::Open("d", _) => body.push("("),
-        Node::Close("d") => body.push(")"),
+        Node::Open("d", _) => {
+            body.brackets.push(["(".to_owned(), ")".to_owned()]);
+            body.begin_group();
+        }
+        // Of what is within a sign of its own: `|x|`, `[0,1)`.
+        Node::Open(side @ ("begChr" | "endChr"), attributes) => {
+            if let Some([before, behind]) = body.brackets.last_mut() {
+                let bracket = if *side == "begChr" { before } else { behind };
+                *bracket = attributes.get("val").unwrap_or_default();
+            }
+        }
+        Node::Close("d") => {
+            let within = body.end_group();
+            let [before, behind] = body.brackets.pop().unwrap_or_default();
+            body.push(&format!("{before}{within}{behind}"));
+        }
         _ => {}
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Paragraphs {
     pub(super) looks: Vec<Look>,
     pub(super) in_text: bool,
     pub(super) list: usize,
+    /// What stands before and behind the groups in brackets of a formula under way.
+    pub(super) brackets: Vec<[String; 2]>,
 }
 
 /// A row of a table.
@@ -195,6 +197,11 @@ impl Paragraphs {
             Some(paragraph.text.split_off(start).trim().to_owned())
         });
         group.unwrap_or_default()
+    }
+
+    pub(super) fn ends_with_digit(&self) -> bool {
+        let paragraph = self.open.last();
+        paragraph.is_some_and(|paragraph| paragraph.text.ends_with(|c: char| c.is_ascii_digit()))
     }
 
     pub(super) fn begin_cell(&mut self) {
