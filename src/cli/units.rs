@@ -334,11 +334,11 @@ fn waits_for(unit: &Unit, review: Review) -> Option<&'static str> {
     if review == Review::Ask || unit.uses.harmed > 0 {
         return Some("your word");
     }
-    let is_backed = unit.trust >= OWN || unit.score(SECOND_SOURCES) > 0.0;
     let is_called_good = unit.score(GOOD) > 0.0;
+    let is_backed = unit.trust >= OWN || unit.score(SECOND_SOURCES) > 0.0 || is_called_good;
     // What spoke for it when the owner took it out of use, the owner knew.
-    let has_helped = unit.uses.helped > 0 && !unit.reason.starts_with(BY_OWNER);
-    Some(if is_called_good || is_backed && has_helped {
+    let is_proved = (unit.uses.helped > 0 || is_called_good) && !unit.reason.starts_with(BY_OWNER);
+    Some(if is_backed && is_proved {
         "the next run of writeback"
     } else if is_backed {
         "another question that it answers, or your word"
@@ -544,6 +544,11 @@ mod tests {
             unit.scores.insert(GOOD.into(), 1.0);
         };
         check(&good, Review::Auto, run);
+        let taken_back = |unit: &mut Unit| {
+            good(unit);
+            unit.reason = format!("{BY_OWNER} undid it");
+        };
+        check(&taken_back, Review::Auto, question);
         let second = |unit: &mut Unit| {
             of_others(unit);
             unit.scores.insert(SECOND_SOURCES.into(), 1.0);
