@@ -229,7 +229,8 @@ pub fn is_question(sentence: &str) -> bool {
 
 /// Is all of a sentence struck out: "~~The fee is 60 euros.~~"? A task that is struck out was done.
 pub(super) fn is_struck(sentence: &str) -> bool {
-    sentence.starts_with("~~") && sentence.ends_with("~~") && sentence.matches("~~").count() == 2
+    let struck = sentence.trim_end_matches(['.', '!', '?']);
+    struck.starts_with("~~") && struck.ends_with("~~") && struck.matches("~~").count() == 2
 }
 
 /// Does it end as sentences do, in whatever script?
@@ -430,7 +431,7 @@ mod tests {
         let (old, new) = ("~~The fee is 60 euros.~~", "The fee is 72 euros.");
         check(&format!("{old} {new}"), &[old, new]);
         assert!(is_struck(old) && !is_struck(new) && !is_struck("- ~~Pay the fee.~~"));
-        assert!(!is_struck("~~60~~ euros or ~~72~~"));
+        assert!(is_struck("~~The fee is 60 euros~~.") && !is_struck("~~60~~ euros or ~~72~~"));
         assert!(is_question("~~Is it so?~~") && ends_with_stop("==It is so.=="));
     }
 
