@@ -64,10 +64,18 @@ pub fn sentences<'a>(text: impl Into<Text<'a>>) -> Vec<Range<usize>> {
 /// the second two stars. At the head of the next sentence they would be taken for those of a heading.
 fn closing_marks(flat: &str, end: usize) -> usize {
     let rest = &flat[end..];
-    let marks = rest.len() - rest.trim_start_matches(['*', '_', '~', '=']).len();
+    let marks = rest.len() - rest.trim_start_matches(EMPHASIS).len();
     let closes = flat[..end].ends_with(|c: char| !c.is_whitespace());
     let is_apart = rest[marks..].chars().next().is_none_or(char::is_whitespace);
     if closes && is_apart { marks } else { 0 }
+}
+
+/// What marks an emphasis, what is struck out, and what is highlighted.
+const EMPHASIS: [char; 4] = ['*', '_', '~', '='];
+
+/// A sentence without the marks that close an emphasis behind its stop.
+pub(super) fn unmarked(sentence: &str) -> &str {
+    sentence.trim_end_matches(EMPHASIS)
 }
 
 /// The text, as wide as it was, without marks that end no sentence: those in `code`, which may begin
@@ -215,18 +223,19 @@ fn is_ordered(text: &str, end: usize, next: &str) -> bool {
 
 /// Does a sentence ask something?
 pub fn is_question(sentence: &str) -> bool {
-    let marks = |c: char| c.is_whitespace() || "*_\"')”".contains(c);
+    let marks = |c: char| c.is_whitespace() || "*_~=\"')”".contains(c);
     sentence.trim_end_matches(marks).ends_with(['?', '？', '؟'])
 }
 
 /// Is all of a sentence struck out: "~~The fee is 60 euros.~~"? A task that is struck out was done.
 pub(super) fn is_struck(sentence: &str) -> bool {
-    sentence.starts_with("~~") && sentence.ends_with("~~") && sentence.matches("~~").count() == 2
+    let struck = sentence.trim_end_matches(['.', '!', '?']);
+    struck.starts_with("~~") && struck.ends_with("~~") && struck.matches("~~").count() == 2
 }
 
 /// Does it end as sentences do, in whatever script?
 pub(super) fn ends_with_stop(sentence: &str) -> bool {
-    let marks = |c: char| c.is_whitespace() || "*_\"')”」』）".contains(c);
+    let marks = |c: char| c.is_whitespace() || "*_~=\"')”」』）".contains(c);
     sentence.trim_end_matches(marks).ends_with([
         '.', '!', '?', ':', '…', '。', '！', '？', '：', '؟', '۔', '।',
     ])
@@ -258,7 +267,7 @@ pub fn lists<'a>(text: impl Into<Text<'a>>) -> Vec<List> {
             _ if item => {
                 let leads = |last: &Range<usize>| {
                     let line = &text[last.clone()];
-                    let right_above = gap(last) <= 1 && !line.ends_with(['.', '!']);
+                    let right_above = gap(last) <= 1 && !unmarked(line).ends_with(['.', '!']);
                     let opens = line.ends_with(':') || is_question(line) || right_above;
                     let other = heading_at(text.as_str(), last).is_some() || line.starts_with('|');
                     opens && !other && !is_heading(line) && !code.is(last)
@@ -422,7 +431,8 @@ mod tests {
         let (old, new) = ("~~The fee is 60 euros.~~", "The fee is 72 euros.");
         check(&format!("{old} {new}"), &[old, new]);
         assert!(is_struck(old) && !is_struck(new) && !is_struck("- ~~Pay the fee.~~"));
-        assert!(!is_struck("~~60~~ euros or ~~72~~"));
+        assert!(is_struck("~~The fee is 60 euros~~.") && !is_struck("~~60~~ euros or ~~72~~"));
+        assert!(is_question("~~Is it so?~~") && ends_with_stop("==It is so.=="));
     }
 
     #[test]
@@ -477,6 +487,7 @@ mod tests {
             "To reset it\n- a\n- b",
             &[(Some("To reset it"), &["- a", "- b"])],
         );
+        check("**Water them.**\n- a\n- b", &[(None, &["- a", "- b"])]);
         check("The shed is old.\n\n- one thing\n", &[]);
         check("- a:\n\n`b`\n\n- c:\n\n```\nd\n```\n", &[]);
         check(

@@ -9,7 +9,7 @@ use super::gate::is_sentence;
 use super::language::STOP_WORDS;
 use super::sentence::code::Code;
 use super::sentence::lines::{heading_at, is_heading, is_item, is_row};
-use super::sentence::{ends_with_stop, is_question, sentences};
+use super::sentence::{ends_with_stop, is_question, sentences, unmarked};
 use super::text::Text;
 use super::words::as_read;
 
@@ -267,7 +267,7 @@ impl<'a> Reading<'a> {
         let goes_on = self.in_list && (item || follows);
         let opens = last.ends_with(':') || is_question(last);
         // A line right above the items opens the list, too, where no stop ends it.
-        let right_above = !apart && !last.ends_with(['.', '!']) && !is_item(last);
+        let right_above = !apart && !unmarked(last).ends_with(['.', '!']) && !is_item(last);
         let leads = (opens || right_above) && !was_code && !was_heading && !is_row(last);
         self.is_led_in = item && !goes_on && leads && opens;
         if item && !goes_on {

@@ -12,7 +12,7 @@ use crate::domain::question::{asks_for_number, asks_for_person, tells};
 use crate::domain::rank;
 use crate::domain::sentence::code::Code;
 use crate::domain::sentence::lines::{is_item, task_state};
-use crate::domain::sentence::{is_german, is_question, is_struck, sentences};
+use crate::domain::sentence::{is_german, is_question, is_struck, sentences, unmarked};
 use crate::domain::surroundings::{Reading, fields, front_matter_end, is_table_header};
 
 /// A sentence chosen out of a passage.
@@ -360,7 +360,8 @@ fn is_title(sentence: &str) -> bool {
         });
     is_link
         || sentence.split_whitespace().count() <= 6
-            && !sentence.ends_with(['.', '!', '?', ':', '|'])
+            && !unmarked(sentence).ends_with(['.', '!', '?'])
+            && !sentence.ends_with([':', '|'])
             && !sentence.starts_with(['-', '*', '+', '|'])
             && !sentence.contains(|c: char| c.is_ascii_digit())
 }
@@ -393,6 +394,7 @@ mod tests {
         );
         let fee = "~~The fee is 60 euros.~~ The fee is 72 euros.";
         check("How high is the fee?", fee, "The fee is 72 euros.");
+        assert!(is_title("Anna has *it*") && !is_title("Anna has *it.*"));
         let matter = "---\ntags: [oven]\n---\nThe oven is of clay.\n";
         check("Which tags has the oven?", matter, "The oven is of clay.");
     }

@@ -6,6 +6,7 @@ use super::{hold_any, lower};
 use crate::domain::context::{content_words, same_word};
 use crate::domain::figure::{figures, is_calendar_word, same_unit};
 use crate::domain::sentence::lines::task_state;
+use crate::domain::sentence::unmarked;
 
 /// "- [ ] renew the passport", "## TODO Renew the passport": what is not done yet.
 pub(in crate::domain) fn is_open_task(sentence: &str) -> bool {
@@ -33,7 +34,8 @@ pub(super) fn states(sentence: &str) -> bool {
         "quizás",
         "peut-être",
     ];
-    !sentence.trim_end().ends_with(['?', '？', '؟']) && !hold_any(&lower(sentence), &OPEN)
+    let asks = unmarked(sentence.trim_end()).ends_with(['?', '？', '؟']);
+    !asks && !hold_any(&lower(sentence), &OPEN)
 }
 
 /// Does a sentence tell of some where the question asks about all?

@@ -79,7 +79,7 @@ pub fn corrects(sentence: &str) -> bool {
 
 /// Does a sentence say that what the one before it tells holds no longer: "This has been cancelled.",
 /// "That is no longer true."? What goes on about the same thing ("They no longer bark at night", "It was
-/// cancelled after one season") ends nothing.
+/// cancelled after one season", "He has cancelled the contract") ends nothing.
 pub fn calls_off(sentence: &str) -> bool {
     let opening = sentence.unicode_words().map(str::to_lowercase);
     let opening: Vec<String> = opening.take(WRONG_AMONG).collect();
@@ -88,22 +88,25 @@ pub fn calls_off(sentence: &str) -> bool {
         return false;
     };
     let points_back = opens_with_pronoun(sentence) || ["das", "dies"].contains(first);
-    let verbs = said
-        .iter()
-        .take_while(|word| BETWEEN.contains(word))
-        .count();
+    let count = said.iter().take_while(|word| BETWEEN.contains(word));
+    let (verbs, told) = said.split_at(count.count());
     // What was once is history, unless all that was said is meant.
     let is_history = said.first().is_some_and(|word| PAST.contains(word));
     let is_meant = ["this", "that", "das", "dies"].contains(first) || !is_history;
+    let is_over = is_meant && verbs.iter().any(|word| BEING.contains(word));
+    let depends = |more: &[&str]| more.first().is_some_and(|word| CONDITIONS.contains(word));
+    let ends = |more: &[&str]| more.first().is_none_or(|word| FROM_THEN.contains(word));
     points_back
-        && match &said[verbs..] {
-            ["called", "off", ..]
-            | ["not", "true" | "correct" | "valid", "any" | "anymore", ..] => verbs > 0 && is_meant,
+        && match told {
+            ["called", "off", more @ ..] => is_over && !depends(more),
+            ["not", "true" | "correct" | "valid", "any" | "anymore", ..] => is_over,
             ["no", "longer", "the", "case", ..]
             | ["no", "longer", "in", "force", ..]
             | ["gilt" | "stimmt", "nicht", "mehr", ..] => true,
-            ["no", "longer", word, ..] => HOLDS.contains(word),
-            [word, ..] => verbs > 0 && is_meant && CALLED_OFF.contains(word),
+            ["no", "longer", word, more @ ..] => {
+                HOLDS.contains(word) || HOLDS_ALONE.contains(word) && ends(more)
+            }
+            [word, more @ ..] => is_over && CALLED_OFF.contains(word) && !depends(more),
             [] => false,
         }
 }
@@ -135,7 +138,15 @@ const BETWEEN: [&str; 21] = [
     "mittlerweile",
 ];
 
-const CALLED_OFF: [&str; 14] = [
+/// Without one of them, somebody does it: "She has withdrawn 200 euros."
+const BEING: [&str; 10] = [
+    "is", "was", "are", "were", "been", "got", "ist", "sind", "wurde", "wurden",
+];
+
+/// "It is cancelled if it rains."
+const CONDITIONS: [&str; 6] = ["if", "when", "whenever", "unless", "wenn", "falls"];
+
+const CALLED_OFF: [&str; 13] = [
     "cancelled",
     "canceled",
     "revoked",
@@ -147,15 +158,18 @@ const CALLED_OFF: [&str; 14] = [
     "superseded",
     "abgesagt",
     "aufgehoben",
-    "gestrichen",
     "storniert",
     "widerrufen",
 ];
 
 /// What something does no longer that is over.
-const HOLDS: [&str; 10] = [
-    "true", "valid", "so", "correct", "current", "applies", "apply", "holds", "hold", "counts",
-];
+const HOLDS: [&str; 4] = ["true", "valid", "correct", "current"];
+
+/// As [`HOLDS`], where nothing else follows: "It no longer holds charge" and "They are no longer so loud"
+/// end nothing.
+const HOLDS_ALONE: [&str; 6] = ["so", "applies", "apply", "holds", "hold", "counts"];
+
+const FROM_THEN: [&str; 6] = ["from", "since", "after", "because", "today", "now"];
 
 /// First words of a sentence among which it says so.
 const WRONG_AMONG: usize = 7;
@@ -485,7 +499,14 @@ mod tests {
             ("That is not true any more.", true),
             ("Das gilt nicht mehr.", true),
             ("Das wurde inzwischen abgesagt.", true),
+            ("That is no longer so.", true),
             ("They no longer bark at night.", false),
+            ("They are no longer so loud.", false),
+            ("It no longer holds charge.", false),
+            ("He has cancelled the contract.", false),
+            ("It has superseded the old edition.", false),
+            ("It is cancelled if it rains.", false),
+            ("Er wurde gestrichen.", false),
             ("It is not valid on Sundays.", false),
             ("It can be cancelled within a month.", false),
             ("The train was cancelled.", false),

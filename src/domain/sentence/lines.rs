@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::code::{CODE_LINES, Code, fence};
+use super::unmarked;
 use crate::domain::text::Text;
 use crate::domain::words::is_unspaced;
 
@@ -97,7 +98,8 @@ fn underlined(text: &str, span: &Range<usize>) -> Option<usize> {
         '^' => 4,
         _ => return None,
     };
-    let short = line.split_whitespace().count() <= MOST_WORDS && !line.ends_with(['.', ',', ':']);
+    let ends = unmarked(line).ends_with('.') || line.ends_with([',', ':']);
+    let short = line.split_whitespace().count() <= MOST_WORDS && !ends;
     let plain = !line.contains('\n') && !starts_own_segment(line) && !is_rule(line);
     (alone && short && plain && is_rule(below)).then_some(level)
 }

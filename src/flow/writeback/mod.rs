@@ -952,8 +952,9 @@ fn with_weights(
     what: &Undo,
     take_back: impl FnOnce(&Transaction<'_>) -> Result<usize, StoreError>,
 ) -> Result<usize, StoreError> {
-    let learned = ranking::in_use(store)?;
     store.ledger().write(|transaction| {
+        // Nobody writes meanwhile: a run that learned some before is waited for.
+        let learned = ranking::in_use(store)?;
         let with_it = match what {
             Undo::Unit(_) => false,
             Undo::Batch(id) => learned.is_some_and(|learned| learned.batch == *id),

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use super::super::{Bench, MOST_UNITS, Report};
 use super::history::{
     FREED, before_contested, is_comparison, settled, was_approved, without_comparisons,
 };
-use super::is_as;
+use super::{is_as, is_over};
 use crate::domain::gate::Verdict;
 use crate::domain::sentence;
 use crate::domain::unit::{OWN, Quotes, State, Unit};
@@ -67,7 +67,7 @@ pub(super) fn contradicted(
     });
     let sentences: HashSet<(&str, Cow<'_, str>)> = sentences.collect();
     for unit in &units {
-        if stop.load(Ordering::Relaxed) || bench.nearly_over().is_some() {
+        if is_over(bench, stop) || bench.outdated()?.is_some() {
             return Ok(());
         }
         // Those that were not there when the last round began, and those that lean on a second source,
