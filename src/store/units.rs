@@ -287,6 +287,15 @@ pub fn count_use(transaction: &Transaction<'_>, unit: &str, what: Use) -> Result
     Ok(())
 }
 
+/// No harm of a unit counts any more.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn forgive(transaction: &Transaction<'_>, unit: &str) -> Result<()> {
+    transaction.execute("UPDATE unit SET harmed = 0 WHERE id = ?1", [unit])?;
+    Ok(())
+}
+
 /// Says how many other questions a unit led to their evidence.
 ///
 /// # Errors

@@ -71,14 +71,23 @@ fn is_over(bench: &Bench<'_>, stop: &AtomicBool) -> bool {
     stop.load(Ordering::Relaxed) || bench.nearly_over().is_some()
 }
 
+/// Why a unit is contested that says what an answer said which the owner called bad.
+const CALLED_BAD: &str = "an answer with what it says was called bad";
+
+const CALLED_GOOD: &str = "an answer with what it says was called good";
+
 /// What the owner said of answers after these were judged: a unit that led to a bad one is contested,
-/// one that led to a good one has the owner's word.
+/// one that led to a good one has the owner's word. Where that was said of the same answer, by who had
+/// pressed the wrong key, the unit is no longer contested.
 fn heed(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
     let ledger = bench.store().ledger();
     let words = ledger.read(|snapshot| snapshot.owners_words(heard(snapshot)?))?;
     for word in words {
-        let mut lifted = HashSet::new();
+        let (mut lifted, mut cleared) = (HashSet::new(), HashSet::new());
         for unit in word.units.iter().filter(|_| word.good) {
+            if ledger.read(|snapshot| was_cleared(snapshot, unit))? {
+                cleared.insert(unit);
+            }
             let events = ledger.read(|snapshot| snapshot.unit_events(unit))?;
             if undone_ms(&events).is_some_and(|undone| undone < word.given_ms) {
                 lifted.insert(unit);
@@ -90,14 +99,29 @@ fn heed(bench: &Bench<'_>, report: &mut Report) -> Result<(), Failure> {
                 report.contested.extend(contested.then(|| unit.clone()));
                 if lifted.contains(unit) {
                     // It may be put in use again.
-                    let why = "an answer with what it says was called good";
-                    life::say_anew(transaction, unit, State::Shadow, why)?;
+                    life::say_anew(transaction, unit, State::Shadow, CALLED_GOOD)?;
+                }
+                if cleared.contains(unit)
+                    && bench.move_unit(transaction, unit, State::Shadow, CALLED_GOOD)?
+                {
+                    units::forgive(transaction, unit)?;
                 }
             }
             ledger::put_memo(transaction, HEARD, &word.number.to_string())
         })?;
     }
     Ok(())
+}
+
+/// Is a unit contested because of the owner's word alone, of which nothing stands any more?
+fn was_cleared(snapshot: &Snapshot<'_>, id: &str) -> Result<bool, StoreError> {
+    let unit = snapshot.unit_beginning(id)?;
+    if !unit.is_some_and(|unit| unit.state == State::Contested && unit.reason == CALLED_BAD) {
+        return Ok(false);
+    }
+    let words = snapshot.owners_words(0)?;
+    let mut bad = words.iter().filter(|word| !word.good);
+    Ok(bad.all(|word| word.units.iter().all(|unit| unit != id)))
 }
 
 /// The memo of the last verdict that was heeded.
@@ -155,19 +179,18 @@ fn heed_one(
         return Ok(false);
     }
     units::count_use(transaction, id, units::Use::Harmed)?;
-    let why = "an answer with what it says was called bad";
     if unit.state == State::Stale {
         // What still stands in its sources would be taken for good again.
-        bench.move_unit(transaction, id, State::Retired, why)?;
+        bench.move_unit(transaction, id, State::Retired, CALLED_BAD)?;
         return Ok(false);
     }
     if unit.state == State::Retired && unit.reason.starts_with(life::GONE) {
         // Nor does it come back with them.
         batches::note_before(transaction, &bench.batch, id)?;
-        life::say_anew(transaction, id, State::Retired, why)?;
+        life::say_anew(transaction, id, State::Retired, CALLED_BAD)?;
         return Ok(false);
     }
-    bench.move_unit(transaction, id, State::Contested, why)
+    bench.move_unit(transaction, id, State::Contested, CALLED_BAD)
 }
 
 /// Makes those stale that were made of the owner's words and rest on what others wrote, as is known now:

@@ -426,6 +426,31 @@ fn verdicts_count_whenever_they_come_and_only_the_owners_is_praise() {
 }
 
 #[test]
+fn a_verdict_that_was_a_slip_is_taken_back_though_a_run_has_heard_it() {
+    let home = Home::new();
+    garden(&home);
+    let app = opened(&home);
+    let (first, second) = (ask(&app, PEAR), ask(&app, PEAR_AGAIN));
+    run(&app);
+    let unit = app.units(None, 10).unwrap().units.remove(0).id;
+    for answer in [&first, &second] {
+        app.feedback(&answer.id, "bad", (None, None)).unwrap();
+    }
+    assert_eq!(run(&app).contested, std::slice::from_ref(&unit));
+    app.feedback(&first.id, "good", (None, None)).unwrap();
+    run(&app);
+    assert_eq!(now(&app, &unit).state, State::Contested, "the other stands");
+    app.feedback(&second.id, "good", (None, None)).unwrap();
+    run(&app);
+    let again = now(&app, &unit);
+    assert_eq!(
+        (again.state, again.uses.harmed),
+        (State::Active, 0),
+        "{again:#?}"
+    );
+}
+
+#[test]
 fn what_was_called_bad_is_no_better_under_another_heading() {
     let home = Home::new();
     garden(&home);
