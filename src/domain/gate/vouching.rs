@@ -94,7 +94,13 @@ pub fn calls_off(sentence: &str) -> bool {
     let is_history = said.first().is_some_and(|word| PAST.contains(word));
     let is_meant = ["this", "that", "das", "dies"].contains(first) || !is_history;
     let is_over = is_meant && verbs.iter().any(|word| BEING.contains(word));
-    let depends = |more: &[&str]| more.first().is_some_and(|word| CONDITIONS.contains(word));
+    let is_now = verbs
+        .last()
+        .is_some_and(|verb| ["is", "are"].contains(verb));
+    let depends = |more: &[&str]| {
+        let next = more.first();
+        next.is_some_and(|word| CONDITIONS.contains(word) || is_now && AT_TIMES.contains(word))
+    };
     let ends = |more: &[&str]| more.first().is_none_or(|word| FROM_THEN.contains(word));
     points_back
         && match told {
@@ -145,6 +151,9 @@ const BEING: [&str; 10] = [
 
 /// "It is cancelled if it rains."
 const CONDITIONS: [&str; 6] = ["if", "when", "whenever", "unless", "wenn", "falls"];
+
+/// "It is cancelled in August", and goes on in September.
+const AT_TIMES: [&str; 4] = ["in", "on", "during", "at"];
 
 const CALLED_OFF: [&str; 13] = [
     "cancelled",
@@ -510,6 +519,9 @@ mod tests {
             ("It is not valid on Sundays.", false),
             ("It can be cancelled within a month.", false),
             ("The train was cancelled.", false),
+            ("It is cancelled in August.", false),
+            ("It was cancelled in August.", false),
+            ("This has been cancelled in favour of the bus.", true),
             ("It", false),
             ("", false),
         ] {
