@@ -98,10 +98,12 @@ pub(super) fn learn(bench: &Bench<'_>, stop: &AtomicBool) -> Result<Option<Ranki
     let store = bench.store();
     let (mut past, tested_ms) = store.ledger().read(|snapshot| {
         let tested: Option<i64> = snapshot.memo(TESTED)?.and_then(|ms| ms.parse().ok());
+        let tested = tested.filter(|tested| *tested <= bench.now_ms);
         Ok::<_, StoreError>((snapshot.past(MOST_PAST)?, tested))
     })?;
     let held_out = &bench.options.held_out;
-    past.retain(|past| !held_out.holds(&past.question));
+    // What was written by a clock that went ahead does not stay the newest for long.
+    past.retain(|past| past.asked_ms <= bench.now_ms && !held_out.holds(&past.question));
     let Some(newest_ms) = past.first().map(|past| past.asked_ms) else {
         return Ok(None);
     };
