@@ -45,7 +45,7 @@ fn the_owner_has_the_last_word() {
     let short = &unit[..6];
     let shown = home.run(&["units", "show", short]).ok().stdout;
     for part in [
-        "garden.md:3-3",
+        "garden.md:3\n",
         "made → shadow",
         "shadow → active",
         PEAR,
