@@ -559,7 +559,7 @@ impl Session {
 /// The knowledge base to write to: ours, or the one of the service that holds it.
 enum Writing {
     Here(Box<App>),
-    There(Remote),
+    There(Box<Remote>),
 }
 
 fn open_for_writing(session: Session) -> Result<Writing, Failure> {
@@ -572,7 +572,7 @@ fn here_or_there(places: &Places, opened: Result<App, Failure>) -> Result<Writin
     match opened {
         Ok(app) => Ok(Writing::Here(Box::new(app))),
         Err(failure) if failure.code() == "data_folder_in_use" => {
-            Remote::find(places).map_or(Err(failure), |remote| Ok(Writing::There(remote)))
+            Remote::find(places).map_or(Err(failure), |remote| Ok(Writing::There(Box::new(remote))))
         }
         Err(failure) => Err(failure),
     }
