@@ -88,7 +88,8 @@ pub fn calls_off(sentence: &str) -> bool {
         return false;
     };
     let points_back = opens_with_pronoun(sentence) || ["das", "dies"].contains(first);
-    let count = said.iter().take_while(|word| BETWEEN.contains(word));
+    let is_between = |word: &&&str| BEING.contains(*word) || BETWEEN.contains(*word);
+    let count = said.iter().take_while(is_between);
     let (verbs, told) = said.split_at(count.count());
     // What was once is history, unless all that was said is meant.
     let is_history = said.first().is_some_and(|word| PAST.contains(word));
@@ -119,34 +120,24 @@ pub fn calls_off(sentence: &str) -> bool {
 
 const PAST: [&str; 4] = ["was", "were", "had", "got"];
 
-/// What may stand between a pronoun and the word that calls something off.
-const BETWEEN: [&str; 21] = [
-    "is",
-    "was",
-    "are",
-    "were",
+/// Without one of them, somebody does it: "She has withdrawn 200 euros."
+const BEING: [&str; 10] = [
+    "is", "was", "are", "were", "been", "got", "ist", "sind", "wurde", "wurden",
+];
+
+/// What else may stand between a pronoun and the word that calls something off.
+const BETWEEN: [&str; 11] = [
     "has",
     "have",
     "had",
-    "been",
-    "got",
     "now",
     "since",
     "then",
     "later",
     "meanwhile",
-    "ist",
-    "sind",
-    "wurde",
-    "wurden",
     "leider",
     "inzwischen",
     "mittlerweile",
-];
-
-/// Without one of them, somebody does it: "She has withdrawn 200 euros."
-const BEING: [&str; 10] = [
-    "is", "was", "are", "were", "been", "got", "ist", "sind", "wurde", "wurden",
 ];
 
 /// "It is cancelled if it rains."

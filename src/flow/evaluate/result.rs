@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::arm::Arm;
 use super::learning::Yield;
@@ -99,7 +100,7 @@ pub struct By {
     /// The models: name and hash, by what they are for.
     pub models: BTreeMap<String, ModelSeen>,
     /// The settings that can change what comes out.
-    pub settings: serde_json::Value,
+    pub settings: Value,
     /// Hash of models and settings, and of what the suite says of how is asked and learned.
     pub conditions: String,
     /// The machine: system, processor, cores, memory.
@@ -544,7 +545,7 @@ impl RunResult {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), StoreError> {
-        let text = serde_json::to_string_pretty(self)? + "\n";
+        let text = by_lines(&serde_json::to_value(self)?);
         write_whole(path, text.as_bytes())
     }
 
@@ -586,9 +587,38 @@ pub fn results_below(folder: &Path) -> Vec<RunResult> {
     results
 }
 
+/// JSON with a line for each member, and for each element of a list that is one: a table is as long as it
+/// has rows, and shows in a difference which of them changed.
+fn by_lines(value: &Value) -> String {
+    let Value::Object(members) = value else {
+        return format!("{value}\n");
+    };
+    let member = |(name, member): (&String, &Value)| {
+        let member = match member.as_array() {
+            Some(list) if !list.is_empty() => {
+                let rows: Vec<String> = list.iter().map(|row| format!("    {row}")).collect();
+                format!("[\n{}\n  ]", rows.join(",\n"))
+            }
+            _ => member.to_string(),
+        };
+        format!("  {}: {member}", Value::from(name.as_str()))
+    };
+    let members: Vec<String> = members.iter().map(member).collect();
+    format!("{{\n{}\n}}\n", members.join(",\n"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_has_a_line_for_each_row() {
+        let value = serde_json::json!({"run": "a", "rows": [{"n": [1, 2]}, {"n": []}], "none": []});
+        let text = by_lines(&value);
+        let rows = "  \"rows\": [\n    {\"n\":[1,2]},\n    {\"n\":[]}\n  ],\n";
+        assert!(text.contains(rows), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+    }
 
     fn outcome(arm: &str, id: usize, group: &str, values: &[(&str, f64)]) -> Outcome {
         Outcome {
