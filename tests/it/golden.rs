@@ -128,9 +128,6 @@ fn what_is_printed_fits_its_schema() {
         let misfits = misfits(&schema, value);
         assert!(misfits.is_empty(), "{name}: {misfits:#?}\n{value:#}");
     };
-    // Whoever runs the tests may use coho.
-    let config = home.path("config.toml");
-    fs::write(&config, "[serve]\nlisten = \"127.0.0.1:0\"\n").unwrap();
     check("doctor", &home.json(&["doctor"]));
     check("add", &home.add());
     check("sources", &home.json(&["sources"]));
