@@ -4,7 +4,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use crate::kit::{Home, Service};
-use crate::service::NOBODY_THERE;
+use crate::service::{NOBODY_THERE, in_time};
 
 fn home() -> Home {
     let home = Home::new();
@@ -282,7 +282,11 @@ fn a_stream_that_cannot_begin_is_refused_with_a_status() {
             "model": "coho-naive", "stream": stream,
             "messages": [user("How high is the mast of the boat?")],
         });
-        let (code, problem) = service.post("/v1/chat/completions", &body);
+        let (code, problem, _) = in_time("model_server_unreachable", || {
+            let (code, said) = service.post("/v1/chat/completions", &body);
+            let text = said.to_string();
+            (code, said, text)
+        });
         assert_eq!(code, 503, "{problem}");
         assert_eq!(problem["error"]["code"], "model_server_unreachable");
         assert_eq!(problem["error"]["type"], "server_error");

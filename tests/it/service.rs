@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::kit::{self, Home, Service, wait_for};
+use crate::kit::{self, Home, PATIENCE, Service, request_of, wait_for};
 
 fn served() -> (Home, Service) {
     let home = Home::new();
@@ -222,16 +222,15 @@ fn nothing_more_is_written_for_a_client_that_leaves() {
         let mut client = service.connect();
         client.write_all(request.as_bytes()).unwrap();
         let (mut asked, _) = model.accept().unwrap();
-        let patience = Some(std::time::Duration::from_secs(30));
-        asked.set_read_timeout(patience).unwrap();
+        asked.set_read_timeout(Some(PATIENCE)).unwrap();
+        let heard = request_of(&mut asked);
+        assert!(heard.contains("lentil soup"), "it was asked: {heard}");
         drop(client);
-        let mut heard = Vec::new();
         // The model is left, however that is done.
-        if let Err(error) = asked.read_to_end(&mut heard) {
+        if let Err(error) = asked.read_to_end(&mut Vec::new()) {
             let kind = error.kind();
             assert!(kind != ErrorKind::WouldBlock && kind != ErrorKind::TimedOut);
         }
-        assert!(!heard.is_empty(), "it was asked");
     }
     let quoted = json!({ "question": question, "strategy": "extractive" });
     assert_eq!(service.post("/v1/ask", &quoted).0, 200);
@@ -281,6 +280,19 @@ fn who_says_whether_to_stream_is_heard_before_what_they_accept() {
     assert_eq!(kind(json!(true), whole), events);
 }
 
+/// What is said to a question that cannot be answered, for `code`, asked again where a busy machine found
+/// that out so late that the stream had begun and says it.
+pub(crate) fn in_time<T>(code: &str, ask: impl Fn() -> (u16, T, String)) -> (u16, T, String) {
+    for _ in 0..20 {
+        let said = ask();
+        if said.0 != 200 {
+            return said;
+        }
+        assert!(said.2.contains(code), "{}", said.2);
+    }
+    panic!("{code}: the stream begins each time");
+}
+
 #[test]
 fn a_stream_that_cannot_begin_is_refused_with_a_status() {
     let (home, service) = served();
@@ -291,7 +303,7 @@ fn a_stream_that_cannot_begin_is_refused_with_a_status() {
             body.as_object_mut()
                 .unwrap()
                 .extend(more.as_object().unwrap().clone());
-            let (status, kind, text) = asked(service, &body, "*/*");
+            let (status, kind, text) = in_time(code, || asked(service, &body, "*/*"));
             assert_eq!(
                 (status, kind.as_str()),
                 (expected, "application/problem+json")
@@ -360,7 +372,7 @@ fn who_listens_hears_nothing_more_once_the_token_is_taken_back() {
         let _ = ended.send(rest);
     });
     home.write("heron.md", "# Heron\n\nThe heron stands in the pond.\n");
-    let waited = end.recv_timeout(std::time::Duration::from_secs(30));
+    let waited = end.recv_timeout(PATIENCE);
     assert!(waited.is_ok(), "the stream goes on");
     reading.unwrap().join().unwrap();
 }
@@ -373,7 +385,8 @@ fn what_changed_while_it_was_down_is_found() {
     fs::remove_file(home.notes().join("soup.md")).unwrap();
     let service = home.serve();
     wait_for("it has caught up", || {
-        service.found(&home.notes(), "beekeeper")[0] == "later.md"
+        let found = service.found(&home.notes(), "beekeeper");
+        found.first().is_some_and(|path| path == "later.md")
             && service.get("/v1/status").1["documents"] == 2
     });
 }
