@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::kit::{Home, Service, answer, wait_for};
+use crate::kit::{Home, PATIENCE, Service, answer, request_of, wait_for};
 
 fn home() -> Home {
     let home = Home::new();
@@ -145,16 +145,41 @@ fn a_service_that_begins_again_is_found_again_and_nobody_in_its_place() {
 fn what_is_cancelled_is_not_answered() {
     let home = home();
     home.add();
+    // Takes questions, and answers none: what is cancelled is under way.
+    let model = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", model.local_addr().unwrap());
+    let settings = format!("[models.server]\nurl = \"{url}\"\nmodel = \"silent\"\n");
+    fs::write(home.path("config.toml"), settings).unwrap();
     let _service = home.serve();
     let mut client = Client::start(&home, &[]);
-    let arguments = json!({ "question": "Tell all of the boat.", "strategy": "naive" });
-    let params = json!({ "name": "ask", "arguments": arguments });
-    client.send(&message(90, "tools/call", &params));
-    client.send(&json!({
-        "jsonrpc": "2.0",
-        "method": "notifications/cancelled",
-        "params": { "requestId": 90 },
-    }));
+    let ask = |id: u64| {
+        let arguments = json!({ "question": "Tell all of the boat.", "strategy": "naive" });
+        message(
+            id,
+            "tools/call",
+            &json!({ "name": "ask", "arguments": arguments }),
+        )
+    };
+    let cancel = |id: u64| {
+        json!({
+            "jsonrpc": "2.0",
+            "method": "notifications/cancelled",
+            "params": { "requestId": id },
+        })
+    };
+    client.send(&ask(90));
+    let (mut asked, _) = model.accept().unwrap();
+    asked.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(request_of(&mut asked).contains("the boat"));
+    client.send(&cancel(90));
+    // Nobody waits for the model any more.
+    if let Err(error) = asked.read_to_end(&mut Vec::new()) {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+    }
+    // Cancelled as soon as it was asked, whether the service has heard of it or not.
+    let stdin = client.child.stdin.as_mut().unwrap();
+    let both = format!("{}\n{}\n", ask(91), cancel(91));
+    stdin.write_all(both.as_bytes()).unwrap();
     assert!(client.tools().contains(&"search".to_owned()));
     drop(client.child.stdin.take());
     let left: Vec<String> = client.stdout.by_ref().lines().map(Result::unwrap).collect();
