@@ -21,11 +21,10 @@ use crate::kit::{Home, models_folder, request_of};
 
 fn embedder() -> OnnxEmbedder {
     let models = models_folder();
-    let runtime = fs::read_dir(models.join("onnxruntime")).unwrap().flatten();
-    let library = runtime
-        .map(|f| f.path())
-        .find(|p| p.to_string_lossy().contains("lib"));
-    OnnxEmbedder::load(&library.unwrap(), &models.join("all-minilm-l6-v2"), 256, 0).unwrap()
+    let mut runtime = fs::read_dir(models.join("onnxruntime")).unwrap().flatten();
+    let library = runtime.find(|f| f.file_name().to_string_lossy().starts_with("lib"));
+    let library = library.unwrap().path();
+    OnnxEmbedder::load(&library, &models.join("all-minilm-l6-v2"), 256, 0).unwrap()
 }
 
 /// The default language model's file.
@@ -297,10 +296,16 @@ fn a_reader_who_leaves_ends_the_generation() {
     let cancel = never();
     let mut stream = model.generate(story.clone(), Arc::clone(&cancel)).unwrap();
     stream.pieces.blocking_recv().unwrap();
+    // As many as were written by now, however late this thread is.
+    let mut heard = 1;
+    while stream.pieces.try_recv().is_ok() {
+        heard += 1;
+    }
     cancel.store(true, Ordering::Relaxed);
     let ended = stream.result.wait().unwrap().unwrap();
     assert_eq!(ended.finish, Finish::Cancelled);
-    assert!(ended.tokens() < 20, "{}", ended.tokens());
+    let tokens = ended.tokens();
+    assert!(tokens < heard + 20, "{tokens} tokens, {heard} were heard");
     // So does one who drops the stream, and one who leaves before the first word.
     drop(model.generate(story.clone(), never()).unwrap());
     cancel.store(true, Ordering::Relaxed);
@@ -466,6 +471,7 @@ fn too_many_questions_are_told_that_it_is_busy() {
         max_tokens: 200,
         ..prompt("Tell a long story.")
     };
+    // Being loaded, it answers none of them yet.
     let streams: Vec<_> = (0..16).map(|_| model.generate(story(), never())).collect();
     assert!(streams.iter().all(Result::is_ok));
     let one_more = model.generate(story(), never()).err().unwrap();
