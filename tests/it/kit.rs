@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use coho::app::App;
 use coho::settings::{Places, Settings};
@@ -234,6 +234,9 @@ pub fn open(home: &Home, change: impl FnOnce(&mut Settings)) -> App {
     };
     let mut settings = Settings::default();
     settings.models.generator = "none".into();
+    // Joules may be those of the whole machine, and seconds pass while other tests run.
+    settings.writeback.day_s = 86_400;
+    settings.writeback.day_joules = 1e9;
     change(&mut settings);
     App::open(settings, places, Access::Write).unwrap()
 }
@@ -385,6 +388,17 @@ pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Waits for the next day (UTC) where this one is about to end: what is counted by the day is counted in
+/// one.
+pub fn within_one_day() {
+    const DAY: Duration = Duration::from_hours(24);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let left = DAY.as_secs() - now.unwrap().as_secs() % DAY.as_secs();
+    if left < PATIENCE.as_secs() {
+        std::thread::sleep(Duration::from_secs(left));
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use crate::access::holder;
-use crate::kit::{Home, server};
+use crate::kit::{Home, server, within_one_day};
 
 const NOTE: &str = "# Journeys\n\nAnna Huber takes the train to Vienna at 08:14. \
                     Her number is +43 660 1234567.\n";
@@ -70,6 +70,7 @@ fn ask(home: &Home) -> Value {
 
 #[test]
 fn what_leaves_is_masked_put_back_and_written_down() {
+    within_one_day();
     let (url, heard) = remote(echo);
     let home = home(&url, "price_read = 1.0\nprice_written = 2.0\n");
     let plain = home.json(&["ask", QUESTION]);
@@ -212,6 +213,7 @@ static ADDRESS: Mutex<String> = Mutex::new(String::new());
 
 #[test]
 fn a_server_does_not_lead_words_elsewhere_and_failures_are_counted() {
+    within_one_day();
     let (trap, caught) = remote(echo);
     trap.clone_into(&mut ADDRESS.lock().unwrap());
     let (url, heard) = remote(|_| {

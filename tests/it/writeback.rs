@@ -25,7 +25,7 @@ use coho::store::sources::Rules;
 use coho::store::units::{self, UseUnits, near};
 use serde_json::{Value, json};
 
-use crate::kit::{Home, open, server, skipped, sync};
+use crate::kit::{Home, open, server, skipped, sync, within_one_day};
 
 fn add(app: &App, home: &Home) {
     let source = app.add_source(&home.notes(), &Rules::default()).unwrap();
@@ -281,6 +281,7 @@ fn a_unit_led_nowhere_where_nothing_that_was_written_from_it_is_told() {
 
 #[test]
 fn a_full_day_makes_no_units_and_looks_after_those_that_are_there() {
+    within_one_day();
     let home = Home::new();
     garden(&home);
     let app = open(&home, |settings| settings.writeback.day_units = 1);
