@@ -371,7 +371,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn work_that_blocks_in_place_holds_nobody_up() {
         let (say, hear) = std::sync::mpsc::channel();
-        let waits = async move { hear.recv_timeout(Duration::from_secs(10)) };
+        let waits = async move { hear.recv_timeout(Duration::from_mins(2)) };
         let waits = tokio::spawn(in_place(waits));
         tokio::spawn(async move { say.send(()) });
         assert_eq!(waits.await.unwrap(), Ok(()));
