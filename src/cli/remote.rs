@@ -417,6 +417,9 @@ fn ids_of(listed: &Value, only: Option<&str>) -> Vec<i64> {
 mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Instant;
 
     use super::*;
 
@@ -495,8 +498,10 @@ mod tests {
         assert!(said.contains("it may hang"), "{said}");
     }
 
-    /// Answers one request: at once whether it is there, and late whatever else is asked.
-    fn answer(stream: TcpStream, late: Duration) -> std::io::Result<()> {
+    /// Answers one request: at once whether it is there; whatever else is asked, after more looks than one
+    /// that hangs is given, and later than what is brief is waited for.
+    fn answer(stream: TcpStream, looks: &AtomicU32) -> std::io::Result<()> {
+        let begun = Instant::now();
         let mut stream = BufReader::new(stream);
         let mut first = String::new();
         stream.read_line(&mut first)?;
@@ -504,8 +509,13 @@ mod tests {
         while stream.read_line(&mut line)? > 2 {
             line.clear();
         }
-        if !first.contains("/healthz") {
-            std::thread::sleep(late);
+        if first.contains("/healthz") {
+            looks.fetch_add(1, Ordering::Relaxed);
+        } else {
+            let is_early = || looks.load(Ordering::Relaxed) < MOST_SILENT + 2;
+            while is_early() || begun.elapsed() < 2 * SHORT {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
         let said = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
         stream.get_mut().write_all(said)
@@ -515,17 +525,21 @@ mod tests {
     fn a_service_that_works_for_long_is_waited_for() {
         let working = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = working.local_addr().unwrap();
-        // Longer than one that hangs is waited for.
-        let short = 3 * SHORT;
-        let late = (MOST_SILENT + 2) * short;
+        let looks: Arc<AtomicU32> = Arc::default();
         let serve = move || {
             for stream in working.incoming().flatten() {
-                let one = std::thread::Builder::new().spawn(move || answer(stream, late));
+                let looks = Arc::clone(&looks);
+                let one = std::thread::Builder::new().spawn(move || answer(stream, &looks));
                 one.unwrap();
             }
         };
         std::thread::Builder::new().spawn(serve).unwrap();
-        let said = remote(address, short).call("POST", "/v1/sources/1/sync", None);
+        let remote = Remote {
+            // However busy the machine is on which it says that it is there.
+            soon: agent(Some(Duration::from_mins(1))),
+            ..remote(address, SHORT)
+        };
+        let said = remote.call("POST", "/v1/sources/1/sync", None);
         assert_eq!(said.unwrap(), json!({}));
     }
 

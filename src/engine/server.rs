@@ -618,12 +618,22 @@ mod tests {
 
     /// Answers one request, and goes on when the other side has closed, or else at once.
     fn server(answer: String, stalls: bool) -> (ModelServer, JoinHandle<()>) {
+        telling_server(answer, stalls, || {})
+    }
+
+    /// The same; does something once it has answered.
+    fn telling_server(
+        answer: String,
+        stalls: bool,
+        answered: impl FnOnce() + Send + 'static,
+    ) -> (ModelServer, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let answering = std::thread::Builder::new().spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             asked(&mut stream);
             stream.write_all(answer.as_bytes()).unwrap();
+            answered();
             // A stalled server does not close; the other side does.
             let _ = stalls.then(|| stream.read(&mut [0; 16]));
         });
@@ -660,7 +670,7 @@ mod tests {
     #[test]
     fn a_server_that_stalls_is_not_waited_for_for_ever() {
         let (mut server, answering) = server(format!("{HEAD}{}", piece("At")), true);
-        server.config = config(Duration::from_millis(200));
+        server.config = config(Duration::from_secs(1));
         let error = written(&server).unwrap_err();
         assert!(matches!(error, EngineError::Unreachable { .. }), "{error}");
         answering.join().unwrap();
@@ -669,12 +679,14 @@ mod tests {
     #[test]
     fn a_reader_who_leaves_a_stalled_server_is_let_go() {
         for answer in [format!("{HEAD}{}", piece("At")), String::new()] {
-            let (server, answering) = server(answer, true);
+            let (say, hear) = channel();
+            let answered = move || say.send(()).unwrap();
+            let (server, answering) = telling_server(answer, true, answered);
             let cancel = Arc::new(AtomicBool::new(false));
-            let mut stream = server
+            let stream = server
                 .generate(prompt("When?"), Arc::clone(&cancel))
                 .unwrap();
-            let _ = stream.pieces.try_recv();
+            hear.recv().unwrap();
             cancel.store(true, Ordering::Relaxed);
             let ended = stream.result.wait().unwrap().unwrap();
             assert_eq!(ended.finish, Finish::Cancelled);
