@@ -483,10 +483,15 @@ mod tests {
 
     /// A keeper whose process does what `script` says.
     fn keeper(folder: &std::path::Path, script: &str) -> LlamaProcess {
-        let program = folder.join("worker");
-        std::fs::write(&program, format!("#!/bin/sh\nread options\n{script}\n")).unwrap();
+        let (text, program) = (folder.join("text"), folder.join("worker"));
+        std::fs::write(&text, format!("#!/bin/sh\nread options\n{script}\n")).unwrap();
         let executable = std::fs::Permissions::from_mode(0o700);
-        std::fs::set_permissions(&program, executable).unwrap();
+        std::fs::set_permissions(&text, executable).unwrap();
+        // By another process: no program runs while it is open for writing, and what other tests start
+        // just then holds what is open in this one.
+        let mut copy = Command::new("cp");
+        let copied = copy.args([&text, &program]).status().unwrap();
+        assert!(copied.success());
         let options = LlamaOptions::plain(folder.join("model.gguf"));
         let mut model = LlamaProcess::new(program, options);
         model.silence = Duration::from_millis(400);
