@@ -206,6 +206,10 @@ fn private_things_are_private() {
 fn a_crash_leaves_no_dump_of_what_was_in_memory() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let most = getrlimit(Resource::Core).maximum;
+    if most == Some(0) {
+        crate::kit::skipped("nothing leaves a dump here");
+        return;
+    }
     let allowed = Rlimit {
         current: most,
         maximum: most,

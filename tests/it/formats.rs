@@ -317,7 +317,7 @@ fn what_takes_too_long_is_given_up_and_the_next_is_read() {
     // Takes the reader many times as long.
     home.write("a.html", "<div>".repeat(1_000_000));
     home.write("b.html", "<p>The heron is on the roof.</p>");
-    let limit = [("COHO_EXTRACT_TIMEOUT_S", "5")];
+    let limit = [("COHO_EXTRACT_TIMEOUT_S", "15")];
     home.run_with(&limit, &["add", home.notes().to_str().unwrap()])
         .done();
     assert_eq!(home.found("heron"), ["b.html"]);
