@@ -103,6 +103,9 @@ impl Home {
             .env("COHO_SERVE_LISTEN", "127.0.0.1:0")
             // A file that is read slowly because the machine is busy is no file that takes too long.
             .env("COHO_EXTRACT_TIMEOUT_S", "180")
+            // Joules may be those of the whole machine, and seconds pass while other tests run.
+            .env("COHO_WRITEBACK_DAY_S", "86400")
+            .env("COHO_WRITEBACK_DAY_JOULES", "1000000000.0")
             .stdin(Stdio::null());
         command
     }
@@ -234,7 +237,7 @@ pub fn open(home: &Home, change: impl FnOnce(&mut Settings)) -> App {
     };
     let mut settings = Settings::default();
     settings.models.generator = "none".into();
-    // Joules may be those of the whole machine, and seconds pass while other tests run.
+    // As the binary is told, above.
     settings.writeback.day_s = 86_400;
     settings.writeback.day_joules = 1e9;
     change(&mut settings);
