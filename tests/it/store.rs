@@ -315,8 +315,10 @@ fn a_document_whose_columns_are_none_is_mended() {
 #[test]
 fn postings_that_are_nonsense_end_no_search_in_a_panic() {
     let home = filled();
-    let all = files_below(&home.path("home/index"));
-    for path in all.iter().filter(|f| f.extension() == Some("idx".as_ref())) {
+    let mut postings = files_below(&home.path("home/index"));
+    postings.retain(|file| file.extension() == Some("idx".as_ref()));
+    assert!(!postings.is_empty());
+    for path in &postings {
         let mut bytes = fs::read(path).unwrap();
         // What stands at the end says that it is a file of the index.
         let end = bytes.len().saturating_sub(200);
