@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/coho/target
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 COHO := $(CARGO_TARGET_DIR)/debug/coho
 
-.PHONY: help setup build models demo test lint golden bench bench-ingest retrieval answers quotes abstention evidence writeback learning clients load connectors vsix test-connectors scale chunks tune eval-smoke eval-paper harness kills converge files fuzz release install clean-demo
+.PHONY: help setup build models demo test lint golden bench bench-ingest retrieval answers quotes abstention evidence writeback learning clients load connectors vsix test-connectors scale chunks tune eval-smoke eval-paper called-bad harness kills converge files fuzz release install clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ answers: models ## compare the strategies on the sets with answers (COHO_EVAL_DA
 
 quotes: models ## what `cascade` answers without a model's words, on six sets, after a change (COHO_EVAL_DATA; a quarter of an hour)
 	$(EVAL) run eval/suites/quotes.toml --out eval/results/quotes.json
+
+called-bad: models ## call wrong answers bad and ask once more, on six sets (COHO_EVAL_DATA; a quarter of an hour)
+	$(EVAL) run eval/suites/called-bad.toml --out eval/results/called-bad.json
 
 abstention: models ## what refusing by each signal would do, on questions that the documents do not answer (COHO_EVAL_DATA)
 	$(EVAL) run answers --set squad2_cs224n --strategy extractive cascade --out eval/results/abstention.json

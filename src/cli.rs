@@ -177,7 +177,7 @@ enum Command {
     },
     /// Ask a question; the answer cites the notes it rests on
     Ask(AskArguments),
-    /// Say whether an answer was good
+    /// Say whether an answer was good; what is called bad is not quoted to that question again
     Feedback {
         /// Id of the answer, as `coho ask` tells it below the answer
         answer: String,

@@ -203,7 +203,7 @@ fn answers() -> ApiRouter<Context> {
                     op,
                     "giveFeedback",
                     "answers",
-                    "Say whether an answer was good",
+                    "Say whether an answer was good; what the owner calls bad is not quoted to that question again",
                 ))
             }),
         )

@@ -4,6 +4,8 @@
 //! answer the later counts: who pressed the wrong key says it again. What was done is kept once,
 //! however often it is told.
 
+use std::path::PathBuf;
+
 use rusqlite::{Transaction, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,7 +46,56 @@ pub struct OwnersWord {
     pub given_ms: i64,
 }
 
+/// A quote in an answer that the owner calls bad.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CalledBad {
+    /// The answer.
+    pub answer: String,
+    /// Absolute path of the file that was quoted.
+    pub path: PathBuf,
+    /// The words as they stood there.
+    pub text: String,
+}
+
+impl CalledBad {
+    /// What an answer quotes, to be called bad; nothing where a language model wrote it: its words may
+    /// be what is wrong, and not what they rest on.
+    pub(crate) fn quotes_of(answer: &serde_json::Value) -> Vec<Self> {
+        let wrote = answer["claims"].as_array().is_none_or(|c| !c.is_empty());
+        let citations = answer["citations"].as_array().filter(|_| !wrote);
+        let quotes = citations.into_iter().flatten().filter_map(|citation| {
+            Some(Self {
+                answer: answer["id"].as_str()?.to_owned(),
+                path: citation["path"].as_str()?.into(),
+                text: citation["text"].as_str()?.to_owned(),
+            })
+        });
+        quotes.collect()
+    }
+}
+
 impl Snapshot<'_> {
+    /// What was quoted in answer to this question, put in the same words, where the owner calls the
+    /// answer bad and did not take that back.
+    pub(crate) fn called_bad(&self, question: &str) -> Result<Vec<CalledBad>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT a.question, a.id FROM feedback f JOIN answer a ON a.id = f.answer_id
+             WHERE f.giver IS NULL AND f.verdict = 'bad'
+             AND NOT EXISTS (SELECT 1 FROM feedback later WHERE later.answer_id = f.answer_id
+                             AND later.giver IS NULL AND later.id > f.id)",
+        )?;
+        let asked = normalised(question);
+        let mut rows = statement.query([])?;
+        let mut quotes = Vec::new();
+        while let Some(row) = rows.next()? {
+            if normalised(&row.get::<_, String>(0)?) == asked {
+                let answer = self.answer(&row.get::<_, String>(1)?)?;
+                quotes.extend(answer.iter().flat_map(CalledBad::quotes_of));
+            }
+        }
+        Ok(quotes)
+    }
+
     /// What is said of an answer now, and was done about it. Only the owner's word is praise.
     pub(crate) fn reception(&self, answer: &str) -> Result<Reception> {
         let mut statement = self.0.prepare_cached(
@@ -352,6 +403,47 @@ mod tests {
             say("bad", None);
             say("good", Some("helper"));
             assert_eq!((counts(), words()), ((0, 1), vec![(5, false)]));
+        });
+    }
+
+    #[test]
+    fn only_the_owner_calls_quotes_bad_and_only_those_of_the_same_question() {
+        with_ledger(ANSWERS, |ledger| {
+            let body = |claims: &[&str]| {
+                let citations = [serde_json::json!({ "path": "/a.md", "text": "It is Anna." })];
+                let body =
+                    serde_json::json!({ "id": "b", "claims": claims, "citations": citations });
+                let update =
+                    "UPDATE answer SET body = ?1, question = 'Who sold the car?' WHERE id = 'a'";
+                let set = ledger.write(|t| {
+                    t.execute(update, [body.to_string()])
+                        .map_err(StoreError::from)
+                });
+                assert_eq!(set.unwrap(), 1);
+            };
+            let say = |verdict: &str, giver: Option<&str>| {
+                let said = ledger.write(|t| put_feedback(t, "a", verdict, (None, giver), 7));
+                assert!(said.unwrap());
+            };
+            let check = |question: &str, expected: &[&str]| {
+                let quotes = ledger.read(|s| s.called_bad(question)).unwrap();
+                let texts: Vec<&str> = quotes.iter().map(|quote| quote.text.as_str()).collect();
+                assert_eq!(texts, expected, "{question}");
+            };
+            body(&[]);
+            check("Who sold the car?", &[]);
+            say("bad", Some("helper"));
+            check("Who sold the car?", &[]);
+            say("bad", None);
+            check("who sold car", &["It is Anna."]);
+            check("Who bought the car?", &[]);
+            check("When was the car sold?", &[]);
+            // The words of a model may be what is wrong.
+            body(&["It was Tom."]);
+            check("Who sold the car?", &[]);
+            body(&[]);
+            say("good", None);
+            check("Who sold the car?", &[]);
         });
     }
 

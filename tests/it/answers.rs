@@ -761,6 +761,64 @@ fn code_is_told_with_the_line_that_leads_into_it() {
 }
 
 #[test]
+fn what_the_owner_calls_bad_is_not_the_answer_again() {
+    let home = Home::new();
+    let (changed, lie) = (
+        "The winter tyres were changed by the Keller garage in November.",
+        "The summer tyres were changed by Anna in the yard.",
+    );
+    let shed = "The shed is painted green.";
+    let note = |first: &str| format!("# Tyres\n\n{first}\n\n{lie}\n\n{shed}\n");
+    home.write("tyres.md", &note(changed));
+    home.add();
+    let question = "Who changed the tyres?";
+    let quotes = |answer: &Value| {
+        let citations = answer["citations"].as_array().unwrap().iter();
+        let texts = citations.map(|c| c["text"].as_str().unwrap().to_owned());
+        texts.collect::<Vec<_>>()
+    };
+    let say = |answer: &Value, verdict: &str| {
+        let id = answer["id"].as_str().unwrap();
+        home.run(&["feedback", id, verdict]).done();
+    };
+    let narrow = "Who changed the winter tyres?";
+    let first = ask(&home, narrow, &[]);
+    assert_eq!(quotes(&first)[0], changed, "{first:#}");
+    say(&first, "bad");
+    // In the same words, for what they are worth.
+    let second = ask(
+        &home,
+        "who changed winter tyres",
+        &["--strategy", "extractive"],
+    );
+    assert!(!quotes(&second).contains(&changed.to_owned()), "{second:#}");
+    let told = second["steps"].as_array().unwrap().iter();
+    let mut told = told.filter_map(|step| step["outcome"].as_str());
+    let id = first["id"].as_str().unwrap();
+    assert!(told.any(|step| step.ends_with(id)), "{second:#}");
+    // Another question is another.
+    let other = ask(&home, question, &[]);
+    assert!(quotes(&other).contains(&changed.to_owned()), "{other:#}");
+    // Nothing is left that is called good, or not bad.
+    say(&other, "bad");
+    let none = ask(&home, question, &[]);
+    assert!(!quotes(&none).contains(&changed.to_owned()), "{none:#}");
+    assert!(!quotes(&none).contains(&lie.to_owned()), "{none:#}");
+    // What the note says by now was never called bad.
+    let corrected = "The winter tyres were changed by Anna in October.";
+    home.write("tyres.md", &note(corrected));
+    home.run(&["sync"]).done();
+    let edited = ask(&home, narrow, &[]);
+    assert_eq!(quotes(&edited)[0], corrected, "{edited:#}");
+    // The wrong key.
+    home.write("tyres.md", &note(changed));
+    home.run(&["sync"]).done();
+    say(&first, "good");
+    let again = ask(&home, narrow, &[]);
+    assert_eq!(quotes(&again)[0], changed, "{again:#}");
+}
+
+#[test]
 fn what_notes_say_beside_their_prose_is_quoted_as_it_stands() {
     let home = Home::new();
     home.write(

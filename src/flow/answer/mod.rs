@@ -37,6 +37,7 @@ use crate::domain::unit::Merge;
 use crate::energy::{Energy, Meter};
 use crate::engine::GeneratorHandle;
 use crate::error::{BadRequest, Failure};
+use crate::store::feedback::CalledBad;
 use crate::store::units::{self, Use, UseUnits};
 use crate::store::{Store, StoreError, answers};
 use work::{Reader, Work};
@@ -72,6 +73,8 @@ pub struct Ask {
     pub asked_ms: i64,
     /// How much the model may write.
     pub limits: Limits,
+    /// What is not to be quoted, beside what the owner called bad in answers to the same question.
+    pub called_bad: Vec<CalledBad>,
 }
 
 /// How much the language model may write, within what the settings allow. Quotes are not cut.
@@ -391,7 +394,10 @@ fn make<'a>(
         took_ms: millis(started),
     };
     reader.send(Event::Retrieval(retrieval.clone()));
-    let mut work = Work::new(parts, ask, ranking, reader);
+    let ledger = parts.searcher.store.ledger();
+    let mut called_bad = ledger.read(|snapshot| snapshot.called_bad(&ask.question))?;
+    called_bad.extend_from_slice(&ask.called_bad);
+    let mut work = Work::new(parts, ask, (ranking, called_bad), reader);
     work.retrieved(&meter, started);
     let abstained = by(&mut work)?;
     retrieval.hits.extend(work.hits_since(retrieval.hits.len()));

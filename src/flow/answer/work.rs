@@ -1,6 +1,6 @@
 //! What all strategies work with: the reader, the hits, citations, checked claims, counted steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +25,7 @@ use crate::domain::words::is_unspaced;
 use crate::domain::{gate, question, rank, surroundings};
 use crate::energy::Meter;
 use crate::error::Failure;
+use crate::store::feedback::CalledBad;
 
 /// The one who listens, until they leave.
 pub(super) struct Reader<'a> {
@@ -118,6 +119,8 @@ pub(super) struct Work<'a> {
     ranked: Vec<Chosen>,
     /// What speaks against answering from the best of them.
     doubts: Vec<Doubt>,
+    /// What is not quoted again.
+    called_bad: Vec<CalledBad>,
 }
 
 /// Where a step began.
@@ -132,7 +135,7 @@ impl<'a> Work<'a> {
     pub(super) fn new(
         parts: &'a Answerer<'a>,
         ask: &'a Ask,
-        ranking: Ranking,
+        (ranking, called_bad): (Ranking, Vec<CalledBad>),
         reader: Reader<'a>,
     ) -> Self {
         let mut work = Self {
@@ -156,6 +159,7 @@ impl<'a> Work<'a> {
             ranking,
             ranked: Vec::new(),
             doubts: Vec::new(),
+            called_bad,
         };
         work.ranked = work.rank_sentences();
         work
@@ -163,6 +167,7 @@ impl<'a> Work<'a> {
 
     /// Returns whether the answer abstains.
     pub(super) fn run(&mut self) -> Result<bool, Failure> {
+        self.tell_called_bad();
         if !self.covered() {
             return Ok(self.refuse("the notes do not hold what is asked for"));
         }
@@ -239,7 +244,11 @@ impl<'a> Work<'a> {
     pub(super) fn recalled(&self) -> Option<(Arc<Unit>, Vec<Sentence>)> {
         let near = self.ranking.units.iter();
         let mut same = near.filter(|near| is_recalled(self.question(), near));
-        same.find_map(|near| Some((Arc::clone(&near.unit), self.sentences_of(&near.unit)?)))
+        same.find_map(|near| {
+            let sentences = self.sentences_of(&near.unit)?;
+            let bad = |(hit, span): &Sentence| self.is_called_bad(*hit, span);
+            (!sentences.iter().any(bad)).then(|| (Arc::clone(&near.unit), sentences))
+        })
     }
 
     /// What the language model reads: whole passages; or, where a unit is near, the best of the other
@@ -613,12 +622,40 @@ impl<'a> Work<'a> {
         doubts.find(|doubt| doubt.refuses()).map(Doubt::reason)
     }
 
+    /// The sentences of all hits, best first, without what was called bad.
     fn rank_sentences(&self) -> Vec<Chosen> {
         let hits: Vec<usize> = (0..self.hits().len()).collect();
         let texts: Vec<Text<'_>> = hits.iter().map(|n| self.text_of(*n)).collect();
-        self.with_evidence(&hits, &texts, |passages| {
+        let mut ranked = self.with_evidence(&hits, &texts, |passages| {
             context::rank_sentences(self.asked(), passages)
-        })
+        });
+        ranked.retain(|chosen| !self.is_called_bad(chosen.passage, &chosen.span));
+        ranked
+    }
+
+    /// Did the owner call it bad, as an answer to this question? The same words of another file may
+    /// mean something else.
+    fn is_called_bad(&self, hit: usize, span: &Range<usize>) -> bool {
+        let path = &self.hits()[hit].hit.path;
+        let mut of_file = self.called_bad.iter().filter(|quote| quote.path == *path);
+        let sentence = &self.text_of(hit)[span.clone()];
+        of_file.any(|quote| gate::is_sentence(&quote.text, sentence))
+    }
+
+    /// Tells which answers are not given again, so that the verdict can be taken back.
+    fn tell_called_bad(&mut self) {
+        let answers = self.called_bad.iter().map(|quote| quote.answer.as_str());
+        let answers: BTreeSet<&str> = answers.collect();
+        if answers.is_empty() {
+            return;
+        }
+        let answers: Vec<&str> = answers.into_iter().collect();
+        let outcome = format!(
+            "not quoted again, called bad: answer {}",
+            answers.join(", ")
+        );
+        let begun = self.begin();
+        self.end(&begun, StepKind::Judge, outcome, Vec::new());
     }
 
     /// Weighs the best sentences by their meaning, too: words alone do not see what is said in

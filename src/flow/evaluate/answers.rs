@@ -23,6 +23,8 @@ use crate::energy::Meter;
 use crate::engine::generate::{Message, Prompt, Role};
 use crate::engine::{EngineError, GeneratorHandle};
 use crate::error::Failure;
+use crate::store::StoreError;
+use crate::store::feedback::CalledBad;
 use crate::store::units::UseUnits;
 
 /// What is measured: a strategy, or the language model alone.
@@ -47,6 +49,8 @@ pub enum Method {
     Cascade,
     /// As `cascade`, with the model writing however well it reads.
     CascadeDrafts,
+    /// As `cascade`; where that is wrong it is called bad, and asked again.
+    CascadeCalledBad,
     /// The model writes from the best sentence.
     Sentence,
     /// From the best two.
@@ -66,13 +70,17 @@ enum Way {
     ClosedBook,
     By(Strategy),
     Drafts,
+    CalledBad,
     From(Amount),
 }
 
 impl Method {
     /// Does it ask the language model, whichever it is?
     pub fn needs_model(self) -> bool {
-        !matches!(self, Self::Extractive | Self::Cascade)
+        !matches!(
+            self,
+            Self::Extractive | Self::Cascade | Self::CascadeCalledBad
+        )
     }
 
     /// As it is written on the command line.
@@ -92,6 +100,7 @@ impl Method {
             Self::SelfRag => Way::By(Strategy::SelfRag),
             Self::Cascade => Way::By(Strategy::Cascade),
             Self::CascadeDrafts => Way::Drafts,
+            Self::CascadeCalledBad => Way::CalledBad,
             Self::Sentence => Way::From(Amount::Sentences(1)),
             Self::TwoSentences => Way::From(Amount::Sentences(2)),
             Self::FourSentences => Way::From(Amount::Sentences(4)),
@@ -145,6 +154,7 @@ pub fn put(
         asker: None,
         asked_ms: 0,
         limits: answer::Limits::default(),
+        called_bad: Vec::new(),
     };
     let cancel = Arc::default();
     let mut unheard = |_| ControlFlow::Continue(());
@@ -171,6 +181,16 @@ pub fn put(
                 generator: parts.generator,
             };
             answer::answer(&parts, &ask, &cancel, &mut unheard)?
+        }
+        Way::CalledBad => {
+            let first = answer::answer(parts, &ask, &cancel, &mut unheard)?;
+            if first.abstained || is_right(&first, &golden) {
+                first
+            } else {
+                let first = serde_json::to_value(&first).map_err(StoreError::from)?;
+                ask.called_bad = CalledBad::quotes_of(&first);
+                answer::answer(parts, &ask, &cancel, &mut unheard)?
+            }
         }
         Way::From(amount) => answer::written_from(parts, &ask, amount, &cancel)?,
     };
@@ -224,6 +244,11 @@ fn right(outcome: &mut Asked, refused: bool, golden: &[String]) {
     outcome.note("f1", scored.f1);
     outcome.note("acc", scored.acc);
     outcome.note("acc_words", scored.acc_words);
+}
+
+/// Would an owner who knows the golden answers call it right? Where there are none, nothing is.
+fn is_right(answer: &Answer, golden: &[String]) -> bool {
+    score(&said(&answer.answer), golden).acc_words > 0.0
 }
 
 /// How its claims and citations stand: the share of claims that a passage supports; the share of

@@ -391,6 +391,7 @@ fn distilled_again(bench: &Bench<'_>, unit: &Unit) -> Result<Judged, Failure> {
         asker: None,
         asked_ms: bench.now_ms,
         limits: answer::Limits::default(),
+        called_bad: Vec::new(),
     };
     let quoting = Answerer {
         generator: None,
