@@ -458,8 +458,12 @@ impl Work<'_> {
 }
 
 /// The verdict of sentences, best first: what one of them states goes before what the first suggests
-/// that speaks of it. Where that leaves it open, or another one suggests the contrary, nobody decides.
+/// that speaks of it. Where that leaves it open, or another one suggests the contrary, nobody decides;
+/// nor where one of them disputes it, whatever the others state: words do not tell which came later.
 fn verdict_of(stances: &[Stance]) -> Option<bool> {
+    if stances.contains(&Stance::Disputes) {
+        return None;
+    }
     let states = |stance: &&Stance| matches!(stance, Stance::States(_));
     let speaks = |stance: &&Stance| **stance != Stance::Open;
     if let Some(stating) = stances.iter().find(states) {
@@ -488,6 +492,8 @@ mod tests {
         check(&[Stance::Unsettled, Stance::Suggests(true)], None);
         check(&[Stance::Suggests(true), Stance::Suggests(false)], None);
         check(&[Stance::Open, Stance::States(true)], Some(true));
+        check(&[Stance::Disputes, Stance::States(true)], None);
+        check(&[Stance::States(true), Stance::Disputes], None);
         check(&[], None);
     }
 }
