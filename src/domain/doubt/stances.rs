@@ -15,13 +15,16 @@ use super::unsettled::{
     may_have_ended, plans, states, was_changed,
 };
 use super::{Doubt, REST_OF_NUMBER, denies_by_meaning, hold_any, lower, name, rest};
-use crate::domain::context::{content_words, coverage, names, same_word, subject_coverage};
+use crate::domain::context::{
+    content_words, coverage, names, not_named, same_word, subject_coverage,
+};
 use crate::domain::denial::{
     clauses, denies_another, denies_briefly, is_crossed, is_dated_otherwise, is_denial, is_denied,
     is_numbered_otherwise, refuses, sets_aside,
 };
-use crate::domain::figure::{figures, numbers, same_unit};
+use crate::domain::figure::{Dates, figures, numbers, same_unit};
 use crate::domain::question::core;
+use crate::domain::surroundings::opens_with_pronoun;
 use crate::domain::words::as_read;
 
 /// Share of a question's words that one clause must hold to support a yes or a no.
@@ -146,17 +149,50 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
             Stance::States(!denied)
         };
     }
-    // Words that stand in clauses of different people say nothing together.
-    let together = held >= STATES || whole < STATES || names(asked).is_empty();
-    let several = {
-        let words = content_words(asked).len();
-        whole * f32::from(u16::try_from(words).unwrap_or(u16::MAX)) > 1.5
-    };
-    let speaks = whole >= SUGGESTS || whole >= SUGGESTS_OF_MANY && several;
-    if speaks && together {
+    if suggests(asked, sentence, about, (held, whole)) {
         return Stance::Suggests(!denied);
     }
     Stance::Open
+}
+
+/// Does a sentence make an answer likely that it does not state? `held` and `whole` are the shares of the
+/// question that its best clause and all of it hold.
+fn suggests(question: &str, sentence: &str, about: &str, (held, whole): (f32, f32)) -> bool {
+    // Words that stand in clauses of different people say nothing together.
+    let together = held >= STATES || whole < STATES || names(question).is_empty();
+    let several = {
+        let words = content_words(question).len();
+        whole * f32::from(u16::try_from(words).unwrap_or(u16::MAX)) > 1.5
+    };
+    let speaks = whole >= SUGGESTS || whole >= SUGGESTS_OF_MANY && several;
+    speaks
+        && together
+        && !is_of_another(question, sentence, about)
+        && !is_of_another_day(question, sentence, about)
+}
+
+/// Is a sentence about somebody or something else by name: about the badge that Jonas got, where Mila's is
+/// asked about? Who a pronoun means was said before it.
+fn is_of_another(question: &str, sentence: &str, about: &str) -> bool {
+    let asked = names(question).len();
+    asked > 0
+        && not_named(question, &[sentence, about]).len() == asked
+        && holds_new_name(question, sentence)
+        && !opens_with_pronoun(sentence)
+}
+
+/// Does a sentence tell of another day or month than the one that is asked about, or stand under one?
+fn is_of_another_day(question: &str, sentence: &str, about: &str) -> bool {
+    let asked = Dates::of(question);
+    let own = Dates::of(sentence);
+    let told = if own.is_empty() {
+        Dates::of(about)
+    } else {
+        own
+    };
+    // "From 1 March to 31 October" tells of June, too.
+    let lasts = hold_any(&lower(sentence), &LASTING) || bounds_time(question);
+    !asked.is_empty() && !told.is_empty() && !lasts && !asked.meet(&told)
 }
 
 /// What a sentence says that holds something else in the place of what is asked about, or the opposite.
@@ -646,6 +682,26 @@ mod tests {
         let removed = "Graz was removed from the pilot.";
         check("Is Graz in the pilot?", removed, Stance::Disputes);
         check("Is Graz a part of the pilot?", removed, Stance::Unsettled);
+    }
+
+    #[test]
+    fn what_is_told_of_another_suggests_nothing() {
+        let check = |question: &str, sentence: &str, about: &str, expected: Stance| {
+            let found = stance(question, sentence, &format!("{about} {sentence}"), about);
+            assert_eq!(found, expected, "{question} {sentence}");
+        };
+        let likely = Stance::Suggests(true);
+        let stings = "- Jonas: stings of wasps";
+        let allergic = "Is Mila allergic to stings of wasps?";
+        check(allergic, stings, "Allergies", Stance::Open);
+        check(allergic, stings, "Allergies of Mila", likely);
+        check("Is Jonas allergic to stings of wasps?", stings, "", likely);
+        let pronoun = "She cannot stand the stings of wasps near Graz.";
+        assert_ne!(stance(allergic, pronoun, pronoun, ""), Stance::Open);
+        let present = "Present: Anna, Ben";
+        let was = "Was Anna present on 18 March?";
+        check(was, present, "Minutes, 27 May 2026", Stance::Open);
+        check(was, present, "Minutes, 18 March 2026", likely);
     }
 
     #[test]
