@@ -212,7 +212,7 @@ fn wants_no_denial(question: &str) -> bool {
 
 /// Does a sentence deny something without a word such as "not"? Who refuses does not do.
 pub(super) fn denies_by_meaning(sentence: &str) -> bool {
-    const BEGINNINGS: [&str; 51] = [
+    const BEGINNINGS: [&str; 53] = [
         "lack",
         "fail",
         "refus",
@@ -261,19 +261,26 @@ pub(super) fn denies_by_meaning(sentence: &str) -> bool {
         "verbot",
         "verbiet",
         "weiger",
+        "ablehn",
+        "abgelehn",
         "vergess",
         "vergaß",
         "unmöglich",
     ];
-    // "We decided against Postgres"; a bike may lean against a wall.
-    const AGAINST: [&str; 5] = ["decid", "vot", "advis", "argu", "recommend"];
+    // "We decided against Postgres"; a bike may lean against a wall, and a stone be dropped on it.
+    const TOGETHER: [(&[&str], &str); 3] = [
+        (&["decid", "vot", "advis", "argu", "recommend"], "against"),
+        (&["dropped", "struck", "withdr", "expel"], "from"),
+        (&["give", "giving", "gave"], "up"),
+    ];
     let undone = |word: &str| word.starts_with("un") && word.ends_with("ed") && word.len() > 7;
     let words = lower(sentence);
-    let is_against = |pair: &[String]| {
-        let decides = AGAINST.iter().any(|begin| pair[0].starts_with(begin));
-        decides && pair[1] == "against"
+    let turn = |pair: &[String]| {
+        TOGETHER.iter().any(|(begins, next)| {
+            pair[1] == *next && begins.iter().any(|begin| pair[0].starts_with(begin))
+        })
     };
-    words.windows(2).any(is_against)
+    words.windows(2).any(turn)
         || words
             .iter()
             .any(|word| undone(word) || BEGINNINGS.iter().any(|begin| word.starts_with(begin)))

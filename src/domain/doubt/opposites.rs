@@ -279,6 +279,8 @@ const OPPOSITES: &[(&[&str], &[&str])] = &[
     ),
     (&["offen", "geöffnet"], &["geschlossen"]),
     (&["gekauft"], &["verkauft"]),
+    (&["erlaubt", "gestattet"], &["verboten", "untersagt"]),
+    (&["angenommen", "genehmigt"], &["abgelehnt"]),
     (&["gewann", "gewonnen"], &["verlor", "verloren"]),
 ];
 

@@ -682,6 +682,16 @@ mod tests {
         let removed = "Graz was removed from the pilot.";
         check("Is Graz in the pilot?", removed, Stance::Disputes);
         check("Is Graz a part of the pilot?", removed, Stance::Unsettled);
+        let dropped = "Graz is dropped from the pilot.";
+        check("Is Graz in the pilot?", dropped, Stance::Disputes);
+        let novel = "Anna gave up on the novel.";
+        check("Did Anna read the novel?", novel, Stance::Unsettled);
+        let doubts = "Anna doubts that the offer is fair.";
+        check("Did Anna accept the offer?", doubts, Stance::Unsettled);
+        let unlikely = Stance::Suggests(false);
+        let declined = "Der Antrag wurde abgelehnt.";
+        check("Wurde der Antrag angenommen?", declined, unlikely);
+        check("Ist Grillen erlaubt?", "Grillen ist verboten.", unlikely);
     }
 
     #[test]

@@ -15,9 +15,10 @@ pub(in crate::domain) fn is_open_task(sentence: &str) -> bool {
     item.starts_with("[ ]") || item.starts_with('☐') || of_org
 }
 
-/// Does a sentence state anything? One that asks, or says what would be if, does not.
+/// Does a sentence state anything? One that asks, or says what would be if, does not, nor what somebody
+/// doubts.
 pub(super) fn states(sentence: &str) -> bool {
-    const OPEN: [&str; 15] = [
+    const OPEN: [&str; 19] = [
         "if",
         "whether",
         "unless",
@@ -33,6 +34,10 @@ pub(super) fn states(sentence: &str) -> bool {
         "si",
         "quizás",
         "peut-être",
+        "doubts",
+        "doubted",
+        "bezweifelt",
+        "bezweifeln",
     ];
     let asks = unmarked(sentence.trim_end()).ends_with(['?', '？', '؟']);
     !asks && !hold_any(&lower(sentence), &OPEN)
