@@ -12,7 +12,7 @@ use super::opposites::{
 };
 use super::unsettled::{
     contrasts, counts_another, counts_some, excludes_others, has_ended, is_open_task,
-    may_have_ended, plans, states, was_changed,
+    may_have_ended, plans, states, swaps, was_changed,
 };
 use super::{Doubt, REST_OF_NUMBER, denies_by_meaning, hold_any, lower, name, rest};
 use crate::domain::context::{
@@ -141,7 +141,8 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
         return Stance::Unsettled;
     }
     if held >= STATES && !compares(question) {
-        let other = || contrasts(asked, sentence) || is_crossed(asked, clause);
+        let apart = || contrasts(asked, sentence) || swaps(asked, sentence);
+        let other = || apart() || is_crossed(asked, clause);
         let other_case = counts_some(asked, sentence) || !denied && other();
         return if other_case {
             Stance::Unsettled
@@ -686,6 +687,9 @@ mod tests {
         check("Is Graz in the pilot?", dropped, Stance::Disputes);
         let novel = "Anna gave up on the novel.";
         check("Did Anna read the novel?", novel, Stance::Unsettled);
+        let pump = "We cancel the order with Meyer and buy the pump from Kraft.";
+        check("Do we buy the pump from Meyer?", pump, Stance::Unsettled);
+        check("Do we buy the pump from Kraft?", pump, Stance::States(true));
         let doubts = "Anna doubts that the offer is fair.";
         check("Did Anna accept the offer?", doubts, Stance::Unsettled);
         let unlikely = Stance::Suggests(false);

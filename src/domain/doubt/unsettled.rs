@@ -1,12 +1,14 @@
 //! What leaves a yes or a no open: a sentence that asks, plans or supposes, that tells of some where
 //! all are asked about, of what was changed or has ended, or of others.
 
+use unicode_segmentation::UnicodeSegmentation;
+
 use super::numbers::is_clock;
 use super::{hold_any, lower};
 use crate::domain::context::{content_words, same_word};
 use crate::domain::figure::{figures, is_calendar_word, same_unit};
 use crate::domain::sentence::lines::task_state;
-use crate::domain::sentence::unmarked;
+use crate::domain::sentence::{is_capital, unmarked};
 
 /// "- [ ] renew the passport", "## TODO Renew the passport": what is not done yet.
 pub(in crate::domain) fn is_open_task(sentence: &str) -> bool {
@@ -134,6 +136,33 @@ pub(super) fn contrasts(question: &str, sentence: &str) -> bool {
         pair[0] == "used" && pair[1] == "to" && !BEFORE_USED.contains(&before)
     });
     word || joined || was && !hold_any(&asked, &OF_THE_PAST)
+}
+
+/// Does a sentence say of another what a question asks of a name with the same small word, and something else
+/// of that name: "We cancel the order with Meyer and buy the pump from Kraft", where it asks who buys from
+/// Meyer?
+pub(super) fn swaps(question: &str, sentence: &str) -> bool {
+    const SMALL: [&str; 14] = [
+        "for", "in", "on", "at", "to", "with", "by", "from", "für", "bei", "aus", "mit", "von",
+        "zu",
+    ];
+    let named = |text: &str| -> Vec<(String, String)> {
+        let words: Vec<&str> = text.unicode_words().collect();
+        let pairs = words.windows(2);
+        let pairs = pairs.map(|pair| (pair[0].to_lowercase(), pair[1]));
+        pairs
+            .filter(|(small, name)| {
+                SMALL.contains(&small.as_str()) && is_capital(name) && !is_calendar_word(name)
+            })
+            .map(|(small, name)| (small, name.to_lowercase()))
+            .collect()
+    };
+    let held = named(sentence);
+    named(question).iter().any(|(small, name)| {
+        let (same, others): (Vec<_>, Vec<_>) = held.iter().partition(|(own, _)| own == small);
+        let is_name = |(_, own): &&(String, String)| own == name;
+        !same.is_empty() && !same.iter().any(is_name) && others.iter().any(is_name)
+    })
 }
 
 /// "The meeting was moved from Tuesday to Thursday": is it asked of what was so before?
