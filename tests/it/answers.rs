@@ -717,6 +717,25 @@ fn a_list_is_told_whole_and_what_is_not_done_confirms_nothing() {
 }
 
 #[test]
+fn the_best_sentence_is_quoted_beside_a_list_that_is_not_about_it() {
+    let home = Home::new();
+    home.write(
+        "steering.md",
+        "# Steering committee Kestrel, 11 February 2026\n\n\
+         Present: Ingrid Sollberg (chair), Pavel Dvorak, Amara Nwosu, me\nExcused: Henrik\n\n\
+         ## Decisions\n\n1. The pilot starts on 4 May with the depots Riga and Tallinn.\n\
+         2. Budget for the pilot: EUR 140,000.\n3. We use the vendor Brightpath for the scanners.\n",
+    );
+    home.write("shed.md", "# Shed\n\nThe shed is painted green.\n");
+    home.add();
+    let settings = "[models]\ngenerator = \"none\"\n";
+    fs::write(home.path("config.toml"), settings).unwrap();
+    let answer = ask(&home, "Who chairs the steering committee?", &[]);
+    let text = answer["answer"].as_str().unwrap();
+    assert!(text.contains("Ingrid Sollberg (chair)"), "{text}");
+}
+
+#[test]
 fn what_is_taken_back_confirms_nothing() {
     let home = Home::new();
     let locked = "The cellar door is locked at night.";

@@ -44,9 +44,11 @@ impl Work<'_> {
         self.quote_between(self.with_partners(&sentences), before, behind)
     }
 
-    /// The list that most of the chosen sentences are of, or that one of them leads into, as far as
-    /// so many words go, and whether something of it is left out before and behind.
+    /// The list that most of the chosen sentences are of, the best of all among them, or that one of them
+    /// leads into, as far as so many words go, and whether something of it is left out before and
+    /// behind.
     fn list_of(&self, chosen: &[Sentence], words: usize) -> Option<(Vec<Sentence>, bool, bool)> {
+        let best = self.best_sentence();
         let hits: BTreeSet<usize> = chosen.iter().map(|(hit, _)| *hit).collect();
         hits.into_iter().find_map(|hit| {
             let text = self.text_of(hit);
@@ -69,7 +71,12 @@ impl Work<'_> {
                 let ordered = first.starts_with(|c: char| c.is_ascii_digit());
                 let steps = ordered && !places.is_empty() && question::asks_how(self.asked());
                 let one_item = leads == 0 && places.len() < 2;
-                if !steps && (one_item || 2 * held <= chosen.len()) {
+                let is_of_list = |(of, span): &Sentence| {
+                    let leads = list.lead_in.as_ref() == Some(span);
+                    *of == hit && (leads || list.sentences.contains(span))
+                };
+                let lacks_best = !best.as_ref().is_some_and(is_of_list);
+                if !steps && (one_item || lacks_best || 2 * held <= chosen.len()) {
                     return None;
                 }
                 let held = |at: usize| {
