@@ -9,7 +9,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::support::tells_number;
 use super::{Words, content_words, ratio};
 use crate::domain::figure::{
-    calendar_words, held_numbers, is_calendar_word, is_date, number_words, numbers,
+    Dates, calendar_words, held_numbers, is_calendar_word, is_date, number_words, numbers,
 };
 use crate::domain::language::{Language, STOP_WORDS};
 use crate::domain::question::{asks_for_person, degree};
@@ -131,8 +131,13 @@ fn asked_for(question: &str) -> Option<String> {
         .next()
 }
 
-/// Does a text hold all words of a question that another one holds, and more?
+/// Does a text hold all words of a question that another one holds, and more? It does not where the other
+/// one tells of a day or month of the question, and it of none of them.
 pub fn holds_more(question: &str, text: &str, other: &str) -> bool {
+    let dates = Dates::of(question);
+    if dates.meet(&Dates::of(other)) && !dates.meet(&Dates::of(text)) {
+        return false;
+    }
     let (held, others) = (Words::of(text), Words::of(other));
     let asked = content_words(question);
     let all = asked.iter().all(|word| held.has(word) || !others.has(word));
@@ -370,6 +375,14 @@ mod tests {
             false,
         );
         check("Was kostet der Zaun?", "Der Zaun kostet 80 Euro.", false);
+    }
+
+    #[test]
+    fn who_holds_a_day_that_is_asked_about_is_not_beaten_by_who_does_not() {
+        let question = "Why did Tom not pay in July 2025?";
+        let ill = "2025-07 to 2025-08: suspended, he was ill";
+        assert!(!holds_more(question, "since 2025-09: paid again", ill));
+        assert!(holds_more(question, "2025-07: Tom paid half", ill));
     }
 
     #[test]
