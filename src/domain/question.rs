@@ -272,7 +272,9 @@ pub fn asks_for_number(question: &str) -> bool {
 
 /// Does a question want to know how often something is, which no number need tell?
 pub fn asks_how_often(question: &str) -> bool {
-    core(question).to_lowercase().contains("how often")
+    const PHRASES: [&str; 2] = ["how often", "how many times"];
+    let core = core(question).to_lowercase();
+    PHRASES.iter().any(|phrase| core.contains(phrase))
 }
 
 /// Does a question want somebody's name?
@@ -585,6 +587,13 @@ mod tests {
         check("Do you know", "Do you know");
         check("Isn't", "Isn't");
         check("", "");
+    }
+
+    #[test]
+    fn how_often_is_asked_by_times_too() {
+        assert!(asks_how_often("How often is the chimney swept?"));
+        assert!(asks_how_often("How many times a year is it swept?"));
+        assert!(!asks_how_often("How many chimneys are there?"));
     }
 
     #[test]

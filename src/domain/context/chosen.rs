@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::names::names;
-use super::support::says_more;
+use super::support::{says_more, tells_frequency};
 use super::{Evidence, Words, content_words, same_word, words_in_lower_case};
 use crate::domain::figure::Dates;
-use crate::domain::question::{asks_for_number, asks_for_person, tells};
+use crate::domain::question::{asks_for_number, asks_for_person, asks_how_often, tells};
 use crate::domain::rank;
 use crate::domain::sentence::code::Code;
 use crate::domain::sentence::lines::{is_item, task_state};
@@ -46,9 +46,10 @@ const NAMED: f32 = 0.2;
 /// state nothing; so are fields of the front matter that are not asked for, and the envelope of a mail
 /// where nothing of it is asked. So are questions that the notes answer, those that only ask what is
 /// asked, and what is struck out; the sentence behind a question answers it. A question for a number
-/// prefers sentences that hold one, and one for somebody those that name somebody else than it does, as
-/// far as [`names`] sees them: not at the beginning of a sentence, and not in German. A date counts as
-/// one word, which every spelling of that day holds, and all that stands under it.
+/// prefers sentences that hold one, or tell how often something is where that is asked, and one for
+/// somebody those that name somebody else than it does, as far as [`names`] sees them: not at the
+/// beginning of a sentence, and not in German. A date counts as one word, which every spelling of that
+/// day holds, and all that stands under it.
 pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> {
     let mut asked: Vec<String> = content_words(question);
     asked.sort();
@@ -85,6 +86,7 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
     let total = weights.iter().sum::<f32>() + weight_of_date;
     let total = total.max(f32::EPSILON);
     let wants_number = asks_for_number(question);
+    let often = asks_how_often(question);
     let wants_name = asks_for_person(question);
     let joins = is_german(question);
     let known: HashSet<String> = words_in_lower_case(question);
@@ -107,7 +109,8 @@ pub fn rank_sentences(question: &str, passages: &[Evidence<'_>]) -> Vec<Chosen> 
             let covered = covered + dated * weight_of_date;
             let passage = &passages[statement.passage];
             let sentence = &passage.text[statement.span.clone()];
-            let number = wants_number && sentence.contains(|c: char| c.is_ascii_digit());
+            let digit = sentence.contains(|c: char| c.is_ascii_digit());
+            let number = wants_number && digit || often && tells_frequency(sentence);
             let is_new = |name: &&str| !known.contains(&name.to_lowercase());
             let named = wants_name && names(sentence).iter().any(is_new);
             Chosen {
@@ -408,6 +411,19 @@ mod tests {
         let found: Vec<&str> = chosen.iter().map(|best| &text[best.span.clone()]).collect();
         let first = ["To find the largest folders:", "du -sh * | sort -h"];
         assert_eq!(found[..2], first, "{found:?}");
+    }
+
+    #[test]
+    fn how_often_is_told_without_a_digit() {
+        let text = "The chimney was swept by Meyer. The chimney is swept twice a year.";
+        for question in [
+            "How often is the chimney swept?",
+            "How many times is the chimney swept?",
+        ] {
+            let chosen = rank_sentences(question, &evidence(&[text]));
+            let best = &text[chosen[0].span.clone()];
+            assert_eq!(best, "The chimney is swept twice a year.", "{question}");
+        }
     }
 
     #[test]

@@ -786,8 +786,8 @@ impl<'a> Work<'a> {
         let quoted = &texts[support.passage];
         // "On Saturday" says when; "in the evening" does not, where the sentence tells the time.
         let evasive = question::asks_for_number(self.question())
-            && !context::tells_number(part)
-            && context::tells_number(&quoted[support.span.clone()]);
+            && !self.tells_number(part)
+            && self.tells_number(&quoted[support.span.clone()]);
         if evasive || !context::says_more(part, &asked) {
             return None;
         }
@@ -797,6 +797,12 @@ impl<'a> Work<'a> {
         let hit = hits[support.passage];
         let place = place_of(self.text_of(hit), &quoted[support.span])?;
         Some((part, hit, place))
+    }
+
+    /// Does a text tell a number, or how often something is, where that is asked?
+    pub(super) fn tells_number(&self, text: &str) -> bool {
+        let often = question::asks_how_often(self.question());
+        context::tells_number(text) || often && context::tells_frequency(text)
     }
 
     /// Numbers, dates and names of a claim that none of these hits holds.
