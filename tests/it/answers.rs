@@ -736,6 +736,32 @@ fn the_best_sentence_is_quoted_beside_a_list_that_is_not_about_it() {
 }
 
 #[test]
+fn quotes_that_answer_nothing_by_themselves_are_told_with_their_neighbours() {
+    let home = Home::new();
+    home.write(
+        "pills.md",
+        "# Blood pressure\n\nDr. Leitner switches to candesartan because of the dry cough. \
+         Ramipril is stopped. Control in six weeks.\n",
+    );
+    home.write(
+        "gorge.md",
+        "# Sunday, 12 April 2026\n\nWalked the Ysper gorge with Petra and the kids. Eleven \
+         kilometres, four hours with the picnic. Jonas fell into the stream and lost his left \
+         boot.\n",
+    );
+    home.add();
+    let settings = "[models]\ngenerator = \"none\"\n";
+    fs::write(home.path("config.toml"), settings).unwrap();
+    let check = |question: &str, expected: &str| {
+        let answer = ask(&home, question, &[]);
+        let text = answer["answer"].as_str().unwrap();
+        assert!(text.contains(expected), "{question}: {text}");
+    };
+    check("Why was ramipril stopped?", "the dry cough.” [1] “Ramipril");
+    check("How long did it take to walk the gorge?", "four hours");
+}
+
+#[test]
 fn what_is_taken_back_confirms_nothing() {
     let home = Home::new();
     let locked = "The cellar door is locked at night.";

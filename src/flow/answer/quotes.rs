@@ -8,8 +8,8 @@ use super::StepKind;
 use super::prompt::{told, told_code};
 use super::work::{Sentence, Work};
 use crate::domain::context::{self, Portion};
-use crate::domain::sentence;
 use crate::domain::sentence::code::{self, Code};
+use crate::domain::sentence::{self, lines};
 use crate::domain::surroundings::Surroundings;
 use crate::domain::text::Text;
 use crate::domain::{gate, question, table};
@@ -39,7 +39,7 @@ impl Work<'_> {
     pub(super) fn quote_or_list(&mut self, portion: Portion) -> bool {
         let chosen = self.sentences(0..self.hits().len(), portion);
         let Some((sentences, before, behind)) = self.list_of(&chosen, portion.words) else {
-            return self.quote_these(chosen);
+            return self.quote_these(self.with_neighbours(chosen));
         };
         self.quote_between(self.with_partners(&sentences), before, behind)
     }
@@ -101,6 +101,54 @@ impl Work<'_> {
                 Some((quoted.collect(), before, behind))
             })
         })
+    }
+
+    /// Chosen sentences that answer nothing by themselves, with what stands beside the best of them in its
+    /// paragraph: where they say no more than the question, with the one before it and the one behind
+    /// it; where that asks for a number and they tell none, with one of the two behind it that does.
+    fn with_neighbours(&self, mut chosen: Vec<Sentence>) -> Vec<Sentence> {
+        let best = self.best_sentence();
+        let place = best.and_then(|best| chosen.iter().position(|own| *own == best));
+        let Some(place) = place.filter(|_| question::asks(self.question())) else {
+            return chosen;
+        };
+        let (hit, span) = chosen[place].clone();
+        let text = self.text_of(hit);
+        let spans = sentence::sentences(text);
+        let is_list = |span: &Range<usize>| {
+            let written = &text[span.clone()];
+            lines::is_item(written) || lines::is_row(written) || written.starts_with('#')
+        };
+        let at = spans.iter().position(|own| *own == span);
+        let Some(at) = at.filter(|_| !is_list(&span)) else {
+            return chosen;
+        };
+        let is_near = |other: &Range<usize>| {
+            let between = span.end.min(other.end)..span.start.max(other.start);
+            !text[between].contains("\n\n") && !is_list(other)
+        };
+        let said = |(hit, span): &Sentence| &self.text_of(*hit).as_str()[span.clone()];
+        let asked = context::content_words(self.asked());
+        let more = |own: &Sentence| context::says_more(said(own), &asked);
+        let says_nothing = !chosen.iter().any(more);
+        let tells_number = chosen.iter().any(|own| self.tells_number(said(own)));
+        let lacks_number = question::asks_for_number(self.question()) && !tells_number;
+        let mut behind = spans[at + 1..].iter().take(2).filter(|next| is_near(next));
+        let next = if says_nothing {
+            behind.next()
+        } else if lacks_number {
+            behind.find(|next| self.tells_number(&text[(*next).clone()]))
+        } else {
+            None
+        };
+        if let Some(next) = next {
+            chosen.insert(place + 1, (hit, next.clone()));
+        }
+        let before = at.checked_sub(1).map(|at| spans[at].clone());
+        if let Some(before) = before.filter(|before| says_nothing && is_near(before)) {
+            chosen.insert(place, (hit, before));
+        }
+        chosen
     }
 
     /// These sentences, each with what it is to be read with: a line that leads into code with that
