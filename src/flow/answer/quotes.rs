@@ -152,13 +152,15 @@ impl Work<'_> {
     }
 
     /// These sentences, each with what it is to be read with: a line that leads into code with that
-    /// code, code with that line, what is taken back with what takes it back.
+    /// code, code with that line, one that ends with a colon with what stands below it, what is taken
+    /// back with what takes it back.
     pub(super) fn with_partners(&self, chosen: &[Sentence]) -> Vec<Sentence> {
         let mut all: Vec<Sentence> = Vec::new();
         for (hit, span) in chosen {
             let text = self.text_of(*hit);
             let (before, behind) = code::partners(text, span);
             let together = before.into_iter().chain([span.clone()]).chain(behind);
+            let together = together.chain(led_into(text, span));
             let together = together.chain(correction_of(text, span));
             for sentence in together.map(|span| (*hit, span)) {
                 if !all.contains(&sentence) {
@@ -234,6 +236,21 @@ impl Work<'_> {
     }
 }
 
+/// What a line that ends with a colon leads into: a paragraph below it, or code that no fence marks. Of
+/// a list or a table, which are quoted line by line, one line says no more than none.
+fn led_into(text: Text<'_>, span: &Range<usize>) -> Option<Range<usize>> {
+    let line = text[span.clone()].trim_end_matches(['*', '_']);
+    if !line.ends_with(':') {
+        return None;
+    }
+    let spans = sentence::sentences(text);
+    let at = spans.iter().position(|known| known == span)?;
+    let next = spans.get(at + 1)?;
+    let below = &text[next.clone()];
+    let is_other = lines::is_item(below) || lines::is_row(below) || below.starts_with('#');
+    (!is_other).then(|| next.clone())
+}
+
 /// What takes a sentence back, right behind it; where that says no more ("That was wrong."), with the
 /// sentence that says how it is.
 pub(super) fn correction_of(text: Text<'_>, span: &Range<usize>) -> Vec<Range<usize>> {
@@ -258,6 +275,22 @@ const BARE: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_with_a_colon_is_read_with_what_it_leads_into() {
+        let check = |text: &str, expected: Option<&str>| {
+            let first = sentence::sentences(text).remove(0);
+            let found = led_into(Text::from(text), &first);
+            assert_eq!(found.map(|span| &text[span]), expected, "{text}");
+        };
+        let cut = "Cut it:\n\n    ffmpeg -i in.mp4 -c copy out.mp4\n\nIt is fast.\n";
+        check(cut, Some("ffmpeg -i in.mp4 -c copy out.mp4"));
+        check("**The rule:**\n\nNo shoes.\n", Some("No shoes."));
+        check("Pack:\n\n- a tent\n- a lamp\n", None);
+        check("Readings:\n\n| Day | Gas |\n|---|---|\n| 1 | 2 |\n", None);
+        check("To do:\n\n## Later\n\nNothing.\n", None);
+        check("It is so.\n\nYes.\n", None);
+    }
 
     #[test]
     fn what_is_taken_back_is_read_with_its_correction() {
