@@ -15,7 +15,7 @@ use super::words::as_read;
 pub(super) struct Figure {
     /// The number, in comparable form.
     pub value: String,
-    /// The word behind it, in lower case: a unit, or what is counted.
+    /// The word behind it, or the currency before it, in lower case: a unit, or what is counted.
     pub unit: Option<String>,
 }
 
@@ -46,11 +46,17 @@ pub(super) fn figures(text: &str) -> Vec<Figure> {
     for (at, atom) in atoms.iter().enumerate() {
         let next = atoms.get(at + 1);
         if let Atom::Numbers { values, unit } = atom {
-            let behind = match next {
+            let word = |atom: Option<&Atom>| match atom {
                 Some(Atom::Word(word)) => Some(word.to_lowercase()),
                 _ => None,
             };
-            let unit = unit.clone().or(behind);
+            // In "840 euros 20 cents" it is that of the number before it.
+            let before = match &atoms[..at] {
+                [] | [.., Atom::Numbers { .. }, _] => None,
+                [.., last] => word(Some(last)),
+            };
+            let currency = before.filter(|word| CURRENCIES.iter().any(|c| same_unit(c, word)));
+            let unit = unit.clone().or(currency).or_else(|| word(next));
             found.extend(values.iter().map(|value| Figure {
                 value: value.clone(),
                 unit: unit.clone(),
@@ -221,6 +227,9 @@ pub(super) fn is_year(value: &str) -> bool {
 pub(super) fn is_date(value: &str) -> bool {
     parts_of_date(value).is_some()
 }
+
+/// Units that stand before a number, too: "EUR 840".
+const CURRENCIES: [&str; 3] = ["€", "$", "£"];
 
 /// Units of measure, each with its spellings.
 const UNITS: [&[&str]; 33] = [
@@ -777,6 +786,9 @@ mod tests {
             &[("5", "miles"), ("5", "km"), ("5", "%")],
         );
         check("€5 or 5€, -$4", &[("5", "€"), ("5", "€"), ("-4", "$")]);
+        check("EUR 840 a month", &[("840", "eur")]);
+        check("840 EUR, 20 each", &[("840", "eur"), ("20", "each")]);
+        check("840 euros 20 cents", &[("840", "euros"), ("20", "cents")]);
         check("3-5 km", &[("3", "km"), ("5", "km")]);
         check("the 3rd, in the 1990s.", &[("3", ""), ("1990", "")]);
         check("a 10-year loan", &[("10", "year")]);
