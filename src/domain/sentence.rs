@@ -150,9 +150,9 @@ fn is_number_of_item(piece: &str) -> bool {
 /// Some stand at ends as well: there the next sentence shows itself by a word such as "The". While
 /// a text is being written its last word may not be whole, and shows nothing.
 fn goes_on(text: &str, piece: Range<usize>) -> bool {
-    const ALWAYS: [&str; 19] = [
+    const ALWAYS: [&str; 21] = [
         "mr.", "mrs.", "ms.", "dr.", "prof.", "vs.", "e.g.", "i.e.", "z.b.", "bzw.", "d.h.", "fa.",
-        "hr.", "inkl.", "evtl.", "ggf.", "vgl.", "zzgl.", "sog.",
+        "hr.", "inkl.", "evtl.", "ggf.", "vgl.", "zzgl.", "sog.", "dep.", "arr.",
     ];
     const BEFORE_NUMBERS: [&str; 26] = [
         "no.", "nr.", "p.", "pp.", "fig.", "ca.", "tel.", "abb.", "bd.", "rd.", "ave.", "max.",
@@ -371,6 +371,8 @@ mod tests {
         check("- first\n- second\n", &["- first", "- second"]);
         check("# Head\nBody here.", &["# Head", "Body here."]);
         check("Ask Dr. Weber. He knows.", &["Ask Dr. Weber.", "He knows."]);
+        let train = "Train to Split, dep. Friday 18:38, arr. Saturday 10:12.";
+        check(train, &[train]);
         check("", &[]);
         check("---\n", &[]);
         check("1. one\n2. two", &["1. one", "2. two"]);
