@@ -342,14 +342,23 @@ fn measured(bound: &Bound, question: &str, clause: &str, denied: bool) -> Option
     })
 }
 
-/// Does a sentence hold another number, name, day of the week, month or letter in the place of one
-/// that is asked about?
+/// Does a sentence hold another number, name, day of the week, month, date or letter in the place of
+/// one that is asked about?
 fn replaces(question: &str, sentence: &str, around: &str) -> bool {
     number(question, sentence, around).is_some()
         || counts_otherwise(question, sentence)
         || calendar(question, sentence, around).is_some()
+        || another_date(question, sentence)
         || letter(question, sentence)
         || name(question, sentence, around).is_some() && holds_new_name(question, sentence)
+}
+
+/// The exam is not on 10 March that is on 16 June, whatever the sentence beside it says of 24 March.
+fn another_date(question: &str, sentence: &str) -> bool {
+    let asked = Dates::of(question);
+    let in_doubt = |word: &str| asked.has_part(&word.to_lowercase());
+    is_of_another_day(question, sentence, "")
+        && rest(question, sentence, in_doubt) >= REST_OF_NUMBER
 }
 
 /// "A positive" where the sentence says "B positive".
@@ -716,6 +725,10 @@ mod tests {
         let was = "Was Anna present on 18 March?";
         check(was, present, "Minutes, 27 May 2026", Stance::Open);
         check(was, present, "Minutes, 18 March 2026", likely);
+        let exam = "The exam is on 16 June.";
+        let around = format!("Homework is due on 24 March. {exam}");
+        let found = stance("Is the exam on 10 March?", exam, &around, "");
+        assert_eq!(found, Stance::Suggests(false));
     }
 
     #[test]
