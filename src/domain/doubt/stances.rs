@@ -11,7 +11,7 @@ use super::opposites::{
     other_of_kind, turns,
 };
 use super::unsettled::{
-    contrasts, counts_another, counts_some, excludes_others, has_ended, is_open_task,
+    contrasts, counts_another, counts_some, excludes_others, has_ended, is_open_task, is_to_do,
     may_have_ended, plans, states, swaps, was_changed,
 };
 use super::{Doubt, REST_OF_NUMBER, denies_by_meaning, hold_any, lower, name, rest};
@@ -100,7 +100,8 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
     };
     let clause = &clauses[at];
     let whole = coverage(asked, &[sentence]);
-    let tells = states(sentence) && !is_open_task(sentence) && !plans(question, clause);
+    let is_open = is_open_task(sentence) || is_to_do(sentence, about) || plans(question, clause);
+    let tells = states(sentence) && !is_open;
     if tells && was_changed(asked, sentence) {
         return Stance::Disputes;
     }
@@ -676,6 +677,22 @@ mod tests {
         ] {
             check(question, sentence, Stance::Unsettled);
         }
+    }
+
+    #[test]
+    fn what_is_to_be_done_is_not_done() {
+        let check = |sentence: &str, about: &str, expected: Stance| {
+            let around = format!("{about} {sentence}");
+            let found = stance("Was the depot in Graz told?", sentence, &around, about);
+            assert_eq!(found, expected, "{about} {sentence}");
+        };
+        let task = "- Anna: tell the depot in Graz";
+        check(task, "Minutes > Actions", Stance::Unsettled);
+        check(task, "Minutes > Next steps", Stance::Unsettled);
+        let yes = Stance::States(true);
+        check("- [x] tell the depot in Graz", "To do", yes);
+        check("The depot in Graz was told.", "Minutes > Actions", yes);
+        check(task, "Minutes", yes);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::numbers::is_clock;
 use super::{hold_any, lower};
 use crate::domain::context::{content_words, same_word};
 use crate::domain::figure::{figures, is_calendar_word, same_unit};
-use crate::domain::sentence::lines::task_state;
+use crate::domain::sentence::lines::{is_item, task_state};
 use crate::domain::sentence::{is_capital, unmarked};
 
 /// "- [ ] renew the passport", "## TODO Renew the passport": what is not done yet.
@@ -15,6 +15,21 @@ pub(in crate::domain) fn is_open_task(sentence: &str) -> bool {
     let item = sentence.trim_start_matches(|c: char| c.is_ascii_digit() || "-*+.) ".contains(c));
     let of_org = task_state(sentence).is_some_and(|state| state != "DONE");
     item.starts_with("[ ]") || item.starts_with('☐') || of_org
+}
+
+/// Is a sentence an item under a heading of things to do (`about`), and not marked as done? "Pavel: tell
+/// the depot" under "Actions" tells of nobody who was told.
+pub(super) fn is_to_do(sentence: &str, about: &str) -> bool {
+    const TASKS: [&str; 5] = ["todo", "todos", "actions", "tasks", "aufgaben"];
+    const PAIRS: [[&str; 2]; 3] = [["to", "do"], ["next", "steps"], ["action", "items"]];
+    let above = lower(about);
+    let pair = |pair: &[String]| PAIRS.iter().any(|words| pair == words.as_slice());
+    let is_listed = hold_any(&above, &TASKS) || above.windows(2).any(pair);
+    let item = sentence.trim_start_matches(|c: char| c.is_ascii_digit() || "-*+.) ".contains(c));
+    let is_done = item.starts_with(['☑', '☒', '✓', '✔', '~'])
+        || item.to_lowercase().starts_with("[x]")
+        || task_state(sentence) == Some("DONE");
+    is_listed && !is_done && is_item(sentence)
 }
 
 /// Does a sentence state anything? One that asks, or says what would be if, does not, nor what somebody
