@@ -25,7 +25,9 @@ use super::text::Text;
 use super::words::{as_read, fold, is_unspaced, pieces};
 
 pub use self::chosen::{Chosen, Portion, best_sentences, rank_sentences};
-pub use self::coverage::{coverage, holds_more, lacking, lacks_what_is_asked, subject_coverage};
+pub use self::coverage::{
+    coverage, holds_more, is_labelled_for, lacking, lacks_what_is_asked, subject_coverage,
+};
 pub use self::names::{is_name_in, missing_names, names_another};
 pub(super) use self::names::{names, not_named};
 pub use self::support::{

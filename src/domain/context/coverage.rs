@@ -144,6 +144,21 @@ pub fn holds_more(question: &str, text: &str, other: &str) -> bool {
     all && asked.iter().any(|word| held.has(word) && !others.has(word))
 }
 
+/// Is an item labelled with what a question asks about, and another one with something else: "Aloe: once a
+/// month" and "Orchid: every day"?
+pub fn is_labelled_for(question: &str, item: &str, other: &str) -> bool {
+    const MOST_WORDS: usize = 4;
+    let asked = |item: &str| {
+        let (label, _) = item.split_once(": ")?;
+        // Its number, or its day, is no label.
+        let mut words = content_words(label);
+        words.retain(|word| word.contains(char::is_alphabetic));
+        let is_label = !words.is_empty() && label.split_whitespace().count() <= MOST_WORDS;
+        is_label.then(|| coverage(&words.join(" "), &[question]) > 0.0)
+    };
+    asked(item) == Some(true) && asked(other) == Some(false)
+}
+
 /// The content words of a question that the texts hold, and those that none of them does.
 fn held_and_missing(question: &str, texts: &[&str]) -> (Vec<String>, Vec<String>) {
     let asked: HashSet<String> = content_words(question).into_iter().collect();
@@ -375,6 +390,16 @@ mod tests {
             false,
         );
         check("Was kostet der Zaun?", "Der Zaun kostet 80 Euro.", false);
+    }
+
+    #[test]
+    fn items_are_of_what_they_are_labelled_with() {
+        let question = "Is the aloe watered every day?";
+        let (aloe, orchid) = ("- Aloe: water once a month", "- Orchid: water every day");
+        assert!(is_labelled_for(question, aloe, orchid));
+        assert!(!is_labelled_for(question, orchid, aloe));
+        assert!(!is_labelled_for(question, aloe, "- all others daily"));
+        assert!(!is_labelled_for("Which plants need water?", aloe, orchid));
     }
 
     #[test]

@@ -502,6 +502,14 @@ impl<'a> Work<'a> {
         if one.0 == other.0 && (rows || items) && context::holds_more(self.asked(), ours, theirs) {
             return true;
         }
+        // "Aloe: …" is no "Orchid: …".
+        if one.0 == other.0
+            && items
+            && context::is_labelled_for(self.asked(), ours, theirs)
+            && !context::holds_more(self.asked(), theirs, ours)
+        {
+            return true;
+        }
         // The same of another year, flat or person.
         let with_above =
             |sentence: &Sentence, text: &str| format!("{} {text}", self.above(sentence));
