@@ -11,8 +11,8 @@ use super::opposites::{
     other_of_kind, turns,
 };
 use super::unsettled::{
-    contrasts, counts_another, counts_some, excludes_others, has_ended, is_open_task, is_to_do,
-    may_have_ended, plans, states, swaps, was_changed,
+    contrasts, counts_another, counts_some, excludes_others, has_ended, is_of_another_rate,
+    is_open_task, is_to_do, may_have_ended, plans, states, swaps, was_changed,
 };
 use super::{Doubt, REST_OF_NUMBER, denies_by_meaning, hold_any, lower, name, rest};
 use crate::domain::context::{
@@ -138,7 +138,8 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
     if turned && held >= STATES {
         return Stance::Disputes;
     }
-    if turned || ended || counts_another(asked, clause) || excludes {
+    let another = counts_another(asked, clause) || is_of_another_rate(asked, sentence);
+    if turned || ended || another || excludes {
         return Stance::Unsettled;
     }
     if held >= STATES && !compares(question) {
@@ -677,6 +678,19 @@ mod tests {
         ] {
             check(question, sentence, Stance::Unsettled);
         }
+    }
+
+    #[test]
+    fn what_is_done_once_a_month_is_not_done_every_day() {
+        let check = |question: &str, sentence: &str, expected: Stance| {
+            let found = stance(question, sentence, sentence, "");
+            assert_eq!(found, expected, "{question} {sentence}");
+        };
+        let aloe = "- Aloe: water once a month";
+        let daily = "Is the aloe watered every day?";
+        check(daily, aloe, Stance::Unsettled);
+        let monthly = "Is the aloe watered once a month?";
+        check(monthly, aloe, Stance::States(true));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::numbers::is_clock;
 use super::{hold_any, lower};
-use crate::domain::context::{content_words, same_word};
+use crate::domain::context::{content_words, same_word, tells_frequency};
 use crate::domain::figure::{figures, is_calendar_word, same_unit};
 use crate::domain::sentence::lines::{is_item, task_state};
 use crate::domain::sentence::{is_capital, unmarked};
@@ -178,6 +178,20 @@ pub(super) fn swaps(question: &str, sentence: &str) -> bool {
         let is_name = |(_, own): &&(String, String)| own == name;
         !same.is_empty() && !same.iter().any(is_name) && others.iter().any(is_name)
     })
+}
+
+/// Does a sentence tell how often something is by another length of time than the question: once a month,
+/// where it asks whether every day?
+pub(super) fn is_of_another_rate(question: &str, sentence: &str) -> bool {
+    const LENGTHS: [&str; 5] = ["hour", "day", "week", "month", "year"];
+    let lengths = |text: &str| -> Vec<&'static str> {
+        let words = lower(text);
+        let is_told = |length: &&str| words.iter().any(|word| same_unit(word, length));
+        LENGTHS.into_iter().filter(is_told).collect()
+    };
+    let (asked, told) = (lengths(question), lengths(sentence));
+    let rates = tells_frequency(question) && tells_frequency(sentence);
+    rates && !asked.is_empty() && !told.is_empty() && !asked.iter().any(|own| told.contains(own))
 }
 
 /// "The meeting was moved from Tuesday to Thursday": is it asked of what was so before?
