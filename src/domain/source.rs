@@ -217,13 +217,12 @@ impl Kind {
         known.expect("every kind is in the table").1
     }
 
-    /// Is it mostly written by others than the owner: mail, web pages, books? Of one document its front
-    /// matter may say so ([`is_by_others`]).
+    /// Is it mostly written by others than the owner: mail, web pages, books, PDF? Of one document its
+    /// front matter may say so ([`is_by_others`]). What a PDF holds is not even seen by who opens it:
+    /// letters of white, of one point, or drawn in no colour at all, as those behind a scan are.
     pub fn is_from_others(self) -> bool {
-        matches!(
-            self,
-            Self::Html | Self::Epub | Self::Mail | Self::Mailbox | Self::OutlookMail
-        )
+        use Kind::{Epub, Html, Mail, Mailbox, OutlookMail, Pdf};
+        matches!(self, Html | Epub | Pdf | Mail | Mailbox | OutlookMail)
     }
 
     /// Is the text shown the text of the file, so that its lines are those of an editor?
@@ -463,6 +462,22 @@ mod tests {
             assert_eq!(kind.as_str(), *name);
         }
         assert!(Kind::unreadable("a.DOC").is_some_and(|r| r.contains("docx")));
+    }
+
+    #[test]
+    fn mail_pages_books_and_pdf_are_of_others() {
+        let check = |path: &str, expected: bool| {
+            let kind = Kind::of_path(path).unwrap();
+            assert_eq!(kind.is_from_others(), expected, "{path}");
+        };
+        for path in ["a.eml", "a.mbox", "a.msg", "a.html", "a.epub", "a.pdf"] {
+            check(path, true);
+        }
+        for path in [
+            "a.md", "a.org", "a.txt", "a.docx", "a.odt", "a.xlsx", "a.rs",
+        ] {
+            check(path, false);
+        }
     }
 
     #[test]
