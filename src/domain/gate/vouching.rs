@@ -6,7 +6,9 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use crate::domain::context::{self, content_words, is_denial, same_word};
 use crate::domain::doubt::{denies_by_meaning, is_open_task};
+use crate::domain::figure::is_calendar_word;
 use crate::domain::question;
+use crate::domain::sentence::lines::is_item;
 use crate::domain::surroundings::opens_with_pronoun;
 
 /// Does a second passage, of another document, say what a sentence says? All of that must be there, or
@@ -56,9 +58,65 @@ pub fn takes_back(sentence: &str) -> bool {
     opens_with_pronoun(sentence) && !doubting(sentence).is_empty()
 }
 
-/// Does a sentence say that the one before it is wrong: "That was wrong.", "This is a mistake"? What is
-/// wrong in another way ("It was put in the wrong place") takes nothing back.
+/// Does a sentence say that the one before it is wrong: "That was wrong.", "This is a mistake", "Wrong,
+/// see below.", or by its mark, as "UPDATE: …" does? What is wrong in another way ("It was put in the
+/// wrong place") takes nothing back.
 pub fn corrects(sentence: &str) -> bool {
+    is_marked(sentence) || is_verdict(sentence) || points_to_wrong(sentence)
+}
+
+/// Is it what people write behind what they wrote before: "Edit (May): it leaves at 8:10."? When that was
+/// may stand there, too. Items of a list and headings are no such sentences.
+fn is_marked(sentence: &str) -> bool {
+    let said = sentence.trim_start_matches(EMPHASIS_OR_OPEN);
+    let Some((head, said)) = said.split_once(':').filter(|_| !is_item(sentence)) else {
+        return false;
+    };
+    let is_when = |word: &str| {
+        let is_number = word.starts_with(|c: char| c.is_ascii_digit());
+        is_number || is_calendar_word(word) || BEFORE_DATES.contains(&word)
+    };
+    let mut words = head.unicode_words();
+    let mark = words.next().unwrap_or("");
+    let is_mark = head.starts_with(mark) && MARKS.contains(&mark.to_lowercase().as_str());
+    is_mark && words.all(is_when) && said.contains(char::is_alphabetic)
+}
+
+const EMPHASIS_OR_OPEN: [char; 4] = ['(', '*', '_', ' '];
+
+const BEFORE_DATES: [&str; 6] = ["in", "of", "from", "on", "am", "vom"];
+
+const MARKS: [&str; 8] = [
+    "update",
+    "edit",
+    "correction",
+    "corrigendum",
+    "erratum",
+    "korrektur",
+    "berichtigung",
+    "aktualisierung",
+];
+
+/// Does a sentence begin with what it says of the one before, and nothing else: "Wrong, see the drawer.",
+/// "No longer valid."? "Wrong turns cost time" speaks of something of its own.
+fn is_verdict(sentence: &str) -> bool {
+    let said = sentence.trim_start_matches(EMPHASIS_OR_OPEN);
+    let end = said.find(|c: char| !c.is_alphanumeric());
+    let (first, behind) = said.split_at(end.unwrap_or(said.len()));
+    let first = first.to_lowercase();
+    let ends = |behind: &str| {
+        let next = behind.trim_start_matches(['*', '_', ' ']).chars().next();
+        next.is_none_or(|c| ".,;:!–—)".contains(c))
+    };
+    let words: Vec<String> = said.unicode_words().map(str::to_lowercase).collect();
+    let holds = |word: &String| HOLDS.contains(&word.as_str());
+    let no_longer = matches!(words.as_slice(), [no, longer, word, ..]
+        if no == "no" && longer == "longer" && holds(word));
+    WRONG.iter().any(|begin| first.starts_with(begin)) && ends(behind) || no_longer
+}
+
+/// Does a sentence say that what it points back to is wrong?
+fn points_to_wrong(sentence: &str) -> bool {
     let opening = sentence.unicode_words().map(str::to_lowercase);
     let opening: Vec<String> = opening.take(WRONG_AMONG).collect();
     let is = |word: &String, words: &[&str]| words.contains(&word.as_str());
@@ -226,7 +284,7 @@ pub fn revises(sentence: &str) -> bool {
         CHANGED.contains(&word.as_str())
             || CHANGE_BEGINS.iter().any(|begin| word.starts_with(begin))
     };
-    sentence.unicode_words().any(says_so)
+    is_marked(sentence) || sentence.unicode_words().any(says_so)
 }
 
 /// Words that tell of a change.
@@ -486,6 +544,18 @@ mod tests {
             ("It should be oiled each year.", false),
             ("It returns error 503 while it starts.", false),
             ("It was put in the wrong place at first.", false),
+            ("UPDATE: wrong, see the drawer.", true),
+            ("**Edit (3 May 2026):** it leaves at 8:10.", true),
+            ("Korrektur vom Mai: er fährt um 8:10.", true),
+            ("Wrong, it is 4472.", true),
+            ("(Outdated!)", true),
+            ("No longer valid.", true),
+            ("- Update: every Monday", false),
+            ("## Update: the roof", false),
+            ("Update: 2026-03-01", false),
+            ("Edit the file: it is long.", false),
+            ("Wrong turns cost time.", false),
+            ("No longer than a day.", false),
         ] {
             assert_eq!(corrects(sentence), expected, "{sentence}");
         }

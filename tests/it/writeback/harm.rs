@@ -119,7 +119,11 @@ fn what_contradicts_a_unit_later_contests_it() {
 fn a_note_that_corrects_itself_contests_what_was_learned_of_it() {
     let planted = "The pear tree was planted in";
     for (more, why) in [
-        (format!("Update in June: {planted} 2005."), "2005"),
+        (format!("Meanwhile it is known: {planted} 2005."), "2005"),
+        (
+            "Update in June: wrong, see the diary.".to_owned(),
+            "takes it back",
+        ),
         (format!("That was wrong. {planted} 2005."), "takes it back"),
         ("This is no longer true.".to_owned(), "takes it back"),
     ] {
