@@ -338,8 +338,35 @@ pub fn opens_with_pronoun(sentence: &str) -> bool {
         "er", "sie", "es", "dieser", "diese", "dieses", "sein", "seine", "ihre", "él", "ella",
         "il", "elle", "ils", "elles",
     ];
-    let first = sentence.unicode_words().next().unwrap_or("");
-    PRONOUNS.contains(&as_read(first).to_lowercase().as_str())
+    const OF_TWO: [&str; 6] = [
+        "ersterer",
+        "erstere",
+        "ersteres",
+        "letzterer",
+        "letztere",
+        "letzteres",
+    ];
+    let mut words = sentence.unicode_words();
+    let first = as_read(words.next().unwrap_or("")).to_lowercase();
+    let next: Vec<String> = words.take(2).map(str::to_lowercase).collect();
+    PRONOUNS.contains(&first.as_str())
+        || OF_TWO.contains(&first.as_str())
+        || first == "the" && is_one_of_them(&next, sentence)
+}
+
+/// Do the words behind "the" stand for one of those that were named before: "the latter is", "the first
+/// one"? The former owner is somebody.
+fn is_one_of_them(next: &[String], sentence: &str) -> bool {
+    let is = |at: usize, words: &[&str]| {
+        let word = next.get(at);
+        word.is_some_and(|word| words.contains(&word.as_str()))
+    };
+    if is(0, &["first", "second", "third", "last", "other"]) {
+        return is(1, &["one", "ones"]);
+    }
+    let lower = sentence.to_lowercase();
+    let both = lower.contains("the former") && lower.contains("the latter");
+    is(0, &["former", "latter"]) && (both || is(1, STOP_WORDS))
 }
 
 /// The name that a sentence opens with: whom a pronoun of the next sentence means, most often.
@@ -568,6 +595,21 @@ mod tests {
         let text = "    def on(self):\n        turn()\n\nclass Fan:\n    watts = 30\n";
         check(text, "        turn()", Some("Outer > on"));
         check(text, "    watts = 30", Some("Fan"));
+    }
+
+    #[test]
+    fn one_of_two_is_named_before() {
+        for (sentence, expected) in [
+            ("The former bites, the latter sleeps.", true),
+            ("The latter is 9 years old.", true),
+            ("The second one sleeps.", true),
+            ("Letzterer schläft.", true),
+            ("The former owner is Hans.", false),
+            ("The first night was cold.", false),
+            ("The", false),
+        ] {
+            assert_eq!(opens_with_pronoun(sentence), expected, "{sentence}");
+        }
     }
 
     #[test]
