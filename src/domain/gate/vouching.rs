@@ -53,6 +53,12 @@ fn vouches(sentence: &str, (other, about): (&str, &str)) -> bool {
     !(speaks_against || doubts(other) || doubts(about))
 }
 
+/// Does the line that opens a list say that its items do not hold, or not always: "Never do this:", "If
+/// the alarm rings:"? Without it, one of them says what nobody wrote.
+pub fn limits(lead_in: &str) -> bool {
+    is_denial(lead_in) || !doubting(lead_in).is_empty()
+}
+
 /// Does a sentence take back what the one before it says: "That is a scam."?
 pub fn takes_back(sentence: &str) -> bool {
     opens_with_pronoun(sentence) && !doubting(sentence).is_empty()
@@ -590,6 +596,20 @@ mod tests {
         }
         assert!(revises("Update in June: it is 14.2 volts.") && revises("It is now 14.2 volts."));
         assert!(!revises("It is known to be 14.2 volts."));
+    }
+
+    #[test]
+    fn a_line_may_limit_the_items_below_it() {
+        for (lead_in, expected) in [
+            ("Never do the following:", true),
+            ("If the alarm rings:", true),
+            ("Falls es regnet:", true),
+            ("What Ben claims:", true),
+            ("For the trip we packed:", false),
+            ("Members:", false),
+        ] {
+            assert_eq!(limits(lead_in), expected, "{lead_in}");
+        }
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub(super) fn sentences(question: &str, cited: &[Cited]) -> Vec<Cited> {
         let (leading, code) = partners(cited);
         let mut before = opening(cited);
         if before.is_empty() {
-            before.extend(leading);
+            before.extend(leading.or_else(|| limiting(cited)));
         }
         // Right behind what it points back to, so that no other sentence comes between.
         let mut place = out.len();
@@ -207,6 +207,20 @@ fn partners(cited: &Cited) -> (Option<Cited>, Option<Cited>) {
         ..cited.clone()
     };
     (before.map(cite), behind.map(cite))
+}
+
+/// The line that opens the list of an item and limits what it says: "Never do the following:".
+fn limiting(cited: &Cited) -> Option<Cited> {
+    let readable = Readable::of(&cited.text, &cited.path);
+    let text = readable.text();
+    let is = |span: &Range<usize>| gate::is_sentence(&text[span.clone()], &cited.sentence);
+    let mut lists = sentence::lists(text).into_iter();
+    let list = lists.find(|list| list.sentences.iter().any(is))?;
+    let lead_in = &text[list.lead_in?];
+    gate::limits(lead_in).then(|| Cited {
+        sentence: lead_in.to_owned(),
+        ..cited.clone()
+    })
 }
 
 /// Is what is cited code that stands between fences, or in a file of source code?
@@ -424,6 +438,25 @@ mod tests {
                 "It was planted in 2004."
             ]
         );
+    }
+
+    #[test]
+    fn an_item_brings_the_line_that_limits_it() {
+        let check = |lead_in: &str, is_brought: bool| {
+            let item = "- Open the red valve before the green one.";
+            let text = format!("{lead_in}\n\n{item}\n- Run the pump dry.\n");
+            let taken = sentences("Which valve is opened first?", &[cited(&text, item)]);
+            let taken: Vec<&str> = taken.iter().map(|c| c.sentence.as_str()).collect();
+            let expected = if is_brought {
+                vec![lead_in, item]
+            } else {
+                vec![item]
+            };
+            assert_eq!(taken, expected);
+        };
+        check("Never do the following:", true);
+        check("If the alarm rings:", true);
+        check("To start it:", false);
     }
 
     #[test]
