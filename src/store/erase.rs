@@ -8,15 +8,17 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use rusqlite::types::Value as Key;
 use rusqlite::{OptionalExtension, Transaction, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ledger::{self, Snapshot};
+use super::units::life::UNNAMED;
 use super::{Result, units};
 use crate::domain::scoring::normalised;
-use crate::domain::source::lies_in;
+use crate::domain::source::{lies_in, shown_name};
 use crate::domain::unit::Unit;
 
 /// Which questions and answers.
@@ -26,7 +28,8 @@ pub enum Erase {
     Answer(String),
     /// All that were asked before, milliseconds since 1970.
     Before(i64),
-    /// All that show something of a file below a folder, whether that is still a source or not.
+    /// All that show something of a file below a folder, whether that is still a source or not; and what
+    /// such a file says against units that rest on others.
     Below(PathBuf),
     /// All.
     All,
@@ -46,15 +49,19 @@ pub struct Erased {
 /// # Errors
 /// [`StoreError::Ledger`](super::StoreError::Ledger).
 pub fn erase(transaction: &Transaction<'_>, what: &Erase) -> Result<Erased> {
+    let was_named = match what {
+        Erase::Below(folder) => forget_files(transaction, folder)?,
+        _ => false,
+    };
     let chosen = chosen(transaction, what)?;
-    if chosen.is_empty() {
+    if chosen.is_empty() && !was_named {
         return Ok(Erased::default());
     }
     let questions: HashSet<String> = chosen.iter().map(|(_, q)| normalised(q)).collect();
     let units = forget_questions(transaction, &questions)?;
     forget_before(transaction, &questions)?;
     let asked: Vec<&str> = chosen.iter().map(|(_, q)| q.trim()).collect();
-    scrub_events(transaction, &units, &asked)?;
+    unguarded(transaction, || scrub_events(transaction, &units, &asked))?;
     for (answer, _) in &chosen {
         transaction.execute(
             "UPDATE batch SET report = '{}' WHERE id IN
@@ -235,21 +242,30 @@ impl Named {
 
     /// Numbers of the rows whose text, which is their second column, names one of them.
     fn rows(&self, transaction: &Transaction<'_>, sql: &str) -> Result<Vec<i64>> {
-        let mut statement = transaction.prepare(sql)?;
-        let mut rows = statement.query([])?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            let text = row.get_ref(1)?.as_str().unwrap_or_default();
-            if self.is_in(text) {
-                found.push(row.get(0)?);
-            }
-        }
-        Ok(found)
+        rows_where(transaction, sql, |text| self.is_in(text))
     }
 }
 
-/// Events are never removed, but here: those of units that went, and those that name a question.
-fn scrub_events(transaction: &Transaction<'_>, units: &[String], questions: &[&str]) -> Result<()> {
+/// Numbers of the rows whose text, which is their second column, is such.
+fn rows_where(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    is: impl Fn(&str) -> bool,
+) -> Result<Vec<i64>> {
+    let mut statement = transaction.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let text = row.get_ref(1)?.as_str().unwrap_or_default();
+        if is(text) {
+            found.push(row.get(0)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Does some work that removes events, which are never removed otherwise.
+fn unguarded(transaction: &Transaction<'_>, work: impl FnOnce() -> Result<()>) -> Result<()> {
     const GUARD: &str = "unit_event_is_kept";
     let guard: Option<String> = transaction
         .query_row(
@@ -259,6 +275,100 @@ fn scrub_events(transaction: &Transaction<'_>, units: &[String], questions: &[&s
         )
         .optional()?;
     transaction.execute_batch(&format!("DROP TRIGGER IF EXISTS {GUARD}"))?;
+    work()?;
+    if let Some(guard) = guard {
+        transaction.execute_batch(&guard)?;
+    }
+    Ok(())
+}
+
+/// Takes files below a folder out of what is told of units that rest on others: which one contradicts a
+/// unit, and with which word, stands in its reason, in its events and in what gates said. Says whether
+/// one was named.
+fn forget_files(transaction: &Transaction<'_>, folder: &Path) -> Result<bool> {
+    let is_named = |reason: &str| lies_in(Path::new(reason), folder);
+    let units = rows_where(transaction, "SELECT rowid, reason FROM unit", is_named)?;
+    for unit in &units {
+        transaction
+            .prepare_cached("UPDATE unit SET reason = ?2 WHERE rowid = ?1")?
+            .execute(params![unit, UNNAMED])?;
+    }
+    let events = rows_where(transaction, "SELECT id, reason FROM unit_event", is_named)?;
+    unguarded(transaction, || {
+        for event in &events {
+            transaction
+                .prepare_cached("DELETE FROM unit_event WHERE id = ?1")?
+                .execute([event])?;
+        }
+        Ok(())
+    })?;
+    let mut was_named = !(units.is_empty() && events.is_empty());
+    for (table, key, column) in [
+        ("unit", "id", "gates"),
+        ("considered", "answer_id", "gates"),
+        ("unit_change", "id", "before"),
+        ("batch", "id", "report"),
+    ] {
+        let update = format!("UPDATE {table} SET {column} = ?2 WHERE {key} = ?1");
+        let sql = format!("SELECT {key}, {column} FROM {table} WHERE {column} IS NOT NULL");
+        for (id, told) in without_files(transaction, &sql, folder)? {
+            transaction.execute(&update, params![id, told])?;
+            was_named = true;
+        }
+    }
+    Ok(was_named)
+}
+
+/// Keys of the rows whose JSON, which is their second column, names files below a folder, with that JSON
+/// without them.
+fn without_files(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    folder: &Path,
+) -> Result<Vec<(Key, String)>> {
+    let written = serde_json::to_string(&shown_name(&folder.to_string_lossy()))?;
+    let written = &written[..written.len() - 1];
+    let mut statement = transaction.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let text = row.get_ref(1)?.as_str().unwrap_or_default();
+        if !text.contains(written) {
+            continue;
+        }
+        let mut told: Value = serde_json::from_str(text)?;
+        if unname(&mut told, folder) {
+            found.push((row.get(0)?, told.to_string()));
+        }
+    }
+    Ok(found)
+}
+
+/// Replaces texts that begin with a file below a folder; says whether there were any.
+fn unname(told: &mut Value, folder: &Path) -> bool {
+    let mut was_named = false;
+    match told {
+        Value::String(text) if lies_in(Path::new(text.as_str()), folder) => {
+            UNNAMED.clone_into(text);
+            was_named = true;
+        }
+        Value::Array(items) => {
+            for item in items {
+                was_named |= unname(item, folder);
+            }
+        }
+        Value::Object(fields) => {
+            for value in fields.values_mut() {
+                was_named |= unname(value, folder);
+            }
+        }
+        _ => {}
+    }
+    was_named
+}
+
+/// Events are never removed, but here: those of units that went, and those that name a question.
+fn scrub_events(transaction: &Transaction<'_>, units: &[String], questions: &[&str]) -> Result<()> {
     for unit in units {
         transaction.execute("DELETE FROM unit_event WHERE unit_id = ?1", [unit])?;
     }
@@ -284,16 +394,13 @@ fn scrub_events(transaction: &Transaction<'_>, units: &[String], questions: &[&s
             .prepare_cached("DELETE FROM unit_event WHERE id = ?1")?
             .execute([event])?;
     }
-    // The change of a reason is an event of its own, which names nothing.
-    if let Some(guard) = guard {
-        transaction.execute_batch(&guard)?;
-    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::gate::{Gate, Verdict};
     use crate::store::ledger::Ledger;
     use crate::store::units::batches;
 
@@ -319,6 +426,58 @@ mod tests {
         check("/n/ab/x.md", "/n/a", false);
         check("/n/a\\xE2\\x80\\x8Fb/x.md", "/n/a\u{200f}b", true);
         check("/n/ab/x.md", "/n/a\u{200f}b", false);
+    }
+
+    #[test]
+    fn no_unit_tells_what_a_file_said_that_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+        let said = |file: &str| format!("{file}: one says 4471, the other 9912");
+        let gates = |file: &str| {
+            let verdict = Verdict::refused(Gate::Uncontested, None, said(file));
+            serde_json::to_string(&[verdict]).unwrap()
+        };
+        let files = [("u", "/n/a/x.md"), ("v", "/n/ab/x.md")];
+        let erased = ledger.write(|transaction| {
+            for (unit, file) in files {
+                transaction.execute(
+                    "INSERT INTO answer (id, question, body, asked_ms) VALUES (?1, 'q', '{}', 1)",
+                    [unit],
+                )?;
+                transaction.execute(
+                    "INSERT INTO unit (id, state, title, text, questions, scores, batch, made_ms,
+                                       reason, gates)
+                     VALUES (?1, 'contested', 't', ?1, '[\"x\"]', '{}', 'b', 1, ?2, ?3)",
+                    params![unit, said(file), gates(file)],
+                )?;
+                batches::note_before(transaction, "b", unit)?;
+                transaction.execute(
+                    "INSERT INTO considered VALUES (?1, 'b', ?1, ?2)",
+                    params![unit, gates(file)],
+                )?;
+                transaction.execute(
+                    "INSERT INTO batch (id, started_ms, state, report)
+                     VALUES (?1, 1, 'published', ?2)",
+                    params![unit, gates(file)],
+                )?;
+            }
+            erase(transaction, &Erase::Below(PathBuf::from("/n/a")))
+        });
+        assert_eq!(erased.unwrap(), Erased::default());
+        let holding = |what: &str| -> i64 {
+            let count = ledger.read(|snapshot| {
+                let sql = "SELECT (SELECT count(*) FROM unit WHERE reason || gates LIKE ?1)
+                         + (SELECT count(*) FROM unit_event WHERE reason LIKE ?1)
+                         + (SELECT count(*) FROM unit_change WHERE before LIKE ?1)
+                         + (SELECT count(*) FROM considered WHERE gates LIKE ?1)
+                         + (SELECT count(*) FROM batch WHERE report LIKE ?1)";
+                let like = format!("%{what}%");
+                Ok(snapshot.0.query_row(sql, [like], |row| row.get(0))?)
+            });
+            count.unwrap()
+        };
+        assert_eq!((holding("/n/a/"), holding("/n/ab/")), (0, 5));
+        assert_eq!(holding(UNNAMED), 4, "that it is contested stays");
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub const BACK: &str = "what it rests on came back";
 /// Why a unit is looked at again that was made of the owner's words, as far as was known.
 pub const BY_OTHERS: &str = "what it rests on was written by others";
 
+/// Why a unit is contested that a file contradicted whose folder was forgotten.
+pub const UNNAMED: &str = "for what a file said that was forgotten";
+
 impl Snapshot<'_> {
     /// What happened to a unit, in order.
     pub(crate) fn unit_events(&self, id: &str) -> Result<Vec<UnitEvent>> {

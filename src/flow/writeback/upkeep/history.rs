@@ -72,9 +72,9 @@ pub(super) fn without_comparisons(events: &[UnitEvent]) -> &[UnitEvent] {
     &events[..last.map_or(0, |last| last + 1)]
 }
 
-/// Is it a file that contradicts a unit?
+/// Is it a file that contradicts a unit? It may have been forgotten since.
 pub(super) fn is_comparison(reason: &str) -> bool {
-    Path::new(reason).is_absolute()
+    Path::new(reason).is_absolute() || reason == life::UNNAMED
 }
 
 /// What spoke against a unit before the owner approved it.
@@ -150,6 +150,7 @@ mod tests {
             ],
             None,
         );
+        check(&[(State::Contested, life::UNNAMED), stale], None);
         check(&[stale], None);
     }
 
