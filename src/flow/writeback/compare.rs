@@ -14,9 +14,11 @@ use crate::domain::chunk::ChunkId;
 use crate::domain::context;
 use crate::domain::gate::{self, Gate, Verdict};
 use crate::domain::rank::dot;
+use crate::domain::scoring::normalised;
 use crate::domain::sentence;
 use crate::domain::surroundings::Surroundings;
 use crate::domain::text::{Readable, Text};
+use crate::domain::unit::OWN;
 use crate::error::Failure;
 use crate::store::StoreError;
 use crate::store::units::evidence::Origin;
@@ -181,22 +183,31 @@ fn others(
                 if is_own && !is_news() {
                     continue;
                 }
+                // Others pass on what they were sent: the same words from two of them are of one.
+                let mut ours = stated.sentences.iter();
+                let is_passed_on = trust < OWN && ours.any(|ours| is_copy(ours, sentence));
+                let is_taken_back = next.is_some_and(gate::takes_back);
+                let vouches = independent && !(is_own || is_passed_on || is_taken_back);
+                let path = || passage.path.to_string_lossy().into_owned();
+                let about = about_within(read, span.start, &passage.about);
                 let known = others.iter_mut().find(|known| known.sentence == sentence);
                 if let Some(known) = known {
                     known.trust = known.trust.max(trust);
+                    if vouches && !known.independent {
+                        known.independent = true;
+                        (known.path, known.about) = (path(), about.into_owned());
+                    }
                     continue;
                 }
-                let about = about_within(read, span.start, &passage.about);
                 let Some(held) = speaks_of(stated, sentence, &about) else {
                     continue;
                 };
-                let independent = independent && !is_own;
                 others.push(Other {
                     held,
-                    path: passage.path.to_string_lossy().into_owned(),
+                    path: path(),
                     about: about.into_owned(),
                     sentence: sentence.to_owned(),
-                    independent: independent && !next.is_some_and(gate::takes_back),
+                    independent: vouches,
                     trust,
                 });
             }
@@ -212,6 +223,11 @@ fn others(
     });
     others.truncate(COMPARED);
     Ok((others, taken_back))
+}
+
+/// Are these the same words, but for their marks?
+fn is_copy(sentence: &str, other: &str) -> bool {
+    normalised(sentence) == normalised(other)
 }
 
 /// A passage that may say the contrary.

@@ -102,6 +102,26 @@ fn a_second_source_that_comes_later_counts() {
 }
 
 #[test]
+fn what_others_pass_on_is_no_second_source() {
+    let home = Home::new();
+    let said = "The pear tree was planted in 2004.";
+    home.write("garden.md", format!("# Garden\n\n{said}\n"));
+    let app = open(&home, |_| {});
+    add_others(&app, &home);
+    // Another passage, with the very sentence.
+    let text = format!("# Fwd: news of the garden\n\nHello! {said} Bye.\n");
+    std::fs::write(home.path("second/forwarded.md"), text).unwrap();
+    sync(&app);
+    ask(&app, PEAR);
+    run(&app);
+    ask(&app, "When was the pear tree in the garden planted?");
+    let report = run(&app);
+    assert!(report.promoted.is_empty(), "{report:#?}");
+    let unit = &app.units(None, 10).unwrap().units[0];
+    assert_eq!((unit.state, unit.uses.helped), (State::Shadow, 1));
+}
+
+#[test]
 fn one_source_of_others_does_not_fill_the_day() {
     let home = Home::new();
     things(&home);
