@@ -70,11 +70,19 @@ pub struct Past {
 }
 
 impl Snapshot<'_> {
-    /// Ids of the answers since then that were not considered yet, oldest first.
+    /// Ids of the answers since then that were not considered yet, oldest first: those that the owner got
+    /// before all that others asked over tokens, which could use up a day's units.
     pub(crate) fn unconsidered(&self, since_ms: i64, limit: usize) -> Result<Vec<String>> {
         let mut statement = self.0.prepare_cached(UNCONSIDERED)?;
-        let rows = statement.query_map(params![since_ms, limit], |row| row.get(0))?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        let mut found = Vec::new();
+        for is_owners in [true, false] {
+            let left = limit - found.len();
+            let rows = statement.query_map(params![since_ms, left, is_owners], |row| row.get(0))?;
+            for row in rows {
+                found.push(row?);
+            }
+        }
+        Ok(found)
     }
 
     /// The answer of this id; `None` where it was erased.
@@ -224,10 +232,10 @@ fn is_contested(gates: &str, unit: Option<State>) -> bool {
     }
 }
 
-/// The `?2` oldest answers since `?1` that were not considered yet.
+/// The `?2` oldest answers since `?1` that were not considered yet: the owner's, or those of others.
 pub(in crate::store) const UNCONSIDERED: &str = "SELECT id FROM answer
      WHERE asked_ms >= ?1 AND id NOT IN (SELECT answer_id FROM considered)
-     ORDER BY asked_ms, id LIMIT ?2";
+     AND (asker IS NULL) = ?3 ORDER BY asked_ms, id LIMIT ?2";
 
 /// Notes what the gates said of an answer.
 ///
@@ -328,9 +336,15 @@ mod tests {
             assert_eq!(left(0, 9), ["b", "a"]);
             assert_eq!(left(0, 1), ["b"]);
             assert_eq!(left(2, 9), ["a"]);
+            let asked = "INSERT INTO answer (id, question, body, asked_ms, asker)
+                 VALUES ('c', 'What?', '{}', 0, 'guest')";
+            let written = ledger.write(|t| t.execute(asked, []).map_err(StoreError::from));
+            assert_eq!(written.unwrap(), 1);
+            assert_eq!(left(0, 9), ["b", "a", "c"], "others wait");
+            assert_eq!(left(0, 2), ["b", "a"]);
             let read = |id: &str| ledger.read(|snapshot| snapshot.candidate(id)).unwrap();
             assert_eq!(read("a").map(|candidate| candidate.asked_ms), Some(5));
-            assert!(read("c").is_none());
+            assert!(read("d").is_none());
         });
     }
 
