@@ -543,12 +543,13 @@ fn consider_one(
     };
     if candidate.asker.is_some()
         && let Some(unit) = &judged.unit
-        && (!new || !unit.replaces.is_empty())
+        && let Some(refused) = refused_of_others(unit, new)
     {
-        let why = format!("unit {} takes no question over but the owner's", unit.id);
-        judged.gates.push(Verdict::refused(Gate::Novel, None, why));
+        judged.gates.push(refused);
         judged.unit = None;
     }
+    // What is refused takes no place among those of a day.
+    let new = new && judged.unit.is_some();
     reach("writeback-judged")?;
     if !task.dry {
         let model = bench.parts.searcher.space.indexes.model();
@@ -588,6 +589,17 @@ fn consider_one(
         unit: id,
         gates: judged.gates,
     })
+}
+
+/// Why no unit comes of a question that was asked over a token: what is asked becomes a part of it, and
+/// may be its title.
+fn refused_of_others(unit: &Unit, new: bool) -> Option<Verdict> {
+    if !new || !unit.replaces.is_empty() {
+        let why = format!("unit {} takes no question over but the owner's", unit.id);
+        return Some(Verdict::refused(Gate::Novel, None, why));
+    }
+    let planted = unit.questions.iter().find_map(|asked| gate::planted(asked));
+    planted.map(|why| Verdict::refused(Gate::Clean, None, format!("the question: {why}")))
 }
 
 /// Share of a day's units that may come of one source that others wrote.
