@@ -4,6 +4,7 @@
 //! what they let through may be told as knowledge. What a language model adds (how much likelier the
 //! notes make an answer) is computed by the job and judged by the same [`Verdict`]s.
 
+mod asked;
 mod conflict;
 mod planted;
 mod vouching;
@@ -143,25 +144,29 @@ fn holds_detail(text: &str, detail: &str) -> bool {
     held_numbers(text).contains(detail) || words.any(|word| same_word(word, detail))
 }
 
-/// Do two questions ask for the same, as far as numbers and names tell? Vectors do not tell "bus 4"
-/// from "bus 5".
+/// Do two questions ask for the same, as far as numbers, names and the small words tell? Vectors do not
+/// tell "bus 4" from "bus 5", nor the one to the lake from the one that comes from there.
 pub fn same_subject(question: &str, other: &str) -> bool {
     let within = |a: &str, b: &str| details(a).iter().all(|detail| holds_detail(b, detail));
-    within(question, other) && within(other, question) && is_denial(question) == is_denial(other)
+    within(question, other)
+        && within(other, question)
+        && is_denial(question) == is_denial(other)
+        && !asked::asks_otherwise(question, other)
 }
 
 /// Does a question ask for something else than the one that is known to be answered by what a unit
 /// says? Each of the two has a word that the other lacks: the asked one stands nowhere in what is
 /// known, and what is known answers with its own ("summer tyres" beside "winter tyres"; vectors hardly
-/// tell them apart). Words that only put it otherwise ("in which year") are not answered with.
-pub fn asks_for_another(question: &str, known: &str, says: &str) -> bool {
-    let (asked, known) = (content_words(question), content_words(known));
+/// tell them apart). Words that only put it otherwise ("in which year") are not answered with. Or both
+/// hold the same words, and the one asks when and the other where.
+pub fn asks_for_another(question: &str, first: &str, says: &str) -> bool {
+    let (asked, known) = (content_words(question), content_words(first));
     let says = content_words(says);
     let holds = |words: &[String], word: &String| words.iter().any(|w| same_word(w, word));
     let is_new = |word: &&String| !(ONLY_ASKING.contains(&word.as_str()) || holds(&known, word));
     let new = asked.iter().filter(is_new).any(|w| !holds(&says, w));
     let lost = known.iter().any(|w| !holds(&asked, w) && holds(&says, w));
-    new && lost
+    new && lost || asked::asks_otherwise(question, first)
 }
 
 /// Words that ask for an amount, or for anything, and say nothing of what is asked for.

@@ -116,6 +116,28 @@ fn what_contradicts_a_unit_later_contests_it() {
 }
 
 #[test]
+fn a_unit_answers_no_question_of_the_same_words_that_asks_for_something_else() {
+    let home = Home::new();
+    garden(&home);
+    let app = opened(&home);
+    let unit = promoted(&app);
+    home.write(
+        "trees.md",
+        "# Trees\n\nThe pear tree was planted behind the shed.\n",
+    );
+    sync(&app);
+    let place = "Where was the pear tree planted?";
+    let answer = ask(&app, place);
+    assert!(
+        !recalls(&answer) && answer.answer.contains("shed"),
+        "{answer:#?}"
+    );
+    run(&app);
+    let questions = now(&app, &unit).questions;
+    assert!(!questions.contains(&place.to_owned()), "{questions:?}");
+}
+
+#[test]
 fn a_note_that_corrects_itself_contests_what_was_learned_of_it() {
     let planted = "The pear tree was planted in";
     for (more, why) in [
