@@ -209,14 +209,26 @@ fn partners(cited: &Cited) -> (Option<Cited>, Option<Cited>) {
     (before.map(cite), behind.map(cite))
 }
 
-/// The line that opens the list of an item and limits what it says: "Never do the following:".
+/// The line that leads into a sentence, or into the list that it is an item of, and limits what it says:
+/// "Never do the following:", "If bought in bulk:".
 fn limiting(cited: &Cited) -> Option<Cited> {
     let readable = Readable::of(&cited.text, &cited.path);
     let text = readable.text();
     let is = |span: &Range<usize>| gate::is_sentence(&text[span.clone()], &cited.sentence);
+    let spans = sentence::sentences(text);
+    let at = spans.iter().position(is)?;
+    let right_before = || {
+        let before = spans.get(at.checked_sub(1)?)?;
+        let line = text[before.clone()].trim_end_matches(['*', '_']);
+        let leads = line.ends_with(':') && !line.starts_with(['#', '|']);
+        leads.then(|| before.clone())
+    };
     let mut lists = sentence::lists(text).into_iter();
-    let list = lists.find(|list| list.sentences.iter().any(is))?;
-    let lead_in = &text[list.lead_in?];
+    let lead_in = match lists.find(|list| list.sentences.iter().any(is)) {
+        Some(list) => list.lead_in,
+        None => right_before(),
+    }?;
+    let lead_in = &text[lead_in];
     gate::limits(lead_in).then(|| Cited {
         sentence: lead_in.to_owned(),
         ..cited.clone()
@@ -441,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_brings_the_line_that_limits_it() {
+    fn what_a_line_limits_comes_with_it() {
         let check = |lead_in: &str, is_brought: bool| {
             let item = "- Open the red valve before the green one.";
             let text = format!("{lead_in}\n\n{item}\n- Run the pump dry.\n");
@@ -457,6 +469,11 @@ mod tests {
         check("Never do the following:", true);
         check("If the alarm rings:", true);
         check("To start it:", false);
+        let (lead_in, price) = ("If bought in bulk:", "A pack costs 9 euros.");
+        let text = format!("{lead_in}\n\n{price}\n");
+        let taken = sentences("How much does a pack cost?", &[cited(&text, price)]);
+        let taken: Vec<&str> = taken.iter().map(|c| c.sentence.as_str()).collect();
+        assert_eq!(taken, [lead_in, price]);
     }
 
     #[test]
