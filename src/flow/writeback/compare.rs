@@ -39,6 +39,22 @@ pub(super) struct Stated<'a> {
     pub least_trust: f32,
 }
 
+impl<'a> Stated<'a> {
+    /// The sentence that holds most of what is asked: another one may only lead into it.
+    fn main(&self) -> Option<&'a str> {
+        let held = |sentence: &str| context::coverage(self.question, &[sentence]);
+        match self.sentences.as_slice() {
+            [] => None,
+            [only] => Some(*only),
+            all => all
+                .iter()
+                .rev()
+                .copied()
+                .max_by(|a, b| held(a).total_cmp(&held(b))),
+        }
+    }
+}
+
 /// A sentence of another document.
 struct Other {
     /// See [`speaks_of`].
@@ -72,7 +88,7 @@ fn held(question: &str, main: &str, texts: &[&str]) -> f32 {
 /// words of question or statement that it holds; with what it stands under, and one less, where that is
 /// what makes it worth a look.
 pub(super) fn speaks_of(stated: &Stated<'_>, sentence: &str, about: &str) -> Option<f32> {
-    let main = stated.sentences.first()?;
+    let main = stated.main()?;
     let alone = held(stated.question, main, &[sentence]);
     if alone >= LEAST_HELD {
         return Some(alone);
@@ -95,7 +111,7 @@ pub(super) fn about_within<'a>(text: Text<'_>, at: usize, about: &'a str) -> Cow
 /// What the store and the models say.
 pub(super) fn compare(bench: &Bench<'_>, stated: &Stated<'_>) -> Result<(Verdict, f32), Failure> {
     let gate = Gate::Uncontested;
-    let Some(main) = stated.sentences.first() else {
+    let Some(main) = stated.main() else {
         return Ok((Verdict::passed(gate, None, "nothing to compare"), 0.0));
     };
     let (others, taken_back) = others(bench, stated, main)?;
@@ -273,4 +289,30 @@ fn originals(bench: &Bench<'_>, text: &str) -> Result<Vec<Found>, Failure> {
         Ok::<_, StoreError>(found)
     });
     Ok(found?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leads_into_a_sentence_is_not_what_is_compared() {
+        let check = |sentences: &[&str], expected: Option<&str>| {
+            let stated = Stated {
+                question: "Which valve is opened first?",
+                above: "",
+                sentences: sentences.to_vec(),
+                origins: Vec::new(),
+                settled: HashSet::new(),
+                least_trust: 0.0,
+            };
+            assert_eq!(stated.main(), expected);
+        };
+        let (lead_in, item) = ("Never do the following:", "- Open the red valve first.");
+        check(&[lead_in, item], Some(item));
+        check(&[item, lead_in], Some(item));
+        check(&[lead_in, "It hisses."], Some(lead_in));
+        check(&[lead_in], Some(lead_in));
+        check(&[], None);
+    }
 }
