@@ -526,7 +526,7 @@ fn consider_one(
     let reception = ledger.read(|snapshot| snapshot.reception(&candidate.id))?;
     let mut judged = judge::judge(bench, &answer, reception)?;
     if let Some(unit) = &judged.unit
-        && let Some(why) = crowded(bench, unit, &unit.id)?
+        && let Some(why) = crowded(bench, unit, &unit.id, candidate.asker.is_none())?
     {
         judged
             .gates
@@ -605,18 +605,32 @@ fn refused_of_others(unit: &Unit, new: bool) -> Option<Verdict> {
 /// Share of a day's units that may come of one source that others wrote.
 const OUTSIDE_SHARE: u32 = 4;
 
+/// Share of a document's units that may come of what is asked over tokens: whoever asks much takes no
+/// place from what the owner asks.
+const TOKENS_SHARE: usize = 4;
+
 /// Why a document, or a source that others wrote, has as many units as it may have, beside this one and
 /// the one that it takes the place of.
-fn crowded(bench: &Bench<'_>, unit: &Unit, replaced: &str) -> Result<Option<String>, StoreError> {
+fn crowded(
+    bench: &Bench<'_>,
+    unit: &Unit,
+    replaced: &str,
+    is_owners: bool,
+) -> Result<Option<String>, StoreError> {
+    let of_document = if is_owners {
+        bench.options.per_document
+    } else {
+        bench.options.per_document.div_ceil(TOKENS_SHARE)
+    };
     let today = bench.now_ms - bench.now_ms.rem_euclid(DAY_MS);
     let most = usize::try_from(bench.options.day_units.div_ceil(OUTSIDE_SHARE));
     let most = most.unwrap_or(usize::MAX);
     let others = [unit.id.as_str(), replaced];
     bench.store().ledger().read(|snapshot| {
         for quotes in &unit.sources {
-            if snapshot.units_at(quotes.chunk, others)? >= bench.options.per_document {
-                let most = bench.options.per_document;
-                return Ok(Some(format!("{} has {most} units already", quotes.path)));
+            if snapshot.units_at(quotes.chunk, others)? >= of_document {
+                let why = format!("{} has {of_document} units already", quotes.path);
+                return Ok(Some(why));
             }
             let origins = snapshot.origins(quotes.chunk)?;
             if judge::trust_of(&origins) >= OWN {

@@ -8,8 +8,8 @@ use coho::store::units::life;
 use serde_json::json;
 
 use super::{
-    PEAR, PEAR_AGAIN, THINGS, add_others, ask, garden, made_of, now, opened, promoted, recalls,
-    run, things, unit_of,
+    PEAR, PEAR_AGAIN, THINGS, add, add_others, ask, garden, made_of, now, opened, promoted,
+    recalls, run, things, unit_of,
 };
 use crate::kit::{Home, open, sync};
 
@@ -232,6 +232,29 @@ fn imported_mail_is_what_others_wrote_and_what_hides_in_it_is_left_out() {
     let found = app.search(&app.query("zzjhid".into(), None, None)).unwrap();
     let holds = |hit: &coho::flow::search::Hit| hit.text.contains("zzjhid");
     assert!(!found.hits.iter().any(holds), "{found:#?}");
+}
+
+#[test]
+fn what_is_asked_over_a_token_does_not_fill_a_document() {
+    let home = Home::new();
+    garden(&home);
+    let app = open(&home, |settings| settings.writeback.per_document = 4);
+    add(&app, &home);
+    let plum = "How many kilograms did the plum tree give in its best year?";
+    ask(&app, PEAR);
+    ask(&app, plum);
+    let ledger = rusqlite::Connection::open(home.path("home/ledger.sqlite")).unwrap();
+    let by_guest = "UPDATE answer SET asker = 'guest'";
+    assert_eq!(ledger.execute(by_guest, []).unwrap(), 2);
+    let report = run(&app);
+    assert_eq!(report.made, 1, "{report:#?}");
+    let refused = report.considered[1].gates.last().unwrap();
+    assert!(
+        refused.reason.contains("has 1 units already"),
+        "{refused:?}"
+    );
+    ask(&app, plum);
+    assert_eq!(run(&app).made, 1);
 }
 
 #[test]

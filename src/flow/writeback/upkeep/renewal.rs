@@ -45,7 +45,7 @@ pub(super) fn renew(bench: &Bench<'_>, unit: &Unit, report: &mut Report) -> Resu
         return said_again(bench, unit, (new, &anew), report);
     }
     if let Some(new) = &anew.unit
-        && crowded(bench, new, &unit.id)?.is_some()
+        && crowded(bench, new, &unit.id, true)?.is_some()
     {
         anew.unit = None;
     }
