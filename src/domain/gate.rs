@@ -20,7 +20,9 @@ use super::figure::held_numbers;
 pub use conflict::conflict;
 pub(super) use planted::is_out_of_sight;
 pub use planted::planted;
-pub use vouching::{calls_off, corrects, corroborates, is_vouched, limits, revises, takes_back};
+pub use vouching::{
+    calls_off, corrects, corroborates, is_vouched, limits, restricts, revises, takes_back,
+};
 
 /// A test, in the order in which they are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

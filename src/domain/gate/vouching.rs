@@ -59,6 +59,27 @@ pub fn limits(lead_in: &str) -> bool {
     is_denial(lead_in) || !doubting(lead_in).is_empty()
 }
 
+/// Does a sentence only say where the one before it does not hold: "But only in summer.", "Except on
+/// Sundays."? Without it, that one says too much.
+pub fn restricts(sentence: &str) -> bool {
+    let opening = sentence.unicode_words().take(2).map(str::to_lowercase);
+    let opening: Vec<String> = opening.collect();
+    let opening: Vec<&str> = opening.iter().map(String::as_str).collect();
+    match opening.as_slice() {
+        ["except" | "unless" | "außer" | "ausser" | "ausgenommen", ..]
+        | ["but", "only" | "not" | "never"]
+        | ["aber", "nur" | "nicht" | "nie"] => true,
+        ["only" | "nur", next] => AT_WHICH.contains(next) || CONDITIONS.contains(next),
+        _ => false,
+    }
+}
+
+/// "Only on weekdays", "nur für Mitglieder"; "only Anna" is somebody.
+const AT_WHICH: [&str; 16] = [
+    "in", "on", "at", "for", "from", "until", "during", "after", "before", "with", "im", "am",
+    "für", "von", "ab", "mit",
+];
+
 /// Does a sentence take back what the one before it says: "That is a scam."?
 pub fn takes_back(sentence: &str) -> bool {
     opens_with_pronoun(sentence) && !doubting(sentence).is_empty()
@@ -609,6 +630,23 @@ mod tests {
             ("Members:", false),
         ] {
             assert_eq!(limits(lead_in), expected, "{lead_in}");
+        }
+    }
+
+    #[test]
+    fn a_sentence_may_restrict_the_one_before() {
+        for (sentence, expected) in [
+            ("But only in summer.", true),
+            ("Except on Sundays.", true),
+            ("Only for members.", true),
+            ("Only if it rains.", true),
+            ("Nur am Montag.", true),
+            ("Aber nicht im Winter.", true),
+            ("Only Anna has a key.", false),
+            ("But Anna has a key.", false),
+            ("Only", false),
+        ] {
+            assert_eq!(restricts(sentence), expected, "{sentence}");
         }
     }
 

@@ -179,7 +179,9 @@ fn others(
                 let sentence = &read[span.clone()];
                 let next = spans.get(n + 1).map(|next| &read[next.clone()]);
                 if is_own && is_stated(sentence) {
-                    let ends = |next: &str| gate::corrects(next) || gate::calls_off(next);
+                    let ends = |next: &str| {
+                        gate::corrects(next) || gate::calls_off(next) || gate::restricts(next)
+                    };
                     if next.is_some_and(|next| ends(next) && !is_stated(next)) {
                         let path = passage.path.display();
                         taken_back = Some(format!("{path}: the next sentence takes it back"));

@@ -72,9 +72,10 @@ pub(super) fn sentences(question: &str, cited: &[Cited]) -> Vec<Cited> {
         if before.is_empty() {
             before.extend(leading.or_else(|| limiting(cited)));
         }
+        let behind = code.or_else(|| restricting(cited));
         // Right behind what it points back to, so that no other sentence comes between.
         let mut place = out.len();
-        for cited in before.into_iter().chain([cited.clone()]).chain(code) {
+        for cited in before.into_iter().chain([cited.clone()]).chain(behind) {
             let known =
                 |other: &Cited| (other.chunk, &other.sentence) == (cited.chunk, &cited.sentence);
             if let Some(at) = out.iter().position(known) {
@@ -231,6 +232,20 @@ fn limiting(cited: &Cited) -> Option<Cited> {
     let lead_in = &text[lead_in];
     gate::limits(lead_in).then(|| Cited {
         sentence: lead_in.to_owned(),
+        ..cited.clone()
+    })
+}
+
+/// The next sentence, where it only says where this one does not hold: "But only in summer."
+fn restricting(cited: &Cited) -> Option<Cited> {
+    let readable = Readable::of(&cited.text, &cited.path);
+    let text = readable.text();
+    let spans = sentence::sentences(text);
+    let is = |span: &Range<usize>| gate::is_sentence(&text[span.clone()], &cited.sentence);
+    let at = spans.iter().position(is)?;
+    let next = &text[spans.get(at + 1)?.clone()];
+    gate::restricts(next).then(|| Cited {
+        sentence: next.to_owned(),
         ..cited.clone()
     })
 }
@@ -474,6 +489,15 @@ mod tests {
         let taken = sentences("How much does a pack cost?", &[cited(&text, price)]);
         let taken: Vec<&str> = taken.iter().map(|c| c.sentence.as_str()).collect();
         assert_eq!(taken, [lead_in, price]);
+    }
+
+    #[test]
+    fn what_the_next_sentence_restricts_comes_with_it() {
+        let text = "The pool is free. But only for members. It is cold.";
+        let (free, only) = ("The pool is free.", "But only for members.");
+        let taken = sentences("What does the pool cost?", &[cited(text, free)]);
+        let taken: Vec<&str> = taken.iter().map(|c| c.sentence.as_str()).collect();
+        assert_eq!(taken, [free, only]);
     }
 
     #[test]
