@@ -247,7 +247,20 @@ impl<'a> Work<'a> {
         same.find_map(|near| {
             let sentences = self.sentences_of(&near.unit)?;
             let bad = |(hit, span): &Sentence| self.is_called_bad(*hit, span);
-            (!sentences.iter().any(bad)).then(|| (Arc::clone(&near.unit), sentences))
+            let is_left = sentences.iter().any(bad) || self.is_outdone(&near.unit, &sentences);
+            (!is_left).then(|| (Arc::clone(&near.unit), sentences))
+        })
+    }
+
+    /// Does one of the best sentences hold all that a unit holds of the question, and more? The pressure
+    /// "in winter" is told there, and not by the unit that tells the pressure.
+    fn is_outdone(&self, unit: &Unit, own: &[Sentence]) -> bool {
+        let says = unit.under_title();
+        let mut best = self.ranked.iter().take(NEXT_BEST);
+        best.any(|chosen| {
+            let sentence = (chosen.passage, chosen.span.clone());
+            let text = &self.text_of(chosen.passage)[chosen.span.clone()];
+            !own.contains(&sentence) && context::holds_more(self.asked(), text, &says)
         })
     }
 

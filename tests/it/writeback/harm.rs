@@ -138,6 +138,33 @@ fn a_unit_answers_no_question_of_the_same_words_that_asks_for_something_else() {
 }
 
 #[test]
+fn what_a_note_says_of_the_very_case_is_told_and_no_unit() {
+    let home = Home::new();
+    home.write(
+        "home.md",
+        "# Home\n\nThe boiler pressure should be 1.5 bar.\n",
+    );
+    let app = opened(&home);
+    for question in [
+        "What should the boiler pressure be?",
+        "Which pressure should the boiler have?",
+    ] {
+        ask(&app, question);
+    }
+    let report = run(&app);
+    assert_eq!(report.promoted.len(), 1, "{report:#?}");
+    let winter = "# Winter\n\nThe boiler pressure should be 2 bar in winter.\n";
+    home.write("winter.md", winter);
+    sync(&app);
+    let answer = ask(&app, "What should the boiler pressure be in winter?");
+    assert!(!recalls(&answer), "{answer:#?}");
+    assert_eq!(
+        answer.citations[0].text,
+        "The boiler pressure should be 2 bar in winter."
+    );
+}
+
+#[test]
 fn a_note_that_corrects_itself_contests_what_was_learned_of_it() {
     let planted = "The pear tree was planted in";
     for (more, why) in [
