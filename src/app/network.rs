@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::outside::LeftSum;
 use crate::airgap;
+use crate::domain::generator::shown_address;
 use crate::error::BadRequest;
 use crate::settings::Settings;
 use crate::store::answers::TokenTotals;
@@ -73,7 +74,7 @@ pub(super) fn of(settings: &Settings, left: LeftSum) -> Network {
     ] {
         let distance = distance(url);
         if !url.is_empty() && distance > Level::AirGapped {
-            beyond.push(format!("{what} {url}{how}"));
+            beyond.push(format!("{what} {}{how}", shown_address(url)));
             level = level.max(distance);
         }
     }
@@ -120,7 +121,10 @@ pub fn encrypted_where_far(setting: &str, url: &str) -> Result<(), BadRequest> {
     }
     Err(BadRequest::new(
         "remote_not_encrypted",
-        format!("`{setting}`: {url} is far away, and not encrypted"),
+        format!(
+            "`{setting}`: {} is far away, and not encrypted",
+            shown_address(url)
+        ),
         format!("give `{setting}` an address that begins with https://"),
     ))
 }
@@ -135,7 +139,10 @@ pub fn near_for_speech(url: &str) -> Result<(), BadRequest> {
     }
     Err(BadRequest::new(
         "speech_too_far",
-        format!("`speech.url`: {url} is not on this machine or in its network"),
+        format!(
+            "`speech.url`: {} is not on this machine or in its network",
+            shown_address(url)
+        ),
         "set `speech.url` to a server of your own, or to nothing",
     ))
 }
@@ -159,7 +166,8 @@ pub fn check_addresses(settings: &Settings) -> Result<(), BadRequest> {
                 .any(|known| scheme.eq_ignore_ascii_case(known))
         });
         if !known && !url.is_empty() {
-            let what = format!("`{setting}`: {url} is not the address of a server");
+            let shown = shown_address(url);
+            let what = format!("`{setting}`: {shown} is not the address of a server");
             let hint = "begin it with https://, or with http:// for a machine nearby";
             return Err(BadRequest::new("bad_setting", what, hint));
         }

@@ -16,7 +16,7 @@ use super::network::{self, Level};
 use super::{App, now_ms};
 use crate::airgap;
 use crate::domain::access::View;
-use crate::domain::generator::ServerOptions;
+use crate::domain::generator::{ServerOptions, shown_address};
 use crate::domain::source::{SourceId, lies_in};
 use crate::domain::strategy::Strategy;
 use crate::engine::GeneratorHandle;
@@ -70,7 +70,11 @@ impl App {
     /// # Errors
     /// What the ledger says.
     pub fn left(&self) -> Result<Left, Failure> {
-        let sent = self.store.ledger().read(|snapshot| snapshot.sent(LISTED))?;
+        let mut sent = self.store.ledger().read(|snapshot| snapshot.sent(LISTED))?;
+        for request in &mut sent {
+            // Older versions wrote it down as it stood in the settings.
+            request.url = shown_address(&request.url);
+        }
         let LeftSum {
             requests,
             today,
@@ -206,7 +210,7 @@ impl App {
                 "air_gap",
                 format!(
                     "behind the air gap the remote model at {} cannot be reached",
-                    remote.url
+                    shown_address(&remote.url)
                 ),
                 "ask without the remote model, or run coho without `serve.air_gap`",
             )
@@ -228,7 +232,7 @@ impl App {
             key_env: remote.key_env.clone(),
         })?;
         let terms = Terms {
-            url: remote.url.clone(),
+            url: shown_address(&remote.url),
             model: remote.model.clone(),
             limits: self.limits(),
             prices: (remote.price_read, remote.price_written),

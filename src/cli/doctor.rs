@@ -8,6 +8,7 @@ use super::output::{Check, Diagnosis};
 use super::remote::Remote;
 use super::{Session, show};
 use crate::app::network::check_addresses;
+use crate::domain::generator::shown_address;
 use crate::engine::Embedder;
 use crate::engine::generate::Generator;
 use crate::engine::install::Models;
@@ -192,7 +193,8 @@ fn embedder(session: &Session, models: &Models) -> Result<String, crate::engine:
 fn generator(session: &Session, models: &Models) -> Check {
     let server = &session.settings.models.server;
     if !server.url.is_empty() {
-        let detail = format!("`{}` of the model server at {}", server.model, server.url);
+        let shown = shown_address(&server.url);
+        let detail = format!("`{}` of the model server at {shown}", server.model);
         return Check::new("language model", true, detail, "");
     }
     let name = &session.settings.models.generator;

@@ -8,6 +8,7 @@ use super::remote::Remote;
 use super::units::WritebackAction;
 use super::{Command, Session, eval, models};
 use crate::app::network::{Level, distance};
+use crate::domain::generator::shown_address;
 use crate::error::{BadRequest, Failure};
 use crate::flow::answer::Strategy;
 use crate::settings::{Places, Settings};
@@ -52,12 +53,13 @@ fn way_out(settings: &Settings, command: &Command) -> Option<WayOut> {
     };
     let url = &settings.remote.url;
     if remote && !url.is_empty() {
-        let (what, without) = (format!("the remote model at {url}"), "leave out --remote");
+        let what = format!("the remote model at {}", shown_address(url));
+        let without = "leave out --remote";
         return Some(WayOut { what, without });
     }
     let url = &settings.speech.url;
     if speak && !url.is_empty() {
-        let what = format!("the speech server at {url}");
+        let what = format!("the speech server at {}", shown_address(url));
         let without = "set `speech.url` to nothing, for `speech.command`";
         return Some(WayOut { what, without });
     }
@@ -73,7 +75,7 @@ fn way_out(settings: &Settings, command: &Command) -> Option<WayOut> {
     let url = &settings.models.server.url;
     let elsewhere = !url.is_empty() && distance(url) > Level::AirGapped;
     (elsewhere && asks_model(settings, command)).then(|| WayOut {
-        what: format!("the model server at {url}"),
+        what: format!("the model server at {}", shown_address(url)),
         without: "set `models.server.url` to nothing or to this machine",
     })
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::{Session, output, remote, show};
 use crate::app::Service;
+use crate::domain::generator::shown_address;
 use crate::error::{BadRequest, Failure, Fault, Kind};
 use crate::store::{Access, StoreError};
 
@@ -34,7 +35,8 @@ pub(super) fn run(session: Session) -> Result<ExitCode, Failure> {
     if session.settings.serve.air_gap {
         let server = &session.settings.models.server.url;
         if !server.is_empty() {
-            let what = format!("behind an air gap the model server at {server} cannot be reached");
+            let shown = shown_address(server);
+            let what = format!("behind an air gap the model server at {shown} cannot be reached");
             let hint = "leave out --air-gap, or `models.server.url`";
             return Err(BadRequest::new("air_gap", what, hint).into());
         }

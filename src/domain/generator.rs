@@ -29,6 +29,25 @@ pub struct ServerOptions {
     pub key_env: String,
 }
 
+/// A server's address as anybody may see it: the name and password that may stand in it are left out,
+/// and what is asked of it (`?key=…`).
+pub fn shown_address(url: &str) -> String {
+    let start = url.find("://").map_or(0, |at| at + "://".len());
+    let (scheme, rest) = url.split_at(start);
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, behind) = rest.split_at(end);
+    let path = behind.split(['?', '#']).next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}{host}{path}"),
+        // A password with such a mark in it, which ends the host's name for everybody else too.
+        None if behind.contains('@') => {
+            let host = authority.split(':').next().unwrap_or_default();
+            format!("{scheme}{host}")
+        }
+        None => format!("{scheme}{authority}{path}"),
+    }
+}
+
 /// How well a language model reads: how many of a few notes it was asked about it got right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reading {
@@ -73,6 +92,24 @@ impl Drafts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_address_is_shown_with_what_opens_it() {
+        let check = |url: &str, expected: &str| assert_eq!(shown_address(url), expected, "{url}");
+        check("", "");
+        check("http://127.0.0.1:8080/v1", "http://127.0.0.1:8080/v1");
+        check("http://me:secret@nas:8080/v1", "http://nas:8080/v1");
+        check("https://a@b:secret@[::1]:80/v1", "https://[::1]:80/v1");
+        check(
+            "https://api.example/v1?key=secret",
+            "https://api.example/v1",
+        );
+        check("https://api.example?key=secret", "https://api.example");
+        check("https://api.example/v1#secret", "https://api.example/v1");
+        check("me:secret@nas:8080/v1", "nas:8080/v1");
+        check("http://me:sec/ret@nas/v1", "http://me");
+        check("http://me:sec?ret@nas/v1", "http://me");
+    }
 
     #[test]
     fn a_model_that_reads_badly_does_not_write() {

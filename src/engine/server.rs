@@ -19,7 +19,7 @@ use super::generate::{
     Stream, UNTOLD,
 };
 use super::markup::broken;
-use crate::domain::generator::ServerOptions;
+use crate::domain::generator::{ServerOptions, shown_address};
 use crate::lane::{LaneError, promise};
 
 /// Questions that may be under way before others are told "busy".
@@ -38,7 +38,10 @@ const LANE: &str = "the model server";
 /// A model that a server runs.
 pub struct ModelServer {
     config: ureq::config::Config,
-    url: String,
+    /// Where answers are asked for.
+    endpoint: String,
+    /// Its address as it is told.
+    shown: String,
     model: String,
     key: Option<String>,
     under_way: Arc<AtomicUsize>,
@@ -50,9 +53,10 @@ impl ModelServer {
     /// # Errors
     /// [`EngineError::Unloadable`] when the address is none.
     pub fn new(chosen: &ServerOptions) -> Result<Self, EngineError> {
-        let url = chosen.url.trim_end_matches('/');
+        let url = &chosen.url;
+        let shown = shown_address(url);
         let unusable = |reason: &str| EngineError::Unloadable {
-            path: url.into(),
+            path: shown.clone().into(),
             reason: reason.to_owned(),
         };
         if !(url.starts_with("http://") || url.starts_with("https://")) {
@@ -72,7 +76,8 @@ impl ModelServer {
             };
         Ok(Self {
             config: config(SILENCE),
-            url: url.to_owned(),
+            endpoint: below(url, "/chat/completions"),
+            shown,
             model: chosen.model.clone(),
             key,
             under_way: Arc::default(),
@@ -217,10 +222,25 @@ impl Drop for Turn {
     }
 }
 
+/// The address of a route below one that may have a query, such as Azure's `?api-version=…`.
+pub(super) fn below(url: &str, route: &str) -> String {
+    let (base, query) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
+    format!("{}{route}{query}", base.trim_end_matches('/'))
+}
+
+/// Why a server was not spoken to; an address that is none is not repeated, as it may hold a key.
+pub(super) fn why(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::BadUri(_) => "its address names no host".into(),
+        other => other.to_string(),
+    }
+}
+
 /// What one generation needs on its thread.
 struct Call {
     config: ureq::config::Config,
-    url: String,
+    endpoint: String,
+    shown: String,
     key: Option<String>,
     body: Value,
     /// Tokens that it was asked for at most.
@@ -281,18 +301,18 @@ impl Call {
     }
 
     fn unreachable(&self, what: String, sent: bool) -> EngineError {
-        let url = self.url.clone();
+        let url = self.shown.clone();
         EngineError::Unreachable { url, what, sent }
     }
 
     fn send(&self, agent: &ureq::Agent) -> Result<Lines, EngineError> {
-        let mut request = agent.post(format!("{}/chat/completions", self.url));
+        let mut request = agent.post(&self.endpoint);
         if let Some(key) = &self.key {
             request = request.header("authorization", format!("Bearer {key}"));
         }
         let response = request.send_json(&self.body).map_err(|error| {
             self.unreachable(
-                format!("does not answer: {error}"),
+                format!("does not answer: {}", why(&error)),
                 !is_of_connecting(&error),
             )
         })?;
@@ -319,11 +339,11 @@ impl Call {
         const TOO_LONG: [&str; 4] = ["length", "size", "exceed", "window"];
         let lower = said.to_lowercase();
         if lower.contains("context") && TOO_LONG.iter().any(|word| lower.contains(word)) {
-            let what = format!("{} {said}", self.url);
+            let what = format!("{} {said}", self.shown);
             return EngineError::PromptTooLong { what };
         }
         EngineError::Refused {
-            url: self.url.clone(),
+            url: self.shown.clone(),
             said: said.to_owned(),
         }
     }
@@ -351,14 +371,14 @@ impl Call {
                 break;
             }
             let chunk: Chunk = serde_json::from_str(data).map_err(|error| EngineError::Run {
-                reason: format!("{} said what is no chunk: {error}", self.url),
+                reason: format!("{} said what is no chunk: {error}", self.shown),
             })?;
             if let Some(error) = chunk.error {
                 let said = format!("broke off: {error}");
                 // What was told cannot be taken back, and written anew from less.
                 return Err(match self.failed(&said) {
                     EngineError::PromptTooLong { .. } if !coming.piece_ends.is_empty() => {
-                        let url = self.url.clone();
+                        let url = self.shown.clone();
                         EngineError::Refused { url, said }
                     }
                     error => error,
@@ -544,7 +564,8 @@ impl Generator for ModelServer {
         }
         let call = Call {
             config: self.config.clone(),
-            url: self.url.clone(),
+            endpoint: self.endpoint.clone(),
+            shown: self.shown.clone(),
             key: self.key.clone(),
             body: self.body(&prompt)?,
             most: prompt.max_tokens,
@@ -717,6 +738,43 @@ mod tests {
             );
         }
         answering.join().unwrap();
+    }
+
+    #[test]
+    fn what_opens_a_server_is_in_no_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap();
+        drop(listener);
+        for url in [
+            format!("http://me:secret@{host}/v1"),
+            format!("http://{host}/v1?key=secret"),
+            "http://me:secret@/v1".to_owned(),
+        ] {
+            let error = written(&at(&url)).unwrap_err();
+            assert_eq!(error.code(), "model_server_unreachable", "{error}");
+            let told = format!("{error} {error:?}");
+            assert!(!told.contains("secret"), "{told}");
+        }
+        let nameless = ServerOptions {
+            url: "http://me:secret@nas/v1".into(),
+            ..ServerOptions::default()
+        };
+        let error = ModelServer::new(&nameless).err().unwrap();
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+    }
+
+    #[test]
+    fn a_route_stands_before_what_is_asked_of_it() {
+        let check = |url: &str, expected: &str| assert_eq!(below(url, "/models"), expected);
+        check("http://nas/v1/", "http://nas/v1/models");
+        check(
+            "https://a.example/v1?api-version=1",
+            "https://a.example/v1/models?api-version=1",
+        );
+        check(
+            "https://a.example/v1/?key=x",
+            "https://a.example/v1/models?key=x",
+        );
     }
 
     #[test]

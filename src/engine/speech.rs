@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::EngineError;
+use super::server::{below, why};
+use crate::domain::generator::shown_address;
 
 /// A sentence takes seconds, not minutes.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -19,7 +21,7 @@ const MOST_BYTES: u64 = 64 << 20;
 /// [`EngineError::Unreachable`]; [`EngineError::Refused`] with what the server said.
 pub fn spoken(url: &str, model: &str, voice: &str, text: &str) -> Result<Vec<u8>, EngineError> {
     let unreachable = |what: String| EngineError::Unreachable {
-        url: url.to_owned(),
+        url: shown_address(url),
         what,
         sent: true,
     };
@@ -32,9 +34,9 @@ pub fn spoken(url: &str, model: &str, voice: &str, text: &str) -> Result<Vec<u8>
     let agent: ureq::Agent = config.into();
     let body = json!({"model": model, "input": text, "voice": voice, "response_format": "wav"});
     let response = agent
-        .post(format!("{}/audio/speech", url.trim_end_matches('/')))
+        .post(below(url, "/audio/speech"))
         .send_json(&body)
-        .map_err(|error| unreachable(format!("does not answer: {error}")))?;
+        .map_err(|error| unreachable(format!("does not answer: {}", why(&error))))?;
     let status = response.status();
     let mut sound = Vec::new();
     let mut reader = response.into_body().into_reader().take(MOST_BYTES);
@@ -47,7 +49,7 @@ pub fn spoken(url: &str, model: &str, voice: &str, text: &str) -> Result<Vec<u8>
             .take(300)
             .collect::<String>();
         return Err(EngineError::Refused {
-            url: url.to_owned(),
+            url: shown_address(url),
             said: format!("answered {status}: {said}"),
         });
     }

@@ -376,6 +376,7 @@ fn the_doctor_misses_no_language_model_where_a_server_takes_its_place() {
             ("COHO_MODELS_SERVER_URL", url),
         ];
         let told = home.run_with(&variables, &["doctor", "--json"]).json();
+        assert!(!told.to_string().contains("secret"), "{told}");
         let checks = told["checks"].as_array().unwrap().iter();
         let of: Vec<(&str, bool)> = checks
             .map(|check| (check["name"].as_str().unwrap(), check["ok"] == true))
@@ -387,6 +388,8 @@ fn the_doctor_misses_no_language_model_where_a_server_takes_its_place() {
     check("http://127.0.0.1:9/v1", &[("language model", true)]);
     let far = [("language model", true), ("addresses", false)];
     check("http://models.example.com/v1", &far);
+    // What opens the server is shown to nobody.
+    check("http://me:secret@models.example.com/v1?key=secret", &far);
 }
 
 #[test]
