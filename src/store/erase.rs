@@ -49,12 +49,16 @@ pub struct Erased {
 /// # Errors
 /// [`StoreError::Ledger`](super::StoreError::Ledger).
 pub fn erase(transaction: &Transaction<'_>, what: &Erase) -> Result<Erased> {
+    // What is being written while nothing is there yet is known by this, too.
+    let count = erasures(transaction)? + 1;
+    ledger::put_memo(transaction, ERASURES, &count.to_string())?;
     let was_named = match what {
         Erase::Below(folder) => forget_files(transaction, folder)?,
         _ => false,
     };
     let chosen = chosen(transaction, what)?;
-    if chosen.is_empty() && !was_named {
+    let sent = forget_sent(transaction, what)?;
+    if chosen.is_empty() && sent == 0 && !was_named {
         return Ok(Erased::default());
     }
     let questions: HashSet<String> = chosen.iter().map(|(_, q)| normalised(q)).collect();
@@ -82,8 +86,6 @@ pub fn erase(transaction: &Transaction<'_>, what: &Erase) -> Result<Erased> {
             .execute([answer])?;
     }
     transaction.execute("UPDATE unit_clock SET tick = tick + 1", [])?;
-    let count = erasures(transaction)? + 1;
-    ledger::put_memo(transaction, ERASURES, &count.to_string())?;
     ledger::put_memo(transaction, ledger::PURGE, "due")?;
     Ok(Erased {
         answers: chosen.len(),
@@ -94,7 +96,8 @@ pub fn erase(transaction: &Transaction<'_>, what: &Erase) -> Result<Erased> {
 /// The memo that counts how often something was erased.
 const ERASURES: &str = "erasures";
 
-/// Counts up whenever something is erased: what was read before may hold it still.
+/// Counts up whenever something is to be erased: what was read before may hold it still, and what was
+/// asked before is not kept.
 ///
 /// # Errors
 /// [`StoreError::Ledger`](super::StoreError::Ledger).
@@ -105,7 +108,12 @@ pub fn erasures(transaction: &Transaction<'_>) -> Result<i64> {
 impl Snapshot<'_> {
     /// See [`erasures`].
     pub(crate) fn erasures(&self) -> Result<i64> {
-        let count = self.memo(ERASURES)?;
+        // It is the same for who sees a part of the notes, of whom memos are hidden otherwise.
+        let count: Option<String> = self
+            .0
+            .prepare_cached("SELECT value FROM main.memo WHERE name = ?1")?
+            .query_row([ERASURES], |row| row.get(0))
+            .optional()?;
         Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 }
@@ -131,6 +139,22 @@ fn chosen(transaction: &Transaction<'_>, what: &Erase) -> Result<Vec<(String, St
         }
     }
     Ok(chosen)
+}
+
+/// Forgets what left for answers that were not kept, or are being written; how many requests. Of one
+/// for an answer that is not there nobody can say what it shows.
+fn forget_sent(transaction: &Transaction<'_>, what: &Erase) -> Result<usize> {
+    let before = match what {
+        Erase::Answer(_) => return Ok(0),
+        Erase::Before(ms) => *ms,
+        Erase::Below(_) | Erase::All => i64::MAX,
+    };
+    Ok(transaction.execute(
+        "UPDATE outbound SET body = '', answer_id = NULL
+         WHERE body <> '' AND at_ms < ?1
+           AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.id = outbound.answer_id)",
+        [before],
+    )?)
 }
 
 /// Does an answer show anything of a file below this folder? One that cannot be read may.
@@ -478,6 +502,30 @@ mod tests {
         };
         assert_eq!((holding("/n/a/"), holding("/n/ab/")), (0, 5));
         assert_eq!(holding(UNNAMED), 4, "that it is contested stays");
+    }
+
+    #[test]
+    fn what_left_for_an_answer_that_was_not_kept_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+        let fill =
+            "INSERT INTO outbound (at_ms, day, url, model, answer_id, body, tokens, cost, state)
+                    VALUES (5, 0, 'u', 'm', 'unkept', 'the question', 9, 0.5, 'answered')";
+        let left = |what: Erase| -> (String, i64) {
+            let written = ledger.write(|transaction| {
+                transaction.execute("DELETE FROM outbound", [])?;
+                transaction.execute(fill, [])?;
+                erase(transaction, &what)?;
+                let sql = "SELECT body, tokens FROM outbound";
+                let one = transaction.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
+                Ok(one?)
+            });
+            written.unwrap()
+        };
+        assert_eq!(left(Erase::All), (String::new(), 9));
+        assert_eq!(left(Erase::Below("/n".into())), (String::new(), 9));
+        assert_eq!(left(Erase::Before(6)), (String::new(), 9));
+        assert_eq!(left(Erase::Before(5)), ("the question".into(), 9));
     }
 
     #[test]

@@ -39,7 +39,7 @@ use crate::engine::GeneratorHandle;
 use crate::error::{BadRequest, Failure};
 use crate::store::feedback::CalledBad;
 use crate::store::units::{self, Use, UseUnits};
-use crate::store::{Store, StoreError, answers};
+use crate::store::{Store, StoreError, answers, erase};
 use work::{Reader, Work};
 
 /// What an answer says when the notes do not hold one.
@@ -272,7 +272,8 @@ pub struct Answer {
     pub tokens: TokenCount,
     /// Energy spent.
     pub energy: Energy,
-    /// Whether it could not be kept, because another process wrote the ledger: its id leads nowhere.
+    /// Whether it could not be kept, because another process wrote the ledger or something was
+    /// forgotten in the meantime: its id leads nowhere.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unkept: bool,
 }
@@ -310,7 +311,7 @@ pub struct Answerer<'a> {
 
 /// Answers a question. `emit` hears of everything as it happens and ends the answer by breaking;
 /// `cancel` ends it too. A finished answer is kept in the ledger; it is told all the same where others
-/// write that for too long, and says so.
+/// write that for too long, or something was forgotten in the meantime, and says so.
 ///
 /// # Errors
 /// A bad request, or what the store and the models say.
@@ -383,6 +384,8 @@ fn make<'a>(
 ) -> Result<Answer, Failure> {
     let meter = Meter::start();
     let started = Instant::now();
+    let store = parts.searcher.store;
+    let erasures = store.ledger().read(|snapshot| snapshot.erasures())?;
     let query = Query {
         rerank: parts.options.rerank,
         merge: parts.options.merge,
@@ -429,12 +432,12 @@ fn make<'a>(
     };
     if !work.reader.gone {
         if ask.kept {
-            match keep(parts.searcher.store, ask, &answer, &near) {
+            match keep(store, ask, &answer, &near, erasures) {
                 Err(error) if error.is_busy() => {
                     tracing::warn!(id = answer.id, %error, "an answer was not kept: others write");
                     answer.unkept = true;
                 }
-                kept => kept?,
+                kept => answer.unkept = !kept?,
             }
         }
         work.reader.send(Event::Done(Box::new(answer.clone())));
@@ -442,13 +445,15 @@ fn make<'a>(
     Ok(answer)
 }
 
-/// Keeps an answer, and counts the units that were near and those whose sources were cited.
+/// Keeps an answer, and counts the units that were near and those whose sources were cited. Says
+/// whether it did: what is asked before something is forgotten must not be there after it.
 fn keep(
     store: &Store,
     ask: &Ask,
     answer: &Answer,
     near: &[(String, Vec<String>)],
-) -> Result<(), StoreError> {
+    erasures: i64,
+) -> Result<bool, StoreError> {
     let holder = store.ledger().view().and_then(|view| view.asker.clone());
     let kept = answers::KeptAnswer {
         id: answer.id.clone(),
@@ -467,6 +472,9 @@ fn keep(
         asker: holder.or_else(|| ask.asker.clone()),
     };
     store.ledger().write(|transaction| {
+        if erase::erasures(transaction)? != erasures {
+            return Ok(false);
+        }
         answers::put_answer(transaction, &kept)?;
         for (unit, chunks) in near {
             units::count_use(transaction, unit, Use::Retrieved)?;
@@ -474,6 +482,6 @@ fn keep(
                 units::count_use(transaction, unit, Use::Cited)?;
             }
         }
-        Ok(())
+        Ok(true)
     })
 }

@@ -1,9 +1,14 @@
 //! Forgetting: of what was forgotten nothing is left in units, reports and files.
 
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use coho::app::learning::RunBody;
+use coho::domain::access::View;
+use coho::domain::source::SourceId;
 use coho::domain::unit::State;
+use coho::flow::answer::Event;
 use coho::flow::writeback::Step;
 use coho::store::erase::Erase;
 use coho::store::units::life;
@@ -81,6 +86,31 @@ fn what_is_forgotten_while_a_run_is_under_way_does_not_come_back() {
     let report = run_telling(&app, &forget);
     assert!(report.reason.contains("forgotten"), "{report:#?}");
     assert!(app.units(None, 10).unwrap().units.is_empty());
+}
+
+#[test]
+fn an_answer_that_is_written_while_all_is_forgotten_is_not_kept() {
+    let home = Home::new();
+    garden(&home);
+    let app = opened(&home);
+    let question = app.question(PEAR.to_owned(), None, None, None);
+    let told = app.ask(&question, &Arc::default(), &mut |event| {
+        if matches!(event, Event::Retrieval(_)) {
+            app.forget(&Erase::All).unwrap();
+        }
+        ControlFlow::Continue(())
+    });
+    let told = told.unwrap();
+    assert!(told.unkept && !told.citations.is_empty(), "{told:#?}");
+    assert!(app.feedback(&told.id, "good", (None, None)).is_err());
+    // What is asked after it is kept again, by who sees a part of the notes, too.
+    assert!(!ask(&app, PEAR).unkept);
+    let part = app.seen_by(View {
+        asker: Some("guest".into()),
+        everyones_answers: false,
+        sources: Some([SourceId(1)].into()),
+    });
+    assert!(!ask(&part, PEAR).unkept);
 }
 
 #[test]
