@@ -14,6 +14,7 @@ pub mod sources;
 pub mod speech;
 pub mod status;
 pub mod tokens;
+pub mod turns;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -51,9 +52,6 @@ use crate::store::{Access, Indexes, Store, StoreError, VectorSpace};
 
 /// Tokens of the headings that are embedded with a chunk, at most.
 const HEADING_TOKENS: usize = 32;
-
-/// More searches at once would wait for each other: enough to embed their queries together.
-pub const SEARCHES_AT_ONCE: usize = 8;
 
 /// The open knowledge base.
 pub struct App {

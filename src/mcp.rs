@@ -22,10 +22,9 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::app::SEARCHES_AT_ONCE;
 use crate::app::tokens::Caller;
+use crate::app::turns::{Turn, Turns};
 use crate::domain::access::Right;
 use crate::domain::image::without_images;
 use crate::domain::source::DocumentId;
@@ -49,8 +48,10 @@ const INSTRUCTIONS: &str = "coho holds the owner's own notes, on the owner's own
 #[derive(Clone)]
 pub struct Tools {
     who: Who,
-    /// How many more searches may go on at once.
-    searches: Arc<Semaphore>,
+    /// Who may search now.
+    searches: Turns,
+    /// Who may be answered now.
+    answers: Turns,
 }
 
 /// Who asks.
@@ -68,16 +69,18 @@ impl Tools {
     pub fn of(caller: Caller) -> Self {
         Self {
             who: Who::One(caller),
-            searches: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)),
+            searches: Turns::of_searches(),
+            answers: Turns::of_answers(),
         }
     }
 
-    /// For the one that an edge finds behind a request. Searches take their turn with the others of
-    /// that edge.
-    pub fn of_request(find: FindCaller, searches: Arc<Semaphore>) -> Self {
+    /// For the one that an edge finds behind a request. Searches and questions take their turn with
+    /// the others of that edge.
+    pub fn of_request(find: FindCaller, (searches, answers): (Turns, Turns)) -> Self {
         Self {
             who: Who::OfRequest(find),
             searches,
+            answers,
         }
     }
 
@@ -89,12 +92,14 @@ impl Tools {
         caller.ok_or_else(|| ErrorData::internal_error("nobody asks", None))
     }
 
-    /// A turn to search; no other tool needs one.
-    async fn turn(&self, tool: &str) -> Option<OwnedSemaphorePermit> {
-        if tool != "search" {
-            return None;
-        }
-        Arc::clone(&self.searches).acquire_owned().await.ok()
+    /// A turn to search or to ask; no other tool needs one.
+    async fn turn(&self, tool: &str) -> Result<Option<Turn>, Failure> {
+        let turns = match tool {
+            "search" => &self.searches,
+            "ask" => &self.answers,
+            _ => return Ok(None),
+        };
+        Ok(Some(turns.take().await?))
     }
 }
 
@@ -259,7 +264,10 @@ impl ServerHandler for Tools {
         let (wanted, ended) = (name.clone(), context.ct.clone());
         let work = async {
             // A search goes on when the client has left, and takes its turn for so long.
-            let turn = self.turn(&name).await;
+            let turn = match self.turn(&name).await {
+                Ok(turn) => turn,
+                Err(busy) => return Err(Ok(busy)),
+            };
             let work = move || {
                 let _turn = turn;
                 call(&caller, &wanted, given, &flag)
@@ -359,14 +367,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn searches_wait_for_their_turn_and_nothing_else_does() {
-        let tools = Tools::of_request(|_| None, Arc::new(Semaphore::new(1)));
-        let first = tools.turn("search").now_or_never().flatten();
-        assert!(first.is_some());
-        assert!(tools.turn("search").now_or_never().is_none());
-        assert!(tools.turn("status").now_or_never().is_some());
-        drop(first);
-        assert!(tools.turn("search").now_or_never().is_some());
+    fn searches_and_questions_wait_for_their_turn_and_nothing_else_does() {
+        let turns = || Turns::new("this", 1, 1);
+        let tools = Tools::of_request(|_| None, (turns(), turns()));
+        let take = |tool| tools.turn(tool).now_or_never().and_then(Result::ok);
+        for tool in ["search", "ask"] {
+            let first = take(tool).flatten();
+            assert!(first.is_some());
+            assert!(take(tool).is_none());
+            assert!(take("status").is_some());
+            drop(first);
+            assert!(take(tool).is_some());
+        }
     }
 
     #[test]

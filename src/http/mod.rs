@@ -31,11 +31,12 @@ use axum::routing::{MethodRouter, any, get};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::tokens::{Caller, random_token};
-use crate::app::{SEARCHES_AT_ONCE, Service, unload_when_idle};
+use crate::app::turns::Turns;
+use crate::app::{Service, unload_when_idle};
 use crate::domain::access::Right;
 use crate::mcp::Tools;
 use crate::store::StoreError;
@@ -60,8 +61,12 @@ pub struct Context {
     ready: Arc<AtomicBool>,
     /// What `/metrics` tells of requests.
     meter: Arc<Meter>,
-    /// How many more searches may go on at once.
-    searches: Arc<Semaphore>,
+    /// Who may search now.
+    searches: Turns,
+    /// Who may be answered now.
+    answers: Turns,
+    /// Whose texts may be embedded now.
+    embeddings: Turns,
     /// Turns true when the service ends; streams end with it.
     closing: watch::Receiver<bool>,
 }
@@ -94,7 +99,9 @@ pub async fn serve(
         origins: settings.allowed_origins.clone().into(),
         ready: Arc::clone(&ready),
         meter: Arc::default(),
-        searches: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)),
+        searches: Turns::of_searches(),
+        answers: Turns::of_answers(),
+        embeddings: Turns::of_embeddings(),
         closing,
         service: Arc::clone(&service),
     };
@@ -149,9 +156,12 @@ fn router(context: Context) -> Router {
         .with_max_request_body_bytes(context.service.app.settings.serve.max_body_kb * 1024)
         // Who may ask, and from where, is decided by the guards of all routes.
         .disable_allowed_hosts();
-    let searches = Arc::clone(&context.searches);
+    let (searches, answers) = (context.searches.clone(), context.answers.clone());
     let mcp = StreamableHttpService::new(
-        move || Ok(Tools::of_request(caller::of_mcp, Arc::clone(&searches))),
+        move || {
+            let turns = (searches.clone(), answers.clone());
+            Ok(Tools::of_request(caller::of_mcp, turns))
+        },
         Arc::new(LocalSessionManager::default()),
         config,
     );

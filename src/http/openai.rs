@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Json;
+use axum::extract::State;
 use axum::response::sse;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -21,6 +22,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::Context;
 use super::caller::{Ask as Asking, May, Read};
 use super::failure::{Refusal, for_openai};
 use super::routes::{ById, CancelOnDrop, Listener, blocking, streamed, told};
@@ -351,6 +353,7 @@ fn asked(app: &App, body: &ChatBody) -> Result<Ask, Failure> {
 }
 
 pub(super) async fn chat(
+    State(context): State<Context>,
     May(caller, _): May<Asking>,
     Body(body): Body<ChatBody>,
 ) -> Outcome<Response> {
@@ -364,6 +367,7 @@ pub(super) async fn chat(
     })
     .await?;
     let structured = schema.is_some();
+    let turn = context.answers.take().await.map_err(Failure::from)?;
     let cancel = CancelOnDrop(Arc::default());
     let flag = Arc::clone(&cancel.0);
     let head = |object: &str| {
@@ -379,6 +383,7 @@ pub(super) async fn chat(
         let options = body.stream_options.unwrap_or_default();
         let usage = options.include_usage.unwrap_or(false);
         let work = move |listener: &Listener| {
+            let _turn = turn;
             let mut telling = Telling {
                 listener,
                 head,
@@ -394,6 +399,7 @@ pub(super) async fn chat(
     }
     let head = head("chat.completion");
     let answer = told(move || {
+        let _turn = turn;
         let mut unheard = |_| ControlFlow::Continue(());
         let answer = run(&app, &ask, schema.as_deref(), &flag, &mut unheard)?;
         Ok(whole(head, answer, structured))
@@ -580,6 +586,7 @@ fn embed(
 }
 
 pub(super) async fn embeddings(
+    State(context): State<Context>,
     May(caller, _): May<Read>,
     Body(body): Body<EmbeddingsBody>,
 ) -> Outcome<Told<Value>> {
@@ -597,9 +604,11 @@ pub(super) async fn embeddings(
         return Err(Failure::from(BadRequest::new("bad_dimensions", what, hint)).into());
     }
     let encoding = body.encoding_format.unwrap_or_default();
+    let turn = context.embeddings.take().await.map_err(Failure::from)?;
     let leaving = CancelOnDrop(Arc::default());
     let left = Arc::clone(&leaving.0);
     let outcome = told(move || {
+        let _turn = turn;
         let (vectors, words) = embed(&app, &space, texts, &left)?;
         Ok(embedded(&name, &vectors, words, encoding))
     })

@@ -201,7 +201,7 @@ pub(super) async fn search(
     Body(body): Body<SearchBody>,
 ) -> Outcome<Told<Found>> {
     let app = Arc::clone(&caller.app);
-    let turn = Arc::clone(&context.searches).acquire_owned().await;
+    let turn = context.searches.take().await.map_err(Failure::from)?;
     let search = move || {
         // It goes on when the client has left, and takes its turn for so long.
         let _turn = turn;
@@ -216,6 +216,7 @@ pub(super) async fn search(
 }
 
 pub(super) async fn ask(
+    State(context): State<Context>,
     May(caller, _): May<Ask>,
     headers: HeaderMap,
     Body(body): Body<AskBody>,
@@ -236,15 +237,20 @@ pub(super) async fn ask(
         return Err(no_right(Right::Admin));
     }
     ask.remote = body.remote;
+    let turn = context.answers.take().await.map_err(Failure::from)?;
     let cancel = CancelOnDrop(Arc::new(AtomicBool::new(false)));
     if !body.stream.unwrap_or(wants_events) {
         let flag = Arc::clone(&cancel.0);
-        let answer = told(move || app.ask(&ask, &flag, &mut |_| ControlFlow::Continue(()))).await?;
-        return Ok(answer.into_response());
+        let work = move || {
+            let _turn = turn;
+            app.ask(&ask, &flag, &mut |_| ControlFlow::Continue(()))
+        };
+        return Ok(told(work).await?.into_response());
     }
     let flag = Arc::clone(&cancel.0);
     let failed = |problem: &Problem| vec![event("error", problem)];
     streamed(cancel, failed, move |listener| {
+        let _turn = turn;
         let mut tell = |told: Event| listener.tell(wire_event(&told));
         app.ask(&ask, &flag, &mut tell).map(drop)
     })
