@@ -6,12 +6,18 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::error::{Fault, Kind};
+
+/// How often is looked whether a result is still wanted.
+const GLANCE: Duration = Duration::from_millis(20);
 
 type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 
@@ -264,6 +270,23 @@ impl<T> Reply<T> {
             .map_err(|_| LaneError::Lost { lane })
     }
 
+    /// As [`Reply::wait`]; once `stop` is set, it sets `cancel`, by which whoever works at it ends
+    /// early, and waits for that.
+    ///
+    /// # Errors
+    /// As [`Reply::wait`].
+    pub fn wait_unless(mut self, stop: &AtomicBool, cancel: &AtomicBool) -> Result<T, LaneError> {
+        while !stop.load(Ordering::Relaxed) {
+            match self.receive.try_recv() {
+                Ok(value) => return Ok(value),
+                Err(TryRecvError::Closed) => return Err(LaneError::Lost { lane: self.lane }),
+                Err(TryRecvError::Empty) => std::thread::sleep(GLANCE),
+            }
+        }
+        cancel.store(true, Ordering::Relaxed);
+        self.wait()
+    }
+
     /// Waits in async code.
     ///
     /// # Errors
@@ -306,6 +329,28 @@ mod tests {
         assert_eq!(lost.wait(), Err(LaneError::Lost { lane: "test-lane" }));
         let order = lane.submit(Priority::Bulk, |seen| seen.clone()).unwrap();
         assert_eq!(order.wait().unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn who_works_at_what_nobody_wants_is_told() {
+        let lane: Lane<()> = Lane::spawn("test-lane", 1, || ()).unwrap();
+        let waited = |stops: bool| {
+            let (stop, cancel) = (AtomicBool::new(stops), Arc::new(AtomicBool::new(false)));
+            let theirs = Arc::clone(&cancel);
+            let reply = lane.submit(Priority::Bulk, move |()| {
+                while stops && !theirs.load(Ordering::Relaxed) {
+                    std::thread::yield_now();
+                }
+            });
+            let outcome = reply.unwrap().wait_unless(&stop, &cancel);
+            (outcome, cancel.load(Ordering::Relaxed))
+        };
+        assert_eq!(waited(false), (Ok(()), false));
+        assert_eq!(waited(true), (Ok(()), true));
+        let (send, lost) = promise::<()>("this");
+        drop(send);
+        let outcome = lost.wait_unless(&AtomicBool::new(false), &AtomicBool::new(false));
+        assert_eq!(outcome, Err(LaneError::Lost { lane: "this" }));
     }
 
     #[test]

@@ -807,9 +807,11 @@ fn read_ahead(bench: &Bench<'_>, promoted: &[String], stop: &AtomicBool) -> Resu
             continue;
         };
         let task = format!("Question: {}", unit.questions[0]);
-        let running = generator.generate(unit_prompt(&unit, &task, 1), Arc::default())?;
+        let cancel = Arc::default();
+        let running = generator.generate(unit_prompt(&unit, &task, 1), Arc::clone(&cancel))?;
+        let read = running.result.wait_unless(stop, &cancel);
         // A unit that is too long for the model is answered from without a state.
-        if let Ok(read) = running.result.wait().map_err(EngineError::Lane)? {
+        if let Ok(read) = read.map_err(EngineError::Lane)? {
             bench.spent_cpu(read.cpu, 1);
         }
     }
