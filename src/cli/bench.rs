@@ -10,6 +10,7 @@ use super::output::{Bench, EmbedderBench, GeneratorBench, NotesBench};
 use super::{Session, show};
 use crate::app::llama_options;
 use crate::domain::chunk::embedded_text;
+use crate::domain::generator::shown_address;
 use crate::energy::Meter;
 use crate::engine::generate::{Generated, Generator, LlamaOptions, Message, Prompt, Role, Stream};
 use crate::engine::install::Models;
@@ -24,13 +25,17 @@ use crate::store::ledger::Ledger;
 const BENCH_SENTENCE: &str = "The train to the mountains leaves in the morning, and the tickets \
                               are in the drawer of the kitchen table together with the map. ";
 
-/// Measures the models in use.
+/// Measures the models in use. How fast a server is that takes the language model's place depends on
+/// another program, and perhaps on another machine: it is not asked.
 pub(super) fn run(session: &Session, models: &Models, notes: bool) -> Result<(), Failure> {
+    let chosen = &session.settings.models;
+    let is_served = !chosen.server.url.is_empty();
     let bench = Bench {
         embedder: bench_embedder(session, models, notes)?,
-        generator: match session.settings.models.generator.as_str() {
-            "none" => None,
-            name => Some(bench_generator(session, models, name)?),
+        generator: if is_served || chosen.generator == "none" {
+            None
+        } else {
+            Some(bench_generator(session, models, &chosen.generator)?)
         },
     };
     if session.json {
@@ -39,6 +44,12 @@ pub(super) fn run(session: &Session, models: &Models, notes: bool) -> Result<(),
         tell(&bench.embedder);
         match &bench.generator {
             Some(generator) => tell_of_generator(generator),
+            None if is_served => {
+                let (model, at) = (&chosen.server.model, shown_address(&chosen.server.url));
+                out!(
+                    "the language model is `{model}` of the model server at {at}: it is not measured"
+                );
+            }
             None => out!("no language model is in use"),
         }
     }

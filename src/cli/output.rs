@@ -180,7 +180,7 @@ pub struct Chosen {
 pub struct Bench {
     /// The embedding model.
     pub embedder: EmbedderBench,
-    /// The language model, where one is in use.
+    /// The language model, where one of this machine is in use.
     pub generator: Option<GeneratorBench>,
 }
 

@@ -393,6 +393,19 @@ fn the_doctor_misses_no_language_model_where_a_server_takes_its_place() {
 }
 
 #[test]
+fn a_model_server_is_not_measured_and_hinders_nothing() {
+    let home = Home::new();
+    let variables = [
+        ("COHO_MODELS_GENERATOR", "absent"),
+        ("COHO_MODELS_SERVER_URL", "http://127.0.0.1:9/v1"),
+        ("COHO_MODELS_SERVER_MODEL", "far"),
+    ];
+    let told = home.run_with(&variables, &["models", "bench"]).ok().stdout;
+    let says = "the language model is `far` of the model server at http://127.0.0.1:9/v1";
+    assert!(told.contains(says), "{told}");
+}
+
+#[test]
 fn what_other_programs_keep_becomes_notes_that_are_found() {
     let home = Home::new();
     home.add();
