@@ -184,6 +184,24 @@ for (const [hangs, came] of [[() => patient.route("**/v1/ask", () => {}), ""], [
   if (await patient.isVisible("#stop")) wrong.push("Stop stays when a service hangs");
   await patient.unroute("**/v1/ask");
 }
+// Learning may take long, while the service says that it is there.
+await patient.route("**/v1/writeback", () => {});
+await patient.click("nav button[data-view=units]");
+await patient.click("#learn");
+const there = patient.waitForResponse("**/healthz");
+await patient.clock.fastForward(61000);
+await there;
+await patient.evaluate("new Promise((done) => done())");
+if ((await patient.textContent("#message")) !== "Looking at your answers…") wrong.push("a service that learns is given up");
+await patient.route("**/healthz", () => {});
+const asked = patient.waitForRequest("**/healthz");
+await patient.clock.fastForward(61000);
+await asked;
+await patient.clock.fastForward(61000);
+const learned = patient.locator("#message", { hasText: "coho hangs" }).waitFor({ timeout: 10000 });
+await learned.catch(async () => wrong.push(`a service that hangs is waited for while it learns: it says “${await patient.textContent("#message")}”`));
+await patient.unroute("**/healthz");
+await patient.unroute("**/v1/writeback");
 // A token that is told to a page which is open already is taken, and does not stay in the address.
 await patient.goto(`${base}/#token=wrong`);
 await patient.locator("#message", { hasText: "token" }).waitFor();

@@ -48,7 +48,8 @@ function say(text) {
   $("message").textContent = text;
 }
 
-// Ends a request when `signal` does, or when nothing was heard for `ms`; where that is 0, no silence ends it.
+// Ends a request when `signal` does, when nothing was heard for `ms`, or by `leave`; where `ms` is 0, no silence
+// ends it.
 function patience(signal, ms) {
   const end = new AbortController();
   let timer = 0;
@@ -62,7 +63,7 @@ function patience(signal, ms) {
   signal?.addEventListener("abort", stop);
   if (signal?.aborted) stop();
   heard();
-  return { signal: end.signal, heard, over };
+  return { signal: end.signal, heard, over, leave: (why) => end.abort(why) };
 }
 
 async function send(method, path, body, wait, accept) {
@@ -90,15 +91,17 @@ async function send(method, path, body, wait, accept) {
   throw Object.assign(new Error(said), { status: response.status });
 }
 
-/** What the service says, whole. */
-async function call(method, path, body, ms = QUIET_MS) {
-  const wait = patience(undefined, ms);
+/** What the service says, whole. What is `long` may take its time while the service says that it is there. */
+async function call(method, path, body, long = false) {
+  const wait = patience(undefined, long ? 0 : QUIET_MS);
+  const asking = long ? setInterval(() => read("/healthz").catch(wait.leave), QUIET_MS) : 0;
   try {
     const text = await (await send(method, path, body, wait)).text();
     return text ? JSON.parse(text) : undefined;
   } catch (error) {
     throw wait.signal.aborted ? wait.signal.reason : error;
   } finally {
+    clearInterval(asking);
     wait.over();
   }
 }
@@ -430,7 +433,7 @@ async function learn() {
   $("decided").hidden = true;
   say("Looking at your answers…");
   // It may take as long as the owner lets it.
-  const report = await call("POST", "/v1/writeback", {}, 0);
+  const report = await call("POST", "/v1/writeback", {}, true);
   const did = `${report.considered.length} answers judged, ${report.made} units made, ${report.promoted.length} put in use.`;
   const why = report.reason && `${report.rolled_back ? "Rolled back" : "It ended early"}: ${report.reason}.`;
   say([did, why].filter(Boolean).join(" "));
