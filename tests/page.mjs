@@ -390,6 +390,7 @@ await bare.waitForSelector("#after:not([hidden])").catch(() => wrong.push("witho
 await bare.fill("#question", "");
 await bare.click("#before summary");
 await bare.locator("#asked button", { hasText: question }).first().click();
+await bare.waitForFunction(() => document.activeElement.id === "answer", undefined, { timeout: 10000 }).catch(() => {});
 if ((await bare.inputValue("#question")) !== question) wrong.push("an answer of before stands below another question");
 if (!(await bare.textContent("#answer")).includes("13.6")) wrong.push("an answer of before is not shown");
 if ((await bare.evaluate("document.activeElement.id")) !== "answer") wrong.push("the keyboard is lost when an answer of before is shown");

@@ -311,6 +311,9 @@ pub(super) struct ByNumber {
 pub(super) struct Page {
     /// Entries at most: 50 where nothing is said, 500 in any case.
     limit: Option<NonZeroUsize>,
+    /// Whether to leave out what was found for them: `retrieval.hits` is empty then.
+    #[serde(default)]
+    brief: bool,
 }
 
 /// Kept answers.
@@ -341,7 +344,13 @@ pub(super) async fn answers(
     told(move || {
         let answers = caller.app.store.ledger().read(|snapshot| {
             let answers = snapshot.answers(limit)?.into_iter();
-            let shown = answers.map(|answer| with_passages(snapshot, answer));
+            let shown = answers.map(|mut answer| {
+                if page.brief {
+                    answer["retrieval"]["hits"] = json!([]);
+                    return Ok(answer);
+                }
+                with_passages(snapshot, answer)
+            });
             shown.collect::<Result<Vec<Value>, StoreError>>()
         })?;
         Ok(Answers { answers })

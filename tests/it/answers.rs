@@ -534,6 +534,13 @@ fn a_form_is_refused_as_sentences_are_and_what_it_says_is_checked() {
         let id = id.strip_prefix("chatcmpl-").unwrap();
         let (code, kept) = service.get(&format!("/v1/answers/{id}"));
         assert_eq!(code, 200, "{kept}");
+        let listed = service.get("/v1/answers?limit=1&brief=true").1;
+        let brief = &listed["answers"][0];
+        assert_eq!(
+            (&brief["id"], &brief["retrieval"]["hits"]),
+            (&kept["id"], &json!([]))
+        );
+        assert_ne!(kept["retrieval"]["hits"], json!([]));
         (answer["choices"][0]["message"].clone(), kept)
     };
     let (message, kept) = ask("Who serviced the boiler?");

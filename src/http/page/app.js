@@ -243,12 +243,12 @@ function tell(whole) {
 
 /** What was asked before: each question shows what was answered then. */
 async function before() {
-  const listed = await read(`/v1/answers?limit=${MOST_ANSWERS}`);
-  const items = listed.answers.map((whole) => {
-    const letters = [...whole.question];
-    const label = letters.length > MOST_LETTERS ? `${letters.slice(0, MOST_LETTERS).join("")}…` : whole.question;
+  const listed = await read(`/v1/answers?brief=true&limit=${MOST_ANSWERS}`);
+  const items = listed.answers.map(({ id, question }) => {
+    const letters = [...question];
+    const label = letters.length > MOST_LETTERS ? `${letters.slice(0, MOST_LETTERS).join("")}…` : question;
     const button = element("button", label, { type: "button", class: "cite" });
-    button.addEventListener("click", () => recall(whole));
+    button.addEventListener("click", () => recall(id).catch((error) => say(error.message)));
     const item = element("li");
     item.append(button);
     return item;
@@ -256,14 +256,19 @@ async function before() {
   $("asked").replaceChildren(...(items.length ? items : [element("li", "Nothing yet.")]));
 }
 
-function recall(whole) {
+async function recall(id) {
   // Whoever looks back wants no more of the answer that is being written.
   running?.abort();
-  running = null;
+  const mine = new AbortController();
+  running = mine;
   $("stop").hidden = true;
   $("answer").setAttribute("aria-busy", "false");
   $("passage").hidden = true;
   say("");
+  const whole = await read(`/v1/answers/${id}`);
+  // Another was asked for meanwhile.
+  if (running !== mine) return;
+  running = null;
   $("question").value = whole.question;
   tell(whole);
   $("answer").focus();
