@@ -350,7 +350,7 @@ check("a file that moved is said to have moved", last():find("is not there any m
 os.rename(path .. ".moved", path)
 
 -- A server that says this to whoever asks, and ends, or hangs.
-local function saying(text, hangs)
+local function saying(text, hangs, status)
   local server = vim.loop.new_tcp()
   server:bind("127.0.0.1", 0)
   server:listen(8, function()
@@ -358,7 +358,7 @@ local function saying(text, hangs)
     server:accept(client)
     client:read_start(function(_, piece)
       if piece then
-        local head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+        local head = "HTTP/1.1 " .. (status or "200 OK") .. "\r\nConnection: close\r\n\r\n"
         client:write(head .. text, function()
           if not hangs then
             client:close()
@@ -648,6 +648,22 @@ vim.cmd("checkhealth coho")
 local health = table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), "\n")
 check("its health is told", health:find("answers at", 1, true) and not health:find("ERROR"), health)
 vim.cmd("bwipeout")
+-- What the health is where the service says this.
+local function health_of(said, status)
+  local there = saying(said, false, status)
+  coho.options.token = "its own"
+  vim.cmd("checkhealth coho")
+  local told = table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), "\n")
+  vim.cmd("bwipeout")
+  coho.options.address, coho.options.token = nil, nil
+  there:close()
+  return told
+end
+health = health_of('{"detail": "this token lacks a right"}', "403 Forbidden")
+check("a token that may only ask is no error", health:find("answers at", 1, true)
+  and health:find("lacks a right", 1, true) and not health:find("ERROR"), health)
+health = health_of("hello")
+check("what is no coho is one", health:find("is no coho", 1, true) and health:find("ERROR"), health)
 vim.cmd("help :CohoAsk")
 check("there is help", vim.bo.filetype == "help")
 

@@ -6,6 +6,7 @@ function M.check()
   local health = vim.health or require("health")
   local start = health.start or health.report_start
   local ok = health.ok or health.report_ok
+  local info = health.info or health.report_info
   local warn = health.warn or health.report_warn
   local wrong = health.error or health.report_error
   start("coho")
@@ -20,14 +21,23 @@ function M.check()
     wrong(missing)
     return
   end
-  local said, failed
-  service.call("GET", "/v1/status", nil, function(error, value)
-    said, failed = value, error
+  local over, said, failed, status
+  service.call("GET", "/v1/status", nil, function(error, value, code)
+    over, said, failed, status = true, value, error, code
   end)
   vim.wait(5000, function()
-    return said or failed
+    return over
   end)
-  if not said then
+  -- A token that may only ask is told nothing of the whole.
+  if status == 403 then
+    ok("coho answers at " .. found.address)
+    info(failed)
+    return
+  end
+  if over and not failed and (type(said) ~= "table" or not said.version) then
+    failed = "what answers at " .. found.address .. " is no coho: is the address right?"
+  end
+  if failed or not over then
     wrong(failed or ("coho does not answer at " .. found.address))
     return
   end

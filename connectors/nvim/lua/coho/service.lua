@@ -160,8 +160,8 @@ local function config(service, method, path, sent)
   return table.concat(lines, "\n") .. "\n"
 end
 
---- Sends a request. `done(error, value)` is called once, and later; `event(name, value)` for every
---- server-sent event before it. Returns what stops it; nothing where nothing is sent.
+--- Sends a request. `done(error, value, status)` is called once, and later, with the status of an answer
+--- that is an error; `event(name, value)` for every server-sent event before it. Returns what stops it; nothing where nothing is sent.
 function M.call(method, path, body, done, event)
   local service, why_not = M.find()
   local sent = body and vim.json.encode(vim.tbl_map(function(value)
@@ -220,7 +220,7 @@ function M.call(method, path, body, done, event)
       elseif code ~= 0 then
         done("the connection to coho broke off (curl says " .. code .. "); try again")
       elseif status >= 400 then
-        done(said_by(table.concat(lines, "\n"), status))
+        done(said_by(table.concat(lines, "\n"), status), nil, status)
       else
         local text = vim.trim(table.concat(lines, "\n"))
         local ok, value = pcall(vim.json.decode, text)
