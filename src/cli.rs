@@ -40,6 +40,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Directive;
 
 use crate::app::{self, App};
 use crate::domain::source::turns;
@@ -93,7 +95,7 @@ enum Command {
         #[arg(long)]
         never_leaves: bool,
     },
-    /// List the folders that were added, or remove one
+    /// List the folders that were added; move, keep or remove one
     Sources {
         #[command(subcommand)]
         action: Option<SourcesAction>,
@@ -392,6 +394,15 @@ fn misused(usage: &clap::Error) -> ExitCode {
     ExitCode::from(Kind::BadInput.exit_code())
 }
 
+/// Libraries that log what they are given where they are told to log all: whole messages of MCP, every
+/// letter that is cut into tokens, every byte that is sent with the token before it.
+const QUIET: [&str; 4] = [
+    "rmcp=error",
+    "tokenizers=warn",
+    "ureq=warn",
+    "ureq_proto=warn",
+];
+
 /// Logs go to stderr; where nobody reads that, they are dropped, and nothing waits for them.
 fn log(service: bool) -> tracing_appender::non_blocking::WorkerGuard {
     let default = if service {
@@ -399,13 +410,11 @@ fn log(service: bool) -> tracing_appender::non_blocking::WorkerGuard {
     } else {
         "error"
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("COHO_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    // It logs whole messages of MCP, which hold questions and passages.
-    let filter = match "rmcp=error".parse() {
-        Ok(quiet) => filter.add_directive(quiet),
-        Err(_) => filter,
-    };
+    let filter = EnvFilter::try_from_env("COHO_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let quiet = QUIET
+        .iter()
+        .filter_map(|said| said.parse::<Directive>().ok());
+    let filter = quiet.fold(filter, EnvFilter::add_directive);
     let (stderr, guard) = tracing_appender::non_blocking(std::io::stderr());
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -291,6 +291,14 @@ fn what_is_asked_and_noted_is_not_in_the_logs() {
     service.post("/v1/ask", &json!({ "question": "zeppelin", "k": 0 }));
     service.get("/v1/answers/zeppelin");
     let made = service.post("/v1/tokens", &json!({ "name": "editor" })).1;
+    // Libraries would tell what they send and read, byte by byte.
+    let all = [("COHO_LOG", "trace")];
+    for asked in [&["sync"][..], &["ask", "Where does the zeppelin land?"]] {
+        let told = home.run_with(&all, asked).ok().stderr;
+        for library in ["ureq", "tokenizers", "rmcp"] {
+            assert!(!told.contains(library), "{told}");
+        }
+    }
     let id = answer["id"].as_str().unwrap();
     let feedback = json!({ "verdict": "good", "note": "zeppelin" });
     service.post(&format!("/v1/answers/{id}/feedback"), &feedback);
