@@ -42,7 +42,7 @@ pub(super) enum Action {
     },
     /// Measure the models in use on this machine
     Bench {
-        /// Also embed all chunks of the notes again, and nothing else
+        /// Also time how fast all chunks of the notes are embedded with nothing else to do
         #[arg(long)]
         notes: bool,
     },
