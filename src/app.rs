@@ -493,7 +493,8 @@ fn generator(
         Err(error) => return Err(error.into()),
     };
     let options = LlamaOptions {
-        states: Some(states_of(home)),
+        // Its process is told of it in JSON, which knows text alone.
+        states: Some(states_of(home)).filter(|folder| folder.to_str().is_some()),
         ..llama_options(settings, models.file_of(&installed))
     };
     let model = LlamaProcess::new(this_program(), options);

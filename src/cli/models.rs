@@ -10,7 +10,7 @@ use super::{Session, bench, show};
 use crate::app::told_path;
 use crate::app::{llama_options, this_program};
 use crate::engine::generate::{Generator, LlamaOptions};
-use crate::engine::install::Models;
+use crate::engine::install::{Models, whole_path};
 use crate::engine::llama::process::LlamaProcess;
 use crate::engine::manifest::{self, Role};
 use crate::error::{BadRequest, Failure};
@@ -96,7 +96,7 @@ fn list(session: &Session, models: &Models) {
         }
     }
     if session.json {
-        let folder = models.folder().to_owned();
+        let folder = told_path(models.folder());
         return show::json(&ModelList {
             models: rows,
             folder,
@@ -173,15 +173,16 @@ fn add(
     path: &std::path::Path,
     name: Option<&str>,
 ) -> Result<(), Failure> {
+    let whole = whole_path(path)?;
     if path.extension() == Some("gguf".as_ref()) {
         // An adapter belongs to the model in use.
         let alone = LlamaOptions {
             lora: None,
-            ..llama_options(&session.settings, path.to_owned())
+            ..llama_options(&session.settings, whole.clone())
         };
         LlamaProcess::new(this_program(), alone).describe()?;
     }
-    let added = models.add(path, name)?;
+    let added = models.add(&whole, name)?;
     if session.json {
         show::json(&added);
     } else {

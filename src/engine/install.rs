@@ -266,14 +266,9 @@ impl Models {
     /// cross-encoder that ranks anew.
     ///
     /// # Errors
-    /// [`EngineError::Unloadable`] when it is neither, [`EngineError::Io`].
+    /// [`EngineError::Unloadable`] when it is neither, [`EngineError::Io`]; as [`whole_path`].
     pub fn add(&self, path: &Path, name: Option<&str>) -> Result<Installed, EngineError> {
-        let path = path
-            .canonicalize()
-            .map_err(|source| EngineError::Unloadable {
-                path: path.to_owned(),
-                reason: source.to_string(),
-            })?;
+        let path = whole_path(path)?;
         if path.is_dir() {
             return self.add_reranker(&path, name);
         }
@@ -389,6 +384,25 @@ impl Models {
         }
         Ok(())
     }
+}
+
+/// Where a model lies, as records and the model's process can be told it.
+///
+/// # Errors
+/// [`EngineError::Unloadable`] when it is not there, [`EngineError::Install`] for a path that is no text.
+pub fn whole_path(path: &Path) -> Result<PathBuf, EngineError> {
+    let whole = path
+        .canonicalize()
+        .map_err(|source| EngineError::Unloadable {
+            path: path.to_owned(),
+            reason: source.to_string(),
+        })?;
+    if whole.to_str().is_none() {
+        let name = whole.to_string_lossy();
+        let hint = "rename the file, or the folder that it lies in";
+        return Err(refused(&name, "its path is not valid UTF-8", hint));
+    }
+    Ok(whole)
 }
 
 const OTHER_NAME: &str = "give it another one with `--name`";
@@ -677,6 +691,24 @@ mod tests {
         models.add(&unnamed, Some("b")).unwrap();
         let names: Vec<String> = models.list().into_iter().map(|m| m.name).collect();
         assert_eq!(names, ["a", "b"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_model_whose_path_is_no_text_is_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = tempfile::tempdir().unwrap();
+        let models = Models::at(&folder.path().join("models"));
+        let file = folder
+            .path()
+            .join(std::ffi::OsStr::from_bytes(b"caf\xe9.gguf"));
+        // Not every file system takes such a name.
+        if std::fs::write(&file, "GGUF").is_err() {
+            return;
+        }
+        let error = models.add(&file, Some("coffee")).unwrap_err();
+        assert!(matches!(error, EngineError::Install { .. }), "{error}");
+        assert!(models.list().is_empty());
     }
 
     #[test]
