@@ -577,11 +577,20 @@ fn idle(app: &App, shared: &(Mutex<bool>, Condvar), stop: &AtomicBool) {
             "writeback"
         ),
         Err(error) => {
-            tracing::warn!(error = %error.whole(), "writeback failed");
+            tracing::warn!(error = %logged(&error), "writeback failed");
             // Not at once again.
             app.presence.asked_ms.store(now_ms(), Ordering::Relaxed);
         }
     }
+}
+
+/// What a log is told of a failure. A model server may say again what it was sent: of what is not our
+/// fault, the log learns the code.
+fn logged(failure: &Failure) -> String {
+    if failure.kind() == Kind::Ours {
+        return failure.whole();
+    }
+    failure.code().to_owned()
 }
 
 /// Does `work`, whatever that is at meanwhile: judging, trying, measuring, making ready. A thread looks
@@ -639,6 +648,7 @@ fn on_battery(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::EngineError;
 
     #[test]
     fn a_battery_is_told_from_mains() {
@@ -659,6 +669,18 @@ mod tests {
         put("AC", "type", "Mains\n");
         put("AC", "online", "1\n");
         assert!(!on_battery(folder.path()));
+    }
+
+    #[test]
+    fn what_a_server_says_again_is_not_logged() {
+        let refused = EngineError::Refused {
+            url: "http://nas/v1".into(),
+            said: "cannot answer: Where is the key?".into(),
+        };
+        assert_eq!(logged(&refused.into()), "model_server_refused");
+        let reason = "its process ended".to_owned();
+        let ours = Failure::from(EngineError::Run { reason });
+        assert_eq!(logged(&ours), ours.to_string());
     }
 
     #[test]

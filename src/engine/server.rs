@@ -252,8 +252,14 @@ struct Call {
 const LEAST_SAID: usize = 1 << 20;
 const MOST_OF_PIECE: usize = 16 << 10;
 
-/// Characters that are told of what is no answer.
+/// Characters that are told of what is no answer, and of a complaint.
 const MOST_TOLD: usize = 200;
+const MOST_COMPLAINT: usize = 1000;
+
+/// A complaint as it is told: a page of a proxy may be long, and so is a question that is said again.
+fn shortened(said: &str) -> String {
+    said.chars().take(MOST_COMPLAINT).collect()
+}
 
 /// The lines of an answer.
 type Lines = std::io::Lines<BufReader<Take<ureq::BodyReader<'static>>>>;
@@ -328,7 +334,7 @@ impl Call {
         let said = format!("answered {status}: {}", said.join(" "));
         Err(match status.as_u16() {
             // It is there, but cannot answer now.
-            429 | 502..=504 => self.unreachable(said, true),
+            429 | 502..=504 => self.unreachable(shortened(&said), true),
             _ => self.failed(&said),
         })
     }
@@ -339,12 +345,12 @@ impl Call {
         const TOO_LONG: [&str; 4] = ["length", "size", "exceed", "window"];
         let lower = said.to_lowercase();
         if lower.contains("context") && TOO_LONG.iter().any(|word| lower.contains(word)) {
-            let what = format!("{} {said}", self.shown);
+            let what = format!("{} {}", self.shown, shortened(said));
             return EngineError::PromptTooLong { what };
         }
         EngineError::Refused {
             url: self.shown.clone(),
-            said: said.to_owned(),
+            said: shortened(said),
         }
     }
 
@@ -370,15 +376,18 @@ impl Call {
                 coming.end(self.most);
                 break;
             }
-            let chunk: Chunk = serde_json::from_str(data).map_err(|error| EngineError::Run {
-                reason: format!("{} said what is no chunk: {error}", self.shown),
-            })?;
+            // The error names a value that does not fit, which may be what was sent.
+            let chunk: Chunk =
+                serde_json::from_str(data).map_err(|error| EngineError::Refused {
+                    url: self.shown.clone(),
+                    said: shortened(&format!("said what is no chunk: {error}")),
+                })?;
             if let Some(error) = chunk.error {
                 let said = format!("broke off: {error}");
                 // What was told cannot be taken back, and written anew from less.
                 return Err(match self.failed(&said) {
                     EngineError::PromptTooLong { .. } if !coming.piece_ends.is_empty() => {
-                        let url = self.shown.clone();
+                        let (url, said) = (self.shown.clone(), shortened(&said));
                         EngineError::Refused { url, said }
                     }
                     error => error,
@@ -802,6 +811,22 @@ mod tests {
             told(format!("{HEAD}{}", complaint("out of memory"))),
             "model_server_refused"
         );
+    }
+
+    #[test]
+    fn what_is_no_chunk_is_the_servers_fault_and_told_in_short() {
+        let odd = json!({ "choices": "the note ".repeat(1000) });
+        let long = "HTTP/1.1 500 Oh\r\nconnection: close\r\n\r\n".to_owned() + &"no ".repeat(9000);
+        for answer in [format!("{HEAD}data: {odd}\n\n"), long] {
+            let (server, answering) = server(answer, false);
+            let error = written(&server).unwrap_err();
+            answering.join().unwrap();
+            assert_eq!(
+                (error.kind(), error.code()),
+                (Kind::NotReady, "model_server_refused")
+            );
+            assert!(error.to_string().len() < 2 * MOST_COMPLAINT, "{error}");
+        }
     }
 
     #[test]
