@@ -10,6 +10,13 @@ macro_rules! out {
     };
 }
 
+/// Prints a line of what is not data; that nobody reads it is no error.
+macro_rules! note {
+    ($($argument:tt)*) => {
+        $crate::cli::print_note(format_args!($($argument)*))
+    };
+}
+
 mod ask;
 mod bench;
 mod care;
@@ -352,10 +359,19 @@ fn print_line(line: std::fmt::Arguments<'_>) {
         // Who closed the pipe has read enough; anything else was not printed.
         let enough = error.kind() == std::io::ErrorKind::BrokenPipe;
         if !enough {
-            eprintln!("error: cannot print: {error}");
+            note!("error: cannot print: {error}");
         }
         std::process::exit(i32::from(!enough));
     }
+}
+
+fn print_note(line: std::fmt::Arguments<'_>) {
+    let text = line.to_string();
+    let mut stderr = std::io::stderr().lock();
+    // Where this cannot be written, nothing else can be said either.
+    let _ = stderr
+        .write_all(harmless(&text).as_bytes())
+        .and_then(|()| stderr.write_all(b"\n"));
 }
 
 /// Runs the command line of this process.
@@ -447,7 +463,7 @@ fn session(arguments: &Arguments) -> Result<Session, Failure> {
     }
     if arguments.config.is_some() && !places.config.exists() {
         let path = places.config.display();
-        eprintln!("there was no settings file {path}: it is made, with every default");
+        note!("there was no settings file {path}: it is made, with every default");
     }
     if let Err(error) = settings::write_default(&places.config) {
         tracing::warn!(%error, "the settings file could not be written");
@@ -551,7 +567,7 @@ impl Session {
         drop(space);
         drop(app);
         let app = App::open(settings.clone(), places.clone(), Access::Write)?;
-        eprintln!("the indexes are gone: they are made anew from the ledger");
+        note!("the indexes are gone: they are made anew from the ledger");
         sources::heal(&app, &stop_on_interrupt())?;
         app.ingest.rest()?;
         app.spaces.current().indexes.settle();
@@ -599,7 +615,7 @@ fn stop_on_interrupt() -> Arc<AtomicBool> {
             runtime.block_on(async {
                 let _ = tokio::signal::ctrl_c().await;
                 flag.store(true, Ordering::Relaxed);
-                eprintln!("stopping after what is at hand; press Ctrl-C again to stop at once");
+                note!("stopping after what is at hand; press Ctrl-C again to stop at once");
                 let _ = tokio::signal::ctrl_c().await;
                 std::process::exit(1);
             });

@@ -119,7 +119,7 @@ fn repaired(session: Session) -> Result<Verdict, Failure> {
     }
     // Before the copy is made anew.
     for lost in app.store.mend_unreadable()? {
-        eprintln!("{lost} cannot be read, and the last copy has nothing of it: it is gone");
+        note!("{lost} cannot be read, and the last copy has nothing of it: it is gone");
     }
     let chunks = ledger.read(|snapshot| snapshot.damaged_chunks())?;
     ledger.write(|transaction| documents::read_again(transaction, Some(&chunks)))?;
@@ -181,7 +181,7 @@ pub(super) fn run_backup(session: Session, target: &Path) -> Result<ExitCode, Fa
 fn warn_of_lacking(archive: &backup::archive::Description) {
     let lacking = archive.chunks.saturating_sub(archive.vectors);
     if lacking > 0 {
-        eprintln!(
+        note!(
             "the vectors of {lacking} chunks are not in it; once it is restored, `coho sync` makes them \
              anew: until then those are found by their words alone"
         );
@@ -231,14 +231,14 @@ pub(super) fn run_restore(session: Session, archive: &Path) -> Result<ExitCode, 
     let tokens = app.tokens()?.tokens;
     if !tokens.is_empty() {
         let names: Vec<&str> = tokens.iter().map(|grant| grant.name.as_str()).collect();
-        eprintln!(
+        note!(
             "with it came tokens that open this knowledge base again: {}; `coho token revoke` takes \
              one back",
             names.join(", ")
         );
     }
     for path in missing {
-        eprintln!(
+        note!(
             "the folder {} is not here: its documents are kept; \
              `coho sources move` tells where it is now",
             path.display()
@@ -274,9 +274,7 @@ pub(super) fn forget(
             erased.units
         );
         if copied {
-            eprintln!(
-                "what `coho eval run` copied of notes and questions goes by `coho eval remove`"
-            );
+            note!("what `coho eval run` copied of notes and questions goes by `coho eval remove`");
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -380,7 +378,7 @@ pub(super) fn export(
         Export::Everything => {
             let left_out = everything(&store, &mut write)?;
             if left_out > 0 {
-                eprintln!(
+                note!(
                     "{left_out} records are left out: they cannot be read; `coho verify --repair` \
                      takes them from the last copy, where that has them"
                 );
@@ -390,7 +388,7 @@ pub(super) fn export(
             let left_out =
                 training::examples(&store, &mut |example| write(serde_json::to_value(example)?))?;
             if left_out.unreadable > 0 {
-                eprintln!(
+                note!(
                     "{} units and answers are left out: they cannot be read; `coho verify --repair` \
                      takes them from the last copy, where that has them",
                     left_out.unreadable
@@ -398,7 +396,7 @@ pub(super) fn export(
             }
             if left_out.kept_here > 0 {
                 let kept_here = left_out.kept_here;
-                eprintln!(
+                note!(
                     "{kept_here} examples are left out: their folders never leave this machine; \
                      `coho sources keep PATH --may-leave` lets them"
                 );

@@ -386,7 +386,7 @@ fn show_report(
     } else {
         report::result(&result);
         if let Some(path) = html {
-            eprintln!("written to {}", path.display());
+            note!("written to {}", path.display());
         }
     }
     Ok(ExitCode::SUCCESS)

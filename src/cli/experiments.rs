@@ -83,7 +83,7 @@ pub(super) fn tune(session: &Session, chosen: &Chosen) -> Result<ExitCode, Failu
         let place = Place::Folder(data.join(&name));
         let set = EvaluationSet::read(&place, &name, chosen.split.as_deref())?;
         if set.documents.is_empty() || set.gains.is_empty() {
-            eprintln!("{name} has no judged documents, and is left out");
+            note!("{name} has no judged documents, and is left out");
             continue;
         }
         let bar = show::SyncBar::new(Path::new(&name));

@@ -38,9 +38,9 @@ pub(super) fn run(
     let whole = into.canonicalize().unwrap_or_else(|_| into.to_owned());
     let sources = session.open_records(Access::Read)?.sources()?;
     if sources.iter().any(|s| whole.starts_with(&s.source.path)) {
-        eprintln!("a running service reads them by itself; else: coho sync");
+        note!("a running service reads them by itself; else: coho sync");
     } else {
-        eprintln!(
+        note!(
             "coho does not read that folder yet: coho add {}",
             into.display()
         );

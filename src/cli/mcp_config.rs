@@ -64,7 +64,7 @@ pub(super) fn print(
     let environment: Map<String, Value> = environment.collect();
     let (settings, place) = settings(client, &program, &arguments, &environment);
     out!("{settings}");
-    eprintln!("{place}");
+    note!("{place}");
     Ok(ExitCode::SUCCESS)
 }
 

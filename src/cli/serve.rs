@@ -17,7 +17,7 @@ use crate::store::{Access, StoreError};
 pub(super) fn run(session: Session) -> Result<ExitCode, Failure> {
     let listen = session.settings.serve.listen;
     if !listen.ip().is_loopback() {
-        eprintln!(
+        note!(
             "warning: {listen} can be reached from other machines; the token is all that guards your notes"
         );
     }

@@ -81,12 +81,12 @@ pub(super) fn failure(failure: &Failure, as_json: bool) {
             error: told(failure),
         });
     }
-    eprintln!("error: {}", harmless(&failure.to_string()));
+    note!("error: {}", harmless(&failure.to_string()));
     for cause in failure.causes() {
-        eprintln!("  because: {}", harmless(&cause));
+        note!("  because: {}", harmless(&cause));
     }
     if let Some(hint) = hint {
-        eprintln!("\nhint: {hint}");
+        note!("\nhint: {hint}");
     }
 }
 
@@ -171,7 +171,7 @@ pub(super) fn hits(found: &Found) {
             out!("{line}");
         }
     }
-    eprintln!("{} hits in {:.0} ms", found.hits.len(), found.took_ms);
+    note!("{} hits in {:.0} ms", found.hits.len(), found.took_ms);
 }
 
 fn place_of(path: &Path, lines: Option<(u32, u32)>) -> String {
@@ -215,7 +215,7 @@ pub(super) fn citations(answer: &Answer, kept_as: Option<&str>) {
         } else {
             "; the notes are quoted"
         };
-        eprintln!("\n{MODEL_FAILED}{}{instead}", harmless(why));
+        note!("\n{MODEL_FAILED}{}{instead}", harmless(why));
     }
     let by = answer.model.as_deref().unwrap_or("no language model");
     let citations = answer.citations.iter();
@@ -229,7 +229,7 @@ pub(super) fn citations(answer: &Answer, kept_as: Option<&str>) {
     };
     let kept_as = kept_as.filter(|_| !answer.unkept);
     let id = kept_as.map_or_else(String::new, |id| format!(", answer {id}"));
-    eprintln!("\n{:.0} ms, {by}{led}{id}", answer.timing.total_ms);
+    note!("\n{:.0} ms, {by}{led}{id}", answer.timing.total_ms);
 }
 
 /// One choice of weights.
@@ -667,7 +667,7 @@ impl InstallBar {
         self.bar.set_message(what);
         // Without a terminal there is no bar; a line for each step tells that it goes on.
         if self.plain && self.said.replace(what) != what {
-            eprintln!("{}: {what}", self.name);
+            note!("{}: {what}", self.name);
         }
     }
 

@@ -81,9 +81,10 @@ fn sync_one(app: &App, source: &Source, stop: &AtomicBool) -> Result<Report, Fai
 pub(super) fn heal(app: &App, stop: &AtomicBool) -> Result<(), Failure> {
     let healed = app.ingest.heal(stop)?;
     if healed.documents + healed.chunks > 0 {
-        eprintln!(
+        note!(
             "mended the indexes: {} documents, {} chunks",
-            healed.documents, healed.chunks
+            healed.documents,
+            healed.chunks
         );
     }
     Ok(())
@@ -98,7 +99,7 @@ pub(super) fn sync_all(app: &App, only: Option<SourceId>) -> Result<Synchronised
         if stop.load(Ordering::Relaxed) {
             return Err(IngestError::Stopped.into());
         }
-        eprintln!("building the new embedding model's index: {left} chunks left");
+        note!("building the new embedding model's index: {left} chunks left");
     }
     let mut synced = Synchronised::default();
     for status in app.sources()? {

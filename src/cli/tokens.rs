@@ -56,7 +56,7 @@ pub(super) fn run(session: Session, action: Action) -> Result<ExitCode, Failure>
                 show::json(&made);
             } else {
                 out!("{}", made.token);
-                eprintln!(
+                note!(
                     "the token `{}` {}; it is not shown again",
                     made.grant.name,
                     said(&made.grant)

@@ -119,7 +119,7 @@ pub(super) fn run(session: &Session, action: &Action) -> Result<ExitCode, Failur
             is(state.answers)
         );
         if let Some(problem) = &state.problem {
-            eprintln!("the system could not be told: {problem}");
+            note!("the system could not be told: {problem}");
         }
     }
     Ok(ExitCode::SUCCESS)

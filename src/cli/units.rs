@@ -201,7 +201,7 @@ fn decide(app: &App, json: bool, ids: &[String], decision: Decision) -> Result<E
             Err(failure) => {
                 // A state that does not allow it stops here; what was done before is done.
                 for unit in &units {
-                    eprintln!("{} is {}", unit.id, unit.state.as_str());
+                    note!("{} is {}", unit.id, unit.state.as_str());
                 }
                 return Err(failure);
             }

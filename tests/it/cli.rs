@@ -393,6 +393,26 @@ fn the_doctor_misses_no_language_model_where_a_server_takes_its_place() {
 }
 
 #[test]
+fn a_reader_of_errors_that_has_gone_away_is_no_error() {
+    let home = Home::new();
+    home.write("train.md", "# Train\n\nThe night train to Rome.\n");
+    home.add();
+    let check = |arguments: &[&str], expected: i32| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let status = home
+            .command()
+            .args(arguments)
+            .stdout(std::process::Stdio::null())
+            .stderr(writer)
+            .status();
+        assert_eq!(status.unwrap().code(), Some(expected), "{arguments:?}");
+    };
+    check(&["search", "train"], 0);
+    check(&["units", "show", "none"], 1);
+}
+
+#[test]
 fn a_model_server_is_not_measured_and_hinders_nothing() {
     let home = Home::new();
     let variables = [
