@@ -51,8 +51,11 @@ pub(super) fn run(session: Session) -> Result<ExitCode, Failure> {
     if json {
         show::json(&output::Serving::here(address, &home));
     } else {
-        out!("coho listens on http://{address}");
-        out!("the token is in {}", home.join("token").display());
+        // Who reads the first line may have left before the second, and wants the service to stay.
+        let token = home.join("token");
+        let mut stdout = io::stdout().lock();
+        let _ = writeln!(stdout, "coho listens on http://{address}")
+            .and_then(|()| writeln!(stdout, "the token is in {}", token.display()));
     }
     let _ = io::stdout().flush();
     let ended = runtime.block_on(crate::http::serve(

@@ -413,6 +413,39 @@ fn a_reader_of_errors_that_has_gone_away_is_no_error() {
 }
 
 #[test]
+fn a_service_stays_when_who_started_it_has_left() {
+    let home = Home::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut serving = home
+        .command()
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .stdout(writer)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let answers = || {
+        let said = fs::read(home.path("home/service.json")).ok()?;
+        let said: serde_json::Value = serde_json::from_slice(&said).ok()?;
+        let asked = ureq::get(format!("http://{}/healthz", said["address"].as_str()?));
+        asked.call().ok()
+    };
+    let begun = std::time::Instant::now();
+    let stays = loop {
+        if answers().is_some() {
+            break true;
+        }
+        if serving.try_wait().unwrap().is_some() || begun.elapsed().as_secs() > 60 {
+            break false;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    let _ = serving.kill();
+    let _ = serving.wait();
+    assert!(stays, "it ended");
+}
+
+#[test]
 fn a_model_server_is_not_measured_and_hinders_nothing() {
     let home = Home::new();
     let variables = [
