@@ -69,7 +69,7 @@ pub fn of_text(origin: &str, text: &str) -> Result<Settings, SettingsError> {
         .parse()
         .map_err(|error: toml::de::Error| SettingsError::File {
             path: PathBuf::from(origin),
-            reason: error.to_string().trim().to_owned(),
+            reason: without_addresses(error.to_string().trim()),
         })?;
     check_keys(origin, &table)?;
     parse(origin, &table)
@@ -152,8 +152,21 @@ fn parse(origin: &str, table: &Table) -> Result<Settings, SettingsError> {
         .try_into()
         .map_err(|error: toml::de::Error| SettingsError::Value {
             origin: origin.to_owned(),
-            reason: in_words(error.to_string().trim().replace('\n', " ")),
+            reason: in_words(without_addresses(error.to_string().trim()).replace('\n', " ")),
         })
+}
+
+/// What is said of a line or a value, without the address in it: that may hold a password or a key.
+fn without_addresses(said: &str) -> String {
+    let shown = |line: &str| {
+        let Some(at) = line.find("://") else {
+            return line.to_owned();
+        };
+        let (before, behind) = line.split_at(at + "://".len());
+        let end = behind.rfind(['"', '\'']).unwrap_or(behind.len());
+        format!("{before}…{}", &behind[end..])
+    };
+    said.lines().map(shown).collect::<Vec<_>>().join("\n")
 }
 
 /// What a value is said to be, with the names of Rust's types in words.
@@ -326,6 +339,25 @@ pub(super) mod tests {
         );
         check("[models]\nserver = 'http://x'", &["server"]);
         assert_eq!(of_file(""), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn no_complaint_shows_what_opens_a_server() {
+        let check = |text: &str, words: &str| {
+            let error = of_file(text).unwrap_err();
+            assert!(error.contains(words), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        };
+        check("[models.server]\nurl = \"http://me:secret@nas", "line 2");
+        check(
+            "[models.server]\nurl = \"http://me:\"secret@nas\"",
+            "http://…",
+        );
+        check(
+            "[models]\nthreads = \"http://me:secret@nas\"",
+            "whole number",
+        );
+        check("[models]\nserver = 'http://nas?key=secret'", "server");
     }
 
     #[test]
