@@ -6,6 +6,7 @@
 
 mod charset;
 mod raised;
+mod unseen;
 mod writer;
 
 use std::borrow::Cow;
@@ -37,13 +38,12 @@ pub(super) fn extract(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
 /// Writes the main text of a page, and returns what it says of itself.
 pub(super) fn write(html: &str, pen: &mut Pen) -> Meta {
     let html = &*with_ends(html);
-    let page = Document::from(html);
+    let page = seen(html);
     let meta = Meta {
         title: title(&page),
         links: links(&page),
         ..Meta::default()
     };
-    keep_what_belongs(&page);
     if let Some(article) = article(html, &page) {
         let article = Document::from(article.as_str());
         Writer::new(pen, AROUND).tree(&article.root());
@@ -55,10 +55,17 @@ pub(super) fn write(html: &str, pen: &mut Pen) -> Meta {
 
 /// Writes all text of a fragment: a chapter of a book with its notes, the body of a message.
 pub(super) fn write_all(html: &str, pen: &mut Pen) -> Option<String> {
-    let page = Document::from(&*with_ends(html));
-    keep_what_belongs(&page);
+    let page = seen(&with_ends(html));
     Writer::new(pen, &["nav"]).tree(&page.root());
     title(&page)
+}
+
+/// A page as somebody sees it, with what belongs to its text named as such.
+fn seen(html: &str) -> Document {
+    let page = Document::from(html);
+    unseen::leave_out(&page);
+    keep_what_belongs(&page);
+    page
 }
 
 /// Elements whose end a browser looks for although they say that they have none.
@@ -145,9 +152,7 @@ fn is_doing(target: &str) -> bool {
 
 /// Readability's article as HTML, when it is worth having.
 fn article(html: &str, page: &Document) -> Option<String> {
-    let own = Document::from(html);
-    keep_what_belongs(&own);
-    let mut readability = Readability::with_document(own, None, None).ok()?;
+    let mut readability = Readability::with_document(seen(html), None, None).ok()?;
     if !readability.is_probably_readable() {
         return None;
     }

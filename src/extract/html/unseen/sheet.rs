@@ -1,0 +1,725 @@
+//! Style sheets, as far as they say whether text is seen: which of what they say counts for an element.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use dom_query::{Document, NodeRef};
+
+use super::Around;
+
+/// What may hide a text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Property {
+    Display,
+    Visibility,
+    Opacity,
+    Animation,
+    Position,
+    Place,
+    Indent,
+    Clip,
+    Size,
+    Ink,
+    Ground,
+    Picture,
+}
+
+/// How many there are.
+const PROPERTIES: usize = 12;
+
+/// What is said of one of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Value {
+    /// It hides. A position that is hidden is out of its place.
+    Hides,
+    /// It does not, or goes on as around.
+    Shows,
+    /// A colour.
+    Paint([u8; 3]),
+    /// It may show, or is of a colour that is not known. So is a position that is only shifted.
+    Doubtful,
+}
+
+/// What counts for an element, of each property.
+pub(super) struct Said([Option<Value>; PROPERTIES]);
+
+impl Said {
+    pub(super) fn of(&self, property: Property) -> Option<Value> {
+        self.0[property as usize]
+    }
+}
+
+/// The names of an element that selectors look for.
+#[derive(Default)]
+pub(super) struct Names {
+    pub(super) tag: String,
+    id: String,
+    classes: Vec<String>,
+}
+
+impl Names {
+    pub(super) fn of(node: &NodeRef<'_>) -> Self {
+        /// Classes of an element that are looked at, at most.
+        const MOST: usize = 64;
+        let classes = node.attr_or("class", "");
+        let classes = classes.split_whitespace().take(MOST);
+        Self {
+            tag: node.node_name().unwrap_or_default().to_ascii_lowercase(),
+            id: node.attr_or("id", "").to_string(),
+            classes: classes.map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// One part of a selector: `p.note#a`.
+#[derive(Default)]
+struct Compound {
+    tag: Option<String>,
+    id: Option<String>,
+    classes: Vec<String>,
+}
+
+impl Compound {
+    fn is_of(&self, names: &Names) -> bool {
+        self.tag.as_ref().is_none_or(|tag| *tag == names.tag)
+            && self.id.as_ref().is_none_or(|id| *id == names.id)
+            && self
+                .classes
+                .iter()
+                .all(|class| names.classes.contains(class))
+    }
+
+    /// The name under which what has it is found.
+    fn key(&self) -> String {
+        match (&self.id, self.classes.first(), &self.tag) {
+            (Some(id), ..) => format!("#{id}"),
+            (None, Some(class), _) => format!(".{class}"),
+            (None, None, Some(tag)) => tag.clone(),
+            (None, None, None) => "*".to_owned(),
+        }
+    }
+}
+
+/// A part of a selector, and whether it is right in the one before.
+struct Step {
+    compound: Compound,
+    is_child: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Declaration {
+    property: Property,
+    value: Value,
+    is_important: bool,
+}
+
+struct Rule {
+    /// From the outermost to the element that it is about; never none.
+    steps: Vec<Step>,
+    /// Does nothing but the names decide whether it counts?
+    is_sure: bool,
+    /// What counts of two (17 of Selectors Level 4).
+    specificity: u32,
+    said: Rc<[Declaration]>,
+}
+
+/// Which of two counts: what is important or of the element itself, the specificity, the place.
+type Weight = (u8, u32, usize);
+
+/// Bytes of styles of a page that are read, at most.
+const MOST_BYTES: usize = 4 << 20;
+
+/// Selectors that are taken in, at most.
+const MOST_RULES: usize = 20_000;
+
+/// Comparisons with selectors, at most; what comes after them counts as seen.
+const MOST_CHECKS: usize = 5_000_000;
+
+/// How far up the elements are looked for that an element is in.
+const FURTHEST: usize = 64;
+
+/// What selectors call parts of an element that are no element.
+const PARTS: [&str; 5] = ["::", ":before", ":after", ":first-line", ":first-letter"];
+
+/// Parts of a selector, at most.
+const MOST_STEPS: usize = 8;
+
+/// The styles that lie in a page.
+#[derive(Default)]
+pub(super) struct Sheet {
+    rules: Vec<Rule>,
+    /// The numbers of rules by the name of what they are about.
+    by_key: HashMap<String, Vec<usize>>,
+    checks: usize,
+}
+
+impl Sheet {
+    pub(super) fn of(page: &Document) -> Self {
+        let mut sheet = Self::default();
+        let mut left = MOST_BYTES;
+        for style in page.select("style").nodes() {
+            let is_idle = style
+                .parent()
+                .is_some_and(|around| around.has_name("noscript") || around.has_name("template"));
+            if is_idle || !is_for_screens(&style.attr_or("media", "")) {
+                continue;
+            }
+            let css = style.text();
+            let Some(rest) = left.checked_sub(css.len()) else {
+                break;
+            };
+            left = rest;
+            sheet.read(&without_comments(&css));
+        }
+        sheet
+    }
+
+    fn read(&mut self, css: &str) {
+        let mut rest = css;
+        while let Some(at) = rest.find(['{', '}', ';']) {
+            let head = rest[..at].trim();
+            let tail = &rest[at + 1..];
+            // A statement, or the end of what was gone into.
+            if !rest[at..].starts_with('{') || counts_inside(head) {
+                rest = tail;
+                continue;
+            }
+            let end = end_of_block(tail);
+            if !head.starts_with('@') {
+                self.add(head, &tail[..end]);
+            }
+            rest = tail.get(end + 1..).unwrap_or("");
+        }
+    }
+
+    fn add(&mut self, selectors: &str, body: &str) {
+        let said: Rc<[Declaration]> = declarations(body).into();
+        if said.is_empty() {
+            return;
+        }
+        for selector in selectors.split(',') {
+            if self.rules.len() >= MOST_RULES {
+                return;
+            }
+            let Some((steps, is_sure)) = understood(selector) else {
+                continue;
+            };
+            let Some(about) = steps.last() else {
+                continue;
+            };
+            // What stands before or behind a text hides none, but may be what it is seen on.
+            let is_part = PARTS.iter().any(|part| selector.contains(part));
+            let said = if is_part {
+                behind(&said)
+            } else {
+                Rc::clone(&said)
+            };
+            let rules = self.by_key.entry(about.compound.key()).or_default();
+            rules.push(self.rules.len());
+            self.rules.push(Rule {
+                specificity: specificity(&steps),
+                steps,
+                is_sure,
+                said,
+            });
+        }
+    }
+
+    /// What counts for an element that stands in what `path` ends with.
+    pub(super) fn said(&mut self, node: &NodeRef<'_>, names: &Names, path: &[Around]) -> Said {
+        let mut best: [Option<(Weight, Value)>; PROPERTIES] = [None; PROPERTIES];
+        let mut doubtful = [false; PROPERTIES];
+        let mut take = |property: Property, weight: Weight, value: Value| {
+            let known = &mut best[property as usize];
+            if known.is_none_or(|(least, _)| weight >= least) {
+                *known = Some((weight, value));
+            }
+        };
+        for (property, value) in attributes(node, &names.tag) {
+            take(property, (0, 0, 0), value);
+        }
+        if !self.rules.is_empty() {
+            let classes = names.classes.iter().map(|class| format!(".{class}"));
+            let others = [names.tag.clone(), format!("#{}", names.id), "*".to_owned()];
+            let keys = classes.chain(others);
+            let numbers = keys.filter_map(|key| self.by_key.get(&key)).flatten();
+            for number in numbers {
+                if self.checks >= MOST_CHECKS {
+                    break;
+                }
+                self.checks += 1;
+                let rule = &self.rules[*number];
+                if !rule.fits(names, path, &mut self.checks) {
+                    continue;
+                }
+                for one in &*rule.said {
+                    if rule.is_sure {
+                        let weight = (u8::from(one.is_important) * 2, rule.specificity, number + 1);
+                        take(one.property, weight, one.value);
+                    } else if one.value != Value::Hides {
+                        doubtful[one.property as usize] = true;
+                    }
+                }
+            }
+        }
+        if let Some(style) = node.attr("style") {
+            for one in declarations(&style) {
+                let weight = (u8::from(one.is_important) * 2 + 1, 0, 0);
+                take(one.property, weight, one.value);
+            }
+        }
+        let mut said = best.map(|one| one.map(|(_, value)| value));
+        for (one, doubtful) in said.iter_mut().zip(doubtful) {
+            if doubtful {
+                *one = Some(Value::Doubtful);
+            }
+        }
+        Said(said)
+    }
+}
+
+impl Rule {
+    fn fits(&self, names: &Names, path: &[Around], checks: &mut usize) -> bool {
+        let Some((about, outer)) = self.steps.split_last() else {
+            return false;
+        };
+        if !about.compound.is_of(names) {
+            return false;
+        }
+        let mut around = path.iter().rev().take(FURTHEST);
+        let mut is_child = about.is_child;
+        for step in outer.iter().rev() {
+            loop {
+                let Some(above) = around.next() else {
+                    return false;
+                };
+                *checks += 1;
+                if step.compound.is_of(&above.names) {
+                    break;
+                }
+                if is_child {
+                    return false;
+                }
+            }
+            is_child = step.is_child;
+        }
+        true
+    }
+}
+
+/// Styles without their comments, and without the marks of comments that hid them from old browsers.
+fn without_comments(css: &str) -> String {
+    let mut bare = String::with_capacity(css.len());
+    let mut rest = css;
+    while let Some((before, comment)) = rest.split_once("/*") {
+        bare.push_str(before);
+        bare.push(' ');
+        rest = comment.split_once("*/").map_or("", |(_, behind)| behind);
+    }
+    bare.push_str(rest);
+    bare.replace("<!--", " ").replace("-->", " ")
+}
+
+/// Do the rules in what begins so count on a screen?
+fn counts_inside(head: &str) -> bool {
+    let head = head.to_ascii_lowercase();
+    match head.strip_prefix("@media") {
+        Some(query) => is_for_screens(query),
+        None => head.starts_with("@supports") || head.starts_with("@layer"),
+    }
+}
+
+/// Does a query of media hold for a usual screen?
+fn is_for_screens(query: &str) -> bool {
+    let query = query.trim().to_ascii_lowercase();
+    let holds = |part: &str| {
+        let part = part.trim();
+        let part = part.strip_prefix("only ").unwrap_or(part).trim();
+        matches!(part, "all" | "screen") || is_usual_width(part)
+    };
+    query.is_empty() || query.split(',').any(|one| one.split(" and ").all(holds))
+}
+
+/// `(min-width: 600px)`, of which a usual screen has more.
+fn is_usual_width(part: &str) -> bool {
+    /// Pixels.
+    const USUAL: f32 = 1200.0;
+    let inner = part.strip_prefix('(').and_then(|p| p.strip_suffix(')'));
+    let Some((name, value)) = inner.and_then(|inner| inner.split_once(':')) else {
+        return false;
+    };
+    name.trim() == "min-width"
+        && length(value.trim()).is_some_and(|(number, unit)| match unit {
+            "px" | "" => number <= USUAL,
+            "em" | "rem" => number * 16.0 <= USUAL,
+            _ => false,
+        })
+}
+
+/// Where the block ends that `text` begins in, in bytes; what is quoted ends none.
+fn end_of_block(text: &str) -> usize {
+    let (mut depth, mut quote, mut is_escaped) = (0_usize, None, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match (quote, byte) {
+            _ if is_escaped => is_escaped = false,
+            (_, b'\\') => is_escaped = true,
+            (Some(open), byte) if byte == open || byte == b'\n' => quote = None,
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (None, b'{') => depth += 1,
+            (None, b'}') if depth == 0 => return at,
+            (None, b'}') => depth -= 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// What is said of what lies behind a text.
+fn behind(said: &[Declaration]) -> Rc<[Declaration]> {
+    let is_behind =
+        |one: &&Declaration| matches!(one.property, Property::Ground | Property::Picture);
+    said.iter().filter(is_behind).copied().collect()
+}
+
+/// The parts of a selector, and whether they are all of it: of one that asks for more, the part that names
+/// the element. `None` for what is not known.
+fn understood(selector: &str) -> Option<(Vec<Step>, bool)> {
+    let selector = selector.replace(":root", "html");
+    if let Some(steps) = steps(&selector) {
+        return Some((steps, true));
+    }
+    let parts = |c: char| c.is_whitespace() || ">+~".contains(c);
+    let about = selector.trim().rsplit(parts).next().unwrap_or("");
+    let end = about.find([':', '[', '(']).unwrap_or(about.len());
+    let compound = compound(&about[..end])?;
+    let is_child = false;
+    Some((vec![Step { compound, is_child }], false))
+}
+
+/// The parts of a selector that looks for names alone.
+fn steps(selector: &str) -> Option<Vec<Step>> {
+    let mut steps = Vec::new();
+    let mut is_child = false;
+    for word in selector.replace('>', " > ").split_whitespace() {
+        if word == ">" {
+            is_child = true;
+            continue;
+        }
+        let compound = compound(word)?;
+        steps.push(Step { compound, is_child });
+        is_child = false;
+    }
+    (!steps.is_empty() && steps.len() <= MOST_STEPS && !is_child).then_some(steps)
+}
+
+/// `p.note#a`; `None` for what is no such.
+fn compound(word: &str) -> Option<Compound> {
+    let mut compound = Compound::default();
+    let mut signs = word.strip_prefix('*').unwrap_or(word).chars().peekable();
+    let mut mark = None;
+    loop {
+        let mut name = String::new();
+        while let Some(sign) = signs.next_if(|sign| !matches!(*sign, '.' | '#')) {
+            match sign {
+                // One that is a number would have to be looked up.
+                '\\' => name.push(signs.next().filter(|sign| !sign.is_ascii_hexdigit())?),
+                sign if sign.is_alphanumeric() || "-_".contains(sign) => name.push(sign),
+                _ => return None,
+            }
+        }
+        match mark {
+            None if name.is_empty() => {}
+            None => compound.tag = Some(name.to_ascii_lowercase()),
+            Some(_) if name.is_empty() => return None,
+            Some('#') => compound.id = Some(name),
+            Some(_) => compound.classes.push(name),
+        }
+        mark = signs.next();
+        if mark.is_none() {
+            return Some(compound);
+        }
+    }
+}
+
+fn specificity(steps: &[Step]) -> u32 {
+    let of = |step: &Step| {
+        let classes = u32::try_from(step.compound.classes.len()).unwrap_or(u32::MAX);
+        let id = u32::from(step.compound.id.is_some());
+        let tag = u32::from(step.compound.tag.is_some());
+        id * 1_000_000 + classes.min(100) * 1000 + tag
+    };
+    steps.iter().map(of).sum()
+}
+
+/// What is said by attributes that are older than styles.
+fn attributes(node: &NodeRef<'_>, tag: &str) -> Vec<(Property, Value)> {
+    let mut said = Vec::new();
+    let paint = |name: &str| {
+        let colour = node.attr(name)?.trim().to_ascii_lowercase();
+        Some(colour_of(&colour).unwrap_or(Value::Doubtful))
+    };
+    said.extend(paint("bgcolor").map(|value| (Property::Ground, value)));
+    if node.has_attr("background") {
+        said.push((Property::Picture, Value::Doubtful));
+    }
+    let ink = match tag {
+        "font" => paint("color"),
+        "body" => paint("text"),
+        _ => None,
+    };
+    said.extend(ink.map(|value| (Property::Ink, value)));
+    said
+}
+
+/// What a block, or the style of an element, says of what may hide a text.
+fn declarations(body: &str) -> Vec<Declaration> {
+    let mut found: Vec<Declaration> = Vec::new();
+    let mut shows_through = false;
+    for part in body.split(';') {
+        let Some((name, value)) = part.split_once(':') else {
+            continue;
+        };
+        let name = name.trim().to_ascii_lowercase();
+        let value = value.trim().to_ascii_lowercase();
+        let (value, is_important) = match value.split_once('!') {
+            Some((value, mark)) => (value.trim(), mark.trim() == "important"),
+            None => (value.as_str(), false),
+        };
+        shows_through |= name.ends_with("background-clip");
+        if let Some((property, value)) = declaration(&name, value) {
+            found.push(Declaration {
+                property,
+                value,
+                is_important,
+            });
+        }
+    }
+    // Letters that are cut out of what is behind them.
+    for one in &mut found {
+        if shows_through && one.property == Property::Ink {
+            one.value = Value::Doubtful;
+        }
+    }
+    found
+}
+
+fn declaration(name: &str, value: &str) -> Option<(Property, Value)> {
+    let hides = |hides: bool| if hides { Value::Hides } else { Value::Shows };
+    let said = match name {
+        "display" => (Property::Display, hides(value == "none")),
+        "visibility" => {
+            let is_hidden = matches!(value, "hidden" | "collapse");
+            (Property::Visibility, hides(is_hidden))
+        }
+        "opacity" => {
+            let faint = length(value).is_some_and(|(number, _)| number < 0.02);
+            (Property::Opacity, hides(faint))
+        }
+        "animation" | "animation-name" | "-webkit-animation" if value != "none" => {
+            (Property::Animation, Value::Shows)
+        }
+        "position" => {
+            let position = match value {
+                "absolute" | "fixed" => Value::Hides,
+                "relative" | "sticky" => Value::Doubtful,
+                _ => Value::Shows,
+            };
+            (Property::Position, position)
+        }
+        "left" | "top" | "right" | "bottom" if is_far(value) => (Property::Place, Value::Hides),
+        "text-indent" => (Property::Indent, hides(is_far(value))),
+        "clip" | "clip-path" => {
+            let value = value.replace(", ", ",").replace(' ', ",");
+            let nothing = ["rect(0", "rect(1px,1px,1px,1px", "inset(50%", "inset(100%"];
+            let is_cut = nothing.iter().any(|start| value.starts_with(start));
+            (Property::Clip, hides(is_cut && !has_width(&value)))
+        }
+        "font-size" => (Property::Size, size(value)),
+        "font" => (Property::Size, size_in_font(value)),
+        "color" => (Property::Ink, colour_of(value).unwrap_or(Value::Doubtful)),
+        "background-color" => {
+            let ground = colour_of(value).unwrap_or(Value::Doubtful);
+            (Property::Ground, shown_ground(ground))
+        }
+        "background" => (Property::Ground, ground(value)),
+        "background-image" if value != "none" => (Property::Picture, Value::Doubtful),
+        _ => return None,
+    };
+    Some(said)
+}
+
+/// Does a rectangle that something is cut to, `rect(0,20px,20px,0)`, have room?
+fn has_width(rect: &str) -> bool {
+    let inner = rect.strip_prefix("rect(").unwrap_or("");
+    inner.split([',', ')']).any(|side| {
+        let side = length(side);
+        side.is_some_and(|(number, _)| number > 1.0)
+    })
+}
+
+/// A number and its unit.
+fn length(value: &str) -> Option<(f32, &str)> {
+    let is_of_number = |c: char| c.is_ascii_digit() || "+-.".contains(c);
+    let end = value.find(|c: char| !is_of_number(c));
+    let (number, unit) = value.split_at(end.unwrap_or(value.len()));
+    Some((number.parse().ok()?, unit.trim()))
+}
+
+/// Is it so far before the left or the upper edge that nothing of it is left?
+fn is_far(value: &str) -> bool {
+    length(value).is_some_and(|(number, unit)| match unit {
+        "em" | "rem" => number <= -60.0,
+        "%" | "vw" | "vh" => number <= -100.0,
+        _ => number <= -999.0,
+    })
+}
+
+/// A size of letters; what depends on that around it is doubtful.
+fn size(value: &str) -> Value {
+    const KEYWORDS: [&str; 7] = [
+        "xx-small", "x-small", "small", "medium", "large", "x-large", "xx-large",
+    ];
+    let Some((number, unit)) = length(value) else {
+        let is_known = KEYWORDS.contains(&value);
+        return if is_known {
+            Value::Shows
+        } else {
+            Value::Doubtful
+        };
+    };
+    let least = if matches!(unit, "px" | "pt" | "") {
+        1.0
+    } else {
+        0.0
+    };
+    if number <= least {
+        Value::Hides
+    } else if matches!(unit, "em" | "%" | "ex" | "ch") {
+        Value::Doubtful
+    } else {
+        Value::Shows
+    }
+}
+
+/// The size in `italic 0/1.5 serif`.
+fn size_in_font(value: &str) -> Value {
+    let mut words = value.split_whitespace();
+    let sized = words.find_map(|word| {
+        let (word, _) = word.split_once('/').unwrap_or((word, ""));
+        let (_, unit) = length(word)?;
+        // 700 is how bold it is.
+        (!unit.is_empty() || word == "0").then(|| size(word))
+    });
+    sized.unwrap_or(Value::Doubtful)
+}
+
+/// What is not there shows what is behind it.
+fn shown_ground(ground: Value) -> Value {
+    if ground == Value::Hides {
+        Value::Shows
+    } else {
+        ground
+    }
+}
+
+/// The colour in `#fff no-repeat`; with a picture, or something to be looked up, it is doubtful.
+fn ground(value: &str) -> Value {
+    if ["url(", "gradient", "var(", "image"]
+        .iter()
+        .any(|with| value.contains(with))
+    {
+        return Value::Doubtful;
+    }
+    if let Some(ground) = colour_of(value) {
+        return shown_ground(ground);
+    }
+    let is_word_of_place = |word: &str| {
+        let places = [
+            "none",
+            "no-repeat",
+            "repeat",
+            "scroll",
+            "fixed",
+            "top",
+            "left",
+            "right",
+            "bottom",
+            "center",
+        ];
+        places.contains(&word) || length(word).is_some()
+    };
+    let mut others = value
+        .split_whitespace()
+        .filter(|word| !is_word_of_place(word));
+    match (others.next(), others.next()) {
+        (None, _) => Value::Shows,
+        (Some(colour), None) => shown_ground(colour_of(colour).unwrap_or(Value::Doubtful)),
+        (Some(_), Some(_)) => Value::Doubtful,
+    }
+}
+
+/// A colour; one through which all is seen hides. `None` for what is not known, such as a colour through
+/// which something is seen.
+fn colour_of(value: &str) -> Option<Value> {
+    const NAMED: [(&str, [u8; 3]); 8] = [
+        ("white", [255, 255, 255]),
+        ("snow", [255, 250, 250]),
+        ("ghostwhite", [248, 248, 255]),
+        ("ivory", [255, 255, 240]),
+        ("floralwhite", [255, 250, 240]),
+        ("mintcream", [245, 255, 250]),
+        ("whitesmoke", [245, 245, 245]),
+        ("black", [0, 0, 0]),
+    ];
+    if value == "transparent" {
+        return Some(Value::Hides);
+    }
+    if matches!(
+        value,
+        "inherit" | "currentcolor" | "unset" | "initial" | "revert"
+    ) {
+        return Some(Value::Shows);
+    }
+    if let Some((_, colour)) = NAMED.iter().find(|(name, _)| *name == value) {
+        return Some(Value::Paint(*colour));
+    }
+    if let Some(digits) = value.strip_prefix('#') {
+        return of_digits(digits);
+    }
+    let inner = value.strip_prefix("rgb(").or(value.strip_prefix("rgba("))?;
+    let inner = inner.strip_suffix(')')?;
+    let parts: Vec<&str> = inner
+        .split([',', ' ', '/'])
+        .filter(|part| !part.is_empty())
+        .collect();
+    let shade = |at: usize| parts.get(at)?.parse::<u8>().ok();
+    let colour = [shade(0)?, shade(1)?, shade(2)?];
+    match parts.get(3).map(|alpha| length(alpha)) {
+        None => Some(Value::Paint(colour)),
+        Some(Some((alpha, ""))) if alpha < 0.02 => Some(Value::Hides),
+        Some(Some((alpha, ""))) if alpha >= 1.0 => Some(Value::Paint(colour)),
+        Some(_) => None,
+    }
+}
+
+/// `fff`, `ffffff`, and with how much is seen of it: `ffff`, `ffffffff`.
+fn of_digits(digits: &str) -> Option<Value> {
+    let digits: Vec<u8> = digits
+        .chars()
+        .map(|digit| {
+            digit
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        })
+        .collect::<Option<_>>()?;
+    let all: Vec<u8> = match digits.len() {
+        3 | 4 => digits.iter().map(|digit| digit * 17).collect(),
+        6 | 8 => digits.chunks(2).map(|two| two[0] * 16 + two[1]).collect(),
+        _ => return None,
+    };
+    match all[..] {
+        [r, g, b] | [r, g, b, 255] => Some(Value::Paint([r, g, b])),
+        [_, _, _, 0] => Some(Value::Hides),
+        _ => None,
+    }
+}
