@@ -6,6 +6,7 @@
 mod docx;
 mod drawing;
 mod math;
+mod numbering;
 mod odt;
 mod paragraphs;
 mod pptx;

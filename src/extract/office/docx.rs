@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::iter::successors;
 
 use super::drawing::write_drawn;
-use super::paragraphs::{Look, Paragraphs, Row};
+use super::numbering::{InList, Numbering};
+use super::paragraphs::{Look, Paragraph, Paragraphs, Row};
 use super::{FURTHEST, core_properties, main_part, math, relations, symbol, unpack_limit};
 use crate::extract::archive::{Archive, resolve};
 use crate::extract::pen::Pen;
@@ -27,13 +28,18 @@ pub(in crate::extract) fn docx(bytes: &[u8], limit: usize) -> Result<Extracted, 
     let mut pen = Pen::new(limit);
     let styles = archive.text(&resolve(&main, "styles.xml"));
     let styles = styles.and_then(|xml| docx_styles(&xml.unwrap_or_default()));
-    let styles = styles.unwrap_or_else(|Skip(error)| {
+    let mut styles = styles.unwrap_or_else(|Skip(error)| {
         pen.broke_off(Some(error));
         Styles::default()
     });
+    let numbering = archive.text(&resolve(&main, "numbering.xml"));
+    match numbering.and_then(|xml| Numbering::read(&xml.unwrap_or_default())) {
+        Ok(numbering) => styles.numbering = numbering,
+        Err(Skip(error)) => pen.broke_off(Some(error)),
+    }
     let mut body = Paragraphs::default();
     let broken = walk(&document, |node| {
-        docx_node(node, &mut body, &styles, &mut pen);
+        docx_node(node, &mut body, &mut styles, &mut pen);
     })?;
     pen.broke_off(broken);
     body.end(&mut pen);
@@ -44,7 +50,7 @@ pub(in crate::extract) fn docx(bytes: &[u8], limit: usize) -> Result<Extracted, 
         let xml = archive.text(&resolve(&main, notes));
         let read = xml.and_then(|xml| {
             walk(&xml.unwrap_or_default(), |node| {
-                docx_node(node, &mut body, &styles, &mut pen);
+                docx_node(node, &mut body, &mut styles, &mut pen);
             })
         });
         pen.broke_off(read.unwrap_or_else(|Skip(error)| Some(error)));
@@ -83,6 +89,9 @@ struct Styles {
     levels: HashMap<String, u8>,
     /// How runs look.
     looks: HashMap<String, Look>,
+    /// Where in a list paragraphs are, as far as the style says it.
+    lists: HashMap<String, InList>,
+    numbering: Numbering,
 }
 
 /// The styles of a Word document; style ids are translated, style names are not.
@@ -120,6 +129,10 @@ fn docx_styles(xml: &str) -> Result<Styles, Skip> {
                 let look = styles.looks.entry(style.clone()).or_default();
                 change_look(look, name, &attributes);
             }
+            "numId" | "ilvl" => {
+                let place = styles.lists.entry(style.clone()).or_default();
+                place.take_in(name, &attributes);
+            }
             _ => {}
         }
     })?;
@@ -134,7 +147,40 @@ fn docx_styles(xml: &str) -> Result<Styles, Skip> {
         })
         .collect();
     styles.looks.extend(inherited);
+    let within: Vec<(String, InList)> = parents
+        .keys()
+        .filter_map(|style| {
+            let all = successors(Some(style), |style| parents.get(*style)).take(FURTHEST);
+            let mut all = all.filter_map(|style| styles.lists.get(style));
+            let mut found = all.next()?.clone();
+            for above in all {
+                found.list = found.list.or_else(|| above.list.clone());
+                found.depth = found.depth.or(above.depth);
+            }
+            Some((style.clone(), found))
+        })
+        .collect();
+    styles.lists.extend(within);
     Ok(styles)
+}
+
+/// Gives a paragraph the number that it has in its list; under the number 0 it is in none.
+fn count_paragraph(paragraph: &mut Paragraph, styles: &mut Styles) {
+    let of_style = styles.lists.get(&paragraph.style);
+    let list = paragraph.place.list.clone();
+    let Some(list) = list.or_else(|| of_style?.list.clone()) else {
+        return;
+    };
+    paragraph.item = list != "0";
+    if paragraph.item && !paragraph.hidden {
+        let numbering = &mut styles.numbering;
+        let depth = paragraph
+            .place
+            .depth
+            .or_else(|| numbering.level_of(&list, &paragraph.style))
+            .or_else(|| of_style?.depth);
+        paragraph.number = numbering.next_of(&list, depth.unwrap_or(0));
+    }
 }
 
 /// Is what an element of a Word document names switched on?
@@ -154,7 +200,7 @@ fn change_look(look: &mut Look, property: &str, attributes: &Attributes<'_>) {
     }
 }
 
-fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut Pen) {
+fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &mut Styles, pen: &mut Pen) {
     match node {
         // How a run or a paragraph was before somebody changed it is of no concern, either.
         Node::Open("del" | "moveFrom" | "Fallback" | "rPrChange" | "pPrChange", _) => {
@@ -165,7 +211,12 @@ fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut P
         }
         _ if body.silent > 0 => {}
         Node::Open("p", _) => body.begin_paragraph(),
-        Node::Close("p") => body.end_paragraph(pen),
+        Node::Close("p") => {
+            if let Some(paragraph) = body.open.last_mut() {
+                count_paragraph(paragraph, styles);
+            }
+            body.end_paragraph(pen);
+        }
         Node::Open("r", _) => body.begin_run(),
         Node::Close("r") => body.end_run(),
         Node::Open("rStyle", attributes) => {
@@ -192,11 +243,17 @@ fn docx_node(node: Node<'_>, body: &mut Paragraphs, styles: &Styles, pen: &mut P
                 let look = styles.looks.get(&style);
                 paragraph.hidden = look.is_some_and(|look| look.hidden);
                 paragraph.level = styles.levels.get(&style).copied().or(paragraph.level);
+                paragraph.style = style;
             }
         }
         Node::Open("numPr", _) => {
             if let Some(paragraph) = body.open.last_mut() {
                 paragraph.item = true;
+            }
+        }
+        Node::Open(name @ ("numId" | "ilvl"), attributes) => {
+            if let Some(paragraph) = body.open.last_mut() {
+                paragraph.place.take_in(name, &attributes);
             }
         }
         Node::Open("tr", _) => body.rows.push(Row::default()),
@@ -230,13 +287,66 @@ mod tests {
     use super::*;
     use crate::domain::source::Meta;
 
+    /// Steps, chapters, and what has marks.
+    const LISTS: &str = "<numbering>\
+        <abstractNum abstractNumId='1'><lvl ilvl='0'><numFmt val='decimal'/><lvlText val='%1.'/></lvl>\
+        <lvl ilvl='1'><numFmt val='lowerLetter'/><lvlText val='%2)'/></lvl></abstractNum>\
+        <abstractNum abstractNumId='2'><lvl ilvl='0'><pStyle val='H1'/><numFmt val='decimal'/>\
+        <lvlText val='%1'/></lvl><lvl ilvl='1'><pStyle val='H2'/><numFmt val='decimal'/>\
+        <lvlText val='%1.%2'/></lvl></abstractNum>\
+        <abstractNum abstractNumId='3'><lvl ilvl='0'><numFmt val='bullet'/><lvlText val='o'/></lvl>\
+        </abstractNum><num numId='1'><abstractNumId val='1'/></num>\
+        <num numId='2'><abstractNumId val='2'/></num><num numId='3'><abstractNumId val='3'/></num>\
+        </numbering>";
+
+    #[test]
+    fn paragraphs_have_the_numbers_of_their_lists() {
+        let styles = "<style styleId='H1'><name val='heading 1'/><numPr><numId val='2'/></numPr></style>\
+            <style styleId='H2'><name val='heading 2'/><basedOn val='H1'/><numPr><ilvl val='1'/></numPr>\
+            </style><style styleId='Step'><numPr><numId val='1'/></numPr></style>\
+            <style styleId='Below'><basedOn val='Step'/></style>";
+        let styled = |style: &str, more: &str, text: &str| {
+            format!("<p><pPr><pStyle val='{style}'/>{more}</pPr><r><t>{text}</t></r></p>")
+        };
+        let listed = |list: u8, depth: u8, text: &str| {
+            let list = format!("<numPr><ilvl val='{depth}'/><numId val='{list}'/></numPr>");
+            styled("None", &list, text)
+        };
+        let row = format!(
+            "<tc>{}</tc><tc>{}</tc>",
+            listed(1, 0, ""),
+            listed(9, 0, "rope")
+        );
+        let body = [
+            styled("H1", "", "Boats"),
+            styled("H2", "", "Oars"),
+            listed(1, 0, "Soak"),
+            listed(1, 1, "in rain"),
+            listed(1, 1, "in a tub"),
+            styled("Below", "", "Dry"),
+            listed(1, 0, ""),
+            listed(0, 0, "Plain."),
+            listed(3, 0, "wood"),
+            styled("Step", "<numPr><numId val='0'/></numPr>", "None."),
+            styled("H1", "", "Sails"),
+            styled("H2", "", "Jib"),
+            format!("<tbl><tr>{row}</tr></tbl>"),
+        ];
+        assert_eq!(
+            read_docx(&body.concat(), styles),
+            "# 1 Boats\n\n## 1.1 Oars\n1. Soak\na) in rain\nb) in a tub\n2. Dry\n\nPlain.\n\n\
+             - wood\n\nNone.\n\n# 2 Sails\n\n## 2.1 Jib\n\n4. | rope\n"
+        );
+    }
+
     /// The text of what stands in the body of a Word document.
     fn read_docx(body: &str, styles: &str) -> String {
-        let styles = docx_styles(&format!("<styles>{styles}</styles>")).unwrap();
+        let mut styles = docx_styles(&format!("<styles>{styles}</styles>")).unwrap();
+        styles.numbering = Numbering::read(LISTS).unwrap();
         let mut pen = Pen::new(1 << 20);
         let mut paragraphs = Paragraphs::default();
         walk(&format!("<body>{body}</body>"), |node| {
-            docx_node(node, &mut paragraphs, &styles, &mut pen);
+            docx_node(node, &mut paragraphs, &mut styles, &mut pen);
         })
         .unwrap();
         paragraphs.end(&mut pen);

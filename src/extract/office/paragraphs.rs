@@ -2,6 +2,7 @@
 //!
 //! What stands raised is told from what it stands behind; what is hidden is not read.
 
+use super::numbering::InList;
 use crate::extract::pen::{Pen, one_line};
 
 /// How a run of text looks, as far as that changes what it says.
@@ -49,6 +50,12 @@ pub(super) struct Paragraph {
     groups: Vec<usize>,
     pub(super) level: Option<u8>,
     pub(super) item: bool,
+    /// Where in a list it says it is.
+    pub(super) place: InList,
+    /// Its style.
+    pub(super) style: String,
+    /// What stands before it in its list, where that is a number.
+    pub(super) number: Option<String>,
     /// Nobody sees its runs, but for those that say otherwise.
     pub(super) hidden: bool,
 }
@@ -59,6 +66,14 @@ impl Paragraph {
         if !self.raised.is_empty() {
             push_raised(&mut self.text, &self.raised);
             self.raised.clear();
+        }
+    }
+
+    /// Its text behind its number.
+    fn numbered(&self) -> String {
+        match &self.number {
+            Some(number) => format!("{number} {}", self.text.trim_start()),
+            None => self.text.clone(),
         }
     }
 }
@@ -141,13 +156,18 @@ impl Paragraphs {
             if !cell.is_empty() {
                 cell.push(' ');
             }
-            cell.push_str(&one_line(&paragraph.text));
+            cell.push_str(&one_line(&paragraph.numbered()));
             return;
         }
+        if paragraph.text.trim().is_empty() {
+            return;
+        }
+        let text = paragraph.numbered();
         match paragraph.level {
-            Some(level) => pen.heading(level, &paragraph.text),
-            None if paragraph.item => pen.item(&format!("- {}", paragraph.text.trim())),
-            None => pen.paragraph(&paragraph.text),
+            Some(level) => pen.heading(level, &text),
+            None if paragraph.number.is_some() => pen.item(&text),
+            None if paragraph.item => pen.item(&format!("- {}", text.trim())),
+            None => pen.paragraph(&text),
         }
     }
 
