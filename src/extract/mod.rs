@@ -155,7 +155,9 @@ pub fn read_anywhere(
     bytes: &[u8],
     limit: usize,
 ) -> Result<Extracted, Skip> {
-    read_here(kind, bytes).unwrap_or_else(|| read_in_worker(kind, name, bytes, limit, &|| false))
+    let so_far = pdf::SoFar::default();
+    read_here(kind, bytes)
+        .unwrap_or_else(|| read_in_worker(kind, name, bytes, limit, &|| false, &so_far))
 }
 
 /// Markdown of more bytes is read in the worker.
@@ -208,19 +210,20 @@ fn take_in(meta: &mut Meta, part: &Meta) {
 }
 
 /// What is read in the worker. `limit` is in bytes of text; once `is_late` says so, what may take longer
-/// is left.
+/// is left. What was read of it by then is in `so_far`, where a reader keeps that.
 fn read_in_worker(
     kind: Kind,
     name: &str,
     bytes: &[u8],
     limit: usize,
     is_late: &dyn Fn() -> bool,
+    so_far: &pdf::SoFar,
 ) -> Result<Extracted, Skip> {
     match kind {
         Kind::Markdown => text::decode(bytes).map(markdown::extract),
         Kind::Code => code::extract(bytes, name),
         Kind::Html => html::extract(bytes, limit),
-        Kind::Pdf => pdf::extract(bytes, limit, is_late),
+        Kind::Pdf => pdf::extract(bytes, limit, is_late, so_far),
         Kind::Docx => office::docx(bytes, limit),
         Kind::Odt => office::odt(bytes, limit),
         Kind::Rtf => rtf::extract(bytes, limit),

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pdf_extract::{Document, Object, ObjectId, OutputError, PlainTextOutput, output_doc_page};
 use unicode_normalization::UnicodeNormalization;
@@ -16,6 +17,7 @@ use super::{Extracted, Skip};
 use crate::domain::outline::Outline;
 
 /// The text of a PDF, page by page, up to the page before which `is_late` says so; `limit` is in bytes.
+/// What there is of it can be had from `so_far` meanwhile.
 ///
 /// # Errors
 /// [`Skip`] for encrypted and broken files, and for those without a text layer.
@@ -23,6 +25,7 @@ pub(super) fn extract(
     bytes: &[u8],
     limit: usize,
     is_late: &dyn Fn() -> bool,
+    so_far: &SoFar,
 ) -> Result<Extracted, Skip> {
     if !bytes[..bytes.len().min(1024)]
         .windows(5)
@@ -31,14 +34,20 @@ pub(super) fn extract(
         return Err(Skip("broken: it is no PDF".into()));
     }
     let is_locked = || holds(bytes, b"/Encrypt");
-    let found = match pages(bytes, is_late) {
+    let repaired = || pages_of_repaired(bytes, is_late, so_far);
+    let found = match pages(bytes, is_late, so_far) {
         Err(_) if is_locked() => return Err(Skip::encrypted()),
-        Err(reason) => pages_of_repaired(bytes, is_late).ok_or(Skip(reason))?,
-        Ok(found) if found.is_mostly_missing() && !is_locked() => pages_of_repaired(bytes, is_late)
+        Err(reason) => repaired().ok_or(Skip(reason))?,
+        Ok(found) if found.is_mostly_missing() && !is_locked() => repaired()
             .filter(|again| again.whole() > found.whole())
             .unwrap_or(found),
         Ok(found) => found,
     };
+    document(&found, limit)
+}
+
+/// The document that is made of these pages.
+fn document(found: &Pages, limit: usize) -> Result<Extracted, Skip> {
     let pages: Vec<String> = found.texts.iter().map(|page| tidy(page)).collect();
     if pages.iter().map(String::len).sum::<usize>() > limit {
         return Err(Skip::too_much(limit));
@@ -102,6 +111,43 @@ impl Pages {
     }
 }
 
+/// What was read of a file up to now, by each attempt at it: one page may take more time than there is
+/// for all of them.
+#[derive(Default)]
+pub(super) struct SoFar(Mutex<Vec<Pages>>);
+
+impl SoFar {
+    fn attempts(&self) -> MutexGuard<'_, Vec<Pages>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another attempt begins, at a file of so many pages.
+    fn begin(&self, count: usize) {
+        self.attempts().push(Pages {
+            texts: Vec::new(),
+            missing: Vec::new(),
+            count,
+        });
+    }
+
+    /// A page was read, whole or not.
+    fn add(&self, number: u32, text: &str, whole: bool) {
+        if let Some(pages) = self.attempts().last_mut() {
+            pages.texts.push(text.to_owned());
+            if !whole {
+                pages.missing.push(number);
+            }
+        }
+    }
+
+    /// The document as far as it was read by the best attempt, where any of it was.
+    pub(super) fn document(&self, limit: usize) -> Option<Result<Extracted, Skip>> {
+        let attempts = self.attempts();
+        let best = attempts.iter().max_by_key(|pages| pages.whole())?;
+        (!best.texts.is_empty()).then(|| document(best, limit))
+    }
+}
+
 /// Pages that are named as missing; of the others it is told how many they are.
 const NAMED: usize = 10;
 
@@ -121,7 +167,7 @@ fn listed(missing: &[u32]) -> Option<String> {
 }
 
 /// The pages, or what the parser says where it reads nothing.
-fn pages(bytes: &[u8], is_late: &dyn Fn() -> bool) -> Result<Pages, String> {
+fn pages(bytes: &[u8], is_late: &dyn Fn() -> bool, so_far: &SoFar) -> Result<Pages, String> {
     let (mut document, root, pages) = guarded(|| {
         let mut document = Document::load_mem(bytes)?;
         if document.is_encrypted() {
@@ -137,6 +183,7 @@ fn pages(bytes: &[u8], is_late: &dyn Fn() -> bool) -> Result<Pages, String> {
         missing: Vec::new(),
         count: pages.len(),
     };
+    so_far.begin(found.count);
     let mut reason = None;
     for (number, page) in pages {
         if is_late() {
@@ -150,6 +197,7 @@ fn pages(bytes: &[u8], is_late: &dyn Fn() -> bool) -> Result<Pages, String> {
             let mut output = PlainTextOutput::new(&mut text);
             output_doc_page(&document, &mut output, 1)
         });
+        so_far.add(number, &text, read.is_ok());
         if let Err(error) = read {
             found.missing.push(number);
             reason = reason.or(Some(error));
@@ -206,8 +254,8 @@ fn holds(bytes: &[u8], word: &[u8]) -> bool {
 }
 
 /// The pages of the file with a new cross-reference table, if that gives any text.
-fn pages_of_repaired(bytes: &[u8], is_late: &dyn Fn() -> bool) -> Option<Pages> {
-    let found = pages(&with_new_table(bytes)?, is_late).ok()?;
+fn pages_of_repaired(bytes: &[u8], is_late: &dyn Fn() -> bool, so_far: &SoFar) -> Option<Pages> {
+    let found = pages(&with_new_table(bytes)?, is_late, so_far).ok()?;
     (!found.are_blank()).then_some(found)
 }
 
@@ -495,6 +543,30 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+
+    fn extract(bytes: &[u8], limit: usize, is_late: &dyn Fn() -> bool) -> Result<Extracted, Skip> {
+        super::extract(bytes, limit, is_late, &SoFar::default())
+    }
+
+    #[test]
+    fn what_was_read_can_be_had_while_a_page_is_under_way() {
+        let so_far = SoFar::default();
+        assert!(so_far.document(1 << 20).is_none());
+        let (asked, had) = (Cell::new(0), Cell::new(None));
+        let is_late = || {
+            if asked.replace(asked.get() + 1) == 2 {
+                had.set(so_far.document(1 << 20));
+            }
+            false
+        };
+        let file = three_pages("", SIZE, "");
+        super::extract(&file, 1 << 20, &is_late, &so_far).unwrap();
+        let found = had.take().unwrap().unwrap();
+        assert_eq!(words(&found), "The first");
+        let told = "read in part: page 2 cannot be read whole; reading it takes too long: 2 of its 3 \
+                    pages were read";
+        assert_eq!(found.missing.as_deref(), Some(told));
+    }
 
     #[test]
     fn a_table_is_made_of_what_is_there() {

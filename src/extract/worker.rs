@@ -7,11 +7,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::pdf::SoFar;
 use super::{Extracted, Skip, Unread, WorkerLimits, read_in_worker};
 use crate::domain::source::Kind;
 
@@ -109,10 +111,14 @@ pub(super) fn run(
         time: limits.timeout / 5 * 4,
         ticket: ticket(bytes),
     };
+    let began = Instant::now();
     match ask(&mut worker, &request, bytes, limits.timeout) {
         Asked::Replied(reply) => {
             worker.files += 1;
-            *idle = Some(worker);
+            // One that took longer may still be at a page that it has given up.
+            if began.elapsed() < request.time {
+                *idle = Some(worker);
+            }
             Ok((*reply)?)
         }
         Asked::TooSlow => {
@@ -244,16 +250,9 @@ pub fn main(arguments: &[String]) -> u8 {
 }
 
 fn reply(request: &Request, bytes: Vec<u8>) -> std::io::Result<()> {
-    let (kind, name, limit) = (&request.kind, request.name.clone(), request.limit);
-    let (began, time) = (Instant::now(), request.time);
-    let is_late = move || began.elapsed() > time;
-    let said: Reply = match Kind::named(kind) {
-        None => Err(Skip(format!("there is no reader for {kind}"))),
-        Some(kind) => std::thread::Builder::new()
-            .stack_size(STACK_BYTES)
-            .spawn(move || read_in_worker(kind, &name, &bytes, limit, &is_late))?
-            .join()
-            .unwrap_or_else(|_| Err(Skip("broken: its parser gives up on it".into()))),
+    let said: Reply = match Kind::named(&request.kind) {
+        None => Err(Skip(format!("there is no reader for {}", request.kind))),
+        Some(kind) => read(kind, request, bytes)?,
     };
     let json = serde_json::to_vec(&said)?;
     let mut stdout = std::io::stdout().lock();
@@ -261,6 +260,33 @@ fn reply(request: &Request, bytes: Vec<u8>) -> std::io::Result<()> {
     stdout.write_all(&json)?;
     stdout.write_all(b"\n")?;
     stdout.flush()
+}
+
+/// Reads a file on a stack that is deep enough. Where half of the time that the parent leaves for it does
+/// not end the page under way, what there is of the others is the reply, and the parent ends the process.
+fn read(kind: Kind, request: &Request, bytes: Vec<u8>) -> std::io::Result<Reply> {
+    let (name, limit, time) = (request.name.clone(), request.limit, request.time);
+    let began = Instant::now();
+    let is_late = move || began.elapsed() > time;
+    let so_far = Arc::new(SoFar::default());
+    let kept = Arc::clone(&so_far);
+    let (send, receive) = mpsc::channel();
+    let reader = std::thread::Builder::new()
+        .name("extract".into())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            let said = read_in_worker(kind, &name, &bytes, limit, &is_late, &kept);
+            let _ = send.send(said);
+        })?;
+    let mut said = receive.recv_timeout(time + time / 8);
+    if said == Err(RecvTimeoutError::Timeout) {
+        if let Some(document) = so_far.document(limit) {
+            return Ok(document);
+        }
+        said = receive.recv().map_err(|_| RecvTimeoutError::Disconnected);
+    }
+    let _ = reader.join();
+    Ok(said.unwrap_or_else(|_| Err(Skip("broken: its parser gives up on it".into()))))
 }
 
 #[cfg(unix)]
