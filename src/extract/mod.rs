@@ -88,6 +88,15 @@ pub enum Unread {
     Reader(String),
 }
 
+/// What a reason says where there was no time for a file, or for all of it.
+const TOO_LONG: &str = "reading it takes too long";
+
+/// Is it for want of time that a file was not read, or not to its end? On a machine that has less to do it
+/// may be.
+pub fn is_for_want_of_time(reason: &str) -> bool {
+    reason.contains(TOO_LONG)
+}
+
 /// Limits of the worker, and the program that it runs.
 #[derive(Clone, Debug)]
 pub struct WorkerLimits {

@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pdf_extract::{Document, Object, ObjectId, OutputError, PlainTextOutput, output_doc_page};
 use unicode_normalization::UnicodeNormalization;
 
-use super::{Extracted, Skip};
+use super::{Extracted, Skip, TOO_LONG};
 use crate::domain::outline::Outline;
 
 /// The text of a PDF, page by page, up to the page before which `is_late` says so; `limit` is in bytes.
@@ -100,7 +100,7 @@ impl Pages {
     fn told(&self) -> Option<String> {
         let cut = self.is_cut().then(|| {
             let (read, count) = (self.texts.len(), self.count);
-            format!("reading it takes too long: {read} of its {count} pages were read")
+            format!("{TOO_LONG}: {read} of its {count} pages were read")
         });
         let told: Vec<String> = listed(&self.missing).into_iter().chain(cut).collect();
         (!told.is_empty()).then(|| told.join("; "))

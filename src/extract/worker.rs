@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::pdf::SoFar;
-use super::{Extracted, Skip, Unread, WorkerLimits, read_in_worker};
+use super::{Extracted, Skip, TOO_LONG, Unread, WorkerLimits, read_in_worker};
 use crate::domain::source::Kind;
 
 /// The hidden subcommand that turns the binary into a worker.
@@ -123,10 +123,7 @@ pub(super) fn run(
         }
         Asked::TooSlow => {
             let seconds = limits.timeout.as_secs();
-            Err(Skip(format!(
-                "gave up after {seconds} s: reading it takes too long"
-            ))
-            .into())
+            Err(Skip(format!("gave up after {seconds} s: {TOO_LONG}")).into())
         }
         Asked::TooMuch => Err(Skip::too_much(limits.output_bytes).into()),
         Asked::Died => Err(match worker.child.wait() {

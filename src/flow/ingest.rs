@@ -20,7 +20,7 @@ use crate::domain::language::Language;
 use crate::domain::source::{DocumentId, Kind, SourceId, shown_name};
 use crate::engine::EngineError;
 use crate::error::Fault;
-use crate::extract::{Extractor, Skip, Unread, WorkerLimits};
+use crate::extract::{Extractor, Skip, Unread, WorkerLimits, is_for_want_of_time};
 use crate::store::documents::{FileStat, Ingested, Known};
 use crate::store::ledger::Snapshot;
 use crate::store::problems::{KnownProblem, Problem};
@@ -803,13 +803,26 @@ impl Run<'_> {
                 reason: reason.clone(),
             });
         }
+        let recipe = self.tried(&path, &reason);
         self.change.problems.push(Problem {
             source: self.source.id,
             path,
             reason,
             stat,
-            recipe: self.reading.clone(),
+            recipe,
         });
+    }
+
+    /// How a file was tried. What there was no time for is tried once more by the next run: while all
+    /// else was read the machine had much to do.
+    fn tried(&self, path: &str, reason: &str) -> String {
+        let once = format!("{} once", self.reading);
+        let again = self.failed.get(path).is_some_and(|f| f.recipe == once);
+        if is_for_want_of_time(reason) && !again {
+            once
+        } else {
+            self.reading.clone()
+        }
     }
 
     fn remove_gone(&mut self) {

@@ -339,4 +339,13 @@ fn what_takes_too_long_is_given_up_and_the_next_is_read() {
         name == "a.html" && reason.contains("takes too long"),
         "{listed:?}"
     );
+    // It is tried once more, when the machine may have less to do, and then it was tried as any other.
+    let how = || -> String {
+        let ledger = rusqlite::Connection::open(home.path("home/ledger.sqlite")).unwrap();
+        let recipe = ledger.query_row("SELECT recipe FROM problem", [], |row| row.get(0));
+        recipe.unwrap()
+    };
+    let first = how();
+    home.run_with(&limit, &["sync"]).done();
+    assert_eq!(first, format!("{} once", how()));
 }
