@@ -13,7 +13,7 @@ use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, Par
 
 use super::office::unpack_limit;
 use super::pen::{Pen, one_line};
-use super::{Extracted, LIST_ITEMS, Skip, html, lzfu, rtf, text};
+use super::{Extracted, LIST_ITEMS, Skip, calendar, html, lzfu, rtf, text};
 use crate::domain::source::Meta;
 
 /// One message.
@@ -322,6 +322,10 @@ fn bodies(message: &Message<'_>, pen: &mut Pen) {
     };
     let plain: Vec<_> = message.text_bodies().filter(says).collect();
     let pages: Vec<_> = message.html_bodies().filter(says).collect();
+    if plain.is_empty() && pages.is_empty() {
+        invitations(message, pen);
+        return;
+    }
     // Some programs leave the plain one of the alternatives empty, or say there that it is.
     let of_pages = plain.is_empty() || is_stub(&plain, &pages);
     for part in if of_pages { pages } else { plain } {
@@ -330,6 +334,20 @@ fn bodies(message: &Message<'_>, pen: &mut Pen) {
             PartType::Text(text) => paragraphs(text, pen),
             PartType::Html(page) => drop(html::write_all(page, pen)),
             _ => {}
+        }
+    }
+}
+
+/// Writes what the calendars of a message say that says nothing else.
+fn invitations(message: &Message<'_>, pen: &mut Pen) {
+    for part in &message.parts {
+        let kind = part.content_type();
+        let is_calendar =
+            kind.is_some_and(|kind| kind.ctype() == "text" && kind.subtype() == Some("calendar"));
+        if let PartType::Text(text) = &part.body
+            && is_calendar
+        {
+            calendar::write(text, pen);
         }
     }
 }
@@ -692,6 +710,34 @@ mod tests {
         assert!(text.contains("Date: 2024-01-02T10:00:00+01:00"), "{text}");
         assert!(text.contains("Schöne Tür"), "{text}");
         assert!(message(b"no headers here", 9).is_err());
+    }
+
+    #[test]
+    fn an_invitation_without_a_text_is_read() {
+        let calendar = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:Launch\n\
+            DTSTART:20260202T090000Z\nEND:VEVENT\nEND:VCALENDAR\n";
+        let part = format!("Content-Type: text/calendar; method=REQUEST\n\n{calendar}");
+        let mixed = |text: &str| {
+            format!(
+                "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/plain\n\n{text}\n\
+                 --x\n{part}\n--x--\n"
+            )
+        };
+        for (body, expected) in [
+            (
+                part.clone(),
+                "Invitation: Launch\nWhen: 2026-02-02 09:00 (UTC)\n",
+            ),
+            (
+                mixed(" "),
+                "Invitation: Launch\nWhen: 2026-02-02 09:00 (UTC)\n",
+            ),
+            (mixed("See you."), "See you.\n"),
+        ] {
+            let mail = format!("From: a@example.org\nSubject: S\n{body}");
+            let text = message(mail.as_bytes(), 1 << 20).unwrap().outline.text;
+            assert_eq!(text, format!("# S\n\nFrom: a@example.org\n\n{expected}"));
+        }
     }
 
     #[test]

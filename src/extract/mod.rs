@@ -7,6 +7,7 @@
 //! understands.
 
 mod archive;
+mod calendar;
 mod canvas;
 mod chart;
 mod code;
