@@ -60,6 +60,12 @@ pub(super) fn write_all(html: &str, pen: &mut Pen) -> Option<String> {
     title(&page)
 }
 
+/// Writes all text of the body of a message, and marks what it quotes of earlier ones.
+pub(super) fn write_mail(html: &str, pen: &mut Pen) {
+    let page = seen(&with_ends(html));
+    Writer::new(pen, &["nav"]).of_mail().tree(&page.root());
+}
+
 /// A page as somebody sees it, with what belongs to its text named as such.
 fn seen(html: &str) -> Document {
     let page = Document::from(html);

@@ -332,7 +332,7 @@ fn bodies(message: &Message<'_>, pen: &mut Pen) {
         match &part.body {
             PartType::Text(text) if loses_spaces(part) => paragraphs(&unwrapped(text), pen),
             PartType::Text(text) => paragraphs(text, pen),
-            PartType::Html(page) => drop(html::write_all(page, pen)),
+            PartType::Html(page) => html::write_mail(page, pen),
             _ => {}
         }
     }
@@ -573,7 +573,7 @@ fn outlook_body(
     if let Some(body) = body.filter(|b| !b.trim().is_empty()) {
         paragraphs(&body, pen);
     } else if let Some(page) = stream(file, &page, limit)? {
-        html::write_all(&html::decode(&page)?, pen);
+        html::write_mail(&html::decode(&page)?, pen);
     } else if let Some(packed) = stream(file, &packed, limit)? {
         let found = rtf::extract(&lzfu::unpacked(&packed, limit)?, limit)?;
         pen.outline(&found.outline);
@@ -877,6 +877,21 @@ mod tests {
         assert!(
             whole.contains(&"> The boat lies\nin the shed."),
             "{whole:?}"
+        );
+    }
+
+    #[test]
+    fn pages_mark_what_they_quote_as_texts_do() {
+        let mail = "From: a@example.org\nSubject: S\nContent-Type: text/html\n\n<p>Yes.</p>\
+            <blockquote style='margin:0 0 0 40px'>Bring oars.</blockquote>\
+            <div class=gmail_quote>Ann wrote:<blockquote class=gmail_quote><h1>Boats</h1>\
+            <p>They lie<br>in the shed.</p><blockquote type=CITE><ul><li>Where?</ul></blockquote>\
+            </blockquote></div><p>Ben</p>";
+        let text = message(mail.as_bytes(), 1 << 20).unwrap().outline.text;
+        assert_eq!(
+            text,
+            "# S\n\nFrom: a@example.org\n\nYes.\n\nBring oars.\n\nAnn wrote:\n\n> Boats\n\n\
+             > They lie\nin the shed.\n\n>> - Where?\n\nBen\n"
         );
     }
 

@@ -94,6 +94,17 @@ fn tex(semantics: &NodeRef<'_>) -> Option<String> {
     (!tex.is_empty()).then_some(tex)
 }
 
+/// Marks of quotes within quotes, at most.
+const DEEPEST_QUOTE: usize = 10;
+
+/// Is a quote in a message an earlier message? Some indent a text of their own so.
+fn is_earlier(quote: &NodeRef<'_>) -> bool {
+    let class = quote.attr_or("class", "").to_lowercase();
+    quote.has_attr("cite")
+        || quote.attr_or("type", "").eq_ignore_ascii_case("cite")
+        || ["quote", "cite"].iter().any(|name| class.contains(name))
+}
+
 /// What the line holds last of a list of terms.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Entry {
@@ -128,6 +139,10 @@ pub(super) struct Writer<'p> {
     entries: usize,
     /// Length of the line before what the last of them says.
     begun: usize,
+    /// Is it the body of a message?
+    is_mail: bool,
+    /// Depth of earlier messages around, which it quotes.
+    quoted: usize,
 }
 
 impl<'p> Writer<'p> {
@@ -148,7 +163,15 @@ impl<'p> Writer<'p> {
             entry: Entry::None,
             entries: 0,
             begun: 0,
+            is_mail: false,
+            quoted: 0,
         }
+    }
+
+    /// What is written is the body of a message: earlier ones that it quotes are marked as in plain text.
+    pub(super) fn of_mail(mut self) -> Self {
+        self.is_mail = true;
+        self
     }
 
     /// Walks the tree without recursion: pages may be nested a million deep.
@@ -221,6 +244,10 @@ impl<'p> Writer<'p> {
                 self.verbatim += 1;
             }
             "table" | "tr" | "td" | "th" => self.enter_table(name, node),
+            "blockquote" if self.is_mail && is_earlier(node) => {
+                self.part();
+                self.quoted += 1;
+            }
             "li" if self.in_row => self.join("; "),
             "li" => {
                 self.flush();
@@ -258,6 +285,10 @@ impl<'p> Writer<'p> {
                 self.verbatim = self.verbatim.saturating_sub(1);
             }
             name @ ("table" | "tr" | "td" | "th") => self.leave_table(name),
+            "blockquote" if self.is_mail && is_earlier(node) => {
+                self.part();
+                self.quoted = self.quoted.saturating_sub(1);
+            }
             "li" => {
                 self.flush();
                 self.items = self.items.saturating_sub(1);
@@ -425,6 +456,12 @@ impl<'p> Writer<'p> {
         }
         if text == "-" {
             self.line = "- ".into();
+            return;
+        }
+        if self.quoted > 0 && !text.is_empty() {
+            self.heading = None;
+            let marks = ">".repeat(self.quoted.min(DEEPEST_QUOTE));
+            self.pen.paragraph(&format!("{marks} {text}"));
             return;
         }
         match self.heading.take() {
