@@ -126,7 +126,11 @@ const KINDS: &[(Kind, &str, &[&str])] = &[
             "el", "vim", "sql", "zig", "nix",
         ],
     ),
-    (Kind::Html, "html", &["html", "htm", "xhtml"]),
+    (
+        Kind::Html,
+        "html",
+        &["html", "htm", "xhtml", "mht", "mhtml"],
+    ),
     (Kind::Pdf, "pdf", &["pdf"]),
     (Kind::Docx, "docx", &["docx", "docm", "dotx"]),
     (Kind::Odt, "odt", &["odt", "ott", "fodt"]),

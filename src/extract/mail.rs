@@ -306,6 +306,36 @@ pub(super) fn web_archive(bytes: &[u8], pen: &mut Pen) {
     }
 }
 
+/// Is a file of this name a page that a browser saved with all that is in it, as a message?
+pub(super) fn is_saved_page(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    ["mht", "mhtml"]
+        .iter()
+        .any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+/// The text of such a page.
+///
+/// # Errors
+/// [`Skip`].
+pub(super) fn saved_page(bytes: &[u8], limit: usize) -> Result<Extracted, Skip> {
+    let bytes = without_mark(bytes);
+    let message = MessageParser::default().parse(&*bytes);
+    // What it shows in frames comes behind it.
+    let page = message.as_ref().and_then(|message| {
+        message.parts.iter().find_map(|part| match &part.body {
+            PartType::Html(page) if !page.trim().is_empty() => Some(page),
+            _ => None,
+        })
+    });
+    let Some(page) = page else {
+        return Err(Skip("broken: it holds no web page".into()));
+    };
+    let mut pen = Pen::new(limit);
+    let meta = html::write(page, &mut pen);
+    pen.finish(meta)
+}
+
 /// The text of a message alone, as people see it, with the messages that it forwards.
 pub(crate) fn body(message: &Message<'_>) -> String {
     let mut pen = Pen::new(usize::MAX);
@@ -878,6 +908,21 @@ mod tests {
             whole.contains(&"> The boat lies\nin the shed."),
             "{whole:?}"
         );
+    }
+
+    #[test]
+    fn pages_that_were_saved_as_messages_are_read() {
+        let saved = "From: <Saved by Blink>\r\nSubject: Herons\r\nMIME-Version: 1.0\r\n\
+            Content-Type: multipart/related;\r\n\ttype=\"text/html\";\r\n\tboundary=\"x\"\r\n\r\n\
+            --x\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\
+            Content-Location: https://example.org/\r\n\r\n<title>Herons</title><nav>Home</nav>\
+            <p id=3D\"a\">The h=C3=A9ron ne=\r\nsts.</p>\r\n--x\r\nContent-Type: image/png\r\n\
+            Content-Transfer-Encoding: base64\r\n\r\nAAAA\r\n--x--\r\n";
+        assert!(is_saved_page("a/b.MHTML") && !is_saved_page("a.html"));
+        let found = saved_page(saved.as_bytes(), 1 << 20).unwrap();
+        assert_eq!(found.outline.text, "The héron nests.\n");
+        assert_eq!(found.meta.title.as_deref(), Some("Herons"));
+        assert!(saved_page(b"Subject: S\r\n\r\nText", 1 << 20).is_err());
     }
 
     #[test]

@@ -232,6 +232,7 @@ fn read_in_worker(
     match kind {
         Kind::Markdown => text::decode(bytes).map(markdown::extract),
         Kind::Code => code::extract(bytes, name),
+        Kind::Html if mail::is_saved_page(name) => mail::saved_page(bytes, limit),
         Kind::Html => html::extract(bytes, limit),
         Kind::Pdf => pdf::extract(bytes, limit, is_late, so_far),
         Kind::Docx => office::docx(bytes, limit),
