@@ -67,22 +67,32 @@ fn definitions(language: &Language, text: &str) -> Vec<Definition> {
         return Vec::new();
     };
     let mut found = Vec::new();
-    // No recursion: generated code may be nested without end.
-    let mut waiting: Vec<(Node<'_>, u8)> = vec![(tree.root_node(), 0)];
-    while let Some((node, level)) = waiting.pop() {
+    // No recursion: generated code may be nested without end. Beside a node is where it begins with what
+    // leads to it.
+    let mut waiting: Vec<(Node<'_>, u8, usize)> = vec![(tree.root_node(), 0, 0)];
+    while let Some((node, level, start)) = waiting.pop() {
         let name = defined_name(&node, text);
         let inner = level + u8::from(name.is_some());
         if let Some(name) = name {
-            let start = line_start(text, with_lead(&node, text).start_byte());
             found.push(Definition {
-                start,
+                start: line_start(text, start),
                 level: inner,
                 name,
             });
         }
         if inner < DEEPEST {
+            // A decorated or exported definition begins with its wrapper.
+            let wraps = matches!(node.kind(), "decorated_definition" | "export_statement");
+            // Where the comments above the next node begin, and the line on which they end.
+            let mut lead: Option<(usize, usize)> = None;
             let mut cursor = node.walk();
-            waiting.extend(node.children(&mut cursor).map(|child| (child, inner)));
+            for child in node.children(&mut cursor) {
+                let row = child.start_position().row;
+                let above = lead.filter(|(_, last)| last + 1 >= row);
+                let own = above.map_or(child.start_byte(), |(begin, _)| begin);
+                lead = leads(&child, text).then(|| (own, child.end_position().row));
+                waiting.push((child, inner, if wraps { start } else { own }));
+            }
         }
     }
     found.sort_by_key(|definition| definition.start);
@@ -137,28 +147,12 @@ fn defined_name(node: &Node<'_>, text: &str) -> Option<String> {
     (!said.is_empty() && said.len() <= 120).then(|| said.to_owned())
 }
 
-/// The first of the comments, attributes and decorators that stand right above a node. A comment behind
-/// other code is of that.
-fn with_lead<'t>(node: &Node<'t>, text: &str) -> Node<'t> {
-    let mut first = *node;
-    // A decorated or exported definition begins with its wrapper.
-    if let Some(parent) = node.parent()
-        && matches!(parent.kind(), "decorated_definition" | "export_statement")
-    {
-        first = parent;
-    }
-    while let Some(before) = first.prev_sibling() {
-        let start = before.start_byte();
-        let alone = || text[line_start(text, start)..start].trim().is_empty();
-        let leads =
-            before.kind().contains("comment") && alone() || before.kind() == "attribute_item";
-        let touches = before.end_position().row + 1 >= first.start_position().row;
-        if !leads || !touches {
-            break;
-        }
-        first = before;
-    }
-    first
+/// Is it a comment or an attribute, which is of what stands right below? A comment behind other code is of
+/// that.
+fn leads(node: &Node<'_>, text: &str) -> bool {
+    let start = node.start_byte();
+    let alone = || text[line_start(text, start)..start].trim().is_empty();
+    node.kind().contains("comment") && alone() || node.kind() == "attribute_item"
 }
 
 fn line_start(text: &str, offset: usize) -> usize {
@@ -259,6 +253,22 @@ mod tests {
         let heading = &found.outline.blocks[1];
         assert_eq!(&found.outline.text[heading.span.clone()], "# About f.\n");
         assert_eq!(heading.heading.as_deref(), Some("f"));
+        let above = |code: &str| {
+            let found = extract(code.as_bytes(), "a.rs").unwrap();
+            let heading = found
+                .outline
+                .blocks
+                .into_iter()
+                .find(|b| b.heading.is_some());
+            code[..heading.unwrap().span.start].lines().count()
+        };
+        assert_eq!(
+            above("// Of all.\n\n// Of f.\n#[test]\n// More.\nfn f() {}\n"),
+            2
+        );
+        // Each was looked for from the first one on.
+        let many = "// c\n".repeat(300_000);
+        assert_eq!(above(&format!("use a;\n{many}fn f() {{}}\n")), 1);
         let text = "int a() {\n  return 1;\n} // of a\nint b() {\n  return 2;\n}\n";
         let found = extract(text.as_bytes(), "a.c").unwrap();
         let heading = &found.outline.blocks[2];
