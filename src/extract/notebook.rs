@@ -151,5 +151,15 @@ mod tests {
             (&["sea".into()][..], &["Tides".into()][..])
         );
         assert!(extract(b"{}", 9).is_err() && extract(b"[", 9).is_err());
+        // Of where links lead no block is made.
+        let cells = ["[a]: http://one", "Two.\n\n[b]: http://two\n\n# Three"];
+        let cells =
+            cells.map(|text| serde_json::json!({ "cell_type": "markdown", "source": text }));
+        let links = serde_json::json!({ "cells": cells });
+        let found = extract(links.to_string().as_bytes(), 1 << 20).unwrap();
+        assert_eq!(
+            found.outline.text,
+            "[a]: http://one\n\nTwo.\n\n[b]: http://two\n\n# Three\n"
+        );
     }
 }

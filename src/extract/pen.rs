@@ -153,10 +153,16 @@ impl Pen {
         self.put(text.trim_end(), Piece::Other, BlockKind::Code, None);
     }
 
-    /// Everything that another reader found, as it is.
+    /// Everything that another reader found, as it is. What stands between two blocks, as where links
+    /// lead, is of the first.
     pub(super) fn outline(&mut self, other: &Outline) {
-        for block in &other.blocks {
-            let text = other.text[block.span.clone()].trim_end();
+        let end = other.text.len();
+        let first = other.blocks.first().map_or(end, |block| block.span.start);
+        let lead = other.text[..first].trim();
+        self.put(lead, Piece::Other, BlockKind::Prose, None);
+        for (index, block) in other.blocks.iter().enumerate() {
+            let next = other.blocks.get(index + 1).map_or(end, |b| b.span.start);
+            let text = other.text[block.span.start..next].trim_end();
             self.put(text, Piece::Other, block.kind, block.heading.clone());
         }
     }
