@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use encoding_rs::{Encoding, ISO_2022_JP, UTF_16BE, UTF_16LE};
+use encoding_rs::{Encoding, ISO_2022_JP, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 use super::Skip;
 
@@ -34,8 +34,33 @@ pub(super) fn decode(bytes: &[u8]) -> Result<String, Skip> {
     if is_nearly_utf_8(bytes) {
         return checked(String::from_utf8_lossy(bytes).into_owned());
     }
+    if let Some(text) = of_two_encodings(bytes) {
+        return checked(text);
+    }
     let (text, _) = guess(bytes).decode_without_bom_handling(bytes);
     checked(text.into_owned())
+}
+
+/// The text of a file that was put together from UTF-8 and Western text, line by line, as logs and
+/// mailboxes are; `None` for all others. In Western text hardly any line beyond ASCII passes for UTF-8.
+fn of_two_encodings(bytes: &[u8]) -> Option<String> {
+    let lines = || bytes.split_inclusive(|byte| *byte == b'\n');
+    if !lines().any(|line| !line.is_ascii() && std::str::from_utf8(line).is_ok()) {
+        return None;
+    }
+    let others = lines().filter(|line| std::str::from_utf8(line).is_err());
+    let others: Vec<u8> = others.flatten().copied().collect();
+    if guess(&others) != WINDOWS_1252 || guess(bytes) != WINDOWS_1252 {
+        return None;
+    }
+    let mut text = String::with_capacity(bytes.len());
+    for line in lines() {
+        match std::str::from_utf8(line) {
+            Ok(line) => text.push_str(line),
+            Err(_) => text.push_str(&WINDOWS_1252.decode_without_bom_handling(line).0),
+        }
+    }
+    Some(text)
 }
 
 /// Is it Japanese as old mail and pages have it? All bytes of that are ASCII, and would pass for UTF-8.
@@ -238,6 +263,10 @@ mod tests {
         check(
             b"G\xc3\xa4rtnerei M\xfcller, B\xc3\xb6den, gr\xc3\xbcn, sch\xc3\xb6n",
             "Gärtnerei M\u{fffd}ller, Böden, grün, schön",
+        );
+        check(
+            b"Gr\xc3\xb6\xc3\x9fe utf8 pratincole\nGr\xf6\xdfe der T\xfcr, sch\xf6n\n",
+            "Größe utf8 pratincole\nGröße der Tür, schön\n",
         );
         let cut = "日本語のメモが途中で切れている".as_bytes();
         check(
