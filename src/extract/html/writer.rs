@@ -3,10 +3,13 @@
 //! A row of a table is a line, with all that its cells hold, unless that is more than a line: then it
 //! is a part of the page's layout.
 
+use std::iter::successors;
+
 use dom_query::NodeRef;
 
 use super::raised::{RAISED, is_note_link, note_marks, raised};
 use super::{is_hidden, level, short_text};
+use crate::extract::office::figure;
 use crate::extract::pen::{Pen, one_line};
 
 /// Elements whose text nobody reads.
@@ -14,6 +17,9 @@ const SILENT: &[&str] = &[
     "script", "style", "noscript", "template", "svg", "iframe", "object", "select", "button",
     "textarea", "head", "datalist", "canvas", "audio", "video",
 ];
+
+/// Lists of items.
+const LISTS: &[&str] = &["ol", "ul", "menu"];
 
 /// Elements after which a new line begins.
 const BLOCKS: &[&str] = &[
@@ -113,6 +119,62 @@ enum Entry {
     Definition,
 }
 
+/// What stands before an item without a number.
+const DASH: &str = "- ";
+
+/// A list under way.
+struct List {
+    /// The number of the next item, where they have any.
+    next: Option<i32>,
+    step: i32,
+    /// How numbers are written, as Word calls it.
+    format: &'static str,
+}
+
+impl List {
+    fn of(node: &NodeRef<'_>) -> Self {
+        /// Items that are counted to count backwards.
+        const MOST: usize = 1000;
+        let is_reversed = node.has_attr("reversed");
+        let first = || {
+            let inner = successors(node.first_child(), NodeRef::next_sibling).take(MOST);
+            let items = inner.filter(|inner| inner.has_name("li")).count();
+            if is_reversed {
+                i32::try_from(items).unwrap_or(1)
+            } else {
+                1
+            }
+        };
+        let start = node.attr_or("start", "").trim().parse().ok();
+        let format = match &*node.attr_or("type", "") {
+            "a" => "lowerLetter",
+            "A" => "upperLetter",
+            "i" => "lowerRoman",
+            "I" => "upperRoman",
+            _ => "decimal",
+        };
+        Self {
+            next: node.has_name("ol").then(|| start.unwrap_or_else(first)),
+            step: if is_reversed { -1 } else { 1 },
+            format,
+        }
+    }
+
+    /// What stands before its next item.
+    fn mark(&mut self, item: &NodeRef<'_>) -> String {
+        let Some(next) = self.next else {
+            return DASH.to_owned();
+        };
+        let own = item.attr_or("value", "").trim().parse().ok();
+        let number = own.unwrap_or(next);
+        self.next = Some(number.saturating_add(self.step));
+        match u32::try_from(number) {
+            Ok(count) if count > 0 => format!("{}. ", figure(count, self.format)),
+            _ => format!("{number}. "),
+        }
+    }
+}
+
 pub(super) struct Writer<'p> {
     pen: &'p mut Pen,
     /// Elements that are left out.
@@ -122,6 +184,10 @@ pub(super) struct Writer<'p> {
     verbatim: usize,
     /// Depth of items around.
     items: usize,
+    /// The lists around.
+    lists: Vec<List>,
+    /// What stands before the item under way, until its first line is written.
+    mark: String,
     heading: Option<u8>,
     /// Cells of the row around that have begun.
     cells: usize,
@@ -153,6 +219,8 @@ impl<'p> Writer<'p> {
             line: String::new(),
             verbatim: 0,
             items: 0,
+            lists: Vec::new(),
+            mark: String::new(),
             heading: None,
             cells: 0,
             outer: Vec::new(),
@@ -219,6 +287,9 @@ impl<'p> Writer<'p> {
         if SILENT.contains(&name) || self.around.contains(&name) || is_hidden(node) {
             return false;
         }
+        if LISTS.contains(&name) {
+            self.lists.push(List::of(node));
+        }
         match name {
             "br" => self.line.push('\n'),
             "img" => {
@@ -250,9 +321,11 @@ impl<'p> Writer<'p> {
             }
             "li" if self.in_row => self.join("; "),
             "li" => {
-                self.flush();
+                self.end_line();
                 self.items += 1;
-                self.line.push_str("- ");
+                let list = self.lists.last_mut();
+                self.mark = list.map_or_else(|| DASH.to_owned(), |list| list.mark(node));
+                self.line.push_str(&self.mark);
             }
             "dl" => self.part(),
             "dt" | "dd" => self.enter_entry(name == "dt"),
@@ -277,6 +350,9 @@ impl<'p> Writer<'p> {
         let Some(name) = node.node_name() else {
             return;
         };
+        if LISTS.contains(&&*name) {
+            self.lists.pop();
+        }
         match &*name {
             "pre" | "li" if self.in_row => self.text(" "),
             "pre" => {
@@ -290,7 +366,7 @@ impl<'p> Writer<'p> {
                 self.quoted = self.quoted.saturating_sub(1);
             }
             "li" => {
-                self.flush();
+                self.end_line();
                 self.items = self.items.saturating_sub(1);
             }
             "dl" => self.part(),
@@ -442,6 +518,15 @@ impl<'p> Writer<'p> {
         }
     }
 
+    /// Writes the line; the mark of an item that says nothing is dropped.
+    fn end_line(&mut self) {
+        self.flush();
+        if self.verbatim == 0 {
+            self.line.clear();
+            self.mark.clear();
+        }
+    }
+
     fn flush(&mut self) {
         if self.verbatim > 0 {
             return;
@@ -454,10 +539,11 @@ impl<'p> Writer<'p> {
             self.broken = true;
             text = text.trim_end_matches([' ', '|']);
         }
-        if text == "-" {
-            self.line = "- ".into();
+        if !self.mark.is_empty() && text == self.mark.trim_end() {
+            self.line.clone_from(&self.mark);
             return;
         }
+        let mark = std::mem::take(&mut self.mark);
         if self.quoted > 0 && !text.is_empty() {
             self.heading = None;
             let marks = ">".repeat(self.quoted.min(DEEPEST_QUOTE));
@@ -465,8 +551,10 @@ impl<'p> Writer<'p> {
             return;
         }
         match self.heading.take() {
-            Some(level) => self.pen.heading(level, text),
-            None if text.starts_with("- ") => self.pen.item(text),
+            Some(level) => self
+                .pen
+                .heading(level, text.strip_prefix(DASH).unwrap_or(text)),
+            None if !mark.is_empty() && text.starts_with(&mark) => self.pen.item(text),
             None if self.items > 0 => self.pen.of_item(text),
             None => self.pen.paragraph(text),
         }
@@ -528,6 +616,29 @@ mod tests {
             "<table><tr><td class=linenos><pre>1\n2</pre><td class=code><pre>a\n b</pre></table>",
             "1\n2\n\na\n b\n",
         );
+    }
+
+    #[test]
+    fn items_have_their_numbers() {
+        check(
+            "<ol><li>Soak<li>Dry<ul><li>in the sun</ul>slowly<li>Oil<ol type=a><li>hull<li>oars</ol></ol>",
+            "1. Soak\n2. Dry\n- in the sun\nslowly\n3. Oil\na. hull\nb. oars\n",
+        );
+        check(
+            "<ol start=4 type=I><li>Four<li value=7><p>Seven</p><li>Eight</ol><p>End.</p>",
+            "IV. Four\nVII. Seven\nVIII. Eight\n\nEnd.\n",
+        );
+        check("<ol reversed><li>Two<li>One</ol>", "2. Two\n1. One\n");
+        check("<ol start=-1><li>Cold<li>Mild</ol>", "-1. Cold\n0. Mild\n");
+        check(
+            "<ul><li></li><li>x</li><li></li></ul><p>End.</p>",
+            "- x\n\nEnd.\n",
+        );
+        check(
+            "<ul><li><h3>Oars</h3><p>Of ash.</p></ul>",
+            "### Oars\n\nOf ash.\n",
+        );
+        check("<p>-</p><p>End.</p>", "-\n\nEnd.\n");
     }
 
     #[test]

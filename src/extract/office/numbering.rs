@@ -237,8 +237,8 @@ impl Numbering {
     }
 }
 
-/// A count as a format writes it; formats of other languages and in words are figures here.
-fn figure(count: u32, format: &str) -> String {
+/// A count as a format of Word writes it; formats of other languages and in words are figures here.
+pub(in crate::extract) fn figure(count: u32, format: &str) -> String {
     let lower = match format {
         "lowerLetter" | "upperLetter" => letters(count),
         "lowerRoman" | "upperRoman" => roman(count),
