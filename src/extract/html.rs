@@ -53,7 +53,7 @@ pub(super) fn write(html: &str, pen: &mut Pen) -> Meta {
     meta
 }
 
-/// Writes all text of a fragment: a chapter of a book with its notes, the body of a message.
+/// Writes all text of a fragment: a chapter of a book with its notes, a page within a document.
 pub(super) fn write_all(html: &str, pen: &mut Pen) -> Option<String> {
     let page = seen(&with_ends(html));
     Writer::new(pen, &["nav"]).tree(&page.root());

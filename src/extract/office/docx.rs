@@ -98,6 +98,7 @@ struct Styles {
 fn docx_styles(xml: &str) -> Result<Styles, Skip> {
     let mut styles = Styles::default();
     let mut style = String::new();
+    let mut title = None;
     let mut parents: HashMap<String, String> = HashMap::new();
     walk(xml, |node| {
         let Node::Open(name, attributes) = node else {
@@ -114,15 +115,19 @@ fn docx_styles(xml: &str) -> Result<Styles, Skip> {
                 let level = name
                     .strip_prefix("heading ")
                     .and_then(|n| n.parse::<u8>().ok());
-                if let Some(level) = level.or((name == "title").then_some(1)) {
+                if let Some(level) = level {
                     styles.levels.insert(style.clone(), level);
+                } else if name == "title" {
+                    title = Some(style.clone());
                 }
             }
             "outlineLvl" => {
                 let level = attributes.get("val").and_then(|v| v.parse::<u8>().ok());
-                if let Some(level) = level.filter(|level| *level < 9) {
+                if let Some(level) = level {
                     let levels = &mut styles.levels;
-                    levels.entry(style.clone()).or_insert(level + 1);
+                    // The tenth level is that of what is no heading.
+                    let level = if level < 9 { level + 1 } else { 0 };
+                    levels.entry(style.clone()).or_insert(level);
                 }
             }
             "vertAlign" | "vanish" => {
@@ -136,17 +141,14 @@ fn docx_styles(xml: &str) -> Result<Styles, Skip> {
             _ => {}
         }
     })?;
-    // What says nothing of its look has that of the next style above that does.
-    let inherited: Vec<(String, Look)> = parents
-        .keys()
-        .filter(|style| !styles.looks.contains_key(*style))
-        .filter_map(|style| {
-            let above = successors(parents.get(style), |parent| parents.get(*parent));
-            let mut looks = above.take(FURTHEST).filter_map(|s| styles.looks.get(s));
-            Some((style.clone(), *looks.next()?))
-        })
-        .collect();
-    styles.looks.extend(inherited);
+    let looks = inherited(&parents, &styles.looks);
+    styles.looks.extend(looks);
+    let levels = inherited(&parents, &styles.levels);
+    styles.levels.extend(levels);
+    styles.levels.retain(|_, level| *level > 0);
+    if let Some(title) = title {
+        styles.levels.entry(title).or_insert(1);
+    }
     let within: Vec<(String, InList)> = parents
         .keys()
         .filter_map(|style| {
@@ -162,6 +164,20 @@ fn docx_styles(xml: &str) -> Result<Styles, Skip> {
         .collect();
     styles.lists.extend(within);
     Ok(styles)
+}
+
+/// What holds for styles that do not say it: the next one above that does.
+fn inherited<T: Clone>(
+    parents: &HashMap<String, String>,
+    known: &HashMap<String, T>,
+) -> Vec<(String, T)> {
+    let silent = parents.keys().filter(|style| !known.contains_key(*style));
+    let said = silent.filter_map(|style| {
+        let above = successors(parents.get(style), |parent| parents.get(*parent));
+        let said = above.take(FURTHEST).find_map(|above| known.get(above))?;
+        Some((style.clone(), said.clone()))
+    });
+    said.collect()
 }
 
 /// Gives a paragraph the number that it has in its list; under the number 0 it is in none.
@@ -298,6 +314,20 @@ mod tests {
         </abstractNum><num numId='1'><abstractNumId val='1'/></num>\
         <num numId='2'><abstractNumId val='2'/></num><num numId='3'><abstractNumId val='3'/></num>\
         </numbering>";
+
+    #[test]
+    fn styles_made_of_headings_are_headings() {
+        let styles = "<style styleId='Titel'><name val='Title'/></style>\
+            <style styleId='U1'><name val='heading 1'/></style>\
+            <style styleId='Kapitel'><name val='Kapitel'/><basedOn val='U1'/></style>\
+            <style styleId='Sub'><basedOn val='Kapitel'/><pPr><outlineLvl val='1'/></pPr></style>\
+            <style styleId='Inhalt'><basedOn val='U1'/><pPr><outlineLvl val='9'/></pPr></style>\
+            <style styleId='Untertitel'><basedOn val='Titel'/></style>";
+        let body = ["Titel", "Untertitel", "Kapitel", "Sub", "Inhalt"]
+            .map(|style| format!("<p><pPr><pStyle val='{style}'/></pPr><r><t>{style}</t></r></p>"));
+        let expected = "# Titel\n\nUntertitel\n\n# Kapitel\n\n## Sub\n\nInhalt\n";
+        assert_eq!(read_docx(&body.concat(), styles), expected);
+    }
 
     #[test]
     fn paragraphs_have_the_numbers_of_their_lists() {
