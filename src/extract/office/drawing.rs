@@ -1,5 +1,6 @@
 //! What is drawn: the text of shapes on a slide or in a diagram, and charts.
 
+use super::numbering::Counts;
 use super::paragraphs::{Paragraphs, Row, is_above};
 use super::{math, relations};
 use crate::extract::archive::Archive;
@@ -28,6 +29,9 @@ pub(super) fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<bool, Ski
     let mut is_shown = true;
     // Which of the shapes around are hidden: with a group, all that is in it is.
     let mut hidden: Vec<bool> = Vec::new();
+    // How the paragraph under way is numbered, and on which level.
+    let (mut way, mut level) = (None, 0);
+    let mut counts = Counts::default();
     let broken = walk(xml, |node| match node {
         Node::Open("sld", attributes) => {
             is_shown = !matches!(attributes.get("show").as_deref(), Some("0" | "false"));
@@ -35,6 +39,7 @@ pub(super) fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<bool, Ski
         _ if !is_shown => {}
         Node::Open("sp" | "grpSp" | "graphicFrame", _) => {
             kind.clear();
+            counts = Counts::default();
             hidden.push(hidden.last() == Some(&true));
         }
         Node::Close("sp" | "grpSp" | "graphicFrame") => {
@@ -49,6 +54,7 @@ pub(super) fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<bool, Ski
         Node::Open("ph", attributes) => kind = attributes.get("type").unwrap_or_default(),
         Node::Open("p", _) => {
             body.begin_paragraph();
+            (way, level) = (None, 0);
             let title = titles && matches!(kind.as_str(), "title" | "ctrTitle");
             if let Some(paragraph) = body.open.last_mut() {
                 paragraph.level = title.then_some(1);
@@ -59,8 +65,22 @@ pub(super) fn shapes(xml: &str, pen: &mut Pen, titles: bool) -> Result<bool, Ski
             if is_around || hidden.last() == Some(&true) {
                 body.drop_paragraph();
             } else {
+                if let Some(paragraph) = body.open.last_mut().filter(|paragraph| paragraph.says()) {
+                    paragraph.number = counts.next_of(level, way.take());
+                }
                 body.end_paragraph(pen);
             }
+        }
+        Node::Open("pPr", attributes) => {
+            let said = attributes.get("lvl").and_then(|level| level.parse().ok());
+            level = said.unwrap_or(0);
+        }
+        Node::Open("buAutoNum", attributes) => {
+            let start = attributes.get("startAt").and_then(|at| at.parse().ok());
+            way = Some((
+                attributes.get("type").unwrap_or_default(),
+                start.unwrap_or(1),
+            ));
         }
         Node::Open("tr", _) => body.rows.push(Row::default()),
         Node::Close("tr") => body.end_row(pen),
@@ -123,6 +143,32 @@ mod tests {
             "Hens\n\nEgg to hen\n\nChart: Eggs\n\n7\n"
         );
         assert!(found.missing.is_some());
+    }
+
+    #[test]
+    fn paragraphs_of_a_slide_have_their_numbers() {
+        let numbered = |about: &str, text: &str| {
+            format!(
+                "<a:p><a:pPr {about}><a:buAutoNum type='arabicPeriod'/></a:pPr><a:r><a:t>{text}</a:t>\
+                 </a:r></a:p>"
+            )
+        };
+        let shape = [
+            numbered("", "Soak"),
+            numbered("", ""),
+            numbered("lvl='1'", "in rain"),
+            numbered("", "Dry"),
+            "<a:p><a:r><a:t>Done</a:t></a:r></a:p>".to_owned(),
+        ];
+        let slide = format!(
+            "<p:sld><p:sp>{0}</p:sp><p:sp>{0}</p:sp></p:sld>",
+            shape.concat()
+        );
+        let mut pen = Pen::new(1 << 20);
+        shapes(&slide, &mut pen, true).unwrap();
+        let text = pen.finish(Meta::default()).unwrap().outline.text;
+        let one = "1. Soak\n1. in rain\n2. Dry\n\nDone\n";
+        assert_eq!(text, format!("{one}\n{one}"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Numbers of lists in Word documents, which nobody typed: "see step 3" needs them.
+//! Numbers of lists in Word documents and on slides, which nobody typed: "see step 3" needs them.
 //!
 //! A paragraph names a number, which is of a list; what its levels look like is said of the list, and may
 //! be said otherwise of the number. Lists count on from one number to the next (17.9 of ECMA-376-1).
@@ -237,6 +237,46 @@ impl Numbering {
     }
 }
 
+/// How far the numbered paragraphs of a shape on a slide have counted, by level.
+#[derive(Default)]
+pub(super) struct Counts([Option<(String, u32)>; LEVELS]);
+
+impl Counts {
+    /// What stands before the next paragraph on a level, counted from 0, that is numbered in this way from
+    /// this number on, or not at all.
+    pub(super) fn next_of(&mut self, level: usize, way: Option<(String, u32)>) -> Option<String> {
+        let level = level.min(LEVELS - 1);
+        for deeper in self.0.iter_mut().skip(level + 1) {
+            *deeper = None;
+        }
+        let last = take(&mut self.0[level]);
+        let (kind, start) = way?;
+        let count = match last {
+            Some((same, count)) if same == kind => count.saturating_add(1),
+            _ => start,
+        };
+        let format = match kind.get(..7) {
+            Some("alphaLc") => "lowerLetter",
+            Some("alphaUc") => "upperLetter",
+            Some("romanLc") => "lowerRoman",
+            Some("romanUc") => "upperRoman",
+            _ => "decimal",
+        };
+        let number = figure(count, format);
+        let written = if kind.ends_with("ParenBoth") {
+            format!("({number})")
+        } else if kind.ends_with("ParenR") {
+            format!("{number})")
+        } else if kind.ends_with("Plain") {
+            number
+        } else {
+            format!("{number}.")
+        };
+        self.0[level] = Some((kind, count));
+        Some(written)
+    }
+}
+
 /// A count as a format of Word writes it; formats of other languages and in words are figures here.
 pub(in crate::extract) fn figure(count: u32, format: &str) -> String {
     let lower = match format {
@@ -371,6 +411,27 @@ mod tests {
         for (number, level, expected) in steps {
             let found = numbering.next_of(number, level);
             assert_eq!(found.as_deref(), expected, "{number} {level}");
+        }
+    }
+
+    #[test]
+    fn slides_count_by_level_and_by_the_way_of_numbering() {
+        let mut counts = Counts::default();
+        for (level, kind, start, expected) in [
+            (0, "arabicPeriod", 1, Some("1.")),
+            (0, "arabicPeriod", 1, Some("2.")),
+            (1, "alphaLcParenR", 1, Some("a)")),
+            (1, "alphaLcParenR", 1, Some("b)")),
+            (0, "arabicPeriod", 1, Some("3.")),
+            (1, "alphaLcParenR", 1, Some("a)")),
+            (0, "romanUcParenBoth", 4, Some("(IV)")),
+            (0, "", 1, None),
+            (0, "arabicPlain", 7, Some("7")),
+            (99, "arabicPeriod", 1, Some("1.")),
+        ] {
+            let way = (!kind.is_empty()).then(|| (kind.to_owned(), start));
+            let found = counts.next_of(level, way);
+            assert_eq!(found.as_deref(), expected, "{level} {kind}");
         }
     }
 

@@ -69,6 +69,11 @@ impl Paragraph {
         }
     }
 
+    /// Does it say anything?
+    pub(super) fn says(&self) -> bool {
+        !self.text.trim().is_empty() || !self.raised.trim().is_empty()
+    }
+
     /// Its text behind its number.
     fn numbered(&self) -> String {
         match &self.number {
