@@ -30,7 +30,7 @@ pub struct Turns {
     waiting: usize,
     /// For those who have a turn and those who wait.
     room: Arc<Semaphore>,
-    turns: Arc<Semaphore>,
+    free: Arc<Semaphore>,
 }
 
 /// A turn; it is the next one's when this is dropped.
@@ -47,7 +47,7 @@ impl Turns {
             what,
             waiting,
             room: Arc::new(Semaphore::new(at_once + waiting)),
-            turns: Arc::new(Semaphore::new(at_once)),
+            free: Arc::new(Semaphore::new(at_once)),
         }
     }
 
@@ -76,7 +76,7 @@ impl Turns {
             capacity: self.waiting,
         };
         let room = Arc::clone(&self.room).try_acquire_owned().map_err(busy)?;
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = Arc::clone(&self.free).acquire_owned().await;
         let turn = turn.expect("nobody closes a line");
         Ok(Turn {
             _turn: turn,

@@ -821,7 +821,7 @@ fn what_the_owner_calls_bad_is_not_the_answer_again() {
     );
     let shed = "The shed is painted green.";
     let note = |first: &str| format!("# Tyres\n\n{first}\n\n{lie}\n\n{shed}\n");
-    home.write("tyres.md", &note(changed));
+    home.write("tyres.md", note(changed));
     home.add();
     let question = "Who changed the tyres?";
     let quotes = |answer: &Value| {
@@ -858,12 +858,12 @@ fn what_the_owner_calls_bad_is_not_the_answer_again() {
     assert!(!quotes(&none).contains(&lie.to_owned()), "{none:#}");
     // What the note says by now was never called bad.
     let corrected = "The winter tyres were changed by Anna in October.";
-    home.write("tyres.md", &note(corrected));
+    home.write("tyres.md", note(corrected));
     home.run(&["sync"]).done();
     let edited = ask(&home, narrow, &[]);
     assert_eq!(quotes(&edited)[0], corrected, "{edited:#}");
     // The wrong key.
-    home.write("tyres.md", &note(changed));
+    home.write("tyres.md", note(changed));
     home.run(&["sync"]).done();
     say(&first, "good");
     let again = ask(&home, narrow, &[]);

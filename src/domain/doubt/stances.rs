@@ -480,10 +480,11 @@ mod tests {
             "We want to renew the passport.",
             "It is an idea to renew the passport.",
             "The passport has yet to be renewed.",
-            "We forgot that the passport is to be renewed.",
         ] {
             check(passport, open, Stance::Unsettled);
         }
+        let forgot = "We forgot that the passport is to be renewed.";
+        check(passport, forgot, Stance::Disputes);
         check(
             "Should the passport be renewed?",
             "The passport should be renewed.",

@@ -564,6 +564,10 @@ mod tests {
         let rest = "Sourdough should rest for 8 hours.";
         check(rest, (rest, "Bread"), true);
         assert!(takes_back("That is a scam.") && !takes_back("That is the new one."));
+    }
+
+    #[test]
+    fn a_sentence_may_take_back_the_one_before() {
         for (sentence, expected) in [
             ("That was wrong.", true),
             ("This turned out to be a mistake.", true),
