@@ -317,7 +317,7 @@ impl App {
             asker: None,
             asked_ms: now_ms(),
             limits: answer::Limits::default(),
-            called_bad: Vec::new(),
+            called_bad: None,
         }
     }
 

@@ -21,7 +21,7 @@ pub use conflict::conflict;
 pub(super) use planted::is_out_of_sight;
 pub use planted::planted;
 pub use vouching::{
-    calls_off, corrects, corroborates, is_vouched, limits, restricts, revises, takes_back,
+    calls_off, corrects, corroborates, is_vouched, limiting, restricts, revises, takes_back,
 };
 
 /// A test, in the order in which they are made.

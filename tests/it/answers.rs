@@ -871,6 +871,33 @@ fn what_the_owner_calls_bad_is_not_the_answer_again() {
 }
 
 #[test]
+fn what_does_not_always_hold_is_quoted_with_the_line_that_says_so() {
+    let home = Home::new();
+    let pump = "# Pump\n\nNever do the following:\n\n- Open the red valve of the pump.\n\
+                - Run it dry.\n";
+    home.write("pump.md", pump);
+    home.write(
+        "sauna.md",
+        "# Sauna\n\nThe sauna costs 12 euros. Except on Mondays. It is warm.\n",
+    );
+    home.add();
+    for (question, expected) in [
+        (
+            "What about the red valve of the pump?",
+            "“Never do the following:” [1] “Open the red valve of the pump.” [2]",
+        ),
+        (
+            "How much does the sauna cost?",
+            "“The sauna costs 12 euros.” [1] “Except on Mondays.” [2]",
+        ),
+    ] {
+        let answer = ask(&home, question, &[]);
+        let told = answer["answer"].as_str().unwrap();
+        assert!(told.contains(expected), "{told}");
+    }
+}
+
+#[test]
 fn what_notes_say_beside_their_prose_is_quoted_as_it_stands() {
     let home = Home::new();
     home.write(

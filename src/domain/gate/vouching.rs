@@ -1,6 +1,7 @@
 //! Vouching: what says the same as a sentence, and what only supposes it, denies it or takes it back.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -8,8 +9,10 @@ use crate::domain::context::{self, content_words, is_denial, same_word};
 use crate::domain::doubt::{denies_by_meaning, is_open_task};
 use crate::domain::figure::is_calendar_word;
 use crate::domain::question;
+use crate::domain::sentence;
 use crate::domain::sentence::lines::is_item;
 use crate::domain::surroundings::opens_with_pronoun;
+use crate::domain::text::Text;
 
 /// Does a second passage, of another document, say what a sentence says? All of that must be there, or
 /// in what it stands under (`about`), to the last word: a lie is the truth but for one, and that one may
@@ -53,9 +56,27 @@ fn vouches(sentence: &str, (other, about): (&str, &str)) -> bool {
     !(speaks_against || doubts(other) || doubts(about))
 }
 
-/// Does the line that opens a list say that its items do not hold, or not always: "Never do this:", "If
-/// the alarm rings:"? Without it, one of them says what nobody wrote.
-pub fn limits(lead_in: &str) -> bool {
+/// The line that leads into a sentence, or into the list that it is an item of, and says that it does not
+/// hold, or not always: "Never do this:", "If bought in bulk:". Without it, the sentence says what nobody
+/// wrote.
+pub fn limiting(text: Text<'_>, span: &Range<usize>) -> Option<Range<usize>> {
+    let right_before = || {
+        let spans = sentence::sentences(text);
+        let at = spans.iter().position(|known| known == span)?;
+        let before = spans.get(at.checked_sub(1)?)?;
+        let line = text[before.clone()].trim_end_matches(['*', '_']);
+        let leads = line.ends_with(':') && !line.starts_with(['#', '|']);
+        leads.then(|| before.clone())
+    };
+    let mut lists = sentence::lists(text).into_iter();
+    let lead_in = match lists.find(|list| list.sentences.contains(span)) {
+        Some(list) => list.lead_in,
+        None => right_before(),
+    };
+    lead_in.filter(|lead_in| limits(&text[lead_in.clone()]))
+}
+
+fn limits(lead_in: &str) -> bool {
     is_denial(lead_in) || !doubting(lead_in).is_empty()
 }
 

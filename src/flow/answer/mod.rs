@@ -73,8 +73,9 @@ pub struct Ask {
     pub asked_ms: i64,
     /// How much the model may write.
     pub limits: Limits,
-    /// What is not to be quoted, beside what the owner called bad in answers to the same question.
-    pub called_bad: Vec<CalledBad>,
+    /// What is not to be quoted; what the owner called bad in answers to the same question, unless it is
+    /// told.
+    pub called_bad: Option<Vec<CalledBad>>,
 }
 
 /// How much the language model may write, within what the settings allow. Quotes are not cut.
@@ -397,9 +398,12 @@ fn make<'a>(
         took_ms: millis(started),
     };
     reader.send(Event::Retrieval(retrieval.clone()));
-    let ledger = parts.searcher.store.ledger();
-    let mut called_bad = ledger.read(|snapshot| snapshot.called_bad(&ask.question))?;
-    called_bad.extend_from_slice(&ask.called_bad);
+    let called_bad = if let Some(told) = &ask.called_bad {
+        told.clone()
+    } else {
+        let ledger = parts.searcher.store.ledger();
+        ledger.read(|snapshot| snapshot.called_bad(&ask.question))?
+    };
     let mut work = Work::new(parts, ask, (ranking, called_bad), reader);
     work.retrieved(&meter, started);
     let abstained = by(&mut work)?;

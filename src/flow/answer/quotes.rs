@@ -125,7 +125,9 @@ impl Work<'_> {
         };
         let is_near = |other: &Range<usize>| {
             let between = span.end.min(other.end)..span.start.max(other.start);
-            !text[between].contains("\n\n") && !is_list(other)
+            let is_apart = text[between].contains("\n\n") || is_list(other);
+            let says_nothing = sentence::is_question(&text[other.clone()]);
+            !(is_apart || says_nothing || self.is_called_bad(hit, other))
         };
         let said = |(hit, span): &Sentence| &self.text_of(*hit).as_str()[span.clone()];
         let asked = context::content_words(self.asked());
@@ -152,14 +154,15 @@ impl Work<'_> {
     }
 
     /// These sentences, each with what it is to be read with: a line that leads into code with that
-    /// code, code with that line, one that ends with a colon with what stands below it, what is taken
-    /// back with what takes it back.
+    /// code, code with that line, one that ends with a colon with what stands below it, what does not
+    /// always hold with the line that says so, what is taken back with what takes it back.
     pub(super) fn with_partners(&self, chosen: &[Sentence]) -> Vec<Sentence> {
         let mut all: Vec<Sentence> = Vec::new();
         for (hit, span) in chosen {
             let text = self.text_of(*hit);
             let (before, behind) = code::partners(text, span);
-            let together = before.into_iter().chain([span.clone()]).chain(behind);
+            let before = gate::limiting(text, span).into_iter().chain(before);
+            let together = before.chain([span.clone()]).chain(behind);
             let together = together.chain(led_into(text, span));
             let together = together.chain(correction_of(text, span));
             for sentence in together.map(|span| (*hit, span)) {
@@ -251,8 +254,8 @@ fn led_into(text: Text<'_>, span: &Range<usize>) -> Option<Range<usize>> {
     (!is_other).then(|| next.clone())
 }
 
-/// What takes a sentence back, right behind it; where that says no more ("That was wrong."), with the
-/// sentence that says how it is.
+/// What takes a sentence back, right behind it, or says where it does not hold; where that says no more
+/// ("That was wrong."), with the sentence that says how it is.
 pub(super) fn correction_of(text: Text<'_>, span: &Range<usize>) -> Vec<Range<usize>> {
     let spans = sentence::sentences(text);
     let Some(at) = spans.iter().position(|known| known == span) else {
@@ -264,7 +267,7 @@ pub(super) fn correction_of(text: Text<'_>, span: &Range<usize>) -> Vec<Range<us
     let count = match (gate::corrects(correction), says_no_more) {
         (true, true) => 2,
         (true, false) => 1,
-        (false, _) => usize::from(gate::calls_off(correction)),
+        (false, _) => usize::from(gate::calls_off(correction) || gate::restricts(correction)),
     };
     behind[..count.min(behind.len())].to_vec()
 }
@@ -313,5 +316,7 @@ mod tests {
         let over = "This has been cancelled.";
         check(&format!("It is off in May. {over} It is Monday."), &[over]);
         check("It is 13.6 volts.", &[]);
+        let only = "Except on Mondays.";
+        check(&format!("It costs 12 euros. {only} It is warm."), &[only]);
     }
 }

@@ -656,7 +656,7 @@ impl<'a> Work<'a> {
 
     /// Did the owner call it bad, as an answer to this question? The same words of another file may
     /// mean something else.
-    fn is_called_bad(&self, hit: usize, span: &Range<usize>) -> bool {
+    pub(super) fn is_called_bad(&self, hit: usize, span: &Range<usize>) -> bool {
         let path = &self.hits()[hit].hit.path;
         let mut of_file = self.called_bad.iter().filter(|quote| quote.path == *path);
         let sentence = &self.text_of(hit)[span.clone()];

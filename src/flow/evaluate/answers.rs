@@ -154,7 +154,7 @@ pub fn put(
         asker: None,
         asked_ms: 0,
         limits: answer::Limits::default(),
-        called_bad: Vec::new(),
+        called_bad: None,
     };
     let cancel = Arc::default();
     let mut unheard = |_| ControlFlow::Continue(());
@@ -188,7 +188,7 @@ pub fn put(
                 first
             } else {
                 let first = serde_json::to_value(&first).map_err(StoreError::from)?;
-                ask.called_bad = CalledBad::quotes_of(&first);
+                ask.called_bad = Some(CalledBad::quotes_of(&first));
                 answer::answer(parts, &ask, &cancel, &mut unheard)?
             }
         }

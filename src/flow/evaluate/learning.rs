@@ -223,7 +223,7 @@ fn ask_all(
                 asker: None,
                 asked_ms: i64::try_from(n).unwrap_or(0) * APART_MS,
                 limits: answer::Limits::default(),
-                called_bad: Vec::new(),
+                called_bad: None,
             };
             let mut unheard = |_| ControlFlow::Continue(());
             answer::answer(parts, &ask, &Arc::default(), &mut unheard)?

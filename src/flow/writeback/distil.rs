@@ -216,22 +216,10 @@ fn limiting(cited: &Cited) -> Option<Cited> {
     let readable = Readable::of(&cited.text, &cited.path);
     let text = readable.text();
     let is = |span: &Range<usize>| gate::is_sentence(&text[span.clone()], &cited.sentence);
-    let spans = sentence::sentences(text);
-    let at = spans.iter().position(is)?;
-    let right_before = || {
-        let before = spans.get(at.checked_sub(1)?)?;
-        let line = text[before.clone()].trim_end_matches(['*', '_']);
-        let leads = line.ends_with(':') && !line.starts_with(['#', '|']);
-        leads.then(|| before.clone())
-    };
-    let mut lists = sentence::lists(text).into_iter();
-    let lead_in = match lists.find(|list| list.sentences.iter().any(is)) {
-        Some(list) => list.lead_in,
-        None => right_before(),
-    }?;
-    let lead_in = &text[lead_in];
-    gate::limits(lead_in).then(|| Cited {
-        sentence: lead_in.to_owned(),
+    let span = sentence::sentences(text).into_iter().find(is)?;
+    let lead_in = gate::limiting(text, &span)?;
+    Some(Cited {
+        sentence: text[lead_in].to_owned(),
         ..cited.clone()
     })
 }
