@@ -55,13 +55,18 @@ pub fn split<'a>(set: &'a EvaluationSet, suite: &Suite) -> Split<'a> {
     let limit = suite.limit.unwrap_or(usize::MAX);
     let model = suite.limit_model.unwrap_or(limit).min(limit);
     let mut asked = Vec::new();
+    let has_answer = |q: &SetQuestion| !q.answers.is_empty() || q.impossible;
     let mut ask = |questions: Vec<&'a SetQuestion>, groups: &dyn Fn(&SetQuestion) -> Vec<_>| {
-        let some = ordered(questions, suite.seed).into_iter().take(limit);
+        let mut questions = ordered(questions, suite.seed);
+        // Where answers are measured, a limit is one of questions that have them.
+        if !suite.strategies.is_empty() {
+            questions.sort_by_key(|question| !has_answer(question));
+        }
+        let some = questions.into_iter().take(limit);
         // Those without an answer are not put to it.
         let mut put = 0;
         asked.extend(some.map(|question| {
-            let wanted = !question.answers.is_empty() || question.impossible;
-            let chosen = wanted && put < model;
+            let chosen = has_answer(question) && put < model;
             put += usize::from(chosen);
             Chosen {
                 question,
@@ -212,6 +217,24 @@ mod tests {
         assert_eq!(put_to_model, 2);
         let other = split(&set, &suite("ranking = true\nseed = 1"));
         assert_ne!(ids(&other.asked, ALL), ids(&all.asked, ALL));
+    }
+
+    #[test]
+    fn where_answers_are_measured_those_that_have_one_are_asked_first() {
+        let mut set = set(40);
+        for question in set.questions.iter_mut().skip(4) {
+            question.answers.clear();
+        }
+        let asked = |of: &str| {
+            let chosen = split(&set, &suite(of)).asked;
+            let with_answer = chosen.iter().filter(|c| !c.question.answers.is_empty());
+            (with_answer.count(), chosen.len())
+        };
+        assert_eq!(
+            asked("ranking = true\nstrategies = [\"cascade\"]\nlimit = 4"),
+            (4, 4)
+        );
+        assert_eq!(asked("ranking = true\nlimit = 40"), (4, 40));
     }
 
     #[test]
