@@ -871,6 +871,24 @@ fn what_the_owner_calls_bad_is_not_the_answer_again() {
 }
 
 #[test]
+fn what_the_owner_calls_bad_does_not_come_back_with_the_list_that_it_is_of() {
+    let home = Home::new();
+    let lake = "# Trip to the lake\n\nAnna paid the bus.\n\n\
+                - Anna brings the tent of her aunt.\n- Ben brings bread.\n- Cora brings cake.\n";
+    home.write("lake.md", lake);
+    home.add();
+    let question = "Who brings the tent?";
+    let first = ask(&home, question, &[]);
+    let told = first["answer"].as_str().unwrap();
+    assert!(told.contains("the tent of her aunt"), "{told}");
+    let id = first["id"].as_str().unwrap();
+    home.run(&["feedback", id, "bad"]).done();
+    let second = ask(&home, question, &[]);
+    let told = second["answer"].as_str().unwrap();
+    assert!(!told.contains("the tent of her aunt"), "{told}");
+}
+
+#[test]
 fn what_does_not_always_hold_is_quoted_with_the_line_that_says_so() {
     let home = Home::new();
     let pump = "# Pump\n\nNever do the following:\n\n- Open the red valve of the pump.\n\

@@ -46,7 +46,7 @@ impl Work<'_> {
 
     /// The list that most of the chosen sentences are of, the best of all among them, or that one of them
     /// leads into, as far as so many words go, and whether something of it is left out before and
-    /// behind.
+    /// behind. One that holds what was called bad is not told whole.
     fn list_of(&self, chosen: &[Sentence], words: usize) -> Option<(Vec<Sentence>, bool, bool)> {
         let best = self.best_sentence();
         let hits: BTreeSet<usize> = chosen.iter().map(|(hit, _)| *hit).collect();
@@ -91,7 +91,8 @@ impl Work<'_> {
                 }
                 let first = places.first().copied().unwrap_or(0);
                 let part = sentence::part_of_list(&text, &list, first, words);
-                if places.iter().any(|at| !part.contains(at)) {
+                let is_bad = |at: usize| self.is_called_bad(hit, &list.sentences[at]);
+                if places.iter().any(|at| !part.contains(at)) || part.clone().any(is_bad) {
                     return None;
                 }
                 let lead_in = list.lead_in.clone().filter(|_| leads > 0);
@@ -163,7 +164,8 @@ impl Work<'_> {
             let (before, behind) = code::partners(text, span);
             let before = gate::limiting(text, span).into_iter().chain(before);
             let together = before.chain([span.clone()]).chain(behind);
-            let together = together.chain(led_into(text, span));
+            let below = led_into(text, span).filter(|below| !self.is_called_bad(*hit, below));
+            let together = together.chain(below);
             let together = together.chain(correction_of(text, span));
             for sentence in together.map(|span| (*hit, span)) {
                 if !all.contains(&sentence) {
