@@ -223,7 +223,8 @@ impl<'a> Work<'a> {
         self.hits().iter().position(shows)
     }
 
-    /// Where the sentences of a unit stand in the hits; none where one of them was not found.
+    /// Where the sentences of a unit stand in the hits; none where one of them was not found, or was called
+    /// bad.
     fn sentences_of(&self, unit: &Unit) -> Option<Vec<Sentence>> {
         let mut found = Vec::new();
         for quotes in &unit.sources {
@@ -233,7 +234,11 @@ impl<'a> Work<'a> {
             for sentence in &quotes.sentences {
                 let same =
                     |span: &&Range<usize>| gate::is_sentence(&text[(*span).clone()], sentence);
-                found.push((hit, spans.iter().find(same)?.clone()));
+                let span = spans.iter().find(same)?;
+                if self.is_called_bad(hit, span) {
+                    return None;
+                }
+                found.push((hit, span.clone()));
             }
         }
         Some(found).filter(|found| !found.is_empty())
@@ -246,9 +251,8 @@ impl<'a> Work<'a> {
         let mut same = near.filter(|near| is_recalled(self.question(), near));
         same.find_map(|near| {
             let sentences = self.sentences_of(&near.unit)?;
-            let bad = |(hit, span): &Sentence| self.is_called_bad(*hit, span);
-            let is_left = sentences.iter().any(bad) || self.is_outdone(&near.unit, &sentences);
-            (!is_left).then(|| (Arc::clone(&near.unit), sentences))
+            let is_outdone = self.is_outdone(&near.unit, &sentences);
+            (!is_outdone).then(|| (Arc::clone(&near.unit), sentences))
         })
     }
 
