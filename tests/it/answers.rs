@@ -889,6 +889,23 @@ fn what_the_owner_calls_bad_does_not_come_back_with_the_list_that_it_is_of() {
 }
 
 #[test]
+fn nothing_is_written_where_all_that_could_be_told_was_called_bad() {
+    let home = Home::new();
+    home.write("cat.md", "# Cat\n\nThe cat is fed by Anna.\n");
+    home.add();
+    let settings = scripted(vec![vec![("It was Dragan.", -0.1)]]);
+    fs::write(home.path("config.toml"), settings).unwrap();
+    let question = "Who feeds the cat?";
+    let first = ask(&home, question, &[]);
+    assert_eq!(kinds(&first).last(), Some(&"quote"), "{first:#}");
+    home.run(&["feedback", first["id"].as_str().unwrap(), "bad"])
+        .done();
+    let second = ask(&home, question, &[]);
+    assert_eq!(second["abstained"], true, "{second:#}");
+    assert!(!kinds(&second).contains(&"draft"), "{second:#}");
+}
+
+#[test]
 fn what_does_not_always_hold_is_quoted_with_the_line_that_says_so() {
     let home = Home::new();
     let pump = "# Pump\n\nNever do the following:\n\n- Open the red valve of the pump.\n\

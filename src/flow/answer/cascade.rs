@@ -191,6 +191,9 @@ impl Work<'_> {
         // A word is about one token and a half.
         let words = self.parts.options.evidence_tokens * 2 / 3;
         let mut first = self.with_partners(&self.sentences(0..3, Portion { words, ..FIRST }));
+        if first.is_empty() {
+            return self.quotes();
+        }
         // Another search changes the order; this is what the first draft was written from.
         let best = self.sentences(0..3, ONE);
         let Some((draft, claims)) = self.draft_from(generator, &mut first) else {

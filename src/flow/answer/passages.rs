@@ -77,6 +77,9 @@ impl Work<'_> {
         };
         let sentences = self.sentences(0..self.hits().len(), portion);
         let mut sentences = self.with_partners(&sentences);
+        if sentences.is_empty() {
+            return Ok(self.refuse("no sentence to write from"));
+        }
         self.keep_to_budget(generator, &mut sentences)?;
         let evidence = self.shown(&sentences);
         let allowed = self.parts.options.max_tokens * TOKENS_OF_FORM;
