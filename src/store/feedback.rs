@@ -79,7 +79,7 @@ impl Snapshot<'_> {
     /// answer bad and did not take that back.
     pub(crate) fn called_bad(&self, question: &str) -> Result<Vec<CalledBad>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT a.question, a.id FROM feedback f JOIN answer a ON a.id = f.answer_id
+            "SELECT a.question, a.body FROM feedback f JOIN answer a ON a.id = f.answer_id
              WHERE f.giver IS NULL AND f.verdict = 'bad'
              AND NOT EXISTS (SELECT 1 FROM feedback later WHERE later.answer_id = f.answer_id
                              AND later.giver IS NULL AND later.id > f.id)",
@@ -89,8 +89,10 @@ impl Snapshot<'_> {
         let mut quotes = Vec::new();
         while let Some(row) = rows.next()? {
             if normalised(&row.get::<_, String>(0)?) == asked {
-                let answer = self.answer(&row.get::<_, String>(1)?)?;
-                quotes.extend(answer.iter().flat_map(CalledBad::quotes_of));
+                // One that cannot be read quotes nothing, and is no reason not to answer.
+                let body: serde_json::Value =
+                    serde_json::from_str(&row.get::<_, String>(1)?).unwrap_or_default();
+                quotes.extend(CalledBad::quotes_of(&body));
             }
         }
         Ok(quotes)
@@ -440,6 +442,10 @@ mod tests {
             check("When was the car sold?", &[]);
             // The words of a model may be what is wrong.
             body(&["It was Tom."]);
+            check("Who sold the car?", &[]);
+            let broken = "UPDATE answer SET body = '{' WHERE id = 'a'";
+            let written = ledger.write(|t| t.execute(broken, []).map_err(StoreError::from));
+            assert_eq!(written.unwrap(), 1);
             check("Who sold the car?", &[]);
             body(&[]);
             say("good", None);
