@@ -72,10 +72,7 @@ pub fn erase(transaction: &Transaction<'_>, what: &Erase) -> Result<Erased> {
                (SELECT batch FROM considered WHERE answer_id = ?1)",
             [answer],
         )?;
-        // That something left, and what it cost, counts on; what left is forgotten here.
-        transaction
-            .prepare_cached("UPDATE outbound SET body = '', answer_id = NULL WHERE answer_id = ?1")?
-            .execute([answer])?;
+        forget_what_left(transaction, answer)?;
         for table in ["citation", "feedback", "signal", "considered"] {
             transaction
                 .prepare_cached(&format!("DELETE FROM {table} WHERE answer_id = ?1"))?
@@ -155,6 +152,24 @@ fn forget_sent(transaction: &Transaction<'_>, what: &Erase) -> Result<usize> {
            AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.id = outbound.answer_id)",
         [before],
     )?)
+}
+
+/// Forgets what left for an answer that is not kept, because something was forgotten since it was asked:
+/// that could not see what left after it.
+///
+/// # Errors
+/// [`StoreError::Ledger`](super::StoreError::Ledger).
+pub fn forget_unkept(transaction: &Transaction<'_>, answer: &str) -> Result<()> {
+    if forget_what_left(transaction, answer)? > 0 {
+        ledger::put_memo(transaction, ledger::PURGE, "due")?;
+    }
+    Ok(())
+}
+
+/// Forgets what left for an answer; how many requests. That something left, and what it cost, counts on.
+fn forget_what_left(transaction: &Transaction<'_>, answer: &str) -> Result<usize> {
+    let update = "UPDATE outbound SET body = '', answer_id = NULL WHERE answer_id = ?1";
+    Ok(transaction.prepare_cached(update)?.execute([answer])?)
 }
 
 /// Does an answer show anything of a file below this folder? One that cannot be read may.
@@ -526,6 +541,18 @@ mod tests {
         assert_eq!(left(Erase::Below("/n".into())), (String::new(), 9));
         assert_eq!(left(Erase::Before(6)), (String::new(), 9));
         assert_eq!(left(Erase::Before(5)), ("the question".into(), 9));
+        // What left after it, for an answer that was asked before.
+        let left_for = |answer: &str| -> (String, i64) {
+            let written = ledger.write(|transaction| {
+                forget_unkept(transaction, answer)?;
+                let sql = "SELECT body, tokens FROM outbound";
+                let one = transaction.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
+                Ok(one?)
+            });
+            written.unwrap()
+        };
+        assert_eq!(left_for("another"), ("the question".into(), 9));
+        assert_eq!(left_for("unkept"), (String::new(), 9));
     }
 
     #[test]

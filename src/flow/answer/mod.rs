@@ -477,6 +477,7 @@ fn keep(
     };
     store.ledger().write(|transaction| {
         if erase::erasures(transaction)? != erasures {
+            erase::forget_unkept(transaction, &kept.id)?;
             return Ok(false);
         }
         answers::put_answer(transaction, &kept)?;
