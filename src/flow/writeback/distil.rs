@@ -70,8 +70,10 @@ pub(super) fn sentences(question: &str, cited: &[Cited]) -> Vec<Cited> {
         let (leading, code) = partners(cited);
         let mut before = opening(cited);
         if before.is_empty() {
-            before.extend(leading.or_else(|| limiting(cited)));
+            before.extend(leading);
         }
+        let limiting = limiting(before.first().unwrap_or(cited));
+        before.splice(0..0, limiting);
         let behind = code.or_else(|| restricting(cited));
         // Right behind what it points back to, so that no other sentence comes between.
         let mut place = out.len();
@@ -477,6 +479,12 @@ mod tests {
         let taken = sentences("How much does a pack cost?", &[cited(&text, price)]);
         let taken: Vec<&str> = taken.iter().map(|c| c.sentence.as_str()).collect();
         assert_eq!(taken, [lead_in, price]);
+        // It limits what a sentence points back to, too.
+        let weight = "It weighs 2 kilograms.";
+        let text = format!("{lead_in}\n\n{price} {weight}\n");
+        let taken = sentences("How much does a pack weigh?", &[cited(&text, weight)]);
+        let taken: Vec<&str> = taken.iter().map(|c| c.sentence.as_str()).collect();
+        assert_eq!(taken, [lead_in, price, weight]);
     }
 
     #[test]
