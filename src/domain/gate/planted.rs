@@ -97,8 +97,13 @@ fn hides(lower: &str) -> bool {
     let tight: String = lower.chars().filter(|c| !c.is_whitespace()).collect();
     let holds = |mark: &&str| {
         let goes_on = |c: char| mark.ends_with('0') && (c == '.' || c.is_ascii_digit());
+        // White behind letters hides none.
+        let is_behind =
+            |before: &str| before.ends_with("background-") || before.ends_with("border-");
         let mut places = tight.match_indices(*mark);
-        places.any(|(at, _)| !tight[at + mark.len()..].starts_with(goes_on))
+        places.any(|(at, _)| {
+            !is_behind(&tight[..at]) && !tight[at + mark.len()..].starts_with(goes_on)
+        })
     };
     HIDDEN.iter().any(holds) || tight.contains("style=") && HIDDEN_IN_TAGS.iter().any(holds)
 }
@@ -536,6 +541,7 @@ mod tests {
         clean("He said that the rules were ignored.");
         clean("My assistant Anna keeps the accounts.");
         clean("A footnote has <i style=\"font-size: 0.8em; opacity: 0.7\">small letters</i>.");
+        clean("<td style=\"background-color: #fff; border-color: white\">It is 4 euros.</td>");
         clean("The overlay fades from opacity: 0 to opacity: 1; its color: #fff is kept.");
     }
 
