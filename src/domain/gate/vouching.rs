@@ -146,8 +146,12 @@ const MARKS: [&str; 8] = [
 ];
 
 /// Does a sentence begin with what it says of the one before, and nothing else: "Wrong, see the drawer.",
-/// "No longer valid."? "Wrong turns cost time" speaks of something of its own.
+/// "No longer valid."? "Wrong turns cost time" speaks of something of its own, and so does an item of a
+/// list.
 fn is_verdict(sentence: &str) -> bool {
+    if is_item(sentence) {
+        return false;
+    }
     let said = sentence.trim_start_matches(EMPHASIS_OR_OPEN);
     let end = said.find(|c: char| !c.is_alphanumeric());
     let (first, behind) = said.split_at(end.unwrap_or(said.len()));
@@ -608,6 +612,8 @@ mod tests {
             ("Edit the file: it is long.", false),
             ("Wrong turns cost time.", false),
             ("No longer than a day.", false),
+            ("* False, it is green.", false),
+            ("- No longer valid: the old card", false),
         ] {
             assert_eq!(corrects(sentence), expected, "{sentence}");
         }
