@@ -903,6 +903,22 @@ fn nothing_is_written_where_all_that_could_be_told_was_called_bad() {
     let second = ask(&home, question, &[]);
     assert_eq!(second["abstained"], true, "{second:#}");
     assert!(!kinds(&second).contains(&"draft"), "{second:#}");
+    // Nor in a form; which verdict it is for, that tells, too.
+    let service = home.serve();
+    let named = json!({ "name": "who", "schema": { "type": "object" } });
+    let body = json!({
+        "model": "coho",
+        "messages": [{ "role": "user", "content": question }],
+        "response_format": { "type": "json_schema", "json_schema": named },
+    });
+    let (code, form) = service.post("/v1/chat/completions", &body);
+    assert_eq!(code, 200, "{form}");
+    assert_eq!(form["choices"][0]["message"]["content"], Value::Null);
+    let id = form["id"].as_str().unwrap();
+    let id = id.strip_prefix("chatcmpl-").unwrap();
+    let kept = service.get(&format!("/v1/answers/{id}")).1;
+    let steps = ["retrieve", "judge", "judge", "weigh", "refuse"];
+    assert_eq!(kinds(&kept), steps, "{kept:#}");
 }
 
 #[test]

@@ -406,6 +406,7 @@ fn make<'a>(
     };
     let mut work = Work::new(parts, ask, (ranking, called_bad), reader);
     work.retrieved(&meter, started);
+    work.tell_called_bad();
     let abstained = by(&mut work)?;
     retrieval.hits.extend(work.hits_since(retrieval.hits.len()));
     work.timing.total_ms = millis(started);

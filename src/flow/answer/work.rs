@@ -167,7 +167,6 @@ impl<'a> Work<'a> {
 
     /// Returns whether the answer abstains.
     pub(super) fn run(&mut self) -> Result<bool, Failure> {
-        self.tell_called_bad();
         if !self.covered() {
             return Ok(self.refuse("the notes do not hold what is asked for"));
         }
@@ -668,7 +667,7 @@ impl<'a> Work<'a> {
     }
 
     /// Tells which answers are not given again, so that the verdict can be taken back.
-    fn tell_called_bad(&mut self) {
+    pub(super) fn tell_called_bad(&mut self) {
         let answers = self.called_bad.iter().map(|quote| quote.answer.as_str());
         let answers: BTreeSet<&str> = answers.collect();
         if answers.is_empty() {
