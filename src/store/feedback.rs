@@ -46,37 +46,35 @@ pub struct OwnersWord {
     pub given_ms: i64,
 }
 
-/// A quote in an answer that the owner calls bad.
+/// An answer that the owner calls bad.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CalledBad {
-    /// The answer.
+    /// Its id.
     pub answer: String,
-    /// Absolute path of the file that was quoted.
-    pub path: PathBuf,
-    /// The words as they stood there.
-    pub text: String,
+    /// What it quotes: absolute paths of files, and the words as they stood there. Nothing where it says
+    /// yes or no, or a language model wrote it: that may be what is wrong, and not what it rests on.
+    pub quotes: Vec<(PathBuf, String)>,
 }
 
 impl CalledBad {
-    /// What an answer quotes, to be called bad; nothing where a language model wrote it: its words may
-    /// be what is wrong, and not what they rest on.
-    pub(crate) fn quotes_of(answer: &serde_json::Value) -> Vec<Self> {
-        let wrote = answer["claims"].as_array().is_none_or(|c| !c.is_empty());
-        let citations = answer["citations"].as_array().filter(|_| !wrote);
+    /// Reads an answer; one that cannot be read quotes nothing.
+    pub(crate) fn of(answer: &serde_json::Value) -> Self {
+        let claims = answer["claims"].as_array().is_none_or(|c| !c.is_empty());
+        let citations = answer["citations"].as_array().filter(|_| !claims);
         let quotes = citations.into_iter().flatten().filter_map(|citation| {
-            Some(Self {
-                answer: answer["id"].as_str()?.to_owned(),
-                path: citation["path"].as_str()?.into(),
-                text: citation["text"].as_str()?.to_owned(),
-            })
+            let path = citation["path"].as_str()?.into();
+            Some((path, citation["text"].as_str()?.to_owned()))
         });
-        quotes.collect()
+        Self {
+            answer: answer["id"].as_str().unwrap_or_default().to_owned(),
+            quotes: quotes.collect(),
+        }
     }
 }
 
 impl Snapshot<'_> {
-    /// What was quoted in answer to this question, put in the same words, where the owner calls the
-    /// answer bad and did not take that back.
+    /// Answers to this question, put in the same words, that the owner calls bad and did not take that
+    /// back.
     pub(crate) fn called_bad(&self, question: &str) -> Result<Vec<CalledBad>> {
         let mut statement = self.0.prepare_cached(
             "SELECT a.question, a.body FROM feedback f JOIN answer a ON a.id = f.answer_id
@@ -86,16 +84,15 @@ impl Snapshot<'_> {
         )?;
         let asked = normalised(question);
         let mut rows = statement.query([])?;
-        let mut quotes = Vec::new();
+        let mut answers = Vec::new();
         while let Some(row) = rows.next()? {
             if normalised(&row.get::<_, String>(0)?) == asked {
-                // One that cannot be read quotes nothing, and is no reason not to answer.
                 let body: serde_json::Value =
                     serde_json::from_str(&row.get::<_, String>(1)?).unwrap_or_default();
-                quotes.extend(CalledBad::quotes_of(&body));
+                answers.push(CalledBad::of(&body));
             }
         }
-        Ok(quotes)
+        Ok(answers)
     }
 
     /// What is said of an answer now, and was done about it. Only the owner's word is praise.
@@ -428,9 +425,12 @@ mod tests {
                 assert!(said.unwrap());
             };
             let check = |question: &str, expected: &[&str]| {
-                let quotes = ledger.read(|s| s.called_bad(question)).unwrap();
-                let texts: Vec<&str> = quotes.iter().map(|quote| quote.text.as_str()).collect();
+                let answers = ledger.read(|s| s.called_bad(question)).unwrap();
+                let quotes = answers.iter().flat_map(|answer| &answer.quotes);
+                let texts: Vec<&str> = quotes.map(|(_, text)| text.as_str()).collect();
                 assert_eq!(texts, expected, "{question}");
+                let taken = ["who sold car", "Who sold the car?"].contains(&question);
+                assert!(answers.is_empty() || taken, "{question}");
             };
             body(&[]);
             check("Who sold the car?", &[]);

@@ -922,6 +922,27 @@ fn nothing_is_written_where_all_that_could_be_told_was_called_bad() {
 }
 
 #[test]
+fn a_yes_that_the_owner_calls_bad_is_not_told_again() {
+    let home = Home::new();
+    home.write("shed.md", "# Shed\n\nThe shed is painted green.\n");
+    home.add();
+    let question = "Is the shed painted green?";
+    let told = |question: &str| {
+        let answer = ask(&home, question, &[]);
+        let told = answer["answer"].as_str().unwrap().to_owned();
+        (told, answer["id"].as_str().unwrap().to_owned())
+    };
+    let (first, id) = told(question);
+    assert!(first.starts_with("Yes."), "{first}");
+    home.run(&["feedback", &id, "bad"]).done();
+    let (second, _) = told(question);
+    let quote = "From your notes: “The shed is painted green.” [1]";
+    assert_eq!(second, quote);
+    home.run(&["feedback", &id, "good"]).done();
+    assert!(told(question).0.starts_with("Yes."));
+}
+
+#[test]
 fn what_does_not_always_hold_is_quoted_with_the_line_that_says_so() {
     let home = Home::new();
     let pump = "# Pump\n\nNever do the following:\n\n- Open the red valve of the pump.\n\

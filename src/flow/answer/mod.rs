@@ -73,8 +73,8 @@ pub struct Ask {
     pub asked_ms: i64,
     /// How much the model may write.
     pub limits: Limits,
-    /// What is not to be quoted; what the owner called bad in answers to the same question, unless it is
-    /// told.
+    /// What is not to be said again; what the owner called bad in answer to the same question, unless it
+    /// is told.
     pub called_bad: Option<Vec<CalledBad>>,
 }
 

@@ -1,6 +1,6 @@
 //! What all strategies work with: the reader, the hits, citations, checked claims, counted steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -660,24 +660,25 @@ impl<'a> Work<'a> {
     /// Did the owner call it bad, as an answer to this question? The same words of another file may
     /// mean something else.
     pub(super) fn is_called_bad(&self, hit: usize, span: &Range<usize>) -> bool {
-        let path = &self.hits()[hit].hit.path;
-        let mut of_file = self.called_bad.iter().filter(|quote| quote.path == *path);
+        let file = &self.hits()[hit].hit.path;
         let sentence = &self.text_of(hit)[span.clone()];
-        of_file.any(|quote| gate::is_sentence(&quote.text, sentence))
+        let mut quotes = self.called_bad.iter().flat_map(|answer| &answer.quotes);
+        quotes.any(|(path, text)| path == file && gate::is_sentence(text, sentence))
+    }
+
+    /// Did the owner call an answer to this question bad?
+    pub(super) fn was_called_bad(&self) -> bool {
+        !self.called_bad.is_empty()
     }
 
     /// Tells which answers are not given again, so that the verdict can be taken back.
     pub(super) fn tell_called_bad(&mut self) {
-        let answers = self.called_bad.iter().map(|quote| quote.answer.as_str());
-        let answers: BTreeSet<&str> = answers.collect();
-        if answers.is_empty() {
+        if !self.was_called_bad() {
             return;
         }
-        let answers: Vec<&str> = answers.into_iter().collect();
-        let outcome = format!(
-            "not quoted again, called bad: answer {}",
-            answers.join(", ")
-        );
+        let answers = self.called_bad.iter().map(|bad| bad.answer.as_str());
+        let answers: Vec<&str> = answers.collect();
+        let outcome = format!("not given again, called bad: answer {}", answers.join(", "));
         let begun = self.begin();
         self.end(&begun, StepKind::Judge, outcome, Vec::new());
     }

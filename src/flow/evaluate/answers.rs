@@ -188,7 +188,7 @@ pub fn put(
                 first
             } else {
                 let first = serde_json::to_value(&first).map_err(StoreError::from)?;
-                ask.called_bad = Some(CalledBad::quotes_of(&first));
+                ask.called_bad = Some(vec![CalledBad::of(&first)]);
                 answer::answer(parts, &ask, &cancel, &mut unheard)?
             }
         }
