@@ -5,7 +5,7 @@
 //! edit. Where all that a retired one rests on comes back, the ledger makes it stale once more: a file
 //! may have been away for a while.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use super::super::judge::{self, Judged};
@@ -355,11 +355,19 @@ fn places_of(
 }
 
 /// Does a text hold one of some sentences as a whole, and, where that one points back to the sentence
-/// before it, that one before it? The first of as many as are gone back points to what is not known.
+/// before it, that one before it? The first of as many as are gone back points to what is not known. A
+/// line that limits it must be one of them, too: it may have been written above it since.
 fn stands(text: Text<'_>, sentences: &[String], n: usize) -> bool {
     let sentence = &sentences[n];
-    let mut spans = sentence::sentences(text).into_iter();
-    if !spans.any(|span| gate::is_sentence(&text[span], sentence)) {
+    let is = |span: &Range<usize>| gate::is_sentence(&text[span.clone()], sentence);
+    let Some(span) = sentence::sentences(text).into_iter().find(is) else {
+        return false;
+    };
+    let is_left_out = |line: Range<usize>| {
+        let mut own = sentences.iter();
+        !own.any(|own| gate::is_sentence(&text[line.clone()], own))
+    };
+    if gate::limiting(text, &span).is_some_and(is_left_out) {
         return false;
     }
     let before = n.checked_sub(1).map(|n| &sentences[n]);
@@ -426,5 +434,21 @@ mod tests {
         check(&["He sat.", "He ate."], 0, false);
         check(&["Bo ran.", "He ate."], 1, false);
         check(&["He came."], 0, false);
+    }
+
+    #[test]
+    fn what_a_new_line_limits_stands_no_more() {
+        let item = "- Open the red valve before the green one.";
+        let check = |lead_in: &str, sentences: &[&str], expected: bool| {
+            let text = format!("{lead_in}\n\n{item}\n- Run the pump dry.\n");
+            let owned: Vec<String> = sentences.iter().map(|s| (*s).to_owned()).collect();
+            let n = owned.len() - 1;
+            let found = stands(Text::from(text.as_str()), &owned, n);
+            assert_eq!(found, expected, "{lead_in} {owned:?}");
+        };
+        check("To start it:", &[item], true);
+        let never = "Never do the following:";
+        check(never, &[item], false);
+        check(never, &[never, item], true);
     }
 }
