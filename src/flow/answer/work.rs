@@ -17,6 +17,7 @@ use crate::domain::chunk::ChunkId;
 use crate::domain::context::{self, Chosen, Evidence, Portion, Support};
 use crate::domain::doubt::{self, Doubt};
 use crate::domain::language::Language;
+use crate::domain::scoring::normalised;
 use crate::domain::sentence::code::Code;
 use crate::domain::sentence::{self, lines};
 use crate::domain::text::Text;
@@ -26,6 +27,7 @@ use crate::domain::{gate, question, rank, surroundings};
 use crate::energy::Meter;
 use crate::error::Failure;
 use crate::store::feedback::CalledBad;
+use crate::store::units::is_decided;
 
 /// The one who listens, until they leave.
 pub(super) struct Reader<'a> {
@@ -250,9 +252,16 @@ impl<'a> Work<'a> {
         let mut same = near.filter(|near| is_recalled(self.question(), near));
         same.find_map(|near| {
             let sentences = self.sentences_of(&near.unit)?;
-            let is_outdone = self.is_outdone(&near.unit, &sentences);
+            let is_outdone = !self.is_meant(&near.unit) && self.is_outdone(&near.unit, &sentences);
             (!is_outdone).then(|| (Arc::clone(&near.unit), sentences))
         })
+    }
+
+    /// Does a unit answer this question, put in the same words, as the owner says?
+    fn is_meant(&self, unit: &Unit) -> bool {
+        let asked = normalised(self.question());
+        let mut questions = unit.questions.iter();
+        is_decided(unit) && questions.any(|known| normalised(known) == asked)
     }
 
     /// Does one of the best sentences hold all that a unit holds of the question, and more? The pressure

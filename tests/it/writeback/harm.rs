@@ -165,6 +165,26 @@ fn what_a_note_says_of_the_very_case_is_told_and_no_unit() {
 }
 
 #[test]
+fn what_the_owner_called_good_answers_its_question_whatever_else_holds_its_words() {
+    let home = Home::new();
+    home.write(
+        "mill.md",
+        "# House\n\nDragan Petrov looks after the old mill.\n",
+    );
+    let app = opened(&home);
+    let question = "Who is the caretaker of the old mill?";
+    let answer = ask(&app, question);
+    app.feedback(&answer.id, "good", (None, None)).unwrap();
+    let report = run(&app);
+    assert_eq!(report.promoted.len(), 1, "{report:#?}");
+    let lund = "# Diary\n\nThe old caretaker of the mill in Lund was a poet.\n";
+    home.write("lund.md", lund);
+    sync(&app);
+    let answer = ask(&app, question);
+    assert!(recalls(&answer), "{answer:#?}");
+}
+
+#[test]
 fn a_note_that_corrects_itself_contests_what_was_learned_of_it() {
     let planted = "The pear tree was planted in";
     for (more, why) in [
