@@ -81,16 +81,18 @@ fn limits(lead_in: &str) -> bool {
 }
 
 /// Does a sentence only say where the one before it does not hold: "But only in summer.", "Except on
-/// Sundays."? Without it, that one says too much.
+/// Sundays."? Without it, that one says too much. "Unless it rains, the band plays" says something else.
 pub fn restricts(sentence: &str) -> bool {
     let opening = sentence.unicode_words().take(2).map(str::to_lowercase);
     let opening: Vec<String> = opening.collect();
     let opening: Vec<&str> = opening.iter().map(String::as_str).collect();
+    let goes_on = sentence.contains(',');
     match opening.as_slice() {
-        ["except" | "unless" | "außer" | "ausser" | "ausgenommen", ..]
+        ["except" | "außer" | "ausser" | "ausgenommen", ..]
         | ["but", "only" | "not" | "never"]
         | ["aber", "nur" | "nicht" | "nie"] => true,
-        ["only" | "nur", next] => AT_WHICH.contains(next) || CONDITIONS.contains(next),
+        ["unless", ..] => !goes_on,
+        ["only" | "nur", next] => AT_WHICH.contains(next) || !goes_on && CONDITIONS.contains(next),
         _ => false,
     }
 }
@@ -671,6 +673,10 @@ mod tests {
             ("Except on Sundays.", true),
             ("Only for members.", true),
             ("Only if it rains.", true),
+            ("Unless it rains.", true),
+            ("Unless it rains, the band plays at 10.", false),
+            ("Nur wenn es regnet, bleibt das Bad zu.", false),
+            ("Only on Mondays, Tuesdays and Fridays.", true),
             ("Nur am Montag.", true),
             ("Aber nicht im Winter.", true),
             ("Only Anna has a key.", false),
