@@ -59,8 +59,10 @@ pub struct CalledBad {
 impl CalledBad {
     /// Reads an answer; one that cannot be read quotes nothing.
     pub(crate) fn of(answer: &serde_json::Value) -> Self {
-        let claims = answer["claims"].as_array().is_none_or(|c| !c.is_empty());
-        let citations = answer["citations"].as_array().filter(|_| !claims);
+        let claims = answer["claims"].as_array();
+        // A form that says nothing claims nothing.
+        let wrote = !answer["model"].is_null() || claims.is_none_or(|c| !c.is_empty());
+        let citations = answer["citations"].as_array().filter(|_| !wrote);
         let quotes = citations.into_iter().flatten().filter_map(|citation| {
             let path = citation["path"].as_str()?.into();
             Some((path, citation["text"].as_str()?.to_owned()))
@@ -442,6 +444,11 @@ mod tests {
             check("When was the car sold?", &[]);
             // The words of a model may be what is wrong.
             body(&["It was Tom."]);
+            check("Who sold the car?", &[]);
+            body(&[]);
+            let of_model = "UPDATE answer SET body = json_set(body, '$.model', 'm') WHERE id = 'a'";
+            let written = ledger.write(|t| t.execute(of_model, []).map_err(StoreError::from));
+            assert_eq!(written.unwrap(), 1);
             check("Who sold the car?", &[]);
             let broken = "UPDATE answer SET body = '{' WHERE id = 'a'";
             let written = ledger.write(|t| t.execute(broken, []).map_err(StoreError::from));
