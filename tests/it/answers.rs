@@ -967,6 +967,9 @@ fn what_does_not_always_hold_is_quoted_with_the_line_that_says_so() {
         let told = answer["answer"].as_str().unwrap();
         assert!(told.contains(expected), "{told}");
     }
+    let answer = ask(&home, "Should I open the red valve of the pump?", &[]);
+    let told = answer["answer"].as_str().unwrap();
+    assert!(told.starts_with("From your notes: “Never do"), "{told}");
 }
 
 #[test]

@@ -38,7 +38,7 @@ use crate::domain::doubt::{self, Stance};
 use crate::domain::sentence;
 use crate::domain::sentence::code::Code;
 use crate::domain::unit::{State, Unit};
-use crate::domain::{context, question};
+use crate::domain::{context, gate, question};
 use crate::engine::generate::{Finish, Generated, Prompt};
 use crate::engine::llama::states;
 use crate::engine::{EngineError, GeneratorHandle};
@@ -417,6 +417,10 @@ impl Work<'_> {
         let is_code = Code::of(text).is(&sentence.1);
         if is_code || !correction_of(text, &sentence.1).is_empty() {
             return Stance::Open;
+        }
+        // Under "Never do the following:" or "If it rains:" it says neither.
+        if gate::limiting(text, &sentence.1).is_some() {
+            return Stance::Unsettled;
         }
         let text = &text[sentence.1.clone()];
         let above = self.above(sentence);
