@@ -11,8 +11,8 @@ use super::opposites::{
     other_of_kind, turns,
 };
 use super::unsettled::{
-    contrasts, counts_another, counts_some, excludes_others, has_ended, is_of_another_rate,
-    is_open_task, is_to_do, may_have_ended, plans, states, swaps, was_changed,
+    contrasts, counts_another, counts_some, excludes_others, has_ended, is_claimed,
+    is_of_another_rate, is_open_task, is_to_do, may_have_ended, plans, states, swaps, was_changed,
 };
 use super::{Doubt, REST_OF_NUMBER, denies_by_meaning, hold_any, lower, name, rest};
 use crate::domain::context::{
@@ -101,7 +101,7 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
     let clause = &clauses[at];
     let whole = coverage(asked, &[sentence]);
     let is_open = is_open_task(sentence) || is_to_do(sentence, about) || plans(question, clause);
-    let tells = states(sentence) && !is_open;
+    let tells = states(sentence) && !is_open && !is_claimed(asked, sentence);
     if tells && was_changed(asked, sentence) {
         return Stance::Disputes;
     }
@@ -679,6 +679,21 @@ mod tests {
         ] {
             check(question, sentence, Stance::Unsettled);
         }
+    }
+
+    #[test]
+    fn what_somebody_claims_is_left_open() {
+        let check = |question: &str, sentence: &str, expected: bool| {
+            assert_eq!(is_claimed(question, sentence), expected, "{sentence}");
+        };
+        let heated = "Is the hut heated?";
+        let claimed = "Anna claims that the hut is heated.";
+        let found = stance(heated, claimed, claimed, "");
+        assert_eq!(found, Stance::Unsettled);
+        check(heated, "Anna behauptet, dass die Hütte geheizt ist.", true);
+        check("Does Anna claim that the hut is heated?", claimed, false);
+        let paid = "All claims that were sent in May were paid.";
+        check("Was all of May paid?", paid, false);
     }
 
     #[test]

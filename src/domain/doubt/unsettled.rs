@@ -60,6 +60,22 @@ pub(super) fn states(sentence: &str) -> bool {
     !asks && !hold_any(&lower(sentence), &OPEN)
 }
 
+/// Does a sentence tell what somebody only claims, where the question does not ask about that: "Anna claims
+/// that the hut is heated"? The insurance claims that were paid are none.
+pub(super) fn is_claimed(question: &str, sentence: &str) -> bool {
+    const CLAIMS: [&str; 5] = ["claims", "claimed", "alleges", "alleged", "behauptet"];
+    const BEGINNINGS: [&str; 3] = ["claim", "alleg", "behaupt"];
+    let asks_about = |word: &String| BEGINNINGS.iter().any(|begin| word.starts_with(begin));
+    let says_so = |pair: &[String]| {
+        CLAIMS.contains(&pair[0].as_str()) && ["that", "dass"].contains(&pair[1].as_str())
+    };
+    // "The claims that were paid": what follows has its verb right there.
+    let verbs = ["was", "were", "is", "are"];
+    let words = lower(sentence);
+    let mut claims = words.windows(3).filter(|words| says_so(&words[..2]));
+    claims.any(|words| !hold_any(&words[2..], &verbs)) && !lower(question).iter().any(asks_about)
+}
+
 /// Does a sentence tell of some where the question asks about all?
 pub(super) fn counts_some(question: &str, sentence: &str) -> bool {
     const ALL: [&str; 16] = [
