@@ -135,7 +135,9 @@ fn within(node: &NodeRef<'_>, sheet: &mut Sheet, path: &[Around]) -> Option<Arou
     };
     // What is taken out of its place may lie on anything, as on a picture.
     let is_loose = said.of(Property::Position) == Some(Value::Hides);
-    let is_pictured = said.of(Property::Picture) == Some(Value::Doubtful);
+    let may_overlap = said.of(Property::Display) == Some(Value::Doubtful);
+    let is_pictured =
+        said.of(Property::Picture) == Some(Value::Doubtful) || may_overlap && holds_picture(node);
     let ground = match said.of(Property::Ground) {
         _ if is_pictured => None,
         Some(Value::Paint(ground)) => Some(ground),
@@ -225,6 +227,18 @@ mod tests {
                 "<!-- /* } */ .x{content:'}';display:none} -->",
                 "<p class=x>9</p>",
             ),
+            (
+                "@media (width>=600px){.x{display:none}}",
+                "<p class=x>9</p>",
+            ),
+            (
+                "@media (prefers-color-scheme:dark){p{background:#000}} .x{color:#fff}",
+                "<p class=x>9</p>",
+            ),
+            (
+                "::selection{background:#036} .x{color:#fff}",
+                "<p class=x>9</p>",
+            ),
             (".w\\:x{display:none}", "<p class=w:x>9</p>"),
             (
                 ".x{display:none}.x::after{display:block}",
@@ -281,6 +295,47 @@ mod tests {
             ),
             ("body{visibility:hidden}", "<p>9</p>"),
             (".x:hover{display:none}", "<p class=x>9</p>"),
+            // What scripts and other screens show.
+            (
+                ".x{display:none} .x.open{display:block}",
+                "<p class=x>9</p>",
+            ),
+            (".x{display:none} .on.x{display:block}", "<p class=x>9</p>"),
+            (
+                ".x{display:none} .open > .x{display:block}",
+                "<div><p class=x>9</p></div>",
+            ),
+            (".x{opacity:0;transition:opacity 1s}", "<p class=x>9</p>"),
+            (
+                ".x{display:none} @media (min-width:1600px){.x{display:block}}",
+                "<p class=x>9</p>",
+            ),
+            (
+                ".x{display:none} @media (width >= 48rem){.y{display:block}}",
+                "<p class='x y'>9</p>",
+            ),
+            // Blocks within blocks.
+            (
+                ".x{color:red;.y{color:red;display:none;} margin:0}",
+                "<p class=x>9</p>",
+            ),
+            (
+                ".x{display:none} .y{@media (width>=48rem){display:block}}",
+                "<p class='x y'>9</p>",
+            ),
+            (".x{display:none;&.open{display:block}}", "<p class=x>9</p>"),
+            (
+                ".x{position:absolute;clip:rect(0,auto,auto,0)}",
+                "<p class=x>9</p>",
+            ),
+            (
+                "div{font-size:0} .x{font-size:var(--size)}",
+                "<div><p class=x>9</p></div>",
+            ),
+            (
+                "div{display:grid} .x{color:#fff}",
+                "<div><img src=a><p class=x>9</p></div>",
+            ),
             (".x::before{display:none}", "<p class=x>9</p>"),
             (
                 ".a::before{background:#036} .x{color:#fff}",

@@ -24,6 +24,13 @@ pub(super) enum Property {
     Picture,
 }
 
+impl Property {
+    /// Do scripts show by it what was hidden?
+    fn is_switched(self) -> bool {
+        matches!(self, Self::Display | Self::Visibility | Self::Opacity)
+    }
+}
+
 /// How many there are.
 const PROPERTIES: usize = 12;
 
@@ -89,14 +96,27 @@ impl Compound {
                 .all(|class| names.classes.contains(class))
     }
 
-    /// The name under which what has it is found.
-    fn key(&self) -> String {
-        match (&self.id, self.classes.first(), &self.tag) {
-            (Some(id), ..) => format!("#{id}"),
-            (None, Some(class), _) => format!(".{class}"),
-            (None, None, Some(tag)) => tag.clone(),
-            (None, None, None) => "*".to_owned(),
+    /// Might it be of what has these names, once a script has given that more classes? By its tag alone,
+    /// nothing is.
+    fn may_be_of(&self, names: &Names) -> bool {
+        let is_named = self.id.as_ref() == Some(&names.id)
+            || self.id.is_none() && self.classes.iter().any(|c| names.classes.contains(c));
+        is_named && self.tag.as_ref().is_none_or(|tag| *tag == names.tag)
+    }
+
+    /// The names under which what has it, or may have it, is found.
+    fn keys(&self) -> Vec<String> {
+        match (&self.id, &self.classes[..], &self.tag) {
+            (Some(id), ..) => vec![format!("#{id}")],
+            (None, [], Some(tag)) => vec![tag.clone()],
+            (None, [], None) => vec!["*".to_owned()],
+            (None, classes, _) => classes.iter().map(|class| format!(".{class}")).collect(),
         }
+    }
+
+    /// Comparisons that it takes.
+    fn cost(&self) -> usize {
+        1 + self.classes.len()
     }
 }
 
@@ -135,11 +155,21 @@ const MOST_RULES: usize = 20_000;
 /// Comparisons with selectors, at most; what comes after them counts as seen.
 const MOST_CHECKS: usize = 5_000_000;
 
+/// Classes of one part of a selector, at most.
+const MOST_CLASSES: usize = 8;
+
+/// Bytes of a name in a selector, at most.
+const LONGEST_NAME: usize = 200;
+
+/// Blocks within blocks of a style, at most.
+const DEEPEST: usize = 4;
+
 /// How far up the elements are looked for that an element is in.
 const FURTHEST: usize = 64;
 
-/// What selectors call parts of an element that are no element.
-const PARTS: [&str; 5] = ["::", ":before", ":after", ":first-line", ":first-letter"];
+/// What selectors call parts of an element that are no element; of all others, such as what is selected,
+/// nothing hides or shows a text.
+const PARTS: [&str; 4] = [":before", ":after", ":first-line", ":first-letter"];
 
 /// Parts of a selector, at most.
 const MOST_STEPS: usize = 8;
@@ -161,47 +191,80 @@ impl Sheet {
             let is_idle = style
                 .parent()
                 .is_some_and(|around| around.has_name("noscript") || around.has_name("template"));
-            if is_idle || !is_for_screens(&style.attr_or("media", "")) {
+            let holds = holds_on_screens(&style.attr_or("media", ""));
+            if is_idle || holds == Some(false) {
                 continue;
             }
             let css = style.text();
             let Some(rest) = left.checked_sub(css.len()) else {
+                sheet.checks = MOST_CHECKS;
                 break;
             };
             left = rest;
-            sheet.read(&without_comments(&css));
+            sheet.read(&without_comments(&css), holds.is_some());
         }
         sheet
     }
 
-    fn read(&mut self, css: &str) {
+    /// Takes in styles that hold for sure, or only where something is so.
+    fn read(&mut self, css: &str, is_sure: bool) {
         let mut rest = css;
         while let Some(at) = rest.find(['{', '}', ';']) {
             let head = rest[..at].trim();
             let tail = &rest[at + 1..];
             // A statement, or the end of what was gone into.
-            if !rest[at..].starts_with('{') || counts_inside(head) {
+            if !rest[at..].starts_with('{') {
+                rest = tail;
+                continue;
+            }
+            let holds = head.starts_with('@').then(|| holds_inside(head));
+            // In what is not sure, nothing is.
+            if holds == Some(Some(true)) || holds == Some(None) && !is_sure {
                 rest = tail;
                 continue;
             }
             let end = end_of_block(tail);
-            if !head.starts_with('@') {
-                self.add(head, &tail[..end]);
+            match holds {
+                None => self.add(head, &tail[..end], is_sure, DEEPEST),
+                Some(None) => self.read(&tail[..end], false),
+                Some(Some(_)) => {}
             }
             rest = tail.get(end + 1..).unwrap_or("");
         }
     }
 
-    fn add(&mut self, selectors: &str, body: &str) {
-        let said: Rc<[Declaration]> = declarations(body).into();
+    /// Takes in a block, and the blocks in it. What those hide is left as it is: it may be but a part of
+    /// what the block is about.
+    fn add(&mut self, selectors: &str, body: &str, is_sure: bool, deepest: usize) {
+        let (said, inner) = parts_of(body);
+        self.add_rules(selectors, &declarations(said), is_sure);
+        if deepest == 0 {
+            return;
+        }
+        for (head, body) in inner {
+            if head.starts_with('@') {
+                match holds_inside(head) {
+                    Some(false) => {}
+                    holds => self.add(selectors, body, is_sure && holds.is_some(), deepest - 1),
+                }
+            } else {
+                let about = if head.contains('&') { selectors } else { head };
+                self.add(about, body, false, deepest - 1);
+            }
+        }
+    }
+
+    fn add_rules(&mut self, selectors: &str, said: &[Declaration], is_sure: bool) {
         if said.is_empty() {
             return;
         }
+        let said: Rc<[Declaration]> = said.into();
         for selector in selectors.split(',') {
             if self.rules.len() >= MOST_RULES {
+                self.checks = MOST_CHECKS;
                 return;
             }
-            let Some((steps, is_sure)) = understood(selector) else {
+            let Some((steps, is_known)) = understood(selector) else {
                 continue;
             };
             let Some(about) = steps.last() else {
@@ -209,17 +272,21 @@ impl Sheet {
             };
             // What stands before or behind a text hides none, but may be what it is seen on.
             let is_part = PARTS.iter().any(|part| selector.contains(part));
+            if selector.trim().is_empty() || selector.contains("::") && !is_part {
+                continue;
+            }
             let said = if is_part {
                 behind(&said)
             } else {
                 Rc::clone(&said)
             };
-            let rules = self.by_key.entry(about.compound.key()).or_default();
-            rules.push(self.rules.len());
+            for key in about.compound.keys() {
+                self.by_key.entry(key).or_default().push(self.rules.len());
+            }
             self.rules.push(Rule {
                 specificity: specificity(&steps),
                 steps,
-                is_sure,
+                is_sure: is_sure && is_known,
                 said,
             });
         }
@@ -247,26 +314,30 @@ impl Sheet {
                 if self.checks >= MOST_CHECKS {
                     break;
                 }
-                self.checks += 1;
                 let rule = &self.rules[*number];
-                if !rule.fits(names, path, &mut self.checks) {
+                let fits = rule.fits(names, path, &mut self.checks);
+                if !fits && !rule.may_fit(names) {
                     continue;
                 }
                 for one in &*rule.said {
-                    if rule.is_sure {
+                    if fits && rule.is_sure {
                         let weight = (u8::from(one.is_important) * 2, rule.specificity, number + 1);
                         take(one.property, weight, one.value);
-                    } else if one.value != Value::Hides {
+                    } else if one.value != Value::Hides && (fits || one.property.is_switched()) {
                         doubtful[one.property as usize] = true;
                     }
                 }
             }
         }
         if let Some(style) = node.attr("style") {
-            for one in declarations(&style) {
+            for one in declarations(parts_of(&style).0) {
                 let weight = (u8::from(one.is_important) * 2 + 1, 0, 0);
                 take(one.property, weight, one.value);
             }
+        }
+        // A rule that was not looked at may show it, or be what it is seen on.
+        if self.checks >= MOST_CHECKS {
+            return Said([Some(Value::Doubtful); PROPERTIES]);
         }
         let mut said = best.map(|one| one.map(|(_, value)| value));
         for (one, doubtful) in said.iter_mut().zip(doubtful) {
@@ -283,6 +354,7 @@ impl Rule {
         let Some((about, outer)) = self.steps.split_last() else {
             return false;
         };
+        *checks += about.compound.cost();
         if !about.compound.is_of(names) {
             return false;
         }
@@ -293,7 +365,7 @@ impl Rule {
                 let Some(above) = around.next() else {
                     return false;
                 };
-                *checks += 1;
+                *checks += step.compound.cost();
                 if step.compound.is_of(&above.names) {
                     break;
                 }
@@ -304,6 +376,13 @@ impl Rule {
             is_child = step.is_child;
         }
         true
+    }
+
+    /// May a script make it fit, that gives what it is about or what that stands in another class? So
+    /// answers are folded out, tabs turned, and parts of a page faded in.
+    fn may_fit(&self, names: &Names) -> bool {
+        let about = self.steps.last();
+        about.is_some_and(|about| about.compound.may_be_of(names))
     }
 }
 
@@ -320,35 +399,57 @@ fn without_comments(css: &str) -> String {
     bare.replace("<!--", " ").replace("-->", " ")
 }
 
-/// Do the rules in what begins so count on a screen?
-fn counts_inside(head: &str) -> bool {
+/// Do the rules in what begins so count on a screen? `None` where that depends on the screen, or on more.
+fn holds_inside(head: &str) -> Option<bool> {
     let head = head.to_ascii_lowercase();
-    match head.strip_prefix("@media") {
-        Some(query) => is_for_screens(query),
-        None => head.starts_with("@supports") || head.starts_with("@layer"),
+    if let Some(query) = head.strip_prefix("@media") {
+        return holds_on_screens(query);
     }
+    if ["@supports", "@layer"]
+        .iter()
+        .any(|at| head.starts_with(at))
+    {
+        return Some(true);
+    }
+    let depends = ["@container", "@scope"];
+    (!depends.iter().any(|at| head.starts_with(at))).then_some(false)
 }
 
-/// Does a query of media hold for a usual screen?
-fn is_for_screens(query: &str) -> bool {
+/// Does a query of media hold for a usual screen? `None` where it holds for some.
+fn holds_on_screens(query: &str) -> Option<bool> {
+    const OTHERS: [&str; 3] = ["print", "speech", "aural"];
     let query = query.trim().to_ascii_lowercase();
-    let holds = |part: &str| {
+    let bare = |part: &str| {
         let part = part.trim();
-        let part = part.strip_prefix("only ").unwrap_or(part).trim();
-        matches!(part, "all" | "screen") || is_usual_width(part)
+        part.strip_prefix("only ").unwrap_or(part).trim().to_owned()
     };
-    query.is_empty() || query.split(',').any(|one| one.split(" and ").all(holds))
+    let holds = |part: &str| {
+        let part = bare(part);
+        matches!(part.as_str(), "all" | "screen") || is_usual_width(&part)
+    };
+    if query.is_empty() || query.split(',').any(|one| one.split(" and ").all(holds)) {
+        return Some(true);
+    }
+    // Whoever likes it dark sees the same text.
+    let is_other = |one: &str| {
+        let one = bare(one);
+        let medium = one.split_whitespace().next().unwrap_or("");
+        OTHERS.contains(&medium) || one.contains("prefers-color-scheme")
+    };
+    query.split(',').all(is_other).then_some(false)
 }
 
-/// `(min-width: 600px)`, of which a usual screen has more.
+/// `(min-width: 600px)` or `(width >= 600px)`, of which a usual screen has more.
 fn is_usual_width(part: &str) -> bool {
     /// Pixels.
     const USUAL: f32 = 1200.0;
     let inner = part.strip_prefix('(').and_then(|p| p.strip_suffix(')'));
-    let Some((name, value)) = inner.and_then(|inner| inner.split_once(':')) else {
+    let said = inner.and_then(|inner| inner.split_once(':').or(inner.split_once(">=")));
+    let Some((name, value)) = said else {
         return false;
     };
-    name.trim() == "min-width"
+    matches!(name.trim(), "min-width" | "width")
+        && (name.trim() == "min-width" || part.contains(">="))
         && length(value.trim()).is_some_and(|(number, unit)| match unit {
             "px" | "" => number <= USUAL,
             "em" | "rem" => number * 16.0 <= USUAL,
@@ -358,20 +459,52 @@ fn is_usual_width(part: &str) -> bool {
 
 /// Where the block ends that `text` begins in, in bytes; what is quoted ends none.
 fn end_of_block(text: &str) -> usize {
-    let (mut depth, mut quote, mut is_escaped) = (0_usize, None, false);
+    let (mut depth, mut from) = (0_usize, 0);
+    while let Some(at) = unquoted(&text[from..], b"{}") {
+        let at = from + at;
+        match (text.as_bytes()[at], depth) {
+            (b'{', _) => depth += 1,
+            (_, 0) => return at,
+            _ => depth -= 1,
+        }
+        from = at + 1;
+    }
+    text.len()
+}
+
+/// Where the first of these signs stands that is not quoted, in bytes.
+fn unquoted(text: &str, signs: &[u8]) -> Option<usize> {
+    let (mut quote, mut is_escaped) = (None, false);
     for (at, byte) in text.bytes().enumerate() {
         match (quote, byte) {
             _ if is_escaped => is_escaped = false,
             (_, b'\\') => is_escaped = true,
             (Some(open), byte) if byte == open || byte == b'\n' => quote = None,
             (None, b'"' | b'\'') => quote = Some(byte),
-            (None, b'{') => depth += 1,
-            (None, b'}') if depth == 0 => return at,
-            (None, b'}') => depth -= 1,
+            (None, byte) if signs.contains(&byte) => return Some(at),
             _ => {}
         }
     }
-    text.len()
+    None
+}
+
+/// What a block says itself, and the blocks in it with what begins them.
+fn parts_of(body: &str) -> (Vec<&str>, Vec<(&str, &str)>) {
+    let (mut said, mut inner) = (Vec::new(), Vec::new());
+    let mut rest = body;
+    while let Some(at) = unquoted(rest, b"{;") {
+        let (part, tail) = (&rest[..at], &rest[at + 1..]);
+        if rest[at..].starts_with(';') {
+            said.push(part);
+            rest = tail;
+        } else {
+            let end = end_of_block(tail);
+            inner.push((part.trim(), &tail[..end]));
+            rest = tail.get(end + 1..).unwrap_or("");
+        }
+    }
+    said.push(rest);
+    (said, inner)
 }
 
 /// What is said of what lies behind a text.
@@ -427,6 +560,9 @@ fn compound(word: &str) -> Option<Compound> {
                 _ => return None,
             }
         }
+        if name.len() > LONGEST_NAME || compound.classes.len() >= MOST_CLASSES {
+            return None;
+        }
         match mark {
             None if name.is_empty() => {}
             None => compound.tag = Some(name.to_ascii_lowercase()),
@@ -471,11 +607,11 @@ fn attributes(node: &NodeRef<'_>, tag: &str) -> Vec<(Property, Value)> {
     said
 }
 
-/// What a block, or the style of an element, says of what may hide a text.
-fn declarations(body: &str) -> Vec<Declaration> {
+/// What the parts of a block, or of the style of an element, say of what may hide a text.
+fn declarations(parts: Vec<&str>) -> Vec<Declaration> {
     let mut found: Vec<Declaration> = Vec::new();
     let mut shows_through = false;
-    for part in body.split(';') {
+    for part in parts {
         let Some((name, value)) = part.split_once(':') else {
             continue;
         };
@@ -506,6 +642,8 @@ fn declarations(body: &str) -> Vec<Declaration> {
 fn declaration(name: &str, value: &str) -> Option<(Property, Value)> {
     let hides = |hides: bool| if hides { Value::Hides } else { Value::Shows };
     let said = match name {
+        // What lies in a grid may lie on one another.
+        "display" if value.contains("grid") => (Property::Display, Value::Doubtful),
         "display" => (Property::Display, hides(value == "none")),
         "visibility" => {
             let is_hidden = matches!(value, "hidden" | "collapse");
@@ -515,7 +653,14 @@ fn declaration(name: &str, value: &str) -> Option<(Property, Value)> {
             let faint = length(value).is_some_and(|(number, _)| number < 0.02);
             (Property::Opacity, hides(faint))
         }
-        "animation" | "animation-name" | "-webkit-animation" if value != "none" => {
+        "animation"
+        | "animation-name"
+        | "-webkit-animation"
+        | "transition"
+        | "transition-property"
+        | "-webkit-transition"
+            if value != "none" =>
+        {
             (Property::Animation, Value::Shows)
         }
         "position" => {
@@ -551,10 +696,9 @@ fn declaration(name: &str, value: &str) -> Option<(Property, Value)> {
 /// Does a rectangle that something is cut to, `rect(0,20px,20px,0)`, have room?
 fn has_width(rect: &str) -> bool {
     let inner = rect.strip_prefix("rect(").unwrap_or("");
-    inner.split([',', ')']).any(|side| {
-        let side = length(side);
-        side.is_some_and(|(number, _)| number > 1.0)
-    })
+    inner
+        .split([',', ')'])
+        .any(|side| side == "auto" || length(side).is_some_and(|(number, _)| number > 1.0))
 }
 
 /// A number and its unit.
@@ -580,7 +724,8 @@ fn size(value: &str) -> Value {
         "xx-small", "x-small", "small", "medium", "large", "x-large", "xx-large",
     ];
     let Some((number, unit)) = length(value) else {
-        let is_known = KEYWORDS.contains(&value);
+        // What is to be looked up or worked out is hardly nothing.
+        let is_known = KEYWORDS.contains(&value) || value.contains('(');
         return if is_known {
             Value::Shows
         } else {
