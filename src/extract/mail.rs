@@ -936,7 +936,7 @@ mod tests {
         assert_eq!(
             text,
             "# S\n\nFrom: a@example.org\n\nYes.\n\nBring oars.\n\nAnn wrote:\n\n> Boats\n\n\
-             > They lie\nin the shed.\n\n>> - Where?\n\nBen\n"
+             > They lie\n> in the shed.\n\n>> - Where?\n\nBen\n"
         );
     }
 

@@ -547,7 +547,10 @@ impl<'p> Writer<'p> {
         if self.quoted > 0 && !text.is_empty() {
             self.heading = None;
             let marks = ">".repeat(self.quoted.min(DEEPEST_QUOTE));
-            self.pen.paragraph(&format!("{marks} {text}"));
+            // Each of its lines: one that stands alone would be the sender's own.
+            let lines = text.lines().map(|line| format!("{marks} {}", line.trim()));
+            let lines: Vec<String> = lines.collect();
+            self.pen.paragraph(&lines.join("\n"));
             return;
         }
         match self.heading.take() {
