@@ -164,7 +164,11 @@ fn without_addresses(said: &str) -> String {
         };
         let (before, behind) = line.split_at(at + "://".len());
         let end = behind.rfind(['"', '\'']).unwrap_or(behind.len());
-        format!("{before}…{}", &behind[end..])
+        // A mark within a password ends no address.
+        let rest = &behind[end..];
+        let is_within =
+            rest.chars().nth(1).is_some_and(char::is_alphanumeric) || rest.contains('@');
+        format!("{before}…{}", if is_within { "" } else { rest })
     };
     said.lines().map(shown).collect::<Vec<_>>().join("\n")
 }
@@ -349,6 +353,10 @@ pub(super) mod tests {
             assert!(!error.contains("secret"), "{error}");
         };
         check("[models.server]\nurl = \"http://me:secret@nas", "line 2");
+        check(
+            "[models.server]\nurl = \"http://me:it'secret@nas",
+            "http://…",
+        );
         check(
             "[models.server]\nurl = \"http://me:\"secret@nas\"",
             "http://…",
