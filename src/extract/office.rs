@@ -19,7 +19,7 @@ use super::{Skip, push_new};
 use crate::domain::source::Meta;
 
 pub(super) use self::docx::docx;
-pub(super) use self::numbering::figure;
+pub(super) use self::numbering::{figure, lead_of};
 pub(super) use self::odt::odt;
 pub(super) use self::paragraphs::push_raised;
 pub(super) use self::pptx::pptx;

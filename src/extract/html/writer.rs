@@ -9,7 +9,7 @@ use dom_query::NodeRef;
 
 use super::raised::{RAISED, is_note_link, note_marks, raised};
 use super::{is_hidden, level, short_text};
-use crate::extract::office::figure;
+use crate::extract::office::{figure, lead_of};
 use crate::extract::pen::{Pen, one_line};
 
 /// Elements whose text nobody reads.
@@ -168,10 +168,11 @@ impl List {
         let own = item.attr_or("value", "").trim().parse().ok();
         let number = own.unwrap_or(next);
         self.next = Some(number.saturating_add(self.step));
-        match u32::try_from(number) {
-            Ok(count) if count > 0 => format!("{}. ", figure(count, self.format)),
-            _ => format!("{number}. "),
-        }
+        let mark = match u32::try_from(number) {
+            Ok(count) if count > 0 => format!("{}.", figure(count, self.format)),
+            _ => format!("{number}."),
+        };
+        format!("{}{mark} ", lead_of(&mark))
     }
 }
 
@@ -625,14 +626,17 @@ mod tests {
     fn items_have_their_numbers() {
         check(
             "<ol><li>Soak<li>Dry<ul><li>in the sun</ul>slowly<li>Oil<ol type=a><li>hull<li>oars</ol></ol>",
-            "1. Soak\n2. Dry\n- in the sun\nslowly\n3. Oil\na. hull\nb. oars\n",
+            "1. Soak\n2. Dry\n- in the sun\nslowly\n3. Oil\n- a. hull\n- b. oars\n",
         );
         check(
             "<ol start=4 type=I><li>Four<li value=7><p>Seven</p><li>Eight</ol><p>End.</p>",
-            "IV. Four\nVII. Seven\nVIII. Eight\n\nEnd.\n",
+            "- IV. Four\n- VII. Seven\n- VIII. Eight\n\nEnd.\n",
         );
         check("<ol reversed><li>Two<li>One</ol>", "2. Two\n1. One\n");
-        check("<ol start=-1><li>Cold<li>Mild</ol>", "-1. Cold\n0. Mild\n");
+        check(
+            "<ol start=-1><li>Cold<li>Mild</ol>",
+            "- -1. Cold\n0. Mild\n",
+        );
         check(
             "<ul><li></li><li>x</li><li></li></ul><p>End.</p>",
             "- x\n\nEnd.\n",

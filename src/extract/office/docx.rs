@@ -364,7 +364,7 @@ mod tests {
         ];
         assert_eq!(
             read_docx(&body.concat(), styles),
-            "# 1 Boats\n\n## 1.1 Oars\n1. Soak\na) in rain\nb) in a tub\n2. Dry\n\nPlain.\n\n\
+            "# 1 Boats\n\n## 1.1 Oars\n1. Soak\n- a) in rain\n- b) in a tub\n2. Dry\n\nPlain.\n\n\
              - wood\n\nNone.\n\n# 2 Sails\n\n## 2.1 Jib\n\n4. | rope\n"
         );
     }

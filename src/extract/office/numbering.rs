@@ -294,6 +294,14 @@ pub(in crate::extract) fn figure(count: u32, format: &str) -> String {
     }
 }
 
+/// What stands before a number at the beginning of an item: only figures with one sign behind them tell by
+/// themselves, where the text is cut into sentences, that one begins.
+pub(in crate::extract) fn lead_of(number: &str) -> &'static str {
+    let sign = number.trim_start_matches(|c: char| c.is_ascii_digit());
+    let tells = sign.len() < number.len() && matches!(sign, "." | ")");
+    if tells { "" } else { "- " }
+}
+
 /// `a` to `z`, `aa`, `bb` and so on.
 fn letters(count: u32) -> String {
     /// How often a letter is written, at most.
@@ -367,6 +375,22 @@ mod tests {
             (0, "lowerRoman", "0"),
         ] {
             assert_eq!(figure(count, format), expected, "{count} {format}");
+        }
+    }
+
+    #[test]
+    fn what_tells_of_no_item_has_a_dash() {
+        for (number, expected) in [
+            ("1.", ""),
+            ("12)", ""),
+            ("1", "- "),
+            ("1.2", "- "),
+            ("a)", "- "),
+            ("(1)", "- "),
+            ("Step A:", "- "),
+            (".", "- "),
+        ] {
+            assert_eq!(lead_of(number), expected, "{number}");
         }
     }
 

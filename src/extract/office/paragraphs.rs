@@ -2,7 +2,7 @@
 //!
 //! What stands raised is told from what it stands behind; what is hidden is not read.
 
-use super::numbering::InList;
+use super::numbering::{InList, lead_of};
 use crate::extract::pen::{Pen, one_line};
 
 /// How a run of text looks, as far as that changes what it says.
@@ -168,11 +168,11 @@ impl Paragraphs {
             return;
         }
         let text = paragraph.numbered();
-        match paragraph.level {
-            Some(level) => pen.heading(level, &text),
-            None if paragraph.number.is_some() => pen.item(&text),
-            None if paragraph.item => pen.item(&format!("- {}", text.trim())),
-            None => pen.paragraph(&text),
+        match (paragraph.level, &paragraph.number) {
+            (Some(level), _) => pen.heading(level, &text),
+            (None, Some(number)) => pen.item(&format!("{}{text}", lead_of(number))),
+            (None, None) if paragraph.item => pen.item(&format!("- {}", text.trim())),
+            (None, None) => pen.paragraph(&text),
         }
     }
 
