@@ -329,7 +329,9 @@ fn level(name: &str) -> Option<u8> {
 
 fn is_hidden(node: &NodeRef<'_>) -> bool {
     let role = node.attr_or("role", "");
-    node.has_attr("hidden")
+    // What is hidden until somebody looks for it on the page is there for who looks for it.
+    let hidden = node.attr("hidden");
+    hidden.is_some_and(|until| !until.eq_ignore_ascii_case("until-found"))
         || &*node.attr_or("aria-hidden", "") == "true"
         || matches!(
             &*role,
@@ -392,6 +394,7 @@ mod tests {
             check(&format!("<p>Seen.</p>{hidden}"), "Seen.\n");
         }
         check("<p style='backface-visibility:hidden'>Seen.</p>", "Seen.\n");
+        check("<p hidden=until-found>Seen.</p>", "Seen.\n");
         check("<dialog open>Seen.</dialog>", "Seen.\n");
     }
 

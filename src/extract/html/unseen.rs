@@ -179,7 +179,7 @@ fn hides(said: &Said, is_formula: bool) -> bool {
     is(Property::Display)
         || is(Property::Visibility)
         || is(Property::Indent)
-        // What fades in is seen.
+        // What fades in, or moves in, is seen.
         || is(Property::Opacity) && !is_formula && said.of(Property::Animation).is_none()
         || is_placed && !is_formula && (is(Property::Place) || is(Property::Clip))
 }
@@ -240,6 +240,10 @@ mod tests {
                 "<p class=x>9</p>",
             ),
             (".w\\:x{display:none}", "<p class=w:x>9</p>"),
+            (
+                ".tab{display:none}",
+                "<p class=tab>9</p><script>count('table')</script>",
+            ),
             (
                 ".x{display:none}.x::after{display:block}",
                 "<p class=x>9</p>",
@@ -306,6 +310,7 @@ mod tests {
                 "<div><p class=x>9</p></div>",
             ),
             (".x{opacity:0;transition:opacity 1s}", "<p class=x>9</p>"),
+            ("", "<p style='opacity:0;transform:translateY(20px)'>9</p>"),
             (
                 ".x{display:none} @media (min-width:1600px){.x{display:block}}",
                 "<p class=x>9</p>",
@@ -313,6 +318,10 @@ mod tests {
             (
                 ".x{display:none} @media (width >= 48rem){.y{display:block}}",
                 "<p class='x y'>9</p>",
+            ),
+            (
+                ".tab{display:none}",
+                "<p class=tab>9</p><script>show('.tab')</script>",
             ),
             // Blocks within blocks.
             (

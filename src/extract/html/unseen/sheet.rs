@@ -1,6 +1,6 @@
 //! Style sheets, as far as they say whether text is seen: which of what they say counts for an element.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use dom_query::{Document, NodeRef};
@@ -104,6 +104,12 @@ impl Compound {
         is_named && self.tag.as_ref().is_none_or(|tag| *tag == names.tag)
     }
 
+    /// Is a name that it asks for among these?
+    fn is_named_in(&self, names: &HashSet<String>) -> bool {
+        let mut own = self.id.iter().chain(&self.classes);
+        own.any(|name| names.contains(name))
+    }
+
     /// The names under which what has it, or may have it, is found.
     fn keys(&self) -> Vec<String> {
         match (&self.id, &self.classes[..], &self.tag) {
@@ -180,6 +186,8 @@ pub(super) struct Sheet {
     rules: Vec<Rule>,
     /// The numbers of rules by the name of what they are about.
     by_key: HashMap<String, Vec<usize>>,
+    /// What scripts of the page name: they may show it.
+    scripted: HashSet<String>,
     checks: usize,
 }
 
@@ -187,7 +195,11 @@ impl Sheet {
     pub(super) fn of(page: &Document) -> Self {
         let mut sheet = Self::default();
         let mut left = MOST_BYTES;
-        for style in page.select("style").nodes() {
+        let styles = page.select("style");
+        if !styles.nodes().is_empty() {
+            sheet.scripted = named_by_scripts(page);
+        }
+        for style in styles.nodes() {
             let is_idle = style
                 .parent()
                 .is_some_and(|around| around.has_name("noscript") || around.has_name("template"));
@@ -283,10 +295,11 @@ impl Sheet {
             for key in about.compound.keys() {
                 self.by_key.entry(key).or_default().push(self.rules.len());
             }
+            let is_scripted = about.compound.is_named_in(&self.scripted);
             self.rules.push(Rule {
                 specificity: specificity(&steps),
                 steps,
-                is_sure: is_sure && is_known,
+                is_sure: is_sure && is_known && !is_scripted,
                 said,
             });
         }
@@ -384,6 +397,26 @@ impl Rule {
         let about = self.steps.last();
         about.is_some_and(|about| about.compound.may_be_of(names))
     }
+}
+
+/// The words of the scripts that lie in a page.
+fn named_by_scripts(page: &Document) -> HashSet<String> {
+    let mut words = HashSet::new();
+    let mut left = MOST_BYTES;
+    for script in page.select("script").nodes() {
+        // Data names nothing that is done.
+        if script.attr_or("type", "").contains("json") {
+            continue;
+        }
+        let text = script.text();
+        let Some(rest) = left.checked_sub(text.len()) else {
+            break;
+        };
+        left = rest;
+        let parts = text.split(|c: char| !(c.is_alphanumeric() || "-_".contains(c)));
+        words.extend(parts.map(str::to_owned));
+    }
+    words
 }
 
 /// Styles without their comments, and without the marks of comments that hid them from old browsers.
@@ -659,6 +692,9 @@ fn declaration(name: &str, value: &str) -> Option<(Property, Value)> {
         | "transition"
         | "transition-property"
         | "-webkit-transition"
+        | "transform"
+        | "-webkit-transform"
+        | "will-change"
             if value != "none" =>
         {
             (Property::Animation, Value::Shows)
