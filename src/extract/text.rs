@@ -32,7 +32,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<String, Skip> {
         return checked(text.to_owned());
     }
     if is_nearly_utf_8(bytes) {
-        return checked(String::from_utf8_lossy(bytes).into_owned());
+        return checked(nearly_utf_8(bytes));
     }
     if let Some(text) = of_two_encodings(bytes) {
         return checked(text);
@@ -44,20 +44,40 @@ pub(super) fn decode(bytes: &[u8]) -> Result<String, Skip> {
 /// The text of a file that was put together from UTF-8 and Western text, line by line, as logs and
 /// mailboxes are; `None` for all others. In Western text hardly any line beyond ASCII passes for UTF-8.
 fn of_two_encodings(bytes: &[u8]) -> Option<String> {
-    let lines = || bytes.split_inclusive(|byte| *byte == b'\n');
-    if !lines().any(|line| !line.is_ascii() && std::str::from_utf8(line).is_ok()) {
+    if !lines(bytes).any(|line| !line.is_ascii() && std::str::from_utf8(line).is_ok()) {
         return None;
     }
-    let others = lines().filter(|line| std::str::from_utf8(line).is_err());
-    let others: Vec<u8> = others.flatten().copied().collect();
-    if guess(&others) != WINDOWS_1252 || guess(bytes) != WINDOWS_1252 {
+    let text = with_western(bytes, |line| std::str::from_utf8(line).is_err())?;
+    (guess(bytes) == WINDOWS_1252).then_some(text)
+}
+
+/// The text of a file that is UTF-8 but for little. A line in which nothing beyond ASCII is UTF-8 came from
+/// elsewhere, and is Western text; in all others some place is damaged.
+fn nearly_utf_8(bytes: &[u8]) -> String {
+    let is_western = |line: &[u8]| {
+        std::str::from_utf8(line).is_err()
+            && line.utf8_chunks().all(|chunk| chunk.valid().is_ascii())
+    };
+    with_western(bytes, is_western).unwrap_or_else(|| String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split_inclusive(|byte| *byte == b'\n')
+}
+
+/// UTF-8 of which some lines are Western text; `None` where those look like something else.
+fn with_western(bytes: &[u8], is_western: impl Fn(&[u8]) -> bool) -> Option<String> {
+    let western = lines(bytes).filter(|line| is_western(line));
+    let western: Vec<u8> = western.flatten().copied().collect();
+    if guess(&western) != WINDOWS_1252 {
         return None;
     }
     let mut text = String::with_capacity(bytes.len());
-    for line in lines() {
-        match std::str::from_utf8(line) {
-            Ok(line) => text.push_str(line),
-            Err(_) => text.push_str(&WINDOWS_1252.decode_without_bom_handling(line).0),
+    for line in lines(bytes) {
+        if is_western(line) {
+            text.push_str(&WINDOWS_1252.decode_without_bom_handling(line).0);
+        } else {
+            text.push_str(&String::from_utf8_lossy(line));
         }
     }
     Some(text)
@@ -268,6 +288,10 @@ mod tests {
             b"Gr\xc3\xb6\xc3\x9fe utf8 pratincole\nGr\xf6\xdfe der T\xfcr, sch\xf6n\n",
             "Größe utf8 pratincole\nGröße der Tür, schön\n",
         );
+        let most = "Käse, Brötchen, Äpfel, grün, Müsli, Öl, Tür, Bär, Höhle, Bühne, Möwe, Gänse, Hühner, \
+                    Körner, Rübe, Löwe\n";
+        let both = [most.as_bytes(), b"Gr\xf6\xdfe der T\xfcr, sch\xf6n\n"].concat();
+        check(&both, &format!("{most}Größe der Tür, schön\n"));
         let cut = "日本語のメモが途中で切れている".as_bytes();
         check(
             &cut[..cut.len() - 1],
