@@ -817,7 +817,10 @@ impl Run<'_> {
     /// else was read the machine had much to do.
     fn tried(&self, path: &str, reason: &str) -> String {
         let once = format!("{} once", self.reading);
-        let again = self.failed.get(path).is_some_and(|f| f.recipe == once);
+        // What was tried twice, and is told again of a file that was only touched, was not tried once.
+        let again = self.failed.get(path).is_some_and(|failed| {
+            failed.recipe == once || failed.recipe == self.reading && failed.reason == reason
+        });
         if is_for_want_of_time(reason) && !again {
             once
         } else {
