@@ -931,12 +931,12 @@ mod tests {
             <blockquote style='margin:0 0 0 40px'>Bring oars.</blockquote>\
             <div class=gmail_quote>Ann wrote:<blockquote class=gmail_quote><h1>Boats</h1>\
             <p>They lie<br>in the shed.</p><blockquote type=CITE><ul><li>Where?</ul></blockquote>\
-            </blockquote></div><p>Ben</p>";
+            <table><tr><td>Oars<td>2</table></blockquote></div><p>Ben</p>";
         let text = message(mail.as_bytes(), 1 << 20).unwrap().outline.text;
         assert_eq!(
             text,
             "# S\n\nFrom: a@example.org\n\nYes.\n\nBring oars.\n\nAnn wrote:\n\n> Boats\n\n\
-             > They lie\n> in the shed.\n\n>> - Where?\n\nBen\n"
+             > They lie\n> in the shed.\n\n>> - Where?\n\n> Oars | 2\n\nBen\n"
         );
     }
 

@@ -446,8 +446,12 @@ impl<'p> Writer<'p> {
             "tr" if self.inner > 0 => {}
             "tr" => {
                 let row = one_line(&std::mem::take(&mut self.line));
-                if std::mem::take(&mut self.broken) {
-                    self.pen.paragraph(row.trim_matches([' ', '|']));
+                let bare = row.trim_matches([' ', '|']);
+                let is_broken = std::mem::take(&mut self.broken);
+                if self.quoted > 0 {
+                    self.quote(bare);
+                } else if is_broken {
+                    self.pen.paragraph(bare);
                 } else {
                     self.pen.table_row(&row);
                 }
@@ -528,6 +532,15 @@ impl<'p> Writer<'p> {
         }
     }
 
+    /// Writes what an earlier message says, each line with its marks: one that stands alone would be the
+    /// sender's own.
+    fn quote(&mut self, text: &str) {
+        let marks = ">".repeat(self.quoted.min(DEEPEST_QUOTE));
+        let lines = text.lines().map(|line| format!("{marks} {}", line.trim()));
+        let lines: Vec<String> = lines.collect();
+        self.pen.paragraph(&lines.join("\n"));
+    }
+
     fn flush(&mut self) {
         if self.verbatim > 0 {
             return;
@@ -547,11 +560,7 @@ impl<'p> Writer<'p> {
         let mark = std::mem::take(&mut self.mark);
         if self.quoted > 0 && !text.is_empty() {
             self.heading = None;
-            let marks = ">".repeat(self.quoted.min(DEEPEST_QUOTE));
-            // Each of its lines: one that stands alone would be the sender's own.
-            let lines = text.lines().map(|line| format!("{marks} {}", line.trim()));
-            let lines: Vec<String> = lines.collect();
-            self.pen.paragraph(&lines.join("\n"));
+            self.quote(text);
             return;
         }
         match self.heading.take() {
