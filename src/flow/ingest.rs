@@ -20,7 +20,7 @@ use crate::domain::language::Language;
 use crate::domain::source::{DocumentId, Kind, SourceId, shown_name};
 use crate::engine::EngineError;
 use crate::error::Fault;
-use crate::extract::{Extractor, Skip, Unread, WorkerLimits, is_for_want_of_time};
+use crate::extract::{Extracted, Extractor, Skip, Unread, WorkerLimits, is_for_want_of_time};
 use crate::store::documents::{FileStat, Ingested, Known};
 use crate::store::ledger::Snapshot;
 use crate::store::problems::{KnownProblem, Problem};
@@ -684,7 +684,13 @@ impl Run<'_> {
         }
         // A file of another kind is here because the owner asked for it by name.
         let kind = Kind::of_path(path).unwrap_or(Kind::Text);
-        match self.ingest.extractor.extract(kind, path, bytes) {
+        let read = self.ingest.extractor.extract(kind, path, bytes);
+        if self.is_read_in_part(path, hash) && lacked_time(&read) {
+            // It may have had less time than the first one.
+            self.keep_part(path, stat);
+            return Ok(());
+        }
+        match read {
             Err(Unread::File(Skip(reason))) => self.skip(path, reason, stat),
             Err(Unread::Reader(reason)) => self.problem(path.to_owned(), reason, None),
             Ok(extracted) => {
@@ -722,6 +728,24 @@ impl Run<'_> {
     fn had_these_limits(&self, path: &str) -> bool {
         let partial = self.failed.get(path).filter(|p| p.stat.is_some());
         partial.is_none_or(|problem| problem.recipe == self.reading)
+    }
+
+    /// Was as much of these bytes read before as there was time for, within the same limits?
+    fn is_read_in_part(&self, path: &str, hash: [u8; 32]) -> bool {
+        let once = self.once();
+        let known = self.known.get(path);
+        let failed = self.failed.get(path);
+        known.is_some_and(|k| k.hash == hash && k.recipe == self.space.cutter.recipe)
+            && failed.is_some_and(|problem| problem.recipe == once)
+    }
+
+    /// Another try came to no end either: what the first one read stays.
+    fn keep_part(&mut self, path: &str, stat: FileStat) {
+        if let Some(known) = self.known.get(path) {
+            self.change.touched.push((known.id, stat));
+            self.report.unchanged += 1;
+        }
+        self.still_partial(path, stat);
     }
 
     /// What was missing of a document is missing as long as its bytes are the same.
@@ -816,7 +840,7 @@ impl Run<'_> {
     /// How a file was tried. What there was no time for is tried once more by the next run: while all
     /// else was read the machine had much to do.
     fn tried(&self, path: &str, reason: &str) -> String {
-        let once = format!("{} once", self.reading);
+        let once = self.once();
         // What was tried twice, and is told again of a file that was only touched, was not tried once.
         let again = self.failed.get(path).is_some_and(|failed| {
             failed.recipe == once || failed.recipe == self.reading && failed.reason == reason
@@ -826,6 +850,11 @@ impl Run<'_> {
         } else {
             self.reading.clone()
         }
+    }
+
+    /// How a file was tried that is to be tried once more.
+    fn once(&self) -> String {
+        format!("{} once", self.reading)
     }
 
     fn remove_gone(&mut self) {
@@ -860,6 +889,18 @@ impl Run<'_> {
         self.group_bytes = 0;
         (self.tell)(&self.progress);
         Ok(())
+    }
+}
+
+/// Did the time not suffice for all of a file?
+fn lacked_time(read: &Result<Extracted, Unread>) -> bool {
+    match read {
+        Ok(extracted) => extracted
+            .missing
+            .as_deref()
+            .is_some_and(is_for_want_of_time),
+        Err(Unread::File(Skip(reason))) => is_for_want_of_time(reason),
+        Err(Unread::Reader(_)) => false,
     }
 }
 
