@@ -135,7 +135,7 @@ pub fn stance(question: &str, sentence: &str, around: &str, about: &str) -> Stan
     let turned = !denied && denies_by_meaning(sentence) && !denies_by_meaning(question);
     let ended = denied && has_ended(asked, sentence) || may_have_ended(asked, sentence);
     let excludes = excludes_others(asked, clause, denied || held >= STATES);
-    if turned && held >= STATES {
+    if turned && held >= STATES && denies_by_meaning(clause) {
         return Stance::Disputes;
     }
     let another = counts_another(asked, clause) || is_of_another_rate(asked, sentence);
