@@ -51,25 +51,27 @@ pub struct OwnersWord {
 pub struct CalledBad {
     /// Its id.
     pub answer: String,
-    /// What it quotes: absolute paths of files, and the words as they stood there. Nothing where it says
-    /// yes or no, or a language model wrote it: that may be what is wrong, and not what it rests on.
-    pub quotes: Vec<(PathBuf, String)>,
+    /// What it cites: absolute paths of files, and the words as they stood there.
+    pub cited: Vec<(PathBuf, String)>,
+    /// Whether these are what is wrong: not where it says yes or no, or a language model wrote it.
+    pub quotes: bool,
 }
 
 impl CalledBad {
-    /// Reads an answer; one that cannot be read quotes nothing.
+    /// Reads an answer; one that cannot be read cites nothing.
     pub(crate) fn of(answer: &serde_json::Value) -> Self {
         let claims = answer["claims"].as_array();
         // A form that says nothing claims nothing.
         let wrote = !answer["model"].is_null() || claims.is_none_or(|c| !c.is_empty());
-        let citations = answer["citations"].as_array().filter(|_| !wrote);
-        let quotes = citations.into_iter().flatten().filter_map(|citation| {
+        let citations = answer["citations"].as_array();
+        let cited = citations.into_iter().flatten().filter_map(|citation| {
             let path = citation["path"].as_str()?.into();
             Some((path, citation["text"].as_str()?.to_owned()))
         });
         Self {
             answer: answer["id"].as_str().unwrap_or_default().to_owned(),
-            quotes: quotes.collect(),
+            cited: cited.collect(),
+            quotes: !wrote,
         }
     }
 }
@@ -428,7 +430,8 @@ mod tests {
             };
             let check = |question: &str, expected: &[&str]| {
                 let answers = ledger.read(|s| s.called_bad(question)).unwrap();
-                let quotes = answers.iter().flat_map(|answer| &answer.quotes);
+                let quoting = answers.iter().filter(|answer| answer.quotes);
+                let quotes = quoting.flat_map(|answer| &answer.cited);
                 let texts: Vec<&str> = quotes.map(|(_, text)| text.as_str()).collect();
                 assert_eq!(texts, expected, "{question}");
                 let taken = ["who sold car", "Who sold the car?"].contains(&question);

@@ -938,6 +938,16 @@ fn a_yes_that_the_owner_calls_bad_is_not_told_again() {
     let (second, _) = told(question);
     let quote = "From your notes: “The shed is painted green.” [1]";
     assert_eq!(second, quote);
+    // What the note says by now was never judged.
+    home.write(
+        "shed.md",
+        "# Shed\n\nThe shed is painted green and white.\n",
+    );
+    home.run(&["sync"]).done();
+    assert!(told(question).0.starts_with("Yes."));
+    home.write("shed.md", "# Shed\n\nThe shed is painted green.\n");
+    home.run(&["sync"]).done();
+    assert_eq!(told(question).0, quote);
     home.run(&["feedback", &id, "good"]).done();
     assert!(told(question).0.starts_with("Yes."));
 }

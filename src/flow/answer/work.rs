@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -163,8 +164,22 @@ impl<'a> Work<'a> {
             doubts: Vec::new(),
             called_bad,
         };
+        work.called_bad = work.still_bad();
         work.ranked = work.rank_sentences();
         work
+    }
+
+    /// Answers that were called bad of which something still stands in the notes: what was written since
+    /// was never judged.
+    fn still_bad(&mut self) -> Vec<CalledBad> {
+        let mut bad = std::mem::take(&mut self.called_bad);
+        let hits: Vec<&Hit> = self.hits().iter().map(|ranked| &ranked.hit).collect();
+        let stands = |(path, text): &(PathBuf, String)| {
+            let mut of_file = hits.iter().filter(|hit| hit.path == *path);
+            of_file.any(|hit| gate::holds_sentence(&hit.text, text))
+        };
+        bad.retain(|answer| answer.cited.iter().any(stands));
+        bad
     }
 
     /// Returns whether the answer abstains.
@@ -671,7 +686,8 @@ impl<'a> Work<'a> {
     pub(super) fn is_called_bad(&self, hit: usize, span: &Range<usize>) -> bool {
         let file = &self.hits()[hit].hit.path;
         let sentence = &self.text_of(hit)[span.clone()];
-        let mut quotes = self.called_bad.iter().flat_map(|answer| &answer.quotes);
+        let quoting = self.called_bad.iter().filter(|answer| answer.quotes);
+        let mut quotes = quoting.flat_map(|answer| &answer.cited);
         quotes.any(|(path, text)| path == file && gate::is_sentence(text, sentence))
     }
 
